@@ -1,0 +1,343 @@
+"""What a workflow is: immutable nodes, limits and edges, as values that check themselves.
+
+The dataclasses mirror the YAML dialect one to one. Durations are seconds as floats; None means no
+limit. `extra` keeps the keys that the engine does not act on: they are handed to the agent or
+handler that runs the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+DEFAULT_MAX_ITERATIONS = 1000
+"""Node executions of one run, where the author gives no limit."""
+
+BACKOFFS = ("fixed", "linear", "exponential")
+JOIN_STRATEGIES = ("all", "any", "merge", "n_of_m")
+TEAM_FORMATIONS = ("sequential", "parallel", "pipeline", "hierarchical", "consensus")
+HITL_KINDS = ("approval", "confirmation", "choice", "input", "review", "override")
+FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
+ON_INTERRUPT = ("retry", "ask", "fail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and when a failed node is tried again.
+
+    `max_attempts` counts the first try. The delay before attempt n+1 is `initial_delay` (fixed),
+    `initial_delay * n` (linear) or `initial_delay * multiplier ** (n - 1)` (exponential), never
+    more than `max_delay`; `jitter` adds up to that fraction of it at random.
+    """
+
+    max_attempts: int = 1
+    backoff: str = "exponential"
+    initial_delay: float = 1.0
+    max_delay: float = 300.0
+    multiplier: float = 2.0
+    jitter: float = 0.0
+    retryable_errors: tuple[str, ...] = ()
+    non_retryable_errors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
+        if self.backoff not in BACKOFFS:
+            raise ValueError(f"backoff must be one of {', '.join(BACKOFFS)}, not {self.backoff!r}")
+        if self.initial_delay < 0 or self.max_delay < 0 or self.jitter < 0:
+            raise ValueError("initial_delay, max_delay and jitter may not be negative")
+
+    def delay_after(self, attempt: int) -> float:
+        """Seconds to wait after failed attempt number `attempt` (1 is the first), without jitter."""
+        if self.backoff == "fixed":
+            delay = self.initial_delay
+        elif self.backoff == "linear":
+            delay = self.initial_delay * attempt
+        else:
+            delay = self.initial_delay * self.multiplier ** min(attempt - 1, 60)
+        return min(delay, self.max_delay)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What a node's work may do. None means that the author did not say.
+
+    A list in YAML (`constraints: [llm, write]`) names what is forbidden.
+    """
+
+    llm_allowed: bool | None = None
+    network_allowed: bool | None = None
+    write_allowed: bool | None = None
+    filesystem_allowed: bool | None = None
+    max_cost_tier: str | None = None
+    timeout: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What all node types share.
+
+    `next` lists the successors in declared order; a node without one ends its branch. `output` is
+    the state key for the whole result (None: the node's id); `merge` says whether the keys of a
+    JSON object also go into the state.
+    """
+
+    type: ClassVar[str] = ""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    next: tuple[str, ...] = ()
+    timeout_seconds: float | None = None
+    retry_policy: RetryPolicy | None = None
+    output: str | None = None
+    merge: bool = True
+    on_error: str | None = None
+    on_interrupt: str = "retry"
+    error_strategy: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id or not isinstance(self.id, str):
+            raise ValueError("a node needs an id")
+        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+            raise ValueError(f"{self.id}: the timeout must be above zero, not {self.timeout_seconds}")
+        if self.on_interrupt not in ON_INTERRUPT:
+            raise ValueError(f"{self.id}: on_interrupt must be one of {', '.join(ON_INTERRUPT)}")
+
+    @property
+    def output_key(self) -> str:
+        return self.output or self.id
+
+    @property
+    def title(self) -> str:
+        return self.name or self.id
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        """All edges out of this node as (target, label, kind); see `GraphEdge`."""
+        edges = [(target, "", "next") for target in self.next]
+        if self.on_error:
+            edges.append((self.on_error, "error", "error"))
+        return tuple(edges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentNode(Node):
+    """Work that is given to an agent role, with a goal (a template) and mapped inputs."""
+
+    type: ClassVar[str] = "agent"
+
+    role: str = ""
+    goal: str = ""
+    tools: tuple[str, ...] = ()
+    tool_budget: int | None = None
+    handler: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    input_mapping: Mapping[str, Any] = field(default_factory=dict)
+    llm_config: Mapping[str, Any] = field(default_factory=dict)
+    profile: str | None = None
+    constraints: Constraints = Constraints()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeNode(Node):
+    """Work that is given to a handler or tool, with `inputs` that may hold `$ctx.name` references."""
+
+    type: ClassVar[str] = "compute"
+
+    handler: str | None = None
+    tools: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    input_mapping: Mapping[str, Any] = field(default_factory=dict)
+    constraints: Constraints = Constraints()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One branch of a condition. `key` is the text as written, `boolean` its YAML boolean if it is one.
+
+    A target of None ends the branch on purpose.
+    """
+
+    key: str
+    target: str | None
+    boolean: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionNode(Node):
+    """A choice of branch: an expression, a dotted state key, or the name of a registered function."""
+
+    type: ClassVar[str] = "condition"
+
+    condition: str = ""
+    branches: tuple[Branch, ...] = ()
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        edges = [(b.target, b.key, "branch") for b in self.branches if b.target is not None]
+        return tuple(edges) + Node.targets(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelNode(Node):
+    """Several nodes at once. `join_count` is the n of `n_of_m`."""
+
+    type: ClassVar[str] = "parallel"
+
+    parallel_nodes: tuple[str, ...] = ()
+    join_strategy: str = "all"
+    join_count: int | None = None
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        return tuple((m, "", "member") for m in self.parallel_nodes) + Node.targets(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformNode(Node):
+    """Assignments to the state, one or more, evaluated in order."""
+
+    type: ClassVar[str] = "transform"
+
+    transform: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of the answers that a person may pick."""
+
+    value: Any
+    label: str
+    description: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HITLNode(Node):
+    """A question to people. `outcomes` is the map form of `next`: outcome to node id."""
+
+    type: ClassVar[str] = "hitl"
+
+    hitl_type: str = "approval"
+    prompt: str = ""
+    context_keys: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    multiple: bool = False
+    default_value: Any = None
+    has_default: bool = False
+    input_schema: Mapping[str, Any] | None = None
+    allow_edit: bool = False
+    fallback: str = "abort"
+    fallback_given: bool = False
+    max_asks: int = 3
+    escalate_to: str | None = None
+    escalation: tuple[Mapping[str, Any], ...] = ()
+    assignees: tuple[str, ...] = ()
+    required_approvals: int = 1
+    allow_self_approval: bool = True
+    require_comment: bool = False
+    reminders: tuple[Any, ...] = ()
+    priority: int = 0
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        edges = [(target, outcome, "outcome") for outcome, target in self.outcomes.items()]
+        return tuple(edges) + Node.targets(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamMember:
+    id: str
+    role: str = ""
+    goal: str = ""
+    tools: tuple[str, ...] = ()
+    tool_budget: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamNode(Node):
+    """Several agents on one goal, in a formation."""
+
+    type: ClassVar[str] = "team"
+
+    goal: str = ""
+    team_formation: str = "sequential"
+    members: tuple[TeamMember, ...] = ()
+    total_tool_budget: int | None = None
+    merge_strategy: str = "dict"
+    merge_mode: str = "team_wins"
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    input_mapping: Mapping[str, Any] = field(default_factory=dict)
+
+
+WorkflowNode = Node
+NODE_TYPES: dict[str, type[Node]] = {
+    cls.type: cls
+    for cls in (AgentNode, ComputeNode, ConditionNode, ParallelNode, TransformNode, HITLNode, TeamNode)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowDefinition:
+    """One definition of a workflow: the nodes in declared order, the start, the limits.
+
+    `content` is the plain dialect mapping that it was read from (after `$ref` inclusion): it is
+    what is stored, shown, compared and read again (`definition_from_content`). For a definition
+    built in Python it is derived (`definition_to_content`). `metadata` carries what the file says
+    of `schedule`, `version` and its free-form metadata.
+    """
+
+    name: str
+    description: str = ""
+    version: str | None = None
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    start_node: str | None = None
+    max_execution_timeout_seconds: float | None = None
+    default_node_timeout_seconds: float | None = None
+    max_iterations: int | None = None
+    max_retries: int = 0
+    schedule: Mapping[str, Any] | None = None
+    migrations: tuple[Mapping[str, Any], ...] = ()
+    deprecated: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] | None = None
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        for field_name in ("max_execution_timeout_seconds", "default_node_timeout_seconds"):
+            value = getattr(self, field_name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{self.name}: {field_name} must be above zero, not {value}")
+        if self.max_iterations is not None and self.max_iterations < 1:
+            raise ValueError(f"{self.name}: max_iterations must be at least 1")
+        if self.max_retries < 0:
+            raise ValueError(f"{self.name}: max_retries may not be negative")
+
+    @property
+    def start(self) -> str:
+        """The id of the first node."""
+        if self.start_node is not None:
+            return self.start_node
+        try:
+            return next(iter(self.nodes))
+        except StopIteration:
+            raise ValueError(f"workflow {self.name!r} has no nodes") from None
+
+    @property
+    def iteration_limit(self) -> int:
+        return self.max_iterations if self.max_iterations is not None else DEFAULT_MAX_ITERATIONS
+
+    def node(self, node_id: str) -> Node:
+        return self.nodes[node_id]
+
+    def members(self) -> frozenset[str]:
+        """Ids of nodes that only ever run inside a parallel node."""
+        return frozenset(
+            member
+            for node in self.nodes.values()
+            if isinstance(node, ParallelNode)
+            for member in node.parallel_nodes
+        )

@@ -1,0 +1,53 @@
+"""Kinds of events: append-only, ordered facts. Every state change writes one in its transaction.
+
+An event names its subjects (run, schedule, request, workflow, node), its actor, and carries a
+small JSON object with the particulars. Events are the audit trail, the timeline and the live feed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """All event kinds, `subject.what_happened`."""
+
+    ENGINE_STARTED = "engine.started"
+    ENGINE_STOPPED = "engine.stopped"
+    ENGINE_PROBLEM = "engine.problem"
+    WORKSPACE_LOADED = "workspace.loaded"
+    WORKSPACE_TRUSTED = "workspace.trusted"
+
+    SCHEDULE_ADDED = "schedule.added"
+    SCHEDULE_CHANGED = "schedule.changed"
+    SCHEDULE_REMOVED = "schedule.removed"
+    SCHEDULE_PAUSED = "schedule.paused"
+    SCHEDULE_RESUMED = "schedule.resumed"
+    FIRE_DECIDED = "fire.decided"
+
+    RUN_CREATED = "run.created"
+    RUN_STARTED = "run.started"
+    RUN_RESUMED = "run.resumed"
+    RUN_PAUSED = "run.paused"
+    RUN_CANCELLING = "run.cancelling"
+    RUN_FINISHED = "run.finished"
+    RUN_WARNING = "run.warning"
+
+    NODE_STARTED = "node.started"
+    NODE_COMPLETED = "node.completed"
+    NODE_FAILED = "node.failed"
+    NODE_RETRYING = "node.retrying"
+    NODE_INTERRUPTED = "node.interrupted"
+    NODE_CANCELLED = "node.cancelled"
+    BRANCH_ENDED = "branch.ended"
+
+    REQUEST_OPENED = "request.opened"
+    REQUEST_CLAIMED = "request.claimed"
+    REQUEST_RELEASED = "request.released"
+    REQUEST_VOTED = "request.voted"
+    REQUEST_ANSWERED = "request.answered"
+    REQUEST_EXPIRED = "request.expired"
+    REQUEST_WITHDRAWN = "request.withdrawn"
+
+    VERSION_REGISTERED = "version.registered"
+    VERSION_DEPRECATED = "version.deprecated"

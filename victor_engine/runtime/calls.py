@@ -1,0 +1,93 @@
+"""What passes between the runtime and whatever does a node's work.
+
+An invoker is bound to a role, tool, handler or node by the workspace's configuration. It gets a
+`NodeCall`, may write log lines and report a process through its `CallContext`, and returns the
+result (anything JSON can hold) or raises `NodeError`. When it is cancelled it ends what it started
+(the whole process group) before it lets the cancellation pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from victor_engine.definition.model import Constraints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCall:
+    """One attempt at one node's work. `timeout` is in seconds; the runtime enforces it too.
+
+    `idempotency_key` is the same for every attempt of one iteration, also after a crash.
+    `state` is the run's state where the node maps no inputs of its own (or its binding asks for it).
+    """
+
+    run_id: str
+    workflow: str
+    version: str
+    node_id: str
+    node_type: str
+    iteration: int
+    attempt: int
+    idempotency_key: str
+    role: str = ""
+    goal: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] | None = None
+    tools: tuple[str, ...] = ()
+    tool_budget: int | None = None
+    llm_config: Mapping[str, Any] = field(default_factory=dict)
+    profile: str | None = None
+    constraints: Constraints = Constraints()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """The JSON object that a command reads on standard input, without what is not set."""
+        data: dict[str, Any] = {
+            "run_id": self.run_id,
+            "workflow": self.workflow,
+            "version": self.version,
+            "node_id": self.node_id,
+            "node_type": self.node_type,
+            "iteration": self.iteration,
+            "attempt": self.attempt,
+            "idempotency_key": self.idempotency_key,
+            "inputs": dict(self.inputs),
+        }
+        optional: dict[str, Any] = {
+            "role": self.role,
+            "goal": self.goal,
+            "tools": list(self.tools),
+            "tool_budget": self.tool_budget,
+            "llm_config": dict(self.llm_config),
+            "profile": self.profile,
+            "config": dict(self.config),
+            "timeout": self.timeout,
+        }
+        data.update({key: value for key, value in optional.items() if value not in (None, "", [], {})})
+        if self.state is not None:
+            data["state"] = dict(self.state)
+        return data
+
+
+class CallContext(Protocol):
+    """What an invoker may tell the runtime while it works."""
+
+    def log(self, stream: str, text: str) -> None:
+        """Append to the attempt's log; `stream` is stdout, stderr or log. Never blocks."""
+        ...
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        """Commit the process's identity, so that a crash of the engine leaves no orphan."""
+        ...
+
+
+class Invoker(Protocol):
+    """Something that can do a node's work. `description` is shown, so it holds no secret."""
+
+    @property
+    def description(self) -> str: ...
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any: ...

@@ -1,0 +1,362 @@
+"""The database: one writer thread with group commit, readers with connections of their own.
+
+A transition is a function of a `Tx`. All transitions that are ready at the same moment share one
+transaction, each under a savepoint of its own, so that one that fails takes no neighbour with it;
+every caller resumes when that transaction is on disk. The epoch is checked once per transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
+from victor_engine.clock import Clock, SystemClock, from_us, to_us
+from victor_engine.errors import FencedError, StoreError, VictorError
+from victor_engine.store import schema
+
+T = TypeVar("T")
+
+MAX_GROUP = 512
+"""Transitions in one transaction: bounds how long the first of them waits for the last."""
+
+
+def actor_json(actor: Actor | None) -> str | None:
+    """The stored form of an actor; NULL stands for the engine itself."""
+    if actor is None or actor == ENGINE_ACTOR:
+        return None
+    return msgspec.json.encode(actor).decode()
+
+
+def actor_from_json(text: str | None) -> Actor:
+    return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
+
+
+class Tx:
+    """What a transition works with: the writer's connection, the time, and the event log."""
+
+    __slots__ = ("_clock", "_run_ids", "connection", "events", "execute", "now", "now_us")
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self._clock = clock
+        self.now = clock.now()
+        self.now_us = to_us(self.now)
+        self.events: list[EventInfo] = []
+        self._run_ids: dict[int, str] = {}
+
+    def event(
+        self,
+        kind: str,
+        *,
+        actor: Actor | None = None,
+        run_key: int | None = None,
+        run_id: str | None = None,
+        schedule_id: str | None = None,
+        request_id: str | None = None,
+        workflow: str | None = None,
+        node_id: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> int:
+        """Append one event; returns its sequence number. `run_id` saves a look-up if it is known."""
+        kind = str(kind)
+        cursor = self.execute(
+            "INSERT INTO events (at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
+            " VALUES (?,?,?,?,?,?,?,?,?)",
+            (
+                self.now_us,
+                kind,
+                actor_json(actor),
+                run_key,
+                schedule_id,
+                request_id,
+                workflow,
+                node_id,
+                jsonio.dumps_text(data) if data else None,
+            ),
+        )
+        seq = cursor.lastrowid
+        assert seq is not None
+        if run_key is not None and run_id is None:
+            row = self.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
+            run_id = row[0] if row else None
+        self.events.append(
+            EventInfo(
+                seq=seq,
+                at=self.now,
+                kind=kind,
+                actor=actor or ENGINE_ACTOR,
+                run_id=run_id,
+                schedule_id=schedule_id,
+                request_id=request_id,
+                workflow=workflow,
+                node_id=node_id,
+                data=data or {},
+            )
+        )
+        return seq
+
+
+@dataclass(slots=True)
+class _Job:
+    run: Callable[[Tx], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
+    """A connection with our settings: WAL, full durability, statements cached."""
+    uri = f"file:{Path(path).absolute().as_posix()}"
+    try:
+        connection = sqlite3.connect(
+            uri + ("?mode=ro" if readonly else ""),
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+            timeout=10.0,
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA busy_timeout = 10000")
+        if readonly:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot open the database: {error}") from error
+    return connection
+
+
+class Store:
+    """One SQLite file. `write` for transitions, `read` for queries; both from asyncio."""
+
+    def __init__(self, path: Path, *, clock: Clock | None = None, readonly: bool = False) -> None:
+        self.path = path
+        self.clock: Clock = clock or SystemClock()
+        self.readonly = readonly
+        self.epoch = 0
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[list[EventInfo]], None]] = []
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="victor-read")
+        self._writer: sqlite3.Connection | None = None
+        if readonly:
+            with_connection = connect(path, readonly=True)
+            try:
+                schema.check(with_connection, str(path))
+            finally:
+                with_connection.close()
+        else:
+            self._writer = connect(path)
+            schema.migrate(self._writer, str(path))
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def begin_epoch(self) -> int:
+        """Take over: every later write of an older engine fails (called under the lock)."""
+        writer = self._require_writer()
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            row = writer.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            self.epoch = (int(row[0]) if row else 0) + 1
+            writer.execute(
+                "INSERT INTO meta (key, value) VALUES ('epoch', ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (self.epoch,),
+            )
+            writer.execute("COMMIT")
+        except BaseException:
+            writer.execute("ROLLBACK")
+            raise
+        return self.epoch
+
+    def start(self) -> None:
+        """Start the writer thread for the running loop."""
+        self._require_writer()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._write_loop, name="victor-writer", daemon=True)
+        self._thread.start()
+
+    def listen(self, listener: Callable[[list[EventInfo]], None]) -> None:
+        """Call `listener` in the loop with the events of each committed group, in order."""
+        self._listeners.append(listener)
+
+    async def write(self, transition: Callable[[Tx], T]) -> T:
+        """Run one transition; returns when it is on disk. Its exception is raised here, alone."""
+        if self._closed or self._loop is None:
+            raise StoreError(f"{self.path}: the store is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Job(transition, future))
+        # The transition commits whether or not its caller is cancelled meanwhile.
+        return await asyncio.shield(future)
+
+    def _require_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise StoreError(f"{self.path}: opened for reading only")
+        return self._writer
+
+    def _write_loop(self) -> None:
+        stopping = False
+        while not stopping:
+            job = self._jobs.get()
+            if job is None:
+                return
+            group = [job]
+            while len(group) < MAX_GROUP:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    stopping = True
+                    break
+                group.append(more)
+            events = self._commit_group(group)
+            assert self._loop is not None
+            try:
+                self._loop.call_soon_threadsafe(self._deliver, group, events)
+            except RuntimeError:  # the loop is gone: nobody is left to tell
+                return
+
+    def _commit_group(self, group: list[_Job]) -> list[EventInfo]:
+        connection = self._require_writer()
+        events: list[EventInfo] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._check_epoch(connection)
+            tx = Tx(connection, self.clock)
+            for job in group:
+                mark = len(tx.events)
+                connection.execute("SAVEPOINT transition")
+                try:
+                    job.result = job.run(tx)
+                except BaseException as error:
+                    if not connection.in_transaction:
+                        raise  # the whole transaction is lost (disk full, I/O error)
+                    connection.execute("ROLLBACK TO transition")
+                    del tx.events[mark:]
+                    job.error = error
+                connection.execute("RELEASE transition")
+            connection.execute("COMMIT")
+            events = tx.events
+        except BaseException as error:
+            if connection.in_transaction:
+                try:
+                    connection.execute("ROLLBACK")
+                except sqlite3.Error:
+                    pass
+            reason = error if isinstance(error, VictorError) else self._store_error(error)
+            for job in group:
+                job.error = reason
+        return events
+
+    def _check_epoch(self, connection: sqlite3.Connection) -> None:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        if row is None or int(row[0]) != self.epoch:
+            raise FencedError(
+                f"{self.path}: a newer engine has taken over (epoch {row[0] if row else '?'}, "
+                f"this one has {self.epoch}); nothing was written"
+            )
+
+    def _store_error(self, error: BaseException) -> StoreError:
+        return StoreError(f"{self.path}: cannot write: {error}")
+
+    def _deliver(self, group: Iterable[_Job], events: list[EventInfo]) -> None:
+        for job in group:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                error = job.error
+                if isinstance(error, sqlite3.Error):
+                    error = self._store_error(error)
+                job.future.set_exception(error)
+                # Marked as retrieved: a cancelled caller leaves nobody to look at it.
+                job.future.exception()
+            else:
+                job.future.set_result(job.result)
+        if events:
+            for listener in self._listeners:
+                listener(events)
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def reader(self) -> sqlite3.Connection:
+        """This thread's read-only connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self.path, readonly=True)
+            self._local.connection = connection
+            with self._readers_lock:
+                self._readers.append(connection)
+        return connection
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query in a reader thread, on one consistent snapshot of the database."""
+
+        def snapshot() -> T:
+            connection = self.reader()
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                connection.execute("COMMIT")
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, snapshot)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot read: {error}") from error
+
+    # --- end -------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Finish what was submitted, then close every connection."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            await asyncio.sleep(0)
+        self._pool.shutdown(wait=True)
+        with self._readers_lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+        if self._writer is not None:
+            try:
+                self._writer.execute("PRAGMA optimize")
+            except sqlite3.Error:
+                pass
+            self._writer.close()
+            self._writer = None
+
+
+def open_store(path: Path, *, clock: Clock | None = None, readonly: bool = False) -> Store:
+    """Open (and unless `readonly` create or migrate) the database at `path`."""
+    if not readonly:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif not path.exists():
+        raise StoreError(f"{path}: there is no database here yet")
+    return Store(path, clock=clock, readonly=readonly)
+
+
+__all__ = ["Store", "Tx", "actor_from_json", "actor_json", "connect", "from_us", "open_store", "to_us"]

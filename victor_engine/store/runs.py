@@ -1,0 +1,79 @@
+"""Transitions on runs that more than one room needs: a run begins its life here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.errors import NotFoundError
+from victor_engine.events import EventKind
+from victor_engine.ids import new_id
+from victor_engine.store.db import Tx, actor_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a run starts from. `start_node` is where its walk begins."""
+
+    workflow: str
+    definition_id: int
+    start_node: str
+    state: dict[str, Any] = field(default_factory=dict)
+    trigger: str = "manual"
+    actor: Actor | None = None
+    schedule_id: str | None = None
+    nominal_us: int | None = None
+    parent_key: int | None = None
+    priority: int = 0
+    note: str = ""
+
+
+def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
+    """Create a queued run with its event; returns its key and id. The runtime picks it up."""
+    run_id = new_id(tx.now)
+    position = {"frontier": [new.start_node], "counts": {}}
+    cursor = tx.execute(
+        "INSERT INTO runs (id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
+        " parent_key, priority, note, created_at, input, position)"
+        " VALUES (?,?,?,'queued',?,?,?,?,?,?,?,?,?,?)",
+        (
+            run_id,
+            new.workflow,
+            new.definition_id,
+            new.trigger,
+            actor_json(new.actor),
+            new.schedule_id,
+            new.nominal_us,
+            new.parent_key,
+            new.priority,
+            new.note,
+            tx.now_us,
+            jsonio.dumps_text(new.state),
+            jsonio.dumps_text(position),
+        ),
+    )
+    key = cursor.lastrowid
+    assert key is not None
+    data: dict[str, Any] = {"trigger": new.trigger}
+    if new.note:
+        data["note"] = new.note
+    tx.event(
+        EventKind.RUN_CREATED,
+        actor=new.actor,
+        run_key=key,
+        run_id=run_id,
+        schedule_id=new.schedule_id,
+        workflow=new.workflow,
+        data=data,
+    )
+    return key, run_id
+
+
+def run_key(tx: Tx, run_id: str) -> int:
+    """The key of a run by its id; NotFoundError if there is none."""
+    row = tx.execute("SELECT key FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id!r}; `victor runs list` shows them")
+    return int(row[0])
