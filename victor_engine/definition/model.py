@@ -75,6 +75,9 @@ class Constraints:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_CONSTRAINTS = Constraints()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """What all node types share.
@@ -138,7 +141,7 @@ class AgentNode(Node):
     input_mapping: Mapping[str, Any] = field(default_factory=dict)
     llm_config: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
-    constraints: Constraints = Constraints()
+    constraints: Constraints = NO_CONSTRAINTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +154,7 @@ class ComputeNode(Node):
     tools: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     input_mapping: Mapping[str, Any] = field(default_factory=dict)
-    constraints: Constraints = Constraints()
+    constraints: Constraints = NO_CONSTRAINTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

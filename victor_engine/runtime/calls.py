@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from victor_engine.definition.model import Constraints
+from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class NodeCall:
     tool_budget: int | None = None
     llm_config: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
-    constraints: Constraints = Constraints()
+    constraints: Constraints = NO_CONSTRAINTS
     config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
 
