@@ -1,0 +1,81 @@
+"""Patches: what one attempt changed of a run's state, so that a node costs what it changes.
+
+Stored as `{"s": {key: value}, "d": [key, …], "m": {key: {subkey: value}}}`: keys set, keys
+deleted, and keys whose object gets some members set (one level deep); absent parts are empty.
+They apply in that order: deletions, settings, merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from victor_engine import jsonio
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """An immutable change of a state; applying it twice is the same as applying it once."""
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    delete: tuple[str, ...] = ()
+    merge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.set or self.delete or self.merge)
+
+    def keys(self) -> frozenset[str]:
+        """Every top-level key that the patch touches."""
+        return frozenset(self.set) | frozenset(self.delete) | frozenset(self.merge)
+
+    def apply(self, state: dict[str, Any]) -> None:
+        """Change `state` in place. Merged objects are copied, so that snapshots stay as they were."""
+        for key in self.delete:
+            state.pop(key, None)
+        state.update(self.set)
+        for key, members in self.merge.items():
+            old = state.get(key)
+            state[key] = {**old, **members} if isinstance(old, dict) else dict(members)
+
+    def then(self, later: Patch) -> Patch:
+        """One patch that does what this one and then `later` do."""
+        settings = {key: value for key, value in self.set.items() if key not in later.delete}
+        settings.update(later.set)
+        merges = {key: dict(members) for key, members in self.merge.items() if key not in later.delete}
+        for key in later.set:
+            merges.pop(key, None)
+        for key, members in later.merge.items():
+            if isinstance(settings.get(key), dict):
+                settings[key] = {**settings[key], **members}
+            else:
+                merges[key] = {**merges.get(key, {}), **members}
+        deleted = {key: None for key in (*self.delete, *later.delete)}
+        gone = tuple(key for key in deleted if key not in settings)
+        return Patch(settings, gone, merges)
+
+    def to_data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        if self.set:
+            data["s"] = dict(self.set)
+        if self.delete:
+            data["d"] = list(self.delete)
+        if self.merge:
+            data["m"] = {key: dict(members) for key, members in self.merge.items()}
+        return data
+
+    def to_json(self) -> str | None:
+        """The stored form; None for an empty patch."""
+        return None if self.empty else jsonio.dumps_text(self.to_data())
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Patch:
+        return Patch(data.get("s", {}), tuple(data.get("d", ())), data.get("m", {}))
+
+    @staticmethod
+    def from_json(text: str | None) -> Patch:
+        return EMPTY if text is None else Patch.from_data(jsonio.loads(text))
+
+
+EMPTY = Patch()
