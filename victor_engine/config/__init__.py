@@ -1,0 +1,28 @@
+"""What the operator has set: layers of settings, and which workspaces are trusted."""
+
+from victor_engine.config.layers import load_config
+from victor_engine.config.model import (
+    Binding,
+    ChatTarget,
+    Config,
+    HitlConfig,
+    HttpTarget,
+    ScheduleDefaults,
+    SchedulerConfig,
+    SecretSource,
+)
+from victor_engine.config.trust import is_trusted, trust
+
+__all__ = [
+    "Binding",
+    "ChatTarget",
+    "Config",
+    "HitlConfig",
+    "HttpTarget",
+    "ScheduleDefaults",
+    "SchedulerConfig",
+    "SecretSource",
+    "is_trusted",
+    "load_config",
+    "trust",
+]

@@ -1,0 +1,157 @@
+"""Reading one binding: a mapping with exactly one of command, python, http or chat."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from victor_engine.config.checks import Reader, kind_of
+from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTarget
+from victor_engine.config.places import Key, Source
+
+KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
+_COMMON = ("env", "cwd", "timeout", "grace", "state", "description")
+_HTTP = ("url", "method", "headers", "body", "timeout")
+_CHAT = (
+    "base_url", "model", "api_key_env", "api_key_file", "stream", "headers", "system", "options",
+    "input_cost", "output_cost",
+)  # fmt: skip
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_URL = re.compile(r"https?://[^\s/]+\S*")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+_REMEDY = "Give it one of: command: [./program], python: package.module:function, http: {url: …}, chat: {…}"
+
+
+def read_binding(source: Source, way: Key, data: Any, section: str, name: str, workspace: Path) -> Binding:
+    """The binding that stands at `way`. Raises `ConfigError` with its place and the remedy."""
+    what = f"{section}.{name}" if name else section
+    if not isinstance(data, Mapping):
+        raise source.fail(way, f"{what} must be a mapping, not {kind_of(data)}", _REMEDY)
+    reader = Reader(source, way, data, what)
+    reader.only((*KINDS, *_COMMON))
+    kinds = [kind for kind in KINDS if kind in data]
+    if len(kinds) != 1:
+        said = "binds nothing" if not kinds else f"is bound to several things ({', '.join(kinds)})"
+        raise source.fail(way, f"{what} {said}", _REMEDY)
+    kind = kinds[0]
+    if kind == "chat" and section not in ("agents", "default_agent", "nodes"):
+        raise reader.fail("chat", f"{what} is no agent, so no chat endpoint can do its work", _REMEDY)
+    timeout = reader.seconds("timeout", None)
+    http = _read_http(reader) if kind == "http" else None
+    if http is not None and timeout is None and isinstance(data["http"], Mapping):
+        timeout = Reader(source, (*way, "http"), data["http"], what).seconds("timeout", None)
+    return Binding(
+        section=section,
+        name=name,
+        kind=kind,
+        place=source.place(way),
+        command=_read_command(reader) if kind == "command" else (),
+        function=_read_function(reader) if kind == "python" else "",
+        http=http,
+        chat=_read_chat(reader, workspace) if kind == "chat" else None,
+        env=reader.text_map("env"),
+        cwd=resolve_path(reader.text("cwd", "."), workspace),
+        timeout=timeout,
+        grace=reader.seconds("grace", 5.0, zero=True) or 0.0,
+        state=reader.flag("state"),
+        description=reader.text("description"),
+    )
+
+
+def resolve_path(text: str, workspace: Path) -> Path:
+    """A path as written in the configuration: `~` is the user's home, relative is to the workspace."""
+    return workspace / Path(text).expanduser()
+
+
+def is_function_reference(text: str) -> bool:
+    return _FUNCTION.fullmatch(text) is not None
+
+
+def _read_command(reader: Reader) -> tuple[str, ...]:
+    value = reader.data["command"]
+    if isinstance(value, str):
+        try:
+            words = tuple(shlex.split(value))
+        except ValueError as error:
+            raise reader.fail("command", f"{reader.what}: the command cannot be split: {error}") from None
+    elif isinstance(value, list) and all(
+        isinstance(word, (str, int, float)) and not isinstance(word, bool) for word in value
+    ):
+        words = tuple(str(word) for word in value)
+    else:
+        raise reader.fail(
+            "command", f"{reader.what}: a command is a list of words", "Such as [./program, --flag]"
+        )
+    if not words or not words[0]:
+        raise reader.fail("command", f"{reader.what}: the command is empty", "Such as [./program, --flag]")
+    if any("\0" in word for word in words):
+        raise reader.fail("command", f"{reader.what}: a command may not hold a NUL byte")
+    return words
+
+
+def _read_function(reader: Reader) -> str:
+    text = reader.text("python")
+    if not is_function_reference(text):
+        raise reader.fail(
+            "python", f"{reader.what}: {text!r} names no function", "Write package.module:function"
+        )
+    return text
+
+
+def _read_url(reader: Reader, key: str) -> str:
+    url = reader.text(key)
+    if not _URL.fullmatch(url):
+        raise reader.fail(key, f"{reader.what}: {url!r} is no http:// or https:// address")
+    return url
+
+
+def _read_http(reader: Reader) -> HttpTarget:
+    value = reader.data["http"]
+    inner = Reader(
+        reader.source, (*reader.way, "http"), {"url": value} if isinstance(value, str) else value, reader.what
+    )
+    inner.only(_HTTP)
+    if "url" not in inner.data:
+        raise reader.fail("http", f"{reader.what}: http needs a url", "Such as http: {url: https://…}")
+    method = inner.text("method", "POST").upper()
+    if method not in _METHODS:
+        raise inner.fail("method", f"{reader.what}: the method may not be {method!r}", ", ".join(_METHODS))
+    return HttpTarget(
+        url=_read_url(inner, "url"),
+        method=method,
+        headers=inner.text_map("headers"),
+        body=inner.data.get("body"),
+    )
+
+
+def _read_chat(reader: Reader, workspace: Path) -> ChatTarget:
+    inner = Reader(reader.source, (*reader.way, "chat"), reader.data["chat"], reader.what)
+    if "api_key" in inner.data:
+        raise inner.fail(
+            "api_key",
+            f"{reader.what}: a key may not stand in a file of the workspace",
+            "Name where it is: api_key_env: NAME, or api_key_file: PATH",
+        )
+    inner.only(_CHAT)
+    for needed in ("base_url", "model"):
+        if not inner.text(needed):
+            raise reader.fail("chat", f"{reader.what}: chat needs {needed}")
+    options = inner.data.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise inner.fail("options", f"{reader.what}: options must be a mapping")
+    key_file = inner.text("api_key_file")
+    return ChatTarget(
+        base_url=_read_url(inner, "base_url").rstrip("/"),
+        model=inner.text("model"),
+        api_key_env=inner.text("api_key_env") or None,
+        api_key_file=resolve_path(key_file, workspace) if key_file else None,
+        stream=inner.flag("stream", True),
+        headers=inner.text_map("headers"),
+        system=inner.text("system"),
+        options=dict(options),
+        input_cost=inner.seconds("input_cost", 0.0, zero=True) or 0.0,
+        output_cost=inner.seconds("output_cost", 0.0, zero=True) or 0.0,
+    )

@@ -1,0 +1,287 @@
+"""Settings from all their layers: the first that says something wins.
+
+The order is command line, `VICTOR_*`, the workspace's `victor.yaml`, `~/.victor/scheduler.yaml`
+(or the file given with `--config`), `/etc/victor/scheduler.yaml`, defaults. A setting is a single
+value; a binding, a secret, a role or a function is one setting as a whole, by its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from victor_engine.config.binding import is_function_reference, read_binding, resolve_path
+from victor_engine.config.checks import Reader, kind_of
+from victor_engine.config.model import (
+    DEFAULT_WORKFLOWS,
+    Binding,
+    Config,
+    HitlConfig,
+    ScheduleDefaults,
+    SchedulerConfig,
+    SecretSource,
+)
+from victor_engine.config.places import Key, Source, did_you_mean, read_yaml
+from victor_engine.errors import ConfigError
+
+SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")
+SECTIONS = tuple(
+    field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins")
+)
+ROLES = ("viewer", "operator", "approver", "admin")
+CATCHUPS = ("none", "latest", "all")
+OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
+
+_SCHEDULER = ("poll_interval", "max_concurrent_runs", "history_retention_days")
+_DEFAULTS = tuple(field.name for field in fields(ScheduleDefaults))
+_HITL = tuple(field.name for field in fields(HitlConfig))
+_ENV = {
+    **{f"VICTOR_SCHEDULER_{name.upper()}": ("scheduler", name) for name in _SCHEDULER},
+    **{f"VICTOR_SCHEDULER_DEFAULTS_{name.upper()}": ("scheduler", "defaults", name) for name in _DEFAULTS},
+    **{f"VICTOR_HITL_{name.upper()}": ("hitl", name) for name in _HITL},
+}
+
+T = TypeVar("T")
+
+
+def load_config(
+    workspace: Path,
+    *,
+    cli: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+    system_file: Path = SYSTEM_FILE,
+) -> Config:
+    """The settings that hold in `workspace`.
+
+    `cli` maps dotted names to values (`{"scheduler.poll_interval": 5}`). `environ` is
+    `os.environ` where it is not given. Raises `ConfigError` with file:line:column and the remedy
+    for what cannot be read, an unknown key, or a value that cannot be. A file that is not there
+    says nothing, except one that was named with `config_file`.
+    """
+    env = os.environ if environ is None else environ
+    root = Path(os.path.abspath(Path(workspace).expanduser()))
+    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    user_file = Path(config_file).expanduser() if config_file else home / ".victor" / "scheduler.yaml"
+    paths = [root / "victor.yaml", user_file, system_file]
+    read = [(path, read_yaml(path)) for path in dict.fromkeys(paths)]
+    if config_file and not any(path == user_file and source for path, source in read):
+        raise ConfigError(f"{user_file}: there is no such configuration file", path=str(user_file))
+    sources = [_from_cli(cli or {}), _from_environ(env), *(source for _, source in read if source)]
+    return _Builder(root, sources).build(tuple(path for path, source in read if source))
+
+
+class _Builder:
+    def __init__(self, workspace: Path, sources: list[Source]) -> None:
+        self.workspace = workspace
+        self.sources = sources
+        self.origins: dict[str, str] = {}
+        for source in sources:
+            Reader(source, (), source.data, "the configuration").only(SECTIONS)
+
+    def build(self, files: tuple[Path, ...]) -> Config:
+        default = self._first("default_agent", self._default_agent)
+        return Config(
+            workspace=self.workspace,
+            workflows=self._first("workflows", self._workflows) or DEFAULT_WORKFLOWS,
+            scheduler=self._scheduler(),
+            nodes=self._bindings("nodes"),
+            handlers=self._bindings("handlers"),
+            tools=self._bindings("tools"),
+            agents=self._bindings("agents"),
+            default_agent=default,
+            functions=self._named("functions", self._function),
+            roles=self._named("roles", self._role),
+            permissions=self._named("permissions", _plain),
+            hitl=self._hitl(),
+            notify=self._named("notify", _plain),
+            secrets=self._named("secrets", self._secret),
+            files=files,
+            origins=dict(self.origins),
+        )
+
+    def _first(self, key: str, read: Callable[[Source, Any], T]) -> T | None:
+        """The setting as the first layer that gives it says; the layers below are checked as well."""
+        found: list[T] = []
+        for source in self.sources:
+            if source.data.get(key) is not None:
+                found.append(read(source, source.data[key]))
+                self.origins.setdefault(key, source.place((key,)))
+        return found[0] if found else None
+
+    def _named(self, section: str, read: Callable[[Source, Key, str, Any], T]) -> dict[str, T]:
+        """A section of named settings: for each name the first layer that gives it wins."""
+        result: dict[str, T] = {}
+        for source in self.sources:
+            data = source.data.get(section)
+            if data is None:
+                continue
+            for name, value in Reader(source, (section,), data, section).data.items():
+                setting = read(source, (section, name), name, value)
+                if name not in result:
+                    result[name] = setting
+                    self.origins[f"{section}.{name}"] = source.place((section, name))
+        return result
+
+    def _bindings(self, section: str) -> dict[str, Binding]:
+        def read(source: Source, way: Key, name: str, value: Any) -> Binding:
+            if section == "nodes" and "." not in name:
+                raise source.fail(way, f"nodes.{name}: a node is named workflow.node", "Such as deploy.build")
+            return read_binding(source, way, value, section, name, self.workspace)
+
+        return self._named(section, read)
+
+    def _default_agent(self, source: Source, value: Any) -> Binding:
+        return read_binding(source, ("default_agent",), value, "default_agent", "", self.workspace)
+
+    def _workflows(self, source: Source, value: Any) -> tuple[str, ...]:
+        patterns = Reader(source, (), {"workflows": value}, "the configuration").texts("workflows")
+        for pattern in patterns:
+            if not pattern or pattern.startswith(("/", "~")) or ".." in Path(pattern).parts:
+                raise source.fail(
+                    ("workflows",),
+                    f"the pattern {pattern!r} leaves the workspace",
+                    "Such as workflows/**/*.yaml",
+                )
+        return patterns
+
+    def _layered(self, way: tuple[str, ...], known: Iterable[str], what: str) -> Reader:
+        """One reader over the winners of all layers."""
+        data: dict[str, Any] = {}
+        labels: dict[str, Source] = {}
+        for source in self.sources:
+            section: Any = source.data
+            for i, step in enumerate(way):
+                section = Reader(source, way[:i], section, what).data.get(step)
+                if section is None:
+                    break
+            if section is None:
+                continue
+            reader = Reader(source, way, section, what)
+            reader.only(tuple(known))
+            for key, value in reader.data.items():
+                if value is not None and key not in data:
+                    data[key] = value
+                    labels[key] = source
+                    self.origins[".".join((*way, key))] = source.place((*way, key))
+        return _Layered(data, labels, way, what)
+
+    def _scheduler(self) -> SchedulerConfig:
+        top = self._layered(("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
+        low = self._layered(("scheduler", "defaults"), _DEFAULTS, "scheduler.defaults")
+        base, plain = SchedulerConfig(), ScheduleDefaults()
+        zone = low.text("timezone", plain.timezone)
+        _check_zone(low, zone)
+        return SchedulerConfig(
+            poll_interval=top.seconds("poll_interval", base.poll_interval) or base.poll_interval,
+            max_concurrent_runs=top.whole("max_concurrent_runs", base.max_concurrent_runs, 1),
+            history_retention_days=top.whole("history_retention_days", base.history_retention_days),
+            defaults=ScheduleDefaults(
+                timezone=zone,
+                catchup=low.one_of("catchup", CATCHUPS, plain.catchup),
+                catchup_window=low.seconds("catchup_window", None),
+                misfire_grace=low.seconds("misfire_grace", plain.misfire_grace, zero=True) or 0.0,
+                overlap=low.one_of("overlap", OVERLAPS, plain.overlap),
+                max_active_runs=low.whole("max_active_runs", plain.max_active_runs, 1),
+                jitter=low.seconds("jitter", 0.0, zero=True) or 0.0,
+            ),
+        )
+
+    def _hitl(self) -> HitlConfig:
+        reader = self._layered(("hitl",), _HITL, "hitl")
+        base = HitlConfig()
+        return HitlConfig(
+            strict_timeouts=reader.flag("strict_timeouts", base.strict_timeouts),
+            default_timeout=reader.seconds("default_timeout", None),
+            allow_self_approval=reader.flag("allow_self_approval", base.allow_self_approval),
+        )
+
+    def _function(self, source: Source, way: Key, name: str, value: Any) -> str:
+        if not name.isidentifier():
+            raise source.fail(way, f"functions.{name}: {name!r} cannot be called in an expression")
+        if not isinstance(value, str) or not is_function_reference(value):
+            raise source.fail(
+                way, f"functions.{name}: {kind_of(value)} names no function", "Write package.module:function"
+            )
+        return value
+
+    def _role(self, source: Source, way: Key, name: str, value: Any) -> tuple[str, ...]:
+        if name not in ROLES:
+            raise source.fail(way, f"unknown role {name!r}", did_you_mean(name, ROLES))
+        return Reader(source, ("roles",), {name: value}, "roles").texts(name)
+
+    def _secret(self, source: Source, way: Key, name: str, value: Any) -> SecretSource:
+        reader = Reader(source, way, value, f"secrets.{name}")
+        reader.only(("env", "file", "credential"))
+        if len(reader.data) != 1:
+            raise source.fail(
+                way, f"secrets.{name} needs one place to read it from", "One of env, file, credential"
+            )
+        file = reader.text("file")
+        return SecretSource(
+            env=reader.text("env") or None,
+            file=resolve_path(file, self.workspace) if file else None,
+            credential=reader.text("credential") or None,
+        )
+
+
+class _Layered(Reader):
+    """A reader over the winners of several layers: each key fails at the place of its own layer."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        labels: Mapping[str, Source],
+        way: Key,
+        what: str,
+    ) -> None:
+        super().__init__(Source("defaults", {}), way, data, what)
+        self._labels = labels
+
+    def fail(self, key: str, message: str, remedy: str = "") -> Exception:
+        return self._labels.get(key, self.source).fail((*self.way, key), message, remedy)
+
+
+def _plain(source: Source, way: Key, name: str, value: Any) -> Any:
+    return value
+
+
+def _check_zone(reader: Reader, name: str) -> None:
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        remedy = did_you_mean(name, available_timezones())
+        remedy = remedy if remedy.startswith("Did") else "Use an IANA name such as Europe/Berlin"
+        raise reader.fail("timezone", f"there is no time zone {name!r}", remedy) from None
+
+
+def _from_cli(given: Mapping[str, Any]) -> Source:
+    data: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is not None:
+            _put(data, tuple(name.split(".")), value)
+    return Source("command line", data)
+
+
+def _from_environ(environ: Mapping[str, str]) -> Source:
+    """Settings in `VICTOR_SCHEDULER_*`, `VICTOR_SCHEDULER_DEFAULTS_*` and `VICTOR_HITL_*`."""
+    data: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(("VICTOR_SCHEDULER_", "VICTOR_HITL_")):
+            continue
+        if name not in _ENV:
+            raise ConfigError(f"environment: unknown setting {name}. {did_you_mean(name, _ENV)}")
+        if value:
+            _put(data, _ENV[name], value)
+    return Source("environment", data)
+
+
+def _put(data: dict[str, Any], way: tuple[str, ...], value: Any) -> None:
+    for step in way[:-1]:
+        data = data.setdefault(step, {})
+    data[way[-1]] = value

@@ -1,0 +1,72 @@
+"""Which workspaces this user lets run things.
+
+A workspace's `victor.yaml` names programs to execute, so a directory that was merely unpacked must
+not execute any. The list is the user's own file, kept apart from every workspace, and holds the
+real path and the owner: a directory that changed hands is asked about again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from victor_engine.errors import ConfigError
+
+
+def trust_file(environ: Mapping[str, str] | None = None) -> Path:
+    """`$XDG_CONFIG_HOME/victor/trusted.json`."""
+    env = os.environ if environ is None else environ
+    base = env.get("XDG_CONFIG_HOME") or ""
+    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    root = Path(base) if base.startswith("/") else home / ".config"
+    return root / "victor" / "trusted.json"
+
+
+def is_trusted(workspace: Path, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this user has said that what `workspace` names may be executed. Writes nothing."""
+    path = workspace.resolve()
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return False
+    return _read(trust_file(environ)).get(str(path)) == owner
+
+
+def trust(workspace: Path, environ: Mapping[str, str] | None = None) -> None:
+    """Remember that what `workspace` names may be executed by this user.
+
+    Raises `ConfigError` where the workspace is no directory or the list cannot be written.
+    """
+    path = workspace.resolve()
+    if not path.is_dir():
+        raise ConfigError(f"{path} is no directory, so there is nothing to trust")
+    target = trust_file(environ)
+    known = _read(target)
+    known[str(path)] = path.stat().st_uid
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".trusted-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"workspaces": known}, file, indent=1, sort_keys=True)
+        os.replace(name, target)  # mkstemp made it 0600
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_uid not in (os.getuid(), 0):
+                raise ConfigError(f"{path} belongs to another user. Remove it, and trust again")
+            data = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Remove it, and trust again") from error
+    listed = data.get("workspaces") if isinstance(data, dict) else None
+    if not isinstance(listed, dict):
+        raise ConfigError(f"{path} is no list of trusted workspaces. Remove it, and trust again")
+    return {str(key): value for key, value in listed.items() if isinstance(value, int)}
