@@ -1,0 +1,55 @@
+"""What an invoker told the runtime, kept for a test to look at."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from victor_engine.runtime.calls import NodeCall
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.processes: list[tuple[int, int, int]] = []
+        self.changed = asyncio.Condition()
+        self.started = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        self._new = asyncio.Event()
+
+    def log(self, stream: str, text: str) -> None:
+        self.lines.append((stream, text))
+        self._new.set()
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        self.processes.append((pid, pgid, start_ticks))
+        self.started.set()
+        if self.hold is not None:
+            await self.hold.wait()
+
+    async def line(self, words: str) -> str:
+        """Wait until a line that holds `words` was logged."""
+        async with asyncio.timeout(20):
+            while True:
+                for _, text in self.lines:
+                    if words in text:
+                        return text
+                self._new.clear()
+                await self._new.wait()
+
+    def text(self, stream: str) -> list[str]:
+        return [text for name, text in self.lines if name == stream]
+
+
+def make_call(**more: Any) -> NodeCall:
+    base: dict[str, Any] = {
+        "run_id": "r1",
+        "workflow": "w",
+        "version": "1.0.0",
+        "node_id": "n",
+        "node_type": "compute",
+        "iteration": 2,
+        "attempt": 3,
+        "idempotency_key": "r1:n:2",
+    }
+    return NodeCall(**{**base, **more})

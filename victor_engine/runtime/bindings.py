@@ -1,0 +1,263 @@
+"""Who does the work of a node: the workspace's bindings, resolved into invokers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config.model import Binding, Config
+from victor_engine.definition.model import (
+    NO_CONSTRAINTS,
+    AgentNode,
+    ComputeNode,
+    Constraints,
+    Node,
+    TeamNode,
+    WorkflowDefinition,
+)
+from victor_engine.errors import ConfigError, NodeError
+from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
+from victor_engine.runtime.invokers.command import CommandInvoker
+from victor_engine.runtime.invokers.results import error_of
+from victor_engine.runtime.isolation import unenforced
+from victor_engine.runtime.secrets import SecretStore, secret_names
+
+
+class BindingTable:
+    """The bindings of one configuration. Make a new one after a reload, and `close` the old one."""
+
+    def __init__(self, config: Config, *, environ: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.secrets = SecretStore(config.secrets, os.environ if environ is None else environ)
+        self._invokers: dict[tuple[str, str], Invoker] = {}
+        self._closers: list[Any] = []
+
+    def binding(self, workflow: str, node: Node, role: str | None = None) -> Binding:
+        """The binding that does the node's work; `role` is a team member's.
+
+        `nodes` come first, then the node's handler. Work without a role is then done by the one
+        tool of the node that is bound. Work of a role is done by the agent bound to it, then the
+        default agent, and by the one bound tool only where there is neither: an agent's tools are
+        what it may use. Raises `ConfigError` with the lines to add where there is none or several.
+        """
+        config = self.config
+        role = getattr(node, "role", "") if role is None else role
+        found = config.nodes.get(f"{workflow}.{node.id}")
+        handler = getattr(node, "handler", None)
+        if found is None and handler:
+            found = config.handlers.get(handler)
+        if found is None and role:
+            found = config.agents.get(role) or config.default_agent
+        if found is not None:
+            return found
+        tools = [name for name in dict.fromkeys(getattr(node, "tools", ())) if name in config.tools]
+        if len(tools) == 1:
+            return config.tools[tools[0]]
+        if isinstance(node, (AgentNode, TeamNode)) and not role and not tools and config.default_agent:
+            return config.default_agent
+        raise _unbound(workflow, node, role, tools)
+
+    def resolve(self, workflow: str, node: Node, role: str | None = None) -> Invoker:
+        """What does the node's work. Raises `ConfigError` as `binding` does.
+
+        The invoker puts secrets in place of `$secret.name` in what it is called with (only names
+        that the node itself declares), and masks them in the log, the result and errors.
+        """
+        binding = self.binding(workflow, node, role)
+        key = (binding.section, binding.name)
+        if key not in self._invokers:
+            self._invokers[key] = self._build(binding)
+        return _Guarded(self._invokers[key], binding, self.secrets, _declared_secrets(node))
+
+    def check(self, definition: WorkflowDefinition) -> list[ProblemInfo]:
+        """What would keep the nodes from running (errors), and what is not enforced (warnings)."""
+        problems: list[ProblemInfo] = []
+        for node, role in _work(definition):
+            try:
+                binding = self.binding(definition.name, node, role)
+            except ConfigError as error:
+                problems.append(
+                    ProblemInfo(
+                        "error",
+                        str(error.details.get("problem", error.message)),
+                        path=definition.path or "",
+                        remedy=str(error.details.get("remedy", "")),
+                    )
+                )
+                continue
+            constraints: Constraints = getattr(node, "constraints", NO_CONSTRAINTS)
+            for problem in _constraint_problems(binding, constraints):
+                problems.append(
+                    ProblemInfo("warning", f"node {node.id!r}: {problem}", path=definition.path or "")
+                )
+        return problems
+
+    def summary(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """What the bindings would execute, for a trust dialog: commands, functions, addresses."""
+        commands: dict[str, None] = {}
+        functions: dict[str, None] = dict.fromkeys(self.config.functions.values())
+        urls: dict[str, None] = {}
+        for binding in self.config.bindings():
+            if binding.kind == "command":
+                commands[" ".join(binding.command)] = None
+            elif binding.kind == "python":
+                functions[binding.function] = None
+            elif binding.http is not None:
+                urls[f"{binding.http.method} {binding.http.url}"] = None
+            elif binding.chat is not None:
+                urls[f"{binding.chat.base_url} ({binding.chat.model})"] = None
+        return tuple(commands), tuple(functions), tuple(urls)
+
+    async def close(self) -> None:
+        """End idle workers and close connections. Calls that still run are not touched."""
+        for closer in self._closers:
+            await closer.close()
+        self._closers.clear()
+        self._invokers.clear()
+
+    def _build(self, binding: Binding) -> Invoker:
+        return CommandInvoker(binding, self.secrets)
+
+
+class _Guarded:
+    """An invoker with secrets resolved before it and masked behind it."""
+
+    def __init__(
+        self, inner: Invoker, binding: Binding, secrets: SecretStore, declared: frozenset[str]
+    ) -> None:
+        self._inner = inner
+        self._binding = binding
+        self._secrets = secrets
+        self._declared = declared
+
+    @property
+    def description(self) -> str:
+        return self._binding.description or self._inner.description
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether the binding asks for the run's whole state in `NodeCall.state`."""
+        return self._binding.state
+
+    @property
+    def binding(self) -> Binding:
+        return self._binding
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any:
+        masker = self._secrets.masker
+        _refuse(self._binding, call.constraints)
+        for problem in _constraint_problems(self._binding, call.constraints):
+            context.log("log", problem)
+        try:
+            if self._declared:
+                call = dataclasses.replace(
+                    call,
+                    inputs=self._secrets.resolve(call.inputs, self._declared),
+                    config=self._secrets.resolve(call.config, self._declared),
+                )
+            result = await self._inner(call, _MaskedContext(context, self._secrets))
+        except ConfigError as error:
+            raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
+        except Exception as error:
+            found = error_of(error)
+            found.message = masker.text(found.message)
+            found.args = (found.message,)
+            raise found from None
+        return masker.value(result)
+
+
+class _MaskedContext:
+    def __init__(self, inner: CallContext, secrets: SecretStore) -> None:
+        self._inner = inner
+        self._secrets = secrets
+
+    def log(self, stream: str, text: str) -> None:
+        self._inner.log(stream, self._secrets.masker.text(text))
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        await self._inner.process_started(pid, pgid, start_ticks)
+
+
+def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
+    """Every piece of work that needs a binding: nodes, and the members of teams."""
+    for node in definition.nodes.values():
+        if isinstance(node, (AgentNode, ComputeNode)):
+            yield node, None
+        elif isinstance(node, TeamNode):
+            for member in node.members:
+                yield node, member.role or member.id
+
+
+def _declared_secrets(node: Node) -> frozenset[str]:
+    return secret_names([getattr(node, "inputs", {}), getattr(node, "input_mapping", {}), dict(node.extra)])
+
+
+def _refuse(binding: Binding, constraints: Constraints) -> None:
+    """Work that the node's constraints forbid is not begun."""
+    if binding.kind == "chat" and constraints.llm_allowed is False:
+        raise NodeError(
+            f"llm_allowed: false, and {_said(binding)} would ask a language model",
+            error_type="ConstraintError",
+            retryable=False,
+        )
+    if binding.kind in ("http", "chat") and constraints.network_allowed is False:
+        raise NodeError(
+            f"network_allowed: false, and {_said(binding)} needs the network",
+            error_type="ConstraintError",
+            retryable=False,
+        )
+
+
+def _constraint_problems(binding: Binding, constraints: Constraints) -> list[str]:
+    if constraints is NO_CONSTRAINTS:
+        return []
+    if binding.kind == "chat" and constraints.llm_allowed is False:
+        return [f"llm_allowed: false, and {_said(binding)} would ask a language model: it will fail"]
+    if binding.kind in ("http", "chat") and constraints.network_allowed is False:
+        return [f"network_allowed: false, and {_said(binding)} needs the network: it will fail"]
+    names = unenforced(constraints, processes=binding.kind in ("command", "python"))
+    return [f"{name} is not enforced here" for name in names]
+
+
+def _said(binding: Binding) -> str:
+    return f"{binding.section}.{binding.name}" if binding.name else binding.section
+
+
+def _unbound(workflow: str, node: Node, role: str, tools: list[str]) -> ConfigError:
+    where = f"workflow {workflow!r}, node {node.id!r}"
+    if tools:
+        problem = (
+            f"{where}: several of its tools are bound ({', '.join(tools)}), so which one runs it is open"
+        )
+        section, name = "nodes", f"{workflow}.{node.id}"
+    elif role:
+        problem = f"{where}: nothing is bound to the role {role!r}"
+        section, name = "agents", role
+    elif getattr(node, "handler", None):
+        problem = f"{where}: nothing is bound to the handler {getattr(node, 'handler', '')!r}"
+        section, name = "handlers", str(getattr(node, "handler", ""))
+    elif len(getattr(node, "tools", ())) == 1:
+        problem = f"{where}: nothing is bound to the tool {getattr(node, 'tools', ('',))[0]!r}"
+        section, name = "tools", getattr(node, "tools", ("",))[0]
+    else:
+        problem = f"{where}: nothing is bound to it"
+        section, name = "nodes", f"{workflow}.{node.id}"
+    program = re.sub(r"[^\w-]+", "-", name.rsplit(".", 1)[-1])
+    lines = f"{section}:\n  {_key(name)}:\n    command: [./bin/{program}]"
+    remedy = f"Add to victor.yaml:\n{lines}"
+    return ConfigError(
+        f"{problem}. {remedy}", problem=problem, remedy=remedy, node=node.id, role=role, lines=lines
+    )
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key; in quotes where it is not plainly text."""
+    return (
+        name
+        if name.replace(".", "").replace("_", "").replace("-", "").isalnum() and name[0].isalpha()
+        else repr(name)
+    )

@@ -1,0 +1,190 @@
+"""A node's work done by a program: JSON on standard input, JSON or text on standard output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine.config.model import Binding
+from victor_engine.errors import NodeError
+from victor_engine.runtime.calls import CallContext, NodeCall
+from victor_engine.runtime.invokers.results import (
+    MAX_OUTPUT,
+    LineSplitter,
+    limited,
+    parse_output,
+    time_limit,
+    too_large,
+)
+from victor_engine.runtime.isolation import no_network
+from victor_engine.runtime.process import Child
+from victor_engine.runtime.secrets import SecretStore
+
+_LEFTOVER_GRACE = 1.0
+
+
+class CommandInvoker:
+    """Runs the binding's argv, without a shell.
+
+    The child's process identity is committed (`context.process_started`) before the command
+    begins. When the call ends in any way, nothing of its process group is left.
+    """
+
+    def __init__(
+        self, binding: Binding, secrets: SecretStore | None = None, *, max_output: int = MAX_OUTPUT
+    ) -> None:
+        self._binding = binding
+        self._secrets = secrets or SecretStore()
+        self._max_output = max_output
+
+    @property
+    def description(self) -> str:
+        return "command " + " ".join(self._binding.command)
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any:
+        name = self._binding.command[0]
+        async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):
+            output, status, last_line = await self._run(call, context)
+        return self._result(output, status, last_line, context)
+
+    async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str]:
+        output = bytearray()
+        last_line = ""
+        overflow = False
+
+        def on_stdout(data: bytes) -> None:
+            nonlocal overflow
+            if len(output) + len(data) > self._max_output and not overflow:
+                overflow = True
+                child.kill()
+            if not overflow:
+                output.extend(data)
+
+        def on_line(text: str) -> None:
+            nonlocal last_line
+            last_line = text if text.strip() else last_line
+            context.log("stderr", text)
+
+        splitter = LineSplitter(on_line)
+        child = self._start(call, on_stdout, splitter.feed)
+        try:
+            await context.process_started(child.pid, child.pgid, child.start_ticks)
+            child.release(msgspec.json.encode(call.payload()))
+            status = await child.wait()
+        except BaseException:
+            await child.end(self._binding.grace)
+            splitter.close()
+            raise
+        left = await child.finish(_LEFTOVER_GRACE)
+        splitter.close()
+        if overflow:
+            raise too_large(f"the command {self._binding.command[0]}", self._max_output)
+        if left:
+            context.log("log", f"ended {len(left)} process(es) that the command left behind")
+        return bytes(output), status, last_line
+
+    def _start(self, call: NodeCall, on_stdout: Any, on_stderr: Any) -> Child:
+        environ = call_environ(call, self._secrets.resolve(self._binding.env))
+        program = find_program(self._binding.command[0], self._binding.cwd, environ)
+        words = [program, *self._binding.command[1:]]
+        if call.constraints.network_allowed is False:
+            words = [*(no_network() or ()), *words]
+        try:
+            return Child(words, env=environ, cwd=self._binding.cwd, on_stdout=on_stdout, on_stderr=on_stderr)
+        except OSError as error:
+            raise NodeError(
+                f"the command {self._binding.command[0]} cannot be started: {error.strerror or error}",
+                error_type="CommandNotStarted",
+                bases=("OSError",),
+            ) from error
+
+    def _result(self, output: bytes, status: int, last_line: str, context: CallContext) -> Any:
+        try:
+            value = parse_output(output)
+        except NodeError as error:
+            error.process_exit_code = status
+            raise
+        if isinstance(value, str) and output.strip() and not output.lstrip().startswith(b'"'):
+            splitter = LineSplitter(lambda text: context.log("stdout", text))
+            splitter.feed(output)
+            splitter.close()
+        if status == 0:
+            return value
+        name = self._binding.command[0]
+        if status < 0:
+            said = f"the command {name} was ended by {_signal_name(-status)}"
+        else:
+            said = f"the command {name} ended with exit code {status}"
+        raise NodeError(
+            f"{said}: {last_line}" if last_line else said,
+            error_type="CommandFailed",
+            bases=("CalledProcessError", "SubprocessError", "Exception"),
+            exit_code=status,
+        )
+
+
+def call_environ(call: NodeCall, extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command: the engine's own, the binding's, and the call's identity.
+
+    The engine's secrets (`VICTOR_SECRET_*`) and service credentials are not handed on; a command
+    that needs one is given it by name in its binding's `env`.
+    """
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("VICTOR_SECRET_") and k not in _PRIVATE},
+        **extra,
+        "VICTOR_RUN_ID": call.run_id,
+        "VICTOR_NODE_ID": call.node_id,
+        "VICTOR_ITERATION": str(call.iteration),
+        "VICTOR_ATTEMPT": str(call.attempt),
+        "VICTOR_IDEMPOTENCY_KEY": call.idempotency_key,
+    }
+
+
+_PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
+
+
+def find_program(name: str, cwd: Path, environ: Mapping[str, str]) -> str:
+    """The path of a program; a name with a slash is relative to `cwd`. Raises a clear `NodeError`."""
+    if not cwd.is_dir():
+        raise NodeError(
+            f"the directory {cwd} in which {name} is to run does not exist",
+            error_type="CommandNotFound",
+            bases=("FileNotFoundError", "OSError"),
+            retryable=False,
+        )
+    if "/" in name:
+        path = cwd / Path(name).expanduser()
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+        if path.exists():
+            raise NodeError(
+                f"{path} is not an executable file. Make it one: chmod +x {path}",
+                error_type="CommandNotExecutable",
+                bases=("PermissionError", "OSError"),
+                retryable=False,
+            )
+        where = str(path)
+    else:
+        found = shutil.which(name, path=environ.get("PATH", os.defpath))
+        if found is not None:
+            return found
+        where = f"{name} on the PATH"
+    raise NodeError(
+        f"the command {name} was not found: there is no {where}",
+        error_type="CommandNotFound",
+        bases=("FileNotFoundError", "OSError"),
+        retryable=False,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,154 @@
+"""What all invokers share: reading results, saying errors, bounded output, time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from victor_engine.errors import NodeError, NodeTimeoutError
+from victor_engine.runtime.calls import NodeCall
+
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Bytes of a result that are taken; more is an error, because it would have to be kept."""
+
+MAX_LINE = 16 * 1024
+"""Bytes of one line of a log; a longer one is cut, visibly."""
+
+
+def parse_output(data: bytes) -> Any:
+    """The result in a program's output: JSON, or else text; None for nothing at all.
+
+    Raises `NodeError` for `{"error": {"type": …, "message": …}}`.
+    """
+    stripped = data.strip()
+    if not stripped:
+        return None
+    try:
+        value = msgspec.json.decode(stripped)
+    except (msgspec.DecodeError, RecursionError):
+        return data.decode("utf-8", "replace").rstrip("\r\n")
+    error = reported_error(value)
+    if error is not None:
+        raise error
+    return value
+
+
+def reported_error(value: Any) -> NodeError | None:
+    """The error that a result reports, if it is one.
+
+    Beside type and message it may say `bases`, `retryable` and `retry_after` (seconds).
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
+        return None
+    said = value["error"]
+    if "type" not in said and "message" not in said:
+        return None
+    kind = str(said.get("type") or "CommandError")
+    bases = said.get("bases")
+    retryable = said.get("retryable")
+    after = said.get("retry_after")
+    return NodeError(
+        str(said.get("message") or kind),
+        error_type=kind,
+        bases=tuple(str(base) for base in bases) if isinstance(bases, list) else builtin_bases(kind),
+        retryable=retryable if isinstance(retryable, bool) else None,
+        retry_after=float(after) if isinstance(after, (int, float)) and not isinstance(after, bool) else None,
+    )
+
+
+def builtin_bases(name: str) -> tuple[str, ...]:
+    """The base classes' names of one of Python's own exceptions; nothing for another name."""
+    cls = getattr(builtins, name, None)
+    return class_bases(cls) if isinstance(cls, type) and issubclass(cls, BaseException) else ()
+
+
+def class_bases(cls: type) -> tuple[str, ...]:
+    """The names of all base classes of an exception, without `object` and the class itself."""
+    return tuple(base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object))
+
+
+def error_of(error: BaseException) -> NodeError:
+    """Any exception as the failure of a node's work."""
+    if isinstance(error, NodeError):
+        return error
+    cls = type(error)
+    found = NodeError(str(error) or cls.__name__, error_type=cls.__name__, bases=class_bases(cls))
+    found.__cause__ = error
+    return found
+
+
+def checked_json(value: Any, who: str) -> Any:
+    """`value` as plain JSON values. Raises `NodeError` (ResultNotJSON, OutputTooLarge)."""
+    try:
+        data = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise NodeError(
+            f"{who} returned {type(value).__name__}, which JSON cannot hold: {error}",
+            error_type="ResultNotJSON",
+            retryable=False,
+        ) from error
+    if len(data) > MAX_OUTPUT:
+        raise too_large(who)
+    return msgspec.json.decode(data)
+
+
+def too_large(who: str, limit: int = MAX_OUTPUT) -> NodeError:
+    return NodeError(
+        f"{who} gave more than {limit // (1024 * 1024) or 1} MB. Write it to a file and return its path",
+        error_type="OutputTooLarge",
+        retryable=False,
+    )
+
+
+class LineSplitter:
+    """Bytes in, whole lines of text out; a line that is too long is cut and says so."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
+        self._rest = b""
+        self._cut = 0
+
+    def feed(self, data: bytes) -> None:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._take(line)
+            self._flush()
+        self._take(rest)
+
+    def close(self) -> None:
+        """Emit what came after the last line break."""
+        if self._rest or self._cut:
+            self._flush()
+
+    def _take(self, data: bytes) -> None:
+        room = MAX_LINE - len(self._rest)
+        self._rest += data[:room]
+        self._cut += max(0, len(data) - room)
+
+    def _flush(self) -> None:
+        text = self._rest.decode("utf-8", "replace").rstrip("\r")
+        self._emit(f"{text} … [{self._cut} bytes cut]" if self._cut else text)
+        self._rest, self._cut = b"", 0
+
+
+def time_limit(call: NodeCall, own: float | None) -> float | None:
+    """The shorter of the node's limit and the binding's own, in seconds."""
+    limits = [limit for limit in (call.timeout, own) if limit is not None]
+    return min(limits) if limits else None
+
+
+@asynccontextmanager
+async def limited(seconds: float | None, who: str) -> AsyncIterator[None]:
+    """Raise `NodeTimeoutError` in place of the cancellation with which the limit ends the body."""
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if scope.expired():
+            raise NodeTimeoutError(f"{who} took longer than {seconds:g} s and was ended") from error
+        raise

@@ -1,0 +1,154 @@
+"""Secrets: read when they are needed, handed to the work that names them, masked everywhere else.
+
+`$secret.name` may stand in a node's inputs and in a binding's `env`, headers and body. The store
+holds the reference, never the value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from victor_engine.config.model import SecretSource
+from victor_engine.errors import ConfigError
+
+MASK = "***"
+_REFERENCE = re.compile(r"\$secret\.([A-Za-z_][A-Za-z0-9_-]*)")
+_SHORTEST = 4
+"""Values that are shorter are not masked: they would tear ordinary text apart."""
+
+
+def secret_names(value: Any) -> frozenset[str]:
+    """The names of all secrets that a value of JSON kind refers to."""
+    if isinstance(value, str):
+        return frozenset(_REFERENCE.findall(value)) if "$secret." in value else frozenset()
+    if isinstance(value, Mapping):
+        return frozenset().union(*(secret_names(item) for item in value.values()))
+    if isinstance(value, (list, tuple)):
+        return frozenset().union(*(secret_names(item) for item in value))
+    return frozenset()
+
+
+class Masker:
+    """Replaces known secret values in text and in values. Forms that URLs and JSON give them count too."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        """From now on `value` is masked, and each of its lines by itself (logs come in lines)."""
+        parts = {value.strip(), *(line.strip() for line in value.splitlines())}
+        for part in parts:
+            if len(part) >= _SHORTEST:
+                self._values |= {part, quote(part, safe=""), json.dumps(part)[1:-1]}
+        # the longest first, so that a secret that holds another is masked as a whole
+        words = sorted(self._values, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, words))) if words else None
+
+    def text(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def value(self, value: Any) -> Any:
+        """A value of JSON kind with the secrets in its texts and keys masked."""
+        if self._pattern is None:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        return value
+
+
+class SecretStore:
+    """Finds secrets by name; whatever it has handed out is masked by `masker`.
+
+    A name that the configuration declares is read from there. Another is looked for in
+    `VICTOR_SECRET_<NAME>` (upper case, `-` as `_`), then as a systemd credential, a file of that
+    name in `$CREDENTIALS_DIRECTORY`. Nothing is kept: a rotated secret is read anew each time.
+    """
+
+    def __init__(
+        self, declared: Mapping[str, SecretSource] | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._declared = declared or {}
+        self._environ = os.environ if environ is None else environ
+        self.masker = Masker()
+
+    def get(self, name: str) -> str:
+        """The value of a secret. Raises `ConfigError` that names the secret and where it was looked for."""
+        source = self._declared.get(name)
+        value = self._standard(name) if source is None else self._read(name, source)
+        self.masker.add(value)
+        return value
+
+    def resolve(self, value: Any, allowed: frozenset[str] | None = None) -> Any:
+        """A value of JSON kind with each `$secret.name` in its texts replaced.
+
+        Only names in `allowed` are replaced where it is given: text that came from elsewhere may
+        not ask for secrets that the workflow's author did not name.
+        """
+        if isinstance(value, str):
+            if "$secret." not in value:
+                return value
+            return _REFERENCE.sub(self._replacer(allowed), value)
+        if isinstance(value, Mapping):
+            return {key: self.resolve(item, allowed) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.resolve(item, allowed) for item in value]
+        return value
+
+    def _replacer(self, allowed: frozenset[str] | None) -> Callable[[re.Match[str]], str]:
+        def replace(found: re.Match[str]) -> str:
+            return self.get(found[1]) if allowed is None or found[1] in allowed else found[0]
+
+        return replace
+
+    def _read(self, name: str, source: SecretSource) -> str:
+        if source.env is not None:
+            value = self._environ.get(source.env)
+            if value is None:
+                raise _missing(name, f"the environment variable {source.env} is not set")
+            return value
+        path = source.file if source.file is not None else self._credential(source.credential or name)
+        if path is None:
+            raise _missing(name, "there are no systemd credentials ($CREDENTIALS_DIRECTORY is not set)")
+        return read_secret_file(path, name)
+
+    def _standard(self, name: str) -> str:
+        variable = "VICTOR_SECRET_" + name.upper().replace("-", "_")
+        value = self._environ.get(variable)
+        if value is not None:
+            return value
+        path = self._credential(name)
+        if path is not None and path.is_file():
+            return read_secret_file(path, name)
+        raise _missing(
+            name, f"set {variable}, or say where it is in victor.yaml: secrets: {{{name}: {{file: PATH}}}}"
+        )
+
+    def _credential(self, name: str) -> Path | None:
+        directory = self._environ.get("CREDENTIALS_DIRECTORY")
+        return Path(directory) / name if directory else None
+
+
+def read_secret_file(path: Path, name: str) -> str:
+    """The text of a file without the line break at its end. Raises `ConfigError`."""
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise _missing(name, f"{path} cannot be read: {reason}") from error
+
+
+def _missing(name: str, why: str) -> ConfigError:
+    return ConfigError(f"the secret {name!r} is not available: {why}", secret=name)
