@@ -1,5 +1,14 @@
 """What a workflow is: nodes, limits, YAML, expressions, templates and graph checks."""
 
+from victor_engine.definition.content import definition_to_content
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.loader import (
+    LoadResult,
+    checksum,
+    definition_from_content,
+    load_file,
+    load_workflow_from_yaml,
+)
 from victor_engine.definition.model import (
     AgentNode,
     Branch,
@@ -25,7 +34,9 @@ __all__ = [
     "ComputeNode",
     "ConditionNode",
     "Constraints",
+    "FunctionRegistry",
     "HITLNode",
+    "LoadResult",
     "Node",
     "ParallelNode",
     "RetryPolicy",
@@ -34,4 +45,9 @@ __all__ = [
     "TransformNode",
     "WorkflowDefinition",
     "WorkflowNode",
+    "checksum",
+    "definition_from_content",
+    "definition_to_content",
+    "load_file",
+    "load_workflow_from_yaml",
 ]

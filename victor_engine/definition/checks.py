@@ -1,0 +1,314 @@
+"""What can be wrong with a workflow as a whole: dead ends, typing slips, dangerous silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from victor_engine.config.places import did_you_mean
+from victor_engine.definition.expressions import (
+    Fault,
+    FunctionRegistry,
+    check_assignments,
+    check_expression,
+    names_read,
+    names_written,
+)
+from victor_engine.definition.graph import reachable
+from victor_engine.definition.model import (
+    AgentNode,
+    ComputeNode,
+    ConditionNode,
+    HITLNode,
+    Node,
+    ParallelNode,
+    TeamNode,
+    TransformNode,
+    WorkflowDefinition,
+)
+from victor_engine.definition.read import Problems, Reader
+
+_INPUT_NAME = re.compile(r"\$ctx\.([A-Za-z_]\w*)")
+
+
+def check_workflow(
+    definition: WorkflowDefinition,
+    reader: Reader,
+    readers: Mapping[str, Reader],
+    problems: Problems,
+    functions: FunctionRegistry,
+) -> None:
+    """Add every fault of the whole to the problems."""
+    start = reader.first("start_node", "start", "entry_point")
+    if start and definition.start_node not in definition.nodes:
+        problems.error(
+            reader.place(start),
+            f"{reader.what}: it starts at {definition.start_node!r}, and there is no such node",
+            did_you_mean(str(definition.start_node), readers),
+        )
+        return
+    sound = True
+    for node in definition.nodes.values():
+        sound = _check_targets(node, readers, problems) and sound
+    if sound and len(definition.nodes) == len(readers):
+        _check_reachable(definition, readers, problems)
+    for node in definition.nodes.values():
+        node_reader = readers[node.id]
+        if isinstance(node, ConditionNode):
+            _language(check_expression(node.condition, functions), node_reader, "condition", problems)
+            _check_keys_read(definition, node, node_reader, problems, functions)
+        elif isinstance(node, TransformNode):
+            _language(check_assignments(node.transform, functions), node_reader, "transform", problems)
+        elif isinstance(node, HITLNode):
+            _check_hitl(definition, node, node_reader, problems)
+    _check_schedule(definition, reader, problems)
+
+
+def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems) -> bool:
+    reader = readers[node.id]
+    sound = True
+    for target, label, kind in node.targets():
+        if target in readers:
+            continue
+        sound = False
+        key = {
+            "next": "next", "branch": "branches", "outcome": "next", "member": "parallel_nodes", "error": "on_error",
+        }[kind]  # fmt: skip
+        path = (
+            (*reader.path, key, label) if kind in ("branch", "outcome") else _item_path(reader, key, target)
+        )
+        where = (
+            f"branch {label!r} of {reader.what}" if label and kind != "error" else f"{key} of {reader.what}"
+        )
+        problems.error(
+            reader.document.place(path),
+            f"{where} leads to {target!r}, and there is no such node",
+            did_you_mean(target, readers),
+        )
+    if isinstance(node, ParallelNode) and node.id in node.parallel_nodes:
+        problems.error(reader.place("parallel_nodes"), f"{reader.what} contains itself")
+        sound = False
+    return sound
+
+
+def _item_path(reader: Reader, key: str, target: str) -> tuple[str | int, ...]:
+    value = reader.data.get(key)
+    if isinstance(value, list) and target in value:
+        return (*reader.path, key, value.index(target))
+    return (*reader.path, key)
+
+
+def _check_reachable(
+    definition: WorkflowDefinition, readers: Mapping[str, Reader], problems: Problems
+) -> None:
+    reached = reachable(definition)
+    lost = [node_id for node_id in definition.nodes if node_id not in reached]
+    # Only the first of a lost chain is the fault; the others follow from it.
+    entered = {
+        target
+        for node_id in lost
+        for target, _, _ in definition.nodes[node_id].targets()
+        if target != node_id
+    }
+    roots = [node_id for node_id in lost if node_id not in entered] or lost[:1]
+    for node_id in roots:
+        problems.error(
+            readers[node_id].place("id"),
+            f"node {node_id!r} cannot be reached from the start ({definition.start!r})",
+            "Name it in the next or branches of another node, or remove it",
+        )
+
+
+def _language(faults: list[Fault], reader: Reader, key: str, problems: Problems) -> None:
+    """Put a fault inside a text where it stands in the file."""
+    path = (*reader.path, key)
+    block = reader.document.blocks.get(path)
+    line0, column0 = reader.document.place(path)
+    for fault in faults:
+        if block is not None:
+            place = (block[0] + fault.line - 1, block[1] + fault.column)
+        else:
+            quoted = 0 if reader.document.texts.get(path, "") == "" else 1
+            place = (
+                line0 + fault.line - 1,
+                column0 + fault.column - 1 + quoted if fault.line == 1 else fault.column,
+            )
+        problems.warning(
+            place,
+            f"{reader.what}: {fault.message}; the node fails if it is reached",
+            "Register a function for it, or bind a compute node to a command",
+        )
+
+
+# --- who writes what ---------------------------------------------------------------------------
+
+
+def _written(definition: WorkflowDefinition) -> dict[str, str]:
+    """State keys that are certainly written or given, by the node that writes them."""
+    keys: dict[str, str] = {}
+    for node in definition.nodes.values():
+        if isinstance(node, TransformNode):
+            keys.update(dict.fromkeys(names_written(node.transform), node.id))
+        elif not isinstance(node, ConditionNode | ParallelNode) or node.output:
+            keys[node.output_key] = node.id
+    return keys
+
+
+def _given(definition: WorkflowDefinition) -> set[str]:
+    """State keys that the file itself expects from outside."""
+    names: set[str] = set()
+
+    def collect(value: Any) -> None:
+        if isinstance(value, str):
+            names.update(_INPUT_NAME.findall(value))
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                collect(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                collect(item)
+
+    for node in definition.nodes.values():
+        if isinstance(node, AgentNode | ComputeNode | TeamNode):
+            collect(node.inputs)
+            names.update(str(v).split(".")[0] for v in node.input_mapping.values() if isinstance(v, str))
+    schedule = definition.schedule or {}
+    for key in ("initial_state", "state"):
+        if isinstance(schedule.get(key), Mapping):
+            names.update(schedule[key])
+    return names
+
+
+def _check_keys_read(
+    definition: WorkflowDefinition,
+    node: ConditionNode,
+    reader: Reader,
+    problems: Problems,
+    functions: FunctionRegistry,
+) -> None:
+    """A condition right after a question that reads a key which no answer writes is a typing slip."""
+    written = _written(definition)
+    known = set(written) | _given(definition) | {"human", "errors", "ctx", "state"}
+    asked = {
+        other.id: other
+        for other in definition.nodes.values()
+        if isinstance(other, HITLNode) and node.id in (*other.next, *other.outcomes.values())
+    }
+    if node.condition.strip() in functions:
+        return
+    for name in sorted(names_read(node.condition)):
+        if name in known:
+            continue
+        if asked:
+            meant = next(iter(asked.values()))
+            problems.warning(
+                reader.place("condition"),
+                f"{reader.what} reads {name!r}, which nothing writes",
+                f"The answer of {meant.id!r} goes under {meant.output_key!r}: read that, or give the node output: {name}",
+                strict=False,
+            )
+            continue
+        close = get_close_matches(name, sorted(written), n=1, cutoff=0.9)
+        if close:
+            problems.warning(
+                reader.place("condition"),
+                f"{reader.what} reads {name!r}, which nothing writes by that name",
+                f"Did you mean {close[0]!r} (written by {written[close[0]]!r})? A JSON result may also bring the key",
+                strict=False,
+            )
+
+
+# --- people ------------------------------------------------------------------------------------
+
+
+def _check_hitl(definition: WorkflowDefinition, node: HITLNode, reader: Reader, problems: Problems) -> None:
+    if node.hitl_type == "choice" and not node.choices:
+        problems.error(
+            reader.place(), f"{reader.what} asks for a choice and offers none", "Add: choices: [a, b]"
+        )
+    if node.fallback_given:
+        key = reader.first("on_timeout", "fallback") or "fallback"
+        if node.fallback == "approve":
+            problems.warning(
+                reader.place(key),
+                f"{reader.what}: silence approves here, because on_timeout is approve",
+                "Keep it only if nobody needs to look; reject, abort or escalate are the safe ones",
+                strict=False,
+            )
+        elif node.fallback == "continue" and node.hitl_type in ("approval", "confirmation"):
+            problems.warning(
+                reader.place(key),
+                f"{reader.what}: without an answer the run goes on as timed_out, never as approved",
+                "Let next map timed_out, or use abort, reject or escalate",
+                strict=False,
+            )
+        if node.fallback == "escalate" and not (node.escalate_to or node.escalation):
+            problems.error(reader.place(key), f"{reader.what}: on_timeout is escalate, and nobody is named",
+                           "Add: escalate_to: <user>, or escalation: [{to: lead, after: 10m}]")  # fmt: skip
+    people = [name for name in node.assignees if not name.startswith("@")]
+    if node.assignees and len(people) == len(node.assignees) and node.required_approvals > len(people):
+        problems.error(
+            reader.place("required_approvals"),
+            f"{reader.what}: {node.required_approvals} approvals are required, and only {len(people)} people are "
+            "assigned",
+            "Assign more people or require fewer approvals",
+        )
+    if node.input_schema is not None:
+        _check_schema(node, reader, problems)
+    elif node.has_default and node.choices and not node.multiple:
+        values = [choice.value for choice in node.choices]
+        if node.default_value not in values:
+            problems.error(
+                reader.place("default_value"),
+                f"{reader.what}: the default {node.default_value!r} is none of the choices",
+                did_you_mean(str(node.default_value), [str(value) for value in values]),
+            )
+    if node.outcomes and not node.choices:
+        needed = {"approval": ("approved", "rejected"), "confirmation": ("approved", "rejected")}.get(
+            node.hitl_type, ()
+        )
+        for outcome in needed:
+            if outcome not in node.outcomes and "default" not in node.outcomes:
+                problems.error(
+                    reader.place("next"),
+                    f"{reader.what}: next maps outcomes and has none for {outcome!r}",
+                    f"Add: {outcome}: <node id>, or a default",
+                )
+
+
+def _check_schema(node: HITLNode, reader: Reader, problems: Problems) -> None:
+    import jsonschema
+
+    assert node.input_schema is not None
+    try:
+        jsonschema.Draft202012Validator.check_schema(node.input_schema)
+    except jsonschema.SchemaError as error:
+        path = (*reader.path, "input_schema", *error.absolute_path)
+        problems.error(
+            reader.document.place(path), f"{reader.what}: input_schema is not a JSON Schema: {error.message}"
+        )
+        return
+    if node.has_default:
+        faults = sorted(
+            jsonschema.Draft202012Validator(node.input_schema).iter_errors(node.default_value), key=str
+        )
+        if faults:
+            problems.error(
+                reader.place("default_value"),
+                f"{reader.what}: the default does not fit its own schema: {faults[0].message}",
+            )
+
+
+def _check_schedule(definition: WorkflowDefinition, reader: Reader, problems: Problems) -> None:
+    block = definition.schedule
+    if block is None:
+        return
+    ways = [key for key in ("cron", "every", "interval", "at", "once", "after") if block.get(key) is not None]
+    if len(ways) != 1:
+        said = "none is given" if not ways else f"{' and '.join(ways)} are given"
+        problems.error(
+            reader.place("schedule"),
+            f"{reader.what}: schedule needs exactly one of cron, every, at, after; {said}",
+        )

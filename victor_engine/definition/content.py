@@ -1,0 +1,103 @@
+"""A definition that was built in Python, as the plain dialect mapping that is stored."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from victor_engine.definition.model import (
+    ConditionNode,
+    Constraints,
+    HITLNode,
+    Node,
+    RetryPolicy,
+    TeamNode,
+    WorkflowDefinition,
+)
+from victor_engine.definition.yamltext import plain_tree
+
+_SKIPPED = frozenset(
+    {"id", "extra", "fallback_given", "has_default", "outcomes", "branches", "choices", "members"}
+)
+
+
+def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
+    """The content of a definition: what it was read from, or what reading it again gives back."""
+    if definition.content is not None:
+        return plain_tree(definition.content)  # type: ignore[no-any-return]
+    content: dict[str, Any] = {}
+    if definition.description:
+        content["description"] = definition.description
+    if definition.version is not None:
+        content["version"] = definition.version
+    for name in (
+        "start_node",
+        "max_execution_timeout_seconds",
+        "default_node_timeout_seconds",
+        "max_iterations",
+        "deprecated",
+    ):
+        if getattr(definition, name) is not None:
+            content[name] = getattr(definition, name)
+    if definition.max_retries:
+        content["max_retries"] = definition.max_retries
+    if definition.schedule is not None:
+        content["schedule"] = plain_tree(definition.schedule)
+    if definition.migrations:
+        content["migrations"] = plain_tree(definition.migrations)
+    metadata = {k: v for k, v in definition.metadata.items() if k not in ("version", "schedule")}
+    if metadata:
+        content["metadata"] = plain_tree(metadata)
+    content.update(plain_tree(definition.extra))
+    content["nodes"] = [node_to_content(node) for node in definition.nodes.values()]
+    return content
+
+
+def node_to_content(node: Node) -> dict[str, Any]:
+    """One node as its mapping; what is at its default is left out."""
+    content: dict[str, Any] = {"id": node.id, "type": node.type}
+    for spec in fields(node):
+        if spec.name in _SKIPPED:
+            continue
+        value = getattr(node, spec.name)
+        if isinstance(value, RetryPolicy):
+            content["retry_policy"] = _changed(value)
+        elif isinstance(value, Constraints):
+            constraints = _changed(value)
+            extra = constraints.pop("extra", {})
+            if constraints or extra:
+                content["constraints"] = {**constraints, **extra}
+        elif value != spec.default and value not in ((), {}, None, ""):
+            content[spec.name] = plain_tree(value)
+    if isinstance(node, ConditionNode):
+        content["branches"] = {branch.key: branch.target for branch in node.branches}
+    elif isinstance(node, HITLNode):
+        _hitl(node, content)
+    elif isinstance(node, TeamNode):
+        content["members"] = [
+            {"id": m.id, **{k: v for k, v in _changed(m).items() if k not in ("id", "extra")}, **m.extra}
+            for m in node.members
+        ]
+    content.update(plain_tree(node.extra))
+    return content
+
+
+def _hitl(node: HITLNode, content: dict[str, Any]) -> None:
+    if node.outcomes:
+        content["next"] = dict(node.outcomes)
+    if node.choices:
+        content["choices"] = [_changed(choice) | {"label": choice.label} for choice in node.choices]
+    if node.fallback_given or node.fallback != "abort":
+        content["fallback"] = node.fallback
+    if node.has_default:
+        content["default_value"] = plain_tree(node.default_value)
+
+
+def _changed(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their default, as plain values."""
+    found: dict[str, Any] = {}
+    for spec in fields(value):
+        item = getattr(value, spec.name)
+        if item != spec.default and item not in ((), {}, None, ""):
+            found[spec.name] = plain_tree(item)
+    return found

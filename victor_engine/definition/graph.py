@@ -1,0 +1,71 @@
+"""The graph of a definition: what is drawn, and what reaches what."""
+
+from __future__ import annotations
+
+from victor_engine.api import GraphEdge, GraphInfo, GraphNode
+from victor_engine.definition.model import (
+    AgentNode,
+    ComputeNode,
+    ConditionNode,
+    HITLNode,
+    Node,
+    ParallelNode,
+    TeamNode,
+    TransformNode,
+    WorkflowDefinition,
+)
+
+
+def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:
+    """All nodes that can come after `start` (which is among them only if it lies on a loop)."""
+    seen: set[str] = set()
+    todo = [target for target, _, _ in definition.nodes[start].targets()]
+    while todo:
+        node_id = todo.pop()
+        if node_id in seen or node_id not in definition.nodes:
+            continue
+        seen.add(node_id)
+        todo.extend(target for target, _, _ in definition.nodes[node_id].targets())
+    return frozenset(seen)
+
+
+def detail(node: Node) -> str:
+    """One line that says what a node does."""
+    if isinstance(node, AgentNode):
+        return node.role
+    if isinstance(node, ComputeNode):
+        return node.handler or ", ".join(node.tools)
+    if isinstance(node, ConditionNode):
+        return node.condition.strip()
+    if isinstance(node, ParallelNode):
+        wanted = f"{node.join_count} of " if node.join_strategy == "n_of_m" else ""
+        return f"{node.join_strategy}: {wanted}{len(node.parallel_nodes)}"
+    if isinstance(node, HITLNode):
+        return node.hitl_type
+    if isinstance(node, TeamNode):
+        return f"{node.team_formation}: {', '.join(member.role or member.id for member in node.members)}"
+    if isinstance(node, TransformNode):
+        lines = node.transform.strip().splitlines()
+        return (lines[0] + (" …" if len(lines) > 1 else "")) if lines else ""
+    return ""
+
+
+def graph_info(definition: WorkflowDefinition) -> GraphInfo:
+    """The graph as it is drawn: nodes in declared order, edges with their labels and kinds."""
+    return GraphInfo(
+        start=definition.start,
+        nodes=tuple(
+            GraphNode(id=node.id, type=node.type, name=node.name, detail=detail(node))
+            for node in definition.nodes.values()
+        ),
+        edges=tuple(
+            GraphEdge(source=node.id, target=target, label=label, kind=kind)
+            for node in definition.nodes.values()
+            for target, label, kind in node.targets()
+        ),
+    )
+
+
+def reachable(definition: WorkflowDefinition) -> frozenset[str]:
+    """All nodes that a run can come to."""
+    return frozenset({definition.start}) | reaches(definition, definition.start)

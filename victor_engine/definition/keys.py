@@ -1,0 +1,186 @@
+"""The keys of the dialect, in one table: the reader and the JSON Schema are made from it."""
+
+from __future__ import annotations
+
+COMMON = frozenset(
+    [
+        "id",
+        "type",
+        "name",
+        "description",
+        "next",
+        "timeout",
+        "timeout_seconds",
+        "retry_policy",
+        "retry",
+        "output",
+        "merge",
+        "on_error",
+        "on_interrupt",
+        "error_strategy",
+        "metadata",
+    ]
+)
+
+BY_TYPE: dict[str, frozenset[str]] = {
+    "agent": frozenset(
+        [
+            "role",
+            "goal",
+            "tools",
+            "tool_budget",
+            "handler",
+            "inputs",
+            "input_mapping",
+            "llm_config",
+            "profile",
+            "constraints",
+            "allowed_tools",
+        ]
+    ),
+    "compute": frozenset(["handler", "tools", "inputs", "input_mapping", "constraints"]),
+    "condition": frozenset({"condition", "branches"}),
+    "parallel": frozenset(["parallel_nodes", "join_strategy", "join_count", "min_success"]),
+    "transform": frozenset({"transform"}),
+    "hitl": frozenset(
+        [
+            "hitl_type",
+            "prompt",
+            "context_keys",
+            "choices",
+            "options",
+            "multiple",
+            "default_value",
+            "input_schema",
+            "allow_edit",
+            "fallback",
+            "on_timeout",
+            "max_asks",
+            "escalate_to",
+            "escalation",
+            "assignees",
+            "required_approvals",
+            "allow_self_approval",
+            "require_comment",
+            "reject_policy",
+            "reminders",
+            "priority",
+            "undo_window",
+        ]
+    ),
+    "team": frozenset(
+        [
+            "goal",
+            "team_formation",
+            "formation",
+            "members",
+            "total_tool_budget",
+            "merge_strategy",
+            "merge_mode",
+            "inputs",
+            "input_mapping",
+        ]
+    ),
+}
+
+HANDED_ON = frozenset(
+    [
+        "services",
+        "batch_config",
+        "error_handling",
+        "llm_config",
+        "profile",
+        "tool_budget",
+        "max_cost_tier",
+        "config",
+        "tags",
+        "model",
+        "temperature",
+        "execution_target",
+        "sandbox",
+        "isolation",
+        "cache",
+        "circuit_breaker_enabled",
+        "timeout_per_member",
+        "total_timeout",
+        "position",
+        "ui",
+        "docs",
+        "owner",
+    ]
+)
+"""Keys that the engine does not act on and hands to the agent or handler, without a warning."""
+
+WORKFLOW = frozenset(
+    [
+        "description",
+        "version",
+        "nodes",
+        "schedule",
+        "execution",
+        "metadata",
+        "migrations",
+        "deprecated",
+        "start",
+        "start_node",
+        "entry_point",
+        "max_execution_timeout_seconds",
+        "max_timeout_seconds",
+        "default_node_timeout_seconds",
+        "default_node_timeout",
+        "max_iterations",
+        "max_retries",
+        "name",
+    ]
+)
+
+WORKFLOW_HANDED_ON = frozenset(
+    [
+        "services",
+        "batch_config",
+        "error_handling",
+        "error_strategy",
+        "circuit_breaker_enabled",
+        "llm_config",
+        "profile",
+        "tags",
+        "vertical",
+        "owner",
+        "docs",
+        "variables",
+        "defaults",
+        "inputs",
+        "outputs",
+        "context",
+        "temporal_context",
+        "max_recursion_depth",
+    ]
+)
+
+EXECUTION = frozenset(
+    [
+        "max_timeout_seconds",
+        "max_execution_timeout_seconds",
+        "default_node_timeout",
+        "default_node_timeout_seconds",
+        "max_iterations",
+        "max_retries",
+    ]
+)
+
+RETRY = frozenset(
+    [
+        "max_attempts",
+        "backoff",
+        "initial_delay",
+        "max_delay",
+        "multiplier",
+        "jitter",
+        "retryable_errors",
+        "non_retryable_errors",
+    ]
+)
+
+MEMBER = frozenset(["id", "name", "role", "goal", "tools", "tool_budget", "description"])
+
+TOP = frozenset({"workflows", "nodes", "name", "description", "version", "metadata", "schedule", "execution"})

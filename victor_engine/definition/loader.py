@@ -1,0 +1,322 @@
+"""Workflow files: YAML in, definitions and problems with file:line:column out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.api import ProblemInfo
+from victor_engine.definition import keys
+from victor_engine.definition.checks import check_workflow
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.definition.nodes import read_node
+from victor_engine.definition.read import Problems, Reader
+from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
+from victor_engine.errors import DefinitionError
+
+NOT_THE_GRAPH = frozenset({"schedule", "migrations", "deprecated", "name"})
+"""Keys that speak about versions and times, not about what a version is: not in its checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a file holds. A workflow with an error is not among `workflows`; its problems are told."""
+
+    path: str
+    workflows: dict[str, WorkflowDefinition] = field(default_factory=dict)
+    problems: tuple[ProblemInfo, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not any(problem.severity == "error" for problem in self.problems)
+
+
+def load_file(
+    path: Path | str, *, functions: FunctionRegistry | None = None, strict: bool = False
+) -> LoadResult:
+    """Read one file. Never raises for what stands in it: every fault is a problem with its place."""
+    label = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        return _failed(label, f"cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        return _failed(label, f"is not UTF-8 text (byte {error.start})")
+    return load_text(text, label, functions=functions, strict=strict)
+
+
+def load_text(
+    text: str, label: str = "<text>", *, functions: FunctionRegistry | None = None, strict: bool = False
+) -> LoadResult:
+    """As `load_file`, from text. `$ref` is relative to the folder of `label`."""
+    problems = Problems(label, strict)
+    functions = functions or FunctionRegistry()
+    try:
+        documents = parse(text)
+    except YamlFaultError as error:
+        problems.error((error.line, error.column), f"not valid YAML: {error.message}", "Mend the syntax here")
+        return LoadResult(label, problems=tuple(problems.found))
+    result = LoadResult(label)
+    lines = text.splitlines()
+    for document in documents:
+        if document.data is not None:
+            _read_document(document, problems, functions, result, lines)
+    if not documents or all(document.data is None for document in documents):
+        problems.error((1, 1), "the file is empty", "Add a workflows: mapping")
+    return LoadResult(label, result.workflows, tuple(problems.found), result.texts)
+
+
+def _failed(label: str, message: str) -> LoadResult:
+    return LoadResult(
+        label, problems=(ProblemInfo(severity="error", message=message, path=label, line=1, column=1),)
+    )
+
+
+def _read_document(
+    document: Document, problems: Problems, functions: FunctionRegistry, result: LoadResult, lines: list[str]
+) -> None:
+    if not isinstance(document.data, Mapping):
+        problems.error((1, 1), "a workflow file must hold a mapping", "Start it with workflows:")
+        return
+    top = Reader(document.data, (), document, problems, "the file")
+    if "workflows" not in document.data and "nodes" in document.data:
+        if isinstance(document.data.get("name"), str) and (
+            "description" in document.data or "version" in document.data
+        ):
+            whole = Reader(document.data, (), document, problems, "the workflow")
+            _read_workflow(document.data["name"], whole, problems, functions, result, lines)
+        else:
+            # A library of shared nodes for $ref: nothing to run, but what is wrong is told.
+            top.unknown(keys.TOP, keys.WORKFLOW_HANDED_ON)
+            _read_nodes(top, problems)
+        return
+    top.unknown(keys.TOP, keys.WORKFLOW_HANDED_ON | {"imports", "includes", "x-common"})
+    workflows = document.data.get("workflows")
+    if workflows is None:
+        problems.error(
+            (1, 1), "there is neither workflows: nor nodes: in the file", "Add a workflows: mapping"
+        )
+        return
+    if not isinstance(workflows, Mapping) or not workflows:
+        problems.error(document.place(("workflows",)), "workflows must map names to workflows")
+        return
+    for name, value in workflows.items():
+        path = ("workflows", name)
+        if not isinstance(value, Mapping):
+            problems.error(document.place(path), f"workflow {name!r} must be a mapping with nodes")
+            continue
+        if name in result.workflows:
+            problems.error(document.key_place(path), f"workflow {name!r} is there twice")
+            continue
+        reader = Reader(value, path, document, problems, f"workflow {name!r}")
+        _read_workflow(str(name), reader, problems, functions, result, lines)
+
+
+def _read_workflow(
+    name: str,
+    reader: Reader,
+    problems: Problems,
+    functions: FunctionRegistry,
+    result: LoadResult,
+    lines: list[str],
+) -> None:
+    before = len(problems.errors)
+    definition, readers = build_workflow(name, reader, problems)
+    if definition is not None:
+        check_workflow(definition, reader, readers, problems, functions)
+    if len(problems.errors) > before or definition is None:
+        return
+    result.workflows[name] = definition
+    first, last = reader.document.spans.get(reader.path, (0, len(lines)))
+    start = max(0, first - (1 if reader.path else 0))
+    while last > start and not lines[last - 1].strip():
+        last -= 1
+    result.texts[name] = textwrap.dedent("\n".join(lines[start:last])) + "\n"
+
+
+def build_workflow(
+    name: str, reader: Reader, problems: Problems
+) -> tuple[WorkflowDefinition | None, dict[str, Reader]]:
+    """The definition from its mapping, and the reader of each node for later checks."""
+    extra = reader.unknown(keys.WORKFLOW, keys.WORKFLOW_HANDED_ON)
+    nodes, readers, contents = _read_nodes(reader, problems)
+    if not nodes:
+        if not reader.data.get("nodes"):
+            problems.error(reader.place(), f"workflow {name!r} has no nodes", "Add a nodes: list")
+        return None, readers
+    execution = reader.inner("execution", f"workflow {name!r}: execution")
+    if execution is not None:
+        execution.unknown(keys.EXECUTION, keys.WORKFLOW_HANDED_ON)
+    metadata = reader.mapping("metadata")
+    meta = reader.inner("metadata", "metadata")
+    version = reader.source_text("version") or (meta.source_text("version") if meta is not None else None)
+    schedule = reader.mapping("schedule") if reader.has("schedule") else None
+    migrations = reader.data.get("migrations") or []
+    if not isinstance(migrations, list) or not all(isinstance(item, Mapping) for item in migrations):
+        reader.wrong("migrations", "a list of migrations")
+        migrations = []
+    start = reader.first("start_node", "start", "entry_point")
+    content: dict[str, Any] = plain_tree(reader.data)
+    content["nodes"] = contents
+    if version is not None:
+        content["version"] = version
+        metadata["version"] = version
+    if schedule is not None:
+        metadata["schedule"] = schedule
+    deprecated = reader.data.get("deprecated")
+    message = deprecated.get("message", "deprecated") if isinstance(deprecated, Mapping) else deprecated
+    try:
+        definition = WorkflowDefinition(
+            name=name,
+            description=reader.text("description").strip(),
+            version=version,
+            nodes=nodes,
+            start_node=reader.text(start) if start else None,
+            max_execution_timeout_seconds=_limit(
+                reader, execution, "max_execution_timeout_seconds", "max_timeout_seconds"
+            ),
+            default_node_timeout_seconds=_limit(
+                reader, execution, "default_node_timeout_seconds", "default_node_timeout"
+            ),
+            max_iterations=_whole(reader, execution, "max_iterations", 1),
+            max_retries=_whole(reader, execution, "max_retries", 0) or 0,
+            schedule=schedule,
+            migrations=tuple(_source_versions(item, reader, i) for i, item in enumerate(migrations)),
+            deprecated=str(message) if message else None,
+            metadata=metadata,
+            extra=extra,
+            content=content,
+            path=problems.path,
+        )
+    except ValueError as error:
+        problems.error(reader.place(), str(error))
+        return None, readers
+    return definition, readers
+
+
+def _source_versions(item: Mapping[str, Any], reader: Reader, index: int) -> dict[str, Any]:
+    block: dict[str, Any] = plain_tree(item)
+    for key in ("from_version", "to_version", "from", "to"):
+        text = reader.document.texts.get((*reader.path, "migrations", index, key))
+        if text is not None:
+            block[key] = text
+    return block
+
+
+def _limit(reader: Reader, execution: Reader | None, *names: str) -> float | None:
+    direct = reader.seconds(*names)
+    if direct is not None or execution is None:
+        return direct
+    return execution.seconds(*names)
+
+
+def _whole(reader: Reader, execution: Reader | None, name: str, least: int) -> int | None:
+    direct = reader.whole(name, None, least=least)
+    if direct is not None or execution is None:
+        return direct
+    return execution.whole(name, None, least=least)
+
+
+def _read_nodes(
+    reader: Reader, problems: Problems
+) -> tuple[dict[str, Node], dict[str, Reader], list[dict[str, Any]]]:
+    raw = reader.data.get("nodes")
+    nodes: dict[str, Node] = {}
+    readers: dict[str, Reader] = {}
+    contents: list[dict[str, Any]] = []
+    if isinstance(raw, Mapping):
+        raw = [{"id": key, **value} if isinstance(value, Mapping) else value for key, value in raw.items()]
+    if raw is not None and not isinstance(raw, list):
+        reader.wrong("nodes", "a list of nodes")
+        return nodes, readers, contents
+    for index, item in enumerate(raw or []):
+        path = (*reader.path, "nodes", index)
+        document = reader.document
+        if not isinstance(item, Mapping):
+            problems.error(document.place(path), f"node {index + 1} must be a mapping")
+            continue
+        if "$ref" in item:
+            from victor_engine.definition.include import resolve_reference
+
+            resolved = resolve_reference(item, path, document, problems)
+            if resolved is None:
+                continue
+            item = resolved
+        label = f"node {item['id']!r}" if isinstance(item.get("id"), str) else f"node {index + 1}"
+        node_reader = Reader(item, path, document, problems, label)
+        if not isinstance(item.get("id"), str | int) or item.get("id") == "":
+            problems.error(node_reader.place(), f"{label} has no id", "Add: id: <name>")
+            continue
+        node = read_node(node_reader)
+        node_id = str(item["id"])
+        if node_id in readers:
+            first = readers[node_id].place("id")
+            problems.error(
+                node_reader.place("id"), f"the node id {node_id!r} is there twice (first in line {first[0]})",
+                "Give one of them another id",
+            )  # fmt: skip
+            continue
+        readers[node_id] = node_reader
+        if node is not None:
+            nodes[node_id] = node
+            contents.append(plain_tree(item))
+    return nodes, readers, contents
+
+
+def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefinition]:
+    """All workflows of a file or a text, by name. DefinitionError lists every error with its place.
+
+    `.metadata` has what the file says of `schedule` and `version` as well.
+    """
+    if (
+        isinstance(text_or_path, Path)
+        or ("\n" not in text_or_path and ":" not in text_or_path.strip().rstrip(":"))
+        or ("\n" not in text_or_path and Path(text_or_path).suffix in (".yaml", ".yml"))
+    ):
+        result = load_file(text_or_path)
+    else:
+        result = load_text(text_or_path)
+    raise_for(result.problems)
+    return result.workflows
+
+
+def raise_for(problems: tuple[ProblemInfo, ...]) -> None:
+    """Raise DefinitionError if there is an error among the problems."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        import msgspec
+
+        raise DefinitionError(
+            "\n".join(describe(problem) for problem in errors),
+            problems=[msgspec.to_builtins(p) for p in errors],
+        )
+
+
+def describe(problem: ProblemInfo) -> str:
+    """`file:line:column: severity: message. remedy`"""
+    place = f"{problem.path}:{problem.line}:{problem.column}: " if problem.path else ""
+    remedy = f". {problem.remedy}" if problem.remedy else ""
+    return f"{place}{problem.severity}: {problem.message}{remedy}"
+
+
+def definition_from_content(name: str, content: Mapping[str, Any]) -> WorkflowDefinition:
+    """The definition of stored content. Raises DefinitionError if it is not one."""
+    document = Document(data=content)
+    problems = Problems(name)
+    reader = Reader(content, (), document, problems, f"workflow {name!r}")
+    definition, _ = build_workflow(name, reader, problems)
+    raise_for(tuple(problems.found))
+    if definition is None:
+        raise DefinitionError(f"workflow {name!r}: nothing to read")
+    return definition
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of what a version is, whatever the order of keys and the formatting."""
+    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_THE_GRAPH})

@@ -1,0 +1,220 @@
+"""From plain values to the model: one reader that collects every fault with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config.places import did_you_mean
+from victor_engine.definition.yamltext import Document, Path
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+_UNIT = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def parse_duration(value: Any) -> float | None:
+    """Seconds of `90`, `1.5`, `30s`, `10m`, `1h30m`; None if it is none of these."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
+        return None
+    return sum(float(number) * _UNIT[unit] for number, unit in _DURATION.findall(text))
+
+
+class Problems:
+    """Faults and warnings of one file."""
+
+    def __init__(self, path: str, strict: bool = False) -> None:
+        self.path = path
+        self.strict = strict
+        self.found: list[ProblemInfo] = []
+
+    @property
+    def errors(self) -> list[ProblemInfo]:
+        return [problem for problem in self.found if problem.severity == "error"]
+
+    def error(self, place: tuple[int, int], message: str, remedy: str = "") -> None:
+        self._add("error", place, message, remedy)
+
+    def warning(self, place: tuple[int, int], message: str, remedy: str = "", *, strict: bool = True) -> None:
+        """A warning; an error where the reader is strict and the warning is of that sort."""
+        self._add("error" if self.strict and strict else "warning", place, message, remedy)
+
+    def _add(self, severity: Any, place: tuple[int, int], message: str, remedy: str) -> None:
+        problem = ProblemInfo(
+            severity=severity, message=message, path=self.path, line=place[0], column=place[1], remedy=remedy
+        )
+        if problem not in self.found:
+            self.found.append(problem)
+
+
+def kind_of(value: Any) -> str:
+    """What a YAML value is, in plain words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a boolean)"
+    if isinstance(value, int | float):
+        return f"{value} (a number)"
+    if isinstance(value, str):
+        return f"{value!r} (text)" if len(value) < 60 else "text"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+class Reader:
+    """One mapping at a known place. Wrong values become problems and read as their default."""
+
+    def __init__(
+        self, data: Mapping[str, Any], path: Path, document: Document, problems: Problems, what: str
+    ):
+        self.data = data
+        self.path = path
+        self.document = document
+        self.problems = problems
+        self.what = what
+
+    def has(self, key: str) -> bool:
+        return key in self.data and self.data[key] is not None
+
+    def first(self, *keys: str) -> str | None:
+        """The first of several spellings that is given."""
+        return next((key for key in keys if self.has(key)), None)
+
+    def place(self, key: str | None = None) -> tuple[int, int]:
+        return self.document.place(self.path if key is None else (*self.path, key))
+
+    def key_place(self, key: str) -> tuple[int, int]:
+        return self.document.key_place((*self.path, key))
+
+    def wrong(self, key: str, wanted: str) -> None:
+        self.problems.error(
+            self.place(key), f"{self.what}: {key} must be {wanted}, not {kind_of(self.data[key])}"
+        )
+
+    def unknown(self, known: Collection[str], handed_on: Collection[str]) -> dict[str, Any]:
+        """The keys that the engine does not act on; one that is close to a known key is an error."""
+        extra: dict[str, Any] = {}
+        for key, value in self.data.items():
+            if key in known:
+                continue
+            if key in handed_on:
+                extra[key] = value
+                continue
+            hint = did_you_mean(key, [*known, *handed_on])
+            if hint.startswith("Did you mean"):
+                self.problems.error(self.key_place(key), f"{self.what}: unknown key {key!r}", hint)
+                continue
+            extra[key] = value
+            self.problems.warning(
+                self.key_place(key),
+                f"{self.what}: unknown key {key!r} is kept and handed on, and the engine does not act on it",
+            )
+        return extra
+
+    def text(self, key: str, default: str = "") -> str:
+        if not self.has(key):
+            return default
+        value = self.data[key]
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int | float):
+            return self.document.texts.get((*self.path, key), str(value))
+        self.wrong(key, "text")
+        return default
+
+    def source_text(self, key: str) -> str | None:
+        """The value as it was written: `1.10` is not the number 1.1."""
+        if not self.has(key):
+            return None
+        written = self.document.texts.get((*self.path, key))
+        return written if written is not None else str(self.data[key])
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.wrong(key, "true or false")
+            return default
+        return value
+
+    def whole(self, key: str, default: int | None, least: int = 0) -> int | None:
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong(key, "a whole number")
+            return default
+        if value < least:
+            self.problems.error(self.place(key), f"{self.what}: {key} must be at least {least}, not {value}")
+            return default
+        return value
+
+    def seconds(self, *keys: str, zero: bool = False) -> float | None:
+        """A duration under the first of several spellings."""
+        key = self.first(*keys)
+        if key is None:
+            return None
+        seconds = parse_duration(self.data[key])
+        if seconds is None:
+            self.wrong(key, "a number of seconds, or a duration such as 30s, 10m or 1h30m")
+            return None
+        if seconds < 0 or (seconds == 0 and not zero):
+            self.problems.error(
+                self.place(key), f"{self.what}: {key} must be above zero, not {self.data[key]}"
+            )
+            return None
+        return seconds
+
+    def one_of(self, key: str, allowed: Collection[str], default: str) -> str:
+        if not self.has(key):
+            return default
+        value = self.data[key]
+        if isinstance(value, str) and value.strip().lower() in allowed:
+            return value.strip().lower()
+        hint = did_you_mean(str(value), allowed)
+        self.problems.error(self.place(key), f"{self.what}: {key} cannot be {value!r}", hint)
+        return default
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, or one text."""
+        value = self.data.get(key)
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return (value,)
+        if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+            return tuple(
+                self.document.texts.get((*self.path, key, index), str(item))
+                for index, item in enumerate(value)
+            )
+        self.wrong(key, "a list of texts")
+        return ()
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value = self.data.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.wrong(key, "a mapping")
+            return {}
+        return dict(value)
+
+    def inner(self, key: str, what: str) -> Reader | None:
+        """A reader for the mapping under `key`, if there is one."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            self.wrong(key, "a mapping")
+            return None
+        return Reader(value, (*self.path, key), self.document, self.problems, what)

@@ -1,0 +1,124 @@
+"""Templates and references: `{name}` in goals and prompts, `$ctx.name` in inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.definition.expressions import lookup
+from victor_engine.errors import NodeError
+
+_PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)\}")
+_REFERENCE = re.compile(r"\$ctx\.([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)(\?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A filled-in template, and the names that the state did not have."""
+
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+def missing_mark(name: str) -> str:
+    """What stands in a text in place of a name that is missing, so that nobody overlooks it."""
+    return f"⟨{name} is missing⟩"
+
+
+def as_text(value: Any) -> str:
+    """A value as people read it: texts as they are, objects and lists as indented JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping | list):
+        import json
+
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return jsonio.dumps_text(value)
+
+
+def render(template: str, state: Mapping[str, Any]) -> Rendered:
+    """Fill in `{name}`, `{a.b}` and `{a[0]}`. Other braces stay; `{{` and `}}` are literal braces."""
+    missing: dict[str, None] = {}
+
+    def fill(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name is None:
+            return match.group(0)[0]
+        try:
+            return as_text(lookup(state, name))
+        except KeyError:
+            missing[name] = None
+            return missing_mark(name)
+
+    return Rendered(_PLACE.sub(fill, template), tuple(missing))
+
+
+def template_names(template: str) -> tuple[str, ...]:
+    """The names that a template reads."""
+    return tuple(dict.fromkeys(m.group(1) for m in _PLACE.finditer(template) if m.group(1)))
+
+
+def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
+    """Replace `$ctx.name` references, at any depth. A value that is one reference keeps its type.
+
+    A name that is missing raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
+    """
+    return {key: _resolve(value, state, f"{node_id}: inputs.{key}") for key, value in inputs.items()}
+
+
+def _resolve(value: Any, state: Mapping[str, Any], where: str) -> Any:
+    if isinstance(value, str):
+        whole = _REFERENCE.fullmatch(value)
+        if whole is not None:
+            return _read(whole, state, where)
+        return _REFERENCE.sub(lambda match: _inline(_read(match, state, where)), value)
+    if isinstance(value, Mapping):
+        return {key: _resolve(item, state, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(item, state, f"{where}[{index}]") for index, item in enumerate(value)]
+    return value
+
+
+def _inline(value: Any) -> str:
+    return "" if value is None else as_text(value)
+
+
+def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
+    name, optional = match.group(1), match.group(2)
+    try:
+        return lookup(state, name)
+    except KeyError:
+        if optional:
+            return None
+        raise NodeError(
+            f"{where} needs $ctx.{name}, and the state has no {name!r}; give it in the initial state, let an "
+            f"earlier node write it, or write $ctx.{name}? if it may be missing",
+            error_type="MissingInputError",
+            bases=("KeyError",),
+            retryable=False,
+        ) from None
+
+
+def resolve_mapping(
+    mapping: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """An agent's `input_mapping`: names to dotted state keys. Missing ones are None, and told."""
+    values: dict[str, Any] = {}
+    missing: list[str] = []
+    for name, source in mapping.items():
+        if not isinstance(source, str):
+            values[name] = source
+            continue
+        key = source.removeprefix("$ctx.").removesuffix("?")
+        try:
+            values[name] = lookup(state, key)
+        except KeyError:
+            values[name] = None
+            if not source.endswith("?"):
+                missing.append(key)
+    return values, tuple(missing)

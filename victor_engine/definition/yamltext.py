@@ -1,0 +1,138 @@
+"""YAML text with the place of every key and value, and the source text of scalars.
+
+PyYAML composes the tree; values are constructed as its safe loader would, except that duplicate
+keys are errors and that the text of each scalar and key is kept, so that `version: 1.10` stays
+1.10 and a branch key `yes` stays yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Path = tuple[str | int, ...]
+"""The way from the root of a document to a value."""
+
+MAX_VALUES = 200_000
+"""Values in one document: an alias that multiplies itself ends here."""
+
+
+class YamlFaultError(Exception):
+    """Text that is not the YAML we read: the message, and line and column from 1."""
+
+    def __init__(self, message: str, line: int, column: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+@dataclass(slots=True)
+class Document:
+    """One document: plain values, and by path the place of the value, of its key, and scalar texts.
+
+    `blocks` holds the line at which the content of a block scalar begins, and its indentation.
+    """
+
+    data: Any = None
+    places: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[Path, str] = field(default_factory=dict)
+    blocks: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    spans: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    count: int = 0
+
+    def place(self, path: Path) -> tuple[int, int]:
+        """Line and column of a value, or of the nearest thing around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, (1, 1))
+
+    def key_place(self, path: Path) -> tuple[int, int]:
+        return self.keys.get(path) or self.place(path)
+
+
+def parse(text: str) -> list[Document]:
+    """All documents of a text; YamlFaultError with a place for anything that is not YAML."""
+    import yaml
+
+    documents: list[Document] = []
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        lines = text.splitlines()
+        while loader.check_node():
+            node = loader.get_node()
+            document = Document()
+            document.data = _build(loader, node, (), document, lines)
+            documents.append(document)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise YamlFaultError(error.problem or error.context or "not YAML", line, column) from error
+    except yaml.YAMLError as error:
+        raise YamlFaultError(str(error).splitlines()[0], 1, 1) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return documents
+
+
+def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[str]) -> Any:
+    import yaml
+
+    mark = node.start_mark
+    here = (mark.line + 1, mark.column + 1)
+    document.places.setdefault(path, here)
+    document.spans[path] = (mark.line, node.end_mark.line)
+    document.count += 1
+    if document.count > MAX_VALUES or len(path) > 60:
+        raise YamlFaultError("too many values, or nested too deeply: an alias that repeats itself?", *here)
+    if isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key_mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise YamlFaultError("a key must be plain text", *key_mark)
+            key = key_node.value
+            child = (*path, key)
+            if key in result:
+                first = document.keys.get(child, key_mark)
+                raise YamlFaultError(f"the key {key!r} is given twice (first in line {first[0]})", *key_mark)
+            document.keys[child] = key_mark
+            result[key] = _build(loader, value_node, child, document, lines)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(loader, item, (*path, i), document, lines) for i, item in enumerate(node.value)]
+    document.texts[path] = node.value
+    if node.style in ("|", ">"):
+        first = mark.line + 1
+        while first < len(lines) and not lines[first].strip():
+            first += 1
+        indent = len(lines[first]) - len(lines[first].lstrip()) if first < len(lines) else 0
+        document.blocks[path] = (mark.line + 2, indent)
+    try:
+        value = loader.construct_object(node, deep=True)
+    except (ValueError, yaml.YAMLError) as error:
+        raise YamlFaultError(f"{node.value!r}: {error}", *here) from error
+    return _plain(value, node.value)
+
+
+def _plain(value: Any, text: str) -> Any:
+    """Values that JSON can hold: dates and bytes stay the text that was written."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if value == value and value not in (float("inf"), float("-inf")) else text
+    return text
+
+
+def plain_tree(value: Any) -> Any:
+    """A copy of plain values without shared parts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_tree(item) for item in value]
+    return value
