@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config.model import Binding, Config
@@ -26,6 +26,13 @@ from victor_engine.runtime.invokers.results import error_of
 from victor_engine.runtime.isolation import unenforced
 from victor_engine.runtime.secrets import SecretStore, secret_names
 
+if TYPE_CHECKING:
+    from victor_engine.runtime.invokers.python import WorkerPool
+
+
+class _Closer(Protocol):
+    async def close(self) -> None: ...
+
 
 class BindingTable:
     """The bindings of one configuration. Make a new one after a reload, and `close` the old one."""
@@ -34,7 +41,8 @@ class BindingTable:
         self.config = config
         self.secrets = SecretStore(config.secrets, os.environ if environ is None else environ)
         self._invokers: dict[tuple[str, str], Invoker] = {}
-        self._closers: list[Any] = []
+        self._closers: list[_Closer] = []
+        self._pool: WorkerPool | None = None
 
     def binding(self, workflow: str, node: Node, role: str | None = None) -> Binding:
         """The binding that does the node's work; `role` is a team member's.
@@ -118,8 +126,16 @@ class BindingTable:
             await closer.close()
         self._closers.clear()
         self._invokers.clear()
+        self._pool = None
 
     def _build(self, binding: Binding) -> Invoker:
+        if binding.kind == "python":
+            from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool
+
+            if self._pool is None:
+                self._pool = WorkerPool(self.config.workspace)
+                self._closers.append(self._pool)
+            return PythonInvoker(binding, self._pool, self.secrets)
         return CommandInvoker(binding, self.secrets)
 
 

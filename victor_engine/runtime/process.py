@@ -246,6 +246,10 @@ class Child:
             return True
         return True
 
+    def has_company(self) -> bool:
+        """Whether anything beside the leader lives in its session."""
+        return any(member.pid != self.pid for member in group_members(self.pgid, self.start_ticks))
+
     def close(self) -> None:
         """Close the pipes. The process is not touched."""
         for fd in list(self._readers):
