@@ -69,17 +69,14 @@ class BindingTable:
             return config.default_agent
         raise _unbound(workflow, node, role, tools)
 
-    def resolve(self, workflow: str, node: Node, role: str | None = None) -> Invoker:
+    def resolve(self, workflow: str, node: Node, role: str | None = None) -> BoundInvoker:
         """What does the node's work. Raises `ConfigError` as `binding` does.
 
         The invoker puts secrets in place of `$secret.name` in what it is called with (only names
         that the node itself declares), and masks them in the log, the result and errors.
         """
         binding = self.binding(workflow, node, role)
-        key = (binding.section, binding.name)
-        if key not in self._invokers:
-            self._invokers[key] = self._build(binding)
-        return _Guarded(self._invokers[key], binding, self.secrets, _declared_secrets(node))
+        return self._guarded(binding, _declared_secrets(node))
 
     def check(self, definition: WorkflowDefinition) -> list[ProblemInfo]:
         """What would keep the nodes from running (errors), and what is not enforced (warnings)."""
@@ -128,6 +125,12 @@ class BindingTable:
         self._invokers.clear()
         self._pool = None
 
+    def _guarded(self, binding: Binding, declared: frozenset[str] = frozenset()) -> BoundInvoker:
+        key = (binding.section, binding.name)
+        if key not in self._invokers:
+            self._invokers[key] = self._build(binding)
+        return BoundInvoker(self._invokers[key], binding, self.secrets, declared)
+
     def _build(self, binding: Binding) -> Invoker:
         if binding.kind == "python":
             from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool
@@ -136,10 +139,24 @@ class BindingTable:
                 self._pool = WorkerPool(self.config.workspace)
                 self._closers.append(self._pool)
             return PythonInvoker(binding, self._pool, self.secrets)
+        if binding.http is not None:
+            from victor_engine.runtime.invokers.http import HttpClient, HttpInvoker
+
+            client = HttpClient()
+            self._closers.append(client)
+            return HttpInvoker(binding, binding.http, client, self.secrets)
+        if binding.chat is not None:
+            from victor_engine.runtime.invokers.chat import ChatInvoker
+            from victor_engine.runtime.invokers.http import HttpClient
+
+            client = HttpClient()
+            self._closers.append(client)
+            tools = {name: self._guarded(tool) for name, tool in self.config.tools.items()}
+            return ChatInvoker(binding, binding.chat, client, self.secrets, tools)
         return CommandInvoker(binding, self.secrets)
 
 
-class _Guarded:
+class BoundInvoker:
     """An invoker with secrets resolved before it and masked behind it."""
 
     def __init__(
