@@ -7,6 +7,7 @@ microseconds since 1970-01-01T00:00:00Z (`to_us` / `from_us`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import time
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,10 @@ class Clock(Protocol):
         """Return after `seconds` of this clock's monotonic time."""
         ...
 
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        """A context that raises TimeoutError once `seconds` of this clock have passed; None: never."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -56,6 +61,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
 
 
 class FakeClock:
@@ -84,6 +92,21 @@ class FakeClock:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._mono + seconds, next(self._order), future))
         await future
+
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        context = asyncio.timeout(None)
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
+
+            def end(_: asyncio.Future[None]) -> None:
+                # A context that was left meanwhile has nothing to end any more.
+                with contextlib.suppress(RuntimeError):
+                    context.reschedule(loop.time())
+
+            future.add_done_callback(end)
+            heapq.heappush(self._sleepers, (self._mono + seconds, next(self._order), future))
+        return context
 
     @property
     def sleeping(self) -> int:

@@ -46,6 +46,7 @@ class EventKind(StrEnum):
     REQUEST_RELEASED = "request.released"
     REQUEST_VOTED = "request.voted"
     REQUEST_ANSWERED = "request.answered"
+    REQUEST_ESCALATED = "request.escalated"
     REQUEST_EXPIRED = "request.expired"
     REQUEST_WITHDRAWN = "request.withdrawn"
 

@@ -51,7 +51,7 @@ class Patch:
                 settings[key] = {**settings[key], **members}
             else:
                 merges[key] = {**merges.get(key, {}), **members}
-        deleted = {key: None for key in (*self.delete, *later.delete)}
+        deleted = dict.fromkeys((*self.delete, *later.delete))
         gone = tuple(key for key in deleted if key not in settings)
         return Patch(settings, gone, merges)
 

@@ -1,0 +1,148 @@
+"""What is asked: the question as it is shown, built once from the node and the state of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from victor_engine.api import ChoiceInfo
+from victor_engine.definition.expressions import lookup
+from victor_engine.definition.model import HITLNode
+from victor_engine.definition.read import parse_duration
+from victor_engine.definition.templates import as_text, render, resolve_inputs
+
+TITLES = {
+    "approval": "Approval",
+    "confirmation": "Confirmation",
+    "choice": "Choice",
+    "input": "Input",
+    "review": "Review",
+    "override": "Override",
+}
+
+
+class Escalation(Struct, frozen=True, omit_defaults=True):
+    """One step of a chain: who is asked next, and for how many seconds."""
+
+    to: str
+    after: float | None = None
+
+
+class Ask(Struct, frozen=True, omit_defaults=True):
+    """Exactly what is shown, and what silence does. Stored whole; its digest goes into the audit.
+
+    The names are those of `api.RequestInfo`. `timeout` (seconds), `asks`, `max_asks`, `escalation`
+    and `step` are for the engine: how often it was asked, and how far the escalation has come.
+    """
+
+    kind: str
+    title: str
+    prompt: str
+    requested_by: str
+    context: dict[str, Any] = {}
+    choices: tuple[ChoiceInfo, ...] = ()
+    multiple: bool = False
+    default: Any = None
+    has_default: bool = False
+    input_schema: dict[str, Any] | None = None
+    allow_edit: bool = False
+    document: str | None = None
+    recommendation: Any = None
+    on_timeout: str = "abort"
+    on_timeout_text: str = ""
+    assignees: tuple[str, ...] = ()
+    required_approvals: int = 1
+    allow_self_approval: bool = True
+    require_comment: bool = False
+    priority: int = 0
+    timeout: float | None = None
+    asks: int = 1
+    max_asks: int = 3
+    escalation: tuple[Escalation, ...] = ()
+    step: int = 0
+    missing: tuple[str, ...] = ()
+
+
+def build_ask(
+    node: HITLNode, state: Mapping[str, Any], requested_by: str, now: datetime
+) -> tuple[Ask, datetime | None]:
+    """The question and its deadline. Names that the prompt needs and the state lacks are marked in it."""
+    prompt = render(node.prompt or f"{TITLES[node.hitl_type]} is needed to go on.", state)
+    context: dict[str, Any] = {}
+    missing = list(prompt.missing)
+    for key in node.context_keys:
+        try:
+            context[key] = lookup(state, key)
+        except KeyError:
+            missing.append(key)
+    default = node.default_value
+    if isinstance(default, str) and default.startswith("$ctx."):
+        default = resolve_inputs({"default_value": default}, state, node.id)["default_value"]
+    first = next(iter(context.values()), None)
+    recommendation = None
+    if node.hitl_type == "override":
+        recommendation = default if node.has_default else first
+    chain = _escalation(node)
+    ask = Ask(
+        kind=node.hitl_type,
+        title=node.name or f"{TITLES[node.hitl_type]}: {node.id}",
+        prompt=prompt.text,
+        requested_by=requested_by,
+        context=context,
+        choices=tuple(
+            ChoiceInfo(value=c.value, label=c.label, description=c.description, style=c.style)
+            for c in node.choices
+        ),
+        multiple=node.multiple,
+        default=default,
+        has_default=node.has_default,
+        input_schema=dict(node.input_schema) if node.input_schema is not None else None,
+        allow_edit=node.allow_edit,
+        document=as_text(first) if node.hitl_type == "review" and first is not None else None,
+        recommendation=recommendation,
+        on_timeout=node.fallback,
+        on_timeout_text=silence(node.fallback, default, node.has_default, node.max_asks, chain),
+        assignees=node.assignees,
+        required_approvals=node.required_approvals,
+        allow_self_approval=node.allow_self_approval,
+        require_comment=node.require_comment,
+        priority=node.priority,
+        timeout=node.timeout_seconds,
+        max_asks=node.max_asks,
+        escalation=chain,
+        missing=tuple(dict.fromkeys(missing)),
+    )
+    deadline = now + timedelta(seconds=node.timeout_seconds) if node.timeout_seconds is not None else None
+    return ask, deadline
+
+
+def _escalation(node: HITLNode) -> tuple[Escalation, ...]:
+    steps = [
+        Escalation(to=str(step["to"]), after=parse_duration(step.get("after")))
+        for step in node.escalation
+        if step.get("to")
+    ]
+    if node.escalate_to:
+        steps.append(Escalation(to=node.escalate_to, after=node.timeout_seconds))
+    return tuple(steps)
+
+
+def silence(
+    fallback: str, default: Any, has_default: bool, max_asks: int, chain: tuple[Escalation, ...] = ()
+) -> str:
+    """What happens if nobody answers, in plain words."""
+    if fallback == "escalate" and chain:
+        return f"{chain[0].to} is asked"
+    with_default = f" with {as_text(default)}" if has_default else " without an answer"
+    return {
+        "abort": "the run is aborted",
+        "continue": f"the run goes on{with_default}, as timed out, not as approved",
+        "skip": "the question is skipped",
+        "retry": f"it is asked again, {max_asks} times at most; then the run is aborted",
+        "reject": "it counts as rejected",
+        "approve": "IT COUNTS AS APPROVED, as its author wrote",
+        "escalate": "the run is aborted",
+    }[fallback]

@@ -1,0 +1,173 @@
+"""What an answer comes to: its value, its record, and where the run goes from there.
+
+| kind | outcomes | value under the output key |
+|---|---|---|
+| approval, confirmation | approved, rejected | true, false |
+| the same with choices; choice; input with choices | answered | what was picked (a list if several) |
+| input | answered | the form's object, or the text |
+| review | approved, rejected | the document if it may be edited, else true; false |
+| override | accepted, overridden | the value that counts |
+
+Silence gives timed_out (value: the default, if one was written), skipped, rejected, or, only where
+the author spelled it out, approved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET
+
+from victor_engine.api import Actor, Answer
+from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
+from victor_engine.errors import InvalidAnswerError, NodeError
+from victor_engine.hitl.ask import Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided. `record` goes under `human.<node id>`; `abort` says why the run ends, if it does."""
+
+    outcome: str
+    value: Any
+    record: dict[str, Any]
+    abort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a decision leads: the next nodes, or the reason why the run ends as rejected."""
+
+    successors: tuple[str, ...] = ()
+    rejected: str | None = None
+
+
+def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
+    """The outcome and value of an answer that fits its question; InvalidAnswerError for one that does not."""
+    if ask.require_comment and not answer.comment.strip():
+        raise _invalid("comment", "a comment is required")
+    given = answer.value is not UNSET
+    if ask.choices and ask.kind in ("approval", "confirmation", "choice", "input"):
+        return "answered", _picked(ask, answer)
+    if ask.kind in ("approval", "confirmation"):
+        if answer.outcome == "answered" and isinstance(answer.value, bool):
+            return ("approved" if answer.value else "rejected"), answer.value
+        if answer.outcome == "answered":
+            raise _invalid("", "say approved or rejected")
+        return answer.outcome, answer.outcome == "approved"
+    if ask.kind == "review":
+        if answer.outcome == "answered":
+            raise _invalid("", "say approved or rejected")
+        if answer.outcome == "rejected":
+            return "rejected", False
+        if not ask.allow_edit:
+            if given and answer.value not in (True, ask.document):
+                raise _invalid("", "this document may not be edited")
+            return "approved", True
+        document = answer.value if given and not isinstance(answer.value, bool) else ask.document
+        if document is not None and not isinstance(document, str):
+            raise _invalid("", "the document must be text")
+        return "approved", document
+    if ask.kind == "override":
+        if not given:
+            if answer.outcome == "rejected":
+                raise _invalid("", "give the value that counts instead")
+            return "accepted", ask.recommendation
+        _fits(ask, answer.value)
+        return ("accepted" if answer.value == ask.recommendation else "overridden"), answer.value
+    if answer.outcome == "rejected":
+        raise _invalid("", "an input is answered, not rejected")
+    if not given or answer.value in (None, ""):
+        if ask.has_default and not given:
+            return "answered", ask.default
+        raise _invalid("", "an answer is needed")
+    _fits(ask, answer.value)
+    return "answered", answer.value
+
+
+def _invalid(path: str, message: str) -> InvalidAnswerError:
+    where = f"{path}: " if path else ""
+    return InvalidAnswerError(f"{where}{message}", errors={path: message})
+
+
+def _picked(ask: Ask, answer: Answer) -> Any:
+    values = [choice.value for choice in ask.choices]
+    labels = {choice.label.strip().lower(): choice.value for choice in ask.choices}
+    said = ", ".join(repr(value) for value in values)
+    if answer.value is UNSET:
+        raise _invalid("", f"pick one of {said}")
+
+    def one(value: Any) -> Any:
+        if value in values:
+            return value
+        if isinstance(value, str) and value.strip().lower() in labels:
+            return labels[value.strip().lower()]
+        if isinstance(value, str):
+            for known in values:
+                if str(known).strip().lower() == value.strip().lower():
+                    return known
+        raise _invalid("", f"{value!r} is none of {said}")
+
+    if ask.multiple:
+        if not isinstance(answer.value, list) or not answer.value:
+            raise _invalid("", f"pick at least one of {said}")
+        return [one(value) for value in answer.value]
+    return one(answer.value)
+
+
+def _fits(ask: Ask, value: Any) -> None:
+    if ask.input_schema is None:
+        return
+    from victor_engine.hitl.validation import validate
+
+    errors = validate(ask.input_schema, value)
+    if errors:
+        text = "; ".join(f"{path}: {message}" if path else message for path, message in errors.items())
+        raise InvalidAnswerError(text, errors=errors)
+
+
+def record(
+    outcome: str, value: Any, comment: str, by: Actor | None, at: str, votes: list[Any]
+) -> dict[str, Any]:
+    """The full record of an answer, as it goes into the state under `human.<node id>`."""
+    data: dict[str, Any] = {"outcome": outcome, "value": value, "at": at}
+    data["by"] = by.user if by is not None else None
+    if comment:
+        data["comment"] = comment
+    if votes:
+        data["votes"] = votes
+    return data
+
+
+def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinition) -> Way:
+    """Where a decision leads. NodeError where the map of outcomes has nothing for it, or silence aborts."""
+    if decision.abort is not None:
+        raise NodeError(
+            decision.abort, error_type="HumanTimeoutError", bases=("TimeoutError",), retryable=False
+        )
+    if node.outcomes:
+        picked = decision.value if isinstance(decision.value, str) else None
+        for key in (picked, decision.outcome, "default"):
+            if key is not None and key in node.outcomes:
+                return Way((node.outcomes[key],))
+        if decision.outcome == "rejected":
+            return Way(rejected=_no(node, decision))
+        raise NodeError(
+            f"{node.id}: the outcome is {picked or decision.outcome!r}, and next has nothing for it "
+            f"(there are {', '.join(map(repr, node.outcomes))}); add it or a default",
+            error_type="NoBranchError",
+            retryable=False,
+        )
+    if decision.outcome == "rejected":
+        conditions = [isinstance(definition.nodes[target], ConditionNode) for target in node.next]
+        if not conditions or not all(conditions):
+            return Way(rejected=_no(node, decision))
+    return Way(node.next)
+
+
+def _no(node: HITLNode, decision: Decision) -> str:
+    by = decision.record.get("by")
+    comment = decision.record.get("comment")
+    who = f"{by} rejected {node.id}" if by else f"nobody answered {node.id}, which counts as rejected"
+    return f"{who}: {comment}" if comment else who

@@ -1,0 +1,169 @@
+"""What the walk asks of the world: a small interface, so that the walk is written once.
+
+The embedded runtime implements it on the store; an engine that spreads work over machines
+implements it with its own activities, timers and signals. Everything that takes time, chance or
+an effect goes through it, so the walk itself is deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from victor_engine.api import ErrorInfo
+from victor_engine.definition.model import HITLNode, Node
+from victor_engine.hitl.requests import Decision
+from victor_engine.runtime.calls import NodeCall
+from victor_engine.store.patch import Patch
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a walk stands: the nodes still to do, in order, and how often each was done."""
+
+    frontier: list[str]
+    counts: dict[str, int] = field(default_factory=dict)
+    mark: int = 0  # failed attempts up to this handle no longer count: the run was retried since
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+    def to_data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
+        if self.mark:
+            data["mark"] = self.mark
+        return data
+
+    @staticmethod
+    def from_data(data: dict[str, Any]) -> Position:
+        return Position(list(data["frontier"]), dict(data.get("counts", {})), data.get("mark", 0))
+
+    def after(self, node_id: str, iteration: int, successors: Sequence[str]) -> Position:
+        """The position once `node_id` is done. A successor that already waits is not added twice."""
+        frontier = [pending for pending in self.frontier if pending != node_id]
+        frontier.extend(target for target in dict.fromkeys(successors) if target not in frontier)
+        return Position(frontier, {**self.counts, node_id: iteration}, self.mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One visit of the walk to one node. `parent` is the parallel or team node it happens in."""
+
+    node: Node
+    iteration: int
+    parent: str | None = None
+    member: str | None = None  # the team member whose turn it is
+
+    @property
+    def key(self) -> str:
+        """What names the step in the store: the node, or the node and its member."""
+        return self.node.id if self.member is None else f"{self.node.id}.{self.member}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step came to: its patch, where it leads, and the label of the branch it took.
+
+    `ended` says why the branch ends here although the node names successors; `rejected` that a
+    person's no ends the run; `result` is the bare result, which a team hands to its next member.
+    """
+
+    patch: Patch
+    successors: tuple[str, ...] = ()
+    branch: str | None = None
+    ended: str | None = None
+    rejected: str | None = None
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is already known of a step from before a crash or a retry of the run.
+
+    `failed` counts tries that used up the author's attempts, `tries` all of them. `done` is set
+    if the step is finished.
+    """
+
+    tries: int = 0
+    failed: int = 0
+    interrupted: bool = False
+    done: Done | None = None
+    retry_at: datetime | None = None
+
+
+NOTHING_YET = Past()
+
+
+class Effects(Protocol):
+    """The world, as far as one run sees it. Every method may raise `asyncio.CancelledError`."""
+
+    def now(self) -> datetime: ...
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
+        ...
+
+    def past(self, step: Step) -> Past:
+        """What was recorded of this step before the walk came (back) to it."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """Between two nodes: the place where a paused run comes to rest (by an exception)."""
+        ...
+
+    def overrun(self) -> str | None:
+        """Why the run may not go on: it has been at work longer than its limit. None if it may."""
+        ...
+
+    async def begin(self, step: Step, number: int, binding: str) -> int:
+        """Commit that attempt `number` starts; returns the attempt's handle."""
+        ...
+
+    async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
+        """Do the work of a node that is bound to something outside, within `limit` seconds."""
+        ...
+
+    async def finish(self, step: Step, attempt: int | None, done: Done, position: Position | None) -> None:
+        """Commit the step's result, and with it the position. Without an attempt, one is recorded."""
+        ...
+
+    async def fail(
+        self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
+    ) -> int:
+        """Commit that an attempt failed, and when the next one is due, if one is; returns its handle."""
+        ...
+
+    async def sleep_until(self, instant: datetime) -> None: ...
+
+    async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
+        """Put a question to people and wait, however long, for the decision."""
+        ...
+
+    async def join(
+        self,
+        branches: Sequence[Callable[[], Awaitable[Done]]],
+        wanted: int,
+        tolerate: int,
+        limit: float | None,
+    ) -> list[Done | BaseException | None]:
+        """Run branches at once until `wanted` succeeded or more than `tolerate` failed.
+
+        The others are cancelled and awaited; so are all after `limit` seconds at work. One entry
+        per branch, in order: what it came to, the exception it failed with, or None if cancelled.
+        """
+        ...
+
+    async def given_up(self, parent: Step) -> None:
+        """Commit that what still ran inside `parent` was cancelled because the rest decides."""
+        ...
+
+    def warn(self, node_id: str, message: str, **data: Any) -> None:
+        """Record something that an operator should see but that stops nothing."""
+        ...
+
+    def describe(self, node: Node, role: str | None) -> str:
+        """What is bound to the node, in plain words; raises ConfigError if nothing is."""
+        ...

@@ -1,0 +1,369 @@
+"""The effects of one run, implemented on the store, in the engine's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo
+from victor_engine.clock import Clock, from_us, to_us
+from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
+from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
+from victor_engine.hitl.requests import Decision, build_ask, open_request
+from victor_engine.runtime import journal
+from victor_engine.runtime.calls import Invoker, NodeCall
+from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.logbook import AttemptLog, Logbook
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.patch import Patch
+
+if TYPE_CHECKING:
+    from victor_engine.runtime.bindings import BindingTable
+
+SNAPSHOT_BYTES = 65_536
+"""A snapshot is written once the patches since the last one are larger than it and than this."""
+
+
+class ParkedError(Exception):
+    """The run was told to pause and has come to rest between two nodes."""
+
+
+class Stopwatch:
+    """Seconds at work: runs while at least one thing is at work, stands while people are waited for."""
+
+    def __init__(self, clock: Clock, spent: float) -> None:
+        self._clock = clock
+        self._spent = spent
+        self._active = 0
+        self._since = 0.0
+
+    @property
+    def active(self) -> int:
+        return self._active
+
+    @property
+    def seconds(self) -> float:
+        running = self._clock.monotonic() - self._since if self._active else 0.0
+        return self._spent + running
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        if self._active == 0:
+            self._since = self._clock.monotonic()
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if self._active == 0:
+                self._spent += self._clock.monotonic() - self._since
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A run as it was read from the store when it was taken up."""
+
+    ref: RunRef
+    definition: WorkflowDefinition
+    version: str
+    requested_by: str
+    position: Position
+    state: dict[str, Any]
+    spent: float
+    reruns: int
+    status: str
+    started: bool
+    past: dict[tuple[str, int], Past] = field(default_factory=dict)
+    waiting: dict[tuple[str, int], int] = field(default_factory=dict)  # attempts that ask a person
+
+
+class EmbeddedEffects:
+    """`Effects` for one run. `decisions` is where an answer arrives; see `runtime.manager`."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        store: Store,
+        clock: Clock,
+        bindings: BindingTable,
+        logbook: Logbook,
+        wait_for_decision: Callable[[str], Awaitable[Decision]],
+        on_deadline: Callable[[], None],
+        on_waiting: Callable[[], None],
+    ) -> None:
+        self.record = record
+        self.run = record.ref
+        self.store = store
+        self.clock = clock
+        self.bindings = bindings
+        self.logbook = logbook
+        self.stopwatch = Stopwatch(clock, record.spent)
+        self.pausing = False
+        self.asking = 0
+        self._wait_for_decision = wait_for_decision
+        self._on_deadline = on_deadline
+        self._on_waiting = on_waiting
+        self._invokers: dict[tuple[str, str | None], Invoker] = {}
+        self._logs: dict[int, AttemptLog] = {}
+        self._patched = 0
+        self._snapshot_size = 0
+
+    # --- small things --------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def random(self) -> float:
+        return random.random()
+
+    def past(self, step: Step) -> Past:
+        if not self.record.past:
+            return NOTHING_YET
+        return self.record.past.get((step.key, step.iteration), NOTHING_YET)
+
+    async def checkpoint(self) -> None:
+        if self.pausing:
+            raise ParkedError
+
+    def overrun(self) -> str | None:
+        limit = self.record.definition.max_execution_timeout_seconds
+        if limit is not None and self.stopwatch.seconds >= limit:
+            return (
+                f"the run has been at work for {self.stopwatch.seconds:.0f} s, and its limit is {limit:g} s"
+            )
+        return None
+
+    def warn(self, node_id: str, message: str, **data: Any) -> None:
+        # Fire and forget: a warning never holds up a run, and the writer keeps the order.
+        task = asyncio.ensure_future(
+            self.store.write(lambda tx: journal.warn(tx, self.run, node_id, message, data))
+        )
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def describe(self, node: Node, role: str | None) -> str:
+        return self._invoker(node, role).description
+
+    def _invoker(self, node: Node, role: str | None) -> Invoker:
+        invoker = self._invokers.get((node.id, role))
+        if invoker is None:
+            invoker = self.bindings.resolve(self.run.workflow, node, role)
+            self._invokers[(node.id, role)] = invoker
+        return invoker
+
+    async def sleep_until(self, instant: datetime) -> None:
+        with self.stopwatch.at_work():
+            # A wall clock that jumps moves the instant with it, so the wait is looked at again.
+            while (left := (instant - self.clock.now()).total_seconds()) > 0:
+                await self.clock.sleep(min(left, 60.0))
+
+    # --- attempts ------------------------------------------------------------------------------
+
+    async def begin(self, step: Step, number: int, binding: str) -> int:
+        waiting = self.record.waiting.get((step.key, step.iteration))
+        if waiting is not None:
+            return waiting
+        return await self.store.write(lambda tx: journal.begin_attempt(tx, self.run, step, number, binding))
+
+    async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
+        allowed, reason = limit, f"{step.key}: took longer than its limit of {limit:g} s" if limit else ""
+        whole = self.record.definition.max_execution_timeout_seconds
+        run_ends = False
+        if whole is not None:
+            left = max(0.0, whole - self.stopwatch.seconds)
+            if allowed is None or left < allowed:
+                allowed, run_ends = left, True
+                reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
+        role = call.role or None
+        invoker = self._invoker(step.node, role)
+        log = self.logbook.open(self.run.key, attempt)
+        context = _Context(self, attempt, log)
+        self._logs[attempt] = log
+        try:
+            with self.stopwatch.at_work():
+                async with self.clock.timeout(allowed) as scope:
+                    return await invoker(call, context)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise NodeError(f"{step.key}: {error or 'timed out'}", error_type="TimeoutError") from error
+            log.write("engine", reason)
+            failure = NodeTimeoutError(reason)
+            if run_ends:
+                failure.error_type, failure.retryable = "ExecutionTimeoutError", False
+            raise failure from None
+        except VictorError:
+            raise
+        except Exception as error:
+            # What an invoker lets through is the work's own failure, by its class.
+            bases = tuple(cls.__name__ for cls in type(error).__mro__[1:-1])
+            raise NodeError(
+                f"{step.key}: {type(error).__name__}: {error}", error_type=type(error).__name__, bases=bases
+            ) from error
+        finally:
+            log.close()
+            self._logs.pop(attempt, None)
+
+    async def finish(self, step: Step, attempt: int | None, done: Done, position: Position | None) -> None:
+        snapshot = None
+        if position is not None:
+            encoded = done.patch.to_json()
+            self._patched += len(encoded) if encoded else 0
+            if self._patched > max(SNAPSHOT_BYTES, self._snapshot_size):
+                snapshot = dict(self.record.state)
+                done.patch.apply(snapshot)
+                self._snapshot_size, self._patched = self._patched, 0
+        spent = int(self.stopwatch.seconds * 1_000_000)
+        await self.store.write(
+            lambda tx: journal.complete_attempt(tx, self.run, step, attempt, done, position, spent, snapshot)
+        )
+        if position is not None:
+            self.record.position = position
+
+    async def fail(
+        self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
+    ) -> int:
+        due = to_us(retry_at) if retry_at is not None else None
+        return await self.store.write(
+            lambda tx: journal.fail_attempt(tx, self.run, step, attempt, number, error, due)
+        )
+
+    async def given_up(self, parent: Step) -> None:
+        await self.store.write(
+            lambda tx: journal.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
+        )
+
+    # --- people --------------------------------------------------------------------------------
+
+    async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
+        ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
+        waits = self.stopwatch.active == 0
+
+        def transition(tx: Tx) -> str:
+            request = open_request(
+                tx,
+                run_key=self.run.key,
+                run_id=self.run.id,
+                workflow=self.run.workflow,
+                attempt_id=attempt,
+                node_id=step.key,
+                iteration=step.iteration,
+                ask=ask,
+                deadline_us=to_us(deadline) if deadline is not None else None,
+            )
+            tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
+            if waits:
+                tx.execute(
+                    "UPDATE runs SET status = 'waiting', revision = revision + 1"
+                    " WHERE key = ? AND status = 'running'",
+                    (self.run.key,),
+                )
+            return request.id
+
+        request_id = await self.store.write(transition)
+        self.asking += 1
+        try:
+            self._on_deadline()
+            self._on_waiting()
+            return await self._wait_for_decision(request_id)
+        finally:
+            self.asking -= 1
+
+    # --- several at once -----------------------------------------------------------------------
+
+    async def join(
+        self,
+        branches: Sequence[Callable[[], Awaitable[Done]]],
+        wanted: int,
+        tolerate: int,
+        limit: float | None,
+    ) -> list[Done | BaseException | None]:
+        tasks = [asyncio.ensure_future(branch()) for branch in branches]
+        pending: set[asyncio.Future[Done]] = set(tasks)
+        good = bad = 0
+        watch = asyncio.ensure_future(self._run_out(limit)) if limit is not None else None
+        try:
+            while pending and good < wanted and bad <= tolerate:
+                waited: set[asyncio.Future[Any]] = set(pending)
+                if watch is not None:
+                    waited.add(watch)
+                done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                if watch is not None and watch in done:
+                    break
+                pending -= done
+                for task in done:
+                    if task.cancelled() or task.exception() is not None:
+                        bad += 1
+                    else:
+                        good += 1
+        finally:
+            rest = [task for task in (*pending, watch) if task is not None]
+            for task in rest:
+                task.cancel()
+            if rest:
+                await asyncio.gather(*rest, return_exceptions=True)
+        return [None if task.cancelled() else task.exception() or task.result() for task in tasks]
+
+    async def _run_out(self, limit: float) -> None:
+        """Return after `limit` seconds at work from now; waiting for people does not count."""
+        end = self.stopwatch.seconds + limit
+        while (left := end - self.stopwatch.seconds) > 0:
+            await self.clock.sleep(left)
+
+
+class _Context:
+    """`CallContext` of one attempt."""
+
+    def __init__(self, effects: EmbeddedEffects, attempt: int, log: AttemptLog) -> None:
+        self._effects = effects
+        self._attempt = attempt
+        self._log = log
+
+    def log(self, stream: str, text: str) -> None:
+        self._log.write(stream, text)
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        attempt = self._attempt
+        await self._effects.store.write(
+            lambda tx: journal.process_started(tx, attempt, pid, pgid, start_ticks)
+        )
+
+
+def past_from_rows(
+    rows: Sequence[Any], position: Position, nodes: dict[str, Node]
+) -> dict[tuple[str, int], Past]:
+    """What the recorded attempts say of steps that the position does not count as done.
+
+    `rows` are (id, node_id, iteration, number, parent, status, retry_at_us, patch) in order of id.
+    """
+    found: dict[tuple[str, int], Past] = {}
+    for attempt, key, iteration, number, parent, status, retry_at, patch in rows:
+        base = key.split(".", 1)[0] if key not in nodes else key
+        if iteration <= position.counts.get(base, 0):
+            continue
+        old = found.get((key, iteration), NOTHING_YET)
+        failed = old.failed + (status in ("failed", "retrying") and attempt > position.mark)
+        done = None
+        if status == "succeeded" and parent is not None:
+            data = jsonio.loads(patch) if patch else {}
+            change = Patch.from_data(data)
+            node = nodes.get(base)
+            result = data.get("r", change.set.get(node.output_key) if node is not None else None)
+            done = Done(change, tuple(data.get("n", ())), result=result)
+        due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
+        found[(key, iteration)] = Past(
+            tries=max(old.tries, number),
+            failed=failed,
+            interrupted=status == "interrupted",
+            done=done,
+            retry_at=due,
+        )
+    return found
+
+
+__all__ = ["EmbeddedEffects", "ParkedError", "RunRecord", "Stopwatch", "past_from_rows"]

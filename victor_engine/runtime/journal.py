@@ -1,0 +1,305 @@
+"""Transitions of runs and attempts: every change of a run is one of these, with its event."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import Actor, ErrorInfo
+from victor_engine.clock import to_us
+from victor_engine.errors import ConflictError
+from victor_engine.events import EventKind
+from victor_engine.runtime.effects import Done, Position, Step
+from victor_engine.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """What a transition needs to know of a run."""
+
+    key: int
+    id: str
+    workflow: str
+    definition_id: int
+    schedule_id: str | None
+
+
+def error_json(error: ErrorInfo | None) -> str | None:
+    return None if error is None else msgspec.json.encode(error).decode()
+
+
+def set_status(
+    tx: Tx,
+    run: RunRef,
+    status: str,
+    *,
+    expect: tuple[str, ...],
+    kind: EventKind | None,
+    actor: Actor | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Compare-and-set of a run's status; ConflictError if it is in none of the states in `expect`."""
+    marks = ",".join("?" * len(expect))
+    cursor = tx.execute(
+        f"UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ? AND status IN ({marks})",
+        (status, run.key, *expect),
+    )
+    if cursor.rowcount == 0:
+        row = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
+        raise ConflictError(
+            f"run {run.id} is {row[0]}, and only a run that is {' or '.join(expect)} can become {status}"
+        )
+    if kind is not None:
+        _event(tx, run, kind, actor=actor, data=data)
+
+
+def start(tx: Tx, run: RunRef, again: bool) -> None:
+    """A queued run gets its place, or a run is taken up again after a restart or a pause."""
+    tx.execute(
+        "UPDATE runs SET status = 'running', started_at = COALESCE(started_at, ?), revision = revision + 1"
+        " WHERE key = ?",
+        (tx.now_us, run.key),
+    )
+    _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
+
+
+def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int) -> None:
+    """The run's end. A failed run keeps its position, so that it can go on from there."""
+    tx.execute(
+        "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, revision = revision + 1"
+        " WHERE key = ?",
+        (status, tx.now_us, error_json(error), spent, run.key),
+    )
+    data: dict[str, Any] = {"status": status}
+    if error is not None:
+        data["error"] = {"type": error.type, "message": error.message, "node": error.node_id}
+    _event(tx, run, EventKind.RUN_FINISHED, data=data)
+
+
+def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
+    if number > 1:
+        tx.execute(
+            "UPDATE attempts SET status = 'failed', retry_at = NULL"
+            " WHERE run_key = ? AND node_id = ? AND iteration = ? AND status = 'retrying'",
+            (run.key, step.key, step.iteration),
+        )
+    attempt = _insert(tx, run, step, number, "running", binding=binding)
+    _event(
+        tx,
+        run,
+        EventKind.NODE_STARTED,
+        node_id=step.key,
+        data={"attempt": number, "iteration": step.iteration, "by": binding},
+    )
+    return attempt
+
+
+def process_started(tx: Tx, attempt: int, pid: int, pgid: int, start_ticks: int) -> None:
+    tx.execute(
+        "UPDATE attempts SET pid = ?, pgid = ?, proc_start = ? WHERE id = ?",
+        (pid, pgid, start_ticks, attempt),
+    )
+
+
+def complete_attempt(
+    tx: Tx,
+    run: RunRef,
+    step: Step,
+    attempt: int | None,
+    done: Done,
+    position: Position | None,
+    spent: int,
+    snapshot: dict[str, Any] | None,
+) -> int:
+    """A step's result, with the position after it. Without an attempt (a pure node) one is recorded."""
+    patch = _patch_json(step, done)
+    if attempt is None:
+        attempt = _insert(tx, run, step, 1, "succeeded", patch=patch, branch=done.branch, ended=True)
+    else:
+        # A failed attempt whose failure the author handles keeps its status.
+        tx.execute(
+            "UPDATE attempts SET status = CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END,"
+            " finished_at = ?, patch = ?, branch = ? WHERE id = ?",
+            (tx.now_us, patch, done.branch, attempt),
+        )
+    if position is not None:
+        tx.execute(
+            "UPDATE runs SET position = ?, nodes_done = nodes_done + 1, spent = ?,"
+            " status = CASE status WHEN 'waiting' THEN 'running' ELSE status END WHERE key = ?",
+            (jsonio.dumps_text(position.to_data()), spent, run.key),
+        )
+        if snapshot is not None:
+            tx.execute(
+                "UPDATE runs SET snapshot = ?, snapshot_at = ? WHERE key = ?",
+                (jsonio.dumps_text(snapshot), attempt, run.key),
+            )
+    data: dict[str, Any] = {"iteration": step.iteration}
+    if done.branch is not None:
+        data["branch"] = done.branch
+    _event(tx, run, EventKind.NODE_COMPLETED, node_id=step.key, data=data)
+    if done.ended is not None:
+        _event(tx, run, EventKind.BRANCH_ENDED, node_id=step.key, data={"reason": done.ended})
+    return attempt
+
+
+def fail_attempt(
+    tx: Tx,
+    run: RunRef,
+    step: Step,
+    attempt: int | None,
+    number: int,
+    error: ErrorInfo,
+    retry_at: int | None,
+) -> int:
+    status = "failed" if retry_at is None else "retrying"
+    if attempt is None:
+        attempt = _insert(
+            tx, run, step, number, status, error=error_json(error), ended=True, retry_at=retry_at
+        )
+    else:
+        tx.execute(
+            "UPDATE attempts SET status = ?, finished_at = ?, error = ?, retry_at = ? WHERE id = ?",
+            (status, tx.now_us, error_json(error), retry_at, attempt),
+        )
+    if retry_at is not None:
+        tx.execute("UPDATE runs SET retries = retries + 1 WHERE key = ?", (run.key,))
+    _event(
+        tx,
+        run,
+        EventKind.NODE_FAILED if retry_at is None else EventKind.NODE_RETRYING,
+        node_id=step.key,
+        data={
+            "attempt": number,
+            "iteration": step.iteration,
+            "type": error.type,
+            "message": error.message[:2000],
+            **({"retry_at": retry_at} if retry_at is not None else {}),
+        },
+    )
+    return attempt
+
+
+def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = None) -> int:
+    """Everything of a run (or of one parallel in it) that still ran becomes cancelled or interrupted."""
+    query = (
+        "SELECT id, node_id FROM attempts WHERE run_key = ? AND status IN ('running', 'waiting', 'retrying')"
+    )
+    parameters: list[Any] = [run.key]
+    if parent is not None:
+        query += " AND parent = ?"
+        parameters.append(parent)
+    if status == "interrupted":
+        # A question stays asked and a retry stays due: neither needs its engine to be alive.
+        query = query.replace("('running', 'waiting', 'retrying')", "('running')")
+    rows = tx.execute(query, parameters).fetchall()
+    kind = EventKind.NODE_CANCELLED if status == "cancelled" else EventKind.NODE_INTERRUPTED
+    for attempt, node_id in rows:
+        tx.execute(
+            "UPDATE attempts SET status = ?, finished_at = ?, retry_at = NULL WHERE id = ?",
+            (status, tx.now_us, attempt),
+        )
+        _event(tx, run, kind, node_id=node_id)
+    return len(rows)
+
+
+def warn(tx: Tx, run: RunRef, node_id: str, message: str, data: dict[str, Any]) -> None:
+    _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
+
+
+def last_attempt(source: Tx | sqlite3.Connection, run_key: int) -> int:
+    row = source.execute("SELECT MAX(id) FROM attempts WHERE run_key = ?", (run_key,)).fetchone()
+    return int(row[0] or 0)
+
+
+def _patch_json(step: Step, done: Done) -> str | None:
+    if step.parent is None:
+        return done.patch.to_json()
+    # Inside a parallel or team the way on and a member's bare result are kept as well: after a
+    # crash the branch goes on from there without doing the step again.
+    data = done.patch.to_data()
+    if done.successors:
+        data["n"] = list(done.successors)
+    if step.member is not None:
+        data["r"] = done.result
+    return jsonio.dumps_text(data)
+
+
+def _insert(
+    tx: Tx,
+    run: RunRef,
+    step: Step,
+    number: int,
+    status: str,
+    *,
+    binding: str | None = None,
+    patch: str | None = None,
+    branch: str | None = None,
+    error: str | None = None,
+    retry_at: int | None = None,
+    ended: bool = False,
+) -> int:
+    cursor = tx.execute(
+        "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, parent, status,"
+        " started_at, finished_at, retry_at, binding, patch, branch, error)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            run.key,
+            run.definition_id,
+            step.key,
+            step.node.type,
+            step.iteration,
+            number,
+            step.parent,
+            status,
+            tx.now_us,
+            tx.now_us if ended else None,
+            retry_at,
+            binding,
+            patch,
+            branch,
+            error,
+        ),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _event(
+    tx: Tx,
+    run: RunRef,
+    kind: EventKind,
+    *,
+    actor: Actor | None = None,
+    node_id: str | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    tx.event(
+        kind,
+        actor=actor,
+        run_key=run.key,
+        run_id=run.id,
+        schedule_id=run.schedule_id,
+        workflow=run.workflow,
+        node_id=node_id,
+        data=data,
+    )
+
+
+__all__ = [
+    "RunRef",
+    "begin_attempt",
+    "complete_attempt",
+    "end_live_attempts",
+    "fail_attempt",
+    "finish",
+    "last_attempt",
+    "process_started",
+    "set_status",
+    "start",
+    "to_us",
+    "warn",
+]

@@ -1,0 +1,554 @@
+"""All runs of one engine: places, taking up, control, recovery after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import sqlite3
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from victor_engine import jsonio
+from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo
+from victor_engine.clock import Clock, from_us
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.errors import ConflictError, FencedError, NotFoundError, StoreError, VictorError
+from victor_engine.events import EventKind
+from victor_engine.hitl.requests import (
+    Decision,
+    decision_of,
+    due_requests,
+    expire_request,
+    next_deadline,
+    withdraw_requests,
+)
+from victor_engine.runtime import journal
+from victor_engine.runtime.effects import Position
+from victor_engine.runtime.embedded import EmbeddedEffects, ParkedError, RunRecord, past_from_rows
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.logbook import Logbook
+from victor_engine.runtime.process import end_process_group
+from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
+from victor_engine.store.db import Store, Tx, actor_from_json
+from victor_engine.store.state import run_state
+
+if TYPE_CHECKING:
+    from victor_engine.runtime.bindings import BindingTable
+
+log = logging.getLogger(__name__)
+
+DEADLINE_POLL = 30.0
+"""Seconds after which deadlines are looked at again, whatever the timer says: clocks jump."""
+
+NOT_RETRIED = frozenset({"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError"})
+"""Failures that a workflow-level retry cannot mend: the same limit would be met again."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """A run that has a task in this engine."""
+
+    task: asyncio.Task[None]
+    effects: EmbeddedEffects | None = None
+    walk: asyncio.Task[WalkResult] | None = None
+    cancelling: bool = False
+
+
+class Runtime:
+    """Drives runs. `load_definition` gives the pinned definition by its id, with its version."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        load_definition: Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]],
+        bindings: Callable[[], BindingTable],
+        functions: Callable[[], FunctionRegistry],
+        max_concurrent_runs: int = 10,
+        mask: Callable[[str], str] = lambda text: text,
+        on_finished: Callable[[str | None, str], None] = lambda schedule_id, status: None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.max_concurrent_runs = max_concurrent_runs
+        self.logbook = Logbook(store, clock, mask)
+        self._load_definition = load_definition
+        self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
+        self._bindings = bindings
+        self._functions = functions
+        self._on_finished = on_finished
+        self._queue: list[tuple[int, int, bool]] = []
+        self._queued: set[int] = set()
+        self._live: dict[int, _Live] = {}
+        self._once_more: dict[int, int] = {}
+        self._waiters: dict[str, asyncio.Future[Decision]] = {}
+        self._decided: dict[str, Decision] = {}
+        self._deadline_kick = asyncio.Event()
+        self._deadlines: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    # --- beginning and end ---------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recover what a dead engine left, take up every run that is not final, watch deadlines."""
+        await self._recover()
+        self._deadlines = asyncio.create_task(self._watch_deadlines(), name="victor-deadlines")
+
+    async def stop(self) -> None:
+        """Stop at once: what runs is ended and will be tried again at the next start."""
+        self._stopping = True
+        if self._deadlines is not None:
+            self._deadlines.cancel()
+            await asyncio.gather(self._deadlines, return_exceptions=True)
+        tasks = []
+        for live in list(self._live.values()):
+            (live.walk or live.task).cancel()
+            tasks.append(live.task)
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(VictorError):
+            await self.logbook.flush()
+
+    async def _recover(self) -> None:
+        """End processes of a dead engine, mark what it was doing as interrupted, queue its runs."""
+
+        def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            orphans = connection.execute(
+                "SELECT id, pid, pgid, proc_start FROM attempts WHERE status = 'running' AND pid IS NOT NULL"
+            ).fetchall()
+            runs = connection.execute(
+                "SELECT key, id, workflow, definition_id, schedule_id, status, priority, started_at FROM runs"
+                " WHERE status IN ('queued', 'running', 'waiting', 'cancelling') ORDER BY key"
+            ).fetchall()
+            return orphans, runs
+
+        orphans, runs = await self.store.read(read)
+        for attempt, pid, pgid, start_ticks in orphans:
+            ended = await end_process_group(pid, pgid, start_ticks)
+            if ended:
+                log.warning("attempt %s: its process group %s still ran and was ended", attempt, pgid)
+
+        def mark(tx: Tx) -> None:
+            for key, run_id, workflow, definition_id, schedule_id, status, _, _ in runs:
+                if status in ("running", "waiting", "cancelling"):
+                    ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
+                    journal.end_live_attempts(tx, ref, "interrupted")
+
+        if any(row[5] != "queued" for row in runs):
+            await self.store.write(mark)
+        for key, run_id, workflow, definition_id, schedule_id, status, priority, started in runs:
+            if status == "cancelling":
+                ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
+                await self._end_cancelled(ref, 0.0)
+            else:
+                self.enqueue(key, priority, started is not None)
+
+    # --- places --------------------------------------------------------------------------------
+
+    def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
+        """Let a committed run be taken up as soon as there is a place; higher priority first."""
+        if run_key in self._queued or self._stopping:
+            return
+        if run_key in self._live:
+            # Its task is on its way out: it has committed the run's end, not yet left.
+            self._once_more[run_key] = priority
+            return
+        self._queued.add(run_key)
+        heapq.heappush(self._queue, (-priority, run_key, again))
+        self._dispatch()
+
+    @property
+    def running(self) -> int:
+        """Runs that hold a place: those that wait for a person do not."""
+        return sum(1 for live in self._live.values() if live.effects is None or not self._waits(live.effects))
+
+    @staticmethod
+    def _waits(effects: EmbeddedEffects) -> bool:
+        return effects.asking > 0 and effects.stopwatch.active == 0
+
+    def _dispatch(self) -> None:
+        while self._queue and not self._stopping and self.running < self.max_concurrent_runs:
+            _, key, again = heapq.heappop(self._queue)
+            self._queued.discard(key)
+            task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
+            self._live[key] = _Live(task)
+            task.add_done_callback(lambda done, key=key: self._gone(key, done))  # type: ignore[misc]
+
+    def _gone(self, key: int, task: asyncio.Task[None]) -> None:
+        self._live.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("run %s: the engine could not go on with it", key, exc_info=error)
+        priority = self._once_more.pop(key, None)
+        if priority is not None:
+            self.enqueue(key, priority, True)
+        self._dispatch()
+
+    # --- one run -------------------------------------------------------------------------------
+
+    async def _drive(self, key: int, again: bool) -> None:
+        live = self._live[key]
+        record = await self.store.read(lambda connection: self._load(connection, key))
+        if record.status in FINAL_RUN_STATUSES or record.status == "paused":
+            return
+        if record.status != "waiting":
+            await self.store.write(lambda tx: journal.start(tx, record.ref, again or record.started))
+        effects = EmbeddedEffects(
+            record,
+            self.store,
+            self.clock,
+            self._bindings(),
+            self.logbook,
+            self._wait_for_decision,
+            self._deadline_kick.set,
+            self._dispatch,
+        )
+        live.effects = effects
+        identity = RunIdentity(record.ref.id, record.ref.workflow, record.version)
+        walk = Walk(record.definition, effects, self._functions(), identity)
+        while True:
+            result = await self._walk_once(live, walk, record)
+            if result is None:
+                return
+            if result.status == "failed" and self._may_retry(record, result):
+                await self._again(record, result)
+                continue
+            await self._finish(record, effects, result)
+            return
+
+    async def _walk_once(self, live: _Live, walk: Walk, record: RunRecord) -> WalkResult | None:
+        """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
+        effects = live.effects
+        assert effects is not None
+        live.walk = asyncio.create_task(walk.run(record.position, record.state))
+        await asyncio.wait({live.walk})
+        if live.walk.cancelled():
+            if live.cancelling:
+                await self._end_cancelled(record.ref, effects.stopwatch.seconds)
+            elif self._stopping:
+                await self._interrupt(record.ref)
+            elif effects.pausing:
+                # It was waiting for a person: the question stays open, the run rests.
+                await self._rest(record.ref)
+            return None
+        error = live.walk.exception()
+        if error is None:
+            return live.walk.result()
+        if isinstance(error, ParkedError):
+            await self._rest(record.ref)
+            return None
+        if isinstance(error, StoreError | FencedError):
+            # Nothing was acknowledged that is not on disk; the next start takes the run up again.
+            log.error("run %s: %s", record.ref.id, error)
+            return None
+        text = "".join(traceback.format_exception(error))
+        log.error("run %s: fault in the engine\n%s", record.ref.id, text)
+        info = ErrorInfo(type=type(error).__name__, message=f"fault in the engine: {error}")
+        return WalkResult("failed", record.state, record.position, info)
+
+    def _may_retry(self, record: RunRecord, result: WalkResult) -> bool:
+        kind = result.error.type if result.error is not None else ""
+        return record.reruns < record.definition.max_retries and kind not in NOT_RETRIED
+
+    async def _again(self, record: RunRecord, result: WalkResult) -> None:
+        """A workflow-level retry: go on from the failed node, its own attempts counted anew."""
+        record.reruns += 1
+
+        def transition(tx: Tx) -> Position:
+            position = replace(result.position, mark=journal.last_attempt(tx, record.ref.key))
+            tx.execute(
+                "UPDATE runs SET reruns = ?, position = ? WHERE key = ?",
+                (record.reruns, jsonio.dumps_text(position.to_data()), record.ref.key),
+            )
+            tx.event(
+                EventKind.RUN_RESUMED,
+                run_key=record.ref.key,
+                run_id=record.ref.id,
+                workflow=record.ref.workflow,
+                data={"retry": record.reruns, "of": record.definition.max_retries},
+            )
+            return position
+
+        record.position = await self.store.write(transition)
+        record.past = await self.store.read(
+            lambda connection: self._past(connection, record.ref.key, record.position, record.definition)
+        )
+
+    async def _finish(self, record: RunRecord, effects: EmbeddedEffects, result: WalkResult) -> None:
+        ref = record.ref
+        spent = int(effects.stopwatch.seconds * 1_000_000)
+
+        def transition(tx: Tx) -> None:
+            if result.position is not record.position:
+                tx.execute(
+                    "UPDATE runs SET position = ? WHERE key = ?",
+                    (jsonio.dumps_text(result.position.to_data()), ref.key),
+                )
+            journal.end_live_attempts(tx, ref, "cancelled")
+            withdraw_requests(tx, ref.key, f"the run has {result.status}")
+            journal.finish(tx, ref, result.status, result.error, spent)
+
+        with contextlib.suppress(VictorError):
+            await self.logbook.flush()
+        await self.store.write(transition)
+        self._on_finished(ref.schedule_id, result.status)
+
+    async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
+        def transition(tx: Tx) -> None:
+            journal.end_live_attempts(tx, ref, "cancelled")
+            withdraw_requests(tx, ref.key, "the run was cancelled")
+            journal.finish(tx, ref, "cancelled", None, int(seconds * 1_000_000))
+
+        await self.store.write(transition)
+        self._on_finished(ref.schedule_id, "cancelled")
+
+    async def _interrupt(self, ref: RunRef) -> None:
+        with contextlib.suppress(VictorError):
+            await self.store.write(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
+
+    async def _rest(self, ref: RunRef) -> None:
+        def transition(tx: Tx) -> None:
+            journal.end_live_attempts(tx, ref, "interrupted")
+            tx.execute("UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,))
+
+        await self.store.write(transition)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
+        row = connection.execute(
+            "SELECT id, workflow, definition_id, schedule_id, status, position, spent, reruns, actor,"
+            " started_at FROM runs WHERE key = ?",
+            (key,),
+        ).fetchone()
+        if row is None:
+            raise NotFoundError(f"there is no run with key {key}")
+        run_id, workflow, definition_id, schedule_id, status, position_json, spent, reruns, actor, started = (
+            row
+        )
+        definition, version = self.definition(connection, definition_id)
+        position = Position.from_data(jsonio.loads(position_json))
+        waiting = connection.execute(
+            "SELECT node_id, iteration, id FROM attempts WHERE run_key = ? AND status = 'waiting'", (key,)
+        ).fetchall()
+        return RunRecord(
+            ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
+            definition=definition,
+            version=version,
+            requested_by=actor_from_json(actor).user,
+            position=position,
+            state=run_state(connection, key),
+            spent=spent / 1_000_000,
+            reruns=reruns,
+            status=status,
+            started=started is not None,
+            past=self._past(connection, key, position, definition) if started is not None else {},
+            waiting={(node_id, iteration): attempt for node_id, iteration, attempt in waiting},
+        )
+
+    def definition(
+        self, connection: sqlite3.Connection, definition_id: int
+    ) -> tuple[WorkflowDefinition, str]:
+        """A pinned definition and its version; kept in memory, since it never changes."""
+        found = self._definitions.get(definition_id)
+        if found is None:
+            found = self._load_definition(connection, definition_id)
+            self._definitions[definition_id] = found
+        return found
+
+    @staticmethod
+    def _past(
+        connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
+    ) -> dict[tuple[str, int], Any]:
+        rows = connection.execute(
+            "SELECT id, node_id, iteration, number, parent, status, retry_at,"
+            " CASE WHEN parent IS NULL THEN NULL ELSE patch END FROM attempts WHERE run_key = ? ORDER BY id",
+            (key,),
+        ).fetchall()
+        return past_from_rows(rows, position, dict(definition.nodes))
+
+    # --- people --------------------------------------------------------------------------------
+
+    async def _wait_for_decision(self, request_id: str) -> Decision:
+        # Between the commit of the question and here, an answer may have come, also from a command
+        # line that wrote under the lock while no engine ran.
+        decision = self._decided.pop(request_id, None)
+        if decision is None:
+            future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+            self._waiters[request_id] = future
+            decision = await self.store.read(lambda connection: decision_of(connection, request_id))
+            if decision is None:
+                decision = await future
+            self._waiters.pop(request_id, None)
+            self._decided.pop(request_id, None)
+        return decision
+
+    def deliver(self, request_id: str, decision: Decision) -> None:
+        """Hand a committed decision to the run that waits for it."""
+        future = self._waiters.get(request_id)
+        if future is not None and not future.done():
+            future.set_result(decision)
+
+    def deadlines_changed(self) -> None:
+        self._deadline_kick.set()
+
+    async def _watch_deadlines(self) -> None:
+        while True:
+            self._deadline_kick.clear()
+            try:
+                due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
+                for request_id in due:
+                    decision = await self.store.write(
+                        lambda tx, request_id=request_id: expire_request(tx, request_id)  # type: ignore[misc]
+                    )
+                    if decision is not None:
+                        self.deliver(request_id, decision)
+                upcoming = await self.store.read(next_deadline)
+            except VictorError as error:
+                log.error("deadlines: %s", error)
+                upcoming = None
+            await self._sleep_or_kick(upcoming)
+
+    async def _sleep_or_kick(self, until: datetime | None) -> None:
+        seconds = DEADLINE_POLL
+        if until is not None:
+            seconds = min(max((until - self.clock.now()).total_seconds(), 0.0), DEADLINE_POLL)
+        sleep = asyncio.ensure_future(self.clock.sleep(seconds))
+        kick = asyncio.ensure_future(self._deadline_kick.wait())
+        try:
+            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            kick.cancel()
+
+    # --- control -------------------------------------------------------------------------------
+
+    async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Cancel a run: what it started is ended, its questions are withdrawn."""
+        data = {"note": note} if note else None
+        await self.store.write(
+            lambda tx: journal.set_status(
+                tx,
+                ref,
+                "cancelling",
+                expect=("queued", "running", "waiting", "paused"),
+                kind=EventKind.RUN_CANCELLING,
+                actor=actor,
+                data=data,
+            )
+        )
+        live = self._live.get(ref.key)
+        if live is None:
+            self._forget_queued(ref.key)
+            await self._end_cancelled(ref, 0.0)
+            return
+        live.cancelling = True
+        if live.walk is not None:
+            live.walk.cancel()
+        await asyncio.wait({live.task})
+
+    def _forget_queued(self, key: int) -> None:
+        if key in self._queued:
+            self._queued.discard(key)
+            self._queue = [entry for entry in self._queue if entry[1] != key]
+            heapq.heapify(self._queue)
+
+    async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Let a run come to rest: at once if it waits or is queued, else after its current node."""
+        live = self._live.get(ref.key)
+        if live is None:
+            self._forget_queued(ref.key)
+        data = {"note": note} if note else None
+
+        def transition(tx: Tx) -> None:
+            row = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            if row[0] not in ("queued", "running", "waiting"):
+                raise ConflictError(f"run {ref.id} is {row[0]}, so it cannot be paused")
+            if live is None:
+                tx.execute(
+                    "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,)
+                )
+            tx.event(
+                EventKind.RUN_PAUSED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data=data,
+            )
+
+        await self.store.write(transition)
+        if live is not None and live.effects is not None:
+            live.effects.pausing = True
+            if self._waits(live.effects) and live.walk is not None:
+                live.walk.cancel()
+                await asyncio.wait({live.task})
+
+    async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Go on with a paused run."""
+        live = self._live.get(ref.key)
+        if live is not None and live.effects is not None:
+            live.effects.pausing = False
+        data: dict[str, Any] = {"note": note} if note else {}
+
+        def transition(tx: Tx) -> tuple[int, bool]:
+            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            if row[0] != "paused" and live is None:
+                raise ConflictError(f"run {ref.id} is {row[0]}, not paused")
+            tx.execute(
+                "UPDATE runs SET status = 'queued', revision = revision + 1"
+                " WHERE key = ? AND status = 'paused'",
+                (ref.key,),
+            )
+            tx.event(
+                EventKind.RUN_RESUMED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data=data,
+            )
+            return int(row[1]), row[0] == "paused"
+
+        priority, rests = await self.store.write(transition)
+        if rests:
+            self.enqueue(ref.key, priority, True)
+
+    async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Go on with a failed or cancelled run from the node at which it stopped."""
+
+        def transition(tx: Tx) -> int:
+            row = tx.execute(
+                "SELECT status, position, priority FROM runs WHERE key = ?", (ref.key,)
+            ).fetchone()
+            if row[0] not in ("failed", "cancelled"):
+                raise ConflictError(f"run {ref.id} is {row[0]}; only a failed or cancelled run is resumed")
+            position = Position.from_data(jsonio.loads(row[1]))
+            if not position.frontier:
+                raise ConflictError(f"run {ref.id} has no node left to go on from")
+            position = replace(position, mark=journal.last_attempt(tx, ref.key))
+            tx.execute(
+                "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?,"
+                " revision = revision + 1 WHERE key = ?",
+                (jsonio.dumps_text(position.to_data()), ref.key),
+            )
+            tx.event(
+                EventKind.RUN_RESUMED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data={"from": position.frontier[0], **({"note": note} if note else {})},
+            )
+            return int(row[2])
+
+        self.enqueue(ref.key, await self.store.write(transition), True)
+
+
+__all__ = ["Runtime", "from_us"]

@@ -1,0 +1,61 @@
+"""Whether and when a failed attempt is tried again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from victor_engine.definition.model import Node, RetryPolicy
+from victor_engine.errors import NodeError, VictorError
+
+DEFAULT_RETRY = RetryPolicy(max_attempts=3)
+"""What `error_strategy: retry` means where the author gives no policy."""
+
+
+def _names(error: VictorError) -> frozenset[str]:
+    """Every word by which a policy may call this error, in lower case."""
+    if not isinstance(error, NodeError):
+        return frozenset({type(error).__name__.lower()})
+    names = {error.error_type, *error.bases}
+    names |= {name.rsplit(".", 1)[-1] for name in names}
+    names |= {name.removesuffix("Error") for name in names if name != "Error"}
+    found = {name.lower() for name in names}
+    if error.process_exit_code is not None:
+        code = str(error.process_exit_code)
+        found |= {code, f"exit {code}", f"exit:{code}", f"exit_code:{code}"}
+    if error.http_status is not None:
+        status = str(error.http_status)
+        found |= {status, f"http {status}", f"http:{status}", f"{status[0]}xx"}
+    return frozenset(found)
+
+
+def matches(error: VictorError, words: tuple[str, ...]) -> bool:
+    """Whether any of a policy's words names the error: class names and bases, with or without
+    `Error`; the command's own type; an exit code; an HTTP status or its class (`5xx`)."""
+    names = _names(error)
+    return any(
+        word.strip().lower() in names or word.strip().lower().removesuffix("error") in names for word in words
+    )
+
+
+def delay_before_retry(node: Node, error: VictorError, failed: int, chance: float) -> timedelta | None:
+    """How long to wait after failed attempt number `failed`, or None if the node has failed for good.
+
+    `chance` in [0, 1) drives the jitter. A server's Retry-After is the least that is waited.
+    """
+    policy = node.retry_policy
+    if policy is None:
+        if node.error_strategy != "retry":
+            return None
+        policy = DEFAULT_RETRY
+    if failed >= policy.max_attempts:
+        return None
+    if policy.non_retryable_errors and matches(error, policy.non_retryable_errors):
+        return None
+    if policy.retryable_errors:
+        if not matches(error, policy.retryable_errors):
+            return None
+    elif not isinstance(error, NodeError) or error.retryable is False:
+        return None
+    seconds = policy.delay_after(failed) * (1 + policy.jitter * chance)
+    retry_after = error.retry_after if isinstance(error, NodeError) else None
+    return timedelta(seconds=max(seconds, retry_after or 0.0))

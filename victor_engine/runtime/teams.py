@@ -1,0 +1,124 @@
+"""Teams: several agents on one goal.
+
+| formation | who runs when | the team's result |
+|---|---|---|
+| sequential | one after the other, each sees the earlier results as `previous` | by member |
+| pipeline | one after the other, each gets the one before it as `previous` | the last one's |
+| parallel | all at once | by member |
+| hierarchical | the first, then all others at once with its result as `plan` | by member |
+| consensus | all at once, then the most frequent result (or its `vote`, `decision`) | agreement |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.definition.model import TeamMember, TeamNode
+from victor_engine.errors import NodeError
+from victor_engine.runtime.effects import Done, Step
+from victor_engine.store.patch import Patch
+
+Turn = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
+Join = Callable[[list[Callable[[], Awaitable[Done]]]], Awaitable[list[Done | BaseException | None]]]
+
+BALLOT_KEYS = ("vote", "decision", "verdict", "answer")
+"""Where a member's vote stands in its result, for a consensus."""
+
+
+def member_of(step: Step) -> TeamMember | None:
+    """The team member whose turn a step is."""
+    if step.member is None or not isinstance(step.node, TeamNode):
+        return None
+    return next(member for member in step.node.members if member.id == step.member)
+
+
+def budget(node: TeamNode, member: TeamMember) -> int | None:
+    """A member's own tool budget, or its share of the team's."""
+    if member.tool_budget is not None or node.total_tool_budget is None:
+        return member.tool_budget
+    taken = sum(m.tool_budget or 0 for m in node.members)
+    without = sum(1 for m in node.members if m.tool_budget is None)
+    return max(0, (node.total_tool_budget - taken) // without)
+
+
+async def play(node: TeamNode, turn: Turn, join: Join) -> Any:
+    """Let the members do their work in the node's formation; returns the team's result."""
+    ids = [member.id for member in node.members]
+    if node.team_formation in ("sequential", "pipeline"):
+        results: dict[str, Any] = {}
+        last: Any = None
+        for member_id in ids:
+            if node.team_formation == "pipeline":
+                extra = {"previous": last} if results else {}
+            else:
+                extra = {"previous": dict(results)} if results else {}
+            last = (await turn(member_id, extra)).result
+            results[member_id] = last
+        return last if node.team_formation == "pipeline" else results
+    if node.team_formation == "hierarchical":
+        plan = (await turn(ids[0], {})).result
+        return {ids[0]: plan, **await _together(ids[1:], {"plan": plan}, turn, join)}
+    together = await _together(ids, {}, turn, join)
+    return _consensus(node, together) if node.team_formation == "consensus" else together
+
+
+async def _together(ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join) -> dict[str, Any]:
+    if not ids:
+        return {}
+    results = await join([partial(turn, member_id, extra) for member_id in ids])
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return {i: r.result for i, r in zip(ids, results, strict=True) if isinstance(r, Done)}
+
+
+def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:
+    ballots: dict[str, Any] = {}
+    for member_id, result in results.items():
+        ballot = result
+        if isinstance(result, dict):
+            ballot = next((result[key] for key in BALLOT_KEYS if key in result), result)
+        ballots[member_id] = ballot
+    counted: dict[bytes, list[str]] = {}
+    for member_id, ballot in ballots.items():
+        counted.setdefault(jsonio.canonical(ballot), []).append(member_id)
+    winners = max(counted.values(), key=len)
+    if len(winners) * 2 <= len(ballots):
+        raise NodeError(
+            f"{node.id}: no majority among {len(ballots)} members ({len(winners)} agree at most)",
+            error_type="NoConsensusError",
+        )
+    return {"consensus": ballots[winners[0]], "agreed": winners, "members": dict(results)}
+
+
+def patch(node: TeamNode, result: Any, state: Mapping[str, Any]) -> Patch:
+    """What the team changes of the state.
+
+    The whole result goes under the output key (`merge_strategy: list` makes it a list of the
+    members' results). With `merge`, the keys of the members' objects go into the state too:
+    `team_wins` lets them overwrite, `state_wins` (or `graph_wins`) keeps what stood there, `error`
+    (or `strict`) refuses a collision, `none` merges nothing.
+    """
+    whole = list(result.values()) if node.merge_strategy == "list" and isinstance(result, dict) else result
+    settings: dict[str, Any] = {}
+    if node.merge and node.merge_mode != "none":
+        objects = (
+            [result] if node.team_formation in ("pipeline", "consensus") else list((result or {}).values())
+        )
+        for part in objects:
+            if isinstance(part, dict):
+                settings.update({k: v for k, v in part.items() if not k.startswith("_")})
+        clash = [key for key in settings if key in state]
+        if node.merge_mode in ("error", "strict") and clash:
+            raise NodeError(
+                f"{node.id}: the team wrote {', '.join(map(repr, clash))}, which the state has already "
+                f"(merge_mode is {node.merge_mode})",
+                error_type="MergeCollisionError",
+            )
+        if node.merge_mode in ("state_wins", "graph_wins"):
+            settings = {key: value for key, value in settings.items() if key not in state}
+    settings[node.output_key] = whole
+    return Patch(settings)
