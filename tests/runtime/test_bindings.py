@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import yaml
-from recorder import Recorder, make_call
 
+from tests.runtime.recorder import Recorder, make_call
 from victor_engine.config import Config, load_config
 from victor_engine.definition.model import (
     AgentNode,

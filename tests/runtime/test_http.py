@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder import Recorder, make_call
-from server import Server, delta, plain, stream
 
+from tests.runtime.recorder import Recorder, make_call
+from tests.runtime.server import Server, delta, plain, stream
 from victor_engine.config import load_config
 from victor_engine.definition.model import AgentNode
 from victor_engine.errors import NodeError, NodeTimeoutError

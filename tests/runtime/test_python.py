@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder import Recorder, make_call
 
+from tests.runtime.recorder import Recorder, make_call
 from victor_engine.config.model import Binding
 from victor_engine.definition.model import Constraints
 from victor_engine.errors import NodeError, NodeTimeoutError
