@@ -1,0 +1,71 @@
+"""`victor-tui`: reads its arguments before anything heavy is imported, then opens the console."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from victor_engine.api import Port
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("victor-tui")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="victor-tui",
+        description="Operations console for workflows: schedules, runs, people, history, versions.",
+    )
+    parser.add_argument("--workspace", metavar="DIR", help="default: the nearest parent with a victor.yaml")
+    parser.add_argument("--state", metavar="DIR", help="default: VICTOR_STATE, or one per workspace")
+    parser.add_argument("--attach", action="store_true", help="use a running engine; never start one")
+    parser.add_argument("--read-only", action="store_true", help="look only: no engine, no writes")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the console; the exit code is 0 after a normal end."""
+    arguments = parse_arguments(argv)
+    if arguments.version:
+        print(f"victor-tui {_version()}")
+        return 0
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print(
+            "victor-tui needs a terminal: without one, use `victor run` or `victor scheduler start`.",
+            file=sys.stderr,
+        )
+        return 2
+
+    from victor_tui.app import VictorApp
+
+    async def connect() -> Port:
+        from victor_engine.service.connect import open_port
+
+        port: Port
+        port, _ = await open_port(
+            workspace=arguments.workspace,
+            state=arguments.state,
+            attach=arguments.attach,
+            read_only=arguments.read_only,
+        )
+        return port
+
+    app = VictorApp(connect)
+    app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

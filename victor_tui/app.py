@@ -1,0 +1,339 @@
+"""The console's shell: opens at once, connects in a worker, holds the screens together.
+
+Screens are imported when first shown, so that the first frame waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import tzinfo
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
+
+from textual import work
+from textual.app import App
+from textual.command import Provider
+from textual.screen import Screen
+
+from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
+from victor_engine.clock import Clock, SystemClock
+from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_tui.config import theme_name
+from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, LoadFailed, Lost, Refreshed
+from victor_tui.keys import APP_BINDINGS, SCREENS
+from victor_tui.text import clean, plural, relative
+from victor_tui.theme import THEMES
+from victor_tui.urgency import most_urgent
+from victor_tui.widgets.header import HeaderBar, HeaderState
+
+T = TypeVar("T")
+
+
+def _screen(mode: str) -> Callable[[], Screen[Any]]:
+    def load() -> Screen[Any]:
+        module = import_module(f"victor_tui.screens.{mode}")
+        screen: Screen[Any] = getattr(module, f"{mode.capitalize()}Screen")()
+        return screen
+
+    return load
+
+
+def _commands() -> type[Provider]:
+    from victor_tui.commands import ActionCommands
+
+    return ActionCommands
+
+
+class VictorApp(App[None]):
+    """The console. `connect` gives a port; it is called again after the engine went away."""
+
+    TITLE = "victor"
+    CSS_PATH = "app.tcss"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        mode: _screen(mode) for mode, _, _ in SCREENS
+    }
+    DEFAULT_MODE = "schedules"
+    BINDINGS = APP_BINDINGS
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Port]],
+        *,
+        clock: Clock | None = None,
+        zone: tzinfo | None = None,
+        theme: str | None = None,
+        interval: float = INTERVAL,
+    ) -> None:
+        super().__init__()
+        self.clock: Clock = clock or SystemClock()
+        self.zone = zone
+        """Zone in which instants are shown; None is the machine's."""
+        self.owns_engine = False
+        self.lost: str = ""
+        self.feed = Feed(connect, self.post_message, interval=interval)
+        self._known_requests: set[str] | None = None
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme or theme_name(os.environ)
+
+    @property
+    def port(self) -> Port:
+        """The port in use; raises `EngineUnavailableError` before the first connection."""
+        if self.feed.port is None:
+            raise EngineUnavailableError("still connecting to the engine: try again in a moment")
+        return self.feed.port
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.feed.keep("requests", lambda port: port.requests(RequestQuery()))
+        self.feed.keep("engine", lambda port: port.engine())
+        self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self._start_feed)
+
+    def _start_feed(self) -> None:
+        self.run_worker(self.feed.run(), name="feed", group="feed")
+
+    async def on_unmount(self) -> None:
+        if self.feed.port is not None:
+            await self.feed.port.close()
+
+    def _tick(self) -> None:
+        self.update_header()
+        if isinstance(self.screen, FeedReader):
+            self.screen.tick()
+
+    # --- feed ---------------------------------------------------------------------------------
+
+    def on_connected(self, message: Connected) -> None:
+        engine: EngineInfo = self.feed.snapshots["engine"]
+        self.owns_engine = engine.mode == "embedded" and engine.pid == os.getpid()
+        if self.lost:
+            self.notify("Connected to the engine again.", markup=False)
+        self.lost = ""
+        if not engine.trusted:
+            self.ask_for_trust()
+
+    def on_lost(self, message: Lost) -> None:
+        again = "" if message.retry_in is None else f" · trying again in {message.retry_in:g} s"
+        self.lost = clean(message.error.message) + again
+        self.update_header()
+
+    def on_load_failed(self, message: LoadFailed) -> None:
+        self.report(message.error)
+
+    def on_refreshed(self, message: Refreshed) -> None:
+        if message.subject == "requests":
+            self._requests_changed()
+        if message.subject in ("engine", "requests"):
+            self.update_header()
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, FeedReader):
+                screen.feed_refreshed(message.subject)
+                break
+
+    @property
+    def open_requests(self) -> list[RequestInfo]:
+        """All open requests, as of the last refresh."""
+        return self.feed.snapshots.get("requests") or []
+
+    def _requests_changed(self) -> None:
+        requests = self.open_requests
+        ids = {request.id for request in requests}
+        if self._known_requests is not None:
+            for request in requests:
+                if request.id not in self._known_requests:
+                    self._announce(request)
+        self._known_requests = ids
+        self._set_terminal_title(len(ids))
+
+    def _announce(self, request: RequestInfo) -> None:
+        """Say that somebody is waited for; what the operator does at the moment goes on."""
+        self.bell()
+        self.notify(
+            f"{clean(request.workflow)}: {clean(request.title)}\nPress a to answer.",
+            title="◆ Asked just now",
+            severity="warning",
+            timeout=12,
+            markup=False,
+        )
+
+    def _set_terminal_title(self, count: int) -> None:
+        if self._driver is not None and not self.is_headless:
+            words = f"victor · {count} waiting" if count else "victor"
+            self._driver.write(f"\x1b]2;{words}\x07")
+
+    def header_state(self) -> HeaderState:
+        return HeaderState(
+            now=self.clock.now(),
+            engine=self.feed.snapshots.get("engine"),
+            requests=tuple(self.open_requests),
+            owns_engine=self.owns_engine,
+            problem="engine lost" if self.lost else "",
+        )
+
+    def update_header(self) -> None:
+        """Draw header and banner of the screen that is shown."""
+        for screen in reversed(self.screen_stack):
+            for header in screen.query(HeaderBar):
+                header.zone = self.zone
+                header.state = self.header_state()
+            if isinstance(screen, FeedReader):
+                screen.show_banner(self._banner())
+                break
+
+    def _banner(self) -> str:
+        if self.lost:
+            return self.lost
+        engine: EngineInfo | None = self.feed.snapshots.get("engine")
+        if engine is None:
+            return "Connecting to the engine…"
+        errors = [problem for problem in engine.problems if problem.severity == "error"]
+        if errors:
+            first = errors[0]
+            place = f"{first.path}:{first.line}:{first.column}: " if first.path else ""
+            more = f" (and {len(errors) - 1} more: see Versions)" if len(errors) > 1 else ""
+            return clean(f"{place}{first.message} {first.remedy}{more}")
+        if engine.mode == "readonly":
+            return "No engine runs here: this is a read-only view. Start one with `victor scheduler start`."
+        return "" if engine.trusted else "This workspace is not trusted: it is shown, and nothing in it runs."
+
+    # --- doing things -------------------------------------------------------------------------
+
+    def report(self, error: VictorError) -> None:
+        """Show an error with its remedy where it has one."""
+        remedy = error.details.get("remedy")
+        text = f"{error.message}\n{remedy}" if remedy else error.message
+        self.notify(clean(text), title="That did not work", severity="error", timeout=10, markup=False)
+
+    async def perform(self, action: Awaitable[T], done: str) -> T | None:
+        """Await an action on the port; say that it is done, or what went wrong (then None)."""
+        try:
+            result = await action
+        except VictorError as error:
+            self.report(error)
+            return None
+        if done:
+            self.notify(clean(done), timeout=4, markup=False)
+        return result
+
+    async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
+        """Ask before something is done; the note (maybe empty), or None for no."""
+        from victor_tui.dialogs.confirm import ConfirmDialog
+
+        given: str | None = await self.push_screen_wait(ConfirmDialog(title, body, note=note))
+        return given
+
+    async def answer_request(self, request: RequestInfo) -> None:
+        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
+        from victor_tui.dialogs.answer import AnswerDialog
+
+        await self.push_screen_wait(AnswerDialog(request))
+        self.feed.mark_stale("requests")
+
+    def open_run(self, run_id: str) -> None:
+        """Show one run: its graph, state and log."""
+        from victor_tui.screens.run import RunScreen
+
+        self.push_screen(RunScreen(run_id))
+
+    def show_runs(self, filter_text: str) -> None:
+        """Go to the Runs screen with this filter."""
+        from victor_tui.screens.runs import RunsScreen
+
+        self.action_show("runs")
+        screen = self.screen
+        if isinstance(screen, RunsScreen):
+            screen.call_after_refresh(screen.show_filter, filter_text)
+
+    async def start_workflow(self, workflow: str, version: str | None = None) -> None:
+        """Ask for the initial state, start a run, and show it. Needs a worker."""
+        from victor_tui.dialogs.trigger import TriggerDialog
+
+        found = await self.push_screen_wait(TriggerDialog(workflow, {}))
+        if found is None:
+            return
+        state, note = found
+        action = self.port.start_run(workflow, version, state, note)
+        run = await self.perform(action, f"Started {workflow}.")
+        if run is not None:
+            self.open_run(run.id)
+
+    @work(group="dialog")
+    async def ask_for_trust(self) -> None:
+        from victor_tui.dialogs.trust import TrustDialog
+
+        try:
+            info = await self.port.trust_info()
+        except VictorError as error:
+            self.report(error)
+            return
+        if await self.push_screen_wait(TrustDialog(info)):
+            await self.perform(self.port.trust(), "Trusted: schedules of this workspace fire from now on.")
+
+    # --- actions ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """With a dialog open, keys that leave the screen or open another dialog do nothing."""
+        leaves = action in ("show", "answer", "leave", "reload")
+        return not (leaves and self.screen.is_modal)
+
+    def action_show(self, mode: str) -> None:
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_mode(mode)
+
+    def on_header_bar_screen_picked(self, message: HeaderBar.ScreenPicked) -> None:
+        if not self.screen.is_modal:
+            self.action_show(message.mode)
+
+    @work(group="dialog", exclusive=True)
+    async def action_answer(self) -> None:
+        request = most_urgent(self.open_requests)
+        if request is None:
+            self.notify("Nobody is asked anything at the moment.", markup=False)
+        else:
+            await self.answer_request(request)
+
+    async def action_help(self) -> None:
+        from victor_tui.dialogs.help import HelpDialog
+
+        if not self.screen.is_modal:
+            await self.push_screen(HelpDialog(self.screen))
+
+    @work(group="dialog")
+    async def action_reload(self) -> None:
+        try:
+            problems = await self.port.reload()
+        except VictorError as error:
+            self.report(error)
+            return
+        said = "no problems" if not problems else plural(len(problems), "problem") + ": see Versions"
+        self.notify(f"Workflow files read again: {said}.", markup=False)
+        self.feed.mark_stale("engine", "workflows", "schedules")
+
+    @work(group="dialog", exclusive=True)
+    async def action_leave(self) -> None:
+        if (
+            self.owns_engine
+            and await self.confirm("Quit and stop the engine?", self._leaving(), False) is None
+        ):
+            return
+        self.exit()
+
+    def _leaving(self) -> str:
+        """What stops when this console, which holds the engine, is closed."""
+        engine: EngineInfo = self.feed.snapshots["engine"]
+        lines = ["This console holds the engine: without it nothing fires and nothing runs."]
+        if engine.running:
+            lines.append(f"{plural(engine.running, 'run')} at work would go on at the next start.")
+        if engine.waiting:
+            lines.append(f"{plural(engine.waiting, 'run')} waiting for people; deadlines keep counting.")
+        if engine.next_fire is not None:
+            when = relative(engine.next_fire, self.clock.now())
+            lines.append(f"Next fire: {engine.next_fire_schedule}, {when}.")
+        lines.append("To let it go on without a terminal: victor scheduler start")
+        return clean("\n".join(lines)).replace("⏎", "\n")

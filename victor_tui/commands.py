@@ -1,0 +1,53 @@
+"""The command palette: every action that has a key on this screen, and every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from textual.binding import Binding
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+
+class ActionCommands(Provider):
+    """Finds the actions that are available now by their description or tooltip."""
+
+    def _bindings(self) -> Iterator[tuple[Binding, Any]]:
+        seen: set[str] = set()
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.description and binding.action not in seen and not binding.system:
+                seen.add(binding.action)
+                yield binding, active.node
+
+    def _call(self, binding: Binding, node: Any) -> partial[Any]:
+        return partial(self.app.run_action, binding.action, node)
+
+    async def discover(self) -> Hits:
+        for binding, node in self._bindings():
+            text = f"{binding.description}  [{self.app.get_key_display(binding)}]"
+            yield DiscoveryHit(
+                _plain(text),
+                self._call(binding, node),
+                text=binding.description,
+                help=binding.tooltip or None,
+            )
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for binding, node in self._bindings():
+            score = max(matcher.match(binding.description), matcher.match(binding.tooltip))
+            if score > 0:
+                yield Hit(
+                    score,
+                    matcher.highlight(binding.description),
+                    self._call(binding, node),
+                    text=binding.description,
+                    help=f"{binding.tooltip} ({self.app.get_key_display(binding)})",
+                )
+
+
+def _plain(text: str) -> str:
+    """Command titles are markup: square brackets of a key are not meant as such."""
+    return text.replace("[", "\\[")

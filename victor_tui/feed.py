@@ -1,0 +1,198 @@
+"""Port to frozen snapshots: one subscription, and refreshes of only what is looked at.
+
+The feed connects, subscribes to events, and marks subjects as stale. A subject that somebody
+watches is loaded again, at most once per `interval`, and announced by a small message. When the
+engine goes away it says so and tries again, waiting longer each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+from textual.message import Message
+
+from victor_engine.api import EventInfo, Port
+from victor_engine.errors import EngineUnavailableError, VictorError
+
+Subject = Literal["engine", "requests", "done", "schedules", "runs", "past", "run", "events", "workflows"]
+"""What a screen can watch. `done` are decided requests, `past` runs in the history, `run` is one run."""
+Loader = Callable[[Port], Awaitable[Any]]
+Sleep = Callable[[float], Awaitable[None]]
+
+INTERVAL = 0.1
+"""Seconds between two refreshes of the same console: at most ten a second."""
+BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds to wait before each further try to reach the engine; the last one repeats."""
+
+_STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
+    ("node.", frozenset({"runs", "past", "run"})),
+    ("attempt.", frozenset({"runs", "past", "run"})),
+    ("log.", frozenset({"run"})),
+    ("run.", frozenset({"runs", "past", "run", "engine", "schedules", "workflows", "requests"})),
+    ("request.", frozenset({"requests", "done", "runs", "run", "engine"})),
+    ("schedule.", frozenset({"schedules", "engine"})),
+    ("fire.", frozenset({"schedules", "runs", "engine"})),
+    ("version.", frozenset({"workflows", "schedules"})),
+    ("workflow.", frozenset({"workflows", "schedules", "engine"})),
+)
+_EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
+
+
+def stale_subjects(kind: str) -> frozenset[Subject]:
+    """What an event of this kind makes out of date; an unknown kind spares nothing."""
+    for prefix, subjects in _STALE:
+        if kind.startswith(prefix):
+            return subjects | {"events"}
+    return _EVERYTHING
+
+
+@dataclass
+class Refreshed(Message):
+    """A subject was loaded again; `Feed.snapshots` holds it."""
+
+    subject: Subject
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Refreshed) and message.subject == self.subject
+
+
+@dataclass
+class Connected(Message):
+    """The engine was reached, for the first time or again."""
+
+    port: Port
+
+
+@dataclass
+class Lost(Message):
+    """The engine cannot be reached. `retry_in` is in seconds; None means that it is hopeless."""
+
+    error: VictorError
+    retry_in: float | None
+
+
+@dataclass
+class LoadFailed(Message):
+    """A subject could not be loaded, although the engine answers."""
+
+    subject: Subject
+    error: VictorError
+
+
+@runtime_checkable
+class FeedReader(Protocol):
+    """A screen that shows snapshots: the app tells it what is new and when a second has passed."""
+
+    def feed_refreshed(self, subject: Subject) -> None: ...
+    def show_banner(self, text: str) -> None: ...
+    def tick(self) -> None: ...
+
+
+class Feed:
+    """Keeps snapshots of the watched subjects up to date and posts messages about it."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Port]],
+        post: Callable[[Message], Any],
+        *,
+        interval: float = INTERVAL,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._connect = connect
+        self._post = post
+        self._interval = interval
+        self._sleep = sleep
+        self._loaders: dict[Subject, Loader] = {}
+        self._watched: frozenset[Subject] = frozenset()
+        self._always: frozenset[Subject] = frozenset()
+        self._stale: set[Subject] = set()
+        self._wake = asyncio.Event()
+        self.port: Port | None = None
+        self.snapshots: dict[Subject, Any] = {}
+
+    def keep(self, subject: Subject, loader: Loader) -> None:
+        """Keep `subject` fresh whatever screen is visible."""
+        self._loaders[subject] = loader
+        self._always |= {subject}
+        self.mark_stale(subject)
+
+    def watch(self, loaders: dict[Subject, Loader]) -> None:
+        """The visible screen needs these; what it needed before is no longer refreshed."""
+        self._watched = frozenset(loaders)
+        self._loaders.update(loaders)
+        self.mark_stale(*loaders)
+
+    def mark_stale(self, *subjects: Subject) -> None:
+        """Load these again if they are watched."""
+        self._stale.update(subjects)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Connect, follow, reconnect, until cancelled or until trying again is hopeless."""
+        tries = 0
+        while True:
+            try:
+                port = await self._connect()
+                self.port = port
+                engine = await port.engine()
+                self.snapshots["engine"] = engine
+                self._post(Connected(port))
+                self._post(Refreshed("engine"))
+                self.mark_stale(*_EVERYTHING)
+                tries = 0
+                await self._follow(port, engine.last_event)
+                error: VictorError = EngineUnavailableError("the engine closed its event feed")
+            except EngineUnavailableError as problem:
+                error = problem
+            except VictorError as problem:
+                self._post(Lost(problem, None))
+                return
+            delay = BACKOFF[min(tries, len(BACKOFF) - 1)]
+            tries += 1
+            self._post(Lost(error, delay))
+            await self._sleep(delay)
+
+    async def _follow(self, port: Port, after: int) -> None:
+        """Refresh and listen until the feed breaks."""
+        refresher = asyncio.create_task(self._refresh_for_ever(port), name="feed refresh")
+        listener = asyncio.create_task(self._listen(port, after), name="feed events")
+        try:
+            done, _ = await asyncio.wait({refresher, listener}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (refresher, listener):
+                task.cancel()
+            await asyncio.gather(refresher, listener, return_exceptions=True)
+
+    async def _listen(self, port: Port, after: int) -> None:
+        async for event in port.subscribe(after):
+            self._note(event)
+
+    def _note(self, event: EventInfo) -> None:
+        self.mark_stale(*stale_subjects(event.kind))
+
+    async def _refresh_for_ever(self, port: Port) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due = self._stale & (self._watched | self._always)
+            self._stale -= due
+            for subject in sorted(due):
+                await self._load(port, subject)
+            await self._sleep(self._interval)
+
+    async def _load(self, port: Port, subject: Subject) -> None:
+        try:
+            self.snapshots[subject] = await self._loaders[subject](port)
+        except EngineUnavailableError:
+            self._stale.add(subject)
+            raise
+        except VictorError as error:
+            self._post(LoadFailed(subject, error))
+        else:
+            self._post(Refreshed(subject))

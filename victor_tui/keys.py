@@ -1,0 +1,42 @@
+"""Keys that mean the same on every screen. Letters, digits, F-keys, arrows and safe control keys only."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+SCREENS: tuple[tuple[str, str, str], ...] = (
+    ("schedules", "Schedules", "S"),
+    ("runs", "Runs", "R"),
+    ("inbox", "Inbox", "I"),
+    ("history", "History", "H"),
+    ("versions", "Versions", "V"),
+)
+"""Mode, title and letter of each screen; its digit is its place in this list."""
+
+SCREEN_BINDINGS: list[BindingType] = [
+    Binding(
+        f"{place},{letter}",
+        f"show('{mode}')",
+        title,
+        id=f"app.{mode}",
+        tooltip=f"Show the {title.lower()} screen",
+        show=False,
+    )
+    for place, (mode, title, letter) in enumerate(SCREENS, 1)
+]
+
+APP_BINDINGS: list[BindingType] = [
+    *SCREEN_BINDINGS,
+    Binding(
+        "a", "answer", "Answer", id="app.answer", tooltip="Answer the most urgent open request", show=False
+    ),
+    Binding(
+        "question_mark", "help", "Help", key_display="?", id="app.help", tooltip="All keys of this screen"
+    ),
+    Binding("f1", "help", "Help", id="app.help1", tooltip="All keys of this screen", show=False),
+    Binding(
+        "f5", "reload", "Reload files", id="app.reload", tooltip="Read the workflow files again", show=False
+    ),
+    Binding("q", "leave", "Quit", id="app.quit", tooltip="Close the console"),
+    Binding("ctrl+q", "leave", "Quit", id="app.quit2", tooltip="Close the console", show=False),
+]

@@ -1,0 +1,123 @@
+"""What the five screens share: header, banner, footer, a table, a preview, and the feed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from victor_engine.api import Port
+from victor_tui.feed import Loader, Subject
+from victor_tui.widgets.header import HeaderBar
+from victor_tui.widgets.preview import Facts, Preview
+from victor_tui.widgets.table import LineTable
+
+if TYPE_CHECKING:
+    from victor_tui.app import VictorApp
+
+
+class ConsoleScreen(Screen[None]):
+    """A screen of the console. Subclasses say what they watch and how a row is explained."""
+
+    MODE: ClassVar[str] = ""
+    AUTO_FOCUS: ClassVar[str | None] = "LineTable"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "slash", "filter", "Filter", key_display="/", id="screen.filter", tooltip="Filter this table"
+        ),
+        Binding("tab", "app.focus_next", "Next pane", id="screen.next", tooltip="Next pane", show=False),
+    ]
+
+    current: reactive[Any] = reactive(None, bindings=True)
+    """The row under the cursor: what the keys act on."""
+
+    @property
+    def console(self) -> VictorApp:
+        return cast("VictorApp", self.app)
+
+    @property
+    def port(self) -> Port:
+        return self.console.port
+
+    def now(self) -> datetime:
+        return self.console.clock.now()
+
+    def facts(self) -> Facts:
+        return Facts(self.app.theme)
+
+    # --- to be filled in ----------------------------------------------------------------------
+
+    def compose_body(self) -> ComposeResult:
+        yield from ()
+
+    def loaders(self) -> dict[Subject, Loader]:
+        """Subjects that this screen needs while it is visible, and how they are loaded."""
+        return {}
+
+    def draw(self, subject: Subject) -> None:
+        """A subject was loaded again."""
+
+    def explain(self, row: Any) -> Facts | None:
+        """What the preview says about a row."""
+        return None
+
+    def action_filter(self) -> None:
+        """Go to the filter line."""
+
+    # --- shared -------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar(self.MODE)
+        yield Static("", id="banner", markup=False)
+        yield from self.compose_body()
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._explain_again, init=False)
+
+    def on_screen_resume(self) -> None:
+        loaders = self.loaders()
+        self.console.feed.watch(loaders)
+        for subject in loaders:
+            if subject in self.console.feed.snapshots:
+                self.draw(subject)
+        self.console.update_header()
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        if subject in self.loaders():
+            self.draw(subject)
+
+    def show_banner(self, text: str) -> None:
+        banner = self.query_one("#banner", Static)
+        banner.update(text)
+        banner.set_class(bool(text), "-shown")
+
+    def tick(self) -> None:
+        for table in self.query(LineTable):
+            table.tick()
+        self._explain_again()
+
+    def snapshot(self, subject: Subject) -> Any:
+        return self.console.feed.snapshots.get(subject)
+
+    def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
+        before, self.current = self.current, message.row
+        moved = message.table is not None and self._identity(before) != self._identity(message.row)
+        self._explain(to_top=moved)
+
+    @staticmethod
+    def _identity(row: Any) -> Any:
+        return getattr(row, "id", row)
+
+    def _explain_again(self, *_: object) -> None:
+        self._explain(to_top=False)
+
+    def _explain(self, to_top: bool) -> None:
+        for preview in self.query(Preview):
+            facts = self.explain(self.current) if self.current is not None else None
+            preview.show(facts if facts is not None else self.facts(), to_top=to_top)

@@ -1,0 +1,40 @@
+"""How much a request hurries, and in which order requests want an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from victor_engine.api import RequestInfo
+from victor_tui.theme import Tone
+
+URGENT_SECONDS = 300.0
+"""Less than this before its deadline, a request is urgent."""
+SOON_SECONDS = 1800.0
+"""Less than this before its deadline, a request is due soon."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def urgency(request: RequestInfo, now: datetime) -> Tone:
+    """`bad` for urgent, `warn` for soon, `wait` for the rest, `dim` for what is decided."""
+    if request.status != "open":
+        return "dim"
+    if request.deadline is None:
+        return "wait"
+    left = (request.deadline - now).total_seconds()
+    return "bad" if left < URGENT_SECONDS else "warn" if left < SOON_SECONDS else "wait"
+
+
+def urgency_order(request: RequestInfo) -> tuple[bool, datetime, int, datetime]:
+    """Sort key: open first, nearest deadline, then higher priority, then the one that waits longest."""
+    return (
+        request.status != "open",
+        request.deadline or _NEVER,
+        -request.priority,
+        request.created_at,
+    )
+
+
+def most_urgent(requests: Iterable[RequestInfo]) -> RequestInfo | None:
+    """The open request that should be answered first."""
+    return min((r for r in requests if r.status == "open"), key=urgency_order, default=None)

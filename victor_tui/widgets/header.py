@@ -1,0 +1,143 @@
+"""The two lines at the top: who and where we are and what needs attention, then the screens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from victor_engine.api import EngineInfo, RequestInfo
+from victor_tui.keys import SCREENS
+from victor_tui.text import clean, fit
+from victor_tui.theme import Tone, palette_for
+from victor_tui.urgency import urgency
+
+
+@dataclass(frozen=True)
+class HeaderState:
+    """What the header shows."""
+
+    now: datetime
+    engine: EngineInfo | None = None
+    requests: tuple[RequestInfo, ...] = ()
+    owns_engine: bool = False
+    problem: str = ""
+
+    @property
+    def urgency(self) -> Tone:
+        """The tone of the most urgent open request."""
+        tones = {urgency(request, self.now) for request in self.requests}
+        return next((tone for tone in ("bad", "warn", "wait") if tone in tones), "dim")
+
+
+Piece = tuple[str, Tone]
+
+
+def engine_words(state: HeaderState) -> Piece:
+    """Which engine we look at: ours, a daemon's, another console's, none."""
+    engine = state.engine
+    if state.problem:
+        return state.problem, "bad"
+    if engine is None:
+        return "connecting…", "dim"
+    if engine.mode == "readonly":
+        return "no engine · read only", "warn"
+    if state.owns_engine:
+        return f"engine here · {engine.pid}", "ok"
+    kind = "daemon" if engine.mode == "daemon" else "engine"
+    return f"{kind} · {engine.pid}", "ok"
+
+
+class HeaderBar(Widget):
+    """Draws a `HeaderState`; a click on a screen's name asks for that screen."""
+
+    DEFAULT_CSS = """
+    HeaderBar { height: 2; dock: top; background: $panel; color: $foreground; }
+    """
+
+    state: reactive[HeaderState | None] = reactive(None)
+    zone: tzinfo | None = None
+
+    class ScreenPicked(Message):
+        def __init__(self, mode: str) -> None:
+            super().__init__()
+            self.mode = mode
+
+    def __init__(self, active: str, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.active = active
+        self._tabs: list[tuple[int, int, str]] = []
+
+    def render_line(self, y: int) -> Strip:
+        if self.state is None or y > 1:
+            return Strip.blank(self.size.width, self.rich_style)
+        return self._top(self.state) if y == 0 else self._screens(self.state)
+
+    def _strip(self, left: list[Piece], right: list[Piece]) -> Strip:
+        palette, base, width = palette_for(self.app.theme), self.rich_style, self.size.width
+
+        def draw(pieces: list[Piece]) -> Strip:
+            return Strip(
+                [Segment(text, base + self._style(palette.style(tone), tone)) for text, tone in pieces]
+            )
+
+        start, end = draw(left), draw(right)
+        room = max(0, width - end.cell_length)
+        return Strip.join([start.adjust_cell_length(room, base), end]).adjust_cell_length(width, base)
+
+    def _style(self, style: Style, tone: Tone) -> Style:
+        return style + Style(reverse=True) if tone == "active" else style
+
+    def _top(self, state: HeaderState) -> Strip:
+        engine = state.engine
+        place = clean(engine.workspace) if engine else ""
+        clock = state.now.astimezone(self.zone)
+        wide = self.size.width >= 100
+        right: list[Piece] = []
+        if engine is not None:
+            right += [(f"▶ {engine.running} running  ", "busy" if engine.running else "dim")]
+            if engine.queued and wide:
+                right.append((f"◦ {engine.queued} queued  ", "dim"))
+            if engine.failed_recently:
+                right.append((f"✗ {engine.failed_recently} failed 24h  ", "bad"))
+        words, tone = engine_words(state)
+        right += [(clean(words), tone), (f"  {clock:%H:%M:%S} {clock:%Z} ", "head")]
+        room = self.size.width - sum(len(text) for text, _ in right) - 10
+        where = fit(place, room).rstrip() if 8 <= room < len(place) else place if room >= 8 else ""
+        return self._strip([(" victor ", "head"), (where, "dim")], right)
+
+    def _screens(self, state: HeaderState) -> Strip:
+        pieces: list[Piece] = []
+        self._tabs, x = [], 0
+        for place, (mode, title, _) in enumerate(SCREENS, 1):
+            name = f" {place} {title} "
+            count = f"◆{len(state.requests)} " if mode == "inbox" and state.requests else ""
+            active = mode == self.active
+            pieces.append((name, "active" if active else "plain"))
+            if count:
+                pieces.append((count, state.urgency))
+            pieces.append((" ", "plain"))
+            self._tabs.append((x, x + len(name) + len(count), mode))
+            x += len(name) + len(count) + 1
+        return self._strip(pieces, self._alert(state))
+
+    def _alert(self, state: HeaderState) -> list[Piece]:
+        """How many must be answered soon, in words: colour alone says nothing."""
+        soon = [request for request in state.requests if urgency(request, state.now) == "bad"]
+        if soon and self.size.width >= 78:
+            return [(f"! {len(soon)} urgent · a ", "bad")]
+        return []
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y != 1:
+            return
+        for start, end, mode in self._tabs:
+            if start <= event.x < end:
+                self.post_message(self.ScreenPicked(mode))

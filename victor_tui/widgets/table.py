@@ -1,0 +1,409 @@
+"""A table that live data flows into: drawn line by line, with a cache of strips per row.
+
+Rows are frozen values with a key. `set_rows` compares by key and redraws only what changed; the
+cursor stays on its key. Columns that do not fit are dropped by priority, so a narrow terminal
+shows less and never garbles. Cell text is data and is neutralised here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from victor_tui.text import clean, fit
+from victor_tui.theme import Palette, Tone, palette_for
+
+R = TypeVar("R")
+
+Cell = tuple[str, Tone]
+"""Text and tone of a cell."""
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column. Lower `priority` numbers stay longest when space is short.
+
+    `cell` gives text and tone, or several pieces of them; `sort` gives the value to sort on.
+    `grow` columns share what is left. `live` cells depend on the clock.
+    """
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[R, datetime], Cell | list[Cell]]
+    sort: Callable[[R], Any] | None = None
+    priority: int = 0
+    grow: int = 0
+    align: str = "left"
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class Placed(Generic[R]):
+    """A column with the width and place that it has at the current size."""
+
+    column: Column[R]
+    x: int
+    width: int
+
+
+def place_columns(columns: Sequence[Column[R]], width: int) -> list[Placed[R]]:
+    """Choose the columns that fit into `width` cells and share out what is left."""
+    kept = list(columns)
+    while len(kept) > 1 and sum(c.width + 2 for c in kept) - 1 > width:
+        worst = max(c.priority for c in kept)
+        kept.remove(next(c for c in reversed(kept) if c.priority == worst))
+    spare = max(0, width - sum(c.width + 2 for c in kept) + 1)
+    shares = sum(c.grow for c in kept)
+    placed, x = [], 1
+    for column in kept:
+        share = spare * column.grow // shares if shares else 0
+        placed.append(Placed(column, x, min(column.width + share, max(1, width - x))))
+        x += column.width + share + 2
+    return placed
+
+
+class LineTable(ScrollView, Generic[R], can_focus=True):
+    """A keyed table of frozen rows of type `R`."""
+
+    DEFAULT_CSS = """
+    LineTable { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
+        scrollbar-size-vertical: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Open", tooltip="Open the row", id="table.choose", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False, tooltip="One row up", id="table.up"),
+        Binding("down,j", "move(1)", "Down", show=False, tooltip="One row down", id="table.down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, tooltip="A page up", id="table.pageup"),
+        Binding(
+            "pagedown,ctrl+d", "page(1)", "Page down", show=False, tooltip="A page down", id="table.pagedown"
+        ),
+        Binding("home,g", "edge(0)", "Top", show=False, tooltip="First row", id="table.top"),
+        Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last row", id="table.bottom"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark or unmark the row", id="table.mark"),
+        Binding("o", "sort_next", "Sort", show=False, tooltip="Sort by the next column", id="table.sort"),
+        Binding("O", "sort_flip", "Reverse", show=False, tooltip="Reverse the order", id="table.flip"),
+    ]
+
+    cursor: reactive[int] = reactive(0)
+
+    class Highlighted(Message):
+        """The cursor is on another row, or the row under it changed. `row` is None when empty."""
+
+        def __init__(self, table: LineTable[Any], row: Any) -> None:
+            super().__init__()
+            self.table = table
+            self.row = row
+
+        @property
+        def control(self) -> LineTable[Any]:
+            return self.table
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineTable.Highlighted) and message.table is self.table
+
+    class Chosen(Message):
+        """Enter was pressed on a row, or it was clicked when it already had the cursor."""
+
+        def __init__(self, table: LineTable[Any], row: Any) -> None:
+            super().__init__()
+            self.table = table
+            self.row = row
+
+        @property
+        def control(self) -> LineTable[Any]:
+            return self.table
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        *,
+        key: Callable[[R], Hashable],
+        now: Callable[[], datetime],
+        empty: str = "",
+        sort: str | None = None,
+        reverse: bool = False,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._key = key
+        self._now = now
+        self.empty = empty
+        self.sort_key = sort
+        self.sort_reverse = reverse
+        self._rows: list[R] = []
+        self._index: dict[Hashable, int] = {}
+        self.marked: set[Hashable] = set()
+        self._strips: dict[Hashable, tuple[bool, Strip]] = {}
+        self._placed: list[Placed[R]] = []
+        self._palette: Palette = palette_for("")
+
+    # --- data ---------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> Sequence[R]:
+        return self._rows
+
+    @property
+    def row(self) -> R | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
+
+    @property
+    def marked_rows(self) -> list[R]:
+        """The marked rows in their order on the screen."""
+        return [row for row in self._rows if self._key(row) in self.marked]
+
+    def set_rows(self, rows: Iterable[R]) -> None:
+        """Show `rows`; keep cursor, marks and the strips of rows that did not change."""
+        old_row = self.row
+        old_index, old_rows = self._index, self._rows
+        self._rows = self._sorted(rows)
+        self._index = {self._key(row): i for i, row in enumerate(self._rows)}
+        moved = len(old_rows) != len(self._rows)
+        dirty: list[int] = []
+        for key, i in self._index.items():
+            before = old_index.get(key)
+            if before is None:
+                moved = True
+            else:
+                previous, row = old_rows[before], self._rows[i]
+                if previous is not row and previous != row:
+                    self._strips.pop(key, None)
+                    dirty.append(i)
+                moved = moved or before != i
+        for key in old_index.keys() - self._index.keys():
+            self._strips.pop(key, None)
+            self.marked.discard(key)
+        self._keep_cursor(old_row)
+        if moved:
+            self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+            self.refresh()
+        else:
+            for i in dirty:
+                self._refresh_row(i)
+        if self.row != old_row:
+            self.post_message(self.Highlighted(self, self.row))
+
+    def _keep_cursor(self, old_row: R | None) -> None:
+        if old_row is not None and (place := self._index.get(self._key(old_row))) is not None:
+            target = place
+        else:
+            target = max(0, min(self.cursor, len(self._rows) - 1))
+        if target != self.cursor:
+            self.set_reactive(LineTable.cursor, target)
+            self._show_cursor()
+            self.refresh()
+
+    def _sorted(self, rows: Iterable[R]) -> list[R]:
+        column = next((c for c in self._columns if c.key == self.sort_key), None)
+        if column is None or column.sort is None:
+            return list(rows)
+        value = column.sort
+        present: list[R] = []
+        absent: list[R] = []
+        for row in rows:
+            (absent if value(row) is None else present).append(row)
+        present.sort(key=value, reverse=self.sort_reverse)
+        return present + absent
+
+    def select(self, key: Hashable) -> bool:
+        """Put the cursor on the row with this key; False where there is none."""
+        place = self._index.get(key)
+        if place is None:
+            return False
+        self.cursor = place
+        return True
+
+    def tick(self) -> None:
+        """Redraw those visible rows whose clock-dependent cells read differently now."""
+        if not any(p.column.live for p in self._placed):
+            return
+        top = round(self.scroll_y)
+        for i in range(top, min(len(self._rows), top + self.size.height)):
+            row = self._rows[i]
+            key = self._key(row)
+            cached = self._strips.get(key)
+            if cached is None:
+                continue
+            fresh = self._draw(row, cached[0])
+            if fresh != cached[1]:
+                self._strips[key] = (cached[0], fresh)
+                self._refresh_row(i)
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self._restyle()
+        self.watch(self.app, "theme", self._restyle, init=False)
+
+    def _restyle(self) -> None:
+        self._palette = palette_for(self.app.theme)
+        self._strips.clear()
+        self.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._place(event.size.width)
+
+    def _place(self, width: int) -> None:
+        self._placed = place_columns(self._columns, width - 1)
+        self._strips.clear()
+        self.virtual_size = Size(width, len(self._rows) + 1)
+        self.refresh()
+
+    def _refresh_row(self, index: int) -> None:
+        y = index + 1 - round(self.scroll_y)
+        if 0 < y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        if not self._placed:
+            self._placed = place_columns(self._columns, self.size.width - 1)
+        if y == 0:
+            return self._draw_header()
+        index = round(self.scroll_y) + y - 1
+        width, base = self.size.width, self.rich_style
+        if index >= len(self._rows):
+            text = ""
+            if not self._rows:
+                lines = self.empty.split("\n")
+                text = "  " + lines[y - 2] if 0 <= y - 2 < len(lines) else ""
+            return Strip([Segment(fit(text, width), base + self._palette.style("dim"))], width)
+        row = self._rows[index]
+        key = self._key(row)
+        on_cursor = index == self.cursor
+        cached = self._strips.get(key)
+        if cached is None or cached[0] != on_cursor:
+            cached = (on_cursor, self._draw(row, on_cursor))
+            self._strips[key] = cached
+        return cached[1]
+
+    def _draw_header(self) -> Strip:
+        style = self.rich_style + self._palette.header
+        pieces, x = [Segment(" ", style)], 1
+        for placed in self._placed:
+            title = placed.column.title
+            if placed.column.key == self.sort_key:
+                title += " ▾" if self.sort_reverse else " ▴"
+            pieces.append(Segment(" " * (placed.x - x), style))
+            pieces.append(Segment(fit(title, placed.width, placed.column.align), style))
+            x = placed.x + placed.width
+        return Strip(pieces).adjust_cell_length(self.size.width, style)
+
+    def _draw(self, row: R, on_cursor: bool) -> Strip:
+        base = self.rich_style
+        if on_cursor:
+            base += self._palette.cursor if self.has_focus else self._palette.cursor_blurred
+        now = self._now()
+        mark = "•" if self._key(row) in self.marked else ("›" if on_cursor else " ")
+        pieces, x = [Segment(mark, base + self._palette.style("key"))], 1
+        for placed in self._placed:
+            pieces.append(Segment(" " * (placed.x - x), base))
+            pieces.extend(self._draw_cell(placed, row, now, base))
+            x = placed.x + placed.width
+        return Strip(pieces).adjust_cell_length(self.size.width, base)
+
+    def _draw_cell(self, placed: Placed[R], row: R, now: datetime, base: Style) -> list[Segment]:
+        content = placed.column.cell(row, now)
+        if isinstance(content, tuple):
+            text = fit(clean(content[0]), placed.width, placed.column.align)
+            return [Segment(text, base + self._palette.style(content[1]))]
+        pieces = [Segment(clean(text), base + self._palette.style(tone)) for text, tone in content]
+        return list(Strip(pieces).adjust_cell_length(placed.width, base))
+
+    # --- cursor -------------------------------------------------------------------------------
+
+    def validate_cursor(self, value: int) -> int:
+        return max(0, min(value, len(self._rows) - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        self._show_cursor()
+        self._refresh_row(old)
+        self._refresh_row(new)
+        self.post_message(self.Highlighted(self, self.row))
+
+    def _show_cursor(self) -> None:
+        top, visible = round(self.scroll_y), self.size.height - 1
+        if visible <= 0:
+            return
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, force=True)
+        elif self.cursor >= top + visible:
+            self.scroll_to(y=self.cursor - visible + 1, animate=False, force=True)
+
+    def on_focus(self) -> None:
+        self._redraw_cursor()
+
+    def on_blur(self) -> None:
+        self._redraw_cursor()
+
+    def _redraw_cursor(self) -> None:
+        if self.row is not None:
+            self._strips.pop(self._key(self.row), None)
+            self._refresh_row(self.cursor)
+
+    def action_move(self, step: int) -> None:
+        self.cursor += step
+
+    def action_page(self, step: int) -> None:
+        self.cursor += step * max(1, self.size.height - 2)
+
+    def action_edge(self, end: int) -> None:
+        self.cursor = 0 if end == 0 else len(self._rows) - 1
+
+    def action_choose(self) -> None:
+        if self.row is not None:
+            self.post_message(self.Chosen(self, self.row))
+
+    def action_mark(self) -> None:
+        if self.row is None:
+            return
+        key = self._key(self.row)
+        self.marked.symmetric_difference_update({key})
+        self._redraw_cursor()
+        self.post_message(self.Highlighted(self, self.row))
+        self.cursor += 1
+
+    # --- order --------------------------------------------------------------------------------
+
+    def action_sort_next(self) -> None:
+        """Sort by the next visible column that can be sorted."""
+        keys = [p.column.key for p in self._placed if p.column.sort is not None]
+        if keys:
+            place = keys.index(self.sort_key) + 1 if self.sort_key in keys else 0
+            self._sort(keys[place % len(keys)], False)
+
+    def action_sort_flip(self) -> None:
+        self._sort(self.sort_key, not self.sort_reverse)
+
+    def _sort(self, key: str | None, reverse: bool) -> None:
+        self.sort_key, self.sort_reverse = key, reverse
+        self.set_rows(list(self._rows))
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            for placed in self._placed:
+                if placed.x <= event.x < placed.x + placed.width and placed.column.sort is not None:
+                    same = placed.column.key == self.sort_key
+                    self._sort(placed.column.key, not self.sort_reverse if same else False)
+            return
+        index = round(self.scroll_y) + event.y - 1
+        if index >= len(self._rows):
+            return
+        if index == self.cursor:
+            self.action_choose()
+        self.cursor = index
