@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_check_names_every_node_that_could_not_run(tmp_path: Path) -> None:
         TeamNode(id="c", members=(TeamMember(id="m", role="writer"), TeamMember(id="lost"))),
     )
     definition = WorkflowDefinition(name="w", nodes={node.id: node for node in nodes}, path="w.yaml")
-    found = table(tmp_path, "handlers: {h: {command: [x]}}\nagents: {writer: {command: [y]}}").check(
+    found = table(tmp_path, "handlers: {h: {command: [cat]}}\nagents: {writer: {command: [cat]}}").check(
         definition
     )
     assert [(p.severity, p.path) for p in found] == [
@@ -182,3 +183,19 @@ def test_an_empty_configuration_binds_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing is bound"):
         bindings.resolve("w", ComputeNode(id="n"))
     assert bindings.summary() == ((), (), ())
+
+
+def test_check_warns_of_a_program_that_is_not_there(tmp_path: Path) -> None:
+    definition = WorkflowDefinition(name="w", nodes={"a": ComputeNode(id="a", tools=("t",))})
+    (problem,) = table(tmp_path, "tools: {t: {command: [./absent]}}").check(definition)
+    assert problem.severity == "warning"
+    assert "absent" in problem.message
+    assert "victor.yaml:1:9" in problem.message
+
+
+def test_functions_for_expressions_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "own_functions.py").write_text("def double(x): return 2 * x\n")
+    assert table(tmp_path, "functions: {twice: 'own_functions:double'}").functions()["twice"](4) == 8
+    with pytest.raises(ConfigError, match=r"victor.yaml:1:13: functions.f: .*AttributeError"):
+        table(tmp_path, "functions: {f: 'own_functions:absent'}").functions()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from victor_engine.api import ProblemInfo
@@ -21,7 +21,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
-from victor_engine.runtime.invokers.command import CommandInvoker
+from victor_engine.runtime.invokers.command import CommandInvoker, find_program
 from victor_engine.runtime.invokers.results import error_of
 from victor_engine.runtime.isolation import unenforced
 from victor_engine.runtime.secrets import SecretStore, secret_names
@@ -94,12 +94,45 @@ class BindingTable:
                     )
                 )
                 continue
+            missing = self._missing_program(binding)
+            if missing:
+                problems.append(
+                    ProblemInfo("warning", f"node {node.id!r}: {missing}", path=definition.path or "")
+                )
             constraints: Constraints = getattr(node, "constraints", NO_CONSTRAINTS)
             for problem in _constraint_problems(binding, constraints):
                 problems.append(
                     ProblemInfo("warning", f"node {node.id!r}: {problem}", path=definition.path or "")
                 )
         return problems
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of the configuration that expressions may call, by name.
+
+        Imports the workspace's modules, so it is for a trusted workspace only. Raises `ConfigError`
+        that names the function which cannot be loaded.
+        """
+        from victor_engine.runtime.pyworker import load_function
+
+        found: dict[str, Callable[..., Any]] = {}
+        for name, reference in self.config.functions.items():
+            try:
+                found[name] = load_function(reference, str(self.config.workspace))
+            except Exception as error:
+                place = self.config.origins.get(f"functions.{name}", "functions")
+                raise ConfigError(
+                    f"{place}: functions.{name}: {reference} cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+        return found
+
+    def _missing_program(self, binding: Binding) -> str:
+        if binding.kind != "command":
+            return ""
+        try:
+            find_program(binding.command[0], binding.cwd, {"PATH": os.environ.get("PATH", ""), **binding.env})
+        except NodeError as error:
+            return f"{error.message} ({binding.place})"
+        return ""
 
     def summary(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """What the bindings would execute, for a trust dialog: commands, functions, addresses."""
