@@ -1,1 +1,27 @@
-"""See docs/architecture.md."""
+"""Versions of workflows: semver, registry, migrations of state and position, differences."""
+
+from victor_engine.versioning.migration import (
+    MigrationError,
+    MigrationStep,
+    MigrationType,
+    WorkflowMigration,
+)
+from victor_engine.versioning.registry import (
+    VersionedWorkflow,
+    WorkflowVersionRegistry,
+    get_version_registry,
+    reset_version_registry,
+)
+from victor_engine.versioning.semver import WorkflowVersion
+
+__all__ = [
+    "MigrationError",
+    "MigrationStep",
+    "MigrationType",
+    "VersionedWorkflow",
+    "WorkflowMigration",
+    "WorkflowVersion",
+    "WorkflowVersionRegistry",
+    "get_version_registry",
+    "reset_version_registry",
+]

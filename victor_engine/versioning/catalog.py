@@ -1,0 +1,259 @@
+"""Definitions in the store: registered once, never overwritten, found by version or range."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import Actor, MigrationPreview
+from victor_engine.definition.loader import definition_from_content
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.errors import DefinitionError, NotFoundError, VictorError
+from victor_engine.events import EventKind
+from victor_engine.store.db import Tx
+from victor_engine.versioning.diff import diff
+from victor_engine.versioning.migration import migration_from_block, migration_to_block
+from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
+from victor_engine.versioning.semver import WorkflowVersion, select
+
+Source = Tx | sqlite3.Connection
+
+
+class VersionConflictError(DefinitionError):
+    """A version that is registered has come again with another content."""
+
+    code = "version_conflict"
+
+
+class VersionRemovedError(VictorError):
+    """Nothing new may start on this version any more."""
+
+    code = "version_removed"
+    exit_code = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    definition_id: int
+    version: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The version that a spec means, with what is needed to start on it."""
+
+    id: int
+    workflow: str
+    version: str
+    start_node: str
+    deprecated: str | None
+
+
+def find_registered(source: Source, definition: WorkflowDefinition, checksum: str) -> Registered | None:
+    """The row of a definition that is registered with just this content, if it is. A read only."""
+    if definition.version is None:
+        row = source.execute(
+            "SELECT id, version FROM definitions WHERE workflow = ? AND unversioned = 1 AND checksum = ?"
+            " ORDER BY id DESC LIMIT 1",
+            (definition.name, checksum),
+        ).fetchone()
+    else:
+        row = source.execute(
+            "SELECT id, version FROM definitions WHERE workflow = ? AND version = ? AND checksum = ?",
+            (definition.name, _normal(definition), checksum),
+        ).fetchone()
+    return Registered(row[0], row[1], False) if row is not None else None
+
+
+def _normal(definition: WorkflowDefinition) -> str:
+    try:
+        return str(WorkflowVersion.parse(definition.version or ""))
+    except ValueError:
+        raise DefinitionError(
+            f"{definition.path or definition.name}: workflow {definition.name!r} has version {definition.version!r}, "
+            "which is not major.minor.patch"
+        ) from None
+
+
+def register_definition(
+    tx: Tx,
+    definition: WorkflowDefinition,
+    content: Mapping[str, Any],
+    text: str,
+    path: str | None,
+    checksum: str,
+    actor: Actor | None = None,
+) -> Registered:
+    """Register a version under its content. VersionConflictError if it is taken by another content.
+
+    A workflow without a version gets revisions 0.0.1, 0.0.2, … as its content changes.
+    """
+    known = find_registered(tx, definition, checksum)
+    if known is not None:
+        return known
+    rows = tx.execute(
+        "SELECT version, content, path FROM definitions WHERE workflow = ?", (definition.name,)
+    ).fetchall()
+    taken = {WorkflowVersion.parse(version): (stored, where) for version, stored, where in rows}
+    unversioned = definition.version is None
+    if unversioned:
+        version = max((v for v in taken if v.major == 0 and v.minor == 0), default=WorkflowVersion(0, 0, 0))
+        version = next_free(version, taken)
+    else:
+        version = WorkflowVersion.parse(_normal(definition))
+        if version in taken:
+            stored, where = taken[version]
+            lines = [change.describe() for change in diff(jsonio.loads(stored), content)]
+            more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
+            raise VersionConflictError(
+                f"{path or definition.name}: {definition.name} {version} is registered with another content"
+                + (f" (from {where})" if where and where != path else "")
+                + f". A version never changes: call this one {next_free(version, taken)}. "
+                f"What differs: {'; '.join(lines[:8])}{more}"
+            )
+    cursor = tx.execute(
+        "INSERT INTO definitions (workflow, version, checksum, content, text, path, registered_at, unversioned)"
+        " VALUES (?,?,?,?,?,?,?,?)",
+        (
+            definition.name,
+            str(version),
+            checksum,
+            jsonio.dumps_text(dict(content)),
+            text,
+            path,
+            tx.now_us,
+            int(unversioned),
+        ),
+    )
+    assert cursor.lastrowid is not None
+    tx.event(
+        EventKind.VERSION_REGISTERED,
+        actor=actor,
+        workflow=definition.name,
+        data={"version": str(version), "checksum": checksum[:12], **({"path": path} if path else {})},
+    )
+    return Registered(cursor.lastrowid, str(version), True)
+
+
+def resolve(source: Source, workflow: str, spec: str | None = None) -> Resolved:
+    """The newest registered version that `spec` (exact, range, `latest`, None) allows.
+
+    NotFoundError names what there is. A deprecated version is passed over where a range or
+    `latest` has a choice, and taken where it is named or there is no other.
+    """
+    rows = source.execute(
+        "SELECT id, version, content, deprecated FROM definitions WHERE workflow = ?", (workflow,)
+    ).fetchall()
+    if not rows:
+        names = [
+            row[0] for row in source.execute("SELECT DISTINCT workflow FROM definitions ORDER BY workflow")
+        ]
+        from victor_engine.config.places import did_you_mean
+
+        hint = did_you_mean(workflow, names) if names else "None is registered yet"
+        raise NotFoundError(f"there is no workflow {workflow!r}. {hint}")
+    by_version = {row[1]: row for row in rows}
+    fresh = [version for version, row in by_version.items() if row[3] is None]
+    chosen = select(spec, fresh) or select(spec, by_version)
+    if chosen is None:
+        have = ", ".join(str(version) for version in sorted(map(WorkflowVersion.parse, by_version)))
+        raise NotFoundError(f"{workflow} has no version {spec or 'latest'}; there are {have}")
+    row = by_version[chosen]
+    content = jsonio.loads(row[2])
+    return Resolved(row[0], workflow, chosen, definition_from_content(workflow, content).start, row[3])
+
+
+def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple[WorkflowDefinition, str]:
+    """A stored definition and its version."""
+    row = connection.execute(
+        "SELECT workflow, content, version FROM definitions WHERE id = ?", (definition_id,)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no definition {definition_id} in the store")
+    return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
+
+
+def deprecate(
+    tx: Tx,
+    workflow: str,
+    version: str,
+    message: str,
+    successor: str | None = None,
+    actor: Actor | None = None,
+) -> bool:
+    """Mark a version; whether that changed anything."""
+    normal = str(WorkflowVersion.parse(version))
+    row = tx.execute(
+        "SELECT id, deprecated, successor FROM definitions WHERE workflow = ? AND version = ?",
+        (workflow, normal),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no {workflow} {normal}; `victor versions list {workflow}` shows them")
+    if (row[1], row[2]) == (message, successor):
+        return False
+    tx.execute(
+        "UPDATE definitions SET deprecated = ?, deprecated_at = ?, deprecated_by = ?, successor = ? WHERE id = ?",
+        (message, tx.now_us, msgspec.json.encode(actor).decode() if actor else None, successor, row[0]),
+    )
+    data = {"version": normal, "message": message, **({"successor": successor} if successor else {})}
+    tx.event(EventKind.VERSION_DEPRECATED, actor=actor, workflow=workflow, data=data)
+    return True
+
+
+def register_migrations(tx: Tx, workflow: str, blocks: Iterable[Mapping[str, Any]]) -> int:
+    """Register the migrations that a file declares; how many were new."""
+    new = 0
+    for block in blocks:
+        migration = migration_from_block(block)
+        stored = jsonio.dumps_text(migration_to_block(migration))
+        key = (workflow, str(migration.from_version), str(migration.to_version))
+        known = tx.execute(
+            "SELECT checksum FROM state_migrations WHERE workflow = ? AND from_version = ? AND to_version = ?",
+            key,
+        ).fetchone()
+        if known is not None:
+            if known[0] != migration.checksum:
+                raise VersionConflictError(
+                    f"{workflow}: migration {migration.migration_id} is registered with other steps; "
+                    "a migration never changes once it is known"
+                )
+            continue
+        tx.execute(
+            "INSERT INTO state_migrations (workflow, from_version, to_version, content, checksum, registered_at)"
+            " VALUES (?,?,?,?,?,?)",
+            (*key, stored, migration.checksum, tx.now_us),
+        )
+        new += 1
+    return new
+
+
+def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
+    """The stored migrations of one workflow as a registry."""
+    registry = WorkflowVersionRegistry()
+    for (content,) in source.execute(
+        "SELECT content FROM state_migrations WHERE workflow = ? ORDER BY id", (workflow,)
+    ):
+        registry.add_migration(workflow, migration_from_block(jsonio.loads(content)))
+    return registry
+
+
+def preview_migration(
+    source: Source, workflow: str, from_version: str, to_version: str, state: Mapping[str, Any]
+) -> MigrationPreview:
+    """A dry run: the chain, and the state before and after it. Writes nothing."""
+    registry = load_registry(source, workflow)
+    path = registry.get_migration_path(workflow, from_version, to_version)
+    after, applied = registry.migrate_state(workflow, state, from_version, to_version)
+    return MigrationPreview(
+        path=tuple(applied),
+        before=dict(state),
+        after=after,
+        steps=tuple(step.describe() for migration in path for step in migration.steps),
+        breaking=any(migration.breaking for migration in path),
+    )
