@@ -39,14 +39,15 @@ def test_precedence_is_that_of_the_specification() -> None:
         "1.0.0",
     ]
     parsed = [V(text) for text in order]
-    assert sorted(parsed[::-1]) == parsed
     assert all(a < b for a, b in itertools.pairwise(parsed))
     assert V("1.0.0+a") == V("1.0.0+b")
     assert hash(V("1.0.0+a")) == hash(V("1.0.0+b"))
 
 
 numbers = st.integers(0, 30)
-pre = st.one_of(st.none(), st.from_regex(r"\A(0|[1-9]\d?|[a-z]{1,3})(\.(0|[1-9]\d?|[a-z]{1,3})){0,2}\Z"))
+pre = st.one_of(
+    st.none(), st.from_regex(r"\A(0|[1-9][0-9]?|[a-z]{1,3})(\.(0|[1-9][0-9]?|[a-z]{1,3})){0,2}\Z")
+)
 
 
 parts = st.tuples(numbers, numbers, numbers, pre)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import total_ordering
-from typing import Any
 
 import semver
 
 from victor_engine.errors import UsageError
 
-_SHORT = re.compile(r"^(0|[1-9]\d*)(?:\.(0|[1-9]\d*))?$")
+_SHORT = re.compile(r"^(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?$")
 
 
 @total_ordering
@@ -82,15 +81,15 @@ class WorkflowVersion:
         return WorkflowVersion(self.major, self.minor, self.patch + 1)
 
     def _precedence(self) -> semver.Version:
-        return self._version.replace(build=None)
+        return semver.Version(self.major, self.minor, self.patch, self.prerelease)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WorkflowVersion) and bool(self._precedence() == other._precedence())
 
-    def __lt__(self, other: object) -> Any:
+    def __lt__(self, other: object) -> bool:
         if not isinstance(other, WorkflowVersion):
             return NotImplemented
-        return self._precedence() < other._precedence()
+        return bool(self._precedence() < other._precedence())
 
     def __hash__(self) -> int:
         return hash((self.major, self.minor, self.patch, self.prerelease))
