@@ -1,0 +1,46 @@
+"""What is shown: functions of a read-only connection that give the structs of the console port.
+
+Each runs inside one snapshot (`Store.read`), writes nothing, accepts unique prefixes of ids, and
+touches only the rows of its page, however many runs there are.
+"""
+
+from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoch
+from victor_engine.store.queries.definitions import (
+    current_version,
+    definition_info,
+    stored_graph,
+    version_order,
+    workflows,
+)
+from victor_engine.store.queries.events import events, events_after, last_event
+from victor_engine.store.queries.ids import request_id, run_id, schedule_id
+from victor_engine.store.queries.people import request, requests
+from victor_engine.store.queries.runs import attempts, run_detail, run_info, run_log, runs
+from victor_engine.store.queries.schedules import fires, schedule, schedules
+
+__all__ = [
+    "EngineCounts",
+    "attempts",
+    "current_version",
+    "definition_info",
+    "engine_counts",
+    "epoch",
+    "events",
+    "events_after",
+    "fires",
+    "last_event",
+    "request",
+    "request_id",
+    "requests",
+    "run_detail",
+    "run_id",
+    "run_info",
+    "run_log",
+    "runs",
+    "schedule",
+    "schedule_id",
+    "schedules",
+    "stored_graph",
+    "version_order",
+    "workflows",
+]

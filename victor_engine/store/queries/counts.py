@@ -1,0 +1,66 @@
+"""What the header line shows: how much of everything there is right now."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from victor_engine.clock import to_us
+from victor_engine.store.queries.events import last_event
+from victor_engine.store.queries.text import ACTIVE, instant
+
+RECENTLY = timedelta(hours=24)
+"""How far back a failure counts as recent."""
+
+
+class EngineCounts(Struct, frozen=True):
+    """The counted fields of `EngineInfo`, under the same names."""
+
+    schedules: int
+    running: int
+    queued: int
+    waiting: int
+    open_requests: int
+    failed_recently: int
+    next_fire: datetime | None
+    next_fire_schedule: str | None
+    last_event: int
+
+
+def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts:
+    """Count from the partial indexes. `running` includes runs that are being cancelled."""
+    active = dict(
+        connection.execute(f"SELECT status, COUNT(*) FROM runs WHERE status IN {ACTIVE} GROUP BY 1")
+    )
+    (schedules,) = connection.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
+    (open_requests,) = connection.execute("SELECT COUNT(*) FROM requests WHERE status = 'open'").fetchone()
+    due = connection.execute(
+        "SELECT id, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
+        " AND paused IS NULL ORDER BY next_fire LIMIT 1"
+    ).fetchone()
+    return EngineCounts(
+        schedules=schedules,
+        running=active.get("running", 0) + active.get("cancelling", 0),
+        queued=active.get("queued", 0),
+        waiting=active.get("waiting", 0),
+        open_requests=open_requests,
+        failed_recently=_failed_since(connection, to_us(now - RECENTLY)),
+        next_fire=instant(due[1]) if due else None,
+        next_fire_schedule=due[0] if due else None,
+        last_event=last_event(connection),
+    )
+
+
+def _failed_since(connection: sqlite3.Connection, since: int) -> int:
+    (count,) = connection.execute(
+        "SELECT COUNT(*) FROM runs WHERE status = 'failed' AND finished_at >= ?", (since,)
+    ).fetchone()
+    return int(count)
+
+
+def epoch(connection: sqlite3.Connection) -> int:
+    """The number of the engine that writes here, or wrote last; 0 before the first."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,83 @@
+"""The event log: pages for people, and the tail for the live feed."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from victor_engine.api import EventInfo, EventQuery
+from victor_engine.clock import from_us, to_us
+from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries import ids
+from victor_engine.store.queries.text import json_or, like
+
+_SELECT = (
+    "SELECT e.seq, e.at, e.kind, e.actor, r.id, e.schedule_id, e.request_id, e.workflow, e.node_id, e.data"
+    " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
+)
+
+
+def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]:
+    """A page of events, newest first."""
+    where: list[str] = []
+    values: list[Any] = []
+
+    def add(clause: str, *given: Any) -> None:
+        where.append(clause)
+        values.extend(given)
+
+    if query.kinds:
+        parts = []
+        for kind in query.kinds:
+            parts.append("e.kind LIKE ? ESCAPE '\\'" if kind.endswith(".") else "e.kind = ?")
+            values.append(like(kind)[1:] if kind.endswith(".") else kind)
+        where.append(f"({' OR '.join(parts)})")
+    if query.run_id is not None:
+        full = ids.run_id(connection, query.run_id)
+        add("e.run_key = (SELECT key FROM runs WHERE id = ?)", full)
+    if query.schedule_id is not None:
+        add("e.schedule_id = ?", ids.schedule_id(connection, query.schedule_id, removed=True))
+    if query.request_id is not None:
+        add("e.request_id = ?", ids.request_id(connection, query.request_id))
+    if query.workflow is not None:
+        add("e.workflow = ?", query.workflow)
+    if query.text:
+        columns = ("e.kind", "e.workflow", "e.node_id", "e.schedule_id", "e.actor", "e.data")
+        matches = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
+        add(f"({matches})", *[like(query.text)] * len(columns))
+    if query.after is not None:
+        add("e.at >= ?", to_us(query.after))
+    if query.before_seq is not None:
+        add("e.seq < ?", query.before_seq)
+    order = "e.seq DESC" if query.after is None else "e.at DESC, e.seq DESC"
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    rows = connection.execute(
+        f"{_SELECT}{condition} ORDER BY {order} LIMIT ?", [*values, max(0, query.limit)]
+    )
+    return [_info(row) for row in rows]
+
+
+def events_after(connection: sqlite3.Connection, after: int, limit: int = 1000) -> list[EventInfo]:
+    """Events with a sequence above `after`, oldest first: how a feed catches up."""
+    rows = connection.execute(f"{_SELECT} WHERE e.seq > ? ORDER BY e.seq LIMIT ?", (after, limit))
+    return [_info(row) for row in rows]
+
+
+def last_event(connection: sqlite3.Connection) -> int:
+    """The highest sequence there is; 0 in an empty log."""
+    return int(connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
+
+
+def _info(row: Any) -> EventInfo:
+    return EventInfo(
+        seq=row[0],
+        at=from_us(row[1]),
+        kind=row[2],
+        actor=actor_from_json(row[3]),
+        run_id=row[4],
+        schedule_id=row[5],
+        request_id=row[6],
+        workflow=row[7],
+        node_id=row[8],
+        data=json_or(row[9], {}),
+    )

@@ -1,0 +1,172 @@
+"""Schedules and their fires."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import FireInfo, PauseInfo, ScheduleInfo, ScheduleSpec
+from victor_engine.clock import from_us
+from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries import ids
+from victor_engine.store.queries.definitions import current_version
+from victor_engine.store.queries.text import ACTIVE, instant
+
+RECENT = 20
+"""Fires that come with a schedule."""
+
+Summarise = Callable[[ScheduleSpec, str, datetime], str]
+"""Plain English for a spec: (spec, schedule id, created at) -> "every day at 09:00"."""
+
+Resolve = Callable[[sqlite3.Connection, str, str | None], str | None]
+"""The version that a workflow's version, range or alias means now; None where there is none."""
+
+_COLUMNS = (
+    "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at"
+)
+_FIRES = (
+    "SELECT f.id, f.schedule_id, f.workflow, f.nominal, f.local, f.fold, f.outcome, f.reason, f.decided_at,"
+    " f.actor, r.id, r.status, r.started_at, r.finished_at FROM fires f LEFT JOIN runs r ON r.key = f.run_key"
+)
+
+
+def literal_summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
+    """A spec in its own terms, where nobody can put it in plain English."""
+    if spec.cron is not None:
+        return f"cron {spec.cron} ({spec.timezone})"
+    if spec.every_seconds is not None:
+        return f"every {spec.every_seconds:g} s"
+    if spec.at is not None:
+        return f"once at {spec.at.isoformat()}"
+    return f"after {', '.join(spec.after)}"
+
+
+def exact_version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+    """Resolve `latest` and exact versions only."""
+    if wanted is None or wanted == "latest":
+        return current_version(connection, workflow)
+    row = connection.execute(
+        "SELECT version FROM definitions WHERE workflow = ? AND version = ?", (workflow, wanted)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def schedules(
+    connection: sqlite3.Connection,
+    now: datetime,
+    *,
+    summarise: Summarise = literal_summary,
+    resolve: Resolve = exact_version,
+) -> list[ScheduleInfo]:
+    """All schedules, by id."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM schedules WHERE removed_at IS NULL ORDER BY id"
+    ).fetchall()
+    active = dict(
+        connection.execute(f"SELECT schedule_id, COUNT(*) FROM runs WHERE status IN {ACTIVE} GROUP BY 1")
+    )
+    return [_info(connection, row, active.get(row[0], 0), now, summarise, resolve) for row in rows]
+
+
+def schedule(
+    connection: sqlite3.Connection,
+    schedule_id: str,
+    now: datetime,
+    *,
+    summarise: Summarise = literal_summary,
+    resolve: Resolve = exact_version,
+) -> ScheduleInfo:
+    """One schedule by its id or unique prefix."""
+    full = ids.schedule_id(connection, schedule_id)
+    row = connection.execute(f"SELECT {_COLUMNS} FROM schedules WHERE id = ?", (full,)).fetchone()
+    # The plus keeps SQLite on the small index of active runs.
+    (active,) = connection.execute(
+        f"SELECT COUNT(*) FROM runs WHERE +schedule_id = ? AND status IN {ACTIVE}", (full,)
+    ).fetchone()
+    return _info(connection, row, active, now, summarise, resolve)
+
+
+def _info(
+    connection: sqlite3.Connection,
+    row: Any,
+    active: int,
+    now: datetime,
+    summarise: Summarise,
+    resolve: Resolve,
+) -> ScheduleInfo:
+    spec = msgspec.json.decode(row[1], type=ScheduleSpec)
+    recent = tuple(fires(connection, row[0], RECENT))
+    version = resolve(connection, spec.workflow, spec.version)
+    deprecated = connection.execute(
+        "SELECT deprecated FROM definitions WHERE workflow = ? AND version = ?", (spec.workflow, version)
+    ).fetchone()
+    paused = None if row[7] is None else msgspec.json.decode(row[7], type=PauseInfo)
+    if paused is not None and paused.until is not None and paused.until <= now:
+        paused = None
+    return ScheduleInfo(
+        id=row[0],
+        spec=spec,
+        origin=row[3],
+        path=row[4],
+        summary=summarise(spec, row[0], from_us(row[10])),
+        next_fire=instant(row[5]),
+        skip_next=bool(row[6]),
+        paused=paused,
+        overridden=_overridden(spec, row[2]),
+        last_fire=recent[0] if recent else None,
+        recent=recent,
+        active_runs=active,
+        runs_started=row[9],
+        resolved_version=version,
+        deprecated=deprecated[0] if deprecated else None,
+        problem=row[8],
+    )
+
+
+def _overridden(spec: ScheduleSpec, file_spec: str | None) -> tuple[str, ...]:
+    if file_spec is None:
+        return ()
+    declared = msgspec.json.decode(file_spec, type=ScheduleSpec)
+    names = ScheduleSpec.__struct_fields__
+    return tuple(name for name in names if getattr(spec, name) != getattr(declared, name))
+
+
+def fires(
+    connection: sqlite3.Connection,
+    schedule_id: str | None = None,
+    limit: int = 100,
+    workflow: str | None = None,
+) -> list[FireInfo]:
+    """What became of the nominal instants, newest decision first; removed schedules keep theirs."""
+    where: list[str] = []
+    values: list[Any] = []
+    if schedule_id is not None:
+        where.append("f.schedule_id = ?")
+        values.append(ids.schedule_id(connection, schedule_id, removed=True))
+    if workflow is not None:
+        where.append("f.workflow = ?")
+        values.append(workflow)
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    rows = connection.execute(f"{_FIRES}{condition} ORDER BY f.id DESC LIMIT ?", [*values, max(0, limit)])
+    return [
+        FireInfo(
+            id=row[0],
+            schedule_id=row[1],
+            workflow=row[2],
+            nominal=from_us(row[3]),
+            local=row[4],
+            fold=row[5],
+            outcome=row[6],
+            reason=row[7],
+            decided_at=from_us(row[8]),
+            actor=actor_from_json(row[9]).user,
+            run_id=row[10],
+            run_status=row[11],
+            run_seconds=None if row[12] is None or row[13] is None else (row[13] - row[12]) / 1e6,
+        )
+        for row in rows
+    ]

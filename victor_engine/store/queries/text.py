@@ -1,0 +1,58 @@
+"""Small conversions that every query shares."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo
+from victor_engine.clock import from_us
+
+ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
+"""Spelled as in the partial index `runs_active`, which SQLite uses only if it recognises it."""
+
+LIVE = "('running', 'waiting', 'retrying')"
+"""Attempts that are not over; spelled as in `attempts_live_run`."""
+
+
+def instant(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
+def error_info(text: str | None) -> ErrorInfo | None:
+    return None if text is None else msgspec.json.decode(text, type=ErrorInfo)
+
+
+def json_or(text: str | None, default: Any) -> Any:
+    return default if text is None else jsonio.loads(text)
+
+
+def like(text: str) -> str:
+    """A LIKE pattern (with `ESCAPE '\\'`) that finds `text` literally, anywhere."""
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
+
+
+def left(deadline: datetime | None, now: datetime) -> str:
+    """Time until a deadline in plain words: `12 m left`, `overdue`, `no deadline`."""
+    if deadline is None:
+        return "no deadline"
+    seconds = int((deadline - now).total_seconds())
+    if seconds <= 0:
+        return "overdue"
+    if seconds < 60:
+        return f"{seconds} s left"
+    if seconds < 3600:
+        return f"{seconds // 60} m left"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} m left"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h left"
+
+
+def marks(count: int) -> str:
+    """`?,?,?` for an IN list."""
+    return ",".join("?" * count)
