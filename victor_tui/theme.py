@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="victor-dark",
@@ -60,6 +60,7 @@ ANSI = Theme(
     boost="ansi_default",
     dark=True,
     variables={
+        **BUILTIN_THEMES["ansi-dark"].variables,
         "border": "ansi_bright_black",
         "border-blurred": "ansi_bright_black",
         "footer-background": "ansi_default",
@@ -161,6 +162,8 @@ class Palette:
     cursor: Style
     cursor_blurred: Style
     header: Style
+    cursor_tones: bool = True
+    """Whether cells keep their tones under the cursor; reversed tones make patches."""
 
     def style(self, tone: Tone) -> Style:
         return self.tones.get(tone, Style.null())
@@ -183,6 +186,7 @@ def palette_for(theme_name: str) -> Palette:
             cursor=Style(reverse=True),
             cursor_blurred=Style(bold=True, underline=True),
             header=Style(bold=True, underline=True),
+            cursor_tones=False,
         )
     return Palette(
         tones={
@@ -199,3 +203,7 @@ def palette_for(theme_name: str) -> Palette:
         cursor_blurred=Style(bgcolor="#1d2736"),
         header=Style(color="#97a2b4", bgcolor="#1d2430"),
     )
+
+
+NO_TONES = Palette({}, Style.null(), Style.null(), Style.null())
+"""A palette that leaves everything as it is."""

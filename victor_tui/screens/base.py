@@ -25,6 +25,8 @@ class ConsoleScreen(Screen[None]):
     """A screen of the console. Subclasses say what they watch and how a row is explained."""
 
     MODE: ClassVar[str] = ""
+    LIVE_PREVIEW: ClassVar[bool] = True
+    """Whether the preview depends on the clock."""
     AUTO_FOCUS: ClassVar[str | None] = "LineTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -100,7 +102,8 @@ class ConsoleScreen(Screen[None]):
     def tick(self) -> None:
         for table in self.query(LineTable):
             table.tick()
-        self._explain_again()
+        if self.LIVE_PREVIEW:
+            self._explain_again()
 
     def snapshot(self, subject: Subject) -> Any:
         return self.console.feed.snapshots.get(subject)

@@ -64,6 +64,7 @@ def event_words(event: EventInfo) -> str:
 class HistoryScreen(ConsoleScreen):
     MODE = "history"
     CSS_PATH = "history.tcss"
+    LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
         Binding("l", "run", "Its run", id="history.run", tooltip="Open the run that this is about"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -30,6 +32,8 @@ and shows it in the header of every screen.
 v  show what was decided before"""
 EMPTY_DONE = "Nothing has been decided yet.\n\nv  back to open requests"
 
+_HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
+
 OUTCOME_TONES: dict[str, Tone] = {
     "approved": "ok",
     "answered": "ok",
@@ -38,6 +42,16 @@ OUTCOME_TONES: dict[str, Tone] = {
     "timed_out": "bad",
     "withdrawn": "dim",
 }
+
+
+def value_words(value: Any) -> str:
+    """A value of the state as people write it: text bare, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def prompt_markdown(prompt: str) -> str:
+    """Markdown for the preview: control characters visible, headings as bold lines."""
+    return _HEADING.sub(lambda match: f"**{match[1].replace('**', '')}**\n", clean_lines(prompt))
 
 
 def left_cell(request: RequestInfo, now: datetime) -> Cell:
@@ -94,7 +108,7 @@ class InboxScreen(ConsoleScreen):
             yield LineTable[RequestInfo](
                 [
                     Column("left", "Time left", 11, left_cell, urgency_order, 0, live=True),
-                    Column("kind", "Asks for", 10, kind_cell, lambda q: q.kind, 2),
+                    Column("kind", "Asks for", 10, kind_cell, lambda q: q.kind, 1),
                     Column("title", "Question", 22, lambda q, _: (q.title, "head"), lambda q: q.title, 0, 3),
                     Column(
                         "workflow",
@@ -172,15 +186,15 @@ class InboxScreen(ConsoleScreen):
             facts.fact("vote", f"{vote.outcome} by {vote.actor.user} {relative(vote.at, now)}{comment}")
         facts.fact("claimed by", request.claimed_by, "busy")
         facts.fact("assigned to", ", ".join(request.assignees))
-        facts.block(Padding(Markdown(clean_lines(request.prompt), hyperlinks=False), (1, 0, 0, 0)))
+        facts.block(Padding(Markdown(prompt_markdown(request.prompt), hyperlinks=False), (1, 0, 0, 0)))
         for choice in request.choices:
             facts.line((f"• {choice.label}", "key"), (f"  {choice.description}", "dim"))
         if request.recommendation is not None:
-            facts.fact("recommends", request.recommendation)
+            facts.fact("recommends", value_words(request.recommendation))
         if request.context:
             facts.heading("Context")
             for key, value in request.context.items():
-                facts.fact(str(key), value if isinstance(value, (str, int, float)) else repr(value))
+                facts.fact(str(key), value_words(value))
         if request.document is not None:
             facts.heading("Document").text(request.document)
         return facts
@@ -190,7 +204,7 @@ class InboxScreen(ConsoleScreen):
         when = full(request.answered_at, self.console.zone) if request.answered_at else ""
         outcome = (request.outcome or request.status).replace("_", " ")
         facts.line((outcome, OUTCOME_TONES.get(request.outcome or "", "dim")), (f" by {who}  {when}", "dim"))
-        facts.fact("answer", request.answer)
+        facts.fact("answer", None if request.answer is None else value_words(request.answer))
         facts.fact("comment", request.comment)
 
     # --- actions ------------------------------------------------------------------------------

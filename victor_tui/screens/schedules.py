@@ -112,7 +112,7 @@ class SchedulesScreen(ConsoleScreen):
                 [
                     Column("id", "Schedule", 15, lambda s, _: (s.id, "head"), lambda s: s.id, 0, 2),
                     Column("state", "State", 10, state_cell, lambda s: state_cell(s, self.now()), 1),
-                    Column("next", "Next fire", 16, next_cell, lambda s: s.next_fire, 0, 1, live=True),
+                    Column("next", "Next fire", 19, next_cell, lambda s: s.next_fire, 0, 1, live=True),
                     Column("last", "Last", 11, last_cell, lambda s: last_cell(s, self.now()), 2),
                     Column("recent", "Recent", 10, recent_cell, None, 3),
                     Column("when", "When", 20, lambda s, _: (s.summary, "plain"), lambda s: s.summary, 4, 2),

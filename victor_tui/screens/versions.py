@@ -7,7 +7,6 @@ from datetime import datetime
 from difflib import unified_diff
 from typing import Any, ClassVar
 
-from rich.syntax import Syntax
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,10 +16,11 @@ from victor_engine.api import ProblemInfo, VersionInfo, WorkflowInfo
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.text import clean_lines, full, relative
-from victor_tui.theme import ANSI, Tone
+from victor_tui.text import full, plural, relative
+from victor_tui.theme import Tone, palette_for
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.yamltext import highlight_yaml
 
 EMPTY = """No workflow is registered.
 
@@ -97,6 +97,7 @@ def diff_facts(facts: Facts, old: VersionInfo, new: VersionInfo, before: str, af
 class VersionsScreen(ConsoleScreen):
     MODE = "versions"
     CSS_PATH = "versions.tcss"
+    LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "start", "Start", id="versions.start", tooltip="Start a run of this version"),
         Binding("f", "diff", "Compare", id="versions.diff", tooltip="Differences of two marked versions"),
@@ -196,19 +197,16 @@ class VersionsScreen(ConsoleScreen):
             bad: Tone = "bad" if problem.severity == "error" else "warn"
             facts.text(f"{problem.severity}: {place}{problem.message} {problem.remedy}", bad)
         facts.fact(
-            "in use", f"{info.schedules} schedules, {info.active_runs} active of {info.total_runs:,} runs"
+            "in use",
+            f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')}, {info.total_runs:,} in all",
         )
         facts.fact("since", full(info.registered_at, zone))
         facts.fact("file", info.path).fact("checksum", info.checksum[:16])
         facts.fact("migrates", ", ".join(f"from {origin}" for origin in info.migrations_from))
         text = self._texts.get(version.id)
         if text is not None:
-            facts.heading("Definition").block(self._highlight(text))
+            facts.heading("Definition").block(highlight_yaml(text, palette_for(self.app.theme)))
         return facts
-
-    def _highlight(self, text: str) -> Syntax:
-        theme = "ansi_dark" if self.app.theme == ANSI.name else "nord-darker"
-        return Syntax(clean_lines(text), "yaml", theme=theme, background_color="default", word_wrap=False)
 
     # --- actions ------------------------------------------------------------------------------
 
@@ -248,7 +246,7 @@ class VersionsScreen(ConsoleScreen):
         info: VersionInfo = self.current.info
         body = (
             "Runs and schedules that use it go on, and say that it is deprecated.\n"
-            f"{info.schedules} schedules and {info.active_runs} active runs use it.\n"
+            f"It has {plural(info.schedules, 'schedule')} and {plural(info.active_runs, 'active run')}.\n"
             "The note is what they are told: say what to use instead."
         )
         note = await self.console.confirm(f"Deprecate {info.workflow} {info.version}?", body)

@@ -23,7 +23,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from victor_tui.text import clean, fit
-from victor_tui.theme import Palette, Tone, palette_for
+from victor_tui.theme import NO_TONES, Palette, Tone, palette_for
 
 R = TypeVar("R")
 
@@ -307,21 +307,24 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         base = self.rich_style
         if on_cursor:
             base += self._palette.cursor if self.has_focus else self._palette.cursor_blurred
+        toned = self._palette.cursor_tones or not on_cursor or not self.has_focus
+        palette = self._palette if toned else NO_TONES
         now = self._now()
         mark = "•" if self._key(row) in self.marked else ("›" if on_cursor else " ")
-        pieces, x = [Segment(mark, base + self._palette.style("key"))], 1
+        pieces, x = [Segment(mark, base + palette.style("key"))], 1
         for placed in self._placed:
             pieces.append(Segment(" " * (placed.x - x), base))
-            pieces.extend(self._draw_cell(placed, row, now, base))
+            pieces.extend(self._draw_cell(placed, row, now, base, palette))
             x = placed.x + placed.width
         return Strip(pieces).adjust_cell_length(self.size.width, base)
 
-    def _draw_cell(self, placed: Placed[R], row: R, now: datetime, base: Style) -> list[Segment]:
+    @staticmethod
+    def _draw_cell(placed: Placed[R], row: R, now: datetime, base: Style, palette: Palette) -> list[Segment]:
         content = placed.column.cell(row, now)
         if isinstance(content, tuple):
             text = fit(clean(content[0]), placed.width, placed.column.align)
-            return [Segment(text, base + self._palette.style(content[1]))]
-        pieces = [Segment(clean(text), base + self._palette.style(tone)) for text, tone in content]
+            return [Segment(text, base + palette.style(content[1]))]
+        pieces = [Segment(clean(text), base + palette.style(tone)) for text, tone in content]
         return list(Strip(pieces).adjust_cell_length(placed.width, base))
 
     # --- cursor -------------------------------------------------------------------------------

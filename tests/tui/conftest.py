@@ -1,0 +1,31 @@
+"""A console on the fake port, with a clock that stands still and a cursor that does not blink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC
+
+import pytest
+
+from tests.tui.fake_port import FakePort
+from victor_engine.api import Port
+from victor_tui.app import VictorApp
+
+
+def console(port: FakePort, theme: str = "victor-dark") -> VictorApp:
+    """An app on `port` that refreshes without delay and shows instants in UTC."""
+
+    async def connect() -> Port:
+        return port
+
+    return VictorApp(connect, clock=port.clock, zone=UTC, theme=theme, interval=0)
+
+
+@pytest.fixture
+def port() -> FakePort:
+    return FakePort()
+
+
+@pytest.fixture
+def make_app(port: FakePort) -> Callable[[], VictorApp]:
+    return lambda: console(port)

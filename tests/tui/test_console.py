@@ -1,0 +1,458 @@
+"""The console on the fake port: what is shown, what keys do, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import FakePort
+from victor_engine.api import Port, ProblemInfo
+from victor_engine.errors import ConflictError, EngineUnavailableError
+from victor_tui.app import VictorApp
+from victor_tui.screens.base import ConsoleScreen
+from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.widgets.header import HeaderBar
+from victor_tui.widgets.preview import Preview
+from victor_tui.widgets.table import LineTable
+
+MakeApp = Callable[[], VictorApp]
+
+
+def table(app: VictorApp) -> LineTable[object]:
+    return next(t for t in app.screen.query(LineTable) if t.display)
+
+
+def lines(app: VictorApp) -> list[str]:
+    shown = table(app)
+    return [shown.render_line(y).text.rstrip() for y in range(shown.size.height)]
+
+
+def header(app: VictorApp) -> str:
+    bar = app.screen.query_one(HeaderBar)
+    return "\n".join(bar.render_line(y).text for y in (0, 1))
+
+
+def banner(app: VictorApp) -> str:
+    return str(app.screen.query_one("#banner", Static).content)
+
+
+def preview(app: VictorApp) -> str:
+    """The preview as plain text, wide enough for any line."""
+    from rich.console import Console
+
+    body = app.screen.query_one(Preview).query_one(Static)
+    out = Console(width=200, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
+    out.print(body.content)
+    return out.export_text()
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Let feed, messages and workers come to rest."""
+    for _ in range(6):
+        await pilot.pause()
+
+
+async def go(pilot: Pilot[None], *keys: str) -> None:
+    await settle(pilot)
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+# --- screens -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    key: str
+    title: str
+    words: tuple[str, ...]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Shown("1", "Schedule", ("host_health", "in 42s", "‖ paused", "✗ fault")),
+        Shown("2", "Status", ("◆ waiting", "✗ failed", "TimeoutError")),
+        Shown("3", "Time left", ("!!     42s", "? confirm", "≡ choice")),
+        Shown("4", "When", ("run.created", "request.opened")),
+        Shown("5", "Workflow", ("data_pipeline", "! deprecated", "✓ current")),
+    ],
+)
+async def test_every_screen_shows_its_data(make_app: MakeApp, case: Shown) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, case.key)
+        shown = lines(app)
+        assert case.title in shown[0]
+        for word in case.words:
+            assert any(word in line for line in shown), word
+        assert all(table(app).render_line(y).cell_length == table(app).size.width for y in range(12))
+        assert "6" in header(app)
+        assert "! 2 urgent" in header(app)
+
+
+async def test_letters_and_clicks_switch_screens(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "R")
+        assert app.current_mode == "runs"
+        await pilot.click(HeaderBar, offset=(2, 1))
+        await settle(pilot)
+        assert app.current_mode == "schedules"
+
+
+def test_every_binding_says_what_it_does_and_works_over_ssh() -> None:
+    owners: list[type[DOMNode]] = [VictorApp, ConsoleScreen, LineTable, FilterBar]
+    owners += [type(load()) for load in VictorApp.MODES.values() if callable(load)]
+    seen: set[str] = set()
+    safe = re.compile(r"[a-zA-Z0-9]|f\d+|up|down|left|right|home|end|pageup|pagedown|enter|space|tab|escape")
+    signs = {"slash", "question_mark"}
+    control = re.compile(r"ctrl\+[a-z]")
+    for owner in owners:
+        for binding in owner.BINDINGS:
+            assert isinstance(binding, Binding)
+            assert binding.id
+            assert binding.id not in seen
+            seen.add(binding.id)
+            assert binding.description
+            assert binding.tooltip
+            for key in binding.key.split(","):
+                assert safe.fullmatch(key) or key in signs or control.fullmatch(key), key
+                assert key != "ctrl+b"
+
+
+async def test_an_empty_workspace_says_what_to_do() -> None:
+    app = console(FakePort(empty=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key, words in (
+            ("1", "schedule a workflow"),
+            ("2", "start a workflow"),
+            ("3", "Nobody is asked"),
+            ("4", "change the filter"),
+            ("5", "press F5"),
+        ):
+            await go(pilot, key)
+            assert any(words in line for line in lines(app)), (key, lines(app))
+
+
+# --- schedules ---------------------------------------------------------------------------------
+
+
+async def test_keys_of_a_schedule_depend_on_its_state(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        assert table(app).select("nightly_backup")
+        await settle(pilot)
+        assert app.screen.check_action("resume", ()) is True
+        assert app.screen.check_action("pause", ()) is False
+        assert "storage array is being moved" in preview(app)
+        await go(pilot, "p")
+        assert port.calls == [("resume_schedule", ("nightly_backup", ""))]
+        assert app.screen.check_action("pause", ()) is True
+
+
+async def test_the_preview_explains_why_fires_did_not_start(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        table(app).select("data_pipeline")
+        await settle(pilot)
+        text = preview(app)
+        assert "a run is active and overlap is skip" in text
+        assert "reads the old feed" in text
+        assert "*/15 * * * *" in text
+
+
+async def test_the_next_fire_counts_down(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        assert "in 42s" in lines(app)[1]
+        await port.clock.advance(12)
+        app._tick()
+        assert "in 30s" in lines(app)[1]
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+async def test_pause_and_resume_a_run(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "2")
+        table(app).select("r00919")
+        await go(pilot, "p")
+        assert port.run_map["r00919"].status == "paused"
+        assert app.screen.check_action("resume", ()) is True
+        assert app.screen.check_action("retry", ()) is False
+        await go(pilot, "r")
+        assert port.run_map["r00919"].status == "running"
+
+
+async def test_a_conflict_is_said_and_changes_nothing(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await go(pilot, "2")
+        table(app).select("r00919")
+        await settle(pilot)
+        port.fail_next = ConflictError("run r00919 has [b]ended[/b] and cannot be paused")
+        await pilot.press("p")
+        await settle(pilot)
+        said = [n.message for n in app._notifications]
+        assert said == ["run r00919 has [b]ended[/b] and cannot be paused"]
+
+
+async def test_the_filter_narrows_and_says_what_is_wrong(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "2", "slash", *"status:failed")
+        assert {row.status for row in table(app).rows} == {"failed"}  # type: ignore[attr-defined]
+        await go(pilot, *",x")
+        note = str(app.screen.query_one("FilterBar .note", Static).content)
+        assert "no status 'x'" in note
+        await go(pilot, "escape")
+        assert isinstance(app.focused, LineTable)
+        assert len(table(app).rows) == 74
+
+
+async def test_typing_in_the_filter_presses_no_keys(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "2", "slash", *"a1qcpnrR5?")
+        assert app.current_mode == "runs"
+        assert app.screen.query_one(Input).value == "a1qcpnrR5?"
+        assert port.calls == []
+        assert len(app.screen_stack) == 1
+
+
+async def test_schedules_lead_to_their_runs(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        table(app).select("deploy")
+        await go(pilot, "l")
+        assert app.current_mode == "runs"
+        assert {row.schedule_id for row in table(app).rows} == {"deploy"}  # type: ignore[attr-defined]
+
+
+# --- inbox -------------------------------------------------------------------------------------
+
+
+async def test_the_inbox_is_sorted_by_urgency_and_claims(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "3")
+        ids = [row.id for row in table(app).rows]  # type: ignore[attr-defined]
+        assert ids == ["q-confirm", "q-approve", "q-override", "q-choice", "q-review", "q-input"]
+        await go(pilot, "down", "c")
+        assert port.request_map["q-approve"].claimed_by == "ana"
+        assert app.screen.check_action("release", ()) is True
+        assert app.screen.check_action("approve", ()) is True
+        text = preview(app)
+        assert "Roll out web 4.2.0?" in text
+        assert "web-1" in text
+        await go(pilot, "down")
+        assert app.screen.check_action("approve", ()) is False
+
+
+async def test_prompts_cannot_command_the_terminal(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "3")
+        text = preview(app)
+        assert "\x1b" not in text
+        assert "␛[31mred" in text
+        assert "[bold]x[/bold]" in text
+
+
+async def test_decided_requests_are_under_a_key(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "3", "v")
+        ids = [row.id for row in table(app).rows]  # type: ignore[attr-defined]
+        assert ids == ["q-done1", "q-done2"]
+        assert "approved by ana" in " ".join(preview(app).split())
+        assert app.screen.check_action("answer_this", ()) is False
+        await go(pilot, "v")
+        assert len(table(app).rows) == 6
+
+
+async def test_an_arriving_prompt_is_announced_and_steals_nothing(
+    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+    rings: list[bool] = []
+    monkeypatch.setattr(app, "bell", lambda: rings.append(True))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await go(pilot, "2", "slash", *"dep")
+        asked = replace(port.request_map["q-approve"], id="q-new", title="Really [red]now[/red]?")
+        port.ask(asked)
+        await settle(pilot)
+        await go(pilot, *"loy")
+        assert app.screen.query_one(Input).value == "deploy"
+        assert rings == [True]
+        assert "◆7" in header(app)
+        assert any("Really [red]now[/red]?" in n.message for n in app._notifications)
+        port.emit("request.claimed", request_id="q-new")
+        await settle(pilot)
+        assert rings == [True]
+
+
+async def test_a_countdown_turns_urgent_by_itself(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "3")
+        assert lines(app)[3].startswith(" !  18m 00s")
+        await port.clock.advance(14 * 60)
+        app._tick()
+        assert lines(app)[3].startswith(" !!  4m 00s")
+        assert "! 3 urgent" in header(app)
+
+
+# --- history, versions -------------------------------------------------------------------------
+
+
+async def test_history_filters_choose_between_events_and_runs(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "4", "slash", *"kind:schedule")
+        assert [row.kind for row in table(app).rows] == ["schedule.paused"]  # type: ignore[attr-defined]
+        assert "storage array" in preview(app)
+        await go(pilot, "escape", "slash", *"took:>1h")
+        assert table(app).id == "past"
+        assert "close_quarter" in {row.workflow for row in table(app).rows}  # type: ignore[attr-defined]
+
+
+async def test_new_events_arrive_in_the_history(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "4")
+        port.emit("run.started", run_id="r00918", workflow="host_health")
+        await settle(pilot)
+        assert table(app).rows[0].kind == "run.started"  # type: ignore[attr-defined]
+
+
+async def test_versions_compare_with_the_one_before_or_with_a_mark(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "5")
+        table(app).select(("data_pipeline", "2.0.0"))
+        await settle(pilot)
+        assert "max_iterations: 50" in preview(app)
+        await go(pilot, "f")
+        text = preview(app)
+        assert "1.1.0 → data_pipeline 2.0.0" in text
+        assert "+    max_iterations: 50" in text
+        await go(pilot, "f")
+        assert "+    max_iterations" not in preview(app)
+        await go(pilot, "space", "down", "space", "f")
+        assert "1.0.0 → data_pipeline 2.0.0" in preview(app)
+
+
+# --- the engine goes away ----------------------------------------------------------------------
+
+
+async def test_a_lost_engine_is_said_and_found_again(port: FakePort) -> None:
+    tries: list[bool] = []
+
+    async def connect() -> Port:
+        tries.append(port.down)
+        if port.down:
+            raise EngineUnavailableError("no engine answers: start it with `victor scheduler start`")
+        return port
+
+    app = VictorApp(connect, clock=port.clock, theme="victor-dark", interval=0)
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            waits.append(seconds)
+            if len(waits) == 3:
+                port.down = False
+        await app.clock.sleep(0)
+
+    app.feed._sleep = sleep
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        assert banner(app) == ""
+        port.go_down()
+        await settle(pilot)
+        await settle(pilot)
+        assert waits == [0.5, 1.0, 2.0]
+        assert tries == [False, True, True, False]
+        assert banner(app) == ""
+        assert any("again" in n.message for n in app._notifications)
+
+
+async def test_while_the_engine_is_away_the_screen_stays(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+
+    async def never(seconds: float) -> None:
+        if seconds:
+            await app.clock.sleep(3600)
+
+    app.feed._sleep = never
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        port.go_down()
+        await settle(pilot)
+        assert "the connection to the engine broke · trying again in 0.5 s" in banner(app)
+        assert "engine lost" in header(app)
+        assert any("host_health" in line for line in lines(app))
+
+
+async def test_the_first_frame_waits_for_nothing() -> None:
+    async def connect() -> Port:
+        await FakePort().clock.sleep(3600)
+        raise AssertionError
+
+    app = VictorApp(connect, theme="victor-dark")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert banner(app) == "Connecting to the engine…"
+        await pilot.press("2", "3", "p", "enter")
+
+
+async def test_faults_of_the_workspace_are_in_the_banner(port: FakePort, make_app: MakeApp) -> None:
+    port.problems.append(
+        ProblemInfo("error", "unknown key 'nxt'.", "flows/a.yaml", 4, 7, "Did you mean next?")
+    )
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        assert banner(app) == "flows/a.yaml:4:7: unknown key 'nxt'. Did you mean next?"
+
+
+async def test_old_answers_do_not_hurry() -> None:
+    from victor_tui.urgency import most_urgent, urgency
+
+    port = FakePort()
+    now = port.clock.now()
+    request = replace(port.request_map["q-done1"], deadline=now + timedelta(seconds=1))
+    assert urgency(request, now) == "dim"
+    assert most_urgent([request]) is None
+
+
+async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
+    from victor_tui.commands import ActionCommands
+
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot)
+        names = {str(hit.text) async for hit in ActionCommands(app.screen).discover()}
+        assert {"Trigger", "Pause", "Skip next", "Runs", "Versions", "Answer", "Quit"} <= names
+        found = [hit async for hit in ActionCommands(app.screen).search("remove")]
+        assert any("Remove" in str(hit.text) for hit in found)  # type: ignore[union-attr]

@@ -1,0 +1,40 @@
+"""YAML in tones, line by line: keys, strings, numbers and comments. Loads no lexer."""
+
+from __future__ import annotations
+
+import re
+
+from rich.text import Text
+
+from victor_tui.text import clean
+from victor_tui.theme import Palette
+
+_LINE = re.compile(r"(?P<indent>\s*(?:- )*)(?P<key>[\w.\-$\"']+(?=:(?:\s|$)))?(?P<rest>.*)")
+_TOKEN = re.compile(
+    r"(?P<comment>(?:^|(?<=\s))#.*)"
+    r"|(?P<string>\"(?:[^\"\\]|\\.)*\"|'[^']*')"
+    r"|(?P<word>\b(?:true|false|null|yes|no|on|off)\b|(?<![\w.])-?\d[\d.]*(?![\w.]))"
+    r"|(?P<mark>[{}\[\],|>]|^:)"
+)
+_TONES = {"comment": "dim", "string": "ok", "word": "warn", "mark": "dim"}
+
+
+def highlight_yaml(text: str, palette: Palette) -> Text:
+    """`text` with tones; its control characters are made visible."""
+    result = Text(no_wrap=True)
+    for number, raw in enumerate(text.rstrip("\n").split("\n")):
+        line = clean(raw)
+        if number:
+            result.append("\n")
+        match = _LINE.match(line)
+        key, rest = ("", line) if match is None else (match["key"] or "", match["rest"])
+        indent = line[: len(line) - len(key) - len(rest)]
+        result.append(indent, palette.style("dim"))
+        result.append(key, palette.style("busy"))
+        place = 0
+        for token in _TOKEN.finditer(rest):
+            result.append(rest[place : token.start()])
+            result.append(token.group(), palette.style(_TONES[token.lastgroup or "mark"]))
+            place = token.end()
+        result.append(rest[place:])
+    return result
