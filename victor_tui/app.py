@@ -248,7 +248,7 @@ class VictorApp(App[None]):
         self.action_show("runs")
         screen = self.screen
         if isinstance(screen, RunsScreen):
-            screen.call_after_refresh(screen.show_filter, filter_text)
+            screen.show_filter(filter_text)
 
     async def start_workflow(self, workflow: str, version: str | None = None) -> None:
         """Ask for the initial state, start a run, and show it. Needs a worker."""

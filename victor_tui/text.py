@@ -7,7 +7,9 @@ from datetime import datetime, tzinfo
 
 from rich.cells import cell_len, set_cell_size
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u061c\ufff9-\ufffb\ud800-\udfff]"
+)
 _NAMES = {"\n": "⏎", "\t": " ", "\r": "", "\x1b": "␛", "\x7f": "␡"}
 
 

@@ -99,15 +99,15 @@ class Mark(NamedTuple):
 
 
 RUN_MARKS: Mapping[str, Mark] = {
-    "queued": Mark("◦", "queued", "dim"),
-    "running": Mark("▶", "running", "busy"),
+    "queued": Mark("◌", "queued", "dim"),
+    "running": Mark("●", "running", "busy"),
     "waiting": Mark("◆", "waiting", "wait"),
     "paused": Mark("‖", "paused", "warn"),
-    "cancelling": Mark("◌", "stopping", "warn"),
+    "cancelling": Mark("◍", "cancelling", "warn"),
     "succeeded": Mark("✓", "succeeded", "ok"),
     "failed": Mark("✗", "failed", "bad"),
     "rejected": Mark("⊘", "rejected", "warn"),
-    "cancelled": Mark("■", "cancelled", "dim"),
+    "cancelled": Mark("⊗", "cancelled", "dim"),
 }
 NODE_MARKS: Mapping[str, Mark] = {
     "pending": Mark("·", "pending", "dim"),
@@ -117,12 +117,12 @@ NODE_MARKS: Mapping[str, Mark] = {
     "succeeded": RUN_MARKS["succeeded"],
     "failed": RUN_MARKS["failed"],
     "cancelled": RUN_MARKS["cancelled"],
-    "interrupted": Mark("⚡", "interrupted", "warn"),
+    "interrupted": Mark("!", "interrupted", "warn"),
     "skipped": Mark("–", "skipped", "dim"),
 }
 FIRE_MARKS: Mapping[str, Mark] = {
     "started": Mark("✓", "started", "ok"),
-    "queued": Mark("◦", "queued", "busy"),
+    "queued": Mark("◌", "queued", "busy"),
     "skipped": Mark("–", "skipped", "dim"),
     "missed": Mark("!", "missed", "warn"),
     "backfilled": Mark("+", "backfilled", "busy"),

@@ -91,13 +91,14 @@ class ConsoleScreen(Screen[None]):
         self.console.update_header()
 
     def feed_refreshed(self, subject: Subject) -> None:
-        if subject in self.loaders():
+        """Draw what is new; a screen that is not composed yet draws it all when it is resumed."""
+        if self.query(LineTable) and subject in self.loaders():
             self.draw(subject)
 
     def show_banner(self, text: str) -> None:
-        banner = self.query_one("#banner", Static)
-        banner.update(text)
-        banner.set_class(bool(text), "-shown")
+        for banner in self.query("#banner").results(Static):
+            banner.update(text)
+            banner.set_class(bool(text), "-shown")
 
     def tick(self) -> None:
         for table in self.query(LineTable):

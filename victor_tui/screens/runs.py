@@ -96,13 +96,19 @@ class RunsScreen(ConsoleScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter = Filter()
+        self._wanted: str | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self._wanted is not None:
+            self.show_filter(self._wanted)
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("status:active  workflow:deploy  after:yesterday  took:>10m", self.console.zone)
         with Container(classes="body"):
             yield LineTable[RunInfo](
                 [
-                    Column("status", "Status", 11, status_cell, lambda r: r.status),
+                    Column("status", "Status", 12, status_cell, lambda r: r.status),
                     Column(
                         "workflow",
                         "Workflow",
@@ -159,8 +165,10 @@ class RunsScreen(ConsoleScreen):
     # --- filter -------------------------------------------------------------------------------
 
     def show_filter(self, text: str) -> None:
-        """Show only what this filter means."""
-        self.query_one(FilterBar).value = text
+        """Show only what this filter means, as soon as there is a filter bar."""
+        self._wanted = text
+        for bar in self.query(FilterBar):
+            bar.value = text
 
     def action_filter(self) -> None:
         self.query_one(FilterBar).edit()

@@ -35,7 +35,7 @@ def state_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
     if not schedule.spec.enabled:
         return "‖ off", "dim"
     if schedule.active_runs:
-        return f"▶ {schedule.active_runs} active", "busy"
+        return f"● {schedule.active_runs} active", "busy"
     return ("◦ after", "dim") if schedule.spec.after else ("✓ armed", "ok")
 
 

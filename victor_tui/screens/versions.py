@@ -61,7 +61,7 @@ def status_cell(row: VersionRow, now: datetime) -> Cell:
         return "! deprecated", "warn"
     if info.current:
         return "✓ current", "ok"
-    return ("▶ in use", "busy") if info.active_runs or info.schedules else ("· older", "dim")
+    return ("● in use", "busy") if info.active_runs or info.schedules else ("· older", "dim")
 
 
 def name_cell(row: VersionRow, now: datetime) -> Cell:
@@ -75,7 +75,7 @@ def use_cell(row: VersionRow, now: datetime) -> Cell:
     if row.info.schedules:
         parts.append(f"◷ {row.info.schedules}")
     if row.info.active_runs:
-        parts.append(f"▶ {row.info.active_runs}")
+        parts.append(f"● {row.info.active_runs}")
     return " ".join(parts), "busy"
 
 

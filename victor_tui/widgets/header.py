@@ -102,9 +102,9 @@ class HeaderBar(Widget):
         wide = self.size.width >= 100
         right: list[Piece] = []
         if engine is not None:
-            right += [(f"▶ {engine.running} running  ", "busy" if engine.running else "dim")]
+            right += [(f"● {engine.running} running  ", "busy" if engine.running else "dim")]
             if engine.queued and wide:
-                right.append((f"◦ {engine.queued} queued  ", "dim"))
+                right.append((f"◌ {engine.queued} queued  ", "dim"))
             if engine.failed_recently:
                 right.append((f"✗ {engine.failed_recently} failed 24h  ", "bad"))
         words, tone = engine_words(state)

@@ -1,0 +1,119 @@
+"""The feed: only what is watched, never faster than the interval, and errors that are said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.message import Message
+
+from tests.tui.fake_port import FakePort
+from victor_engine.api import Port, RunQuery
+from victor_engine.errors import StoreError
+from victor_tui.feed import Connected, Feed, LoadFailed, Lost, Refreshed, stale_subjects
+
+
+class Gate:
+    """A sleep that lasts until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self._go: asyncio.Event = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await self._go.wait()
+        self._go.clear()
+
+    async def open(self) -> None:
+        self._go.set()
+        await rest()
+
+
+async def rest() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def counted(counts: list[str], name: str, loader: Callable[[Port], Any]) -> Callable[[Port], Any]:
+    async def load(port: Port) -> Any:
+        counts.append(name)
+        return await loader(port)
+
+    return load
+
+
+async def test_refreshes_are_bundled_and_only_of_what_is_watched() -> None:
+    port, gate, posted, counts = FakePort(), Gate(), list[Message](), list[str]()
+
+    async def connect() -> Port:
+        return port
+
+    feed = Feed(connect, posted.append, interval=0.1, sleep=gate.sleep)
+    feed.watch({"runs": counted(counts, "runs", lambda p: p.runs(RunQuery()))})
+    task = asyncio.create_task(feed.run())
+    await rest()
+    assert counts == ["runs"]
+    assert gate.asked == [0.1]
+    for _ in range(50):
+        port.emit("run.started", run_id="r00918")
+    port.emit("schedule.paused", schedule_id="deploy")
+    await rest()
+    assert counts == ["runs"]
+    await gate.open()
+    assert counts == ["runs", "runs"]
+    feed.watch({"schedules": counted(counts, "schedules", lambda p: p.schedules())})
+    await gate.open()
+    port.emit("run.started", run_id="r00918")
+    await gate.open()
+    assert counts.count("runs") == 2
+    assert counts.count("schedules") >= 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert port._queues == []
+
+
+async def test_a_failing_load_is_said_and_the_feed_goes_on() -> None:
+    port, posted = FakePort(), list[Message]()
+    gate = Gate()
+
+    async def connect() -> Port:
+        return port
+
+    async def broken(port: Port) -> Any:
+        raise StoreError("the disk is full")
+
+    feed = Feed(connect, posted.append, sleep=gate.sleep)
+    feed.watch({"runs": broken, "schedules": lambda p: p.schedules()})
+    task = asyncio.create_task(feed.run())
+    await rest()
+    failed = [m for m in posted if isinstance(m, LoadFailed)]
+    assert [m.error.message for m in failed] == ["the disk is full"]
+    assert len(feed.snapshots["schedules"]) == 8
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_hopeless_errors_end_the_tries() -> None:
+    posted = list[Message]()
+
+    async def connect() -> Port:
+        raise StoreError("the state directory is on a network file system")
+
+    await Feed(connect, posted.append).run()
+    assert [type(m) for m in posted] == [Lost]
+    assert posted[0].retry_in is None  # type: ignore[attr-defined]
+
+
+def test_messages_of_one_subject_replace_each_other() -> None:
+    assert Refreshed("runs").can_replace(Refreshed("runs"))
+    assert not Refreshed("runs").can_replace(Refreshed("engine"))
+    assert not Refreshed("runs").can_replace(Connected(FakePort()))
+
+
+def test_an_unknown_event_makes_everything_stale() -> None:
+    assert stale_subjects("something.new") >= {"runs", "schedules", "requests", "workflows", "events"}
+    assert "schedules" not in stale_subjects("attempt.started")
