@@ -1,0 +1,245 @@
+"""Cron against the shared vectors and an oracle that looks at every minute."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.shared import SHARED, needs_shared
+from victor_engine.scheduler import CronSchedule
+
+VECTORS = json.loads((SHARED / "cron_vectors.json").read_text()) if SHARED else {"vectors": [], "reject": []}
+
+
+@needs_shared
+@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda v: f"{v['id']}")
+def test_shared_vectors(vector: dict[str, object]) -> None:
+    schedule = CronSchedule.from_cron(str(vector["expr"]), str(vector["tz"]))
+    expected = [datetime.fromisoformat(text) for text in vector["expect"]]  # type: ignore[attr-defined]
+    assert schedule.upcoming(len(expected), datetime.fromisoformat(str(vector["after"]))) == expected
+
+
+@needs_shared
+@pytest.mark.parametrize("expression", VECTORS["reject"])
+def test_shared_rejections(expression: str) -> None:
+    with pytest.raises(ValueError, match="Invalid cron expression: "):
+        CronSchedule.from_cron(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "after", "expected"),
+    [
+        (
+            "30 2 * * *",
+            "America/New_York",
+            "2026-03-07T12:00+00:00",
+            ["2026-03-08T07:00", "2026-03-09T06:30"],
+        ),
+        (
+            "0 2,3 * * *",
+            "America/New_York",
+            "2026-03-08T04:30+00:00",
+            ["2026-03-08T07:00", "2026-03-09T06:00"],
+        ),
+        (
+            "30 1 * * *",
+            "America/New_York",
+            "2026-10-31T12:00+00:00",
+            ["2026-11-01T05:30", "2026-11-02T06:30"],
+        ),
+        (
+            "*/30 1 * * *",
+            "America/New_York",
+            "2026-11-01T05:15+00:00",
+            ["2026-11-01T05:30", "2026-11-01T06:00"],
+        ),
+        ("0 12 L * *", "UTC", "2027-02-01T00:00+00:00", ["2027-02-28T12:00", "2027-03-31T12:00"]),
+        ("0 0 * * 5L", "UTC", "2026-11-01T00:00+00:00", ["2026-11-27T00:00", "2026-12-25T00:00"]),
+        ("0 0 * * 1#2", "UTC", "2026-11-01T00:00+00:00", ["2026-11-09T00:00", "2026-12-14T00:00"]),
+        ("0 0 15W * *", "UTC", "2026-11-01T00:00+00:00", ["2026-11-16T00:00", "2026-12-15T00:00"]),
+        ("0 0 13 * FRI", "UTC", "2026-11-10T00:00+00:00", ["2026-11-13T00:00", "2026-11-20T00:00"]),
+    ],
+)
+def test_rules(expression: str, zone: str, after: str, expected: list[str]) -> None:
+    schedule = CronSchedule.from_cron(expression, zone)
+    found = schedule.upcoming(len(expected), datetime.fromisoformat(after))
+    assert [instant.strftime("%Y-%m-%dT%H:%M") for instant in found] == expected
+    assert all(schedule.matches(instant) for instant in found)
+    assert not schedule.matches(found[0] - timedelta(minutes=7))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["0 0 30 2 *", "0 0 31 2,4,6 *", "@never", "0 9 ? * *", "*/90 * * * *", "5-1 * * * *", "* * * *", "", "0 0 * * 1#6",
+     "H * * * *", "0 0 R * *", "0 0 * * L", "1,,2 * * * *", "0 0 32W * *"],
+)  # fmt: skip
+def test_what_is_none(expression: str) -> None:
+    with pytest.raises(ValueError, match="Invalid cron expression: "):
+        CronSchedule.from_cron(expression)
+
+
+def test_an_unknown_zone_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'Europe/Berlin'"):
+        CronSchedule.from_cron("0 9 * * *", "Europe/Berlim")
+
+
+def test_the_sets_and_words_of_the_guide() -> None:
+    daily = CronSchedule.from_cron("0 9 * * *")
+    assert (daily.minute, daily.hour) == ({0}, {9})
+    assert (len(daily.day_of_month), len(daily.month), len(daily.day_of_week)) == (31, 12, 7)
+    assert CronSchedule.from_cron("0 9 * * 1-5").day_of_week == {1, 2, 3, 4, 5}
+    assert CronSchedule.from_cron("0 0 * * 7").day_of_week == {0}
+    assert CronSchedule.from_cron("@Hourly").minute == {0}
+    assert CronSchedule.from_interval(hours=4).hour == {0, 4, 8, 12, 16, 20}
+    assert CronSchedule.from_interval(minutes=30).minute == {0, 30}
+    assert CronSchedule.from_cron("0 9 * * 1-5").describe() == "at 09:00 on weekdays"
+
+
+def test_an_interval_that_divides_nothing_is_elapsed_time() -> None:
+    schedule = CronSchedule.from_interval(minutes=45)
+    found = schedule.upcoming(3, datetime(2026, 3, 8, 23, 50, tzinfo=UTC))
+    assert {b - a for a, b in zip(found, found[1:], strict=False)} == {timedelta(minutes=45)}
+    with pytest.raises(ValueError, match="above zero"):
+        CronSchedule.from_interval()
+
+
+def test_hashed_fields_spread_and_stay() -> None:
+    minutes = {next(iter(CronSchedule.from_cron("H 3 * * *", hash_id=f"s{n}").minute)) for n in range(50)}
+    assert len(minutes) > 20
+    one = CronSchedule.from_cron("H/15 * * * *", hash_id="a")
+    assert one.minute == CronSchedule.from_cron("H/15 * * * *", hash_id="a").minute
+    assert len(one.minute) == 4
+
+
+# --- an oracle that shares no code: every real minute is looked at ------------------------------
+
+ZONES = [
+    "America/New_York",
+    "America/Los_Angeles",
+    "America/Sao_Paulo",
+    "America/St_Johns",
+    "America/Havana",
+    "America/Santiago",
+    "America/Caracas",
+    "America/Asuncion",
+    "America/Nuuk",
+    "America/Anchorage",
+    "America/Halifax",
+    "America/Mexico_City",
+    "Europe/Berlin",
+    "Europe/London",
+    "Europe/Dublin",
+    "Europe/Moscow",
+    "Europe/Istanbul",
+    "Europe/Chisinau",
+    "Europe/Lisbon",
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "Africa/Juba",
+    "Africa/Khartoum",
+    "Asia/Tehran",
+    "Asia/Amman",
+    "Asia/Beirut",
+    "Asia/Gaza",
+    "Asia/Jerusalem",
+    "Asia/Kathmandu",
+    "Asia/Pyongyang",
+    "Asia/Ulaanbaatar",
+    "Asia/Damascus",
+    "Atlantic/Azores",
+    "Australia/Lord_Howe",
+    "Australia/Sydney",
+    "Australia/Adelaide",
+    "Pacific/Apia",
+    "Pacific/Auckland",
+    "Pacific/Chatham",
+    "Pacific/Easter",
+    "Pacific/Norfolk",
+    "Pacific/Fiji",
+    "Antarctica/Troll",
+    "UTC",
+]
+
+
+def _transitions(zone: str) -> list[datetime]:
+    info = ZoneInfo(zone)
+    found = []
+    instant = datetime(2010, 12, 1, tzinfo=UTC)
+    before = instant.astimezone(info).utcoffset()
+    while instant < datetime(2027, 1, 1, tzinfo=UTC):
+        instant += timedelta(hours=6)
+        after = instant.astimezone(info).utcoffset()
+        if after != before:
+            found.append(instant)
+            before = after
+    return found or [datetime(2026, 3, 29, tzinfo=UTC)]
+
+
+TRANSITIONS = {zone: _transitions(zone) for zone in ZONES}
+
+
+def _naive_match(schedule: CronSchedule, wall: datetime) -> bool:
+    weekday = (wall.weekday() + 1) % 7
+    _, _, dom, _, dow = schedule.expression.split()
+    by_day, by_week = wall.day in schedule.day_of_month, weekday in schedule.day_of_week
+    days = (by_day and by_week) if dom.startswith("*") or dow.startswith("*") else (by_day or by_week)
+    return (
+        wall.minute in schedule.minute
+        and wall.hour in schedule.hour
+        and wall.month in schedule.month
+        and days
+    )
+
+
+def _oracle(schedule: CronSchedule, zone: str, start: datetime, end: datetime) -> list[datetime]:
+    info = ZoneInfo(zone)
+    minute, hour = schedule.expression.split()[:2]
+    fires: set[datetime] = set()
+    instant, previous = start, None
+    while instant <= end:
+        wall = instant.astimezone(info).replace(tzinfo=None)
+        if minute.startswith("*") or hour.startswith("*"):
+            if _naive_match(schedule, wall):
+                fires.add(instant)
+        else:
+            if previous is not None:
+                skipped = previous + timedelta(minutes=1)
+                while skipped < wall:  # a gap: what stood in it runs now
+                    if _naive_match(schedule, skipped):
+                        fires.add(instant)
+                    skipped += timedelta(minutes=1)
+            first_pass = instant.astimezone(info).fold == 0
+            if first_pass and _naive_match(schedule, wall):
+                fires.add(instant)
+        previous = wall if previous is None or wall > previous else previous
+        instant += timedelta(minutes=1)
+    return sorted(fires)
+
+
+_minutes = st.sampled_from(["0", "30", "*/7", "*", "15,45", "59", "1-5", "0,30", "*/30"])
+_hours = st.sampled_from(["0", "1", "2", "3", "*", "*/2", "1-3", "2,3", "23", "0,12", "0-4"])
+_days = st.sampled_from(["*", "*", "*", "*/2", "1", "8,29", "25-31"])
+_weekdays = st.sampled_from(["*", "*", "0", "1-5", "SUN", "*/2"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(ZONES), st.integers(0, 100), _minutes, _hours, _days, _weekdays)
+def test_every_minute_around_a_change_of_the_clock(
+    zone: str, pick: int, minute: str, hour: str, day: str, weekday: str
+) -> None:
+    transition = TRANSITIONS[zone][pick % len(TRANSITIONS[zone])]
+    schedule = CronSchedule.from_cron(f"{minute} {hour} {day} * {weekday}", zone)
+    # An hour more than is compared, so that the oracle has seen what comes before the window.
+    start, end = transition - timedelta(hours=32), transition + timedelta(hours=26)
+    expected = [fire for fire in _oracle(schedule, zone, start - timedelta(hours=30), end) if fire > start]
+    found = []
+    current = start
+    while (following := schedule.next_run(current)) is not None and following <= end:
+        found.append(following)
+        current = following
+    assert found == expected

@@ -1,0 +1,314 @@
+"""Cron by cronie's rule, over every IANA zone, by a search in bit sets.
+
+* Day of month and day of week are joined by OR, unless one of them starts with `*`: then by AND.
+* A job whose minute and hour are fixed runs once at the first instant after a gap that holds its
+  time, and once, in the first pass, in an overlap. Two times that meet in one instant fire once.
+* A job whose minute or hour starts with `*` is matched against the wall clock at every real minute.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from victor_engine.scheduler.fields import (
+    DAY,
+    FIELDS,
+    HOUR,
+    MINUTE,
+    MONTH,
+    WEEKDAY,
+    CronSyntaxError,
+    ParsedField,
+    bit_set,
+    parse_field,
+    split_expression,
+)
+from victor_engine.scheduler.zones import Zone, zone_table
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_ZERO = date(1970, 1, 1).toordinal()
+MAX_YEAR = 9998
+
+FULL = {MINUTE.name: (1 << 60) - 1, HOUR.name: (1 << 24) - 1, DAY.name: (1 << 32) - 2, MONTH.name: (1 << 13) - 2,
+        WEEKDAY.name: (1 << 7) - 1}  # fmt: skip
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
+def _seconds(instant: datetime) -> int:
+    """Whole seconds since the epoch, rounded down."""
+    delta = instant - _EPOCH
+    return delta.days * 86_400 + delta.seconds
+
+
+@dataclass(frozen=True)
+class CronSchedule:
+    """When something is due. Made by `from_cron` or `from_interval`; immutable.
+
+    `minute`, `hour`, `day_of_month`, `month` and `day_of_week` (0 is Sunday) are sets of numbers.
+    For an interval that divides neither hour nor day, `interval` is its length in seconds and the
+    instants are multiples of it since midnight UTC of 1970-01-01.
+    """
+
+    expression: str
+    timezone: str = "UTC"
+    interval: int | None = None
+    fields: tuple[ParsedField, ...] = field(default=(), repr=False)
+    _months: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+
+    # --- making --------------------------------------------------------------------------------
+
+    @classmethod
+    def from_cron(cls, expression: str, tz: str = "UTC", hash_id: str | None = None) -> CronSchedule:
+        """From five fields or an alias. ValueError (`Invalid cron expression: …`) says what is wrong."""
+        zone_table(tz)
+        try:
+            parts = split_expression(expression)
+            fields = tuple(parse_field(text, spec, hash_id) for text, spec in zip(parts, FIELDS, strict=True))
+        except CronSyntaxError as error:
+            raise ValueError(f"Invalid cron expression: {expression!r}: {error}") from None
+        schedule = cls(" ".join(expression.split()), tz, None, fields)
+        if schedule._next_wall(2000, 1, 1, 0, 0, 2400) is None:
+            raise ValueError(
+                f"Invalid cron expression: {expression!r}: no calendar has such a day, so it would never fire"
+            )
+        return schedule
+
+    @classmethod
+    def from_interval(
+        cls,
+        minutes: float = 0,
+        hours: float = 0,
+        days: float = 0,
+        seconds: float = 0,
+        *,
+        weeks: float = 0,
+        tz: str = "UTC",
+    ) -> CronSchedule:
+        """Aligned to the wall clock where the interval divides the hour or the day; else exact elapsed time."""
+        total = timedelta(
+            weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
+        ).total_seconds()
+        if total <= 0:
+            raise ValueError(f"an interval must be above zero, not {total:g} seconds")
+        whole = round(total)
+        if abs(whole - total) > 1e-9:
+            raise ValueError(f"an interval is a whole number of seconds, not {total:g}")
+        if whole % 60 == 0 and 3600 % whole == 0 and whole < 3600:
+            return cls.from_cron(f"*/{whole // 60} * * * *", tz)
+        if whole == 3600:
+            return cls.from_cron("0 * * * *", tz)
+        if whole % 3600 == 0 and 86_400 % whole == 0:
+            return cls.from_cron("0 0 * * *" if whole == 86_400 else f"0 */{whole // 3600} * * *", tz)
+        zone_table(tz)
+        return cls(f"every {whole}s", tz, whole, tuple(parse_field("*", spec) for spec in FIELDS))
+
+    # --- what it says --------------------------------------------------------------------------
+
+    @cached_property
+    def minute(self) -> frozenset[int]:
+        return bit_set(self.fields[0].bits)
+
+    @cached_property
+    def hour(self) -> frozenset[int]:
+        return bit_set(self.fields[1].bits)
+
+    @cached_property
+    def day_of_month(self) -> frozenset[int]:
+        return bit_set(self.fields[2].bits)
+
+    @cached_property
+    def month(self) -> frozenset[int]:
+        return bit_set(self.fields[3].bits)
+
+    @cached_property
+    def day_of_week(self) -> frozenset[int]:
+        return bit_set(self.fields[4].bits)
+
+    @property
+    def follows_wall_clock(self) -> bool:
+        """Whether minute or hour start with `*`: the clock is looked at every minute."""
+        return self.fields[0].star or self.fields[1].star
+
+    @cached_property
+    def _zone(self) -> Zone:
+        return zone_table(self.timezone)
+
+    def describe(self) -> str:
+        """The schedule in plain English."""
+        from victor_engine.scheduler.words import describe
+
+        return describe(self)
+
+    # --- when ----------------------------------------------------------------------------------
+
+    def matches(self, instant: datetime) -> bool:
+        """Whether a fire is due in the minute of `instant` (a naive one is wall time in the zone)."""
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=self._zone.info)
+        start = instant.astimezone(UTC).replace(microsecond=0)
+        if self.interval is None:
+            start = start.replace(second=0)
+        found = self.next_run(start - timedelta(seconds=1))
+        return found == start
+
+    def next_run(self, after: datetime | None = None) -> datetime | None:
+        """The first instant strictly after `after` (now by default), in UTC; None if none comes."""
+        if after is None:
+            after = datetime.now(UTC)
+        elif after.tzinfo is None:
+            after = after.replace(tzinfo=self._zone.info)
+        seconds = self.next_seconds(_seconds(after.astimezone(UTC)))
+        return None if seconds is None else _EPOCH + timedelta(seconds=seconds)
+
+    def upcoming(self, n: int, after: datetime | None = None) -> list[datetime]:
+        """The next `n` instants."""
+        found: list[datetime] = []
+        current = after if after is not None else datetime.now(UTC)
+        while len(found) < n:
+            following = self.next_run(current)
+            if following is None:
+                break
+            found.append(following)
+            current = following
+        return found
+
+    def next_seconds(self, after: int) -> int | None:
+        """As `next_run`, in whole seconds since the epoch."""
+        if self.interval is not None:
+            return (after // self.interval + 1) * self.interval
+        return self._next_wall_clock(after) if self.follows_wall_clock else self._next_fixed(after)
+
+    def _next_fixed(self, after: int) -> int | None:
+        zone = self._zone
+        if self.timezone == "UTC":
+            return self._wall_from(after // 60 + 1)
+        wall = (after + zone.offset(after)) // 60 + 1
+        while True:
+            found = self._wall_from(wall)
+            if found is None:
+                return None
+            instant, _ = zone.instant_of(found)
+            if instant > after:
+                return instant
+            wall = found // 60 + 1
+
+    def _next_wall_clock(self, after: int) -> int | None:
+        zone = self._zone
+        if self.timezone == "UTC":
+            return self._wall_from(after // 60 + 1)
+        offset = zone.offset(after)
+        wall = (after + offset) // 60 + 1
+        while True:
+            found = self._wall_from(wall)
+            if found is None:
+                return None
+            candidate = found - offset
+            change = zone.next_change(after, candidate)
+            if change is None:
+                return candidate
+            # The clock changes before the candidate: look on from the change, by the new offset.
+            after, offset = change[0] - 1, change[2]
+            first = change[0] + offset
+            wall = -(-first // 60)
+            after = change[0]
+
+    def _wall_from(self, minute: int) -> int | None:
+        """The first matching wall time at or after `minute` (minutes since 1970), in seconds."""
+        days, rest = divmod(minute, 1440)
+        day = date.fromordinal(_DAY_ZERO + days)
+        found = self._next_wall(day.year, day.month, day.day, rest // 60, rest % 60, MAX_YEAR)
+        if found is None:
+            return None
+        year, month, day_number, hour, minute_number = found
+        ordinal = date(year, month, day_number).toordinal() - _DAY_ZERO
+        return ordinal * 86_400 + hour * 3600 + minute_number * 60
+
+    def _next_wall(
+        self, year: int, month: int, day: int, hour: int, minute: int, last_year: int
+    ) -> tuple[int, int, int, int, int] | None:
+        minutes, hours, months = self.fields[0].bits, self.fields[1].bits, self.fields[3].bits
+        while year <= last_year:
+            left = months >> month
+            if not left:
+                year, month, day, hour, minute = year + 1, _lowest(months), 1, 0, 0
+                continue
+            if not left & 1:
+                month, day, hour, minute = month + _lowest(left), 1, 0, 0
+            days = self._days(year, month) >> day
+            if days:
+                skip = _lowest(days)
+                if skip:
+                    return year, month, day + skip, _lowest(hours), _lowest(minutes)
+                rest = hours >> hour
+                if rest & 1:
+                    tail = minutes >> minute
+                    if tail:
+                        return year, month, day, hour, minute + _lowest(tail)
+                    rest &= ~1
+                if rest:
+                    return year, month, day, hour + _lowest(rest), _lowest(minutes)
+                days &= ~1
+                if days:
+                    return year, month, day + _lowest(days), _lowest(hours), _lowest(minutes)
+            month, day, hour, minute = month + 1, 1, 0, 0
+        return None
+
+    def _days(self, year: int, month: int) -> int:
+        """The matching days of a month, as bits."""
+        key = year * 12 + month
+        found = self._months.get(key)
+        if found is None:
+            if len(self._months) > 600:
+                self._months.clear()
+            found = self._months[key] = self._find_days(year, month)
+        return found
+
+    def _find_days(self, year: int, month: int) -> int:
+        by_day, by_week = self.fields[2], self.fields[4]
+        first_weekday, length = monthrange(year, month)
+        first = (first_weekday + 1) % 7  # 0 is Sunday
+        valid = ((1 << length) - 1) << 1
+        days = by_day.bits
+        if by_day.last:
+            days |= 1 << length
+        if by_day.last_weekday:
+            days |= 1 << _nearest_weekday(length, first, length)
+        for number in by_day.nearest:
+            if number <= length:
+                days |= 1 << _nearest_weekday(number, first, length)
+        week = 0
+        for number in range(1, length + 1):
+            if by_week.bits >> ((first + number - 1) % 7) & 1:
+                week |= 1 << number
+        for weekday, k in by_week.nth:
+            number = 1 + (weekday - first) % 7 + 7 * (k - 1)
+            if number <= length:
+                week |= 1 << number
+        for weekday in by_week.last_of:
+            last = length - (first + length - 1 - weekday) % 7
+            week |= 1 << last
+        joined = days & week if by_day.star or by_week.star else days | week
+        return joined & valid
+
+    def __hash__(self) -> int:
+        return hash((self.expression, self.timezone, self.interval))
+
+    def to_data(self) -> dict[str, Any]:
+        return {"expression": self.expression, "timezone": self.timezone, "interval": self.interval}
+
+
+def _nearest_weekday(number: int, first: int, length: int) -> int:
+    """The weekday nearest to a day of the month, never in another month."""
+    weekday = (first + number - 1) % 7
+    if weekday == 6:  # Saturday
+        return number - 1 if number > 1 else number + 2
+    if weekday == 0:  # Sunday
+        return number + 1 if number < length else number - 2
+    return number

@@ -1,0 +1,169 @@
+"""The `schedule:` block of a workflow file, and what identifies a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ScheduleSpec
+from victor_engine.config.places import did_you_mean
+from victor_engine.definition.read import parse_duration
+from victor_engine.errors import UsageError
+from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduler.zones import get_zone
+
+KEYS = frozenset(
+    {
+        "cron", "every", "interval", "anchor", "at", "once", "after", "timezone", "tz", "version", "initial_state",
+        "state", "enabled", "catchup", "catchup_window", "misfire_grace", "overlap", "max_active_runs", "jitter",
+        "start_date", "end_date", "max_runs", "priority", "description",
+    }
+)  # fmt: skip
+"""What a `schedule:` block may hold."""
+
+OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
+
+
+def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
+    """An instant from ISO text, a date or a datetime; without an offset it is wall time in `zone`.
+
+    A bare date is its first moment, or with `end` its last.
+    """
+    if isinstance(value, datetime):
+        found = value
+    elif isinstance(value, date):
+        found = datetime.combine(value, time(23, 59, 59) if end else time())
+    else:
+        text = str(value).strip()
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"{text!r} is no date or time; write 2026-03-31 or 2026-03-31T09:00") from None
+        if end and len(text) == 10:
+            found = datetime.combine(found.date(), time(23, 59, 59))
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=zone)
+    return found.astimezone(UTC)
+
+
+def parse_catchup(value: Any) -> Any:
+    """false, `latest`, or true/`all`."""
+    word = str(value).strip().lower()
+    found = {
+        "false": "none",
+        "none": "none",
+        "no": "none",
+        "true": "all",
+        "all": "all",
+        "yes": "all",
+        "latest": "latest",
+    }
+    if word not in found:
+        raise UsageError(f"catchup cannot be {value!r}; write false, latest or all")
+    return found[word]
+
+
+def spec_from_block(
+    workflow: str, block: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> tuple[ScheduleSpec | None, list[str]]:
+    """The spec that a block declares, and what is wrong with it. A spec is None if there are faults."""
+    faults: list[str] = []
+    for key in block:
+        if key not in KEYS:
+            faults.append(f"schedule: unknown key {key!r}. {did_you_mean(key, KEYS)}")
+    given = {**(defaults or {}), **{key: value for key, value in block.items() if value is not None}}
+    fields: dict[str, Any] = {"workflow": workflow}
+
+    def take(name: str, read: Any, *keys: str) -> None:
+        key = next((key for key in keys if key in given), None)
+        if key is None:
+            return
+        try:
+            fields[name] = read(given[key])
+        except (UsageError, ValueError, TypeError) as error:
+            faults.append(f"schedule.{key}: {error}")
+
+    def duration(value: Any) -> float:
+        seconds = parse_duration(value)
+        if seconds is None or seconds < 0:
+            raise UsageError(f"{value!r} is no duration; write seconds, or 30s, 10m, 1h30m")
+        return seconds
+
+    def whole(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UsageError(f"{value!r} is not a whole number")
+        return value
+
+    def overlap(value: Any) -> str:
+        if value not in OVERLAPS:
+            raise UsageError(f"cannot be {value!r}. {did_you_mean(str(value), OVERLAPS)}")
+        return str(value)
+
+    take("timezone", str, "timezone", "tz")
+    try:
+        zone = get_zone(fields.get("timezone", "UTC"))
+    except ValueError as error:
+        faults.append(f"schedule.timezone: {error}")
+        zone = ZoneInfo("UTC")
+    take("cron", lambda value: " ".join(str(value).split()), "cron")
+    take("every_seconds", duration, "every", "interval")
+    take("anchor", lambda value: parse_instant(value, zone), "anchor")
+    take("at", lambda value: parse_instant(value, zone), "at", "once")
+    take("after", lambda v: tuple(v) if isinstance(v, list) else (str(v),), "after")
+    take("version", str, "version")
+    take("initial_state", _state, "initial_state", "state")
+    take("enabled", bool, "enabled")
+    take("catchup", parse_catchup, "catchup")
+    take("catchup_window", duration, "catchup_window")
+    take("misfire_grace", duration, "misfire_grace")
+    take("overlap", overlap, "overlap")
+    take("max_active_runs", whole, "max_active_runs")
+    take("jitter", duration, "jitter")
+    take("start_date", lambda value: parse_instant(value, zone), "start_date")
+    take("end_date", lambda value: parse_instant(value, zone, end=True), "end_date")
+    take("max_runs", whole, "max_runs")
+    take("priority", whole, "priority")
+    take("description", str, "description")
+    if faults:
+        return None, faults
+    spec = ScheduleSpec(**fields)
+    try:
+        Timing(spec, "0" * 12, datetime(2026, 1, 1, tzinfo=UTC))
+    except UsageError as error:
+        return None, [f"schedule: {error}"]
+    return spec, []
+
+
+def _state(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError("must be a mapping")
+    return dict(value)
+
+
+def schedule_id(spec: ScheduleSpec) -> str:
+    """Twelve hex characters of what makes a schedule another one: workflow, times, zone, state, version."""
+    what = [
+        spec.workflow, spec.cron, spec.every_seconds, spec.anchor, spec.at, list(spec.after), spec.timezone,
+        spec.version, spec.initial_state,
+    ]  # fmt: skip
+    return jsonio.digest(what)[:12]
+
+
+def file_schedule_id(workflow: str) -> str:
+    """The id of the schedule that a workflow's file declares: it stays when the block is edited."""
+    return jsonio.digest(["file", workflow])[:12]
+
+
+def describe_changes(old: ScheduleSpec, new: ScheduleSpec) -> list[str]:
+    """What differs between two specs, one line a field."""
+    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    return [
+        f"{key}: {jsonio.dumps_text(before.get(key))} -> {jsonio.dumps_text(after.get(key))}"
+        for key in ScheduleSpec.__struct_fields__
+        if before.get(key) != after.get(key)
+    ]

@@ -1,0 +1,202 @@
+"""The grammar of cron: five fields, each a set of numbers kept as bits, and the words for days.
+
+`*`, numbers, names, ranges, lists, steps; in days of the month also `L`, `LW`, `nW`, in days of the
+week `n#k` and `nL`; `H` in any field. Everything else is an error that says what and where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+_MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MONTHS = dict(zip(_MONTH_NAMES, range(1, 13), strict=True))
+WEEKDAYS = dict(zip(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"], range(7), strict=True))
+
+ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
+class CronSyntaxError(ValueError):
+    """An expression that is none; the message says which field and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field: its name and bounds, and the words that stand for numbers."""
+
+    name: str
+    low: int
+    high: int
+    names: dict[str, int] = field(default_factory=dict)
+
+
+MINUTE = FieldSpec("minute", 0, 59)
+HOUR = FieldSpec("hour", 0, 23)
+DAY = FieldSpec("day of month", 1, 31)
+MONTH = FieldSpec("month", 1, 12, MONTHS)
+WEEKDAY = FieldSpec("day of week", 0, 7, WEEKDAYS)
+FIELDS = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedField:
+    """`bits` has bit n set for number n; `star` says that the text starts with `*`.
+
+    `last`, `last_weekday`, `nearest` (days of nW), `nth` ((weekday, k) of n#k) and `last_of`
+    (weekdays of nL) are the extensions.
+    """
+
+    bits: int
+    star: bool
+    last: bool = False
+    last_weekday: bool = False
+    nearest: tuple[int, ...] = ()
+    nth: tuple[tuple[int, int], ...] = ()
+    last_of: tuple[int, ...] = ()
+
+
+def bit_set(bits: int) -> frozenset[int]:
+    return frozenset(n for n in range(bits.bit_length()) if bits >> n & 1)
+
+
+def _hash(hash_id: str, spec: FieldSpec) -> int:
+    return int.from_bytes(hashlib.sha256(f"{spec.name}/{hash_id}".encode()).digest()[:8], "big")
+
+
+def _number(text: str, spec: FieldSpec, whole: str) -> int:
+    upper = text.upper()
+    if upper in spec.names:
+        return spec.names[upper]
+    if not (text.isascii() and text.isdigit()):
+        raise CronSyntaxError(f"{spec.name} {whole!r}: {text!r} is not a number{_or_name(spec)}")
+    number = int(text)
+    if not spec.low <= number <= spec.high:
+        raise CronSyntaxError(f"{spec.name} {whole!r}: {number} is outside {spec.low}-{spec.high}")
+    return number
+
+
+def _or_name(spec: FieldSpec) -> str:
+    return f" or one of {', '.join(spec.names)}" if spec.names else ""
+
+
+def _step(text: str, spec: FieldSpec, whole: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise CronSyntaxError(f"{spec.name} {whole!r}: a step is a number above zero, not {text!r}")
+    step, size = int(text), spec.high - spec.low + 1
+    if step > size:
+        raise CronSyntaxError(
+            f"{spec.name} {whole!r}: a step of {step} is longer than the field; for an exact distance use every:"
+        )
+    return step
+
+
+def _range_bits(low: int, high: int, step: int) -> int:
+    bits = 0
+    for number in range(low, high + 1, step):
+        bits |= 1 << number
+    return bits
+
+
+def _hashed(text: str, spec: FieldSpec, hash_id: str | None) -> int:
+    """`H`, `H/n`, `H(a-b)`, `H(a-b)/n`: a number that the id chooses, so that load is spread."""
+    if hash_id is None:
+        raise CronSyntaxError(
+            f"{spec.name} {text!r}: H needs an id to hash; pass hash_id (a schedule passes its own)"
+        )
+    body, _, step_text = text.partition("/")
+    top = 28 if spec is DAY else 6 if spec is WEEKDAY else spec.high
+    low, high = spec.low, top
+    if body[1:]:
+        if not (body[1:].startswith("(") and body.endswith(")") and "-" in body):
+            raise CronSyntaxError(f"{spec.name} {text!r}: write H, H/n, H(a-b) or H(a-b)/n")
+        start, _, end = body[2:-1].partition("-")
+        low, high = _number(start, spec, text), _number(end, spec, text)
+        if low > high:
+            raise CronSyntaxError(f"{spec.name} {text!r}: the range runs backwards")
+    seed = _hash(hash_id, spec)
+    if step_text:
+        step = _step(step_text, spec, text)
+        return _range_bits(low + seed % min(step, high - low + 1), high, step)
+    return 1 << (low + seed % (high - low + 1))
+
+
+def parse_field(text: str, spec: FieldSpec, hash_id: str | None = None) -> ParsedField:
+    """One field of an expression. CronSyntaxError names the field, the text and the fault."""
+    bits = 0
+    last = last_weekday = False
+    nearest: list[int] = []
+    nth: list[tuple[int, int]] = []
+    last_of: list[int] = []
+    for item in text.split(","):
+        upper = item.upper()
+        if not item:
+            raise CronSyntaxError(f"{spec.name} {text!r}: there is nothing between two commas")
+        if upper.startswith("H") and upper not in spec.names:
+            bits |= _hashed(upper, spec, hash_id)
+        elif spec is DAY and upper == "L":
+            last = True
+        elif spec is DAY and upper in ("LW", "WL"):
+            last_weekday = True
+        elif spec is DAY and upper.endswith("W"):
+            nearest.append(_number(item[:-1], spec, text))
+        elif spec is WEEKDAY and "#" in item:
+            day, _, k = item.partition("#")
+            if k not in ("1", "2", "3", "4", "5"):
+                raise CronSyntaxError(f"{spec.name} {text!r}: after # stands 1 to 5, not {k!r}")
+            nth.append((_number(day, spec, text) % 7, int(k)))
+        elif spec is WEEKDAY and upper.endswith("L") and len(item) > 1:
+            last_of.append(_number(item[:-1], spec, text) % 7)
+        else:
+            bits |= _plain(item, spec, text)
+    if spec is WEEKDAY and bits >> 7 & 1:
+        bits = (bits | 1) & 0x7F
+    return ParsedField(
+        bits, text.startswith("*"), last, last_weekday, tuple(nearest), tuple(nth), tuple(last_of)
+    )
+
+
+def _plain(item: str, spec: FieldSpec, whole: str) -> int:
+    body, slash, step_text = item.partition("/")
+    step = _step(step_text, spec, whole) if slash else 1
+    if body == "*":
+        return _range_bits(spec.low, 6 if spec is WEEKDAY else spec.high, step)
+    if body in ("?", "R", "r", "L", "l"):
+        raise CronSyntaxError(
+            f"{spec.name} {whole!r}: {body} is not part of this grammar here; write * or a number"
+        )
+    start, dash, end = body.partition("-")
+    if not dash:
+        number = _number(body, spec, whole)
+        return _range_bits(number, spec.high, step) if slash else 1 << number
+    if not start:
+        raise CronSyntaxError(f"{spec.name} {whole!r}: {body!r} is not a number{_or_name(spec)}")
+    low, high = _number(start, spec, whole), _number(end, spec, whole)
+    if low > high:
+        raise CronSyntaxError(
+            f"{spec.name} {whole!r}: the range runs backwards; write {low}-{spec.high},{spec.low}-{high}"
+        )
+    return _range_bits(low, high, step)
+
+
+def split_expression(expression: str) -> list[str]:
+    """The five fields of an expression or an alias."""
+    text = expression.strip()
+    if text.startswith("@"):
+        found = ALIASES.get(text.lower())
+        if found is None:
+            raise CronSyntaxError(f"there is no {text!r}; there are {', '.join(ALIASES)}")
+        return found.split()
+    parts = text.split()
+    if len(parts) != 5:
+        raise CronSyntaxError(
+            f"{len(parts)} fields, and five are needed: minute, hour, day of month, month, day of week"
+        )
+    return parts

@@ -1,0 +1,232 @@
+"""The scheduler for Python programs, in memory: schedules that call a function when they are due."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from victor_engine.api import ScheduleSpec
+from victor_engine.clock import Clock, SystemClock
+from victor_engine.scheduler.cron import CronSchedule
+from victor_engine.scheduler.declare import schedule_id as spec_id
+
+log = logging.getLogger(__name__)
+
+Executor = Callable[["ScheduledWorkflow"], Any]
+"""What runs a workflow that is due: sync, or async and then awaited."""
+
+
+@dataclass
+class ScheduledWorkflow:
+    """A workflow with its times. `schedule_id` is twelve characters of what it is."""
+
+    workflow_name: str
+    schedule: CronSchedule
+    initial_state: dict[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+    max_active_runs: int = 1
+    catchup: bool = False
+    timezone: str = "UTC"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    workflow_path: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    schedule_id: str = ""
+    active_runs: int = field(default=0, init=False)
+    last_run: datetime | None = field(default=None, init=False)
+    next_run: datetime | None = field(default=None, init=False)
+    run_count: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.timezone != "UTC" and self.schedule.timezone == "UTC" and self.schedule.interval is None:
+            self.schedule = CronSchedule.from_cron(self.schedule.expression, self.timezone)
+        if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
+            raise ValueError(f"end_date {self.end_date} is not after start_date {self.start_date}")
+        if not self.schedule_id:
+            spec = ScheduleSpec(
+                workflow=self.workflow_name,
+                cron=self.schedule.expression,
+                timezone=self.schedule.timezone,
+                initial_state=self.initial_state,
+            )
+            self.schedule_id = spec_id(spec)
+        if self.next_run is None:
+            self.next_run = self.find_next(datetime.now(UTC))
+
+    def find_next(self, after: datetime) -> datetime | None:
+        """The next instant after `after`, within start and end date."""
+        start, end = _aware(self.start_date), _aware(self.end_date)
+        if start is not None and after < start:
+            after = start.replace(microsecond=0)
+            if self.schedule.matches(after):
+                return after
+        found = self.schedule.next_run(after)
+        return None if found is not None and end is not None and found > end else found
+
+    def should_run(self, now: datetime | None = None) -> bool:
+        """Whether it is due and may start."""
+        now = _aware(now) or datetime.now(UTC)
+        if not self.enabled or self.active_runs >= self.max_active_runs or self.next_run is None:
+            return False
+        end = _aware(self.end_date)
+        return self.next_run <= now and (end is None or now <= end)
+
+    def mark_started(self, now: datetime | None = None) -> None:
+        now = _aware(now) or datetime.now(UTC)
+        self.active_runs += 1
+        self.run_count += 1
+        self.last_run = now
+        self.next_run = self.find_next(self.next_run if self.catchup and self.next_run else now)
+
+    def mark_completed(self) -> None:
+        self.active_runs = max(0, self.active_runs - 1)
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    if instant is None:
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+class WorkflowScheduler:
+    """Schedules in memory, looked at every `check_interval` seconds at the latest."""
+
+    def __init__(
+        self, check_interval: float = 60.0, executor: Executor | None = None, clock: Clock | None = None
+    ) -> None:
+        self.check_interval = check_interval
+        self.executor = executor
+        self.clock: Clock = clock or SystemClock()
+        self._schedules: dict[str, ScheduledWorkflow] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    def register(self, workflow: ScheduledWorkflow) -> str:
+        """Add a schedule; returns its id."""
+        workflow.next_run = workflow.find_next(self.clock.now())
+        self._schedules[workflow.schedule_id] = workflow
+        return workflow.schedule_id
+
+    def unregister(self, schedule_id: str) -> bool:
+        return self._schedules.pop(schedule_id, None) is not None
+
+    def get_schedule(self, schedule_id: str) -> ScheduledWorkflow | None:
+        """The very object that was registered."""
+        return self._schedules.get(schedule_id)
+
+    def list_schedules(self) -> list[ScheduledWorkflow]:
+        return list(self._schedules.values())
+
+    def enable(self, schedule_id: str) -> bool:
+        return self._switch(schedule_id, True)
+
+    def disable(self, schedule_id: str) -> bool:
+        return self._switch(schedule_id, False)
+
+    def _switch(self, schedule_id: str, enabled: bool) -> bool:
+        found = self._schedules.get(schedule_id)
+        if found is None:
+            return False
+        found.enabled = enabled
+        if enabled:
+            found.next_run = found.find_next(self.clock.now())
+        return True
+
+    @property
+    def is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        if not self.is_running:
+            self._task = asyncio.create_task(self._loop(), name="victor-memory-scheduler")
+
+    async def stop(self) -> None:
+        """Stop looking, and let what runs finish."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def check(self) -> int:
+        """Start everything that is due; returns how much was started."""
+        now = self.clock.now()
+        due = [workflow for workflow in self._schedules.values() if workflow.should_run(now)]
+        for workflow in due:
+            workflow.mark_started(now)
+            task = asyncio.create_task(self._execute(workflow))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return len(due)
+
+    async def _execute(self, workflow: ScheduledWorkflow) -> None:
+        try:
+            if self.executor is None:
+                log.error(
+                    "%s is due and nothing can run it: pass executor= to WorkflowScheduler",
+                    workflow.workflow_name,
+                )
+                return
+            result = self.executor(workflow)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            log.exception("%s failed", workflow.workflow_name)
+        finally:
+            workflow.mark_completed()
+
+    async def _loop(self) -> None:
+        while True:
+            await self.check()
+            upcoming = [w.next_run for w in self._schedules.values() if w.enabled and w.next_run is not None]
+            seconds = self.check_interval
+            if upcoming:
+                left = (min(upcoming) - self.clock.now()).total_seconds()
+                seconds = min(seconds, max(left, 0.0) or 1.0)
+            await self.clock.sleep(seconds)
+
+
+_scheduler: WorkflowScheduler | None = None
+
+
+def get_scheduler() -> WorkflowScheduler:
+    """The scheduler of this process."""
+    global _scheduler
+    if _scheduler is None:
+        _scheduler = WorkflowScheduler()
+    return _scheduler
+
+
+def reset_scheduler() -> None:
+    """Forget the scheduler of this process (for tests)."""
+    global _scheduler
+    _scheduler = None
+
+
+def schedule_workflow(
+    workflow_name: str,
+    cron: str | None = None,
+    initial_state: dict[str, Any] | None = None,
+    *,
+    timezone: str = "UTC",
+    schedule: CronSchedule | None = None,
+    executor: Callable[[ScheduledWorkflow], Awaitable[Any]] | None = None,
+    **options: Any,
+) -> str:
+    """Register a workflow with this process's scheduler; returns the schedule's id."""
+    if schedule is None:
+        if cron is None:
+            raise ValueError("give cron or schedule")
+        schedule = CronSchedule.from_cron(cron, timezone)
+    scheduler = get_scheduler()
+    if executor is not None:
+        scheduler.executor = executor
+    return scheduler.register(
+        ScheduledWorkflow(workflow_name, schedule, dict(initial_state or {}), timezone=timezone, **options)
+    )

@@ -1,0 +1,332 @@
+"""Transitions of schedules and fires: added, declared, edited, paused, skipped, fired.
+
+Functions of a `Tx`, so that the loop, the console and a command line under the lock share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import Actor, PauseInfo, ScheduleAdded, ScheduleSpec
+from victor_engine.clock import from_us, to_us
+from victor_engine.errors import ConflictError, NotFoundError, UsageError
+from victor_engine.events import EventKind
+from victor_engine.scheduler.declare import describe_changes, file_schedule_id, schedule_id
+from victor_engine.scheduler.timing import Nominal, Timing
+from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.runs import NewRun, insert_run
+
+Resolve = Callable[[Tx, str, str | None], tuple[int, str]]
+"""The definition id and start node for a workflow and a version spec; raises VictorError if there is none."""
+
+
+@dataclass(slots=True)
+class ScheduleRow:
+    """A schedule as it is stored."""
+
+    id: str
+    workflow: str
+    spec: ScheduleSpec
+    file_spec: ScheduleSpec | None
+    origin: str
+    cursor: datetime
+    next_fire: datetime | None
+    skip_next: bool
+    paused: PauseInfo | None
+    created_at: datetime
+    runs_started: int
+    removed: bool
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self.spec, self.id, self.created_at)
+
+    @property
+    def firing(self) -> bool:
+        """Whether it starts runs by itself."""
+        return not self.removed and self.paused is None and self.spec.enabled
+
+
+_COLUMNS = (
+    "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
+    " removed_at"
+)
+
+
+def decode_row(row: Any) -> ScheduleRow:
+    spec = msgspec.json.decode(row[2], type=ScheduleSpec)
+    return ScheduleRow(
+        id=row[0],
+        workflow=row[1],
+        spec=spec,
+        file_spec=msgspec.json.decode(row[3], type=ScheduleSpec) if row[3] is not None else None,
+        origin=row[4],
+        cursor=from_us(row[5]),
+        next_fire=from_us(row[6]) if row[6] is not None else None,
+        skip_next=bool(row[7]),
+        paused=msgspec.json.decode(row[8], type=PauseInfo) if row[8] is not None else None,
+        created_at=from_us(row[9]),
+        runs_started=row[10],
+        removed=row[11] is not None,
+    )
+
+
+def get(source: Any, schedule: str, *, removed: bool = False) -> ScheduleRow:
+    """A schedule by id or unique prefix."""
+    rows = source.execute(
+        f"SELECT {_COLUMNS} FROM schedules WHERE id >= ? AND id < ? LIMIT 5", (schedule, schedule + "\uffff")
+    ).fetchall()
+    found = [row for row in map(decode_row, rows) if removed or not row.removed]
+    exact = [row for row in found if row.id == schedule]
+    if exact:
+        return exact[0]
+    if not schedule or not found:
+        raise NotFoundError(f"there is no schedule {schedule!r}; `victor scheduler list` shows them")
+    if len(found) > 1:
+        raise UsageError(f"{schedule!r} could be {', '.join(row.id for row in found)}; give more of the id")
+    return found[0]
+
+
+def all_rows(source: Any) -> list[ScheduleRow]:
+    return [
+        decode_row(row)
+        for row in source.execute(f"SELECT {_COLUMNS} FROM schedules WHERE removed_at IS NULL")
+    ]
+
+
+def _json(spec: ScheduleSpec | None) -> str | None:
+    return None if spec is None else msgspec.json.encode(spec).decode()
+
+
+def first_fire(timing: Timing, after: datetime) -> int | None:
+    """When a schedule is next looked at, in microseconds: the nominal instant with its jitter."""
+    nominal = timing.next_after(after)
+    return to_us(timing.due(nominal)) if nominal is not None else None
+
+
+def add(
+    tx: Tx,
+    spec: ScheduleSpec,
+    *,
+    actor: Actor | None,
+    origin: str,
+    path: str | None = None,
+    note: str = "",
+    given_id: str | None = None,
+    file_spec: ScheduleSpec | None = None,
+) -> ScheduleAdded:
+    """Add a schedule. The very same one again is no change; one that was removed comes back."""
+    new_id = given_id or schedule_id(spec)
+    row = tx.execute("SELECT created_at, removed_at FROM schedules WHERE id = ?", (new_id,)).fetchone()
+    if row is not None and row[1] is None:
+        return ScheduleAdded(new_id, False)
+    timing = Timing(spec, new_id, tx.now)
+    due = first_fire(timing, tx.now) if spec.enabled else None
+    tx.execute(
+        "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
+        " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
+        " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, paused = NULL,"
+        " pause_until = NULL, skip_next = 0, problem = NULL, revision = revision + 1",
+        (
+            new_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, due, tx.now_us, tx.now_us,
+        ),
+    )  # fmt: skip
+    data = {"spec": msgspec.to_builtins(spec), "origin": origin, **({"note": note} if note else {})}
+    tx.event(EventKind.SCHEDULE_ADDED, actor=actor, schedule_id=new_id, workflow=spec.workflow, data=data)
+    return ScheduleAdded(new_id, True)
+
+
+def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) -> bool:
+    """Bring a file's `schedule:` block into force; whether anything changed.
+
+    The file declares; an edit is an override that stays until it is dropped. A block that vanished
+    disables its schedule, with a note.
+    """
+    new_id = file_schedule_id(workflow)
+    stored = tx.execute(f"SELECT {_COLUMNS} FROM schedules WHERE id = ?", (new_id,)).fetchone()
+    row = decode_row(stored) if stored is not None else None
+    if spec is None:
+        if row is None or row.removed or row.file_spec is None:
+            return False
+        tx.execute(
+            "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
+            (tx.now_us, tx.now_us, new_id),
+        )
+        data = {"note": f"{path or 'its file'} declares no schedule any more"}
+        tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=new_id, workflow=workflow, data=data)
+        return True
+    if row is None or row.removed:
+        return add(tx, spec, actor=None, origin="file", path=path, given_id=new_id, file_spec=spec).created
+    if row.file_spec == spec:
+        return False
+    overridden = row.file_spec is not None and row.spec != row.file_spec
+    in_force = _rebase(row, spec) if overridden and row.file_spec is not None else spec
+    changes = describe_changes(row.file_spec or row.spec, spec)
+    due = first_fire(Timing(in_force, new_id, row.created_at), tx.now) if in_force.enabled else None
+    tx.execute(
+        "UPDATE schedules SET spec = ?, file_spec = ?, path = ?, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_json(in_force), _json(spec), path, due, tx.now_us, tx.now_us, new_id),
+    )
+    tx.event(
+        EventKind.SCHEDULE_CHANGED,
+        schedule_id=new_id,
+        workflow=workflow,
+        data={"by": "file", "changes": changes},
+    )
+    return True
+
+
+def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
+    """The file's new spec with the operator's own edits on top."""
+    edits = {
+        name: getattr(row.spec, name)
+        for name in ScheduleSpec.__struct_fields__
+        if getattr(row.spec, name) != getattr(row.file_spec, name)
+    }
+    return msgspec.structs.replace(spec, **edits)
+
+
+def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note: str = "") -> str:
+    row = get(tx, schedule)
+    if spec.workflow != row.workflow:
+        raise UsageError(f"schedule {row.id} is of {row.workflow}; add a new one for {spec.workflow}")
+    timing = Timing(spec, row.id, row.created_at)
+    changes = describe_changes(row.spec, spec)
+    if not changes:
+        return row.id
+    due = first_fire(timing, tx.now) if spec.enabled and row.paused is None else None
+    tx.execute(
+        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_json(spec), due, tx.now_us, tx.now_us, row.id),
+    )
+    data = {"changes": changes, **({"note": note} if note else {})}
+    tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+    return row.id
+
+
+def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> None:
+    row = get(tx, schedule)
+    tx.execute(
+        "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
+        (tx.now_us, tx.now_us, row.id),
+    )
+    data = {"note": note} if note else None
+    tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+
+
+def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
+    row = get(tx, schedule)
+    if until is not None and until <= tx.now:
+        raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
+    info = PauseInfo(by=actor.user, at=tx.now, note=note, until=until)
+    tx.execute(
+        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, updated_at = ?, revision = revision + 1"
+        " WHERE id = ?",
+        (
+            msgspec.json.encode(info).decode(),
+            to_us(until) if until is not None else None,
+            to_us(until) if until is not None else None,
+            tx.now_us,
+            row.id,
+        ),
+    )
+    data: dict[str, Any] = {"note": note} if note else {}
+    if until is not None:
+        data["until"] = until.isoformat()
+    tx.event(EventKind.SCHEDULE_PAUSED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+    return row.id
+
+
+def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
+    """End a pause. What would have fired meanwhile is not made up for: it was paused on purpose."""
+    row = get(tx, schedule)
+    if row.paused is None and row.spec.enabled:
+        raise ConflictError(f"schedule {row.id} is not paused")
+    spec = msgspec.structs.replace(row.spec, enabled=True)
+    due = first_fire(Timing(spec, row.id, row.created_at), tx.now)
+    tx.execute(
+        "UPDATE schedules SET paused = NULL, pause_until = NULL, spec = ?, cursor = ?, next_fire = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_json(spec), tx.now_us, due, tx.now_us, row.id),
+    )
+    data = {"note": note} if note else None
+    tx.event(EventKind.SCHEDULE_RESUMED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+    return row.id
+
+
+def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
+    row = get(tx, schedule)
+    if row.next_fire is None or not row.firing:
+        raise ConflictError(f"schedule {row.id} has no next fire that could be skipped")
+    tx.execute("UPDATE schedules SET skip_next = 1, revision = revision + 1 WHERE id = ?", (row.id,))
+    data: dict[str, Any] = {"skip_next": row.next_fire.isoformat(), **({"note": note} if note else {})}
+    tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+    return row.id
+
+
+def trigger(
+    tx: Tx,
+    schedule: str,
+    resolve: Resolve,
+    *,
+    actor: Actor,
+    state: dict[str, Any] | None = None,
+    note: str = "",
+) -> tuple[int, str]:
+    """Start a run of a schedule now, whatever its times; returns the run's key and id."""
+    row = get(tx, schedule)
+    definition_id, start_node = resolve(tx, row.workflow, row.spec.version)
+    new = NewRun(
+        workflow=row.workflow,
+        definition_id=definition_id,
+        start_node=start_node,
+        state=dict(row.spec.initial_state if state is None else state),
+        trigger="manual",
+        actor=actor,
+        schedule_id=row.id,
+        priority=row.spec.priority,
+        note=note,
+    )
+    return insert_run(tx, new)
+
+
+def record_fire(
+    tx: Tx,
+    row: ScheduleRow,
+    nominal: Nominal,
+    outcome: str,
+    reason: str,
+    *,
+    run_key: int | None = None,
+    run_id: str | None = None,
+    actor: Actor | None = None,
+) -> bool:
+    """Write down what became of a fire; False if it was accounted for before."""
+    cursor = tx.execute(
+        "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (schedule_id, local, fold) DO NOTHING",
+        (
+            row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
+            actor_json(actor), tx.now_us, run_key,
+        ),
+    )  # fmt: skip
+    if cursor.rowcount == 0:
+        return False
+    tx.event(
+        EventKind.FIRE_DECIDED,
+        actor=actor,
+        run_key=run_key,
+        run_id=run_id,
+        schedule_id=row.id,
+        workflow=row.workflow,
+        data={"nominal": nominal.local, "outcome": outcome, "reason": reason},
+    )
+    return True

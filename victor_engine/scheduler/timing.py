@@ -1,0 +1,126 @@
+"""From a schedule's spec to its instants: cron, exact intervals, once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from victor_engine.api import ScheduleSpec
+from victor_engine.errors import UsageError
+from victor_engine.scheduler.cron import CronSchedule
+from victor_engine.scheduler.words import elapsed
+from victor_engine.scheduler.zones import get_zone
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Nominal:
+    """One nominal instant: in UTC, as wall time in the schedule's zone, and which pass of an overlap."""
+
+    instant: datetime
+    local: str
+    fold: int
+
+
+class Timing:
+    """When a schedule is due. Immutable; UsageError at construction for what cannot be."""
+
+    def __init__(self, spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> None:
+        self.spec = spec
+        self.schedule_id = schedule_id
+        try:
+            self._zone = get_zone(spec.timezone)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        ways = [name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name)]
+        if len(ways) != 1:
+            said = "none is given" if not ways else f"{' and '.join(ways)} are given"
+            raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {said}")
+        if spec.start_date is not None and spec.end_date is not None and spec.end_date <= spec.start_date:
+            raise UsageError(
+                f"end_date {spec.end_date.isoformat()} is not after start_date {spec.start_date.isoformat()}"
+            )
+        if spec.max_active_runs < 1:
+            raise UsageError("max_active_runs must be at least 1")
+        self._cron: CronSchedule | None = None
+        if spec.cron is not None:
+            try:
+                self._cron = CronSchedule.from_cron(spec.cron, spec.timezone, hash_id=schedule_id)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+        if spec.every_seconds is not None and spec.every_seconds < 1:
+            raise UsageError(f"every must be at least one second, not {spec.every_seconds:g}")
+        self._anchor = (spec.anchor or created_at).replace(microsecond=0)
+
+    @staticmethod
+    def from_spec(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> Timing:
+        return Timing(spec, schedule_id, created_at)
+
+    @property
+    def summary(self) -> str:
+        """Plain English, with the zone where it matters."""
+        spec = self.spec
+        if self._cron is not None:
+            zone = "" if spec.timezone == "UTC" else f" ({spec.timezone})"
+            return f"{self._cron.describe()}{zone}"
+        if spec.every_seconds is not None:
+            return f"every {elapsed(spec.every_seconds)}"
+        if spec.at is not None:
+            local = spec.at.astimezone(self._zone)
+            return f"once, at {local:%Y-%m-%d %H:%M} {spec.timezone}"
+        return f"after {', '.join(spec.after)}"
+
+    def next_after(self, instant: datetime) -> Nominal | None:
+        """The first nominal instant strictly after `instant`, within start and end date; None if none comes."""
+        spec = self.spec
+        if spec.start_date is not None and instant < spec.start_date:
+            instant = spec.start_date - timedelta(microseconds=1)
+        found = self._raw(instant)
+        if found is None or (spec.end_date is not None and found > spec.end_date):
+            return None
+        return self.nominal(found)
+
+    def _raw(self, instant: datetime) -> datetime | None:
+        if self._cron is not None:
+            return self._cron.next_run(instant)
+        if self.spec.every_seconds is not None:
+            step = timedelta(seconds=self.spec.every_seconds)
+            if instant < self._anchor:
+                return self._anchor
+            return self._anchor + ((instant - self._anchor) // step + 1) * step
+        if self.spec.at is not None:
+            return self.spec.at if self.spec.at > instant else None
+        return None
+
+    def nominal(self, instant: datetime) -> Nominal:
+        """The name of an instant. What fires once in a gap is named by the moment at which it fires."""
+        if self.spec.every_seconds is not None:
+            return Nominal(instant, instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 0)
+        local = instant.astimezone(self._zone)
+        text = local.strftime("%Y-%m-%dT%H:%M:%S" if local.second else "%Y-%m-%dT%H:%M")
+        return Nominal(instant, text, local.fold)
+
+    def due(self, nominal: Nominal) -> datetime:
+        """When a fire really starts: the nominal instant and its jitter, which the id and the instant choose.
+
+        Never as late as the next fire.
+        """
+        if self.spec.jitter <= 0:
+            return nominal.instant
+        seed = hashlib.sha256(f"{self.schedule_id}/{nominal.local}/{nominal.fold}".encode()).digest()
+        delay = self.spec.jitter * int.from_bytes(seed[:8], "big") / 2**64
+        following = self._raw(nominal.instant)
+        if following is not None:
+            delay = min(delay, max(0.0, (following - nominal.instant).total_seconds() - 1))
+        return nominal.instant + timedelta(seconds=delay)
+
+    def upcoming(self, count: int, after: datetime) -> list[datetime]:
+        found: list[datetime] = []
+        while len(found) < count:
+            following = self.next_after(found[-1] if found else after)
+            if following is None:
+                break
+            found.append(following.instant)
+        return found

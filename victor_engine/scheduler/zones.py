@@ -1,0 +1,111 @@
+"""Time zones: by IANA name, with the moments at which their offset changes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=1024)
+def get_zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name; ValueError names the nearest one."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        known = sorted(available_timezones())
+        folded = {zone.casefold(): zone for zone in known}
+        close = get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.5)
+        if not close:
+            cities = {zone.rsplit("/", 1)[-1].casefold(): zone for zone in known}
+            found = get_close_matches(str(name).casefold(), list(cities), n=1, cutoff=0.5)
+            hint = cities[found[0]] if found else "UTC"
+        else:
+            hint = folded[close[0]]
+        raise ValueError(f"there is no time zone {name!r}; did you mean {hint!r}?") from None
+
+
+def _offset(zone: ZoneInfo, seconds: int) -> int:
+    offset = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
+
+
+class Zone:
+    """A zone as a list of changes, found year by year when they are first needed.
+
+    All instants and wall times are integer seconds; a wall time is counted as if it were UTC.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.info = get_zone(name)
+        self._years: dict[int, list[tuple[int, int, int]]] = {}
+
+    def _year(self, year: int) -> list[tuple[int, int, int]]:
+        """Changes within a year, as (instant, offset before, offset after)."""
+        found = self._years.get(year)
+        if found is None:
+            found = []
+            start = int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
+            end = (
+                int((datetime(year + 1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) if year < 9999 else start
+            )
+            before = _offset(self.info, start - 1) if year > 1 else 0
+            low = start - 1
+            while low < end - 1:
+                high = min(low + 86_400, end - 1)
+                after = _offset(self.info, high)
+                if after != before:
+                    a, b = low, high
+                    while b - a > 1:
+                        middle = (a + b) // 2
+                        if _offset(self.info, middle) == before:
+                            a = middle
+                        else:
+                            b = middle
+                    found.append((b, before, after))
+                    before = after
+                low = high
+            self._years[year] = found
+        return found
+
+    def offset(self, instant: int) -> int:
+        return _offset(self.info, instant)
+
+    def next_change(self, instant: int, horizon: int) -> tuple[int, int, int] | None:
+        """The first change after `instant` and not after `horizon`."""
+        year = (_EPOCH + timedelta(seconds=instant)).year
+        last = (_EPOCH + timedelta(seconds=horizon)).year
+        while year <= last:
+            changes = self._year(year)
+            index = bisect_right(changes, instant, key=lambda change: change[0])
+            if index < len(changes):
+                return changes[index] if changes[index][0] <= horizon else None
+            year += 1
+        return None
+
+    def instant_of(self, wall: int) -> tuple[int, int]:
+        """When a wall time is, and its fold: in an overlap the first pass, in a gap the first instant after it."""
+        local = (_EPOCH + timedelta(seconds=wall)).replace(tzinfo=self.info)
+        early = local.utcoffset()
+        late = local.replace(fold=1).utcoffset()
+        assert early is not None
+        assert late is not None
+        if early == late or early > late:
+            return wall - int(early.total_seconds()), 0
+        # A gap: `early` is the offset before it, `late` the one after it.
+        inside = wall - int(early.total_seconds())
+        change = self.next_change(inside - 2 * 86_400, inside + 2 * 86_400)
+        while change is not None and not (change[0] + change[1] <= wall < change[0] + change[2]):
+            change = self.next_change(change[0], inside + 2 * 86_400)
+        return (change[0] if change is not None else inside), 0
+
+
+@lru_cache(maxsize=1024)
+def zone_table(name: str) -> Zone:
+    return Zone(name)
