@@ -29,14 +29,12 @@ BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("node.", frozenset({"runs", "past", "run"})),
-    ("attempt.", frozenset({"runs", "past", "run"})),
-    ("log.", frozenset({"run"})),
+    ("branch.", frozenset({"runs", "past", "run"})),
     ("run.", frozenset({"runs", "past", "run", "engine", "schedules", "workflows", "requests"})),
     ("request.", frozenset({"requests", "done", "runs", "run", "engine"})),
     ("schedule.", frozenset({"schedules", "engine"})),
     ("fire.", frozenset({"schedules", "runs", "engine"})),
     ("version.", frozenset({"workflows", "schedules"})),
-    ("workflow.", frozenset({"workflows", "schedules", "engine"})),
 )
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
 

@@ -634,15 +634,17 @@ def make_events(now: datetime, runs: list[RunInfo]) -> list[EventInfo]:
         if run.started_at:
             raw.append((run.started_at, "run.started", {**common, "data": {"version": run.version}}))
         if run.finished_at:
-            data = {"error": run.error.message} if run.error else {}
-            raw.append((run.finished_at, f"run.{run.status}", {**common, "data": data}))
+            data: dict[str, Any] = {"status": run.status}
+            if run.error:
+                data["error"] = {"type": run.error.type, "message": run.error.message}
+            raw.append((run.finished_at, "run.finished", {**common, "data": data}))
         if run.request_id:
             ids = {**common, "request_id": run.request_id, "node_id": (run.current or ("ask",))[0]}
             raw.append((run.created_at + m(1), "request.opened", {**ids, "data": {"title": run.waits_for}}))
     pause = {"schedule_id": "nightly_backup", "actor": ANA, "data": {"note": "storage array is being moved"}}
     raw.append((now - m(190), "schedule.paused", pause))
     skipped = {"schedule_id": "data_pipeline", "data": {"outcome": "skipped", "reason": "a run is active"}}
-    raw.append((now - m(13.5), "fire.skipped", skipped))
+    raw.append((now - m(13.5), "fire.decided", skipped))
     raw.append(
         (now - m(72), "request.answered", {"request_id": "q-done1", "actor": ANA, "workflow": "deploy"})
     )

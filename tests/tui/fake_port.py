@@ -355,7 +355,7 @@ class FakePort:
         self._enter("cancel_run", run_id, note, action=True)
         run = self._run_in(run_id, ACTIVE_RUN_STATUSES, "cancelled")
         changed = replace(run, status="cancelled", finished_at=self.clock.now(), current=(), note=note)
-        return self._set_run(changed, "run.cancelled", note)
+        return self._set_run(changed, "run.finished", note)
 
     async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
         self._enter("pause_run", run_id, note, action=True)
@@ -371,7 +371,7 @@ class FakePort:
         self._enter("retry_run", run_id, note, action=True)
         run = self._run_in(run_id, {"failed"}, "retried")
         changed = replace(run, status="running", finished_at=None, error=None, retries=run.retries + 1)
-        return self._set_run(changed, "run.retried", note)
+        return self._set_run(changed, "run.resumed", note)
 
     def _run_in(self, run_id: str, statuses: Any, word: str) -> RunInfo:
         run: RunInfo = self._find(self.run_map, run_id, "run")
@@ -413,7 +413,7 @@ class FakePort:
         if preview.problem:
             raise UsageError(preview.problem)
         changed = replace(schedule, spec=spec, summary=preview.summary)
-        return self._set_schedule(changed, "schedule.edited", note)
+        return self._set_schedule(changed, "schedule.changed", note)
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         self._enter("remove_schedule", schedule_id, note, action=True)
@@ -448,7 +448,7 @@ class FakePort:
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         self._enter("skip_next", schedule_id, note, action=True)
         schedule = await self.schedule(schedule_id)
-        return self._set_schedule(replace(schedule, skip_next=True), "schedule.skip_next", note)
+        return self._set_schedule(replace(schedule, skip_next=True), "schedule.changed", note)
 
     # people
 

@@ -456,3 +456,18 @@ async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
         assert {"Trigger", "Pause", "Skip next", "Runs", "Versions", "Answer", "Quit"} <= names
         found = [hit async for hit in ActionCommands(app.screen).search("remove")]
         assert any("Remove" in str(hit.text) for hit in found)  # type: ignore[union-attr]
+
+
+def test_events_are_told_by_what_they_led_to(port: FakePort) -> None:
+    from victor_tui.screens.history import event_tone, event_words
+
+    error = {"type": "TimeoutError", "message": "ran longer than 120 s"}
+    finished = port.emit("run.finished", data={"status": "failed", "error": error})
+    assert (event_tone(finished), event_words(finished)) == (
+        "bad",
+        "failed: TimeoutError: ran longer than 120 s",
+    )
+    fire = port.emit("fire.decided", data={"outcome": "missed", "reason": "the engine was not running"})
+    assert (event_tone(fire), event_words(fire)) == ("warn", "missed: the engine was not running")
+    plain = port.emit("version.registered", data={"version": "2.0.0"})
+    assert (event_tone(plain), event_words(plain)) == ("plain", "version 2.0.0")

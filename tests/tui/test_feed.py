@@ -116,4 +116,4 @@ def test_messages_of_one_subject_replace_each_other() -> None:
 
 def test_an_unknown_event_makes_everything_stale() -> None:
     assert stale_subjects("something.new") >= {"runs", "schedules", "requests", "workflows", "events"}
-    assert "schedules" not in stale_subjects("attempt.started")
+    assert "schedules" not in stale_subjects("node.started")

@@ -29,6 +29,15 @@ v  events or runs"""
 
 _TONES: tuple[tuple[str, Tone], ...] = (
     ("failed", "bad"),
+    ("problem", "bad"),
+    ("timed_out", "bad"),
+    ("warning", "warn"),
+    ("retrying", "warn"),
+    ("interrupted", "warn"),
+    ("escalated", "warn"),
+    ("withdrawn", "dim"),
+    ("approved", "ok"),
+    ("completed", "ok"),
     ("missed", "warn"),
     ("expired", "bad"),
     ("rejected", "warn"),
@@ -42,8 +51,14 @@ _TONES: tuple[tuple[str, Tone], ...] = (
 )
 
 
-def event_tone(kind: str) -> Tone:
-    return next((tone for word, tone in _TONES if kind.endswith(word)), "plain")
+def event_state(event: EventInfo) -> str:
+    """What the event led to: a run's status, a fire's or answer's outcome; otherwise empty."""
+    return str(event.data.get("status") or event.data.get("outcome") or "")
+
+
+def event_tone(event: EventInfo) -> Tone:
+    word = event_state(event) or event.kind
+    return next((tone for end, tone in _TONES if word.endswith(end)), "plain")
 
 
 def event_subject(event: EventInfo) -> str:
@@ -53,11 +68,16 @@ def event_subject(event: EventInfo) -> str:
 
 
 def event_words(event: EventInfo) -> str:
-    """The data of an event as text, the most telling value first."""
-    for key in ("reason", "error", "note", "title", "outcome", "message"):
+    """The data of an event as text: what it led to, then the most telling value."""
+    state = event_state(event).replace("_", " ")
+    for key in ("reason", "error", "message", "note", "comment", "title"):
         value = event.data.get(key)
+        if isinstance(value, dict):
+            value = ": ".join(str(value[part]) for part in ("type", "message") if value.get(part))
         if value:
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            return f"{state}: {value}" if state else str(value)
+    if state:
+        return state
     return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
@@ -97,9 +117,7 @@ class HistoryScreen(ConsoleScreen):
             yield LineTable[EventInfo](
                 [
                     Column("at", "When", 12, at, lambda e: e.seq),
-                    Column(
-                        "kind", "What", 18, lambda e, _: (e.kind, event_tone(e.kind)), lambda e: e.kind, 0
-                    ),
+                    Column("kind", "What", 18, lambda e, _: (e.kind, event_tone(e)), lambda e: e.kind, 0),
                     Column(
                         "about", "About", 18, lambda e, _: (event_subject(e), "head"), event_subject, 1, 1
                     ),
@@ -244,7 +262,7 @@ class HistoryScreen(ConsoleScreen):
             facts.fact("took", duration(self._seconds(row)))
             return facts.fact("started by", f"{row.trigger}, {row.started_by}").fact("note", row.note)
         event: EventInfo = row
-        facts = self.facts().title(event.kind, event_tone(event.kind))
+        facts = self.facts().title(event.kind, event_tone(event))
         facts.fact("at", full(event.at, zone))
         via = f" via {event.actor.via}" + (f" on {event.actor.tty}" if event.actor.tty else "")
         facts.fact("who", f"{event.actor.user}{via}")
