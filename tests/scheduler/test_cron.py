@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -103,7 +104,7 @@ def test_the_sets_and_words_of_the_guide() -> None:
 def test_an_interval_that_divides_nothing_is_elapsed_time() -> None:
     schedule = CronSchedule.from_interval(minutes=45)
     found = schedule.upcoming(3, datetime(2026, 3, 8, 23, 50, tzinfo=UTC))
-    assert {b - a for a, b in zip(found, found[1:], strict=False)} == {timedelta(minutes=45)}
+    assert {b - a for a, b in itertools.pairwise(found)} == {timedelta(minutes=45)}
     with pytest.raises(ValueError, match="above zero"):
         CronSchedule.from_interval()
 

@@ -81,6 +81,14 @@ def _normal(definition: WorkflowDefinition) -> str:
         ) from None
 
 
+def normal_version(version: str) -> str:
+    """The full form of a version string; DefinitionError if it is none."""
+    try:
+        return str(WorkflowVersion.parse(version))
+    except ValueError as error:
+        raise DefinitionError(str(error)) from None
+
+
 def register_definition(
     tx: Tx,
     definition: WorkflowDefinition,
@@ -188,7 +196,7 @@ def deprecate(
     actor: Actor | None = None,
 ) -> bool:
     """Mark a version; whether that changed anything."""
-    normal = str(WorkflowVersion.parse(version))
+    normal = normal_version(version)
     row = tx.execute(
         "SELECT id, deprecated, successor FROM definitions WHERE workflow = ? AND version = ?",
         (workflow, normal),

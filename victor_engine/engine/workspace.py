@@ -1,0 +1,189 @@
+"""A workspace as it is loaded: its workflow files read, checked, registered and declared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import ProblemInfo, ScheduleSpec
+from victor_engine.config import Config
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.loader import checksum, load_file
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.errors import VictorError
+from victor_engine.runtime.bindings import BindingTable
+from victor_engine.scheduler.declare import spec_from_block
+from victor_engine.scheduler.operations import declare
+from victor_engine.store.db import Store, Tx
+from victor_engine.versioning import catalog
+from victor_engine.versioning.semver import WorkflowVersion
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One workflow of one file."""
+
+    definition: WorkflowDefinition
+    text: str
+    path: Path
+
+
+@dataclass(slots=True)
+class Workspace:
+    """What the files of a workspace hold, and what is wrong with them."""
+
+    config: Config
+    bindings: BindingTable
+    functions: FunctionRegistry
+    workflows: list[Loaded] = field(default_factory=list)
+    problems: list[ProblemInfo] = field(default_factory=list)
+    by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
+
+    def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
+        self.problems.append(problem)
+        if workflow is not None:
+            self.by_workflow.setdefault(workflow, []).append(problem)
+
+
+def load_workspace(config: Config, *, trusted: bool) -> Workspace:
+    """Read every workflow file. Nothing of the workspace is executed or imported unless it is trusted."""
+    bindings = BindingTable(config)
+    functions = FunctionRegistry()
+    workspace = Workspace(config, bindings, functions)
+    if trusted:
+        try:
+            for name, function in bindings.functions().items():
+                functions.register(name, function)
+        except VictorError as error:
+            workspace.add(ProblemInfo(severity="error", message=error.message, path=str(config.workspace)))
+    else:
+        for name in config.functions:
+            functions.register(name, _untrusted(name))
+    for path in config.workflow_files():
+        result = load_file(path, functions=functions)
+        for problem in result.problems:
+            workspace.add(problem)
+        for name, definition in result.workflows.items():
+            workspace.workflows.append(Loaded(definition, result.texts[name], path))
+            for problem in bindings.check(definition):
+                found = msgspec.structs.replace(problem, path=problem.path or str(path))
+                workspace.add(found, name)
+    return workspace
+
+
+def _untrusted(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise VictorError(f"{name} belongs to a workspace that is not trusted")
+
+    return refuse
+
+
+async def register(store: Store, workspace: Workspace) -> None:
+    """Bring what the files declare into the store. Where nothing has changed, nothing is written."""
+    declared: dict[str, tuple[WorkflowVersion | None, Loaded]] = {}
+    for loaded in workspace.workflows:
+        try:
+            await _register_one(store, loaded)
+        except VictorError as error:
+            place = ProblemInfo(severity="error", message=error.message, path=str(loaded.path))
+            workspace.add(place, loaded.definition.name)
+            continue
+        if loaded.definition.schedule is not None:
+            _newest(declared, loaded)
+    names = {loaded.definition.name for loaded in workspace.workflows}
+    for name, (_, loaded) in declared.items():
+        spec = _spec(workspace, loaded)
+        if spec is not None:
+            await _declare(store, name, str(loaded.path), spec)
+    for name in names - set(declared):
+        path = next(str(item.path) for item in workspace.workflows if item.definition.name == name)
+        await _declare(store, name, path, None)
+
+
+def _newest(declared: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:
+    """Of several versions that declare a schedule, the newest one's is in force."""
+    version = loaded.definition.version
+    parsed = WorkflowVersion.parse(version) if version is not None else None
+    known = declared.get(loaded.definition.name)
+    if known is None or known[0] is None or (parsed is not None and parsed > known[0]):
+        declared[loaded.definition.name] = (parsed, loaded)
+
+
+async def _register_one(store: Store, loaded: Loaded) -> None:
+    definition = loaded.definition
+    content = definition.content or {}
+    digest = checksum(content)
+    wanted = _deprecation(content)
+
+    def unchanged(connection: Any) -> bool:
+        known = catalog.find_registered(connection, definition, digest)
+        if known is None:
+            return False
+        count, deprecated, successor = connection.execute(
+            "SELECT (SELECT COUNT(*) FROM state_migrations WHERE workflow = ?), deprecated, successor"
+            " FROM definitions WHERE id = ?",
+            (definition.name, known.definition_id),
+        ).fetchone()
+        settled = wanted is None or (deprecated, successor) == wanted
+        return settled and count >= len(definition.migrations)
+
+    if await store.read(unchanged):
+        return
+
+    def transition(tx: Tx) -> None:
+        known = catalog.register_definition(tx, definition, content, loaded.text, str(loaded.path), digest)
+        catalog.register_migrations(tx, definition.name, definition.migrations)
+        if wanted is not None:
+            catalog.deprecate(tx, definition.name, known.version, *wanted)
+
+    await store.write(transition)
+
+
+def _deprecation(content: Any) -> tuple[str, str | None] | None:
+    """Message and successor of a `deprecated:` key."""
+    value = content.get("deprecated")
+    if not value:
+        return None
+    if isinstance(value, dict):
+        successor = value.get("successor")
+        return str(value.get("message", "deprecated")), str(successor) if successor is not None else None
+    return (value if isinstance(value, str) else "deprecated"), None
+
+
+def _spec(workspace: Workspace, loaded: Loaded) -> ScheduleSpec | None:
+    defaults = workspace.config.scheduler.defaults
+    given = {
+        name: getattr(defaults, name) for name in defaults.__slots__ if getattr(defaults, name) is not None
+    }
+    spec, faults = spec_from_block(loaded.definition.name, loaded.definition.schedule or {}, given)
+    for fault in faults:
+        problem = ProblemInfo(severity="error", message=fault, path=str(loaded.path), line=1, column=1)
+        workspace.add(problem, loaded.definition.name)
+    return spec
+
+
+async def _declare(store: Store, name: str, path: str, spec: ScheduleSpec | None) -> None:
+    def settled(connection: Any) -> bool:
+        from victor_engine.scheduler.declare import file_schedule_id
+
+        row = connection.execute(
+            "SELECT file_spec, removed_at FROM schedules WHERE id = ?", (file_schedule_id(name),)
+        ).fetchone()
+        if spec is None:
+            return row is None or row[0] is None or row[1] is not None
+        return (
+            row is not None
+            and row[1] is None
+            and row[0] is not None
+            and msgspec.json.decode(row[0], type=ScheduleSpec) == spec
+        )
+
+    if not await store.read(settled):
+        await store.write(lambda tx: declare(tx, name, path, spec))

@@ -1,0 +1,321 @@
+"""Ways to a console port: attach to the engine that runs, be the engine, or only look."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from victor_engine.api import EventInfo, Port
+from victor_engine.errors import EngineLockedError, EngineUnavailableError, StoreError
+from victor_engine.identity import current_actor, local_actor
+from victor_engine.service.lock import EngineLock, engine_owner
+from victor_engine.service.paths import Paths, locate
+
+if TYPE_CHECKING:
+    from victor_engine.engine import Engine
+
+Mode = Literal["attach", "oneshot", "read", "embedded"]
+
+
+def find(workspace: Path | str | None = None, state_dir: Path | str | None = None) -> Paths:
+    """The workspace and state directory in question; `state_dir` wins over the environment."""
+    paths = locate(workspace)
+    return Paths(paths.workspace, Path(state_dir).expanduser().absolute()) if state_dir is not None else paths
+
+
+async def attach(paths: Paths, via: str) -> Port | None:
+    """The engine that runs on this state directory, over its socket; None if none runs."""
+    owner = engine_owner(paths.state_dir)
+    if owner is None or owner.mode == "cli":
+        return None
+    from victor_engine.service.client import Client
+
+    path = Path(owner.socket) if owner.socket else paths.socket_path
+    return await Client.connect(path, via=via)
+
+
+def how_to_start(paths: Paths) -> str:
+    return (
+        f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open victor-tui "
+        f"in {paths.workspace}"
+    )
+
+
+async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> None:
+    """Take the lock; a command line that holds it for one write is waited for."""
+    for attempt in range(50):
+        try:
+            lock.try_acquire(mode, socket)
+            return
+        except EngineLockedError:
+            owner = engine_owner(lock.state_dir)
+            if (owner is not None and owner.mode != "cli") or attempt == 49:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def open_engine(
+    paths: Paths,
+    *,
+    mode: Literal["embedded", "daemon"] = "embedded",
+    config_file: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    fire: bool = True,
+    serve: bool = True,
+) -> Engine:
+    """Be the engine of a state directory: lock, store, scheduler, runtime, socket.
+
+    EngineLockedError names the process that is it already. Closing the engine lets everything go.
+    """
+    from victor_engine.engine import Engine
+    from victor_engine.service.server import PortServer
+
+    paths.make()
+    lock = EngineLock(paths.state_dir)
+    await _wait_for_lock(lock, mode, paths.socket_path)
+    try:
+        engine = await Engine.open(
+            paths.workspace,
+            paths.state_dir,
+            mode=mode,
+            config_file=config_file,
+            overrides=overrides,
+            fire=fire,
+        )
+    except BaseException:
+        lock.release()
+        raise
+    engine.release = lock.release
+    if serve:
+        server = PortServer(engine, paths.socket_path)
+        try:
+            await server.start()
+        except BaseException:
+            await engine.close()
+            raise
+        engine.closers.append(server.close)
+    return engine
+
+
+async def open_console(
+    *,
+    workspace: Path | str | None = None,
+    state: Path | str | None = None,
+    attach_only: bool = False,
+    read_only: bool = False,
+) -> tuple[Port, bool]:
+    """The port of a console, and whether this process is the engine.
+
+    Attaches to an engine that runs; else becomes it, unless told not to. Without an engine and with
+    `attach_only` or `read_only` it shows what is.
+    """
+    paths = find(workspace, state)
+    current_actor.set(local_actor("console"))
+    if not read_only:
+        port = await attach(paths, "console")
+        if port is not None:
+            return port, False
+        if attach_only:
+            raise EngineUnavailableError(how_to_start(paths))
+        try:
+            return await open_engine(paths), True
+        except EngineLockedError:
+            port = await attach(paths, "console")
+            if port is None:
+                raise
+            return port, False
+    return _read_only(paths), False
+
+
+def _read_only(paths: Paths) -> Port:
+    from victor_engine.store.readonly import ReadOnlyPort
+
+    if not paths.db_path.exists():
+        raise StoreError(f"there is nothing to show yet: {how_to_start(paths)}")
+    port: Port = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
+    return port
+
+
+@asynccontextmanager
+async def open_port(
+    workspace: Path | str | None = None,
+    state_dir: Path | str | None = None,
+    *,
+    mode: Mode = "attach",
+    config_file: Path | None = None,
+) -> AsyncIterator[Port]:
+    """A port for the command line, closed at the end of the block.
+
+    `attach` needs an engine that runs; `read` looks at the store without one; `oneshot` writes
+    under the lock without one, and neither recovers nor fires; `embedded` runs an engine here that
+    fires nothing.
+    """
+    paths = find(workspace, state_dir)
+    token = current_actor.set(local_actor("cli"))
+    port: Port | None = None
+    try:
+        port = await attach(paths, "cli")
+        if port is None:
+            if mode == "attach":
+                raise EngineUnavailableError(how_to_start(paths))
+            port = await _without_engine(paths, mode, config_file)
+        yield port
+    finally:
+        if port is not None:
+            await port.close()
+        current_actor.reset(token)
+
+
+async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) -> Port:
+    if mode == "read":
+        return _read_only(paths)
+    if mode == "embedded":
+        return await open_engine(paths, config_file=config_file, fire=False)
+    from victor_engine.engine import Engine
+
+    paths.make()
+    lock = EngineLock(paths.state_dir)
+    await _wait_for_lock(lock, "cli", "")
+    try:
+        engine = await Engine.open(paths.workspace, paths.state_dir, config_file=config_file, work=False)
+    except BaseException:
+        lock.release()
+        raise
+    engine.release = lock.release
+    return engine
+
+
+# --- running as a process ----------------------------------------------------------------------
+
+
+async def _until_told(engine: Engine) -> str:
+    """Wait for a signal or for `stop_engine`; returns what it was."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+
+    def tell(name: str) -> None:
+        if not told.done():
+            told.set_result(name)
+
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, tell, number.name)
+    asked = asyncio.ensure_future(engine.stop_requested.wait())
+    asked.add_done_callback(lambda done: None if done.cancelled() else tell("stop"))
+    try:
+        return await told
+    finally:
+        asked.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def serve(
+    workspace: Path | str | None = None,
+    state_dir: Path | str | None = None,
+    *,
+    config_file: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    on_ready: Callable[[Engine], None] | None = None,
+    on_event: Callable[[EventInfo], None] | None = None,
+) -> int:
+    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; 0 at a clean end."""
+    current_actor.set(local_actor("cli"))
+    engine = await open_engine(
+        find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
+    )
+    watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
+    try:
+        if on_ready is not None:
+            on_ready(engine)
+        await _until_told(engine)
+        return 0
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+        await engine.close()
+
+
+async def _watch(engine: Engine, on_event: Callable[[EventInfo], None]) -> None:
+    last = (await engine.engine()).last_event
+    async for event in engine.subscribe(last):
+        on_event(event)
+
+
+async def run_headless(
+    workspace: Path | str | None = None,
+    state_dir: Path | str | None = None,
+    *,
+    out: Callable[[str], None] | None = None,
+    limit: float = 300.0,
+) -> int:
+    """Run a workspace without a terminal: one line an event.
+
+    Ends with 0 after the first scheduled run that needed nobody has succeeded, and with 1 if none
+    did within `limit` seconds or one that needed nobody failed.
+    """
+    say = out or (lambda line: print(line, flush=True))
+    current_actor.set(local_actor("cli"))
+    engine = await open_engine(find(workspace, state_dir))
+    told = asyncio.ensure_future(_until_told(engine))
+    finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
+    try:
+        info = await engine.engine()
+        say(f"engine of {info.workspace} (state in {info.state_dir}), {info.schedules} schedules")
+        for schedule in sorted(await engine.schedules(), key=lambda s: (s.next_fire is None, s.next_fire)):
+            when = f"next {schedule.next_fire:%H:%M:%S} UTC" if schedule.next_fire else "no next fire"
+            say(f"schedule {schedule.spec.workflow}: {schedule.summary}; {when}")
+        await asyncio.wait({told, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if finished.done():
+            return finished.result()
+        say("stopped" if told.done() else f"no scheduled run has finished within {limit:g} s")
+        return 1
+    finally:
+        told.cancel()
+        finished.cancel()
+        await asyncio.gather(told, finished, return_exceptions=True)
+        await engine.close()
+
+
+async def _first_scheduled_run(engine: Engine, say: Callable[[str], None]) -> int:
+    asked: set[str] = set()
+    last = (await engine.engine()).last_event
+    async for event in engine.subscribe(last):
+        say(describe_event(event))
+        if event.kind == "request.opened" and event.run_id:
+            asked.add(event.run_id)
+        if event.kind == "run.finished" and event.schedule_id and event.run_id not in asked:
+            status = event.data.get("status")
+            say(f"run {event.run_id} of {event.workflow}, started by its schedule, has {status}")
+            return 0 if status == "succeeded" else 1
+    return 1
+
+
+def describe_event(event: EventInfo) -> str:
+    """One line: time, what, of whom, and the particulars."""
+    parts = [f"{event.at:%H:%M:%S}", event.kind]
+    if event.workflow:
+        parts.append(event.workflow)
+    if event.run_id:
+        parts.append(event.run_id)
+    if event.node_id:
+        parts.append(event.node_id)
+    for key in ("status", "outcome", "reason", "branch", "message", "title", "version"):
+        value = event.data.get(key)
+        if isinstance(value, str | int | float | bool):
+            parts.append(f"{key}={value}")
+    return "".join(c if c.isprintable() else "?" for c in " ".join(parts))
+
+
+def main_headless() -> None:
+    """`python -m victor_engine.service.connect`: what `make run` does without a terminal."""
+    sys.exit(asyncio.run(run_headless()))
+
+
+if __name__ == "__main__":
+    main_headless()
