@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
 
-    from victor_tui.app import VictorApp
+    from victor_tui.app import HAND_OVER, VictorApp
 
     async def connect() -> Port:
         from victor_engine.service.connect import open_port
@@ -63,8 +63,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return port
 
     app = VictorApp(connect)
-    app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
+    result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
+    if result == HAND_OVER:
+        start_daemon(arguments)
     return app.return_code or 0
+
+
+def start_daemon(arguments: argparse.Namespace) -> None:
+    """Become `victor scheduler start` for the same workspace and state; does not return."""
+    env = dict(os.environ)
+    if arguments.state:
+        env["VICTOR_STATE"] = os.path.abspath(arguments.state)
+    if arguments.workspace:
+        os.chdir(arguments.workspace)
+    os.execvpe(sys.executable, [sys.executable, "-m", "victor_engine.cli.main", "scheduler", "start"], env)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,15 @@ from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_tui.config import theme_name
 from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, LoadFailed, Lost, Refreshed
 from victor_tui.keys import APP_BINDINGS, SCREENS
-from victor_tui.text import clean, plural, relative
+from victor_tui.text import clean, plural
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 T = TypeVar("T")
+
+HAND_OVER = "daemon"
+"""Result of the app when its engine is to go on in a daemon."""
 
 
 def _screen(mode: str) -> Callable[[], Screen[Any]]:
@@ -45,8 +48,11 @@ def _commands() -> type[Provider]:
     return ActionCommands
 
 
-class VictorApp(App[None]):
-    """The console. `connect` gives a port; it is called again after the engine went away."""
+class VictorApp(App[str]):
+    """The console. `connect` gives a port; it is called again after the engine went away.
+
+    `run` returns `HAND_OVER` when a daemon is to take over the engine that this console held.
+    """
 
     TITLE = "victor"
     CSS_PATH = "app.tcss"
@@ -232,7 +238,10 @@ class VictorApp(App[None]):
         """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
         from victor_tui.dialogs.answer import AnswerDialog
 
-        await self.push_screen_wait(AnswerDialog(request))
+        answered = await self.push_screen_wait(AnswerDialog(request))
+        if answered is not None:
+            outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
+            self.notify(f"{outcome}: {clean(answered.title)}", timeout=4, markup=False)
         self.feed.mark_stale("requests")
 
     def open_run(self, run_id: str) -> None:
@@ -318,23 +327,11 @@ class VictorApp(App[None]):
 
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:
-        if (
-            self.owns_engine
-            and await self.confirm("Quit and stop the engine?", self._leaving(), False) is None
-        ):
+        if not self.owns_engine:
+            self.exit()
             return
-        self.exit()
+        from victor_tui.dialogs.quit import QuitDialog
 
-    def _leaving(self) -> str:
-        """What stops when this console, which holds the engine, is closed."""
-        engine: EngineInfo = self.feed.snapshots["engine"]
-        lines = ["This console holds the engine: without it nothing fires and nothing runs."]
-        if engine.running:
-            lines.append(f"{plural(engine.running, 'run')} at work would go on at the next start.")
-        if engine.waiting:
-            lines.append(f"{plural(engine.waiting, 'run')} waiting for people; deadlines keep counting.")
-        if engine.next_fire is not None:
-            when = relative(engine.next_fire, self.clock.now())
-            lines.append(f"Next fire: {engine.next_fire_schedule}, {when}.")
-        lines.append("To let it go on without a terminal: victor scheduler start")
-        return clean("\n".join(lines)).replace("⏎", "\n")
+        choice = await self.push_screen_wait(QuitDialog(self.feed.snapshots["engine"]))
+        if choice in ("stop", "daemon"):
+            self.exit(HAND_OVER if choice == "daemon" else None)

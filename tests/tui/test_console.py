@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -57,13 +58,13 @@ def preview(app: VictorApp) -> str:
     return out.export_text()
 
 
-async def settle(pilot: Pilot[None]) -> None:
+async def settle(pilot: Pilot[Any]) -> None:
     """Let feed, messages and workers come to rest."""
     for _ in range(6):
         await pilot.pause()
 
 
-async def go(pilot: Pilot[None], *keys: str) -> None:
+async def go(pilot: Pilot[Any], *keys: str) -> None:
     await settle(pilot)
     for key in keys:
         await pilot.press(key)
@@ -471,3 +472,14 @@ def test_events_are_told_by_what_they_led_to(port: FakePort) -> None:
     assert (event_tone(fire), event_words(fire)) == ("warn", "missed: the engine was not running")
     plain = port.emit("version.registered", data={"version": "2.0.0"})
     assert (event_tone(plain), event_words(plain)) == ("plain", "version 2.0.0")
+
+
+async def test_a_console_without_the_engine_quits_at_once(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        assert not app.owns_engine
+        await pilot.press("q")
+        await settle(pilot)
+    assert app.return_code == 0
+    assert port.closed

@@ -206,7 +206,7 @@ class SchedulesScreen(ConsoleScreen):
         from victor_tui.dialogs.pause import PauseDialog
 
         schedule: ScheduleInfo = self.current
-        found = await self.app.push_screen_wait(PauseDialog(schedule.id))
+        found = await self.app.push_screen_wait(PauseDialog(f"Pause {schedule.id}"))
         if found is not None:
             note, until = found
             await self._do(self.port.pause_schedule(schedule.id, note, until), f"Paused {schedule.id}.")
