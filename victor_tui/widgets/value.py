@@ -97,7 +97,7 @@ class ValueTree(LineView):
     ValueTree > .lineview--cursor { background: $block-cursor-blurred-background; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "toggle", "Fold", show=False),
+        Binding("enter,space", "toggle_fold", "Fold", show=False),
         Binding("left,h", "fold(True)", "Fold", show=False),
         Binding("right", "fold(False)", "Unfold", show=False),
     ]
@@ -205,7 +205,7 @@ class ValueTree(LineView):
             rest = f"  … {len(lines) - _TEXT_LINES} more lines"
             self._rows.append(_Row(path, Content.assemble(margin, indent, (rest, "$text-muted")), False))
 
-    def action_toggle(self) -> None:
+    def action_toggle_fold(self) -> None:
         row = self._rows[self.cursor]
         if row.container:
             self._set_fold(row.path, not self._folded_now(row.path))

@@ -1,0 +1,172 @@
+"""Each kind of question is answered by keyboard alone, and nothing that was typed is lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from textual.widgets import Input, Static
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import FakePort
+from victor_engine.api import Answer, ChoiceInfo, RequestInfo
+from victor_engine.errors import InvalidAnswerError
+from victor_tui.dialogs.answer import AnswerDialog
+
+SIZES = [(80, 24), (120, 40)]
+SCHEMA = {
+    "type": "object",
+    "required": ["name", "count"],
+    "properties": {
+        "name": {"type": "string", "title": "Name"},
+        "count": {"type": "integer", "minimum": 1},
+        "really": {"type": "boolean"},
+    },
+}
+
+
+def request_for(port: FakePort, kind: Any, **more: Any) -> RequestInfo:
+    now = port.clock.now()
+    fields: dict[str, Any] = {
+        "id": "q-test", "revision": 0, "run_id": "r-test", "workflow": "deploy", "version": "1.0.0",
+        "node_id": "gate", "kind": kind, "title": "May it go out?", "prompt": "Deploy **build 7** to production?",
+        "status": "open", "created_at": now, "requested_by": "ana", "deadline": now + timedelta(minutes=12),
+        "on_timeout_text": "If nobody answers: the run is aborted",
+        "context": {"host": "web-1", "checks": [{"name": "db", "ok": True}, {"name": "api", "ok": False}]},
+    }  # fmt: skip
+    return RequestInfo(**{**fields, **more})
+
+
+async def answered(port: FakePort, request: RequestInfo, keys: list[str], size: tuple[int, int]) -> Answer:
+    """The answer that reaches the port after these keys."""
+    port.ask(request)
+    async with console(port).run_test(size=size) as pilot:
+        await pilot.pause()
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press(*keys)
+        await pilot.pause()
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, AnswerDialog)
+    return next(args[2] for name, args in port.calls if name == "answer")
+
+
+TWO = (ChoiceInfo("ship", "Ship", "now", "success"), ChoiceInfo("hold", "Hold", "", "warning"))
+CASES: list[tuple[str, dict[str, Any], list[str], Answer]] = [
+    ("approval", {}, ["y"], Answer("approved")),
+    ("approval", {}, ["n"], Answer("rejected")),
+    ("approval", {"choices": TWO}, ["down", "ctrl+s"], Answer("answered", "hold")),
+    ("confirmation", {}, ["y"], Answer("approved")),
+    ("choice", {"choices": TWO}, ["down", "enter", "enter"], Answer("answered", "hold")),
+    ("choice", {"choices": TWO, "multiple": True}, ["space", "down", "space", "ctrl+s"],
+     Answer("answered", ["ship", "hold"])),
+    ("input", {}, [*"yes", "ctrl+s"], Answer("answered", "yes")),
+    ("input", {"input_schema": SCHEMA}, [*"ana", "tab", "3", "tab", "space", "ctrl+s"],
+     Answer("answered", {"name": "ana", "count": 3, "really": True})),
+    ("review", {"document": "one\ntwo"}, ["y"], Answer("approved")),
+    ("override", {"recommendation": "scale"}, ["ctrl+s"], Answer("answered", "scale")),
+    ("override", {"recommendation": 3}, ["5", "ctrl+s"], Answer("answered", 5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("kind", "more", "keys", "expected"), CASES)
+async def test_every_kind_is_answered_by_keyboard(
+    port: FakePort, kind: str, more: dict[str, Any], keys: list[str], expected: Answer, size: tuple[int, int]
+) -> None:
+    assert await answered(port, request_for(port, kind, **more), keys, size) == expected
+
+
+def fault_of(dialog: AnswerDialog) -> str:
+    return str(dialog.query_one("#fault", Static).content)
+
+
+async def test_letters_belong_to_the_comment_while_it_has_the_focus(port: FakePort) -> None:
+    request = request_for(port, "approval")
+    port.ask(request)
+    async with console(port).run_test() as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        dialog.query_one("#comment").focus()
+        await pilot.press("n", "y")
+        assert dialog.query_one("#comment", Input).value == "ny"
+        assert not [call for call in port.calls if call[0] == "answer"]
+
+
+async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(port: FakePort) -> None:
+    request = request_for(port, "approval")
+    port.ask(request)
+    async with console(port).run_test() as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        dialog.query_one("#comment", Input).value = "my reasons"
+        port.answer_elsewhere(request.id)
+        dialog.feed_refreshed("requests")
+        await pilot.pause()
+        await pilot.pause()
+        assert "Already answered by" in fault_of(dialog)
+        await pilot.press("y")
+        assert pilot.app.screen is dialog
+        assert dialog.query_one("#comment", Input).value == "my reasons"
+
+
+async def test_leaving_keeps_a_draft(port: FakePort) -> None:
+    request = request_for(port, "input", input_schema=SCHEMA)
+    port.ask(request)
+    async with console(port).run_test() as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press(*"half", "escape")
+        again = AnswerDialog(request)
+        pilot.app.push_screen(again)
+        await pilot.pause()
+        assert again.query_one("#field-0", Input).value == "half"
+
+
+async def test_the_first_field_that_does_not_fit_is_focused(port: FakePort) -> None:
+    request = request_for(port, "input", input_schema=SCHEMA)
+    port.ask(request)
+    async with console(port).run_test() as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        await pilot.press(*"ana", "tab", "0", "ctrl+s")
+        assert dialog.focused is dialog.query_one("#field-1")
+        assert "count: must be at least 1" in fault_of(dialog)
+
+
+async def test_an_invalid_answer_is_explained_inside(port: FakePort) -> None:
+    request = request_for(port, "input")
+    port.ask(request)
+    async with console(port).run_test() as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        port.fail_next = InvalidAnswerError("does not fit", errors={"": "too short"})
+        await pilot.press("x", "ctrl+s")
+        await pilot.pause()
+        assert pilot.app.screen is dialog
+        assert "too short" in fault_of(dialog)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_absurd_content_keeps_the_actions_in_sight(port: FakePort, size: tuple[int, int]) -> None:
+    wild = "\x1b]0;owned\x07\x1b[2J日本語 e\u0301\u0301\u0301\u0301\u0301 \u202egnp.exe עברית [red]x[/red] "
+    request = request_for(
+        port, "review", title=wild * 20, prompt=wild * 200, document="\n".join(f"+ {i} {wild}" for i in range(40_000)),
+        context={wild: wild, "long": "\n".join(["x" * 400] * 500)},
+    )  # fmt: skip
+    port.ask(request)
+    async with console(port).run_test(size=size) as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        button = dialog.query_one("#approved").region
+        assert button.bottom < size[1]
+        assert dialog.query_one("#box").region.height <= size[1]
+        drawn = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+        assert "\x1b" not in drawn
+        assert "\u202e" not in drawn

@@ -1,0 +1,64 @@
+"""What all dialogs share: a box whose body scrolls and whose actions are always in sight."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Select, Static, TextArea
+
+from victor_tui.widgets.safe import plain
+
+ResultT = TypeVar("ResultT")
+
+
+class DialogBody(VerticalScroll, can_focus=True):
+    """The part of a dialog that scrolls. Focusable, so that the keyboard alone can scroll it."""
+
+
+class Dialog(ModalScreen[ResultT]):
+    """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape leaves, ctrl+s submits."""
+
+    CSS_PATH = "dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave", id="dialog.leave", tooltip="Close without doing anything"),
+        Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send what is filled in"),
+        Binding("pageup", "scroll_body(-1)", "Scroll up", show=False),
+        Binding("pagedown", "scroll_body(1)", "Scroll down", show=False),
+    ]
+
+    def typing(self) -> bool:
+        """Whether a letter key belongs to a field that has the focus."""
+        return isinstance(self.focused, Input | TextArea | Select)
+
+    def fault(self, text: str, style: str = "$error") -> None:
+        """Say under the body what is wrong; an empty text takes the line away."""
+        line = self.query_one("#fault", Static)
+        line.update(Content.styled(plain(text), style))
+        line.display = bool(text)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_submit(self) -> None:
+        """Send what is filled in; dialogs say what that means."""
+
+    def action_scroll_body(self, by: int) -> None:
+        body = self.query_one("#body", DialogBody)
+        body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
+
+
+def json_object(text: str) -> tuple[dict[str, object] | None, str]:
+    """The JSON object in `text`, or None and what is wrong with it, with line and column."""
+    import json
+
+    try:
+        value = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        return None, f"Line {error.lineno}, column {error.colno}: {error.msg}."
+    if not isinstance(value, dict):
+        return None, f"A JSON object is wanted ({{…}}), this is {type(value).__name__}."
+    return value, ""

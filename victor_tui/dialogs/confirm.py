@@ -1,0 +1,48 @@
+"""Yes or no, with a note that goes into the audit trail."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Input, Label, Static
+
+from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.widgets.safe import one_line, plain
+
+
+class ConfirmDialog(Dialog[str | None]):
+    """Dismisses with the note (maybe empty), or None for no."""
+
+    def __init__(self, title: str, body: str, note: bool = True, danger: bool = False) -> None:
+        super().__init__(classes="-danger" if danger else "")
+        self._title, self._body, self._note, self._danger = title, body, note, danger
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(Content.styled(one_line(self._title), "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Static(plain(self._body), markup=False, classes="text")
+                if self._note:
+                    yield Label("Note (goes into the audit trail)", classes="label")
+                    yield Input(id="note", compact=True)
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Yes", id="yes", variant="error" if self._danger else "primary", compact=True)
+                yield Button("No", id="no", compact=True)
+                yield Label("ctrl+s yes · esc no", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one("#note" if self._note else "#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "yes":
+            self.action_submit()
+        else:
+            self.dismiss(None)
+
+    def on_input_submitted(self) -> None:
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        self.dismiss(self.query_one("#note", Input).value if self._note else "")

@@ -1,0 +1,55 @@
+"""Leave a console that holds the engine: what stops, and what the other ways are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Label, Static
+
+from victor_engine.api import EngineInfo
+from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.text import plural
+from victor_tui.widgets.safe import one_line
+
+QuitChoice = Literal["stop", "stay", "daemon"]
+
+
+class QuitDialog(Dialog[QuitChoice | None]):
+    """Dismisses with stop, stay or daemon."""
+
+    def __init__(self, info: EngineInfo) -> None:
+        super().__init__()
+        self._info = info
+
+    def compose(self) -> ComposeResult:
+        info = self._info
+        facts = [
+            f"{plural(info.running, 'run')} at work, {info.waiting} waiting for people, {info.queued} queued."
+        ]
+        if info.next_fire is not None:
+            name = one_line(info.next_fire_schedule or "a schedule", 60)
+            facts.append(f"Next to fire: {name} at {info.next_fire.astimezone():%Y-%m-%d %H:%M:%S}.")
+        facts.append("Stopped, nothing fires; runs go on from where they are at the next start.")
+        with Vertical(id="box"):
+            yield Static(Content.styled("This console holds the engine", "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Static("\n".join(facts), markup=False, classes="text")
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Stay", id="stay", variant="primary", compact=True)
+                yield Button("Hand over to a daemon", id="daemon", compact=True)
+                yield Button("Stop and quit", id="stop", variant="warning", compact=True)
+                yield Label("esc stay", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one("#stay").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        choices: dict[str | None, QuitChoice] = {"stop": "stop", "daemon": "daemon"}
+        self.dismiss(choices.get(event.button.id, "stay"))
+
+    def action_leave(self) -> None:
+        self.dismiss("stay")

@@ -1,0 +1,61 @@
+"""Start a run now: its initial state as JSON, checked while one types, and a note."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Input, Label, Static, TextArea
+
+from victor_tui.dialogs.base import Dialog, DialogBody, json_object
+from victor_tui.widgets.safe import one_line
+
+
+class TriggerDialog(Dialog[tuple[dict[str, Any], str] | None]):
+    """Dismisses with (state, note), or None."""
+
+    def __init__(self, title: str, state: dict[str, Any]) -> None:
+        super().__init__()
+        self._title, self._state = title, state
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(Content.assemble(("Start ", "bold"), (one_line(self._title), "bold")), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Label("Initial state (a JSON object)", classes="label")
+                text = json.dumps(self._state, indent=2, ensure_ascii=False)
+                yield TextArea(text, id="state", classes="tall")
+                yield Label("Note", classes="label")
+                yield Input(id="note", compact=True)
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Start", id="start", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s start · esc leave", classes="hint")
+
+    def on_mount(self) -> None:
+        self.query_one("#state").focus()
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.fault(json_object(event.text_area.text)[1])
+
+    def on_input_submitted(self) -> None:
+        self.action_submit()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "start":
+            self.action_submit()
+        else:
+            self.dismiss(None)
+
+    def action_submit(self) -> None:
+        area = self.query_one("#state", TextArea)
+        value, problem = json_object(area.text)
+        if value is None:
+            self.fault(problem)
+            area.focus()
+            return
+        self.dismiss((value, self.query_one("#note", Input).value))

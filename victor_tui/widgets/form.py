@@ -1,0 +1,287 @@
+"""A form drawn from a JSON Schema as real widgets, read back as one typed JSON value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, Label, Select, SelectionList, Static, TextArea
+from textual.widgets.selection_list import Selection
+
+from victor_tui.widgets.safe import one_line, plain
+
+FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "json"]
+_DRAWN_KEYWORDS = frozenset(
+    {
+        *("type", "properties", "required", "title", "description", "default", "enum", "const", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "items", "minItems", "maxItems", "uniqueItems"),
+        *("examples", "additionalProperties", "$schema", "$id", "$comment", "deprecated"),
+    }
+)
+"""What a schema may say and still be drawn; anything else goes to the editor."""
+_HINTS = {
+    "date": "2026-03-31",
+    "time": "14:30",
+    "date-time": "2026-03-31T14:30:00Z",
+    "email": "name@example.org",
+    "uri": "https://example.org",
+    "duration": "PT1H30M",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One widget of a form: where its value goes, how it is drawn, what its schema says."""
+
+    path: tuple[str, ...]
+    kind: FieldKind
+    schema: Mapping[str, Any]
+    required: bool
+
+    @property
+    def title(self) -> str:
+        return one_line(str(self.schema.get("title") or " › ".join(self.path) or "Answer"), 120)
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+
+def _kind_of(schema: Mapping[str, Any]) -> FieldKind | None:
+    """How a member that is no object is drawn; None for what no widget can hold."""
+    if not set(schema) <= _DRAWN_KEYWORDS:
+        return None
+    if "enum" in schema:
+        return "enum"
+    match schema.get("type"):
+        case "string":
+            long = schema.get("maxLength", 0) > 200 or schema.get("format") in ("textarea", "multiline")
+            return "text" if long else "string"
+        case "number" | "integer" | "boolean" as simple:
+            found: FieldKind = simple
+            return found
+        case "array":
+            items = schema.get("items")
+            if not isinstance(items, Mapping):
+                return "json"
+            if "enum" in items:
+                return "multi"
+            return "list" if _kind_of(items) in ("string", "number", "integer") else "json"
+        case _:
+            return None
+
+
+def fields_of(
+    schema: Mapping[str, Any], path: tuple[str, ...] = (), needed: bool = True
+) -> list[Field] | None:
+    """The fields of a schema in its own order, or None where the form cannot draw it."""
+    if schema.get("type") == "object" or "properties" in schema:
+        if not set(schema) <= _DRAWN_KEYWORDS or not schema.get("properties"):
+            return None
+        found: list[Field] = []
+        for name, member in schema["properties"].items():
+            if not isinstance(member, Mapping):
+                return None
+            inner = fields_of(member, (*path, name), needed and name in schema.get("required", ()))
+            if inner is None:
+                inner = [Field((*path, name), "json", member, name in schema.get("required", ()))]
+            found.extend(inner)
+        return found
+    kind = _kind_of(schema)
+    return None if kind is None else [Field(path, kind, schema, needed)]
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
+
+
+class FormFault(ValueError):
+    """A field holds what cannot be read as its type. `path` is dotted, empty for the whole."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Form(Vertical):
+    """The widgets of a schema. `read` gives the value; `show_fault` marks a field and focuses it."""
+
+    DEFAULT_CSS = """
+    Form { height: auto; }
+    Form Checkbox { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
+    Form Select { height: 3; }
+    Form .fault-field { display: none; }
+    """
+
+    def __init__(self, schema: Mapping[str, Any], initial: Any = None, id: str = "form") -> None:
+        super().__init__(id=id)
+        self._schema = schema
+        self._initial = initial
+        fields = fields_of(schema)
+        self.drawable = fields is not None
+        self._fields = fields or [Field((), "json", schema, True)]
+
+    def compose(self) -> ComposeResult:
+        if not self.drawable:
+            yield Label("This schema has no form: the answer is written as JSON.", classes="label")
+        for index, field in enumerate(self._fields):
+            star = ("*", "$warning") if field.required else (" optional", "$text-muted")
+            yield Label(Content.assemble((field.title, "bold"), star), classes="label")
+            if field.schema.get("description") and field.path:
+                note = plain(str(field.schema["description"]))
+                yield Static(Content.styled(note, "$text-muted"), classes="text")
+            yield self._widget(field, f"field-{index}")
+            yield Static(classes="fault-field", id=f"fault-{index}")
+
+    def _start(self, field: Field) -> Any:
+        found = _at(self._initial, field.path) if field.path else self._initial
+        return field.schema.get("default") if found is None else found
+
+    def _widget(self, field: Field, name: str) -> Widget:
+        start = self._start(field)
+        match field.kind:
+            case "boolean":
+                return Checkbox("yes", value=bool(start), id=name, compact=True)
+            case "enum":
+                values = list(field.schema["enum"])
+                options = [(Content(one_line(_word(item), 200)), index) for index, item in enumerate(values)]
+                chosen = values.index(start) if start in values else None
+                if chosen is None:
+                    return Select(options, id=name, compact=True)
+                return Select(options, value=chosen, allow_blank=not field.required, id=name, compact=True)
+            case "multi":
+                members = field.schema["items"]["enum"]
+                picked = start if isinstance(start, list) else []
+                rows = [
+                    Selection(Content(one_line(_word(item), 200)), index, item in picked)
+                    for index, item in enumerate(members)
+                ]
+                return SelectionList[int](*rows, id=name, compact=True)
+            case "text" | "list" | "json":
+                if start is None:
+                    text = ""
+                elif field.kind == "list":
+                    text = "\n".join(str(item) for item in start)
+                else:
+                    text = start if field.kind == "text" else json.dumps(start, indent=2, ensure_ascii=False)
+                hint = {"list": "one entry a line", "json": "JSON", "text": ""}[field.kind]
+                return TextArea(text, id=name, placeholder=hint, compact=True)
+            case _:
+                text = "" if start is None else str(start)
+                hint = _HINTS.get(str(field.schema.get("format")), "")
+                return Input(text, id=name, placeholder=hint, compact=True)
+
+    def read(self) -> Any:
+        """The value as it stands; an empty optional field is left out. Raises FormFault."""
+        if not self._fields[0].path:
+            return self._read(0, self._fields[0])
+        value: dict[str, Any] = {}
+        for index, field in enumerate(self._fields):
+            found = self._read(index, field)
+            if found is None:
+                continue
+            target = value
+            for name in field.path[:-1]:
+                target = target.setdefault(name, {})
+            target[field.path[-1]] = found
+        return value
+
+    def _read(self, index: int, field: Field) -> Any:
+        widget = self.query_one(f"#field-{index}")
+        if isinstance(widget, Checkbox):
+            return widget.value
+        if isinstance(widget, Select):
+            return field.schema["enum"][widget.value] if isinstance(widget.value, int) else None
+        if isinstance(widget, SelectionList):
+            picked = sorted(widget.selected)
+            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else None
+        assert isinstance(widget, Input | TextArea)
+        text = widget.value if isinstance(widget, Input) else widget.text
+        if field.kind == "list":
+            inner = str(field.schema["items"].get("type"))
+            rows = [_scalar(inner, line.strip(), field.name) for line in text.split("\n") if line.strip()]
+            return rows if rows or field.required else None
+        if not text.strip():
+            return None
+        if field.kind == "json":
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError as error:
+                place = f"line {error.lineno}, column {error.colno}: {error.msg}"
+                raise FormFault(field.name, place) from None
+        return _scalar(field.kind, text, field.name)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What every widget holds, for a draft."""
+        found: dict[str, Any] = {}
+        for index in range(len(self._fields)):
+            widget = self.query_one(f"#field-{index}")
+            if isinstance(widget, SelectionList):
+                found[str(widget.id)] = list(widget.selected)
+            elif isinstance(widget, TextArea):
+                found[str(widget.id)] = widget.text
+            elif isinstance(widget, Input | Select | Checkbox):
+                found[str(widget.id)] = widget.value
+        return found
+
+    def restore(self, draft: Mapping[str, Any]) -> None:
+        """Put a snapshot back."""
+        for name, value in draft.items():
+            widget = self.query_one(f"#{name}")
+            if isinstance(widget, SelectionList):
+                widget.deselect_all()
+                for item in value:
+                    widget.select(item)
+            elif isinstance(widget, TextArea):
+                widget.text = value
+            elif isinstance(widget, Input | Select | Checkbox):
+                widget.value = value
+
+    def show_faults(self, faults: Mapping[str, str]) -> bool:
+        """Put each fault under its field and focus the first; False if none belongs to a field."""
+        first = True
+        for index, field in enumerate(self._fields):
+            own = [text for path, text in faults.items() if path == field.name or _inside(path, field.name)]
+            line = self.query_one(f"#fault-{index}", Static)
+            line.display = bool(own)
+            line.update(Content(plain("; ".join(own))))
+            if own and first:
+                first = False
+                self.query_one(f"#field-{index}").focus()
+        return not first
+
+    def focus_first(self) -> None:
+        self.query_one("#field-0").focus()
+
+
+def _inside(path: str, name: str) -> bool:
+    return bool(name) and path.startswith(name + ".")
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _scalar(kind: str, text: str, path: str) -> Any:
+    try:
+        if kind == "integer":
+            return int(text)
+        if kind == "number":
+            number = float(text)
+            return (
+                int(number) if number.is_integer() and "e" not in text.lower() and "." not in text else number
+            )
+    except (ValueError, OverflowError):
+        raise FormFault(path, "must be a whole number" if kind == "integer" else "must be a number") from None
+    return text
