@@ -51,13 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from victor_tui.app import HAND_OVER, VictorApp
 
     async def connect() -> Port:
-        from victor_engine.service.connect import open_port
+        from victor_engine.service.connect import open_console
 
-        port: Port
-        port, _ = await open_port(
+        port, _ = await open_console(
             workspace=arguments.workspace,
             state=arguments.state,
-            attach=arguments.attach,
+            attach_only=arguments.attach,
             read_only=arguments.read_only,
         )
         return port

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -149,10 +150,17 @@ class Feed:
             except VictorError as problem:
                 self._post(Lost(problem, None))
                 return
+            await self._drop_port()
             delay = BACKOFF[min(tries, len(BACKOFF) - 1)]
             tries += 1
             self._post(Lost(error, delay))
             await self._sleep(delay)
+
+    async def _drop_port(self) -> None:
+        """Let the broken connection go; `port` stays set, so that actions say what is wrong."""
+        if self.port is not None:
+            with suppress(EngineUnavailableError):
+                await self.port.close()
 
     async def _follow(self, port: Port, after: int) -> None:
         """Refresh and listen until the feed breaks."""
