@@ -333,7 +333,7 @@ def _hitl(reader: Reader, common: dict[str, Any]) -> Node:
                 place = reader.document.place((*reader.path, "next", outcome))
                 reader.problems.error(place, f"{reader.what}: outcome {outcome!r} must lead to one node id")
                 continue
-            outcomes[_outcome(outcome)] = target
+            outcomes[outcome_key(outcome)] = target
     fallback_key = reader.first("on_timeout", "fallback")
     fallback = reader.one_of(fallback_key, FALLBACKS, "abort") if fallback_key else "abort"
     schema = reader.mapping("input_schema") if reader.has("input_schema") else None
@@ -369,7 +369,7 @@ def _hitl(reader: Reader, common: dict[str, Any]) -> Node:
     )
 
 
-def _outcome(key: str) -> str:
+def outcome_key(key: str) -> str:
     """An outcome as the engine names it: `true` and `approve` mean approved, and so on."""
     boolean = YAML_BOOLEANS.get(key.strip().lower())
     if boolean is not None:

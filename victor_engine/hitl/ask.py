@@ -6,13 +6,34 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from victor_engine import jsonio
 from victor_engine.api import ChoiceInfo
 from victor_engine.definition.expressions import lookup
 from victor_engine.definition.model import HITLNode
 from victor_engine.definition.read import parse_duration
 from victor_engine.definition.templates import as_text, render, resolve_inputs
+from victor_engine.errors import NodeError
+
+REJECT_POLICIES = ("any", "majority")
+"""`any`: one rejection decides. `majority`: whichever side first has `required_approvals` votes decides."""
+
+_SHOWN = (
+    "kind",
+    "title",
+    "prompt",
+    "context",
+    "choices",
+    "multiple",
+    "default",
+    "has_default",
+    "input_schema",
+    "allow_edit",
+    "document",
+    "recommendation",
+)
 
 TITLES = {
     "approval": "Approval",
@@ -32,7 +53,7 @@ class Escalation(Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
-    """Exactly what is shown, and what silence does. Stored whole; its digest goes into the audit.
+    """Exactly what is shown, and what silence does. Stored whole; `shown_digest` goes into the audit.
 
     The names are those of `api.RequestInfo`. `timeout` (seconds), `asks`, `max_asks`, `escalation`
     and `step` are for the engine: how often it was asked, and how far the escalation has come.
@@ -64,12 +85,30 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     escalation: tuple[Escalation, ...] = ()
     step: int = 0
     missing: tuple[str, ...] = ()
+    reject_policy: str = "any"
+
+    def shown_digest(self) -> str:
+        """SHA-256 of the question itself; asking again or escalating does not change it."""
+        return jsonio.digest({name: msgspec.to_builtins(getattr(self, name)) for name in _SHOWN})
 
 
 def build_ask(
     node: HITLNode, state: Mapping[str, Any], requested_by: str, now: datetime
 ) -> tuple[Ask, datetime | None]:
-    """The question and its deadline. Names that the prompt needs and the state lacks are marked in it."""
+    """The question and its deadline. Names that the prompt needs and the state lacks are marked in it.
+
+    NodeError where nobody could ever answer: a schema that is not one, or an unknown `reject_policy`.
+    """
+    policy = str(node.extra.get("reject_policy", "any"))
+    if policy not in REJECT_POLICIES:
+        raise _unanswerable(
+            node, f"reject_policy must be one of {', '.join(REJECT_POLICIES)}, not {policy!r}"
+        )
+    if node.input_schema is not None:
+        from victor_engine.hitl.validation import check_schema
+
+        if fault := check_schema(node.input_schema):
+            raise _unanswerable(node, f"input_schema {fault}")
     prompt = render(node.prompt or f"{TITLES[node.hitl_type]} is needed to go on.", state)
     context: dict[str, Any] = {}
     missing = list(prompt.missing)
@@ -114,9 +153,16 @@ def build_ask(
         max_asks=node.max_asks,
         escalation=chain,
         missing=tuple(dict.fromkeys(missing)),
+        reject_policy=policy,
     )
-    deadline = now + timedelta(seconds=node.timeout_seconds) if node.timeout_seconds is not None else None
-    return ask, deadline
+    seconds = node.timeout_seconds
+    if seconds is None and chain:
+        seconds = chain[0].after  # a chain without a limit of its own still has to begin
+    return ask, now + timedelta(seconds=seconds) if seconds is not None else None
+
+
+def _unanswerable(node: HITLNode, fault: str) -> NodeError:
+    return NodeError(f"{node.id}: {fault}", error_type="DefinitionError", retryable=False)
 
 
 def _escalation(node: HITLNode) -> tuple[Escalation, ...]:

@@ -10,6 +10,10 @@
 
 Silence gives timed_out (value: the default, if one was written), skipped, rejected, or, only where
 the author spelled it out, approved.
+
+Where `next` maps outcomes, what a person picked or typed counts as an outcome too, except that free
+text never passes for one of the engine's own words. Silence follows its own outcome before a default
+that is one of the choices.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ from msgspec import UNSET
 
 from victor_engine.api import Actor, Answer
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
+from victor_engine.definition.nodes import outcome_key
 from victor_engine.errors import InvalidAnswerError, NodeError
 from victor_engine.hitl.ask import Ask
+
+OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"})
+"""Keys of a `next` map that only the engine says: text that somebody typed never passes for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,10 @@ class Decision:
     value: Any
     record: dict[str, Any]
     abort: str | None = None
+
+
+PICKED = ("approval", "confirmation", "choice", "input")
+"""Kinds in which a person picks, where the author gives choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,7 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
     if ask.require_comment and not answer.comment.strip():
         raise _invalid("comment", "a comment is required")
     given = answer.value is not UNSET
-    if ask.choices and ask.kind in ("approval", "confirmation", "choice", "input"):
+    if ask.choices and ask.kind in PICKED:
         return "answered", _picked(ask, answer)
     if ask.kind in ("approval", "confirmation"):
         if answer.outcome == "answered" and isinstance(answer.value, bool):
@@ -75,7 +87,7 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
                 raise _invalid("", "give the value that counts instead")
             return "accepted", ask.recommendation
         _fits(ask, answer.value)
-        return ("accepted" if answer.value == ask.recommendation else "overridden"), answer.value
+        return ("accepted" if same(answer.value, ask.recommendation) else "overridden"), answer.value
     if answer.outcome == "rejected":
         raise _invalid("", "an input is answered, not rejected")
     if not given or answer.value in (None, ""):
@@ -91,6 +103,29 @@ def _invalid(path: str, message: str) -> InvalidAnswerError:
     return InvalidAnswerError(f"{where}{message}", errors={path: message})
 
 
+def same(left: Any, right: Any) -> bool:
+    """Equality as JSON has it: `true` is not 1, and 1 is 1.0."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def default_fits(ask: Ask) -> bool:
+    """Whether what silence would answer is an answer that a person could have given."""
+    try:
+        if ask.choices and ask.kind in PICKED:
+            _picked(ask, Answer(outcome="answered", value=ask.default))
+        else:
+            _fits(ask, ask.default)
+    except InvalidAnswerError:
+        return False
+    return True
+
+
 def _picked(ask: Ask, answer: Answer) -> Any:
     values = [choice.value for choice in ask.choices]
     labels = {choice.label.strip().lower(): choice.value for choice in ask.choices}
@@ -99,8 +134,9 @@ def _picked(ask: Ask, answer: Answer) -> Any:
         raise _invalid("", f"pick one of {said}")
 
     def one(value: Any) -> Any:
-        if value in values:
-            return value
+        for known in values:
+            if same(value, known):
+                return known
         if isinstance(value, str) and value.strip().lower() in labels:
             return labels[value.strip().lower()]
         if isinstance(value, str):
@@ -147,14 +183,13 @@ def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinitio
             decision.abort, error_type="HumanTimeoutError", bases=("TimeoutError",), retryable=False
         )
     if node.outcomes:
-        picked = decision.value if isinstance(decision.value, str) else None
-        for key in (picked, decision.outcome, "default"):
-            if key is not None and key in node.outcomes:
+        for key in (*_keys(node, decision), "default"):
+            if key in node.outcomes:
                 return Way((node.outcomes[key],))
         if decision.outcome == "rejected":
             return Way(rejected=_no(node, decision))
         raise NodeError(
-            f"{node.id}: the outcome is {picked or decision.outcome!r}, and next has nothing for it "
+            f"{node.id}: the outcome is {_keys(node, decision)[0]!r}, and next has nothing for it "
             f"(there are {', '.join(map(repr, node.outcomes))}); add it or a default",
             error_type="NoBranchError",
             retryable=False,
@@ -164,6 +199,24 @@ def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinitio
         if not conditions or not all(conditions):
             return Way(rejected=_no(node, decision))
     return Way(node.next)
+
+
+def _keys(node: HITLNode, decision: Decision) -> tuple[str, ...]:
+    """What `next` may call this decision, the most particular first."""
+    value, outcome = decision.value, decision.outcome
+    if outcome in ("approved", "rejected"):
+        return outcome, "true" if outcome == "approved" else "false"
+    chosen = any(same(value, choice.value) for choice in node.choices)
+    words: list[str] = []
+    if isinstance(value, bool):
+        words = ["true" if value else "false"]
+    elif isinstance(value, str | int | float):
+        words = [str(value)]
+    # The loader reads `yes`, `true` and `approve` as approved, and so on; a choice may be called that.
+    words += [outcome_key(word) for word in words if outcome_key(word) != word]
+    if outcome in ("answered", "accepted", "overridden"):
+        return (*(word for word in words if chosen or word not in OWN_WORDS), outcome)
+    return (outcome, *(words if chosen else ()))
 
 
 def _no(node: HITLNode, decision: Decision) -> str:

@@ -26,7 +26,15 @@ from victor_engine.errors import (
 )
 from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask, build_ask, silence
-from victor_engine.hitl.decisions import Decision, Way, check_answer, next_nodes, record
+from victor_engine.hitl.decisions import (
+    Decision,
+    Way,
+    check_answer,
+    default_fits,
+    next_nodes,
+    record,
+    same,
+)
 from victor_engine.ids import new_id
 from victor_engine.store.db import Tx, actor_from_json, actor_json
 
@@ -58,12 +66,11 @@ class _Row:
     answer: str | None
     answered_by: str | None
     answered_at: int | None
-    run_actor: str | None
 
 
 _SELECT = (
     "SELECT q.key, q.id, q.revision, q.run_key, r.id, q.workflow, q.node_id, q.status, q.spec, q.deadline,"
-    " q.claimed_by, q.outcome, q.answer, q.answered_by, q.answered_at, r.actor"
+    " q.claimed_by, q.outcome, q.answer, q.answered_by, q.answered_at"
     " FROM requests q JOIN runs r ON r.key = q.run_key WHERE q.id = ?"
 )
 
@@ -109,7 +116,7 @@ def open_request(
             iteration,
             ask.kind,
             msgspec.json.encode(ask).decode(),
-            jsonio.digest(msgspec.to_builtins(ask)),
+            ask.shown_digest(),
             tx.now_us,
             deadline_us,
             ask.priority,
@@ -154,21 +161,35 @@ def is_assigned(assignees: tuple[str, ...], actor: Actor, roles: Roles | None = 
     return False
 
 
-def _check_person(row: _Row, actor: Actor, approves: bool, roles: Roles | None) -> None:
+def _person(actor: Actor) -> int | str:
+    """Who somebody is when people are counted: the uid that the kernel gave, or else the name."""
+    return actor.uid if actor.uid >= 0 else actor.user
+
+
+def _starters(tx: Tx, run_key: int) -> list[Actor]:
+    """Who started this run, or a run that it comes from."""
+    rows = tx.execute(
+        "WITH RECURSIVE line (key, actor, parent_key) AS ("
+        " SELECT key, actor, parent_key FROM runs WHERE key = ?"
+        " UNION SELECT r.key, r.actor, r.parent_key FROM runs r JOIN line l ON r.key = l.parent_key)"
+        " SELECT actor FROM line WHERE actor IS NOT NULL",
+        (run_key,),
+    )
+    return [actor_from_json(text) for (text,) in rows]
+
+
+def _check_person(tx: Tx, row: _Row, actor: Actor, approves: bool, roles: Roles | None) -> None:
     if not is_assigned(row.ask.assignees, actor, roles):
         raise PermissionDeniedError(
             f"request {row.id} is for {', '.join(row.ask.assignees)}, and you are {actor.user}"
         )
-    starter = actor_from_json(row.run_actor)
-    if (
-        approves
-        and not row.ask.allow_self_approval
-        and actor.uid == starter.uid
-        and row.run_actor is not None
-    ):
-        raise PermissionDeniedError(
-            f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
-        )
+    if not approves or row.ask.allow_self_approval:
+        return
+    for starter in _starters(tx, row.run_key):
+        if _person(actor) == _person(starter) or actor.user == starter.user:
+            raise PermissionDeniedError(
+                f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
+            )
 
 
 # --- answering ---------------------------------------------------------------------------------
@@ -196,8 +217,12 @@ def answer_request(
 ) -> Decision | None:
     """Record an answer. Returns the decision, or None where more people have to agree first.
 
+    With `required_approvals` n, n different people have to give the same answer: the same picks, the
+    same document. Whoever changes their mind counts with what they said last.
+
     AlreadyAnsweredError names who was first, when and what; ConflictError says that the request has
-    changed since it was read; InvalidAnswerError and PermissionDeniedError change nothing either.
+    changed since it was read, or that its deadline has passed, whether or not an engine has acted on
+    that yet; InvalidAnswerError and PermissionDeniedError change nothing either.
     """
     row = _row(tx, request_id)
     if row.status != "open":
@@ -207,11 +232,22 @@ def answer_request(
             f"request {row.id} has changed since it was shown to you (revision {row.revision}, yours is "
             f"{revision}); look at it again"
         )
+    if row.deadline is not None and row.deadline <= tx.now_us:
+        raise ConflictError(
+            f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC; "
+            f"what its author wrote for that holds: {row.ask.on_timeout_text or row.ask.on_timeout}",
+            deadline=from_us(row.deadline).isoformat(),
+        )
     outcome, value = check_answer(row.ask, answer)
-    _check_person(row, actor, outcome in ("approved", "answered", "accepted", "overridden"), roles)
-    votes = tx.execute("SELECT uid, outcome FROM votes WHERE request_key = ?", (row.key,)).fetchall()
-    if any(uid == actor.uid for uid, _ in votes):
-        raise ConflictError(f"you have voted on request {row.id} already; {_quorum(row.ask, len(votes))}")
+    _check_person(tx, row, actor, outcome in ("approved", "answered", "accepted", "overridden"), roles)
+    standing = _standing(tx, row.key)
+    before = standing.get(_person(actor))
+    if before is not None and before[0] == outcome and same(before[1], value):
+        agreeing = _agreeing(standing, outcome, value)
+        raise ConflictError(
+            f"you have said so on request {row.id} already; "
+            f"{agreeing} of {row.ask.required_approvals} people agree on it"
+        )
     tx.execute(
         "INSERT INTO votes (request_key, revision, at, actor, uid, outcome, value, comment)"
         " VALUES (?,?,?,?,?,?,?,?)",
@@ -226,10 +262,12 @@ def answer_request(
             answer.comment,
         ),
     )
-    approvals = sum(1 for _, said in votes if said == "approved") + (outcome == "approved")
-    if outcome == "approved" and approvals < row.ask.required_approvals:
+    standing[_person(actor)] = (outcome, value)
+    agreeing = _agreeing(standing, outcome, value)
+    alone = outcome == "rejected" and row.ask.reject_policy == "any"
+    if agreeing < row.ask.required_approvals and not alone:
         # The question has not changed, so neither has its revision: others may vote on what they see.
-        _event(tx, row, EventKind.REQUEST_VOTED, actor, {"outcome": outcome, "votes": approvals})
+        _event(tx, row, EventKind.REQUEST_VOTED, actor, {"outcome": outcome, "votes": agreeing})
         return None
     tx.execute(
         "UPDATE requests SET status = 'answered', revision = revision + 1, outcome = ?, answer = ?, comment = ?,"
@@ -251,8 +289,19 @@ def answer_request(
     return decision_of(tx, row.id)
 
 
-def _quorum(ask: Ask, votes: int) -> str:
-    return f"{votes} of {ask.required_approvals} have approved"
+def _standing(tx: Tx, request_key: int) -> dict[int | str, tuple[str, Any]]:
+    """What each person said last."""
+    rows = tx.execute(
+        "SELECT actor, outcome, value FROM votes WHERE request_key = ? ORDER BY id", (request_key,)
+    )
+    return {
+        _person(actor_from_json(actor)): (outcome, jsonio.loads(value) if value is not None else None)
+        for actor, outcome, value in rows
+    }
+
+
+def _agreeing(standing: dict[int | str, tuple[str, Any]], outcome: str, value: Any) -> int:
+    return sum(1 for said, other in standing.values() if said == outcome and same(other, value))
 
 
 def _event(
@@ -293,6 +342,8 @@ def decision_of(source: Tx | sqlite3.Connection, request_id: str) -> Decision | 
     abort = None
     if row.status == "expired" and outcome == "aborted":
         abort = f"nobody answered {row.node_id!r} ({row.ask.title}) before its deadline"
+        if row.ask.on_timeout == "continue":
+            abort += f", and its default {row.ask.default!r} is not an answer that it allows"
     return Decision(
         outcome if outcome != "aborted" else "timed_out",
         value,
@@ -332,6 +383,8 @@ def expire_request(tx: Tx, request_id: str) -> Decision | None:
         "reject": ("rejected", False),
         "approve": ("approved", True),
     }.get(ask.on_timeout, ("aborted", None))
+    if outcome == "timed_out" and ask.has_default and not default_fits(ask):
+        outcome, value = "aborted", None
     tx.execute(
         "UPDATE requests SET status = 'expired', revision = revision + 1, outcome = ?, answer = ?, answered_at = ?"
         " WHERE key = ? AND status = 'open'",

@@ -12,8 +12,12 @@ from victor_engine import jsonio
 @lru_cache(maxsize=128)
 def _validator(schema: bytes) -> Any:
     import jsonschema
+    from referencing import Registry
 
-    return jsonschema.Draft202012Validator(jsonio.loads(schema), format_checker=_formats())
+    # An empty registry: a schema of a workflow never makes the engine fetch anything.
+    return jsonschema.Draft202012Validator(
+        jsonio.loads(schema), format_checker=_formats(), registry=Registry()
+    )
 
 
 @lru_cache(maxsize=1)
@@ -51,6 +55,11 @@ def _formats() -> Any:
         matches(r"P(?=.)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?)")
     )
     return checker
+
+
+@lru_cache(maxsize=128)
+def _schema_fault(schema: bytes) -> str | None:
+    return check_schema(jsonio.loads(schema))
 
 
 FORMATS = {
@@ -92,8 +101,81 @@ def _words(error: Any) -> str:
     return make() if make is not None else str(error.message)
 
 
+def check_schema(schema: Any) -> str | None:
+    """Why this is no schema that an answer could be held against, or None: `is not valid: …`."""
+    import jsonschema
+
+    if not isinstance(schema, Mapping):
+        return f"must be a mapping, not {type(schema).__name__}"
+    plain = jsonio.loads(jsonio.canonical(schema))
+    try:
+        jsonschema.Draft202012Validator.check_schema(plain)
+    except jsonschema.SchemaError as error:
+        place = ".".join(str(part) for part in error.absolute_path)
+        return f"is not valid{f' at {place}' if place else ''}: {error.message}"
+    return _reference_fault(plain, plain, "") or _pattern_fault(plain, "")
+
+
+_SINGLE = ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+
+
+def _parts(schema: Any, place: str) -> list[tuple[Any, str]]:
+    """The schemas directly inside a schema, with their places; values such as `default` are none."""
+    if not isinstance(schema, dict):
+        return []
+    found = [(schema[key], f"{place}{key}.") for key in _SINGLE if key in schema]
+    found += [
+        (part, f"{place}{key}.{number}.") for key in _LISTS for number, part in enumerate(schema.get(key, ()))
+    ]
+    found += [(part, f"{place}{key}.{name}.") for key in _MAPS for name, part in schema.get(key, {}).items()]
+    return found
+
+
+def _reference_fault(schema: Any, root: dict[str, Any], place: str) -> str | None:
+    reference = schema.get("$ref") if isinstance(schema, dict) else None
+    if reference is not None:
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
+
+        try:
+            resolver = Registry().resolver_with_root(DRAFT202012.create_resource(root))
+            resolver.lookup(reference)
+        except Unresolvable:
+            return f"refers to {reference!r} at {place}$ref, which is not in it"
+    for part, where in _parts(schema, place):
+        if fault := _reference_fault(part, root, where):
+            return fault
+    return None
+
+
+def _pattern_fault(schema: Any, place: str) -> str | None:
+    import re
+
+    patterns: list[str] = []
+    if isinstance(schema, dict):
+        patterns = [schema["pattern"]] if "pattern" in schema else []
+        patterns += schema.get("patternProperties", {})
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            return f"has a pattern at {place or 'its root'} that is none: {pattern!r} ({error})"
+    for part, where in _parts(schema, place):
+        if fault := _pattern_fault(part, where):
+            return fault
+    return None
+
+
 def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
-    """Faults of `value` by dotted path (`""` is the whole); empty if it fits."""
+    """Faults of `value` by dotted path (`""` is the whole); empty if it fits.
+
+    A schema that is broken fits nothing, and the fault says so.
+    """
+    if fault := _schema_fault(jsonio.canonical(schema)):
+        return {"": f"cannot be checked, because the schema {fault}"}
     found: dict[str, str] = {}
     for error in _validator(jsonio.canonical(schema)).iter_errors(value):
         path = ".".join(str(part) for part in error.absolute_path)

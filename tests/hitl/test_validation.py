@@ -1,0 +1,93 @@
+"""Schemas: faults in words for whoever typed, and a broken schema is found before anybody is asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from victor_engine.definition.model import HITLNode
+from victor_engine.errors import NodeError
+from victor_engine.hitl.ask import build_ask
+from victor_engine.hitl.validation import check_schema, validate
+
+BROKEN = [
+    ({"type": "strin"}, "at type"),
+    ({"properties": {"a": {"minimum": "x"}}}, "properties.a.minimum"),
+    ({"properties": {"a": {"$ref": "#/$defs/gone"}}}, "'#/$defs/gone' at properties.a."),
+    ({"items": {"$ref": "http://192.0.2.1/schema.json"}}, "which is not in it"),
+    ({"type": "string", "pattern": "("}, "'('"),
+]
+
+
+@pytest.mark.parametrize(("schema", "words"), BROKEN)
+def test_a_broken_schema_is_named_with_its_place(schema: dict[str, object], words: str) -> None:
+    fault = check_schema(schema)
+    assert fault is not None
+    assert words in fault
+    assert words in validate(schema, {"a": 1})[""]
+
+
+@pytest.mark.parametrize(("schema", "words"), BROKEN)
+def test_nobody_is_asked_what_nobody_could_answer(schema: dict[str, object], words: str) -> None:
+    node = HITLNode(id="gate", hitl_type="input", input_schema=schema)
+    with pytest.raises(NodeError) as caught:
+        build_ask(node, {}, "alice", datetime(2026, 1, 1, tzinfo=UTC))
+    assert caught.value.message.startswith("gate: input_schema")
+    assert caught.value.retryable is False
+
+
+def test_an_unknown_reject_policy_is_named() -> None:
+    node = HITLNode(id="gate", extra={"reject_policy": "sometimes"})
+    with pytest.raises(NodeError, match="'sometimes'"):
+        build_ask(node, {}, "alice", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_local_references_and_values_that_look_like_them_are_fine() -> None:
+    schema = {
+        "$defs": {"port": {"type": "integer", "maximum": 65535}},
+        "properties": {"port": {"$ref": "#/$defs/port"}},
+        "additionalProperties": False,
+        "default": {"$ref": "just a value"},
+    }
+    assert check_schema(schema) is None
+    assert validate(schema, {"port": 80}) == {}
+    assert validate(schema, {"port": 70000}) == {"port": "must be at most 65535"}
+
+
+def test_a_schema_that_is_no_mapping() -> None:
+    assert check_schema(["a"]) == "must be a mapping, not list"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date", "2026-02-28", "2026-02-30"),
+        ("date-time", "2026-03-31T14:30:00Z", "2026-03-31T14:30:00"),
+        ("time", "14:30", "25:00"),
+        ("email", "a@example.org", "a@example"),
+        ("uri", "https://example.org/x", "example org"),
+        ("duration", "P1DT2H", "P"),
+        ("duration", "PT0.5S", "P1DT"),
+    ],
+)
+def test_formats_are_checked(name: str, good: str, bad: str) -> None:
+    schema = {"type": "string", "format": name}
+    assert validate(schema, good) == {}
+    assert list(validate(schema, bad)) == [""]
+
+
+def test_each_fault_has_its_own_path() -> None:
+    schema = {
+        "type": "object",
+        "required": ["name", "hosts"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1},
+            "hosts": {"type": "array", "items": {"type": "object", "required": ["ip"]}},
+        },
+    }
+    assert validate(schema, {"name": "", "hosts": [{"ip": 1}, {}]}) == {
+        "name": "is needed",
+        "hosts.1.ip": "is needed",
+    }
+    assert validate(schema, {}) == {"name": "is needed", "hosts": "is needed"}
