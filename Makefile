@@ -1,23 +1,60 @@
-# Targets work on a fresh Debian machine with git, make and Python 3.11 or newer with venv.
+# Everything here works on a fresh Debian machine with git, make and Python 3.11 or newer with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RUNTIME := $(VENV)/.runtime
+TOOLS := $(VENV)/.tools
+EXAMPLE := .run/workspace
 
-.PHONY: run test lint
+.PHONY: run test lint format screenshots bench clean-run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
-	touch $@
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+$(TOOLS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[test,lint]'
+	@touch $@ $(RUNTIME)
 
-lint: $(STAMP)
+$(EXAMPLE): | examples/workspace
+	@mkdir -p .run
+	cp -r examples/workspace $(EXAMPLE)
+
+# The console on a copy of the bundled example; its state stays in .run, so reopening goes on.
+run: $(RUNTIME) $(EXAMPLE)
+	@VICTOR_STATE=$(CURDIR)/.run/state $(BIN)/python -m victor_engine.service.headless \
+		--workspace $(EXAMPLE) --trust
+	@if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then \
+		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/victor-tui --workspace $(EXAMPLE); \
+	else \
+		echo "There is no terminal here, so the example workspace runs without the console."; \
+		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/python -m victor_engine.service.headless \
+			--workspace $(EXAMPLE); \
+	fi
+
+# Start over with the example.
+clean-run:
+	rm -rf .run
+
+test: $(TOOLS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: $(TOOLS)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: $(TOOLS)
+	$(BIN)/python -m tests.tui.screenshots
+
+bench: $(TOOLS)
+	$(BIN)/python -m benchmarks

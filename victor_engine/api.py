@@ -2,7 +2,7 @@
 
 Three implementations, one contract: the embedded engine (`victor_engine.engine.Engine`), the
 socket client (`victor_engine.service.client.Client`), and a read-only view of a store without an
-engine (`victor_engine.store.readonly.ReadOnlyPort`). Everything that crosses the port is one of
+engine (`victor_engine.service.readonly.ReadOnlyPort`). Everything that crosses the port is one of
 the frozen structs below, so that a screen draws snapshots and never the engine's own objects.
 
 All instants are aware datetimes in UTC. Durations are seconds as floats. A method raises only

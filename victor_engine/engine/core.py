@@ -93,7 +93,7 @@ class Engine:
         self._fires = True
         self._unbound: dict[int, str | None] = {}
         self._closed = False
-        self.release: Callable[[], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -200,8 +200,8 @@ class Engine:
         await self.workspace.bindings.close()
         self._broadcast.close()
         await self.store.close()
-        if self.release is not None:
-            self.release()
+        if self.on_closed is not None:
+            self.on_closed()
 
     # --- inner workings ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import AttemptLog, Logbook
+from victor_engine.runtime.teams import role_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.patch import Patch
 
@@ -180,8 +181,9 @@ class EmbeddedEffects:
             if allowed is None or left < allowed:
                 allowed, run_ends = left, True
                 reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
-        role = call.role or None
-        invoker = self._invoker(step.node, role)
+        invoker = self._invoker(step.node, role_of(step))
+        if call.state is None and getattr(invoker, "wants_state", False):
+            call = replace(call, state=dict(self.record.state))
         log = self.logbook.open(self.run.key, attempt)
         context = _Context(self, attempt, log)
         self._logs[attempt] = log

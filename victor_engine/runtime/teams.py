@@ -35,6 +35,14 @@ def member_of(step: Step) -> TeamMember | None:
     return next(member for member in step.node.members if member.id == step.member)
 
 
+def role_of(step: Step) -> str | None:
+    """The role that does a step's work: the member's (or its id), or the agent's own."""
+    member = member_of(step)
+    if member is not None:
+        return member.role or member.id
+    return getattr(step.node, "role", None) or None
+
+
 def budget(node: TeamNode, member: TeamMember) -> int | None:
     """A member's own tool budget, or its share of the team's."""
     if member.tool_budget is not None or node.total_tool_budget is None:

@@ -208,9 +208,7 @@ class Walk:
             attempt: int | None = None
             try:
                 call = node_call(self.identity, step, number, state, extra_inputs, effects.warn)
-                member = teams.member_of(step)
-                role = member.role if member is not None else getattr(node, "role", None)
-                attempt = await effects.begin(step, number, effects.describe(node, role))
+                attempt = await effects.begin(step, number, effects.describe(node, teams.role_of(step)))
                 result = await effects.work(attempt, step, call, self._limit(node))
                 done = shape(result) if shape else Done(result_patch(node, result), node.next, result=result)
             except (NodeError, ConfigError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,7 +89,7 @@ async def open_engine(
     except BaseException:
         lock.release()
         raise
-    engine.release = lock.release
+    engine.on_closed = lock.release
     if serve:
         server = PortServer(engine, paths.socket_path)
         try:
@@ -133,7 +132,7 @@ async def open_console(
 
 
 def _read_only(paths: Paths) -> Port:
-    from victor_engine.store.readonly import ReadOnlyPort
+    from victor_engine.service.readonly import ReadOnlyPort
 
     if not paths.db_path.exists():
         raise StoreError(f"there is nothing to show yet: {how_to_start(paths)}")
@@ -186,14 +185,14 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     except BaseException:
         lock.release()
         raise
-    engine.release = lock.release
+    engine.on_closed = lock.release
     return engine
 
 
 # --- running as a process ----------------------------------------------------------------------
 
 
-async def _until_told(engine: Engine) -> str:
+async def until_told(engine: Engine) -> str:
     """Wait for a signal or for `stop_engine`; returns what it was."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
@@ -233,7 +232,7 @@ async def serve(
     try:
         if on_ready is not None:
             on_ready(engine)
-        await _until_told(engine)
+        await until_told(engine)
         return 0
     finally:
         if watcher is not None:
@@ -245,77 +244,3 @@ async def _watch(engine: Engine, on_event: Callable[[EventInfo], None]) -> None:
     last = (await engine.engine()).last_event
     async for event in engine.subscribe(last):
         on_event(event)
-
-
-async def run_headless(
-    workspace: Path | str | None = None,
-    state_dir: Path | str | None = None,
-    *,
-    out: Callable[[str], None] | None = None,
-    limit: float = 300.0,
-) -> int:
-    """Run a workspace without a terminal: one line an event.
-
-    Ends with 0 after the first scheduled run that needed nobody has succeeded, and with 1 if none
-    did within `limit` seconds or one that needed nobody failed.
-    """
-    say = out or (lambda line: print(line, flush=True))
-    current_actor.set(local_actor("cli"))
-    engine = await open_engine(find(workspace, state_dir))
-    told = asyncio.ensure_future(_until_told(engine))
-    finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
-    try:
-        info = await engine.engine()
-        say(f"engine of {info.workspace} (state in {info.state_dir}), {info.schedules} schedules")
-        for schedule in sorted(await engine.schedules(), key=lambda s: (s.next_fire is None, s.next_fire)):
-            when = f"next {schedule.next_fire:%H:%M:%S} UTC" if schedule.next_fire else "no next fire"
-            say(f"schedule {schedule.spec.workflow}: {schedule.summary}; {when}")
-        await asyncio.wait({told, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if finished.done():
-            return finished.result()
-        say("stopped" if told.done() else f"no scheduled run has finished within {limit:g} s")
-        return 1
-    finally:
-        told.cancel()
-        finished.cancel()
-        await asyncio.gather(told, finished, return_exceptions=True)
-        await engine.close()
-
-
-async def _first_scheduled_run(engine: Engine, say: Callable[[str], None]) -> int:
-    asked: set[str] = set()
-    last = (await engine.engine()).last_event
-    async for event in engine.subscribe(last):
-        say(describe_event(event))
-        if event.kind == "request.opened" and event.run_id:
-            asked.add(event.run_id)
-        if event.kind == "run.finished" and event.schedule_id and event.run_id not in asked:
-            status = event.data.get("status")
-            say(f"run {event.run_id} of {event.workflow}, started by its schedule, has {status}")
-            return 0 if status == "succeeded" else 1
-    return 1
-
-
-def describe_event(event: EventInfo) -> str:
-    """One line: time, what, of whom, and the particulars."""
-    parts = [f"{event.at:%H:%M:%S}", event.kind]
-    if event.workflow:
-        parts.append(event.workflow)
-    if event.run_id:
-        parts.append(event.run_id)
-    if event.node_id:
-        parts.append(event.node_id)
-    for key in ("status", "outcome", "reason", "branch", "message", "title", "version"):
-        value = event.data.get(key)
-        if isinstance(value, str | int | float | bool):
-            parts.append(f"{key}={value}")
-    return "".join(c if c.isprintable() else "?" for c in " ".join(parts))
-
-
-def main_headless() -> None:
-    """`python -m victor_engine.service.connect`: what `make run` does without a terminal."""
-    sys.exit(asyncio.run(run_headless()))
-
-
-if __name__ == "__main__":
-    main_headless()

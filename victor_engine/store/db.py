@@ -118,10 +118,14 @@ class _Job:
 
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection with our settings: WAL, full durability, statements cached."""
-    uri = f"file:{Path(path).absolute().as_posix()}"
+    uri = Path(path).absolute().as_uri()
+    mode = ""
+    if readonly:
+        # Without a write-ahead log nobody writes, and SQLite need not create its files to look.
+        mode = "?mode=ro" if Path(f"{path}-wal").exists() else "?mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(
-            uri + ("?mode=ro" if readonly else ""),
+            uri + mode,
             uri=True,
             isolation_level=None,
             check_same_thread=False,

@@ -1,0 +1,75 @@
+"""Who is at the other end of a socket: SO_PEERCRED decides, and what a client adds is a claim."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from victor_engine.api import Actor
+from victor_engine.identity import acting, acting_as, current_actor, local_actor, user_name
+
+_UCRED = struct.Struct("3i")
+_CLAIM_LENGTH = 80
+CLAIMED = "claimed:"
+"""Prefix of what only the client says of itself."""
+
+WAYS = frozenset({"console", "cli", "api"})
+
+
+class Peer(Struct, frozen=True):
+    """The process at the other end, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Claims(Struct, frozen=True, omit_defaults=True):
+    """What a client says of itself: shown as claims, and never decides anything."""
+
+    via: str = "api"
+    tty: str | None = None
+    remote: str | None = None
+
+
+ActorFactory = Callable[[Peer, Claims], Actor]
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """The process that made this connection."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return Peer(*_UCRED.unpack(data))
+
+
+def _claim(text: str | None) -> str | None:
+    if not text:
+        return None
+    return CLAIMED + "".join(c if c.isprintable() else "?" for c in text[:_CLAIM_LENGTH])
+
+
+def peer_actor(peer: Peer, claims: Claims) -> Actor:
+    """The actor behind a connection: user from the kernel, terminal and address as claims."""
+    return Actor(
+        user=user_name(peer.uid),
+        uid=peer.uid,
+        via=claims.via if claims.via in WAYS else "api",
+        tty=_claim(claims.tty),
+        remote=_claim(claims.remote),
+    )
+
+
+__all__ = [
+    "ActorFactory",
+    "Claims",
+    "Peer",
+    "acting",
+    "acting_as",
+    "current_actor",
+    "local_actor",
+    "peer_actor",
+    "peer_of",
+    "user_name",
+]

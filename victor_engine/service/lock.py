@@ -1,0 +1,201 @@
+"""One engine per state directory: a lock of the operating system that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from victor_engine.errors import ConfigError, EngineLockedError, PermissionDeniedError
+from victor_engine.identity import user_name
+from victor_engine.service.paths import SERVICE_STATE_DIR
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "ceph",
+        "lustre",
+        "glusterfs",
+        "beegfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "davfs",
+        "fuse.davfs",
+    ]
+)
+"""Where neither file locks nor SQLite's shared memory can be relied on between machines."""
+
+_PROBES = 5
+_PROBE_PAUSE = 0.004
+"""Another process that only looks holds the lock for microseconds: asking again tells the two apart."""
+
+
+class LockOwner(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an engine writes into its lock file, for people and clients."""
+
+    pid: int
+    user: str
+    mode: str
+    socket: str
+    host: str = ""
+
+
+class EngineLock:
+    """The right to run the engine of a state directory, held until `release` or the process ends."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.path = state_dir / "engine.lock"
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._fd is not None
+
+    def try_acquire(self, mode: str, socket: Path | str) -> None:
+        """Take the lock, or raise at once.
+
+        `mode` is embedded, daemon or cli. Raises EngineLockedError (with the owner's `pid`),
+        PermissionDeniedError where this user may not run an engine here, ConfigError on a network
+        file system. The directory must exist.
+        """
+        if self._fd is not None:
+            return
+        check_local(self.state_dir)
+        self._check_owner(mode)
+        for attempt in range(_PROBES):
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            if self._lock(fd):
+                self._fd = fd
+                self._describe(fd, mode, str(socket))
+                return
+            os.close(fd)
+            if attempt < _PROBES - 1:
+                time.sleep(_PROBE_PAUSE)
+        owner = read_owner(self.path)
+        if owner is None:
+            raise EngineLockedError(f"{self.state_dir}: another process holds the engine's lock")
+        raise EngineLockedError(
+            f"{self.state_dir}: an engine runs already (pid {owner.pid}, {owner.user}, {owner.mode})",
+            pid=owner.pid,
+            user=owner.user,
+            mode=owner.mode,
+            socket=owner.socket,
+        )
+
+    def _lock(self, fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        # Somebody may have unlinked or replaced the file between the open and the lock.
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(fd)
+        return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def _describe(self, fd: int, mode: str, socket: str) -> None:
+        owner = LockOwner(
+            pid=os.getpid(), user=user_name(os.geteuid()), mode=mode, socket=socket, host=os.uname().nodename
+        )
+        text = msgspec.json.encode(owner) + b"\n"
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
+
+    def _check_owner(self, mode: str) -> None:
+        owner = self.state_dir.stat().st_uid
+        if owner != os.geteuid():
+            name = user_name(owner)
+            raise PermissionDeniedError(
+                f"{self.state_dir} belongs to {name}, and only {name} may run an engine on it; "
+                f"start one as {name} (victor scheduler start) and attach to it"
+            )
+        if mode == "embedded" and self.state_dir.resolve() == SERVICE_STATE_DIR:
+            raise PermissionDeniedError(
+                f"{self.state_dir} is the service's; its engine is the daemon: systemctl start victor"
+            )
+
+    def release(self) -> None:
+        """Let go. The file stays, since unlinking it could give two processes a lock each."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> EngineLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def read_owner(lock_path: Path) -> LockOwner | None:
+    """What the lock file says, whether or not its writer still lives."""
+    try:
+        return msgspec.json.decode(lock_path.read_bytes(), type=LockOwner)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def engine_owner(state_dir: Path) -> LockOwner | None:
+    """Who runs an engine on a state directory right now; None if nobody does. Changes nothing."""
+    path = state_dir / "engine.lock"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return read_owner(path) or LockOwner(pid=0, user="", mode="", socket=str(state_dir / "engine.sock"))
+    finally:
+        os.close(fd)
+    return None
+
+
+def check_local(path: Path, mounts: str | None = None) -> None:
+    """Raise ConfigError if `path` lies on a network file system. `mounts` is mountinfo's text."""
+    kind = file_system(path, mounts)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise ConfigError(
+            f"{path} is on a network file system ({kind}), where locks and the database's shared memory "
+            "are not reliable and a run could be executed twice; set VICTOR_STATE to a local directory"
+        )
+
+
+def file_system(path: Path, mounts: str | None = None) -> str:
+    """The type of the file system that `path` is on, as in /proc/self/mountinfo; "" if unknown."""
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text()
+        except OSError:
+            return ""
+    full = path.resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, described = left.split(), right.split()
+        if len(fields) < 5 or not described:
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape"))
+        # Later mounts on the same point hide earlier ones.
+        if full.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), described[0]
+    return kind

@@ -1,0 +1,137 @@
+"""Where things are: the workspace, its state directory, and the files in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from victor_engine.errors import ConfigError, PermissionDeniedError
+
+SERVICE_STATE_DIR = Path("/var/lib/victor")
+"""The state of the system service; only a daemon runs an engine there."""
+
+WORKSPACE_FILE = "victor.yaml"
+SOCKET_PATH_LIMIT = 100
+"""Bytes; the kernel's limit is 107, and a new socket is bound beside the old one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """A workspace and the files of its state directory. Nothing here exists until it is made."""
+
+    workspace: Path
+    state_dir: Path
+
+    @property
+    def db_path(self) -> Path:
+        return self.state_dir / "victor.db"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.state_dir / "engine.lock"
+
+    @property
+    def socket_path(self) -> Path:
+        """Where this user's engine listens; an engine that runs says where in its lock file."""
+        return socket_path(self.state_dir)
+
+    def make(self) -> None:
+        """Create the state directory, readable for its owner alone."""
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.state_dir}: cannot be made the state directory: {error.strerror}; "
+                "set VICTOR_STATE to a directory that you may write"
+            ) from error
+
+
+def find_workspace(
+    explicit: str | Path | None = None, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Path:
+    """`explicit`, else the nearest directory from `cwd` upwards with a victor.yaml, else `~/.victor`.
+
+    Raises ConfigError if `explicit` is not a directory (a path to a victor.yaml counts as its own).
+    """
+    env = os.environ if environ is None else environ
+    if explicit is not None:
+        given = Path(explicit).expanduser()
+        if given.name == WORKSPACE_FILE and given.is_file():
+            given = given.parent
+        if not given.is_dir():
+            raise ConfigError(f"{given}: there is no such directory to use as a workspace")
+        return given.resolve()
+    start = (cwd or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / WORKSPACE_FILE).is_file():
+            return folder
+    return _home(env) / ".victor"
+
+
+def state_directory(
+    workspace: Path, *, environ: Mapping[str, str] | None = None, service: bool = False
+) -> Path:
+    """`VICTOR_STATE`, else the service's directory, else one under XDG state per workspace."""
+    env = os.environ if environ is None else environ
+    if given := env.get("VICTOR_STATE"):
+        return Path(given).expanduser().absolute()
+    if service:
+        return SERVICE_STATE_DIR
+    base = env.get("XDG_STATE_HOME") or ""
+    # The specification tells us to ignore relative paths.
+    root = Path(base) if base.startswith("/") else _home(env) / ".local" / "state"
+    full = workspace.resolve()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", full.name).strip("-")[:40] or "workspace"
+    return root / "victor" / f"{name}-{_short_hash(full)}"
+
+
+def locate(
+    workspace: str | Path | None = None,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    service: bool = False,
+) -> Paths:
+    """The workspace and state directory that the command line and the environment name."""
+    found = find_workspace(workspace, cwd=cwd, environ=environ)
+    return Paths(found, state_directory(found, environ=environ, service=service))
+
+
+def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Path:
+    """`engine.sock` in the state directory, or a short path where that is too long to bind."""
+    direct = state_dir / "engine.sock"
+    if len(os.fsencode(direct)) <= SOCKET_PATH_LIMIT:
+        return direct
+    env = os.environ if environ is None else environ
+    runtime = env.get("XDG_RUNTIME_DIR") or ""
+    name = f"{_short_hash(state_dir.absolute())}.sock"
+    short = Path(runtime) / "victor" / name if runtime.startswith("/") else None
+    if short is not None and len(os.fsencode(short)) <= SOCKET_PATH_LIMIT:
+        return short
+    return Path("/tmp") / f"victor-{os.getuid()}" / name
+
+
+def make_socket_directory(path: Path) -> None:
+    """Create the directory of a socket; refuse one in which somebody else could replace it."""
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    info = folder.lstat()
+    mine = info.st_uid == os.geteuid() and stat.S_ISDIR(info.st_mode)
+    if not mine or info.st_mode & 0o022:
+        raise PermissionDeniedError(
+            f"{folder}: others may write here, so the engine's socket would not be safe in it; "
+            f"make it yours alone (chmod 700 {folder})"
+        )
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    return Path(env["HOME"]) if env.get("HOME") else Path.home()
+
+
+def _short_hash(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:10]

@@ -1,0 +1,233 @@
+"""The console port without an engine: shows what is, and says how to start one for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from victor_engine import __version__
+from victor_engine.api import (
+    Answer,
+    DefinitionInfo,
+    EngineInfo,
+    EventInfo,
+    EventQuery,
+    FireInfo,
+    LogLine,
+    MigrationPreview,
+    ProblemInfo,
+    RequestInfo,
+    RequestQuery,
+    RunDetail,
+    RunInfo,
+    RunQuery,
+    ScheduleAdded,
+    ScheduleInfo,
+    SchedulePreview,
+    ScheduleSpec,
+    TrustInfo,
+    VersionInfo,
+    WorkflowInfo,
+)
+from victor_engine.clock import Clock, SystemClock
+from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_engine.identity import acting
+from victor_engine.scheduler.timing import Timing
+from victor_engine.store import queries
+from victor_engine.store.db import open_store
+from victor_engine.versioning import catalog
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.5
+"""How often a view without an engine looks whether something was written."""
+
+
+def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
+    return Timing(spec, schedule_id, created_at).summary
+
+
+class ReadOnlyPort:
+    """`api.Port` on a store that is only read. Every action raises EngineUnavailableError."""
+
+    def __init__(self, db_path: Path, *, workspace: Path, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.workspace = workspace
+        self.store = open_store(db_path, clock=self.clock, readonly=True)
+        self.started_at = self.clock.now()
+
+    async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        return await self.store.read(lambda connection: query(connection, *arguments, **keywords))
+
+    def _refuse(self) -> NoReturn:
+        raise EngineUnavailableError(
+            "this is a view without an engine: nothing can be changed here; start one with "
+            "`victor scheduler start`, or open victor-tui without --read-only"
+        )
+
+    async def engine(self) -> EngineInfo:
+        counts = await self._read(queries.engine_counts, self.clock.now())
+        return EngineInfo(
+            mode="readonly",
+            pid=os.getpid(),
+            epoch=await self._read(queries.epoch),
+            user=acting().user,
+            host=socket.gethostname(),
+            state_dir=str(self.store.path.parent),
+            workspace=str(self.workspace),
+            product_version=__version__,
+            started_at=self.started_at,
+            now=self.clock.now(),
+            **msgspec.structs.asdict(counts),
+        )
+
+    async def trust_info(self) -> TrustInfo:
+        return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())
+
+    @staticmethod
+    def _version(connection: Any, workflow: str, wanted: str | None) -> str | None:
+        try:
+            return catalog.resolve(connection, workflow, wanted).version
+        except VictorError:
+            return None
+
+    async def schedules(self) -> list[ScheduleInfo]:
+        return await self._read(
+            queries.schedules, self.clock.now(), summarise=_summary, resolve=self._version
+        )
+
+    async def schedule(self, schedule_id: str) -> ScheduleInfo:
+        return await self._read(
+            queries.schedule, schedule_id, self.clock.now(), summarise=_summary, resolve=self._version
+        )
+
+    async def fires(
+        self, schedule_id: str | None = None, limit: int = 100, workflow: str | None = None
+    ) -> list[FireInfo]:
+        return await self._read(queries.fires, schedule_id, limit, workflow)
+
+    async def preview_schedule(
+        self, spec: ScheduleSpec, count: int = 10, after: datetime | None = None
+    ) -> SchedulePreview:
+        now = after or self.clock.now()
+        try:
+            timing = Timing(spec, "0" * 12, now)
+        except VictorError as error:
+            return SchedulePreview(summary="", problem=error.message)
+        return SchedulePreview(summary=timing.summary, fires=tuple(timing.upcoming(min(count, 1000), now)))
+
+    async def runs(self, query: RunQuery) -> list[RunInfo]:
+        return await self._read(queries.runs, query, self.clock.now())
+
+    async def run(self, run_id: str) -> RunDetail:
+        return await self._read(queries.run_detail, run_id, self.clock.now())
+
+    async def run_log(
+        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+    ) -> list[LogLine]:
+        return await self._read(queries.run_log, run_id, after, limit, node_id)
+
+    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
+        return await self._read(queries.requests, query)
+
+    async def request(self, request_id: str) -> RequestInfo:
+        return await self._read(queries.request, request_id)
+
+    async def events(self, query: EventQuery) -> list[EventInfo]:
+        return await self._read(queries.events, query)
+
+    async def workflows(self) -> list[WorkflowInfo]:
+        return await self._read(queries.workflows)
+
+    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
+        return await self._read(queries.definition_info, workflow, version)
+
+    async def preview_migration(
+        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
+    ) -> MigrationPreview:
+        return await self._read(catalog.preview_migration, workflow, from_version, to_version, state)
+
+    async def start_run(
+        self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
+    ) -> RunInfo:
+        self._refuse()
+
+    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._refuse()
+
+    async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._refuse()
+
+    async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._refuse()
+
+    async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._refuse()
+
+    async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
+        self._refuse()
+
+    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
+        self._refuse()
+
+    async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
+        self._refuse()
+
+    async def trigger_schedule(
+        self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
+    ) -> RunInfo:
+        self._refuse()
+
+    async def pause_schedule(
+        self, schedule_id: str, note: str = "", until: datetime | None = None
+    ) -> ScheduleInfo:
+        self._refuse()
+
+    async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
+        self._refuse()
+
+    async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
+        self._refuse()
+
+    async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
+        self._refuse()
+
+    async def claim(self, request_id: str) -> RequestInfo:
+        self._refuse()
+
+    async def release(self, request_id: str) -> RequestInfo:
+        self._refuse()
+
+    async def deprecate(
+        self, workflow: str, version: str, message: str, successor: str | None = None
+    ) -> VersionInfo:
+        self._refuse()
+
+    async def reload(self) -> list[ProblemInfo]:
+        self._refuse()
+
+    async def trust(self) -> TrustInfo:
+        self._refuse()
+
+    async def stop_engine(self) -> None:
+        self._refuse()
+
+    async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
+        """Events above `after`, as somebody else writes them."""
+        last = after
+        while True:
+            for event in await self._read(queries.events_after, last):
+                last = event.seq
+                yield event
+            await self.clock.sleep(POLL_SECONDS)
+
+    async def close(self) -> None:
+        await self.store.close()
+        await asyncio.sleep(0)

@@ -1,0 +1,295 @@
+"""The socket that every engine serves: the console port, for other processes of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import Actor, EventInfo, Port
+from victor_engine.clock import Clock, SystemClock
+from victor_engine.errors import PermissionDeniedError, UsageError, VictorError
+from victor_engine.service import protocol
+from victor_engine.service.identity import (
+    ActorFactory,
+    Claims,
+    Peer,
+    current_actor,
+    peer_actor,
+    peer_of,
+    user_name,
+)
+from victor_engine.service.paths import make_socket_directory
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 256
+"""Requests of one connection that are worked on at once; more wait in the socket."""
+
+GREETING_SECONDS = 10.0
+"""How long a connection may stay silent before it says who it is."""
+
+Allowed = Callable[[Peer], bool]
+
+
+def owner_or_root(peer: Peer) -> bool:
+    """Until groups are configured: the engine's own user, and root."""
+    return peer.uid in (os.geteuid(), 0)
+
+
+class PortServer:
+    """Serves `port` on a Unix socket at `path`. Start it only while holding the engine's lock."""
+
+    def __init__(
+        self,
+        port: Port,
+        path: Path,
+        clock: Clock | None = None,
+        actor_factory: ActorFactory = peer_actor,
+        *,
+        allowed: Allowed = owner_or_root,
+        product: str = "",
+    ) -> None:
+        self.port = port
+        self.path = path
+        self.clock: Clock = clock or SystemClock()
+        self.actor_factory = actor_factory
+        self.allowed = allowed
+        self.product = product
+        self._server: asyncio.Server | None = None
+        self._inode: int | None = None
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+
+    @property
+    def connections(self) -> int:
+        """How many consoles and commands are attached."""
+        return len(self._connections)
+
+    async def start(self) -> None:
+        """Bind (0600, in place of a stale socket) and serve."""
+        make_socket_directory(self.path)
+        if self.path.exists() and not stat.S_ISSOCK(self.path.lstat().st_mode):
+            raise UsageError(
+                f"{self.path}: is in the way of the engine's socket and is not one; move it away"
+            )
+        # Bound under another name first: at its own name it is never there with open permissions.
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(
+            self._connected, path=str(fresh), limit=protocol.MAX_MESSAGE
+        )
+        fresh.chmod(0o600)
+        self._inode = fresh.stat().st_ino
+        fresh.rename(self.path)
+
+    async def close(self) -> None:
+        """Stop listening, end every connection, and remove the socket if it is still ours."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_ino == self._inode:
+                self.path.unlink()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(self, reader, writer)
+        task = asyncio.get_running_loop().create_task(connection.serve())
+        self._connections[task] = connection
+        task.add_done_callback(self._disconnected)
+
+    def _disconnected(self, task: asyncio.Task[None]) -> None:
+        del self._connections[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a connection ended with a fault", exc_info=error)
+
+
+class Connection:
+    """One client: its identity, its requests, its subscriptions."""
+
+    def __init__(
+        self, server: PortServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+        self.actor: Actor | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(IN_FLIGHT)
+
+    async def serve(self) -> None:
+        try:
+            if await self._greet():
+                await self._read_requests()
+        except (ConnectionError, TimeoutError):
+            pass  # the client went away, or never said a word
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.writer.close()
+
+    async def _greet(self) -> bool:
+        """Exchange hellos; False where the client may not or cannot speak with us."""
+        peer = peer_of(self.writer.get_extra_info("socket"))
+        if not self.server.allowed(peer):
+            await self._refuse(
+                PermissionDeniedError(
+                    f"{user_name(peer.uid)} may not use this engine; it belongs to {user_name(os.geteuid())}"
+                )
+            )
+            return False
+        hello = protocol.Hello(protocol=protocol.PROTOCOL, product=self.server.product, pid=os.getpid())
+        await self._send(protocol.line({"hello": hello}))
+        async with asyncio.timeout(GREETING_SECONDS):
+            text = await self._line()
+        if text is None:
+            return False
+        try:
+            theirs = protocol.decode_client(text).hello
+        except msgspec.DecodeError as error:
+            await self._refuse(UsageError(f"the first message must be a hello: {error}"))
+            return False
+        if theirs is None or theirs.protocol != protocol.PROTOCOL:
+            spoken = "nothing" if theirs is None else f"version {theirs.protocol}"
+            await self._refuse(
+                UsageError(
+                    f"this engine speaks version {protocol.PROTOCOL} of the protocol, the client {spoken}; "
+                    "use the client that was installed with the engine, or restart the engine"
+                )
+            )
+            return False
+        self.actor = self.server.actor_factory(peer, theirs.claims or Claims())
+        return True
+
+    async def _read_requests(self) -> None:
+        while (text := await self._line()) is not None:
+            try:
+                message = protocol.decode_client(text)
+            except msgspec.DecodeError as error:
+                await self._refuse(UsageError(f"not a message of this protocol: {error}"))
+                return
+            if message.cancel is not None:
+                if task := self._tasks.get(message.cancel):
+                    task.cancel()
+            elif message.id is None or message.id in self._tasks:
+                await self._refuse(UsageError("a request needs an id of its own"))
+                return
+            else:
+                await self._places.acquire()
+                self._begin(message.id, message)
+
+    def _begin(self, request: int, message: protocol.FromClient) -> None:
+        work = self._stream if message.method == "subscribe" else self._answer
+        task = asyncio.get_running_loop().create_task(work(request, message))
+        self._tasks[request] = task
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.pop(request, None)
+            self._places.release()
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, ConnectionError):
+                log.error("request %s ended with a fault", message.method, exc_info=error)
+
+        task.add_done_callback(done)
+
+    async def _answer(self, request: int, message: protocol.FromClient) -> None:
+        try:
+            text = protocol.result_line(request, await self._call(message))
+            if len(text) > protocol.MAX_MESSAGE:
+                raise UsageError(f"the answer to {message.method} is larger than 64 MB; ask for less at once")
+        except Exception as error:
+            text = protocol.error_line(request, _wire(error, message.method))
+        await self._send(text)
+
+    async def _call(self, message: protocol.FromClient) -> Any:
+        method = protocol.methods().get(message.method)
+        if method is None:
+            raise UsageError(f"the port has no method {message.method!r}")
+        try:
+            given = protocol.arguments(method, message.params)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{message.method}: {error}") from error
+        # Each request is a task of its own, so the variable is this request's alone.
+        assert self.actor is not None
+        current_actor.set(self.actor)
+        return await getattr(self.server.port, message.method)(**given)
+
+    # --- subscriptions ---------------------------------------------------------------------
+
+    async def _stream(self, request: int, message: protocol.FromClient) -> None:
+        """Pump events through a bounded queue; a consumer that falls behind is told of the gap."""
+        ended: dict[str, Any] = {"sub": request, "gap": True}
+        queue: asyncio.Queue[EventInfo | None] = asyncio.Queue(protocol.QUEUED_EVENTS)
+        try:
+            after = msgspec.json.decode(message.params, type=_SubscribeParameters).after
+        except msgspec.DecodeError as error:
+            await self._send(protocol.error_line(request, UsageError(f"subscribe: {error}").to_wire()))
+            return
+
+        async def pump() -> None:
+            try:
+                async for event in self.server.port.subscribe(after):
+                    if queue.full():
+                        return
+                    queue.put_nowait(event)
+            except Exception as error:
+                ended.pop("gap")
+                ended["error"] = _wire(error, "subscribe")
+
+        pumping = asyncio.get_running_loop().create_task(pump())
+        try:
+            await self._send(protocol.result_line(request, None))
+            while not (pumping.done() and queue.empty()):
+                getting = asyncio.ensure_future(queue.get())
+                await asyncio.wait({getting, pumping}, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    continue
+                await self._send(protocol.line({"sub": request, "event": getting.result()}))
+            await self._send(protocol.line(ended))
+        finally:
+            pumping.cancel()
+            await asyncio.gather(pumping, return_exceptions=True)
+
+    # --- the wire --------------------------------------------------------------------------
+
+    async def _line(self) -> bytes | None:
+        try:
+            text = await self.reader.readline()
+        except ValueError:
+            await self._refuse(UsageError("a message is larger than 64 MB"))
+            return None
+        return text if text.endswith(b"\n") else None
+
+    async def _send(self, text: bytes) -> None:
+        self.writer.write(text)
+        await self.writer.drain()
+
+    async def _refuse(self, error: VictorError) -> None:
+        """Say why, and end the connection."""
+        with contextlib.suppress(ConnectionError):
+            await self._send(protocol.line({"error": error.to_wire()}))
+
+
+class _SubscribeParameters(msgspec.Struct, forbid_unknown_fields=True):
+    after: int
+
+
+def _wire(error: Exception, method: str) -> dict[str, Any]:
+    if isinstance(error, VictorError):
+        return error.to_wire()
+    log.error("%s failed", method, exc_info=error)
+    return VictorError(f"{method}: fault inside the engine: {type(error).__name__}: {error}").to_wire()
