@@ -1,1 +1,29 @@
-"""See docs/architecture.md."""
+"""People: what is asked, who may answer, what counts, and programs that answer in their place."""
+
+from victor_engine.hitl.programs import (
+    AutoApproveHandler,
+    HITLFallback,
+    HITLHandler,
+    HITLNodeType,
+    HITLRequest,
+    HITLResponse,
+    HITLStatus,
+    RecordingHandler,
+    ReplayHandler,
+    ScriptedHandler,
+    serve,
+)
+
+__all__ = [
+    "AutoApproveHandler",
+    "HITLFallback",
+    "HITLHandler",
+    "HITLNodeType",
+    "HITLRequest",
+    "HITLResponse",
+    "HITLStatus",
+    "RecordingHandler",
+    "ReplayHandler",
+    "ScriptedHandler",
+    "serve",
+]

@@ -1,0 +1,268 @@
+"""Programs that answer: a handler gets requests and gives responses, over the console port.
+
+`serve(port, handler)` answers what is open and what comes, with the identity that the port has.
+The handlers here are for tests and rehearsals; nothing installs one by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from msgspec import UNSET, UnsetType
+
+from victor_engine import jsonio
+from victor_engine.api import Answer, ChoiceInfo, Port, RequestInfo, RequestQuery
+from victor_engine.errors import ConflictError, NotFoundError, UsageError
+
+
+class HITLNodeType(StrEnum):
+    """What kind of question it is: `hitl_type` in YAML."""
+
+    APPROVAL = "approval"
+    CONFIRMATION = "confirmation"
+    CHOICE = "choice"
+    INPUT = "input"
+    REVIEW = "review"
+    OVERRIDE = "override"
+
+
+class HITLFallback(StrEnum):
+    """What silence does: `fallback` or `on_timeout` in YAML."""
+
+    ABORT = "abort"
+    CONTINUE = "continue"
+    SKIP = "skip"
+    RETRY = "retry"
+    REJECT = "reject"
+    APPROVE = "approve"
+    ESCALATE = "escalate"
+
+
+class HITLStatus(StrEnum):
+    """What a handler says. `PASSED` leaves the request to somebody else."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    ANSWERED = "answered"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HITLRequest:
+    """One question, as a handler sees it. `digest` is the same for the same question."""
+
+    id: str
+    revision: int
+    run_id: str
+    workflow: str
+    node_id: str
+    hitl_type: HITLNodeType
+    title: str
+    prompt: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    choices: tuple[ChoiceInfo, ...] = ()
+    multiple: bool = False
+    default_value: Any = None
+    has_default: bool = False
+    input_schema: Mapping[str, Any] | None = None
+    document: str | None = None
+    recommendation: Any = None
+    deadline: datetime | None = None
+    fallback: HITLFallback = HITLFallback.ABORT
+    digest: str = ""
+
+    @staticmethod
+    def from_info(info: RequestInfo) -> HITLRequest:
+        return HITLRequest(
+            id=info.id,
+            revision=info.revision,
+            run_id=info.run_id,
+            workflow=info.workflow,
+            node_id=info.node_id,
+            hitl_type=HITLNodeType(info.kind),
+            title=info.title,
+            prompt=info.prompt,
+            context=info.context,
+            choices=info.choices,
+            multiple=info.multiple,
+            default_value=info.default,
+            has_default=info.has_default,
+            input_schema=info.input_schema,
+            document=info.document,
+            recommendation=info.recommendation,
+            deadline=info.deadline,
+            fallback=HITLFallback(info.on_timeout),
+            digest=info.digest,
+        )
+
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether approved and rejected are what can be said."""
+        kinds = (HITLNodeType.APPROVAL, HITLNodeType.CONFIRMATION, HITLNodeType.REVIEW)
+        return self.hitl_type in kinds and (not self.choices or self.hitl_type is HITLNodeType.REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class HITLResponse:
+    """What a handler answers. `value` is the pick, the form's object, the text or the document."""
+
+    status: HITLStatus
+    value: Any | UnsetType = UNSET
+    comment: str = ""
+
+    def to_answer(self) -> Answer:
+        """The answer for the port; UsageError where the response passes."""
+        match self.status:
+            case HITLStatus.APPROVED:
+                return Answer(outcome="approved", value=self.value, comment=self.comment)
+            case HITLStatus.REJECTED:
+                return Answer(outcome="rejected", value=self.value, comment=self.comment)
+            case HITLStatus.ANSWERED:
+                return Answer(outcome="answered", value=self.value, comment=self.comment)
+        raise UsageError("a response that passes is no answer")
+
+
+class HITLHandler(Protocol):
+    """Something that answers requests."""
+
+    async def request_human_input(self, request: HITLRequest) -> HITLResponse: ...
+
+
+class AutoApproveHandler:
+    """Approves what is yes or no and takes recommendations; for tests.
+
+    It invents nothing: what asks for a value takes the author's default, or `values[node id]`, and
+    is a UsageError without either.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any] | None = None, comment: str = "approved by a program"
+    ) -> None:
+        self.values = dict(values or {})
+        self.comment = comment
+
+    async def request_human_input(self, request: HITLRequest) -> HITLResponse:
+        if request.node_id in self.values:
+            status = HITLStatus.APPROVED if request.yes_or_no else HITLStatus.ANSWERED
+            return HITLResponse(status, self.values[request.node_id], self.comment)
+        if request.yes_or_no:
+            return HITLResponse(HITLStatus.APPROVED, comment=self.comment)
+        if request.hitl_type is HITLNodeType.OVERRIDE:
+            return HITLResponse(HITLStatus.ANSWERED, comment=self.comment)
+        if request.has_default:
+            return HITLResponse(HITLStatus.ANSWERED, request.default_value, self.comment)
+        raise UsageError(
+            f"{request.node_id} asks for a value and has no default; give AutoApproveHandler a value for it"
+        )
+
+
+Script = HITLResponse | Callable[[HITLRequest], HITLResponse]
+
+
+class ScriptedHandler:
+    """Answers by node id, from a list for each: the n-th question of a node gets its n-th answer.
+
+    A node without an answer (or with none left) is a NotFoundError, so a test cannot pass because a
+    question was never scripted; `unused` says what was never asked for.
+    """
+
+    def __init__(self, script: Mapping[str, Script | Sequence[Script]]) -> None:
+        self._left = {
+            node: list(answers) if isinstance(answers, Sequence) else [answers]
+            for node, answers in script.items()
+        }
+
+    @property
+    def unused(self) -> dict[str, int]:
+        """How many answers are left, by node id."""
+        return {node: len(left) for node, left in self._left.items() if left}
+
+    async def request_human_input(self, request: HITLRequest) -> HITLResponse:
+        left = self._left.get(request.node_id)
+        if not left:
+            raise NotFoundError(f"the script has no answer left for {request.node_id!r}: {request.title}")
+        answer = left.pop(0)
+        return answer(request) if callable(answer) else answer
+
+
+class RecordingHandler:
+    """Passes requests on to another handler and keeps what it answers, for `ReplayHandler`."""
+
+    def __init__(self, inner: HITLHandler) -> None:
+        self.inner = inner
+        self.lines: list[str] = []
+
+    async def request_human_input(self, request: HITLRequest) -> HITLResponse:
+        response = await self.inner.request_human_input(request)
+        record = {
+            "node": request.node_id,
+            "digest": request.digest,
+            "status": response.status.value,
+            "comment": response.comment,
+        }
+        if response.value is not UNSET:
+            record["value"] = response.value
+        self.lines.append(jsonio.dumps_text(record))
+        return response
+
+
+class ReplayHandler:
+    """Gives the answers of a recording again, to the same questions.
+
+    A question that differs from the recorded one is a ConflictError: an old yes is no answer to a
+    new question. `strict=False` goes by node id alone.
+    """
+
+    def __init__(self, lines: Iterable[str], *, strict: bool = True) -> None:
+        self._records = [jsonio.loads(line) for line in lines if line.strip()]
+        self._strict = strict
+
+    async def request_human_input(self, request: HITLRequest) -> HITLResponse:
+        for place, record in enumerate(self._records):
+            if record["node"] == request.node_id:
+                if self._strict and record["digest"] != request.digest:
+                    raise ConflictError(
+                        f"{request.node_id} asks something else than what was recorded; record it again"
+                    )
+                del self._records[place]
+                return HITLResponse(
+                    HITLStatus(record["status"]), record.get("value", UNSET), record["comment"]
+                )
+        raise NotFoundError(f"the recording has no answer left for {request.node_id!r}")
+
+
+async def serve(port: Port, handler: HITLHandler, query: RequestQuery | None = None) -> None:
+    """Answer what is open and then what is opened, until cancelled.
+
+    A request that somebody else decides first, or that the handler passes, is left alone. Whatever
+    else the handler or the port raises ends this.
+    """
+    wanted = query or RequestQuery()
+    after = (await port.engine()).last_event
+    events = port.subscribe(after)
+    passed: set[tuple[str, int]] = set()
+    await _answer_open(port, handler, wanted, passed)
+    async for event in events:
+        if event.kind in ("request.opened", "request.escalated"):
+            await _answer_open(port, handler, wanted, passed)
+
+
+async def _answer_open(
+    port: Port, handler: HITLHandler, query: RequestQuery, passed: set[tuple[str, int]]
+) -> None:
+    for info in await port.requests(query):
+        # An answer that awaits a quorum leaves the request as it is: it is not given twice.
+        if info.status != "open" or (info.id, info.revision) in passed:
+            continue
+        passed.add((info.id, info.revision))
+        response = await handler.request_human_input(HITLRequest.from_info(info))
+        if response.status is HITLStatus.PASSED:
+            continue
+        try:
+            await port.answer(info.id, info.revision, response.to_answer())
+        except ConflictError:
+            continue  # decided or changed meanwhile; a changed one is announced again
