@@ -27,6 +27,10 @@ n  schedule a workflow from here
    or give a workflow file a schedule: block and press F5"""
 
 
+def workflow_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
+    return schedule.spec.workflow, "head"
+
+
 def state_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
     if schedule.problem:
         return "✗ fault", "bad"
@@ -110,13 +114,14 @@ class SchedulesScreen(ConsoleScreen):
         with Container(classes="body"):
             yield LineTable[ScheduleInfo](
                 [
-                    Column("id", "Schedule", 15, lambda s, _: (s.id, "head"), lambda s: s.id, 0, 2),
+                    Column("workflow", "Workflow", 15, workflow_cell, lambda s: (s.spec.workflow, s.id), 0, 2),
                     Column("state", "State", 10, state_cell, lambda s: state_cell(s, self.now()), 1),
                     Column("next", "Next fire", 19, next_cell, lambda s: s.next_fire, 0, 1, live=True),
                     Column("last", "Last", 11, last_cell, lambda s: last_cell(s, self.now()), 2),
-                    Column("recent", "Recent", 10, recent_cell, None, 3),
-                    Column("when", "When", 20, lambda s, _: (s.summary, "plain"), lambda s: s.summary, 4, 2),
+                    Column("when", "When", 15, lambda s, _: (s.summary, "plain"), lambda s: s.summary, 3, 2),
+                    Column("recent", "Recent", 10, recent_cell, None, 4),
                     Column("version", "Version", 8, version_cell, lambda s: s.resolved_version, 5),
+                    Column("id", "Id", 12, lambda s, _: (s.id, "dim"), lambda s: s.id, 6),
                 ],
                 key=lambda schedule: schedule.id,
                 now=self.now,
