@@ -125,7 +125,9 @@ async def test_killed_with_a_pending_approval_and_a_running_command(tmp_path: Pa
             found: RunDetail = await port.run(run.id)
             assert found.run.status == "succeeded"
             assert found.state["said"] is True
-            tries = [(a.node_id, a.number, a.status) for a in found.attempts if a.node_id in ("first", "work")]
+            tries = [
+                (a.node_id, a.number, a.status) for a in found.attempts if a.node_id in ("first", "work")
+            ]
             assert tries == [("first", 1, "succeeded"), ("work", 1, "interrupted"), ("work", 2, "succeeded")]
     finally:
         daemon.terminate()

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""`victor`: the command line over the console port."""

@@ -114,7 +114,9 @@ class SchedulesScreen(ConsoleScreen):
         with Container(classes="body"):
             yield LineTable[ScheduleInfo](
                 [
-                    Column("workflow", "Workflow", 15, workflow_cell, lambda s: (s.spec.workflow, s.id), 0, 2),
+                    Column(
+                        "workflow", "Workflow", 15, workflow_cell, lambda s: (s.spec.workflow, s.id), 0, 2
+                    ),
                     Column("state", "State", 10, state_cell, lambda s: state_cell(s, self.now()), 1),
                     Column("next", "Next fire", 19, next_cell, lambda s: s.next_fire, 0, 1, live=True),
                     Column("last", "Last", 11, last_cell, lambda s: last_cell(s, self.now()), 2),

@@ -1,0 +1,171 @@
+"""The command line on a real workspace: what it prints, what it ends with, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import workspace
+from tests.engine.test_engine import GATE
+from victor_engine.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+class Victor:
+    """Runs `victor` on one workspace; remembers what it printed."""
+
+    def __init__(self, root: Path, capture: Capture) -> None:
+        self.root = root
+        self.capture = capture
+        self.out = ""
+        self.err = ""
+
+    def __call__(self, *words: str) -> int:
+        self.capture.readouterr()
+        try:
+            code = main(["--workspace", str(self.root), "--state-dir", str(self.root / ".state"), *words])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        self.out, self.err = self.capture.readouterr()
+        return code
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: Capture) -> Victor:
+    return Victor(workspace(tmp_path, GATE), capsys)
+
+
+def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor) -> None:
+    assert victor("scheduler", "add", "gate", "--cron", "@daily", "--state", '{"topic": "x"}') == 0
+    schedule = victor.out.split()[0]
+    assert len(schedule) == 12
+    assert victor("scheduler", "add", "gate", "--cron", "@daily", "--state", '{"topic": "x"}') == 0
+    assert "was there already" in victor.out
+    assert victor("scheduler", "list", "--json") == 0
+    found = {s["id"]: s for s in json.loads(victor.out)}
+    assert found[schedule]["spec"]["initial_state"] == {"topic": "x"}
+    assert victor("scheduler", "status") == 7
+    assert victor("scheduler", "pause", schedule[:6], "--note", "holiday") == 0
+    assert victor("scheduler", "resume", schedule) == 0
+    assert victor("scheduler", "remove", schedule) == 0
+    assert victor("scheduler", "remove", schedule) == 4
+    assert "there is no schedule" in victor.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["scheduler", "add", "gate", "--cron", "61 * * * *"], 2, "outside 0-59"),
+        (["scheduler", "add", "gate", "--cron", "0 0 30 2 *"], 2, "never fire"),
+        (["scheduler", "add", "gate", "--cron", "@daily", "--tz", "Europe/Berlim"], 2, "did you mean 'Europe/Berlin'"),
+        (["scheduler", "add", "gate"], 2, "exactly one of cron"),
+        (["scheduler", "add", "gaet", "--cron", "@daily"], 4, "Did you mean 'gate'"),
+        (["scheduler", "add", "gate", "--cron", "@daily", "--state", "{"], 2, "not valid JSON"),
+        (["run", "gate", "--state", "[1]"], 2, "must be a JSON object"),
+        (["run", "gate", "--state", '{"a": }'], 2, "column 7"),
+        (["run", "nothing"], 4, "there is no workflow 'nothing'"),
+        (["inbox", "answer", "zzz", "approve"], 4, "request"),
+        (["runs", "show", "zzz"], 4, "run"),
+        (["runz"], 2, "Did you mean 'run'"),
+        (["scheduler", "stop"], 7, "no engine runs"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_leaves_no_trace(
+    victor: Victor, words: list[str], code: int, message: str
+) -> None:
+    assert victor("scheduler", "list", "--json") in (0, 8)
+    assert victor("inbox", "claim", "none") == 4  # brings the workspace into the store
+    assert victor("runs", "list", "--json") == 0
+    assert victor("scheduler", "list", "--json") == 0
+    before = victor.out
+    assert victor(*words) == code
+    assert message in victor.err
+    assert victor.err.startswith("error: ")
+    assert "Traceback" not in victor.err
+    assert victor("scheduler", "list", "--json") == 0
+    assert victor.out == before
+    assert victor("runs", "list", "--json") == 0
+    assert json.loads(victor.out) == []
+
+
+def test_a_run_here_is_followed_and_its_end_is_the_exit_code(victor: Victor) -> None:
+    file = victor.root / "workflows/plain.yaml"
+    file.write_text(
+        "workflows:\n  plain:\n    nodes:\n"
+        "      - {id: write, type: agent, role: writer, goal: 'about {topic}', next: [end]}\n"
+        "      - {id: end, type: transform, transform: 'done = draft'}\n"
+        "  bad:\n    nodes:\n      - {id: a, type: transform, transform: 'x = 1 / 0'}\n"
+    )
+    assert victor("run", "plain", "--state", '{"topic": "x"}') == 0
+    assert "write | a line for the log" in victor.out
+    assert "succeeded after" in victor.out
+    assert victor("run", "bad") == 10
+    assert "ZeroDivisionError" in victor.out
+    assert victor("runs", "list", "--json") == 0
+    newest, oldest = json.loads(victor.out)
+    assert (newest["status"], oldest["status"]) == ("failed", "succeeded")
+    assert victor("runs", "show", oldest["id"][:12]) == 0
+    assert '"done": "ABOUT X"' in victor.out
+    assert victor("runs", "log", oldest["id"]) == 0
+    assert "a line for the log" in victor.out
+
+
+def test_looking_writes_nothing(victor: Victor) -> None:
+    assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
+    state = victor.root / ".state"
+
+    def everything() -> dict[str, tuple[bytes, int]]:
+        return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in state.rglob("*") if p.is_file()}
+
+    before = everything()
+    for words in (
+        ["scheduler", "list"], ["scheduler", "status"], ["scheduler", "history"], ["inbox", "list"],
+        ["inbox", "history"], ["runs", "list"], ["versions", "list"], ["versions", "show", "gate"],
+        ["validate", str(victor.root)],
+    ):  # fmt: skip
+        assert victor(*words) in (0, 7)
+    assert everything() == before
+
+
+def test_validate_in_a_workspace_outside_of_one_and_of_bad_files(victor: Victor, tmp_path: Path) -> None:
+    assert victor("validate", str(victor.root / "workflows")) == 0
+    alone = tmp_path / "alone.yaml"
+    alone.write_text((victor.root / "workflows/gate.yaml").read_text())
+    assert victor("validate", str(tmp_path / "nowhere.yaml")) == 2
+    bad = victor.root / "workflows/bad.yaml"
+    bad.write_text("workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: painter, nxt: [b]}\n")
+    assert victor("validate", str(bad)) == 3
+    assert f"{bad}:4:" in victor.out
+    assert "Did you mean 'next'" in victor.out
+    bad.write_text("workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: painter}\n")
+    assert victor("validate", str(bad)) == 3
+    assert "painter" in victor.out
+    assert "agents:" in victor.out
+    bad.write_text("workflows: [\n")
+    assert victor("validate", str(bad)) == 3
+    assert "not valid YAML" in victor.out
+
+
+def test_versions_and_a_dry_run_of_a_migration(victor: Victor) -> None:
+    file = victor.root / "workflows/two.yaml"
+    file.write_text(
+        "workflows:\n  gate:\n    version: 2.0.0\n    migrations:\n      - from: 1.0.0\n        to: 2.0.0\n"
+        "        steps: [{type: rename_field, from: draft, to: text}]\n"
+        "    nodes: [{id: a, type: transform, transform: 'x = 1'}]\n"
+    )
+    assert victor("versions", "deprecate", "gate", "1.0", "--message", "use 2.0.0") == 0
+    assert victor("versions", "list", "--json") == 0
+    (gate,) = json.loads(victor.out)
+    assert [v["version"] for v in gate["versions"]] == ["2.0.0", "1.0.0"]
+    assert gate["versions"][1]["deprecated"] == "use 2.0.0"
+    assert victor("versions", "diff", "gate", "1.0.0", "2.0.0") == 0
+    assert "- node write" in victor.out
+    words = ["versions", "migrate", "gate", "1.0.0", "2.0.0", "--dry-run", "--json", "--state", '{"draft": 1}']
+    assert victor(*words) == 0
+    assert json.loads(victor.out)["after"] == {"text": 1}
+    words[4] = "3.0.0"
+    assert victor(*words) == 3
+    assert "no migration leads from 1.0.0 to 3.0.0" in victor.err

@@ -1,0 +1,94 @@
+"""The `victor` command. Commands live in modules of their own and are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from victor_engine.errors import VictorError
+
+COMMANDS = {
+    "run": ("victor_engine.cli.run", "run", "Start a workflow."),
+    "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
+    "inbox": ("victor_engine.cli.inbox", "inbox", "Questions that workflows put to people."),
+    "runs": ("victor_engine.cli.runs", "runs", "Runs: list, show, log, cancel, pause, resume, retry."),
+    "scheduler": ("victor_engine.cli.scheduler", "scheduler", "The engine as a daemon, and its schedules."),
+    "versions": ("victor_engine.cli.versions", "versions", "Versions of workflows, and migrations."),
+    "trust": ("victor_engine.cli.trust", "trust", "Allow this workspace to run what it declares."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = COMMANDS.get(name)
+        if found is None:
+            return None
+        command: click.Command = getattr(import_module(found[0]), found[1])
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from victor_engine.config.places import did_you_mean
+
+            raise click.UsageError(f"there is no command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The texts stand here, so that help imports no command.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--workspace", metavar="DIR", help="Default: the nearest parent with a victor.yaml, or ~/.victor."
+)
+@click.option("--state-dir", metavar="DIR", help="Default: VICTOR_STATE, or one per workspace.")
+@click.version_option(package_name="victor-tui", prog_name="victor")
+@click.pass_context
+def cli(ctx: click.Context, workspace: str | None, state_dir: str | None) -> None:
+    """Workflows: run, schedule, answer, look."""
+    ctx.obj = {"workspace": workspace, "state_dir": state_dir}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Errors go to standard error, one line, with an exit code that means something.
+
+    2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission, 7 no engine,
+    8 store; `victor run`: 10 failed, 11 rejected, 12 cancelled.
+    """
+    from victor_engine.cli.output import fail
+
+    try:
+        result = cli.main(args=argv, prog_name="victor", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        fail(error.format_message())
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        fail("interrupted")
+        return 130
+    except VictorError as error:
+        fail(error.message)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def entry() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,117 @@
+"""What the command line prints: tables for people, JSON for scripts, untrusted text neutralised."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from victor_engine.api import Port
+from victor_engine.errors import UsageError
+from victor_engine.hitl.text import one_line, plain
+
+T = TypeVar("T")
+
+
+def fail(message: str) -> None:
+    """An error as its lines on standard error."""
+    for number, line in enumerate(plain(message).splitlines() or [""]):
+        click.echo(("error: " if number == 0 else "       ") + line, err=True)
+
+
+def say(text: str = "") -> None:
+    click.echo(plain(text))
+
+
+def note(text: str) -> None:
+    """What is meant for people and not for a pipe."""
+    click.echo(plain(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """A struct of the port, or a list of them, as JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:
+    """Columns as wide as their content; the last one may be cut by the terminal."""
+    if not rows:
+        note(empty or "nothing here")
+        return
+    cells = [[one_line(str(value)) for value in row] for row in rows]
+    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    click.echo(
+        "  ".join(head.upper().ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip()
+    )
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def local(instant: datetime | None) -> str:
+    """An instant in the operator's zone."""
+    return "-" if instant is None else instant.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def span(seconds: float | None) -> str:
+    """A duration, short."""
+    if seconds is None:
+        return "-"
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    if seconds < 10:
+        return f"{sign}{seconds:.1f}s"
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            rest = int(seconds % size // {"d": 3600, "h": 60, "m": 1}[unit])
+            return f"{sign}{int(seconds // size)}{unit}{rest:02}"
+    return f"{sign}{int(seconds)}s"
+
+
+def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
+    """A state from `--state`, `--state -` (standard input) or a file; UsageError with the place of a fault."""
+    if text is not None and file is not None:
+        raise UsageError("give --state or --state-file, not both")
+    where = "--state"
+    if file is not None:
+        text, where = file.read(), file.name
+    elif text == "-":
+        text, where = sys.stdin.read(), "standard input"
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{where} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; nothing was started"
+        ) from None
+    if not isinstance(value, dict):
+        raise UsageError(
+            f'{where} must be a JSON object such as {{"key": "value"}}, not {type(value).__name__}'
+        )
+    return value
+
+
+def with_port(ctx: click.Context, mode: str, work: Callable[[Port], Awaitable[T]]) -> T:
+    """Open a port in a way (see `service.connect.open_port`), do the work, close it."""
+    return asyncio.run(_with_port(ctx, mode, work))
+
+
+async def _with_port(ctx: click.Context, mode: str, work: Callable[[Port], Awaitable[T]]) -> T:
+    async with port_of(ctx, mode) as port:
+        return await work(port)
+
+
+def port_of(ctx: click.Context, mode: str) -> AbstractAsyncContextManager[Port]:
+    """The port of a command. A test puts its own under `open_port` in the context's object."""
+    given = ctx.obj.get("open_port")
+    if given is not None:
+        return given(mode)  # type: ignore[no-any-return]
+    from victor_engine.service.connect import open_port
+
+    return open_port(ctx.obj["workspace"], ctx.obj["state_dir"], mode=mode)  # type: ignore[arg-type]

@@ -1,0 +1,107 @@
+"""`victor run`: start a workflow, and follow it."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+import click
+
+from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
+from victor_engine.cli.output import json_state, note, port_of, print_json, say, span
+from victor_engine.hitl.text import plain
+
+EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
+
+
+@click.command()
+@click.argument("workflow")
+@click.option("--version", metavar="SPEC", help="Exact, a range such as ^1.2, or latest.")
+@click.option("--state", metavar="JSON", help="Initial state as a JSON object; - reads standard input.")
+@click.option("--state-file", type=click.File("r"), help="Initial state from a file.")
+@click.option("--note", "remark", default="", help="Goes into the audit trail.")
+@click.option("-f", "--follow", is_flag=True, help="Print what happens until the run has ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    workflow: str,
+    version: str | None,
+    state: str | None,
+    state_file: IO[str] | None,
+    remark: str,
+    follow: bool,
+    as_json: bool,
+) -> int:
+    """Start WORKFLOW. Without an engine it runs right here, and is followed."""
+    initial = json_state(state, state_file)
+
+    async def work(port: Port) -> int:
+        engine = await port.engine()
+        here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
+        started = await port.start_run(workflow, version, initial, remark)
+        if not follow and not here:
+            if as_json:
+                print_json(started)
+            else:
+                say(f"{started.id}  {started.workflow} {started.version}  {started.status}")
+            return 0
+        return await follow_run(port, started, as_json)
+
+    import asyncio
+
+    async def go() -> int:
+        async with port_of(ctx, "embedded") as port:
+            return await work(port)
+
+    sys.exit(asyncio.run(go()))
+
+
+def _own(pid: int) -> bool:
+    import os
+
+    return pid == os.getpid()
+
+
+async def follow_run(port: Port, started: RunInfo, as_json: bool = False) -> int:
+    """Print events and log of a run until it has ended; its exit code."""
+    if not as_json:
+        say(f"run {started.id} of {started.workflow} {started.version}")
+    seen = 0
+    async for event in port.subscribe(0):
+        if event.run_id != started.id:
+            continue
+        if not as_json:
+            for line in await port.run_log(started.id, seen):
+                seen = line.seq
+                click.echo(f"           {plain(line.node_id)} | {plain(line.text)}")
+            _tell(event)
+        if event.kind == "run.finished":
+            break
+    found = (await port.run(started.id)).run
+    if as_json:
+        print_json(found)
+    elif found.status in FINAL_RUN_STATUSES:
+        took = (
+            (found.finished_at - found.started_at).total_seconds()
+            if found.finished_at and found.started_at
+            else None
+        )
+        why = f": {found.error.message}" if found.error else ""
+        say(f"{found.status} after {span(took)}{why}")
+    return EXIT_CODES.get(found.status, 1)
+
+
+def _tell(event: EventInfo) -> None:
+    parts = [f"{event.at.astimezone():%H:%M:%S}", "", event.kind]
+    if event.node_id:
+        parts.append(event.node_id)
+    for key in ("branch", "type", "message", "outcome", "status"):
+        if isinstance(event.data.get(key), str):
+            parts.append(f"{key}={event.data[key]}")
+    say(" ".join(parts))
+    if event.kind == "request.opened" and event.request_id:
+        note(
+            f"           somebody is asked: {event.data.get('title', '')}\n"
+            f"           answer it with: victor inbox answer {event.request_id} approve|reject|VALUE"
+        )

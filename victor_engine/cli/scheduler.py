@@ -1,0 +1,396 @@
+"""`victor scheduler`: the engine as a daemon, and its schedules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from victor_engine.api import Port, ScheduleSpec
+from victor_engine.cli.output import json_state, local, note, print_json, say, span, table, with_port
+from victor_engine.errors import UsageError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
+
+
+@click.group()
+def scheduler() -> None:
+    """The engine as a daemon, and its schedules."""
+
+
+@scheduler.command("start")
+@click.option("-d", "--daemon", is_flag=True, help="Go into the background once the engine is up.")
+@click.option("--pid-file", type=click.Path(path_type=Path), help="Write the process id there.")
+@click.option("--interval", type=float, help="Look at schedules at least this often, in seconds.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml.")
+@click.option("--quiet", is_flag=True, help="Print no events.")
+@click.pass_context
+def start(
+    ctx: click.Context,
+    daemon: bool,
+    pid_file: Path | None,
+    interval: float | None,
+    config: Path | None,
+    quiet: bool,
+) -> None:
+    """Run the engine of this workspace until it is told to stop."""
+    import asyncio
+
+    from victor_engine.service.connect import serve
+    from victor_engine.service.headless import describe_event
+
+    if config is not None and not config.expanduser().is_file():
+        raise UsageError(f"{config}: there is no such file; leave --config out, or name a scheduler.yaml")
+    if daemon:
+        _into_background(ctx, pid_file, interval, config)
+        return
+
+    def ready(engine: Any) -> None:
+        if pid_file is not None:
+            pid_file.parent.mkdir(parents=True, exist_ok=True)
+            pid_file.write_text(f"{os.getpid()}\n")
+        trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
+        say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
+        for problem in engine.workspace.problems:
+            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+
+    overrides = {"scheduler.poll_interval": interval} if interval is not None else None
+    try:
+        code = asyncio.run(
+            serve(
+                ctx.obj["workspace"],
+                ctx.obj["state_dir"],
+                config_file=config.expanduser() if config else None,
+                overrides=overrides,
+                on_ready=ready,
+                on_event=None if quiet else lambda event: say(describe_event(event)),
+            )
+        )
+    finally:
+        if pid_file is not None and pid_file.exists() and pid_file.read_text().strip() == str(os.getpid()):
+            pid_file.unlink()
+    sys.exit(code)
+
+
+def _into_background(
+    ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
+) -> None:
+    """Start the same command in a session of its own, and wait until its engine answers."""
+    import subprocess
+    import time
+
+    from victor_engine.service.connect import find
+    from victor_engine.service.lock import engine_owner
+
+    paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
+    owner = engine_owner(paths.state_dir)
+    if owner is not None:
+        raise UsageError(f"an engine runs on {paths.state_dir} already (process {owner.pid})")
+    paths.make()
+    log_path = paths.state_dir / "engine.log"
+    words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(paths.workspace)]
+    words += ["--state-dir", str(paths.state_dir), "scheduler", "start"]
+    if pid_file is not None:
+        words += ["--pid-file", str(pid_file.absolute())]
+    if interval is not None:
+        words += ["--interval", str(interval)]
+    if config is not None:
+        words += ["--config", str(config.absolute())]
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    for _ in range(150):
+        found = engine_owner(paths.state_dir)
+        if found is not None and found.pid == process.pid and Path(found.socket).exists():
+            say(f"engine {process.pid} runs in the background; its log is {log_path}")
+            return
+        if process.poll() is not None:
+            tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
+            raise UsageError(f"the engine did not start: {' '.join(tail) or 'see ' + str(log_path)}")
+        time.sleep(0.1)
+    raise UsageError(f"the engine has not answered yet; see {log_path}")
+
+
+@scheduler.command("stop")
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """Stop the engine; what runs is taken up again at the next start."""
+
+    async def work(port: Port) -> None:
+        info = await port.engine()
+        await port.stop_engine()
+        say(f"engine {info.pid} is stopping")
+
+    with_port(ctx, "attach", work)
+
+
+@scheduler.command("status")
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Whether an engine runs, and what it does. Ends with 7 if none runs."""
+
+    async def work(port: Port) -> bool:
+        info = await port.engine()
+        if as_json:
+            print_json(info)
+            return info.mode != "readonly"
+        if info.mode == "readonly":
+            say(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
+        else:
+            say(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
+        say(
+            f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
+        )
+        say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
+        if info.next_fire is not None:
+            left = span((info.next_fire - info.now).total_seconds())
+            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_schedule})")
+        for problem in info.problems:
+            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+        return info.mode != "readonly"
+
+    sys.exit(0 if with_port(ctx, "read", work) else 7)
+
+
+@scheduler.command("list")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """All schedules."""
+
+    async def work(port: Port) -> None:
+        found = await port.schedules()
+        if as_json:
+            print_json(found)
+            return
+        rows = []
+        for s in sorted(found, key=lambda s: (s.next_fire is None, s.next_fire, s.id)):
+            state = "paused" if s.paused else "problem" if s.problem else "on" if s.spec.enabled else "off"
+            last = s.last_fire.run_status or s.last_fire.outcome if s.last_fire else "-"
+            rows.append((s.id, s.spec.workflow, state, local(s.next_fire), last, s.summary))
+        table(
+            ("id", "workflow", "state", "next fire", "last", "when"),
+            rows,
+            "no schedules; victor scheduler add",
+        )
+
+    with_port(ctx, "read", work)
+
+
+@scheduler.command("add")
+@click.argument("workflow")
+@click.option("--cron", help='Five fields or an alias: "0 9 * * 1-5", "@daily".')
+@click.option("--every", help="Exact distance: 45m, 4h.")
+@click.option("--at", help="Once: 2026-03-31T09:00.")
+@click.option("--timezone", "--tz", default=None, help="IANA name; UTC by default.")
+@click.option("--state", metavar="JSON", help="Initial state of each run.")
+@click.option(
+    "--yaml", "yaml_path", type=click.Path(path_type=Path), help="The file that defines the workflow."
+)
+@click.option("--version", metavar="SPEC")
+@click.option("--catchup", help="false, latest or all.")
+@click.option("--max-active-runs", type=int)
+@click.option("--overlap", help="skip, buffer_one, buffer_all, cancel_running or allow.")
+@click.option("--start-date")
+@click.option("--end-date")
+@note_option
+@json_option
+@click.pass_context
+def add(
+    ctx: click.Context,
+    /,
+    workflow: str,
+    state: str | None,
+    yaml_path: Path | None,
+    remark: str,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Schedule WORKFLOW. Works with an engine and without one."""
+    initial = json_state(state)
+    if yaml_path is not None:
+        _check_file(ctx, yaml_path, workflow)
+    from victor_engine.scheduler.declare import spec_from_block
+
+    block = {key: value for key, value in given.items() if value is not None}
+    if initial is not None:
+        block["initial_state"] = initial
+    spec, faults = spec_from_block(workflow, block)
+    if spec is None:
+        raise UsageError("; ".join(fault.replace("schedule.", "--") for fault in faults))
+    wanted: ScheduleSpec = spec
+
+    async def work(port: Port) -> None:
+        added = await port.add_schedule(wanted, remark)
+        found = await port.schedule(added.id)
+        if as_json:
+            print_json(found)
+            return
+        say(f"{added.id}  {'added' if added.created else 'was there already'}: {workflow}, {found.summary}")
+        say(f"next fire {local(found.next_fire)}")
+
+    with_port(ctx, "oneshot", work)
+
+
+def _check_file(ctx: click.Context, path: Path, workflow: str) -> None:
+    from victor_engine.definition.loader import load_file, raise_for
+    from victor_engine.service.connect import find
+
+    result = load_file(path)
+    raise_for(result.problems)
+    if workflow not in result.workflows:
+        raise UsageError(f"{path} defines {', '.join(result.workflows) or 'no workflow'}, not {workflow!r}")
+    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
+    if workspace.resolve() not in path.resolve().parents:
+        raise UsageError(
+            f"{path} is outside the workspace {workspace}; put it there, or name another --workspace"
+        )
+
+
+@scheduler.command("remove")
+@click.argument("schedule")
+@note_option
+@click.pass_context
+def remove(ctx: click.Context, schedule: str, remark: str) -> None:
+    """Remove a schedule; its history stays."""
+
+    async def work(port: Port) -> None:
+        found = await port.schedule(schedule)
+        await port.remove_schedule(found.id, remark)
+        say(f"{found.id}  removed: {found.spec.workflow}, {found.summary}")
+
+    with_port(ctx, "oneshot", work)
+
+
+@scheduler.command("history")
+@click.option("--workflow")
+@click.option("--schedule")
+@click.option("--limit", default=30)
+@json_option
+@click.pass_context
+def history(
+    ctx: click.Context, workflow: str | None, schedule: str | None, limit: int, as_json: bool
+) -> None:
+    """Every fire and what became of it."""
+
+    async def work(port: Port) -> None:
+        found = await port.fires(schedule, limit, workflow)
+        if as_json:
+            print_json(found)
+            return
+        rows = [
+            (
+                f.local,
+                f.workflow,
+                f.outcome,
+                f.run_status or "-",
+                span(f.run_seconds),
+                f.run_id or "-",
+                f.reason,
+            )
+            for f in found
+        ]
+        table(
+            ("nominal", "workflow", "outcome", "run", "took", "run id", "reason"),
+            rows,
+            "nothing has fired yet",
+        )
+
+    with_port(ctx, "read", work)
+
+
+def _named(name: str, method: str, text: str, mode: str = "oneshot") -> None:
+    @scheduler.command(name, help=text)
+    @click.argument("schedule")
+    @note_option
+    @click.pass_context
+    def command(ctx: click.Context, schedule: str, remark: str) -> None:
+        async def work(port: Port) -> None:
+            found = await getattr(port, method)(schedule, note=remark)
+            words = f"{found.status}" if method == "trigger_schedule" else found.summary
+            say(f"{found.id}  {words}")
+
+        with_port(ctx, mode, work)
+
+
+_named("resume", "resume_schedule", "Let a paused schedule fire again.")
+_named("skip", "skip_next", "Leave the next fire out.")
+_named("trigger", "trigger_schedule", "Start a run of a schedule now.", "attach")
+
+
+@scheduler.command("pause")
+@click.argument("schedule")
+@click.option("--until", help="Resume by itself then: 2026-03-31T09:00, in local time.")
+@note_option
+@click.pass_context
+def pause(ctx: click.Context, schedule: str, until: str | None, remark: str) -> None:
+    """Let a schedule rest."""
+    from datetime import datetime
+
+    try:
+        end = datetime.fromisoformat(until).astimezone() if until else None
+    except ValueError:
+        raise UsageError(f"--until {until!r} is no date or time; write 2026-03-31T09:00") from None
+
+    async def work(port: Port) -> None:
+        found = await port.pause_schedule(schedule, remark, end)
+        say(f"{found.id}  paused" + (f" until {local(end)}" if end else ""))
+
+    with_port(ctx, "oneshot", work)
+
+
+UNIT = """[Unit]
+Description=Victor Workflow Scheduler
+After=network.target
+
+[Service]
+Type=simple
+User={user}
+ExecStart={command}
+Restart=always
+RestartSec=10
+KillMode=mixed
+StateDirectory=victor
+Environment=VICTOR_STATE=/var/lib/victor
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@scheduler.command("install")
+@click.option("--user", default=None, help="The user that the service runs as.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml for the service.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/systemd/system/victor-scheduler.service"),
+    show_default=True,
+)
+@click.pass_context
+def install(ctx: click.Context, user: str | None, config: Path | None, output: Path) -> None:
+    """Write a systemd unit that runs the engine as a service."""
+    import getpass
+
+    from victor_engine.service.connect import find
+
+    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
+    program = shutil.which("victor") or f"{sys.executable} -m victor_engine.cli.main"
+    command = f"{program} --workspace {workspace.absolute()} scheduler start"
+    if config is not None:
+        command += f" --config {config.absolute()}"
+    try:
+        output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
+    except OSError as error:
+        raise UsageError(
+            f"{output} cannot be written: {error.strerror}; use sudo, or --output FILE"
+        ) from None
+    say(f"wrote {output}; now run:")
+    say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")

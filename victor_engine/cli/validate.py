@@ -1,0 +1,127 @@
+"""`victor validate`: workflow files checked, alone or in their workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from victor_engine.cli.output import note, print_json, say
+from victor_engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from victor_engine.api import ProblemInfo
+    from victor_engine.config import Config
+    from victor_engine.definition.expressions import FunctionRegistry
+    from victor_engine.runtime.bindings import BindingTable
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="What is outside the language or unknown is an error.")
+@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.pass_context
+def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
+    """Check workflow files. Ends with 3 if there is an error. Writes nothing."""
+    problems: list[ProblemInfo] = []
+    files = workflows = 0
+    for path in _files(paths):
+        files += 1
+        found, count = _check(path, ctx.obj["workspace"], strict)
+        problems += found
+        workflows += count
+    errors = sum(problem.severity == "error" for problem in problems)
+    if as_json:
+        print_json(problems)
+    else:
+        from victor_engine.definition.loader import describe
+
+        for problem in problems:
+            say(describe(problem))
+        warnings = len(problems) - errors
+        note(f"{files} files, {workflows} workflows, {errors} errors, {warnings} warnings")
+    sys.exit(3 if errors else 0)
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and p.name != "victor.yaml"
+            )
+            if not inside:
+                raise UsageError(f"{path}: no .yaml files in this directory")
+            yield from inside
+        elif path.exists():
+            yield path
+        else:
+            raise UsageError(f"{path}: there is no such file")
+
+
+def _config(path: Path, explicit: str | None) -> Config | None:
+    """The configuration of the workspace that a file lies in; None outside of one."""
+    from victor_engine.config import load_config
+
+    if explicit is not None:
+        return load_config(Path(explicit))
+    for folder in path.resolve().parents:
+        if (folder / "victor.yaml").is_file():
+            return load_config(folder)
+    return None
+
+
+def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[ProblemInfo], int]:
+    from victor_engine.api import ProblemInfo
+    from victor_engine.config import Config
+    from victor_engine.definition.expressions import FunctionRegistry
+    from victor_engine.definition.loader import load_file
+    from victor_engine.runtime.bindings import BindingTable
+    from victor_engine.scheduler.declare import spec_from_block
+
+    config = _config(path, explicit)
+    bindings = BindingTable(config or Config(workspace=path.resolve().parent))
+    functions = FunctionRegistry()
+    problems = _functions(functions, bindings, config)
+    result = load_file(path, functions=functions, strict=strict)
+    problems += result.problems
+    for definition in result.workflows.values():
+        for problem in bindings.check(definition):
+            severity = problem.severity if config is not None else "warning"
+            problems.append(
+                msgspec.structs.replace(problem, path=problem.path or str(path), severity=severity)
+            )
+        if definition.schedule is not None:
+            _, faults = spec_from_block(definition.name, definition.schedule)
+            problems += [
+                ProblemInfo(severity="error", message=f"workflow {definition.name!r}: {fault}", path=str(path), line=1,
+                            column=1) for fault in faults
+            ]  # fmt: skip
+    return problems, len(result.workflows)
+
+
+def _functions(
+    functions: FunctionRegistry, bindings: BindingTable, config: Config | None
+) -> list[ProblemInfo]:
+    """The workspace's own functions; their names alone where it is not trusted, so that nothing is imported."""
+    from victor_engine.api import ProblemInfo
+    from victor_engine.config import is_trusted
+    from victor_engine.errors import VictorError
+
+    if config is None:
+        return []
+    if not is_trusted(config.workspace):
+        for name in config.functions:
+            functions.register(name, lambda *_: None)
+        return []
+    try:
+        for name, function in bindings.functions().items():
+            functions.register(name, function)
+    except VictorError as error:
+        return [
+            ProblemInfo(severity="error", message=error.message, path=str(config.workspace / "victor.yaml"))
+        ]
+    return []
