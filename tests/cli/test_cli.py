@@ -60,7 +60,11 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
     [
         (["scheduler", "add", "gate", "--cron", "61 * * * *"], 2, "outside 0-59"),
         (["scheduler", "add", "gate", "--cron", "0 0 30 2 *"], 2, "never fire"),
-        (["scheduler", "add", "gate", "--cron", "@daily", "--tz", "Europe/Berlim"], 2, "did you mean 'Europe/Berlin'"),
+        (
+            ["scheduler", "add", "gate", "--cron", "@daily", "--tz", "Europe/Berlim"],
+            2,
+            "did you mean 'Europe/Berlin'",
+        ),
         (["scheduler", "add", "gate"], 2, "exactly one of cron"),
         (["scheduler", "add", "gaet", "--cron", "@daily"], 4, "Did you mean 'gate'"),
         (["scheduler", "add", "gate", "--cron", "@daily", "--state", "{"], 2, "not valid JSON"),
@@ -163,7 +167,17 @@ def test_versions_and_a_dry_run_of_a_migration(victor: Victor) -> None:
     assert gate["versions"][1]["deprecated"] == "use 2.0.0"
     assert victor("versions", "diff", "gate", "1.0.0", "2.0.0") == 0
     assert "- node write" in victor.out
-    words = ["versions", "migrate", "gate", "1.0.0", "2.0.0", "--dry-run", "--json", "--state", '{"draft": 1}']
+    words = [
+        "versions",
+        "migrate",
+        "gate",
+        "1.0.0",
+        "2.0.0",
+        "--dry-run",
+        "--json",
+        "--state",
+        '{"draft": 1}',
+    ]
     assert victor(*words) == 0
     assert json.loads(victor.out)["after"] == {"text": 1}
     words[4] = "3.0.0"
