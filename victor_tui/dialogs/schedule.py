@@ -1,0 +1,270 @@
+"""A schedule as a form, with what it would do shown while one types."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.suggester import SuggestFromList
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Button, Checkbox, Input, Label, RadioButton, RadioSet, Select, Static, TextArea
+
+from victor_engine.api import Port, SchedulePreview, ScheduleSpec
+from victor_engine.errors import VictorError
+from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
+from victor_tui.text import relative
+from victor_tui.widgets.safe import one_line, plain
+
+_DEBOUNCE = 0.25
+"""Seconds without a key before the preview is asked for."""
+_FIRES = 10
+
+
+def offset_text(offset: timedelta) -> str:
+    """`+02:00`"""
+    minutes = round(offset.total_seconds() / 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def fire_lines(fires: tuple[datetime, ...], zone: ZoneInfo, now: datetime) -> list[Content]:
+    """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens."""
+    lines = []
+    before = now.astimezone(zone).utcoffset()
+    for fire in fires:
+        local = fire.astimezone(zone)
+        offset = local.utcoffset() or timedelta()
+        line = [
+            (f"{local:%a %Y-%m-%d %H:%M:%S} ", "bold"),
+            (f"{local:%Z}".ljust(5), "$text-muted"),
+            (f" {fire.astimezone(UTC):%H:%M:%S} UTC", "$text-muted"),
+            (f"  {relative(fire, now):<8}", "$text-muted"),
+        ]
+        if before is not None and offset != before:
+            line.append((f" clocks {offset_text(before)} → {offset_text(offset)}", "$warning"))
+        lines.append(Content.assemble(*line))
+        before = offset
+    return lines
+
+
+class ScheduleDialog(Dialog[ScheduleSpec | None]):
+    """Dismisses with the spec as filled in, or None. `spec` is the one to change; None starts a new one."""
+
+    def __init__(self, spec: ScheduleSpec | None) -> None:
+        super().__init__(id="schedule-dialog")
+        self._base = spec
+        self._start = fields_from(spec) if spec is not None else SpecFields()
+        self._timer: Timer | None = None
+        self._shown_all = False
+
+    @property
+    def _port(self) -> Port:
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        return port
+
+    def compose(self) -> ComposeResult:
+        title = f"Schedule {one_line(self._base.workflow, 60)}" if self._base else "New schedule"
+        with Vertical(id="box"):
+            yield Static(Content.styled(title, "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield from self._compose_when()
+                yield Static(id="preview", classes="text")
+                yield from self._compose_policy()
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Save", id="save", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s save · tab next · esc leave", classes="hint")
+
+    @staticmethod
+    def _row(name: str, title: str, field: Widget) -> ComposeResult:
+        """A field beside its name, and under it the place where its fault is shown."""
+        yield Horizontal(Label(title, classes="name"), field, classes="row")
+        yield Static(classes="fault-field", id=f"{name}-fault")
+
+    def _compose_when(self) -> ComposeResult:
+        start = self._start
+        workflows = [(start.workflow, start.workflow)] if start.workflow else []
+        first = start.workflow if start.workflow else Select.NULL
+        yield from self._row(
+            "workflow",
+            "Workflow",
+            Select(workflows, value=first, id="workflow", compact=True, prompt="Choose"),
+        )
+        buttons = [RadioButton(way, way == start.way, compact=True) for way in WAYS]
+        yield from self._row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
+        yield from self._row(
+            "expression",
+            "When",
+            Input(start.expression, placeholder=HINTS[start.way], id="expression", compact=True),
+        )
+        from zoneinfo import available_timezones
+
+        zones = SuggestFromList(sorted(available_timezones()), case_sensitive=False)
+        zone = Input(start.timezone, placeholder="UTC", suggester=zones, id="timezone", compact=True)
+        yield from self._row("timezone", "Time zone", zone)
+
+    def _compose_policy(self) -> ComposeResult:
+        start = self._start
+        yield from self._row(
+            "state", "Initial state", TextArea(start.state, id="state", compact=True, tab_behavior="focus")
+        )
+        version = Input(start.version, placeholder="latest", id="version", compact=True)
+        yield from self._row("version", "Version", version)
+        overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
+        yield from self._row(
+            "overlap",
+            "If still running",
+            Select(overlaps, value=start.overlap, allow_blank=False, id="overlap", compact=True),
+        )
+        yield from self._row("active", "Runs at once", Input(start.active, id="active", compact=True))
+        yield from self._row(
+            "catchup",
+            "Missed fires",
+            Select(
+                [(word, word) for word in CATCHUPS],
+                value=start.catchup,
+                allow_blank=False,
+                id="catchup",
+                compact=True,
+            ),
+        )
+        yield from self._row(
+            "enabled", "Enabled", Checkbox("it fires", start.enabled, id="enabled", compact=True)
+        )
+
+    def on_mount(self) -> None:
+        self._load_workflows()
+        self.query_one("#expression" if self._base else "#workflow").focus()
+        self._look()
+
+    @work(group="workflows")
+    async def _load_workflows(self) -> None:
+        try:
+            found = await self._port.workflows()
+        except VictorError as error:
+            self.fault(error.message)
+            return
+        select: Select[str] = self.query_one("#workflow", Select)
+        chosen = select.value
+        names = sorted({flow.name for flow in found} | ({self._start.workflow} - {""}))
+        select.set_options([(one_line(name, 120), name) for name in names])
+        if isinstance(chosen, str):
+            select.value = chosen
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _read(self) -> SpecFields:
+        def text(name: str) -> str:
+            return self.query_one(f"#{name}", Input).value
+
+        def choice(name: str) -> object:
+            value: object = self.query_one(f"#{name}", Select).value
+            return value
+
+        workflow = choice("workflow")
+        pressed = self.query_one("#way", RadioSet).pressed_index
+        overlap, catchup = choice("overlap"), choice("catchup")
+        return SpecFields(
+            workflow=workflow if isinstance(workflow, str) else "",
+            way=WAYS[max(0, pressed)],
+            expression=text("expression"),
+            timezone=text("timezone"),
+            state=self.query_one("#state", TextArea).text,
+            version=text("version"),
+            overlap=next(word for word in OVERLAPS if word == overlap),
+            active=text("active"),
+            catchup=next(word for word in CATCHUPS if word == catchup),
+            enabled=self.query_one("#enabled", Checkbox).value,
+        )
+
+    # --- preview ------------------------------------------------------------------------------
+
+    def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
+        self.query_one("#expression", Input).placeholder = HINTS[WAYS[event.index]]
+        self._later()
+
+    def on_input_changed(self) -> None:
+        self._later()
+
+    def on_text_area_changed(self) -> None:
+        self._later()
+
+    def on_select_changed(self) -> None:
+        self._later()
+
+    def _later(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_DEBOUNCE, self._look)
+
+    @work(group="preview", exclusive=True)
+    async def _look(self) -> None:
+        await self._check()
+
+    async def _check(self) -> ScheduleSpec | None:
+        """Show faults and preview; the spec where there is nothing against it."""
+        fields = self._read()
+        spec, faults = spec_from(fields, self._base)
+        preview: SchedulePreview | None = None
+        if spec is not None:
+            try:
+                preview = await self._port.preview_schedule(spec, _FIRES)
+            except VictorError as error:
+                preview = SchedulePreview("", problem=error.message)
+            if preview.problem:
+                faults["expression"] = preview.problem
+            elif fields.way == "once" and not preview.fires:
+                faults["expression"] = "That instant has passed."
+        self._show_faults(faults, fields)
+        self._show_preview(spec, preview if preview and not preview.problem else None)
+        return None if faults else spec
+
+    def _show_faults(self, faults: dict[str, str], fields: SpecFields) -> None:
+        """Put each fault under its field; what nobody has filled in yet is no fault before saving."""
+        untouched = set() if self._shown_all else {
+            name for name in ("workflow", "expression") if not getattr(fields, name)
+        }  # fmt: skip
+        for line in self.query(".fault-field").results(Static):
+            name = str(line.id).removesuffix("-fault")
+            text = "" if name in untouched else faults.get(name, "")
+            line.display = bool(text)
+            line.update(Content(plain(text)))
+
+    def _show_preview(self, spec: ScheduleSpec | None, preview: SchedulePreview | None) -> None:
+        view = self.query_one("#preview", Static)
+        if spec is None or preview is None:
+            view.update(Content.styled("The next fires are shown here.", "$text-muted"))
+            return
+        now = self.app.clock.now()  # type: ignore[attr-defined]
+        lines = [Content.styled(one_line(preview.summary, 200), "$success")]
+        lines += fire_lines(preview.fires, ZoneInfo(spec.timezone), now)
+        view.update(Content("\n").join(lines))
+
+    # --- leaving ------------------------------------------------------------------------------
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "save":
+            self.action_submit()
+        else:
+            self.dismiss(None)
+
+    def on_input_submitted(self) -> None:
+        self.focus_next()
+
+    @work(group="preview", exclusive=True)
+    async def action_submit(self) -> None:
+        self._shown_all = True
+        spec = await self._check()
+        if spec is not None:
+            self.dismiss(spec)
+            return
+        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
+        if shown:
+            self.query_one(f"#{str(shown[0].id).removesuffix('-fault')}").focus()

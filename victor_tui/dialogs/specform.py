@@ -1,0 +1,180 @@
+"""Between a schedule's spec and the text of its fields: no widgets, so that both ways are tested alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from victor_engine.api import Catchup, Overlap, ScheduleSpec
+from victor_tui.dialogs.base import json_object
+
+Way = Literal["cron", "every", "once", "after"]
+WAYS: tuple[Way, ...] = get_args(Way)
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+CATCHUPS: tuple[Catchup, ...] = get_args(Catchup)
+HINTS: Mapping[Way, str] = {
+    "cron": "minute hour day month weekday, such as 30 6 * * mon-fri",
+    "every": "90s, 15m, 1h30m or 2d",
+    "once": "2026-03-10 14:00, in the time zone below",
+    "after": "names of workflows, separated by commas",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFields:
+    """What the fields of a schedule hold, as typed."""
+
+    workflow: str = ""
+    way: Way = "cron"
+    expression: str = ""
+    timezone: str = "UTC"
+    state: str = "{}"
+    version: str = ""
+    overlap: Overlap = "skip"
+    active: str = "1"
+    catchup: Catchup = "none"
+    enabled: bool = True
+
+
+def interval_text(seconds: float) -> str:
+    """`1h30m` for 5400; read back it is the same number."""
+    if seconds != int(seconds):
+        return f"{seconds:g}s"
+    parts, rest = [], int(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def fields_from(spec: ScheduleSpec) -> SpecFields:
+    """The fields that `spec` fills."""
+    import json
+
+    way: Way
+    if spec.cron is not None:
+        way, expression = "cron", spec.cron
+    elif spec.every_seconds is not None:
+        way, expression = "every", interval_text(spec.every_seconds)
+    elif spec.at is not None:
+        local = spec.at.astimezone(_zone_or_utc(spec.timezone))
+        seconds = ":%S" if local.second else ""
+        way, expression = "once", local.strftime(f"%Y-%m-%d %H:%M{seconds}")
+    else:
+        way, expression = "after", ", ".join(spec.after)
+    return SpecFields(
+        workflow=spec.workflow,
+        way=way,
+        expression=expression,
+        timezone=spec.timezone,
+        state=json.dumps(spec.initial_state, indent=2, ensure_ascii=False),
+        version=spec.version or "",
+        overlap=spec.overlap,
+        active=str(spec.max_active_runs),
+        catchup=spec.catchup,
+        enabled=spec.enabled,
+    )
+
+
+def _zone_or_utc(name: str) -> ZoneInfo:
+    from victor_engine.scheduler.zones import get_zone
+
+    try:
+        return get_zone(name)
+    except ValueError:
+        return ZoneInfo("UTC")
+
+
+def parse_once(text: str, zone: ZoneInfo) -> datetime:
+    """The instant of wall time `text` in `zone`, in UTC; the first one where clocks are put back.
+
+    Raises ValueError for what is no time, and for a time that the clocks leave out.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("That is not a time. Write 2026-03-10 14:00.") from None
+    if found.tzinfo is not None:
+        return found.astimezone(UTC)
+    instant = found.replace(tzinfo=zone).astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != found:
+        raise ValueError(f"{found:%H:%M} does not exist on that day in {zone.key}: clocks are put forward.")
+    return instant
+
+
+def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSpec | None, dict[str, str]]:
+    """The spec that the fields say, and the faults by field; without a spec where one is needed to go on.
+
+    What has no field (jitter, dates, priority and the like) is kept from `base`.
+    """
+    from victor_engine.scheduler.zones import get_zone
+
+    faults: dict[str, str] = {}
+    changes: dict[str, Any] = {
+        "workflow": fields.workflow,
+        "timezone": fields.timezone.strip() or "UTC",
+        "version": fields.version.strip() or None,
+        "overlap": fields.overlap,
+        "catchup": fields.catchup,
+        "enabled": fields.enabled,
+        "cron": None,
+        "every_seconds": None,
+        "at": None,
+        "after": (),
+    }
+    if not fields.workflow:
+        faults["workflow"] = "Choose a workflow."
+    zone = ZoneInfo("UTC")
+    try:
+        zone = get_zone(str(changes["timezone"]))
+    except ValueError as error:
+        faults["timezone"] = f"{str(error)[:1].upper()}{str(error)[1:]}"
+    try:
+        changes.update(_timing(fields, zone))
+    except ValueError as error:
+        faults["expression"] = str(error)
+    state, problem = json_object(fields.state)
+    if state is None:
+        faults["state"] = problem
+    else:
+        changes["initial_state"] = state
+    if fields.active.strip().isdecimal() and int(fields.active) >= 1:
+        changes["max_active_runs"] = int(fields.active)
+    else:
+        faults["active"] = "A whole number of at least 1 is needed."
+    if "expression" in faults or "timezone" in faults:
+        return None, faults
+    if base is None:
+        return ScheduleSpec(**changes), faults
+    same_time = fields_from(base).expression == fields.expression and fields_from(base).way == fields.way
+    if same_time and base.timezone == changes["timezone"]:
+        for name in ("cron", "every_seconds", "at", "after"):
+            changes[name] = getattr(base, name)
+    return msgspec.structs.replace(base, **changes), faults
+
+
+def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
+    """The one member of a spec that says when; ValueError for what cannot be read."""
+    text = fields.expression.strip()
+    if not text:
+        raise ValueError(f"Say when: {HINTS[fields.way]}.")
+    match fields.way:
+        case "cron":
+            return {"cron": text}
+        case "every":
+            from victor_engine.definition.read import parse_duration
+
+            seconds = parse_duration(text)
+            if not seconds:
+                raise ValueError(f"That is not an interval. Write {HINTS['every']}.")
+            return {"every_seconds": seconds}
+        case "once":
+            return {"at": parse_once(text, zone)}
+        case "after":
+            return {"after": tuple(name.strip() for name in text.split(",") if name.strip())}
