@@ -84,7 +84,7 @@ class Shown:
 @pytest.mark.parametrize(
     "case",
     [
-        Shown("1", "Schedule", ("host_health", "in 42s", "‖ paused", "✗ fault")),
+        Shown("1", "Workflow", ("host_health", "in 42s", "‖ paused", "✗ fault")),
         Shown("2", "Status", ("◆ waiting", "✗ failed", "TimeoutError")),
         Shown("3", "Time left", ("!!     42s", "? confirm", "≡ choice")),
         Shown("4", "When", ("run.created", "request.opened")),
