@@ -30,6 +30,20 @@ class Dialog(ModalScreen[ResultT]):
         Binding("pagedown", "scroll_body(1)", "Scroll down", show=False),
     ]
 
+    def on_mount(self) -> None:
+        self._fit_body()
+
+    def on_resize(self) -> None:
+        self._fit_body()
+
+    def _fit_body(self) -> None:
+        """Leave the body what head, fault and actions leave of the terminal, once they are laid out."""
+        self.call_after_refresh(self._limit_body)
+
+    def _limit_body(self) -> None:
+        around = sum(self.query_one(name).outer_size.height for name in ("#head", "#fault", "#actions"))
+        self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
+
     def typing(self) -> bool:
         """Whether a letter key belongs to a field that has the focus."""
         return isinstance(self.focused, Input | TextArea | Select)
@@ -39,6 +53,7 @@ class Dialog(ModalScreen[ResultT]):
         line = self.query_one("#fault", Static)
         line.update(Content.styled(plain(text), style))
         line.display = bool(text)
+        self._fit_body()
 
     def action_leave(self) -> None:
         self.dismiss(None)

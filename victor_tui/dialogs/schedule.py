@@ -9,6 +9,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
 from textual.widget import Widget
@@ -51,6 +52,16 @@ def fire_lines(fires: tuple[datetime, ...], zone: ZoneInfo, now: datetime) -> li
         lines.append(Content.assemble(*line))
         before = offset
     return lines
+
+
+class WayButton(RadioButton):
+    """Tells chosen from not chosen by its sign, where colours are missing too."""
+
+    def render(self) -> Content:
+        return Content(f"{'◉' if self.value else '○'} {self.label.plain}")
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return len(self.label.plain) + 2
 
 
 class ScheduleDialog(Dialog[ScheduleSpec | None]):
@@ -97,7 +108,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
             "Workflow",
             Select(workflows, value=first, id="workflow", compact=True, prompt="Choose"),
         )
-        buttons = [RadioButton(way, way == start.way, compact=True) for way in WAYS]
+        buttons = [WayButton(way, way == start.way, compact=True) for way in WAYS]
         yield from self._row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
         yield from self._row(
             "expression",
@@ -258,8 +269,11 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
     def on_input_submitted(self) -> None:
         self.focus_next()
 
+    def action_submit(self) -> None:
+        self._save()
+
     @work(group="preview", exclusive=True)
-    async def action_submit(self) -> None:
+    async def _save(self) -> None:
         self._shown_all = True
         spec = await self._check()
         if spec is not None:
