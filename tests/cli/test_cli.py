@@ -70,6 +70,8 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
         (["scheduler", "add", "gate", "--cron", "@daily", "--state", "{"], 2, "not valid JSON"),
         (["run", "gate", "--state", "[1]"], 2, "must be a JSON object"),
         (["run", "gate", "--state", '{"a": }'], 2, "column 7"),
+        (["run", "gate", "--state", '{"a": NaN}'], 2, "NaN is no JSON value"),
+        (["run", "gate", "--state", "[" * 100_000], 2, "nothing was started"),
         (["run", "nothing"], 4, "there is no workflow 'nothing'"),
         (["inbox", "answer", "zzz", "approve"], 4, "request"),
         (["runs", "show", "zzz"], 4, "run"),
@@ -183,3 +185,19 @@ def test_versions_and_a_dry_run_of_a_migration(victor: Victor) -> None:
     words[4] = "3.0.0"
     assert victor(*words) == 3
     assert "no migration leads from 1.0.0 to 3.0.0" in victor.err
+
+
+def test_a_state_file_that_is_no_text_is_one_error(victor: Victor, tmp_path: Path) -> None:
+    file = tmp_path / "state.bin"
+    file.write_bytes(b"\xff\xfe")
+    assert victor("run", "gate", "--state-file", str(file)) == 2
+    assert "is not UTF-8 text (byte 0)" in victor.err
+
+
+def test_a_place_that_cannot_be_written_is_an_error_and_no_traceback(victor: Victor, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert (
+        main(["--workspace", str(victor.root), "--state-dir", str(blocked / "x"), "inbox", "claim", "a"]) != 0
+    )
+    assert victor.capture.readouterr().err.startswith("error: ")

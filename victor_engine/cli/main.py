@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -65,25 +66,34 @@ def main(argv: list[str] | None = None) -> int:
     2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission, 7 no engine,
     8 store; `victor run`: 10 failed, 11 rejected, 12 cancelled.
     """
-    from victor_engine.cli.output import fail
-
     try:
         result = cli.main(args=argv, prog_name="victor", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        fail(error.format_message())
+        _fail(error.format_message())
         return 2
     except (click.Abort, KeyboardInterrupt):
-        fail("interrupted")
+        _fail("interrupted")
         return 130
     except VictorError as error:
-        fail(error.message)
+        _fail(error.message)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read has seen enough; what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}")
+        return 6 if isinstance(error, PermissionError) else 1
+
+
+def _fail(message: str) -> None:
+    from victor_engine.cli.output import fail
+
+    fail(message)
 
 
 def entry() -> None:

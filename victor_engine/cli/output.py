@@ -73,23 +73,34 @@ def span(seconds: float | None) -> str:
     return f"{sign}{int(seconds)}s"
 
 
+def _no_constant(name: str) -> Any:
+    raise UsageError(f"{name} is no JSON value; write null or a number. Nothing was started")
+
+
 def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
     """A state from `--state`, `--state -` (standard input) or a file; UsageError with the place of a fault."""
     if text is not None and file is not None:
         raise UsageError("give --state or --state-file, not both")
     where = "--state"
-    if file is not None:
-        text, where = file.read(), file.name
-    elif text == "-":
-        text, where = sys.stdin.read(), "standard input"
+    try:
+        if file is not None:
+            where = file.name
+            text = file.read()
+        elif text == "-":
+            where = "standard input"
+            text = sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 text (byte {error.start}); nothing was started") from None
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; nothing was started"
         ) from None
+    except RecursionError:
+        raise UsageError(f"{where} is nested too deeply; nothing was started") from None
     if not isinstance(value, dict):
         raise UsageError(
             f'{where} must be a JSON object such as {{"key": "value"}}, not {type(value).__name__}'

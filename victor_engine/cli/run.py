@@ -46,7 +46,7 @@ def run(
             else:
                 say(f"{started.id}  {started.workflow} {started.version}  {started.status}")
             return 0
-        return await follow_run(port, started, as_json)
+        return await follow_run(port, started, as_json, engine.last_event)
 
     import asyncio
 
@@ -63,12 +63,12 @@ def _own(pid: int) -> bool:
     return pid == os.getpid()
 
 
-async def follow_run(port: Port, started: RunInfo, as_json: bool = False) -> int:
-    """Print events and log of a run until it has ended; its exit code."""
+async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after: int = 0) -> int:
+    """Print events (past number `after`) and log of a run until it has ended; its exit code."""
     if not as_json:
         say(f"run {started.id} of {started.workflow} {started.version}")
     seen = 0
-    async for event in port.subscribe(0):
+    async for event in port.subscribe(after):
         if event.run_id != started.id:
             continue
         if not as_json:
@@ -76,6 +76,7 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False) -> int
                 seen = line.seq
                 click.echo(f"           {plain(line.node_id)} | {plain(line.text)}")
             _tell(event)
+        _ask(event)
         if event.kind == "run.finished":
             break
     found = (await port.run(started.id)).run
@@ -100,6 +101,10 @@ def _tell(event: EventInfo) -> None:
         if isinstance(event.data.get(key), str):
             parts.append(f"{key}={event.data[key]}")
     say(" ".join(parts))
+
+
+def _ask(event: EventInfo) -> None:
+    """Say on standard error how a question is answered, whatever goes to standard output."""
     if event.kind == "request.opened" and event.request_id:
         note(
             f"           somebody is asked: {event.data.get('title', '')}\n"

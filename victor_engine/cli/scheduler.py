@@ -121,11 +121,21 @@ def _into_background(
 @click.pass_context
 def stop(ctx: click.Context) -> None:
     """Stop the engine; what runs is taken up again at the next start."""
+    import asyncio
+
+    from victor_engine.service.lock import engine_owner
 
     async def work(port: Port) -> None:
         info = await port.engine()
         await port.stop_engine()
-        say(f"engine {info.pid} is stopping")
+        await port.close()
+        for _ in range(300):
+            owner = engine_owner(Path(info.state_dir))
+            if owner is None or owner.pid != info.pid:
+                say(f"engine {info.pid} has stopped")
+                return
+            await asyncio.sleep(0.1)
+        say(f"engine {info.pid} is stopping, but has not let go of {info.state_dir} within 30 s")
 
     with_port(ctx, "attach", work)
 
