@@ -102,6 +102,9 @@ class VersionsScreen(ConsoleScreen):
         Binding("n", "start", "Start", id="versions.start", tooltip="Start a run of this version"),
         Binding("f", "diff", "Compare", id="versions.diff", tooltip="Differences of two marked versions"),
         Binding(
+            "m", "migrate", "Migrate", id="versions.migrate", tooltip="Try its migration on a state you paste"
+        ),
+        Binding(
             "D", "deprecate", "Deprecate", id="versions.deprecate", tooltip="Warn everyone who still uses it"
         ),
         Binding("l", "runs", "Its runs", id="versions.runs", tooltip="Show the runs of this workflow"),
@@ -214,6 +217,8 @@ class VersionsScreen(ConsoleScreen):
         row: VersionRow | None = self.current
         if action in ("start", "runs", "deprecate"):
             return row is not None and (action != "deprecate" or row.info.deprecated is None)
+        if action == "migrate":
+            return row is not None and self._migration() is not None
         if action == "diff":
             return row is not None and self._pair() is not None
         return action != "filter"
@@ -231,6 +236,25 @@ class VersionsScreen(ConsoleScreen):
         below = table.rows[table.cursor + 1 : table.cursor + 2]
         same = below and below[0].info.workflow == table.row.info.workflow
         return (below[0], table.row) if same else None
+
+    def _migration(self) -> tuple[str, str, str] | None:
+        """Workflow and versions, older first: two marked ones, else the last origin of the one shown."""
+        table: LineTable[VersionRow] = self.query_one("#versions", LineTable)
+        pair = self._pair() if table.marked_rows else None
+        if pair is not None and pair[0].info.workflow == pair[1].info.workflow:
+            old, new = sorted(pair, key=lambda row: row.info.registered_at)
+            return new.info.workflow, old.info.version, new.info.version
+        info = self.current.info
+        if not info.migrations_from:
+            return None
+        return info.workflow, info.migrations_from[-1], info.version
+
+    def action_migrate(self) -> None:
+        from victor_tui.dialogs.migrate import MigrateDialog
+
+        found = self._migration()
+        if found is not None:
+            self.app.push_screen(MigrateDialog(*found))
 
     @work(group="action")
     async def action_diff(self) -> None:
