@@ -444,7 +444,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     open_requests: int = 0
     failed_recently: int = 0  # failed runs in the last 24 hours
     next_fire: datetime | None = None
-    next_fire_schedule: str | None = None
+    next_fire_workflow: str | None = None
     last_event: int = 0
 
 

@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return port
 
+    from victor_engine.identity import current_actor, local_actor
+
+    # Every task of the console starts in this context, so each action carries the person's name.
+    current_actor.set(local_actor("console"))
     app = VictorApp(connect)
     result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
     if result == HAND_OVER:

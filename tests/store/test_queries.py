@@ -246,7 +246,7 @@ def test_counts(world: World) -> None:
     counts = queries.engine_counts(world.connection, NOW)
     assert (counts.schedules, counts.running, counts.queued, counts.waiting) == (2, 0, 1, 1)
     assert (counts.open_requests, counts.failed_recently) == (1, 1)
-    assert counts.next_fire_schedule == "nightly"
+    assert counts.next_fire_workflow == "deploy"
     assert counts.last_event == queries.last_event(world.connection)
     assert queries.engine_counts(world.connection, NOW + timedelta(days=2)).failed_recently == 0
 

@@ -175,7 +175,7 @@ class FakePort:
             open_requests=sum(q.status == "open" for q in self.request_map.values()),
             failed_recently=sum(r.status == "failed" for r in recent),
             next_fire=nearest[0],
-            next_fire_schedule=nearest[1],
+            next_fire_workflow=nearest[1],
             last_event=self.event_list[-1].seq if self.event_list else 0,
         )
 

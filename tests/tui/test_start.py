@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -62,3 +63,15 @@ def test_without_a_terminal_it_says_what_to_do(
 )
 def test_the_theme_fits_the_terminal(env: dict[str, str], theme: str) -> None:
     assert theme_name(env) == theme
+
+
+def test_what_is_done_in_the_console_carries_the_persons_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from victor_engine.identity import acting
+    from victor_tui.app import VictorApp
+
+    seen = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(VictorApp, "run", lambda self, **_: seen.append(acting()))
+    assert main([]) == 0
+    assert [(actor.uid, actor.via) for actor in seen] == [(os.getuid(), "console")]

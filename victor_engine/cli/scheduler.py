@@ -161,7 +161,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
         if info.next_fire is not None:
             left = span((info.next_fire - info.now).total_seconds())
-            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_schedule})")
+            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_workflow})")
         for problem in info.problems:
             note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
         return info.mode != "readonly"

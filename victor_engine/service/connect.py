@@ -114,7 +114,6 @@ async def open_console(
     `attach_only` or `read_only` it shows what is.
     """
     paths = find(workspace, state)
-    current_actor.set(local_actor("console"))
     if not read_only:
         port = await attach(paths, "console")
         if port is not None:

@@ -30,7 +30,7 @@ class QuitDialog(Dialog[QuitChoice | None]):
             f"{plural(info.running, 'run')} at work, {info.waiting} waiting for people, {info.queued} queued."
         ]
         if info.next_fire is not None:
-            name = one_line(info.next_fire_schedule or "a schedule", 60)
+            name = one_line(info.next_fire_workflow or "a schedule", 60)
             facts.append(f"Next to fire: {name} at {info.next_fire.astimezone():%Y-%m-%d %H:%M:%S}.")
         facts.append("Stopped, nothing fires; runs go on from where they are at the next start.")
         with Vertical(id="box"):

@@ -25,7 +25,7 @@ class EngineCounts(Struct, frozen=True):
     open_requests: int
     failed_recently: int
     next_fire: datetime | None
-    next_fire_schedule: str | None
+    next_fire_workflow: str | None
     last_event: int
 
 
@@ -37,7 +37,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
     (schedules,) = connection.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
     (open_requests,) = connection.execute("SELECT COUNT(*) FROM requests WHERE status = 'open'").fetchone()
     due = connection.execute(
-        "SELECT id, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
+        "SELECT workflow, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
         " AND paused IS NULL ORDER BY next_fire LIMIT 1"
     ).fetchone()
     return EngineCounts(
@@ -48,7 +48,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         open_requests=open_requests,
         failed_recently=_failed_since(connection, to_us(now - RECENTLY)),
         next_fire=instant(due[1]) if due else None,
-        next_fire_schedule=due[0] if due else None,
+        next_fire_workflow=due[0] if due else None,
         last_event=last_event(connection),
     )
 
