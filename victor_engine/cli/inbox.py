@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
 from msgspec import UNSET
 
 from victor_engine.api import Answer, Port, RequestInfo, RequestQuery
-from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.hitl.text import plain
 
@@ -164,6 +165,8 @@ def answer(
             say(f"your vote counts: {len(done.votes)} of {done.required_approvals} for {done.title}")
         else:
             say(f"{done.outcome}: {done.title} (run {done.run_id})")
+            if (await port.engine()).pid == os.getpid():
+                note("no engine runs: the run goes on when one is started (victor scheduler start)")
 
     with_port(ctx, "oneshot", work)
 

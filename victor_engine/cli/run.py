@@ -54,7 +54,12 @@ def run(
         async with port_of(ctx, "embedded") as port:
             return await work(port)
 
-    sys.exit(asyncio.run(go()))
+    try:
+        code = asyncio.run(go())
+    except KeyboardInterrupt:
+        note("no longer followed; a run that was under way here is taken up again by the next engine")
+        raise
+    sys.exit(code)
 
 
 def _own(pid: int) -> bool:

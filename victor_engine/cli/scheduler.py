@@ -12,7 +12,7 @@ import click
 
 from victor_engine.api import Port, ScheduleSpec
 from victor_engine.cli.output import json_state, local, note, print_json, say, span, table, with_port
-from victor_engine.errors import UsageError
+from victor_engine.errors import PermissionDeniedError, UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
 note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
@@ -398,9 +398,13 @@ def install(ctx: click.Context, user: str | None, config: Path | None, output: P
         command += f" --config {config.absolute()}"
     try:
         output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
+    except PermissionError:
+        raise PermissionDeniedError(
+            f"{output} may not be written by this user; use sudo, or --output FILE"
+        ) from None
     except OSError as error:
         raise UsageError(
-            f"{output} cannot be written: {error.strerror}; use sudo, or --output FILE"
+            f"{output} cannot be written: {error.strerror}; name another --output FILE"
         ) from None
     say(f"wrote {output}; now run:")
     say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")
