@@ -26,8 +26,16 @@ MAX_STATEMENTS = 500
 MAX_TEXT = 1_000_000
 """Characters in a string that an expression makes."""
 
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 """Items that a comprehension, range or repetition may make."""
+
+MAX_STEPS = 5_000_000
+"""Parts of an expression that one evaluation may look at, so that nested loops come to an end."""
+
+MAX_BITS = 4096
+"""Size of a whole number that an expression may make."""
+
+_FORMAT = re.compile(r"[<>^=+\- #0,_]*\d{0,3}(\.\d{1,2})?[a-zA-Z%]?")
 
 CONSTANTS = {
     "true": True,
@@ -150,6 +158,17 @@ def _get(value: Any, key: Any, default: Any = None) -> Any:
         return default
 
 
+def _joined(separator: str, values: Any) -> str:
+    parts = [str(value) for value in values]
+    _check_growth(separator, "join", [parts])
+    return separator.join(parts)
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    _check_growth(text, "replace", [old, new])
+    return text.replace(old, new)
+
+
 BUILTINS: dict[str, Callable[..., Any]] = {
     "len": len, "sum": sum, "min": min, "max": max, "abs": abs, "round": round, "sorted": sorted,
     "reversed": lambda values: list(reversed(values)), "str": str, "int": int, "float": float, "bool": bool,
@@ -158,8 +177,8 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "zip": lambda *values: [list(p) for p in zip(*values, strict=False)],
     "merge": _merge, "get": _get, "keys": lambda value: list(value), "values": lambda value: list(value.values()),
     "lower": lambda text: str(text).lower(), "upper": lambda text: str(text).upper(),
-    "strip": lambda text: str(text).strip(), "join": lambda sep, values: str(sep).join(map(str, values)),
-    "split": lambda text, sep=None: str(text).split(sep), "replace": lambda text, a, b: str(text).replace(a, b),
+    "strip": lambda text: str(text).strip(), "join": lambda sep, values: _joined(str(sep), values),
+    "split": lambda text, sep=None: str(text).split(sep), "replace": lambda text, a, b: _replaced(str(text), a, b),
     "contains": lambda whole, part: part in whole, "unique": lambda values: list(dict.fromkeys(values)),
     "flatten": lambda values: [item for part in values for item in part], "to_json": lambda v: jsonio.dumps_text(v),
     "from_json": lambda text: jsonio.loads(text), "now": _timestamp, "current_timestamp": _timestamp,
@@ -193,6 +212,11 @@ def _faults(tree: ast.AST, functions: FunctionRegistry) -> Iterator[Fault]:
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
         if not isinstance(node, _ALLOWED):
             yield Fault(line, column, f"{_plain_name(node)} is not part of the expression language")
+        elif isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+            spec = parts[0].value if len(parts) == 1 and isinstance(parts[0], ast.Constant) else None
+            if not isinstance(spec, str) or not _FORMAT.fullmatch(spec):
+                yield Fault(line, column, "this format is too wide, or not written out")
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
             yield Fault(line, column, f"{node.attr!r}: names that start with _ are private")
         elif isinstance(node, ast.Attribute) and id(node) in methods:
@@ -306,6 +330,14 @@ def _evaluator_class() -> type[Any]:
         def __init__(self, functions: Mapping[str, Any], names: Any) -> None:
             super().__init__(functions=dict(functions), names=names)
             self.nodes[ast.SetComp] = self._eval_set_comprehension
+            self.operators = {**self.operators, ast.Mult: _times, ast.Pow: _power, ast.Mod: _modulo}
+            self._steps = 0
+
+        def _eval(self, node: ast.AST) -> Any:
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise ExpressionError(f"the expression takes more than {MAX_STEPS} steps")
+            return super()._eval(node)
 
         def _eval_set_comprehension(self, node: ast.SetComp) -> Any:
             as_list = ast.copy_location(ast.ListComp(elt=node.elt, generators=node.generators), node)
@@ -336,6 +368,8 @@ def _evaluator_class() -> type[Any]:
                 raise ExpressionError(f"{_kind(owner)} has no method {name!r}", error_type="AttributeError")
             arguments = [self._eval(argument) for argument in node.args]
             keywords = {k.arg: self._eval(k.value) for k in node.keywords if k.arg}
+            if isinstance(owner, str):
+                _check_growth(owner, name, arguments)
             result = getattr(owner, name)(*arguments, **keywords)
             if isinstance(result, str) and len(result) > MAX_TEXT:
                 raise ExpressionError(
@@ -344,6 +378,44 @@ def _evaluator_class() -> type[Any]:
             return list(result) if isinstance(owner, Mapping) and name != "get" else result
 
     return Evaluator
+
+
+def _times(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and a.bit_length() + b.bit_length() > MAX_BITS:
+        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
+    for sequence, count in ((a, b), (b, a)):
+        if (
+            isinstance(sequence, str | list | tuple)
+            and isinstance(count, int)
+            and len(sequence) * count > MAX_ITEMS
+        ):
+            raise ExpressionError(f"a repetition of {len(sequence) * count} items; the most is {MAX_ITEMS}")
+    return a * b
+
+
+def _power(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > MAX_BITS:
+        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
+    return a**b
+
+
+def _modulo(a: Any, b: Any) -> Any:
+    if isinstance(a, str):
+        raise ExpressionError("% does not format text here; write f'{value}' or join the parts with +")
+    return a % b
+
+
+def _check_growth(text: str, method: str, arguments: list[Any]) -> None:
+    """Refuse a text method before it makes a text that is too long."""
+    size = 0
+    if method == "zfill" and arguments and isinstance(arguments[0], int):
+        size = arguments[0]
+    elif method == "replace" and len(arguments) >= 2 and all(isinstance(a, str) for a in arguments[:2]):
+        size = len(text) + text.count(arguments[0]) * len(arguments[1])
+    elif method == "join" and arguments and isinstance(arguments[0], list | tuple):
+        size = sum(len(text) + len(str(part)) for part in arguments[0])
+    if size > MAX_TEXT:
+        raise ExpressionError(f"{method} makes a text of {size} characters; the most is {MAX_TEXT}")
 
 
 def _kind(value: Any) -> str:

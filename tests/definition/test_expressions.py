@@ -1,0 +1,126 @@
+"""Expressions are data: what they can say, and that nothing gets out of the sandbox or blows it up."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from victor_engine.definition.expressions import (
+    FunctionRegistry,
+    check_assignments,
+    check_expression,
+    evaluate,
+    evaluate_condition,
+    names_read,
+    run_assignments,
+)
+from victor_engine.errors import ExpressionError
+
+F = FunctionRegistry()
+STATE: dict[str, Any] = {
+    "a": {"b": 3, "items": [1, 2]},
+    "docs": [{"content": "xy"}, {"content": "z"}],
+    "n": 2,
+    "target_env": "staging",
+    "flag": True,
+    "text": "Hello",
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("n + 1", 3),
+        ("a.b * 2", 6),
+        ("a['b']", 3),
+        ("a.get('zz', 7)", 7),
+        ("flag and target_env == 'staging'", True),
+        ("sum(len(doc.content) for doc in docs)", 3),
+        ("[d.content for d in docs if len(d.content) > 1]", ["xy"]),
+        ("'yes' if n > 1 else 'no'", "yes"),
+        ("n in [1, 2]", True),
+        ("text.lower()", "hello"),
+        ("f'{text} {n:03d}'", "Hello 002"),
+        ("merge(a, {'c': 1})", {"b": 3, "items": [1, 2], "c": 1}),
+        ("not flag or null is None", True),
+        ("ctx.n", 2),
+        ("{x: 1 for x in ['p']}", {"p": 1}),
+        ("(1, 2)", [1, 2]),
+    ],
+)
+def test_values(expression: str, value: Any) -> None:
+    assert evaluate(expression, STATE, F) == value
+    assert check_expression(expression, F) == []
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "__import__('os')", "open('/etc/passwd')", "a.__class__", "().__class__.__bases__", "text.format(1)",
+        "''.join.__self__", "lambda: 1", "(x := 1)", "[x for x in range(10**9)]", "9**9**9", "2**4000000",
+        "'a' * 10**9", "[0] * 10**9", "'%999999999d' % 1", "f'{1:>999999999}'", "f'{1:{n}}'", "text.zfill(10**9)",
+        "text.replace('', 'x' * 200000).replace('x', 'y' * 200000)", "getattr(a, 'b')", "eval('1')",
+        "[[[k for k in range(1000)] for j in range(1000)] for i in range(1000)]", "10**4000 * 10**4000", "yield 1",
+    ],
+)  # fmt: skip
+def test_nothing_gets_out_and_nothing_blows_up(hostile: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ExpressionError):
+        evaluate(hostile, STATE, F)
+    assert time.perf_counter() - started < 20
+
+
+def test_assignments_in_order_over_several_lines() -> None:
+    found = run_assignments(
+        """
+        status = "ok"
+        x = a.b + n
+        n += 1
+        outputs = {
+          "first": a.b,
+          "names": [d.content for d in docs]
+        }
+        deep.er = true
+        a.c = null
+        """,
+        STATE,
+        F,
+    )
+    assert found == {
+        "status": "ok", "x": 5, "n": 3, "outputs": {"first": 3, "names": ["xy", "z"]}, "deep": {"er": True},
+        "a": {"b": 3, "items": [1, 2], "c": None},
+    }  # fmt: skip
+    assert STATE["a"] == {"b": 3, "items": [1, 2]}, "the state itself is not touched"
+
+
+def test_what_is_no_assignment_has_its_place() -> None:
+    faults = check_assignments("x = []\nfor c in x:\n  y = 1\nz = foo(1)\n", F)
+    assert [(f.line, f.column) for f in faults] == [(2, 1), (4, 5)]
+    assert "a loop (for)" in faults[0].message
+    assert "unknown function 'foo'" in faults[1].message
+    with pytest.raises(ExpressionError, match="a loop"):
+        run_assignments("for c in x:\n  y = 1", STATE, F)
+
+
+def test_conditions_name_a_function_a_key_or_an_expression() -> None:
+    functions = FunctionRegistry()
+    functions.register("all_good", lambda state: state["n"] == 2)
+    assert evaluate_condition("all_good", STATE, functions) is True
+    assert evaluate_condition("a.items[1]", STATE, F) == 2
+    assert evaluate_condition(" n > 1 ", STATE, F) is True
+    with pytest.raises(ExpressionError, match=r"the state has no 'flagg'.*did you mean 'flag'") as caught:
+        evaluate_condition("flagg", STATE, F)
+    assert caught.value.error_type == "KeyError"
+    assert names_read("a.b > limit and len(xs)") == {"a", "limit", "xs"}
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_value_or_a_typed_error(text: str) -> None:
+    try:
+        evaluate(text, {"a": 1, "b": [1, 2], "c": {"d": "e"}}, F)
+    except ExpressionError:
+        pass
