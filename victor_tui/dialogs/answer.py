@@ -166,6 +166,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
 
     def on_mount(self) -> None:
         self._draw_head()
+        self._preselect()
         self._restore()
         if self._yes_no:
             self.query_one("#body").focus()
@@ -176,6 +177,14 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         else:
             self.query_one("#answer").focus()
         self.set_interval(1.0, self._draw_head)
+
+    def _preselect(self) -> None:
+        """Put the cursor on the default of a single choice."""
+        request = self.request
+        if request.has_default and request.choices and not request.multiple:
+            for place, choice in enumerate(request.choices):
+                if choice.value == request.default:
+                    self.query_one("#choices", OptionList).highlighted = place
 
     def feed_refreshed(self, subject: str) -> None:
         """The shell says that something is new: look whether somebody else has answered."""
@@ -263,6 +272,10 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             found["answer"] = area.text
         for form in self.query(Form):
             found["form"] = form.snapshot()
+        for chooser in self.query("#choices").results(OptionList):
+            found["highlighted"] = chooser.highlighted
+            if isinstance(chooser, SelectionList):
+                found["picked"] = list(chooser.selected)
         return found
 
     def _restore(self) -> None:
@@ -274,6 +287,12 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             area.text = draft.get("answer", area.text)
         for form in self.query(Form):
             form.restore(draft.get("form", {}))
+        for chooser in self.query("#choices").results(OptionList):
+            chooser.highlighted = draft.get("highlighted", chooser.highlighted)
+            if isinstance(chooser, SelectionList) and "picked" in draft:
+                chooser.deselect_all()
+                for place in draft["picked"]:
+                    chooser.select(place)
 
     def action_leave(self) -> None:
         _drafts.setdefault(self.app, {})[self.request.id] = self._snapshot()

@@ -1,0 +1,100 @@
+"""What every dialog looks like at the sizes that operators have."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import FakePort
+from tests.tui.test_answer import SCHEMA, TWO, request_for
+from victor_engine.api import ScheduleSpec, TrustInfo
+from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.dialogs.confirm import ConfirmDialog
+from victor_tui.dialogs.help import HelpDialog
+from victor_tui.dialogs.migrate import MigrateDialog
+from victor_tui.dialogs.pause import PauseDialog
+from victor_tui.dialogs.quit import QuitDialog
+from victor_tui.dialogs.schedule import ScheduleDialog
+from victor_tui.dialogs.trigger import TriggerDialog
+from victor_tui.dialogs.trust import TrustDialog
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+WILD = "\x1b]0;owned\x07\x1b[2J日本語 e\u0301\u0301\u0301\u0301\u0301 \u202egnp.exe עברית [red]x[/red] "
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "approval": ("approval", {"required_approvals": 2, "assignees": ("ops", "leads")}),
+    "confirmation": ("confirmation", {"require_comment": True}),
+    "choice": ("choice", {"choices": TWO, "has_default": True, "default": "hold"}),
+    "several": ("choice", {"choices": TWO, "multiple": True}),
+    "input": ("input", {"input_schema": SCHEMA}),
+    "text": ("input", {}),
+    "review": ("review", {"document": "# Notes\n\nNothing broke.\n", "allow_edit": True}),
+    "override": ("override", {"recommendation": {"replicas": 3}}),
+    "absurd": ("review", {"title": WILD * 20, "prompt": WILD * 40, "document": WILD * 3, "context": {WILD: WILD}}),
+}  # fmt: skip
+
+
+def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """Put a dialog before the first screen once that has settled."""
+
+    async def show(pilot: Pilot[Any]) -> None:
+        for _ in range(6):
+            await pilot.pause()
+        pilot.app.push_screen(make(pilot.app.screen))
+        for _ in range(10):
+            await pilot.pause()
+
+    return show
+
+
+@SIZES
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_question(snap_compare: Any, size: tuple[int, int], name: str) -> None:
+    port = FakePort()
+    kind, more = QUESTIONS[name]
+    request = request_for(port, kind, **more)
+    port.ask(request)
+    assert snap_compare(
+        console(port), run_before=showing(lambda _: AnswerDialog(request)), terminal_size=size
+    )
+
+
+SPEC = ScheduleSpec(workflow="daily_report", every_seconds=900.0, timezone="Europe/Berlin")
+TRUST = TrustInfo(
+    workspace="/srv/workflows",
+    trusted=False,
+    commands=tuple(f"bin/step_{n}.py --all" for n in range(30)),
+    functions=("reports.daily",),
+    urls=("https://example.org/hook",),
+)
+DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
+    "confirm": lambda _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True),
+    "pause": lambda _: PauseDialog("Pause daily_report"),
+    "trigger": lambda _: TriggerDialog("daily_report", {"region": "eu", "days": 7}),
+    "trust": lambda _: TrustDialog(TRUST),
+    "help": HelpDialog,
+    "schedule": lambda _: ScheduleDialog(SPEC),
+    "new-schedule": lambda _: ScheduleDialog(None),
+    "migrate": lambda _: MigrateDialog("data_pipeline", "1.0.0", "2.0.0"),
+}
+
+
+@SIZES
+@pytest.mark.parametrize("name", DIALOGS)
+def test_dialog(snap_compare: Any, size: tuple[int, int], name: str) -> None:
+    assert snap_compare(console(FakePort()), run_before=showing(DIALOGS[name]), terminal_size=size)
+
+
+@SIZES
+def test_quit(snap_compare: Any, size: tuple[int, int]) -> None:
+    port = FakePort()
+
+    async def show(pilot: Pilot[Any]) -> None:
+        info = await port.engine()
+        await showing(lambda _: QuitDialog(info))(pilot)
+
+    assert snap_compare(console(port), run_before=show, terminal_size=size)
