@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from textual.widgets import Static
 
 from tests.tui.conftest import console
 from tests.tui.fake_port import FakePort
 from tests.tui.test_snapshots import keys
-from victor_engine.api import GraphEdge, GraphInfo, GraphNode
+from victor_engine.api import ErrorInfo, GraphEdge, GraphInfo, GraphNode
+from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.screens.run import RunScreen
 from victor_tui.widgets.graph import RunGraph, outline
 from victor_tui.widgets.lines import LineView
+from victor_tui.widgets.log import LogLines
 
 
 def graph(start: str, *edges: tuple[str, str, str, str]) -> GraphInfo:
@@ -91,3 +95,55 @@ async def test_panes_search_and_controls_by_keyboard() -> None:
         assert screen.query_one("#attempts", LineView).line_count == max(1, len(screen.detail.attempts))
         await keys("escape")(pilot)
         assert not isinstance(app.screen, RunScreen)
+
+
+async def test_the_log_stays_where_one_reads_and_follows_again_at_its_end() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 14)) as pilot:
+        await opened("r00919", "l")(pilot)
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        log = screen.query_one(LogLines)
+        assert log.follow
+        assert log.scroll_offset.y == log.max_scroll_y > 0
+        await keys("pageup")(pilot)
+        place = log.scroll_offset.y
+        assert not log.follow
+        screen.tick()
+        await keys()(pilot)
+        assert log.scroll_offset.y == place
+        await keys("end")(pilot)
+        assert log.follow
+
+
+async def test_colour_codes_of_a_program_are_not_shown_in_the_log() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened("r00919", "l")(pilot)
+        log = app.screen.query_one(LogLines)
+        shown = [log.line_at(index).plain for index in range(log.line_count)]
+        assert any(line.endswith("WARN retrying [connection] slow") for line in shown)
+        assert not any("\x1b" in line or "␛" in line for line in shown)
+
+
+async def test_a_answers_what_this_run_asks_and_not_what_is_most_urgent() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened("r00917", "a")(pilot)
+        dialog = app.screen
+        assert isinstance(dialog, AnswerDialog)
+        assert dialog.request.run_id == "r00917"
+
+
+async def test_errors_of_others_cannot_reach_the_terminal() -> None:
+    port = FakePort()
+    error = ErrorInfo("Bad\x1b]2;owned\x07", "red \x1b[2J [b]not bold[/b]\nnext", "roll_out")
+    port.run_map["r00914"] = replace(port.run_map["r00914"], error=error)
+    app = console(port)
+    async with app.run_test(size=(120, 24)) as pilot:
+        await opened("r00914", "t")(pilot)
+        bars = app.screen.query_one("#attempts", LineView)
+        shown = [bars.line_at(index).plain for index in range(bars.line_count)]
+        shown.append(str(app.screen.query_one("#run-head", Static).content))
+        assert "[b]not bold[/b]" in shown[-1]
+        assert not set("".join(shown)) & {"\x1b", "\x07"}

@@ -22,6 +22,8 @@ from victor_tui.text import clean, duration, full, moment
 from victor_tui.theme import kind_mark, node_mark, run_mark
 from victor_tui.widgets.graph import RunGraph, toned
 from victor_tui.widgets.lines import LineView
+from victor_tui.widgets.log import LogLines
+from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import ValueTree
 
 PANES = ("state", "log", "attempts", "questions")
@@ -30,6 +32,8 @@ NAMES = 26
 
 MAX_LINES = 20_000
 """Log lines kept in memory by one console; the command line prints any number."""
+LONGEST = 4000
+"""Characters of a log line that are drawn."""
 
 
 class RunScreen(ConsoleScreen):
@@ -52,11 +56,20 @@ class RunScreen(ConsoleScreen):
             tooltip="What people were asked",
             show=False,
         ),
-        Binding("w", "answer_run", "Answer it", id="run.answer", tooltip="Answer what this run waits for"),
+        Binding("a,w", "answer_run", "Answer it", id="run.answer", tooltip="Answer what this run waits for"),
         Binding("c", "cancel", "Cancel", id="run.cancel", tooltip="Cancel this run"),
         Binding("p", "pause", "Pause", id="run.pause", tooltip="Hold this run before its next node"),
         Binding("r", "resume", "Resume", id="run.resume", tooltip="Let this run go on"),
         Binding("r", "retry", "Retry", id="run.retry", tooltip="Try again from the node that failed"),
+        Binding(
+            "slash",
+            "filter",
+            "Search",
+            key_display="/",
+            id="run.search",
+            tooltip="Search the log",
+            show=False,
+        ),
         Binding("f", "follow", "Follow", id="run.follow", tooltip="Keep to the end of the log", show=False),
         Binding(
             "n",
@@ -76,7 +89,6 @@ class RunScreen(ConsoleScreen):
         self.run_id = run_id
         self._lines: list[LogLine] = []
         self._shown = 0
-        self._follow = True
         self._node_only: str | None = None
         self._search = ""
         self._reading = False
@@ -91,7 +103,7 @@ class RunScreen(ConsoleScreen):
                 yield Static("", id="run-tabs", markup=False)
                 with ContentSwitcher(initial="state", id="run-panes"):
                     yield ValueTree(id="state")
-                    yield LineView(id="log")
+                    yield LogLines(id="log")
                     yield LineView(id="attempts")
                     yield LineView(id="questions")
                 yield Input(placeholder="search the log", id="run-search")
@@ -142,8 +154,8 @@ class RunScreen(ConsoleScreen):
             (clean(run.version), "$foreground-muted"),
             (f"  {mark.text}", toned(mark.tone)),
             (f"  {duration(took)}{usual}", "$foreground"),
-            (f"  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
-            (f"  {run.id}", "$foreground-muted"),
+            (f"\n {run.id}  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
+            (f"  {full(run.created_at, self.console.zone)}", "$foreground-muted"),
         ]
         if run.error is not None:
             where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
@@ -164,7 +176,9 @@ class RunScreen(ConsoleScreen):
         for pane in PANES:
             parts.append((f" {names[pane]} ", "reverse bold" if pane == self.pane else "$foreground-muted"))
         if self.pane == "log":
-            parts.append((f"  {'following' if self._follow else 'f follows'}", "$foreground-muted"))
+            parts.append(
+                (f"  {'following' if self.query_one(LogLines).follow else 'f follows'}", "$foreground-muted")
+            )
             if self._node_only:
                 parts.append((f"  only {clean(self._node_only)}", "$text-accent"))
             if self._search:
@@ -283,7 +297,7 @@ class RunScreen(ConsoleScreen):
         self._draw_log()
 
     def _draw_log(self) -> None:
-        view = self.query_one("#log", LineView)
+        view = self.query_one(LogLines)
         wanted = [line for line in self._lines if self._matches(line)]
         if not wanted:
             view.set_lines([Content.styled(" no output", "$foreground-muted")])
@@ -295,8 +309,7 @@ class RunScreen(ConsoleScreen):
         else:
             view.set_lines([self._log_line(line) for line in wanted])
         self._shown = len(wanted)
-        if self._follow:
-            view.scroll_end(animate=False)
+        view.keep_up()
 
     def _matches(self, line: LogLine) -> bool:
         if self._node_only is not None and line.node_id != self._node_only:
@@ -308,7 +321,7 @@ class RunScreen(ConsoleScreen):
         return Content.assemble(
             (f" {moment(line.at, self.now(), self.console.zone)} ", "$foreground-muted"),
             (f"{clean(line.node_id)} ", "$text-accent"),
-            (clean(line.text), style),
+            (one_line(line.text, LONGEST), style),
         )
 
     def _log_again(self) -> None:
@@ -339,10 +352,15 @@ class RunScreen(ConsoleScreen):
         self._draw_tabs()
         if self.detail is not None:
             self._draw_pane()
+        self.query_one(LogLines).keep_up()
 
     def action_follow(self) -> None:
-        self._follow = not self._follow
+        log = self.query_one(LogLines)
+        log.follow = not log.follow
         self._log_again()
+
+    def on_log_lines_released(self) -> None:
+        self._draw_tabs()
 
     def action_only_node(self) -> None:
         chosen = self.query_one(RunGraph).selected

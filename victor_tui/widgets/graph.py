@@ -163,7 +163,7 @@ class RunGraph(LineView):
         if state.iteration > 1:
             parts.append((f" ×{state.iteration}", "$text-accent"))
         if state.attempts > 1:
-            parts.append((f" ↻{state.attempts}", "$text-warning"))
+            parts.append((f" ↻{state.attempts - 1}", "$text-warning"))
         if state.started_at is not None:
             end = state.finished_at or now
             parts.append((f" {duration((end - state.started_at).total_seconds())}", "$foreground-muted"))
