@@ -61,7 +61,7 @@ def _show(request: RequestInfo) -> None:
     say(f"request  {request.id}, revision {request.revision}")
     say(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
     if request.deadline is not None:
-        say(f"deadline {local(request.deadline)}; then {request.on_timeout_text}")
+        say(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
     say()
     say(plain(request.prompt))
     for key, value in request.context.items():

@@ -330,7 +330,12 @@ def _evaluator_class() -> type[Any]:
         def __init__(self, functions: Mapping[str, Any], names: Any) -> None:
             super().__init__(functions=dict(functions), names=names)
             self.nodes[ast.SetComp] = self._eval_set_comprehension
-            self.operators: dict[Any, Any] = {**simpleeval.DEFAULT_OPERATORS, ast.Mult: _times, ast.Pow: _power, ast.Mod: _modulo}
+            self.operators: dict[Any, Any] = {
+                **simpleeval.DEFAULT_OPERATORS,
+                ast.Mult: _times,
+                ast.Pow: _power,
+                ast.Mod: _modulo,
+            }
             self._steps = 0
 
         def _eval(self, node: ast.AST) -> Any:

@@ -181,9 +181,9 @@ def silence(
 ) -> str:
     """What happens if nobody answers, in plain words."""
     if fallback == "escalate" and chain:
-        return f"{chain[0].to} is asked"
+        return f"If nobody answers: {chain[0].to} is asked."
     with_default = f" with {as_text(default)}" if has_default else " without an answer"
-    return {
+    what = {
         "abort": "the run is aborted",
         "continue": f"the run goes on{with_default}, as timed out, not as approved",
         "skip": "the question is skipped",
@@ -192,3 +192,4 @@ def silence(
         "approve": "IT COUNTS AS APPROVED, as its author wrote",
         "escalate": "the run is aborted",
     }[fallback]
+    return f"If nobody answers: {what}."

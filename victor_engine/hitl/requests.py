@@ -234,8 +234,8 @@ def answer_request(
         )
     if row.deadline is not None and row.deadline <= tx.now_us:
         raise ConflictError(
-            f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC; "
-            f"what its author wrote for that holds: {row.ask.on_timeout_text or row.ask.on_timeout}",
+            f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC, and "
+            f"what its author wrote for that holds. {row.ask.on_timeout_text or row.ask.on_timeout}",
             deadline=from_us(row.deadline).isoformat(),
         )
     outcome, value = check_answer(row.ask, answer)

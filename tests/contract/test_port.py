@@ -1,0 +1,198 @@
+"""The console port, held to one contract by everything that implements it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.support import ME, workspace
+from tests.engine.test_engine import GATE
+from victor_engine.api import (
+    Answer,
+    EventQuery,
+    Port,
+    RequestQuery,
+    RunQuery,
+    ScheduleSpec,
+)
+from victor_engine.engine import Engine
+from victor_engine.errors import (
+    AlreadyAnsweredError,
+    ConflictError,
+    EngineUnavailableError,
+    InvalidAnswerError,
+    NotFoundError,
+    UsageError,
+)
+from victor_engine.identity import acting_as
+from victor_engine.service.client import Client
+from victor_engine.service.connect import find, open_engine
+from victor_engine.service.readonly import ReadOnlyPort
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    root = workspace(tmp_path, GATE)
+    with acting_as(ME):
+        found = await open_engine(find(root, root / ".state"), fire=False)
+        yield found
+        await found.close()
+
+
+@pytest.fixture(params=["engine", "client"])
+async def port(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[Port]:
+    """The port that may act: the engine itself, and a client over its socket."""
+    if request.param == "engine":
+        yield engine
+        return
+    client = await Client.connect(find(engine.workspace_path, engine.state_dir).socket_path, via="cli")
+    yield client
+    await client.close()
+
+
+@pytest.fixture(params=["engine", "client", "readonly"])
+async def view(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[Port]:
+    """Every port, for looking."""
+    if request.param == "engine":
+        yield engine
+        return
+    paths = find(engine.workspace_path, engine.state_dir)
+    if request.param == "client":
+        found: Any = await Client.connect(paths.socket_path, via="cli")
+    else:
+        found = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
+    yield found
+    await found.close()
+
+
+async def asked(port: Port) -> Any:
+    async with asyncio.timeout(20):
+        async for event in port.subscribe(0):
+            if event.kind == "request.opened":
+                return (await port.requests(RequestQuery()))[0]
+
+
+async def ended(port: Port, run_id: str) -> Any:
+    async with asyncio.timeout(20):
+        async for event in port.subscribe(0):
+            if event.kind == "run.finished" and event.run_id == run_id:
+                return await port.run(run_id)
+
+
+def test_every_implementation_is_a_port(engine: Engine) -> None:
+    for implementation in (Engine, Client, ReadOnlyPort):
+        wanted = {name for name in vars(Port) if not name.startswith("_")}
+        assert not [name for name in wanted if not hasattr(implementation, name)]
+
+
+async def test_a_run_from_start_to_answer(port: Port) -> None:
+    run = await port.start_run("gate", "1", {"topic": "x"}, "a note")
+    assert (run.workflow, run.version, run.trigger, run.note) == ("gate", "1.0.0", "manual", "a note")
+    question = await asked(port)
+    assert (question.run_id, question.kind, question.revision) == (run.id, "approval", 1)
+    with pytest.raises(InvalidAnswerError):
+        await port.answer(question.id, question.revision, Answer(outcome="answered"))
+    with pytest.raises(ConflictError):
+        await port.answer(question.id, question.revision + 5, Answer(outcome="approved"))
+    claimed = await port.claim(question.id)
+    assert claimed.claimed_by
+    assert (await port.release(question.id)).claimed_by is None
+    done = await port.answer(question.id[:12], question.revision, Answer(outcome="approved", comment="yes"))
+    assert (done.status, done.outcome, done.comment) == ("answered", "approved", "yes")
+    assert done.answered_by is not None
+    assert done.answered_by.uid == ME.uid
+    with pytest.raises(AlreadyAnsweredError, match="answered this at"):
+        await port.answer(question.id, question.revision, Answer(outcome="rejected"))
+    found = await ended(port, run.id)
+    assert (found.run.status, found.state["published"]) == ("succeeded", True)
+    assert [attempt.node_id for attempt in found.attempts] == ["write", "ok", "out"]
+    assert (await port.run_log(run.id))[0].text == "a line for the log"
+    with pytest.raises(ConflictError, match="succeeded"):
+        await port.cancel_run(run.id)
+
+
+async def test_cancel_retry_pause_resume(port: Port) -> None:
+    run = await port.start_run("gate", state={"topic": "x"})
+    question = await asked(port)
+    paused = await port.pause_run(run.id)
+    assert paused.status == "paused"
+    assert (await port.request(question.id)).status == "open"
+    await port.resume_run(run.id)
+    cancelled = await port.cancel_run(run.id, "enough")
+    assert cancelled.status == "cancelled"
+    assert (await port.request(question.id)).status == "withdrawn"
+    assert (await port.retry_run(run.id)).status in ("queued", "running", "waiting")
+
+
+async def test_schedules(port: Port) -> None:
+    spec = ScheduleSpec(workflow="gate", cron="*/5 * * * *", timezone="Europe/Berlin")
+    added = await port.add_schedule(spec)
+    assert added.created
+    preview = await port.preview_schedule(spec, 3)
+    assert (preview.summary, len(preview.fires)) == ("every 5 minutes (Europe/Berlin)", 3)
+    assert (await port.preview_schedule(ScheduleSpec(workflow="gate", cron="x"))).problem
+    edited = await port.edit_schedule(added.id, ScheduleSpec(workflow="gate", cron="@daily"))
+    assert edited.spec.cron == "@daily"
+    assert (await port.skip_next(added.id)).skip_next
+    assert (await port.pause_schedule(added.id, "note")).paused is not None
+    assert (await port.resume_schedule(added.id)).paused is None
+    run = await port.trigger_schedule(added.id, {"topic": "t"})
+    assert run.schedule_id == added.id
+    await port.remove_schedule(added.id)
+    with pytest.raises(NotFoundError):
+        await port.schedule(added.id)
+    with pytest.raises(UsageError):
+        await port.add_schedule(ScheduleSpec(workflow="gate", cron="61 * * * *"))
+
+
+async def test_versions_and_workspace(port: Port) -> None:
+    assert (await port.deprecate("gate", "1.0", "old", "2.0.0")).deprecated == "old"
+    assert [problem.severity for problem in await port.reload()] == []
+    assert (await port.trust()).trusted
+    with pytest.raises(NotFoundError):
+        await port.deprecate("gate", "7.0.0", "old")
+
+
+async def test_looking(view: Port, engine: Engine) -> None:
+    info = await view.engine()
+    assert (info.schedules, info.running, info.open_requests) == (1, 0, 0)
+    (schedule,) = await view.schedules()
+    assert schedule.summary == "at 09:00 every day (Europe/Berlin)"
+    assert await view.fires() == []
+    assert await view.runs(RunQuery()) == []
+    (workflow,) = await view.workflows()
+    assert [version.version for version in workflow.versions] == ["1.0.0"]
+    assert "hitl_type: approval" in (await view.definition("gate")).text
+    kinds = [event.kind for event in await view.events(EventQuery())]
+    assert "version.registered" in kinds
+    with pytest.raises(NotFoundError):
+        await view.run("nothing")
+    feed = view.subscribe(0)
+    first = await anext(aiter(feed))
+    assert first.seq == 1
+
+
+async def test_a_view_without_an_engine_refuses_every_action_and_says_how(engine: Engine) -> None:
+    paths = find(engine.workspace_path, engine.state_dir)
+    port = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
+    with pytest.raises(EngineUnavailableError, match="victor scheduler start"):
+        await port.start_run("gate")
+    with pytest.raises(EngineUnavailableError):
+        await port.answer("x", 1, Answer(outcome="approved"))
+    await port.close()
+
+
+async def test_an_engine_that_goes_away_is_told_at_once(engine: Engine) -> None:
+    client = await Client.connect(find(engine.workspace_path, engine.state_dir).socket_path)
+    waiting = asyncio.ensure_future(asked(client))
+    await client.engine()
+    await engine.close()
+    with pytest.raises(EngineUnavailableError):
+        await waiting
+    with pytest.raises(EngineUnavailableError):
+        await client.engine()
+    await client.close()
