@@ -74,6 +74,7 @@ async def asked(port: Port) -> Any:
         async for event in port.subscribe(0):
             if event.kind == "request.opened":
                 return (await port.requests(RequestQuery()))[0]
+    raise AssertionError("the feed ended")
 
 
 async def ended(port: Port, run_id: str) -> Any:
@@ -81,6 +82,7 @@ async def ended(port: Port, run_id: str) -> Any:
         async for event in port.subscribe(0):
             if event.kind == "run.finished" and event.run_id == run_id:
                 return await port.run(run_id)
+    raise AssertionError("the feed ended")
 
 
 def test_every_implementation_is_a_port(engine: Engine) -> None:
