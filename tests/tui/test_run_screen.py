@@ -58,6 +58,8 @@ def test_an_outline_of_a_parallel_indents_its_members_and_goes_on_below() -> Non
 def test_a_graph_of_ten_thousand_nodes_in_a_row_is_drawn() -> None:
     edges = [(f"n{i}", f"n{i + 1}", "", "next") for i in range(10_000)]
     assert len(outline(graph("n0", *edges))) == 10_001
+    nested = [(f"n{i}", f"n{i + 1}", "true", "branch") for i in range(2_000)]
+    assert len(outline(graph("n0", *nested))) == 2_001
 
 
 def opened(run_id: str, pane: str) -> Any:

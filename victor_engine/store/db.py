@@ -8,6 +8,7 @@ every caller resumes when that transaction is on disk. The epoch is checked once
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -170,6 +171,11 @@ class Store:
             finally:
                 with_connection.close()
         else:
+            # For its owner alone, before anything is in it; the log files take the same mode.
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise StoreError(f"{path}: cannot open the database: {error.strerror or error}") from error
             self._writer = connect(path)
             schema.migrate(self._writer, str(path))
 

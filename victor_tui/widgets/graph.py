@@ -63,36 +63,40 @@ def outline(graph: GraphInfo) -> list[GraphRow]:
     for edge in graph.edges:
         edges.setdefault(edge.source, []).append((edge.target, edge.label, edge.kind))
     rows: list[GraphRow] = []
-    drawn: set[str] = set()
+    parents: dict[str, str | None] = {}
 
-    def visit(node_id: str, lead: str, below: str, label: str, kind: str, path: tuple[str, ...]) -> None:
-        """Draw a node and what comes after it. `below` stands before everything under it."""
-        while True:
-            if node_id in drawn:
-                rows.append(GraphRow(node_id, lead, label, kind, node_id in path, True))
-                return
-            drawn.add(node_id)
-            rows.append(GraphRow(node_id, lead, label, kind))
-            path = (*path, node_id)
-            out = edges.get(node_id, [])
-            straight = [edge for edge in out if edge[2] == "next"]
-            inner = [edge for edge in out if edge[2] != "next"]
-            follow = straight[0] if len(straight) == 1 else None
-            if follow is None:
-                inner += straight
-            for index, (target, text, sort) in enumerate(inner):
-                last = index == len(inner) - 1 and follow is None
-                visit(
-                    target, below + ("└" if last else "├"), below + (" " if last else "│"), text, sort, path
-                )
-            if follow is None:
-                return
-            node_id, label, kind, lead = follow[0], follow[1], follow[2], below
+    def comes_from(node_id: str | None, ancestor: str) -> bool:
+        while node_id is not None:
+            if node_id == ancestor:
+                return True
+            node_id = parents.get(node_id)
+        return False
 
-    visit(graph.start, "", "", "", "next", ())
-    for node in graph.nodes:
-        if node.id not in drawn:
-            visit(node.id, "", "", "", "next", ())
+    # What is still to draw, the next one last: node, the node before it, lead, lead below, label, kind.
+    pending: list[tuple[str, str | None, str, str, str, str]] = []
+    for node in reversed(graph.nodes):
+        pending.append((node.id, None, "", "", "", "root"))
+    pending.append((graph.start, None, "", "", "", "root"))
+    while pending:
+        node_id, before, lead, below, label, kind = pending.pop()
+        if node_id in parents:
+            if kind != "root":
+                rows.append(GraphRow(node_id, lead, label, kind, comes_from(before, node_id), True))
+            continue
+        parents[node_id] = before
+        rows.append(GraphRow(node_id, lead, label, "next" if kind == "root" else kind))
+        out = edges.get(node_id, [])
+        straight = [edge for edge in out if edge[2] == "next"]
+        inner = [edge for edge in out if edge[2] != "next"]
+        follow = straight[0] if len(straight) == 1 else None
+        if follow is None:
+            inner += straight
+        else:
+            pending.append((follow[0], node_id, below, below, follow[1], follow[2]))
+        for index, (target, text, sort) in reversed(list(enumerate(inner))):
+            last = index == len(inner) - 1 and follow is None
+            corner, line = ("└", " ") if last else ("├", "│")
+            pending.append((target, node_id, below + corner, below + line, text, sort))
     return rows
 
 
