@@ -26,6 +26,10 @@ class Dialog(ModalScreen[ResultT]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", id="dialog.leave", tooltip="Close without doing anything"),
         Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send what is filled in"),
+        # At once, not after the focused field has seen it: what is typed ahead over a slow line goes on
+        # in the next field.
+        Binding("tab", "app.focus_next", "Next field", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, priority=True),
         Binding("pageup", "scroll_body(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_body(1)", "Scroll down", show=False),
     ]

@@ -120,7 +120,7 @@ class Form(Vertical):
     DEFAULT_CSS = """
     Form { height: auto; }
     Form Checkbox { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
-    Form Select { height: 3; }
+    Form Select { height: auto; }
     Form .fault-field { display: none; }
     """
 
