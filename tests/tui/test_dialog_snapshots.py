@@ -47,6 +47,10 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
         pilot.app.push_screen(make(pilot.app.screen))
         for _ in range(10):
             await pilot.pause()
+        asked = [each for each in pilot.app.workers if each.group in ("preview", "workflows")]
+        await pilot.app.workers.wait_for_complete(asked)
+        for _ in range(10):
+            await pilot.pause()
 
     return show
 
