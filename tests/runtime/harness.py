@@ -97,11 +97,12 @@ class Bench:
         content = jsonio.dumps_text(definition.content)
 
         def insert(tx: Any) -> int:
-            return tx.execute(
-                "INSERT INTO definitions (workflow, version, checksum, content, text, registered_at)"
+            tx.execute(
+                "INSERT OR IGNORE INTO definitions (workflow, version, checksum, content, text, registered_at)"
                 " VALUES (?, '1.0.0', '', ?, ?, 0)",
                 (name, content, text),
-            ).lastrowid
+            )
+            return tx.execute("SELECT id FROM definitions WHERE workflow = ?", (name,)).fetchone()[0]  # type: ignore[no-any-return]
 
         return await self.store.write(insert), name, definition.start
 

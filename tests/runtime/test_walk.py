@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.harness import Bench, Work
+from tests.runtime.harness import FINAL, Bench, Work
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.errors import AlreadyAnsweredError, NodeError
@@ -407,15 +407,9 @@ async def test_silence_does_what_the_author_wrote(
         run = await bench.start(text)
         await bench.question(run)
 
-        async def step() -> str | None:
-            await clock.advance(10)
-            status = await bench.status(run)
-            return status if status in ("succeeded", "failed", "rejected") else None
-
-        for _ in range(200):
-            status = await step()
-            if status:
-                break
+        async with asyncio.timeout(60):
+            while (status := await bench.status(run)) not in FINAL:
+                await clock.advance(10)
         assert status == end
         if end != "failed":
             assert (await bench.state(run))["gate"] == value
@@ -543,3 +537,24 @@ async def test_missing_input_is_a_typed_failure(tmp_path: Path) -> None:
         error = await bench.error(run)
         assert error["type"] == "MissingInputError"
         assert "$ctx.nope" in error["message"]
+
+
+async def test_a_run_that_is_cancelled_while_it_is_taken_up_ends(tmp_path: Path) -> None:
+    from tests.runtime.harness import BOB
+
+    async with Bench(tmp_path, Work()) as bench:
+        for _ in range(20):
+            run = await bench.start(GATE % "next: {approved: go, rejected: stay}", {"v": 1})
+            async with asyncio.timeout(20):
+                await bench.runtime.cancel(run, BOB, "at once")
+            assert await bench.status(run) == "cancelled"
+        run = await bench.start(GATE % "next: {approved: go, rejected: stay}", {"v": 1})
+        await bench.question(run)
+        for _ in range(10):
+            await bench.runtime.pause(run, BOB, "")
+            assert await bench.status(run) == "paused"
+            await bench.runtime.resume(run, BOB, "")
+            await bench.until_status(run, "waiting")
+        async with asyncio.timeout(20):
+            await bench.runtime.cancel(run, BOB, "")
+        assert await bench.status(run) == "cancelled"

@@ -268,6 +268,8 @@ class EmbeddedEffects:
             return request.id
 
         request_id = await self.store.write(transition)
+        if self.pausing and self.stopwatch.active == 0:
+            raise ParkedError
         self.asking += 1
         try:
             self._on_deadline()

@@ -59,12 +59,14 @@ def set_status(
 
 def start(tx: Tx, run: RunRef, again: bool) -> None:
     """A queued run gets its place, or a run is taken up again after a restart or a pause."""
-    tx.execute(
+    cursor = tx.execute(
         "UPDATE runs SET status = 'running', started_at = COALESCE(started_at, ?), revision = revision + 1"
-        " WHERE key = ?",
+        " WHERE key = ? AND status IN ('queued', 'running')",
         (tx.now_us, run.key),
     )
-    _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
+    # Somebody may have cancelled it meanwhile; then it stays what they made it.
+    if cursor.rowcount:
+        _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
 
 
 def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int) -> None:

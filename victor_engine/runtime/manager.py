@@ -58,6 +58,7 @@ class _Live:
     effects: EmbeddedEffects | None = None
     walk: asyncio.Task[WalkResult] | None = None
     cancelling: bool = False
+    pausing: bool = False
 
 
 class Runtime:
@@ -199,6 +200,9 @@ class Runtime:
             return
         if record.status != "waiting":
             await self.store.write(lambda tx: journal.start(tx, record.ref, again or record.started))
+        if live.cancelling:
+            await self._end_cancelled(record.ref, record.spent)
+            return
         effects = EmbeddedEffects(
             record,
             self.store,
@@ -210,6 +214,7 @@ class Runtime:
             self._dispatch,
         )
         live.effects = effects
+        effects.pausing = live.pausing
         identity = RunIdentity(record.ref.id, record.ref.workflow, record.version)
         walk = Walk(record.definition, effects, self._functions(), identity)
         while True:
@@ -227,6 +232,9 @@ class Runtime:
         effects = live.effects
         assert effects is not None
         live.walk = asyncio.create_task(walk.run(record.position, record.state))
+        if live.cancelling:
+            # Told between two walks, or before the first: there was nothing to cancel then.
+            live.walk.cancel()
         await asyncio.wait({live.walk})
         if live.walk.cancelled():
             if live.cancelling:
@@ -484,6 +492,8 @@ class Runtime:
             )
 
         await self.store.write(transition)
+        if live is not None:
+            live.pausing = True
         if live is not None and live.effects is not None:
             live.effects.pausing = True
             if self._waits(live.effects) and live.walk is not None:
@@ -493,8 +503,10 @@ class Runtime:
     async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Go on with a paused run."""
         live = self._live.get(ref.key)
-        if live is not None and live.effects is not None:
-            live.effects.pausing = False
+        if live is not None:
+            live.pausing = False
+            if live.effects is not None:
+                live.effects.pausing = False
         data: dict[str, Any] = {"note": note} if note else {}
 
         def transition(tx: Tx) -> tuple[int, bool]:
