@@ -48,7 +48,8 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
         for _ in range(10):
             await pilot.pause()
         asked = [each for each in pilot.app.workers if each.group in ("preview", "workflows")]
-        await pilot.app.workers.wait_for_complete(asked)
+        if asked:  # given none, it would wait for the feed, which never ends
+            await pilot.app.workers.wait_for_complete(asked)
         for _ in range(10):
             await pilot.pause()
 
