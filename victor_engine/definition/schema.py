@@ -1,0 +1,116 @@
+"""The JSON Schema (2020-12) of the dialect, for editors; made from the same table as the reader.
+
+`python -m victor_engine.definition.schema` prints it; the shipped `schema.json` is that text.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from victor_engine.definition import keys
+from victor_engine.definition.model import (
+    BACKOFFS,
+    FALLBACKS,
+    HITL_KINDS,
+    JOIN_STRATEGIES,
+    ON_INTERRUPT,
+    TEAM_FORMATIONS,
+)
+
+_DURATION = {"type": ["number", "string"], "description": "Seconds, or a duration such as 30s, 10m, 1h30m"}
+_TEXTS = {"type": ["string", "array"], "items": {"type": ["string", "number", "boolean"]}}
+_SHAPES: dict[str, dict[str, Any]] = {
+    "id": {"type": ["string", "integer"]},
+    "next": {
+        "type": ["string", "array", "object"],
+        "description": "Node ids; for hitl also outcome to node id",
+    },
+    "timeout": _DURATION,
+    "timeout_seconds": _DURATION,
+    "tools": _TEXTS,
+    "context_keys": _TEXTS,
+    "assignees": _TEXTS,
+    "parallel_nodes": _TEXTS,
+    "merge": {"type": "boolean"},
+    "multiple": {"type": "boolean"},
+    "allow_edit": {"type": "boolean"},
+    "allow_self_approval": {"type": "boolean"},
+    "require_comment": {"type": "boolean"},
+    "tool_budget": {"type": "integer", "minimum": 0},
+    "required_approvals": {"type": "integer", "minimum": 1},
+    "on_interrupt": {"enum": list(ON_INTERRUPT)},
+    "error_strategy": {"enum": ["continue", "stop", "retry"]},
+    "hitl_type": {"enum": list(HITL_KINDS)},
+    "fallback": {"enum": list(FALLBACKS)},
+    "on_timeout": {"enum": list(FALLBACKS)},
+    "join_strategy": {"enum": list(JOIN_STRATEGIES)},
+    "team_formation": {"enum": list(TEAM_FORMATIONS)},
+    "formation": {"enum": list(TEAM_FORMATIONS)},
+    "branches": {"type": "object", "additionalProperties": {"type": ["string", "null", "array"]}},
+    "condition": {"type": ["string", "boolean", "number"]},
+    "inputs": {"type": "object"},
+    "input_schema": {"type": "object"},
+    "constraints": {"type": ["object", "array"]},
+    "members": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+    "retry_policy": {
+        "type": ["object", "integer"],
+        "properties": {
+            name: {"enum": list(BACKOFFS)} if name == "backoff" else True for name in sorted(keys.RETRY)
+        },
+        "additionalProperties": False,
+    },
+}
+
+
+def _node(node_type: str) -> dict[str, Any]:
+    known = keys.COMMON | keys.BY_TYPE[node_type]
+    properties = {name: _SHAPES.get(name, True) for name in sorted(known)}
+    properties["type"] = {"const": node_type}
+    required = {"agent": ["role"], "condition": ["condition"], "parallel": ["parallel_nodes"],
+                "transform": ["transform"], "team": ["members"]}.get(node_type, [])  # fmt: skip
+    return {"type": "object", "properties": properties, "required": ["id", "type", *required]}
+
+
+def dialect_schema() -> dict[str, Any]:
+    """The schema of a workflow file."""
+    workflow = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_HANDED_ON), True)
+    workflow |= {
+        "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
+        "schedule": {"type": "object"},
+        "execution": {"type": "object", "properties": dict.fromkeys(sorted(keys.EXECUTION), True)},
+        "migrations": {"type": "array", "items": {"type": "object"}},
+        "description": {"type": "string"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "victor workflow file",
+        "type": "object",
+        "properties": {
+            "workflows": {"type": "object", "additionalProperties": {"$ref": "#/$defs/workflow"}},
+            "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
+        },
+        "anyOf": [{"required": ["workflows"]}, {"required": ["nodes"]}],
+        "$defs": {
+            "workflow": {"type": "object", "properties": workflow, "required": ["nodes"]},
+            "node": {
+                "anyOf": [
+                    {"type": "object", "required": ["$ref"]},
+                    {"type": "object", "required": ["id", "role"], "not": {"required": ["type"]}},
+                    *({"$ref": f"#/$defs/{node_type}"} for node_type in sorted(keys.BY_TYPE)),
+                ]
+            },
+            **{node_type: _node(node_type) for node_type in sorted(keys.BY_TYPE)},
+        },
+    }
+
+
+def shipped_schema() -> dict[str, Any]:
+    """The schema as it is shipped."""
+    text = (resources.files("victor_engine.definition") / "schema.json").read_text("utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+if __name__ == "__main__":
+    print(json.dumps(dialect_schema(), indent=2))
