@@ -75,7 +75,7 @@ def _node(node_type: str) -> dict[str, Any]:
 
 def dialect_schema() -> dict[str, Any]:
     """The schema of a workflow file."""
-    workflow = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_HANDED_ON), True)
+    workflow: dict[str, Any] = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_HANDED_ON), True)
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
         "schedule": {"type": "object"},
