@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import console
 from tests.tui.fake_port import FakePort
@@ -47,6 +48,9 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
         pilot.app.push_screen(make(pilot.app.screen))
         for _ in range(10):
             await pilot.pause()
+        for field in pilot.app.screen.query("Input, TextArea").results():
+            assert isinstance(field, Input | TextArea)
+            field.cursor_blink = False
         asked = [each for each in pilot.app.workers if each.group in ("preview", "workflows")]
         if asked:  # given none, it would wait for the feed, which never ends
             await pilot.app.workers.wait_for_complete(asked)
