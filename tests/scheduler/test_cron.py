@@ -244,3 +244,73 @@ def test_every_minute_around_a_change_of_the_clock(
         found.append(following)
         current = following
     assert found == expected
+
+
+# --- second opinions, where the rules agree: in UTC no clock is ever changed --------------------
+
+_plain_days = st.sampled_from(["*", "1", "15", "28-31", "1,8,22", "5-9"])
+_plain_weekdays = st.sampled_from(["*", "1-5", "SUN", "0,3", "6"])
+_plain_months = st.sampled_from(["*", "1", "*/3", "JUN-AUG", "2,12"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    _minutes, _hours, _plain_days, _plain_months, _plain_weekdays,
+    st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)),
+)  # fmt: skip
+def test_two_other_libraries_agree(
+    minute: str, hour: str, day: str, month: str, weekday: str, after: datetime
+) -> None:
+    from croniter import croniter
+    from cronsim import CronSim
+
+    expression = f"{minute} {hour} {day} {month} {weekday}"
+    ours = CronSchedule.from_cron(expression).upcoming(5, after)
+    simulated = CronSim(expression, after)
+    assert ours == [next(simulated) for _ in range(5)]
+    counted = croniter(expression, after)
+    assert ours == [counted.get_next(datetime) for _ in range(5)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["L", "LW", "1W", "15W", "31W", "*"]),
+    st.sampled_from(["*", "1#1", "FRI#5", "5L", "SUN#2,3L"]),
+    st.integers(2000, 2059),
+    st.integers(1, 12),
+)
+def test_the_extensions_are_what_the_calendar_says(day: str, weekday: str, year: int, month: int) -> None:
+    """Every day of a month against the words: last, nearest weekday, k-th, last of its kind."""
+    import calendar
+
+    length = calendar.monthrange(year, month)[1]
+    dates = [datetime(year, month, n, tzinfo=UTC) for n in range(1, length + 1)]
+    working = [d.day for d in dates if d.weekday() < 5]
+
+    def by_day(d: datetime) -> bool:
+        if day in ("*", "L"):
+            return day == "*" or d.day == length
+        if day == "LW":
+            return d.day == working[-1]
+        wanted = int(day[:-1])
+        return wanted <= length and d.day == min(working, key=lambda n: (abs(n - wanted), n))
+
+    def by_week(d: datetime) -> bool:
+        names = {"SUN": 0, "FRI": 5}
+        for item in weekday.split(","):
+            kind = (d.weekday() + 1) % 7
+            if item == "*":
+                return True
+            if "#" in item:
+                name, _, k = item.partition("#")
+                if kind == names.get(name, 1) and (d.day - 1) // 7 + 1 == int(k):
+                    return True
+            elif kind == int(item[:-1]) and d.day + 7 > length:
+                return True
+        return False
+
+    both = day == "*" or weekday == "*"
+    expected = [d for d in dates if (by_day(d) and by_week(d) if both else by_day(d) or by_week(d))]
+    schedule = CronSchedule.from_cron(f"0 0 {day} * {weekday}")
+    found = schedule.upcoming(40, dates[0] - timedelta(seconds=1))
+    assert [d for d in found if d <= dates[-1]] == expected

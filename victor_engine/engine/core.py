@@ -428,7 +428,7 @@ class Engine:
 
     async def _schedule_changed(self, schedule_id: str) -> ScheduleInfo:
         if self._working:
-            await self.scheduler.refresh()
+            await self.scheduler.refresh(schedule_id)
         return await self.schedule(schedule_id)
 
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:

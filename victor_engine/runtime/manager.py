@@ -36,6 +36,7 @@ from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
+from victor_engine.store.runs import HELD
 from victor_engine.store.state import run_state
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ class Runtime:
             await self.logbook.flush()
 
     async def _recover(self) -> None:
-        """End processes of a dead engine, mark what it was doing as interrupted, queue its runs."""
+        """End processes of a dead engine, mark what it was doing as interrupted, queue its runs.
+
+        Runs that wait behind another one of their schedule are left to the scheduler.
+        """
 
         def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
             orphans = connection.execute(
@@ -126,7 +130,7 @@ class Runtime:
             ).fetchall()
             runs = connection.execute(
                 "SELECT key, id, workflow, definition_id, schedule_id, status, priority, started_at FROM runs"
-                " WHERE status IN ('queued', 'running', 'waiting', 'cancelling') ORDER BY key"
+                f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD} ORDER BY key"
             ).fetchall()
             return orphans, runs
 

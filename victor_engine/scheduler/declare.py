@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from victor_engine import jsonio
 from victor_engine.api import ScheduleSpec
 from victor_engine.config.places import did_you_mean
@@ -27,6 +25,9 @@ KEYS = frozenset(
 """What a `schedule:` block may hold."""
 
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
+
+SAME = (("timezone", "tz"), ("every", "interval"), ("at", "once"), ("initial_state", "state"))
+"""Two spellings of one thing."""
 
 
 def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
@@ -75,8 +76,14 @@ def spec_from_block(
     faults: list[str] = []
     for key in block:
         if key not in KEYS:
-            faults.append(f"schedule: unknown key {key!r}. {did_you_mean(key, KEYS)}")
-    given = {**(defaults or {}), **{key: value for key, value in block.items() if value is not None}}
+            faults.append(f"schedule: unknown key {key!r}. {did_you_mean(str(key), KEYS)}")
+    said = {key: value for key, value in block.items() if value is not None}
+    for names in SAME:
+        if len(twice := [name for name in names if name in said]) > 1:
+            faults.append(f"schedule: {' and '.join(twice)} mean the same; leave one out")
+    # What the block says in either spelling goes before a default.
+    spelled = {name for names in SAME if said.keys() & set(names) for name in names}
+    given = {**{key: value for key, value in (defaults or {}).items() if key not in spelled}, **said}
     fields: dict[str, Any] = {"workflow": workflow}
 
     def take(name: str, read: Any, *keys: str) -> None:
@@ -99,6 +106,21 @@ def spec_from_block(
             raise UsageError(f"{value!r} is not a whole number")
         return value
 
+    def at_least_one(value: Any) -> int:
+        if whole(value) < 1:
+            raise UsageError(f"must be at least 1, not {value}")
+        return whole(value)
+
+    def above_zero(value: Any) -> float:
+        if duration(value) < 1:
+            raise UsageError(f"{value!r} is less than a second; an interval is at least that")
+        return duration(value)
+
+    def yes_or_no(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise UsageError(f"{value!r} is neither true nor false")
+        return value
+
     def overlap(value: Any) -> str:
         if value not in OVERLAPS:
             raise UsageError(f"cannot be {value!r}. {did_you_mean(str(value), OVERLAPS)}")
@@ -111,22 +133,26 @@ def spec_from_block(
         faults.append(f"schedule.timezone: {error}")
         zone = ZoneInfo("UTC")
     take("cron", lambda value: " ".join(str(value).split()), "cron")
-    take("every_seconds", duration, "every", "interval")
+    take("every_seconds", above_zero, "every", "interval")
     take("anchor", lambda value: parse_instant(value, zone), "anchor")
     take("at", lambda value: parse_instant(value, zone), "at", "once")
     take("after", lambda v: tuple(v) if isinstance(v, list) else (str(v),), "after")
+    if fields.get("after"):
+        faults.append(
+            "schedule.after: nothing acts on it here, so it would never fire; give cron, every or at"
+        )
     take("version", str, "version")
     take("initial_state", _state, "initial_state", "state")
-    take("enabled", bool, "enabled")
+    take("enabled", yes_or_no, "enabled")
     take("catchup", parse_catchup, "catchup")
     take("catchup_window", duration, "catchup_window")
     take("misfire_grace", duration, "misfire_grace")
     take("overlap", overlap, "overlap")
-    take("max_active_runs", whole, "max_active_runs")
+    take("max_active_runs", at_least_one, "max_active_runs")
     take("jitter", duration, "jitter")
     take("start_date", lambda value: parse_instant(value, zone), "start_date")
     take("end_date", lambda value: parse_instant(value, zone, end=True), "end_date")
-    take("max_runs", whole, "max_runs")
+    take("max_runs", at_least_one, "max_runs")
     take("priority", whole, "priority")
     take("description", str, "description")
     if faults:
@@ -161,9 +187,8 @@ def file_schedule_id(workflow: str) -> str:
 
 def describe_changes(old: ScheduleSpec, new: ScheduleSpec) -> list[str]:
     """What differs between two specs, one line a field."""
-    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     return [
-        f"{key}: {jsonio.dumps_text(before.get(key))} -> {jsonio.dumps_text(after.get(key))}"
+        f"{key}: {jsonio.dumps_text(getattr(old, key))} -> {jsonio.dumps_text(getattr(new, key))}"
         for key in ScheduleSpec.__struct_fields__
-        if before.get(key) != after.get(key)
+        if getattr(old, key) != getattr(new, key)
     ]

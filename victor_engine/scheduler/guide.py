@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from victor_engine.api import ScheduleSpec
@@ -62,9 +62,7 @@ class ScheduledWorkflow:
         """The next instant after `after`, within start and end date."""
         start, end = _aware(self.start_date), _aware(self.end_date)
         if start is not None and after < start:
-            after = start.replace(microsecond=0)
-            if self.schedule.matches(after):
-                return after
+            after = start - timedelta(microseconds=1)
         found = self.schedule.next_run(after)
         return None if found is not None and end is not None and found > end else found
 

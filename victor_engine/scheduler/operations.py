@@ -6,7 +6,7 @@ Functions of a `Tx`, so that the loop, the console and a command line under the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler.declare import describe_changes, file_schedule_id, schedule_id
+from victor_engine.scheduler.policy import backlog
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.runs import NewRun, insert_run
@@ -45,6 +46,11 @@ class ScheduleRow:
     @property
     def timing(self) -> Timing:
         return Timing(self.spec, self.id, self.created_at)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether as many runs have started as `max_runs` allows."""
+        return self.spec.max_runs is not None and self.runs_started >= self.spec.max_runs
 
     @property
     def firing(self) -> bool:
@@ -126,13 +132,16 @@ def add(
     if row is not None and row[1] is None:
         return ScheduleAdded(new_id, False)
     timing = Timing(spec, new_id, tx.now)
+    if file_spec is None:
+        _must_come(spec, timing, tx.now)
     due = first_fire(timing, tx.now) if spec.enabled else None
     tx.execute(
         "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
         " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
         " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
         " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, paused = NULL,"
-        " pause_until = NULL, skip_next = 0, problem = NULL, revision = revision + 1",
+        " pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
+        " created_at = excluded.created_at, revision = revision + 1",
         (
             new_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, due, tx.now_us, tx.now_us,
         ),
@@ -154,32 +163,36 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     if spec is None:
         if row is None or row.removed or row.file_spec is None:
             return False
+        settle(tx, row, tx.now)
         tx.execute(
             "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
             (tx.now_us, tx.now_us, new_id),
         )
-        data = {"note": f"{path or 'its file'} declares no schedule any more"}
-        tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=new_id, workflow=workflow, data=data)
+        gone = {"note": f"{path or 'its file'} declares no schedule any more"}
+        tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=new_id, workflow=workflow, data=gone)
         return True
     if row is None or row.removed:
         return add(tx, spec, actor=None, origin="file", path=path, given_id=new_id, file_spec=spec).created
     if row.file_spec == spec:
         return False
-    overridden = row.file_spec is not None and row.spec != row.file_spec
-    in_force = _rebase(row, spec) if overridden and row.file_spec is not None else spec
+    in_force, dropped = spec, False
+    if row.file_spec is not None and row.spec != row.file_spec:
+        in_force = _rebase(row, spec)
+        try:
+            Timing(in_force, new_id, row.created_at)
+        except UsageError:
+            # The operator's edits and what the file says now exclude each other.
+            in_force, dropped = spec, True
     changes = describe_changes(row.file_spec or row.spec, spec)
-    due = first_fire(Timing(in_force, new_id, row.created_at), tx.now) if in_force.enabled else None
-    tx.execute(
-        "UPDATE schedules SET spec = ?, file_spec = ?, path = ?, next_fire = ?, cursor = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (_json(in_force), _json(spec), path, due, tx.now_us, tx.now_us, new_id),
-    )
-    tx.event(
-        EventKind.SCHEDULE_CHANGED,
-        schedule_id=new_id,
-        workflow=workflow,
-        data={"by": "file", "changes": changes},
-    )
+    _apply(tx, row, in_force)
+    tx.execute("UPDATE schedules SET file_spec = ?, path = ? WHERE id = ?", (_json(spec), path, new_id))
+    data: dict[str, Any] = {"by": "file", "changes": changes}
+    if dropped:
+        data["note"] = (
+            "the edits made here do not go with what the file says now, and were dropped: "
+            + "; ".join(describe_changes(row.file_spec or row.spec, row.spec))
+        )
+    tx.event(EventKind.SCHEDULE_CHANGED, schedule_id=new_id, workflow=workflow, data=data)
     return True
 
 
@@ -194,6 +207,7 @@ def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
 
 
 def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note: str = "") -> str:
+    """Bring another spec into force. A pause stays, with its end; what was due before is settled."""
     row = get(tx, schedule)
     if spec.workflow != row.workflow:
         raise UsageError(f"schedule {row.id} is of {row.workflow}; add a new one for {spec.workflow}")
@@ -201,19 +215,93 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
     changes = describe_changes(row.spec, spec)
     if not changes:
         return row.id
-    due = first_fire(timing, tx.now) if spec.enabled and row.paused is None else None
-    tx.execute(
-        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (_json(spec), due, tx.now_us, tx.now_us, row.id),
-    )
+    if _times(spec) != _times(row.spec):
+        _must_come(spec, timing, tx.now)
+    _apply(tx, row, spec)
     data = {"changes": changes, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 
 
+def _must_come(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
+    if spec.after:
+        raise UsageError("nothing acts on `after` here, so this would never fire; give cron, every or at")
+    if spec.enabled and timing.next_after(now) is None:
+        what = f"at {spec.at.isoformat()}" if spec.at is not None else "its end_date"
+        raise UsageError(f"this would never fire: {what} has passed; give an instant in the future")
+
+
+def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
+    """What decides when a schedule is due."""
+    return (
+        spec.cron, spec.every_seconds, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
+        spec.end_date, spec.jitter,
+    )  # fmt: skip
+
+
+def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
+    """Put a spec into force without losing a fire that was due under the old one.
+
+    Where the times stay the same, what is due stays due and is decided by the new policies.
+    """
+    keep = _times(spec) == _times(row.spec) and row.firing and spec.enabled and not row.exhausted
+    cursor = row.cursor if keep else settle(tx, row, tx.now)
+    if spec.timezone != row.spec.timezone:
+        _name_by_zone(tx, row)
+    changed = replace(row, spec=spec, cursor=cursor)
+    tx.execute(
+        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_json(spec), _next_look(changed), to_us(cursor), tx.now_us, row.id),
+    )
+
+
+def _next_look(row: ScheduleRow) -> int | None:
+    """When a schedule is next looked at, in microseconds: its next fire, or the end of its pause."""
+    if row.paused is not None:
+        return to_us(row.paused.until) if row.paused.until is not None else None
+    return first_fire(row.timing, row.cursor) if row.firing and not row.exhausted else None
+
+
+def _name_by_zone(tx: Tx, row: ScheduleRow) -> None:
+    """Before a schedule moves to another zone: tell its latest fires from those of the same wall time there.
+
+    A fire is unique by its wall time, and zones are at most 26 hours apart.
+    """
+    tx.execute(
+        "UPDATE OR IGNORE fires SET local = local || ' ' || ? WHERE schedule_id = ? AND nominal > ?"
+        " AND instr(local, ' ') = 0 AND local NOT LIKE '%Z'",
+        (row.spec.timezone, row.id, tx.now_us - 2 * 86_400_000_000),
+    )
+
+
+def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
+    """Account for every fire that is due by `until` and that nothing will run; returns the new cursor."""
+    due = backlog(row.timing, row.cursor, until, jitter=False)
+    outcome, reason = "missed", "missed: nothing looked at it before the schedule was changed"
+    if row.paused is not None:
+        outcome = "skipped"
+        note = f": {row.paused.note}" if row.paused.note else ""
+        reason = f"paused by {row.paused.by} since {row.paused.at:%Y-%m-%d %H:%M} UTC{note}"
+    elif not row.spec.enabled:
+        outcome, reason = "skipped", "the schedule is disabled"
+    elif row.exhausted:
+        outcome, reason = "skipped", f"max_runs is {row.spec.max_runs}, and so many have started"
+    if due.cut is not None:
+        record_fire(tx, row, due.cut.first, outcome, f"{reason} ({due.cut})")
+    for nominal in due.fires:
+        if row.paused is not None and nominal.instant < row.paused.at:
+            record_fire(
+                tx, row, nominal, "missed", "missed: nothing looked at it before the schedule was paused"
+            )
+        else:
+            record_fire(tx, row, nominal, outcome, reason)
+    return max(row.cursor, until)
+
+
 def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> None:
     row = get(tx, schedule)
+    settle(tx, row, tx.now)
     tx.execute(
         "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
         (tx.now_us, tx.now_us, row.id),
@@ -223,17 +311,20 @@ def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> Non
 
 
 def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
+    """Hold a schedule. The fires of the pause are recorded as skipped when it ends."""
     row = get(tx, schedule)
     if until is not None and until <= tx.now:
         raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
+    cursor = settle(tx, row, tx.now) if row.paused is not None else row.cursor
     info = PauseInfo(by=actor.user, at=tx.now, note=note, until=until)
     tx.execute(
-        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, updated_at = ?, revision = revision + 1"
-        " WHERE id = ?",
+        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
         (
             msgspec.json.encode(info).decode(),
             to_us(until) if until is not None else None,
             to_us(until) if until is not None else None,
+            to_us(cursor),
             tx.now_us,
             row.id,
         ),
@@ -245,17 +336,19 @@ def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetim
     return row.id
 
 
-def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
-    """End a pause. What would have fired meanwhile is not made up for: it was paused on purpose."""
+def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: datetime | None = None) -> str:
+    """End a pause, or enable. What was due until `at` (default: now) is recorded as skipped, not made up for."""
     row = get(tx, schedule)
     if row.paused is None and row.spec.enabled:
         raise ConflictError(f"schedule {row.id} is not paused")
-    spec = msgspec.structs.replace(row.spec, enabled=True)
-    due = first_fire(Timing(spec, row.id, row.created_at), tx.now)
+    cursor = settle(tx, row, at or tx.now)
+    # A pause that ends by itself does not enable what somebody has disabled.
+    spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
+    changed = replace(row, spec=spec, cursor=cursor, paused=None)
     tx.execute(
         "UPDATE schedules SET paused = NULL, pause_until = NULL, spec = ?, cursor = ?, next_fire = ?, updated_at = ?,"
         " revision = revision + 1 WHERE id = ?",
-        (_json(spec), tx.now_us, due, tx.now_us, row.id),
+        (_json(spec), to_us(cursor), _next_look(changed), tx.now_us, row.id),
     )
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_RESUMED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)

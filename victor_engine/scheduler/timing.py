@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -34,7 +35,9 @@ class Timing:
             self._zone = get_zone(spec.timezone)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        ways = [name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name)]
+        ways = [
+            name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name) not in (None, ())
+        ]
         if len(ways) != 1:
             said = "none is given" if not ways else f"{' and '.join(ways)} are given"
             raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {said}")
@@ -44,6 +47,11 @@ class Timing:
             )
         if spec.max_active_runs < 1:
             raise UsageError("max_active_runs must be at least 1")
+        if spec.max_runs is not None and spec.max_runs < 1:
+            raise UsageError(f"max_runs must be at least 1, not {spec.max_runs}")
+        for name in ("jitter", "misfire_grace", "catchup_window"):
+            if (getattr(spec, name) or 0) < 0:
+                raise UsageError(f"{name} may not be negative, not {getattr(spec, name):g}")
         self._cron: CronSchedule | None = None
         if spec.cron is not None:
             try:
@@ -74,13 +82,17 @@ class Timing:
 
     def next_after(self, instant: datetime) -> Nominal | None:
         """The first nominal instant strictly after `instant`, within start and end date; None if none comes."""
+        found = self._within(instant)
+        return None if found is None else self.nominal(found)
+
+    def _within(self, instant: datetime) -> datetime | None:
         spec = self.spec
         if spec.start_date is not None and instant < spec.start_date:
             instant = spec.start_date - timedelta(microseconds=1)
         found = self._raw(instant)
         if found is None or (spec.end_date is not None and found > spec.end_date):
             return None
-        return self.nominal(found)
+        return found
 
     def _raw(self, instant: datetime) -> datetime | None:
         if self._cron is not None:
@@ -115,6 +127,12 @@ class Timing:
         if following is not None:
             delay = min(delay, max(0.0, (following - nominal.instant).total_seconds() - 1))
         return nominal.instant + timedelta(seconds=delay)
+
+    def instants(self, after: datetime) -> Iterator[datetime]:
+        """All instants after `after`, in order."""
+        while (nominal := self._within(after)) is not None:
+            yield nominal
+            after = nominal
 
     def upcoming(self, count: int, after: datetime) -> list[datetime]:
         found: list[datetime] = []

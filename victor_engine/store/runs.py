@@ -12,6 +12,12 @@ from victor_engine.events import EventKind
 from victor_engine.ids import new_id
 from victor_engine.store.db import Tx, actor_json
 
+HELD = (
+    "(r.status = 'queued' AND r.started_at IS NULL AND EXISTS"
+    " (SELECT 1 FROM fires f WHERE f.run_key = r.key AND f.outcome = 'queued'))"
+)
+"""Of a run `r`: it waits behind another run of its schedule (`overlap`), not for a free place."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
