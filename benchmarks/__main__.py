@@ -1,0 +1,9 @@
+"""`make bench`: every benchmark, one after the other; each prints ratios from its own run."""
+
+from __future__ import annotations
+
+from benchmarks import bench_cron, bench_scheduler
+
+for benchmark in (bench_cron, bench_scheduler):
+    print(f"== {benchmark.__name__}", flush=True)
+    benchmark.main()
