@@ -117,9 +117,10 @@ class Client:
 
     def _deliver(self, message: protocol.FromServer) -> None:
         if message.sub is not None:
-            queue = self._streams.get(message.sub)
-            if queue is not None:
-                queue.put_nowait(message)
+            self._deliver_event(message.sub, message)
+        elif message.id in self._streams:
+            if message.error is not None:
+                self._streams[message.id].put_nowait(message)
         elif message.id is not None:
             future = self._pending.pop(message.id, None)
             if future is not None and not future.done():
@@ -129,6 +130,18 @@ class Client:
                     future.set_result(message.result)
         elif message.error is not None:
             self._lose(str(message.error.get("message", "the engine refused the connection")))
+
+    def _deliver_event(self, number: int, message: protocol.FromServer) -> None:
+        queue = self._streams.get(number)
+        if queue is None:
+            return
+        if message.event is None or queue.qsize() < protocol.QUEUED_EVENTS:
+            queue.put_nowait(message)
+            return
+        # Whoever reads this feed is far behind: the store keeps the rest for it.
+        del self._streams[number]
+        queue.put_nowait(protocol.FromServer(sub=number, gap=True))
+        self._writer.write(protocol.line({"cancel": number}))
 
     def _lose(self, reason: str) -> None:
         if self._lost is None:
@@ -144,7 +157,14 @@ class Client:
     async def _send(self, message: dict[str, Any]) -> None:
         if self._lost is not None:
             raise EngineUnavailableError(self._lost)
-        self._writer.write(protocol.line(message))
+        name = message["method"]
+        try:
+            text = protocol.line(message)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{name}: cannot be sent: {error}") from error
+        if len(text) > protocol.MAX_MESSAGE:
+            raise UsageError(f"{name}: what is to be sent is larger than 64 MB")
+        self._writer.write(text)
         try:
             await self._writer.drain()
         except ConnectionError as error:

@@ -77,7 +77,7 @@ class EngineLock:
         check_local(self.state_dir)
         self._check_owner(mode)
         for attempt in range(_PROBES):
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = self._open()
             if self._lock(fd):
                 self._fd = fd
                 self._describe(fd, mode, str(socket))
@@ -95,6 +95,15 @@ class EngineLock:
             mode=owner.mode,
             socket=owner.socket,
         )
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be opened as the engine's lock: {error.strerror}; "
+                "an engine needs a state directory that it may write"
+            ) from error
 
     def _lock(self, fd: int) -> bool:
         try:

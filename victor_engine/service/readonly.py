@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -41,7 +43,7 @@ from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
 from victor_engine.scheduler.timing import Timing
 from victor_engine.store import queries
-from victor_engine.store.db import open_store
+from victor_engine.store.snapshot import SnapshotReader
 from victor_engine.versioning import catalog
 
 T = TypeVar("T")
@@ -55,16 +57,28 @@ def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
 
 
 class ReadOnlyPort:
-    """`api.Port` on a store that is only read. Every action raises EngineUnavailableError."""
+    """`api.Port` on a store that is only read, without a trace. Every action raises EngineUnavailableError.
+
+    An engine may start, write, die and be recovered meanwhile: each call sees one committed state.
+    """
 
     def __init__(self, db_path: Path, *, workspace: Path, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self.workspace = workspace
-        self.store = open_store(db_path, clock=self.clock, readonly=True)
+        self.db_path = db_path
+        self._reader = SnapshotReader(db_path)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-look")
+        self._closed = False
         self.started_at = self.clock.now()
 
     async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
-        return await self.store.read(lambda connection: query(connection, *arguments, **keywords))
+        if self._closed:
+            raise EngineUnavailableError(f"{self.db_path}: this view is closed")
+
+        def snapshot() -> T:
+            return self._reader.read(lambda connection: query(connection, *arguments, **keywords))
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, snapshot)
 
     def _refuse(self) -> NoReturn:
         raise EngineUnavailableError(
@@ -80,7 +94,7 @@ class ReadOnlyPort:
             epoch=await self._read(queries.epoch),
             user=acting().user,
             host=socket.gethostname(),
-            state_dir=str(self.store.path.parent),
+            state_dir=str(self.db_path.parent),
             workspace=str(self.workspace),
             product_version=__version__,
             started_at=self.started_at,
@@ -92,7 +106,7 @@ class ReadOnlyPort:
         return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())
 
     @staticmethod
-    def _version(connection: Any, workflow: str, wanted: str | None) -> str | None:
+    def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
         try:
             return catalog.resolve(connection, workflow, wanted).version
         except VictorError:
@@ -223,11 +237,15 @@ class ReadOnlyPort:
         """Events above `after`, as somebody else writes them."""
         last = after
         while True:
-            for event in await self._read(queries.events_after, last):
+            found = await self._read(queries.events_after, last)
+            for event in found:
                 last = event.seq
                 yield event
-            await self.clock.sleep(POLL_SECONDS)
+            if not found:
+                await self.clock.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        await self.store.close()
-        await asyncio.sleep(0)
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+            self._reader.close()

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ IN_FLIGHT = 256
 
 GREETING_SECONDS = 10.0
 """How long a connection may stay silent before it says who it is."""
+
+_BATCH = 100
+"""Events that are written at once before the socket is asked whether it keeps up."""
 
 Allowed = Callable[[Peer], bool]
 
@@ -231,35 +235,42 @@ class Connection:
 
     async def _stream(self, request: int, message: protocol.FromClient) -> None:
         """Pump events through a bounded queue; a consumer that falls behind is told of the gap."""
-        ended: dict[str, Any] = {"sub": request, "gap": True}
-        queue: asyncio.Queue[EventInfo | None] = asyncio.Queue(protocol.QUEUED_EVENTS)
         try:
             after = msgspec.json.decode(message.params, type=_SubscribeParameters).after
         except msgspec.DecodeError as error:
             await self._send(protocol.error_line(request, UsageError(f"subscribe: {error}").to_wire()))
             return
+        waiting: deque[EventInfo] = deque()
+        arrived = asyncio.Event()
+        ending: dict[str, Any] = {}
 
         async def pump() -> None:
+            feed = self.server.port.subscribe(after)
             try:
-                async for event in self.server.port.subscribe(after):
-                    if queue.full():
-                        return
-                    queue.put_nowait(event)
+                async for event in feed:
+                    if len(waiting) >= protocol.QUEUED_EVENTS:
+                        break
+                    waiting.append(event)
+                    arrived.set()
+                ending["gap"] = True
             except Exception as error:
-                ended.pop("gap")
-                ended["error"] = _wire(error, "subscribe")
+                ending["error"] = _wire(error, "subscribe")
+            finally:
+                if isinstance(feed, AsyncGenerator):
+                    await feed.aclose()
+            arrived.set()
 
         pumping = asyncio.get_running_loop().create_task(pump())
         try:
             await self._send(protocol.result_line(request, None))
-            while not (pumping.done() and queue.empty()):
-                getting = asyncio.ensure_future(queue.get())
-                await asyncio.wait({getting, pumping}, return_when=asyncio.FIRST_COMPLETED)
-                if not getting.done():
-                    getting.cancel()
+            while waiting or not ending:
+                if not waiting:
+                    arrived.clear()
+                    await arrived.wait()
                     continue
-                await self._send(protocol.line({"sub": request, "event": getting.result()}))
-            await self._send(protocol.line(ended))
+                batch = [waiting.popleft() for _ in range(min(len(waiting), _BATCH))]
+                await self._send(b"".join(protocol.line({"sub": request, "event": e}) for e in batch))
+            await self._send(protocol.line({"sub": request, **ending}))
         finally:
             pumping.cancel()
             await asyncio.gather(pumping, return_exceptions=True)

@@ -120,13 +120,9 @@ class _Job:
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection with our settings: WAL, full durability, statements cached."""
     uri = Path(path).absolute().as_uri()
-    mode = ""
-    if readonly:
-        # Without a write-ahead log nobody writes, and SQLite need not create its files to look.
-        mode = "?mode=ro" if Path(f"{path}-wal").exists() else "?mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(
-            uri + mode,
+            uri + ("?mode=ro" if readonly else ""),
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -149,10 +145,9 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
 class Store:
     """One SQLite file. `write` for transitions, `read` for queries; both from asyncio."""
 
-    def __init__(self, path: Path, *, clock: Clock | None = None, readonly: bool = False) -> None:
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.path = path
         self.clock: Clock = clock or SystemClock()
-        self.readonly = readonly
         self.epoch = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[EventInfo]], None]] = []
@@ -163,21 +158,13 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="victor-read")
-        self._writer: sqlite3.Connection | None = None
-        if readonly:
-            with_connection = connect(path, readonly=True)
-            try:
-                schema.check(with_connection, str(path))
-            finally:
-                with_connection.close()
-        else:
-            # For its owner alone, before anything is in it; the log files take the same mode.
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            except OSError as error:
-                raise StoreError(f"{path}: cannot open the database: {error.strerror or error}") from error
-            self._writer = connect(path)
-            schema.migrate(self._writer, str(path))
+        # For its owner alone, before anything is in it; the log files take the same mode.
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(f"{path}: cannot open the database: {error.strerror or error}") from error
+        self._writer: sqlite3.Connection | None = connect(path)
+        schema.migrate(self._writer, str(path))
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -221,7 +208,7 @@ class Store:
 
     def _require_writer(self) -> sqlite3.Connection:
         if self._writer is None:
-            raise StoreError(f"{self.path}: opened for reading only")
+            raise StoreError(f"{self.path}: the store is closed")
         return self._writer
 
     def _write_loop(self) -> None:
@@ -360,13 +347,13 @@ class Store:
             self._writer = None
 
 
-def open_store(path: Path, *, clock: Clock | None = None, readonly: bool = False) -> Store:
-    """Open (and unless `readonly` create or migrate) the database at `path`."""
-    if not readonly:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    elif not path.exists():
-        raise StoreError(f"{path}: there is no database here yet")
-    return Store(path, clock=clock, readonly=readonly)
+def open_store(path: Path, *, clock: Clock | None = None) -> Store:
+    """Open the database at `path`, created or brought up to date first.
+
+    Whoever only looks uses `store.snapshot.SnapshotReader`, which leaves no trace.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Store(path, clock=clock)
 
 
 __all__ = ["Store", "Tx", "actor_from_json", "actor_json", "connect", "from_us", "open_store", "to_us"]

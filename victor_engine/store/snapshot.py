@@ -1,0 +1,136 @@
+"""Reading a database without leaving a trace: no write-ahead log, no shared memory, no new mtime.
+
+An ordinary read-only connection to a database in WAL mode creates `-wal` and `-shm` beside it, and
+rebuilds `-shm` after a crash. Three cases, told apart anew for each snapshot:
+
+* there is no log, or an empty one: the file alone is the whole truth, opened as `immutable`; if it
+  changed or a log appeared meanwhile, an engine has started and the snapshot is read again;
+* there is a log: `readonly_shm` makes SQLite use the engine's shared memory as it stands, and an
+  index in private memory where no engine has it open;
+* there is a log without shared memory (a copied directory): only an engine may recover that.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from victor_engine.errors import StoreError
+from victor_engine.store import schema
+
+T = TypeVar("T")
+
+_TRIES = 5
+"""How often a snapshot is read again because an engine started, ended or recovered under it."""
+
+Stamp = tuple[int, int, int, int] | None
+
+
+def _stamp(path: Path) -> Stamp:
+    """What changes when a file does; None if it is not there."""
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (info.st_ino, info.st_dev, info.st_size, info.st_mtime_ns)
+
+
+class _Changed(Exception):
+    """The files changed under a snapshot that relied on their standing still."""
+
+
+class SnapshotReader:
+    """Reads consistent snapshots of the database at `path`. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._shm = path.with_name(path.name + "-shm")
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened_as: tuple[bool, Stamp] | None = None
+        if not path.exists():
+            raise StoreError(
+                f"{path}: there is no database here yet; open the console or start an engine "
+                "(victor scheduler start) to create it"
+            )
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `query` on one snapshot. Raises StoreError; errors of the query pass through."""
+        with self._lock:
+            for _ in range(_TRIES):
+                try:
+                    return self._attempt(query)
+                except _Changed:
+                    self._forget()
+                except sqlite3.Error as error:
+                    self._forget()
+                    failure: sqlite3.Error = error
+                    if not isinstance(error, sqlite3.OperationalError):
+                        break
+            else:
+                failure = sqlite3.OperationalError("it changes faster than it can be read")
+            raise StoreError(f"{self.path}: cannot read: {failure}") from failure
+
+    def _attempt(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        still, stamp = self._state()
+        connection = self._open(still, stamp)
+        try:
+            connection.execute("BEGIN")
+            try:
+                result = query(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+        except Exception:
+            if still and self._state() != (still, stamp):
+                raise _Changed from None
+            raise
+        if still and self._state() != (still, stamp):
+            raise _Changed
+        return result
+
+    def _state(self) -> tuple[bool, Stamp]:
+        """Whether the file alone is the whole truth, and its stamp."""
+        log = _stamp(self._wal)
+        return (log is None or log[2] == 0, _stamp(self.path))
+
+    def _open(self, still: bool, stamp: Stamp) -> sqlite3.Connection:
+        # A live database changes its stamp with every checkpoint; its connection stays good while
+        # it is the same file.
+        identity = (still, stamp if still or stamp is None else (*stamp[:2], 0, 0))
+        if self._connection is not None and self._opened_as == identity:
+            return self._connection
+        self._forget()
+        if not still and not self._shm.exists():
+            raise StoreError(
+                f"{self.path}: has a write-ahead log that no engine has recovered, as in a copied directory; "
+                "start an engine on it once (victor scheduler start)"
+            )
+        how = "immutable=1" if still else "readonly_shm=1"
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=ro&{how}"
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5.0
+        )
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            schema.check(connection, str(self.path))
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._opened_as = connection, identity
+        return connection
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._forget()
