@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -72,6 +73,17 @@ def test_nothing_gets_out_and_nothing_blows_up(hostile: str) -> None:
     with pytest.raises(ExpressionError):
         evaluate(hostile, STATE, F)
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("joined", ["text * 2000", "{f'{x}': 1 for x in range(2000)}", "[text] * 2000"])
+def test_a_join_that_is_too_long_is_refused_before_it_is_made(joined: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExpressionError, match="join makes a text of"):
+            evaluate(f"(text * 2000).join({joined})", STATE, F)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_assignments_in_order_over_several_lines() -> None:

@@ -417,7 +417,8 @@ def _check_growth(text: str, method: str, arguments: list[Any]) -> None:
         size = arguments[0]
     elif method == "replace" and len(arguments) >= 2 and all(isinstance(a, str) for a in arguments[:2]):
         size = len(text) + text.count(arguments[0]) * len(arguments[1])
-    elif method == "join" and arguments and isinstance(arguments[0], list | tuple):
+    elif method == "join" and arguments and hasattr(arguments[0], "__len__"):
+        # A text or an object is joined too: by its characters, or its keys.
         size = sum(len(text) + len(str(part)) for part in arguments[0])
     if size > MAX_TEXT:
         raise ExpressionError(f"{method} makes a text of {size} characters; the most is {MAX_TEXT}")
