@@ -1,0 +1,72 @@
+"""The engine itself, its events, and trust."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from victor_engine.api.common import Actor
+from victor_engine.api.versions import ProblemInfo
+
+EngineMode = Literal["embedded", "daemon", "readonly"]
+
+
+class EngineInfo(Struct, frozen=True, omit_defaults=True):
+    mode: EngineMode
+    pid: int
+    epoch: int
+    user: str
+    host: str
+    state_dir: str
+    workspace: str
+    product_version: str
+    started_at: datetime
+    now: datetime
+    trusted: bool = True
+    problems: tuple[ProblemInfo, ...] = ()
+    schedules: int = 0
+    running: int = 0
+    queued: int = 0
+    waiting: int = 0
+    open_requests: int = 0
+    failed_recently: int = 0  # failed runs in the last 24 hours
+    next_fire: datetime | None = None
+    next_fire_workflow: str | None = None
+    last_event: int = 0
+
+
+class EventInfo(Struct, frozen=True, omit_defaults=True):
+    seq: int
+    at: datetime
+    kind: str
+    actor: Actor
+    run_id: str | None = None
+    schedule_id: str | None = None
+    request_id: str | None = None
+    workflow: str | None = None
+    node_id: str | None = None
+    data: dict[str, Any] = {}
+
+
+class EventQuery(Struct, frozen=True, omit_defaults=True):
+    kinds: tuple[str, ...] = ()  # exact, or a prefix that ends with a dot: `request.`
+    run_id: str | None = None
+    schedule_id: str | None = None
+    request_id: str | None = None
+    workflow: str | None = None
+    text: str | None = None
+    after: datetime | None = None
+    before_seq: int | None = None  # paging: only older ones
+    limit: int = 200
+
+
+class TrustInfo(Struct, frozen=True):
+    """What trusting a workspace would allow to be executed."""
+
+    workspace: str
+    trusted: bool
+    commands: tuple[str, ...]
+    functions: tuple[str, ...]
+    urls: tuple[str, ...]

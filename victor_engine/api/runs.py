@@ -1,0 +1,151 @@
+"""Runs: their states, attempts, graph and log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from victor_engine.api.common import ErrorInfo
+from victor_engine.api.people import RequestInfo
+
+RunStatus = Literal[
+    "queued",  # accepted, waits for a free place
+    "running",  # at least one node is at work
+    "waiting",  # everything it could do is done; a person is asked
+    "paused",  # held by an operator
+    "cancelling",  # told to stop, not yet stopped
+    "succeeded",
+    "failed",
+    "rejected",  # a person said no and no branch takes that up
+    "cancelled",
+]
+"""States of a run; the last four are final."""
+
+FINAL_RUN_STATUSES: frozenset[str] = frozenset({"succeeded", "failed", "rejected", "cancelled"})
+ACTIVE_RUN_STATUSES: frozenset[str] = frozenset({"queued", "running", "waiting", "paused", "cancelling"})
+
+AttemptStatus = Literal[
+    "running",
+    "waiting",  # a hitl node that waits for its answer
+    "retrying",  # failed; another attempt is due at `retry_at`
+    "succeeded",
+    "failed",
+    "cancelled",
+    "interrupted",  # its engine died under it
+]
+NodeStatus = Literal[
+    "pending", "running", "waiting", "retrying", "succeeded", "failed", "cancelled", "interrupted", "skipped"
+]
+TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun"]
+
+
+class RunInfo(Struct, frozen=True, omit_defaults=True):
+    id: str
+    workflow: str
+    version: str
+    status: RunStatus
+    trigger: TriggerKind
+    started_by: str
+    created_at: datetime
+    revision: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    schedule_id: str | None = None
+    nominal: datetime | None = None
+    current: tuple[str, ...] = ()  # nodes at work or waited for
+    nodes_done: int = 0
+    nodes_expected: int | None = None
+    retries: int = 0
+    typical_seconds: float | None = None
+    waits_for: str | None = None  # plain words: "approval_gate: approval, 12 m left"
+    request_id: str | None = None
+    parent_run: str | None = None
+    error: ErrorInfo | None = None
+    note: str = ""
+
+
+class GraphNode(Struct, frozen=True, omit_defaults=True):
+    id: str
+    type: str
+    name: str
+    detail: str = ""  # role, tool, condition: one line
+
+
+class GraphEdge(Struct, frozen=True, omit_defaults=True):
+    """`kind` is next, branch, outcome, member (of a parallel or team) or error."""
+
+    source: str
+    target: str
+    label: str = ""
+    kind: str = "next"
+
+
+class GraphInfo(Struct, frozen=True):
+    start: str
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+
+
+class AttemptInfo(Struct, frozen=True, omit_defaults=True):
+    """One try of one node. `changes` is what it changed of the state: set, merged, deleted keys."""
+
+    id: int
+    node_id: str
+    node_type: str
+    iteration: int
+    number: int
+    status: AttemptStatus
+    version: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    retry_at: datetime | None = None
+    parent: str | None = None  # the parallel or team node it belongs to
+    binding: str = ""
+    pid: int | None = None
+    changes: dict[str, Any] = {}
+    error: ErrorInfo | None = None
+    took_branch: str | None = None
+
+
+class NodeState(Struct, frozen=True, omit_defaults=True):
+    node_id: str
+    status: NodeStatus
+    iteration: int = 0
+    attempts: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: ErrorInfo | None = None
+
+
+class RunDetail(Struct, frozen=True):
+    run: RunInfo
+    graph: GraphInfo
+    nodes: tuple[NodeState, ...]
+    attempts: tuple[AttemptInfo, ...]
+    state: dict[str, Any]
+    requests: tuple[RequestInfo, ...]
+
+
+class LogLine(Struct, frozen=True, omit_defaults=True):
+    seq: int
+    at: datetime
+    node_id: str
+    attempt: int
+    stream: str  # stdout, stderr, log, engine
+    text: str
+
+
+class RunQuery(Struct, frozen=True, omit_defaults=True):
+    """Filters are combined with and. `text` is matched in id, workflow, note and error."""
+
+    workflow: str | None = None
+    statuses: tuple[str, ...] = ()
+    schedule_id: str | None = None
+    text: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    longer_than: float | None = None
+    before_id: str | None = None  # paging: only runs older than this one
+    limit: int = 200

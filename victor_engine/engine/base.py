@@ -1,0 +1,87 @@
+"""What the parts of the engine share: its store, runtime and scheduler, and how names are resolved."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from victor_engine.api import (
+    EngineMode,
+)
+from victor_engine.clock import Clock
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.engine.workspace import Workspace
+from victor_engine.errors import DefinitionError, UntrustedError
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.manager import Runtime
+from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.store import queries
+from victor_engine.store.db import Store, Tx
+from victor_engine.versioning import catalog
+
+T = TypeVar("T")
+
+
+class EngineBase:
+    """What every part of the engine's port stands on."""
+
+    workspace_path: Path
+    state_dir: Path
+    store: Store
+    clock: Clock
+    mode: EngineMode
+    trusted: bool
+    started_at: datetime
+    workspace: Workspace
+    runtime: Runtime
+    scheduler: SchedulerLoop
+    _working: bool
+    _unbound: dict[int, str | None]
+
+    @staticmethod
+    def _ref_of_key(connection: sqlite3.Connection, key: int) -> RunRef:
+        row = connection.execute(
+            "SELECT key, id, workflow, definition_id, schedule_id FROM runs WHERE key = ?", (key,)
+        ).fetchone()
+        return RunRef(*row)
+
+    async def _ref(self, run_id: str) -> RunRef:
+        def find(connection: sqlite3.Connection) -> RunRef:
+            full = queries.run_id(connection, run_id)
+            row = connection.execute(
+                "SELECT key, id, workflow, definition_id, schedule_id FROM runs WHERE id = ?", (full,)
+            ).fetchone()
+            return RunRef(*row)
+
+        return await self.store.read(find)
+
+    def _resolve(self, tx: Tx, workflow: str, spec: str | None) -> tuple[int, str]:
+        """The definition to start on; DefinitionError if somebody's work in it is bound to nothing."""
+        found = catalog.resolve(tx, workflow, spec)
+        if found.id not in self._unbound:
+            definition, _ = self.runtime.definition(tx.connection, found.id)
+            self._unbound[found.id] = self._unbound_work(definition)
+        fault = self._unbound[found.id]
+        if fault is not None:
+            raise DefinitionError(f"{workflow} {found.version} cannot run here: {fault}")
+        return found.id, found.start_node
+
+    def _unbound_work(self, definition: WorkflowDefinition) -> str | None:
+        errors = [p for p in self.workspace.bindings.check(definition) if p.severity == "error"]
+        if not errors:
+            return None
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return f"{errors[0].message}. {errors[0].remedy}{more}"
+
+    def _may_run(self) -> None:
+        if not self.trusted:
+            raise UntrustedError(
+                f"{self.workspace_path} is not trusted, so nothing in it is executed; look at what it would run "
+                "and say `victor trust`"
+            )
+
+    async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        return await self.store.read(lambda connection: query(connection, *arguments, **keywords))

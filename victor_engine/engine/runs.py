@@ -1,0 +1,65 @@
+"""The actions of the port on runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from victor_engine.api import (
+    RunInfo,
+)
+from victor_engine.engine.base import EngineBase
+from victor_engine.identity import acting
+from victor_engine.store import queries
+from victor_engine.store.db import Tx
+from victor_engine.store.runs import NewRun, insert_run
+
+
+class RunActions(EngineBase):
+    """Start, cancel, pause, resume, retry."""
+
+    async def _run_info(self, run_id: str) -> RunInfo:
+        return await self._read(queries.run_info, run_id, self.clock.now())
+
+    async def start_run(
+        self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
+    ) -> RunInfo:
+        self._may_run()
+        actor = acting()
+
+        def transition(tx: Tx) -> tuple[int, str]:
+            definition_id, start_node = self._resolve(tx, workflow, version)
+            new = NewRun(
+                workflow=workflow,
+                definition_id=definition_id,
+                start_node=start_node,
+                state=state or {},
+                trigger="manual",
+                actor=actor,
+                note=note,
+            )
+            return insert_run(tx, new)
+
+        key, run_id = await self.store.write(transition)
+        if self._working:
+            self.runtime.enqueue(key)
+        return await self._run_info(run_id)
+
+    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
+        ref = await self._ref(run_id)
+        await self.runtime.cancel(ref, acting(), note)
+        return await self._run_info(ref.id)
+
+    async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
+        ref = await self._ref(run_id)
+        await self.runtime.pause(ref, acting(), note)
+        return await self._run_info(ref.id)
+
+    async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
+        ref = await self._ref(run_id)
+        await self.runtime.resume(ref, acting(), note)
+        return await self._run_info(ref.id)
+
+    async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
+        ref = await self._ref(run_id)
+        await self.runtime.retry(ref, acting(), note)
+        return await self._run_info(ref.id)

@@ -1,0 +1,207 @@
+"""A connection to an engine over its socket: requests, answers, and the feed of events."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from victor_engine.api import (
+    EventInfo,
+)
+from victor_engine.errors import EngineUnavailableError, UsageError, VictorError
+from victor_engine.identity import local_actor
+from victor_engine.service import protocol
+from victor_engine.service.identity import Claims
+
+GREETING_SECONDS = 10.0
+"""How long the engine may take to say hello."""
+
+
+class Connection:
+    """One end of the protocol. A lost connection raises EngineUnavailableError everywhere, at once."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: Path) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._path = path
+        self._ids = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._streams: dict[int, asyncio.Queue[protocol.FromServer | None]] = {}
+        self._lost: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(cls, path: Path, via: str = "api") -> Self:
+        """Connect and exchange hellos. EngineUnavailableError if nobody listens or another protocol is spoken."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=protocol.MAX_MESSAGE)
+        except OSError as error:
+            raise EngineUnavailableError(
+                f"{path}: the engine cannot be reached: {error.strerror or error}"
+            ) from error
+        client = cls(reader, writer, path)
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await client._greet(via)
+        except TimeoutError:
+            writer.close()
+            raise EngineUnavailableError(f"{path}: the engine does not answer") from None
+        except BaseException:
+            writer.close()
+            raise
+        client._task = asyncio.create_task(client._read(), name="victor-client")
+        return client
+
+    async def _greet(self, via: str) -> None:
+        message = await self._message()
+        if message is None:
+            raise EngineUnavailableError(f"{self._path}: the engine closed the connection")
+        if message.error is not None:
+            raise VictorError.from_wire(message.error)
+        if message.hello is None or message.hello.protocol != protocol.PROTOCOL:
+            theirs = message.hello.protocol if message.hello is not None else "?"
+            raise EngineUnavailableError(
+                f"the engine speaks protocol {theirs}, this client {protocol.PROTOCOL}; use the one that was "
+                "installed with the engine, or restart the engine"
+            )
+        me = local_actor(via)
+        claims = Claims(via=via, tty=me.tty, remote=me.remote)
+        self._writer.write(
+            protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL, claims=claims)})
+        )
+        await self._writer.drain()
+
+    async def _message(self) -> protocol.FromServer | None:
+        try:
+            text = await self._reader.readline()
+        except (ConnectionError, ValueError):
+            return None
+        if not text.endswith(b"\n"):
+            return None
+        return protocol.decode_server(text)
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._message()) is not None:
+                self._deliver(message)
+        except msgspec.DecodeError as error:
+            self._lost = f"{self._path}: the engine sent what is no message: {error}"
+        finally:
+            self._lose(self._lost or "the engine has gone away")
+
+    def _deliver(self, message: protocol.FromServer) -> None:
+        if message.sub is not None:
+            self._deliver_event(message.sub, message)
+        elif message.id in self._streams:
+            if message.error is not None:
+                self._streams[message.id].put_nowait(message)
+        elif message.id is not None:
+            future = self._pending.pop(message.id, None)
+            if future is not None and not future.done():
+                if message.error is not None:
+                    future.set_exception(VictorError.from_wire(message.error))
+                else:
+                    future.set_result(message.result)
+        elif message.error is not None:
+            self._lose(str(message.error.get("message", "the engine refused the connection")))
+
+    def _deliver_event(self, number: int, message: protocol.FromServer) -> None:
+        queue = self._streams.get(number)
+        if queue is None:
+            return
+        if message.event is None or queue.qsize() < protocol.QUEUED_EVENTS:
+            queue.put_nowait(message)
+            return
+        # Whoever reads this feed is far behind: the store keeps the rest for it.
+        del self._streams[number]
+        queue.put_nowait(protocol.FromServer(sub=number, gap=True))
+        self._writer.write(protocol.line({"cancel": number}))
+
+    def _lose(self, reason: str) -> None:
+        if self._lost is None:
+            self._lost = reason
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(EngineUnavailableError(self._lost))
+                future.exception()
+        self._pending.clear()
+        for queue in self._streams.values():
+            queue.put_nowait(None)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._lost is not None:
+            raise EngineUnavailableError(self._lost)
+        name = message["method"]
+        try:
+            text = protocol.line(message)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{name}: cannot be sent: {error}") from error
+        if len(text) > protocol.MAX_MESSAGE:
+            raise UsageError(f"{name}: what is to be sent is larger than 64 MB")
+        self._writer.write(text)
+        try:
+            await self._writer.drain()
+        except ConnectionError as error:
+            self._lose("the engine has gone away")
+            raise EngineUnavailableError(self._lost or "the engine has gone away") from error
+
+    async def _request(self, method: str, params: dict[str, Any]) -> tuple[int, msgspec.Raw]:
+        number = next(self._ids)
+        future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._pending[number] = future
+        try:
+            await self._send({"id": number, "method": method, "params": params})
+            return number, await future
+        except asyncio.CancelledError:
+            if self._lost is None:
+                self._writer.write(protocol.line({"cancel": number}))
+            raise
+        finally:
+            self._pending.pop(number, None)
+
+    async def _call(self, name: str, **params: Any) -> Any:
+        _, raw = await self._request(name, params)
+        try:
+            return protocol.result(protocol.methods()[name], raw)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{name}: the engine's answer cannot be read: {error}") from error
+
+    async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
+        """Events above `after`; a gap is filled from the store, an engine that goes away is an error."""
+        last = after
+        while True:
+            number = next(self._ids)
+            queue: asyncio.Queue[protocol.FromServer | None] = asyncio.Queue()
+            self._streams[number] = queue
+            try:
+                await self._send({"id": number, "method": "subscribe", "params": {"after": last}})
+                while True:
+                    message = await queue.get()
+                    if message is None:
+                        raise EngineUnavailableError(self._lost or "the engine has gone away")
+                    if message.error is not None:
+                        raise VictorError.from_wire(message.error)
+                    if message.event is None:
+                        break
+                    last = message.event.seq
+                    yield message.event
+            finally:
+                self._streams.pop(number, None)
+                if self._lost is None:
+                    self._writer.write(protocol.line({"cancel": number}))
+
+    async def close(self) -> None:
+        self._lost = self._lost or "the connection is closed"
+        self._writer.close()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._writer.wait_closed()
+        except (ConnectionError, OSError):
+            return
