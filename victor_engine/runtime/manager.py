@@ -1,38 +1,32 @@
-"""All runs of one engine: places, taking up, control, recovery after a crash."""
+"""All runs of one engine: taking up, driving to the end, recovery after a crash."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import logging
 import sqlite3
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
-from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo
-from victor_engine.clock import Clock, from_us
+from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo
+from victor_engine.clock import Clock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import ConflictError, FencedError, NotFoundError, StoreError, VictorError
+from victor_engine.errors import FencedError, NotFoundError, StoreError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import (
-    Decision,
-    decision_of,
-    due_requests,
-    expire_request,
-    next_deadline,
-    withdraw_requests,
-)
+from victor_engine.hitl.requests import Decision, withdraw_requests
 from victor_engine.runtime import journal
+from victor_engine.runtime.control import Control
+from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects, ParkedError, RunRecord, past_from_rows
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import Logbook
+from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
@@ -44,26 +38,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEADLINE_POLL = 30.0
-"""Seconds after which deadlines are looked at again, whatever the timer says: clocks jump."""
-
 NOT_RETRIED = frozenset({"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError"})
 """Failures that a workflow-level retry cannot mend: the same limit would be met again."""
 
 
-@dataclass(slots=True)
-class _Live:
-    """A run that has a task in this engine."""
+class Runtime(Control):
+    """Drives runs, and does what people tell them.
 
-    task: asyncio.Task[None]
-    effects: EmbeddedEffects | None = None
-    walk: asyncio.Task[WalkResult] | None = None
-    cancelling: bool = False
-    pausing: bool = False
-
-
-class Runtime:
-    """Drives runs. `load_definition` gives the pinned definition by its id, with its version."""
+    `load_definition` gives the pinned definition by its id, with its version.
+    """
 
     def __init__(
         self,
@@ -79,21 +62,14 @@ class Runtime:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.max_concurrent_runs = max_concurrent_runs
         self.logbook = Logbook(store, clock, mask)
         self._load_definition = load_definition
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
         self._bindings = bindings
         self._functions = functions
         self._on_finished = on_finished
-        self._queue: list[tuple[int, int, bool]] = []
-        self._queued: set[int] = set()
-        self._live: dict[int, _Live] = {}
-        self._once_more: dict[int, int] = {}
-        self._waiters: dict[str, asyncio.Future[Decision]] = {}
-        self._decided: dict[str, Decision] = {}
-        self._deadline_kick = asyncio.Event()
-        self._deadlines: asyncio.Task[None] | None = None
+        self.places = Places(self._drive, max_concurrent_runs)
+        self.decisions = Decisions(store, clock)
         self._stopping = False
 
     # --- beginning and end ---------------------------------------------------------------------
@@ -101,16 +77,15 @@ class Runtime:
     async def start(self) -> None:
         """Recover what a dead engine left, take up every run that is not final, watch deadlines."""
         await self._recover()
-        self._deadlines = asyncio.create_task(self._watch_deadlines(), name="victor-deadlines")
+        self.decisions.start()
 
     async def stop(self) -> None:
         """Stop at once: what runs is ended and will be tried again at the next start."""
         self._stopping = True
-        if self._deadlines is not None:
-            self._deadlines.cancel()
-            await asyncio.gather(self._deadlines, return_exceptions=True)
+        self.places.close()
+        await self.decisions.stop()
         tasks = []
-        for live in list(self._live.values()):
+        for live in list(self.places.live.values()):
             (live.walk or live.task).cancel()
             tasks.append(live.task)
         if tasks:
@@ -155,50 +130,26 @@ class Runtime:
             else:
                 self.enqueue(key, priority, started is not None)
 
-    # --- places --------------------------------------------------------------------------------
-
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
         """Let a committed run be taken up as soon as there is a place; higher priority first."""
-        if run_key in self._queued or self._stopping:
-            return
-        if run_key in self._live:
-            # Its task is on its way out: it has committed the run's end, not yet left.
-            self._once_more[run_key] = priority
-            return
-        self._queued.add(run_key)
-        heapq.heappush(self._queue, (-priority, run_key, again))
-        self._dispatch()
+        self.places.enqueue(run_key, priority, again)
 
     @property
     def running(self) -> int:
         """Runs that hold a place: those that wait for a person do not."""
-        return sum(1 for live in self._live.values() if live.effects is None or not self._waits(live.effects))
+        return self.places.taken
 
-    @staticmethod
-    def _waits(effects: EmbeddedEffects) -> bool:
-        return effects.asking > 0 and effects.stopwatch.active == 0
+    def deliver(self, request_id: str, decision: Decision) -> None:
+        """Hand a committed decision to the run that waits for it."""
+        self.decisions.deliver(request_id, decision)
 
-    def _dispatch(self) -> None:
-        while self._queue and not self._stopping and self.running < self.max_concurrent_runs:
-            _, key, again = heapq.heappop(self._queue)
-            self._queued.discard(key)
-            task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
-            self._live[key] = _Live(task)
-            task.add_done_callback(lambda done, key=key: self._gone(key, done))  # type: ignore[misc]
-
-    def _gone(self, key: int, task: asyncio.Task[None]) -> None:
-        self._live.pop(key, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("run %s: the engine could not go on with it", key, exc_info=error)
-        priority = self._once_more.pop(key, None)
-        if priority is not None:
-            self.enqueue(key, priority, True)
-        self._dispatch()
+    def deadlines_changed(self) -> None:
+        self.decisions.deadlines_changed()
 
     # --- one run -------------------------------------------------------------------------------
 
     async def _drive(self, key: int, again: bool) -> None:
-        live = self._live[key]
+        live = self.places.live[key]
         record = await self.store.read(lambda connection: self._load(connection, key))
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return
@@ -213,9 +164,9 @@ class Runtime:
             self.clock,
             self._bindings(),
             self.logbook,
-            self._wait_for_decision,
-            self._deadline_kick.set,
-            self._dispatch,
+            self.decisions.wait,
+            self.decisions.deadlines_changed,
+            self.places.dispatch,
         )
         live.effects = effects
         effects.pausing = live.pausing
@@ -231,7 +182,7 @@ class Runtime:
             await self._finish(record, effects, result)
             return
 
-    async def _walk_once(self, live: _Live, walk: Walk, record: RunRecord) -> WalkResult | None:
+    async def _walk_once(self, live: Live, walk: Walk, record: RunRecord) -> WalkResult | None:
         """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
         effects = live.effects
         assert effects is not None
@@ -385,186 +336,5 @@ class Runtime:
         ).fetchall()
         return past_from_rows(rows, position, dict(definition.nodes))
 
-    # --- people --------------------------------------------------------------------------------
 
-    async def _wait_for_decision(self, request_id: str) -> Decision:
-        # Between the commit of the question and here, an answer may have come, also from a command
-        # line that wrote under the lock while no engine ran.
-        decision = self._decided.pop(request_id, None)
-        if decision is None:
-            future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-            self._waiters[request_id] = future
-            decision = await self.store.read(lambda connection: decision_of(connection, request_id))
-            if decision is None:
-                decision = await future
-            self._waiters.pop(request_id, None)
-            self._decided.pop(request_id, None)
-        return decision
-
-    def deliver(self, request_id: str, decision: Decision) -> None:
-        """Hand a committed decision to the run that waits for it."""
-        future = self._waiters.get(request_id)
-        if future is not None and not future.done():
-            future.set_result(decision)
-
-    def deadlines_changed(self) -> None:
-        self._deadline_kick.set()
-
-    async def _watch_deadlines(self) -> None:
-        while True:
-            self._deadline_kick.clear()
-            try:
-                due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
-                for request_id in due:
-                    decision = await self.store.write(
-                        lambda tx, request_id=request_id: expire_request(tx, request_id)  # type: ignore[misc]
-                    )
-                    if decision is not None:
-                        self.deliver(request_id, decision)
-                upcoming = await self.store.read(next_deadline)
-            except VictorError as error:
-                log.error("deadlines: %s", error)
-                upcoming = None
-            await self._sleep_or_kick(upcoming)
-
-    async def _sleep_or_kick(self, until: datetime | None) -> None:
-        seconds = DEADLINE_POLL
-        if until is not None:
-            seconds = min(max((until - self.clock.now()).total_seconds(), 0.0), DEADLINE_POLL)
-        sleep = asyncio.ensure_future(self.clock.sleep(seconds))
-        kick = asyncio.ensure_future(self._deadline_kick.wait())
-        try:
-            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            kick.cancel()
-
-    # --- control -------------------------------------------------------------------------------
-
-    async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Cancel a run: what it started is ended, its questions are withdrawn."""
-        data = {"note": note} if note else None
-        await self.store.write(
-            lambda tx: journal.set_status(
-                tx,
-                ref,
-                "cancelling",
-                expect=("queued", "running", "waiting", "paused"),
-                kind=EventKind.RUN_CANCELLING,
-                actor=actor,
-                data=data,
-            )
-        )
-        live = self._live.get(ref.key)
-        if live is None:
-            self._forget_queued(ref.key)
-            await self._end_cancelled(ref, 0.0)
-            return
-        live.cancelling = True
-        if live.walk is not None:
-            live.walk.cancel()
-        await asyncio.wait({live.task})
-
-    def _forget_queued(self, key: int) -> None:
-        if key in self._queued:
-            self._queued.discard(key)
-            self._queue = [entry for entry in self._queue if entry[1] != key]
-            heapq.heapify(self._queue)
-
-    async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Let a run come to rest: at once if it waits or is queued, else after its current node."""
-        live = self._live.get(ref.key)
-        if live is None:
-            self._forget_queued(ref.key)
-        data = {"note": note} if note else None
-
-        def transition(tx: Tx) -> None:
-            row = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] not in ("queued", "running", "waiting"):
-                raise ConflictError(f"run {ref.id} is {row[0]}, so it cannot be paused")
-            if live is None:
-                tx.execute(
-                    "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,)
-                )
-            tx.event(
-                EventKind.RUN_PAUSED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data=data,
-            )
-
-        await self.store.write(transition)
-        if live is not None:
-            live.pausing = True
-        if live is not None and live.effects is not None:
-            live.effects.pausing = True
-            if self._waits(live.effects) and live.walk is not None:
-                live.walk.cancel()
-                await asyncio.wait({live.task})
-
-    async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Go on with a paused run."""
-        live = self._live.get(ref.key)
-        if live is not None:
-            live.pausing = False
-            if live.effects is not None:
-                live.effects.pausing = False
-        data: dict[str, Any] = {"note": note} if note else {}
-
-        def transition(tx: Tx) -> tuple[int, bool]:
-            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] != "paused" and live is None:
-                raise ConflictError(f"run {ref.id} is {row[0]}, not paused")
-            tx.execute(
-                "UPDATE runs SET status = 'queued', revision = revision + 1"
-                " WHERE key = ? AND status = 'paused'",
-                (ref.key,),
-            )
-            tx.event(
-                EventKind.RUN_RESUMED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data=data,
-            )
-            return int(row[1]), row[0] == "paused"
-
-        priority, rests = await self.store.write(transition)
-        if rests:
-            self.enqueue(ref.key, priority, True)
-
-    async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Go on with a failed or cancelled run from the node at which it stopped."""
-
-        def transition(tx: Tx) -> int:
-            row = tx.execute(
-                "SELECT status, position, priority FROM runs WHERE key = ?", (ref.key,)
-            ).fetchone()
-            if row[0] not in ("failed", "cancelled"):
-                raise ConflictError(f"run {ref.id} is {row[0]}; only a failed or cancelled run is resumed")
-            position = Position.from_data(jsonio.loads(row[1]))
-            if not position.frontier:
-                raise ConflictError(f"run {ref.id} has no node left to go on from")
-            position = replace(position, mark=journal.last_attempt(tx, ref.key))
-            tx.execute(
-                "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?,"
-                " revision = revision + 1 WHERE key = ?",
-                (jsonio.dumps_text(position.to_data()), ref.key),
-            )
-            tx.event(
-                EventKind.RUN_RESUMED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data={"from": position.frontier[0], **({"note": note} if note else {})},
-            )
-            return int(row[2])
-
-        self.enqueue(ref.key, await self.store.write(transition), True)
-
-
-__all__ = ["Runtime", "from_us"]
+__all__ = ["Runtime"]

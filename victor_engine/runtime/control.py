@@ -1,0 +1,148 @@
+"""What an operator does to a run: each a compare-and-set with an event that names its actor."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.errors import ConflictError
+from victor_engine.events import EventKind
+from victor_engine.runtime import journal
+from victor_engine.runtime.effects import Position
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.places import Places
+from victor_engine.store.db import Store, Tx
+
+
+class Control(ABC):
+    """The part of the runtime that people steer."""
+
+    store: Store
+    places: Places
+
+    @abstractmethod
+    async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
+        """Commit the end of a cancelled run."""
+
+    async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Cancel a run: what it started is ended, its questions are withdrawn."""
+        data = {"note": note} if note else None
+        await self.store.write(
+            lambda tx: journal.set_status(
+                tx,
+                ref,
+                "cancelling",
+                expect=("queued", "running", "waiting", "paused"),
+                kind=EventKind.RUN_CANCELLING,
+                actor=actor,
+                data=data,
+            )
+        )
+        live = self.places.live.get(ref.key)
+        if live is None:
+            self.places.forget(ref.key)
+            await self._end_cancelled(ref, 0.0)
+            return
+        live.cancelling = True
+        if live.walk is not None:
+            live.walk.cancel()
+        await asyncio.wait({live.task})
+
+    async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Let a run come to rest: at once if it waits or is queued, else after its current node."""
+        live = self.places.live.get(ref.key)
+        if live is None:
+            self.places.forget(ref.key)
+        data = {"note": note} if note else None
+
+        def transition(tx: Tx) -> None:
+            row = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            if row[0] not in ("queued", "running", "waiting"):
+                raise ConflictError(f"run {ref.id} is {row[0]}, so it cannot be paused")
+            if live is None:
+                tx.execute(
+                    "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,)
+                )
+            tx.event(
+                EventKind.RUN_PAUSED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data=data,
+            )
+
+        await self.store.write(transition)
+        if live is not None:
+            live.pausing = True
+        if live is not None and live.effects is not None:
+            live.effects.pausing = True
+            if live.waits and live.walk is not None:
+                live.walk.cancel()
+                await asyncio.wait({live.task})
+
+    async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Go on with a paused run."""
+        live = self.places.live.get(ref.key)
+        if live is not None:
+            live.pausing = False
+            if live.effects is not None:
+                live.effects.pausing = False
+        data: dict[str, Any] = {"note": note} if note else {}
+
+        def transition(tx: Tx) -> tuple[int, bool]:
+            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            if row[0] != "paused" and live is None:
+                raise ConflictError(f"run {ref.id} is {row[0]}, not paused")
+            tx.execute(
+                "UPDATE runs SET status = 'queued', revision = revision + 1"
+                " WHERE key = ? AND status = 'paused'",
+                (ref.key,),
+            )
+            tx.event(
+                EventKind.RUN_RESUMED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data=data,
+            )
+            return int(row[1]), row[0] == "paused"
+
+        priority, rests = await self.store.write(transition)
+        if rests:
+            self.places.enqueue(ref.key, priority, True)
+
+    async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Go on with a failed or cancelled run from the node at which it stopped."""
+
+        def transition(tx: Tx) -> int:
+            row = tx.execute(
+                "SELECT status, position, priority FROM runs WHERE key = ?", (ref.key,)
+            ).fetchone()
+            if row[0] not in ("failed", "cancelled"):
+                raise ConflictError(f"run {ref.id} is {row[0]}; only a failed or cancelled run is resumed")
+            position = Position.from_data(jsonio.loads(row[1]))
+            if not position.frontier:
+                raise ConflictError(f"run {ref.id} has no node left to go on from")
+            position = replace(position, mark=journal.last_attempt(tx, ref.key))
+            tx.execute(
+                "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?,"
+                " revision = revision + 1 WHERE key = ?",
+                (jsonio.dumps_text(position.to_data()), ref.key),
+            )
+            tx.event(
+                EventKind.RUN_RESUMED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data={"from": position.frontier[0], **({"note": note} if note else {})},
+            )
+            return int(row[2])
+
+        self.places.enqueue(ref.key, await self.store.write(transition), True)

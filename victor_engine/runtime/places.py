@@ -1,0 +1,92 @@
+"""Places: which runs are at work in this engine, and which wait for a free place."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from victor_engine.runtime.embedded import EmbeddedEffects
+from victor_engine.runtime.walk import WalkResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Live:
+    """A run that has a task in this engine."""
+
+    task: asyncio.Task[None]
+    effects: EmbeddedEffects | None = None
+    walk: asyncio.Task[WalkResult] | None = None
+    cancelling: bool = False
+    pausing: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether all that it does is to wait for a person: then it holds no place."""
+        return self.effects is not None and self.effects.asking > 0 and self.effects.stopwatch.active == 0
+
+
+class Places:
+    """At most `limit` runs at work at once; higher priority first, then in order of creation.
+
+    `drive(key, again)` is the task of a run; `again` says that it has been at work before.
+    """
+
+    def __init__(self, drive: Callable[[int, bool], Coroutine[Any, Any, None]], limit: int) -> None:
+        self.limit = limit
+        self.live: dict[int, Live] = {}
+        self._drive = drive
+        self._queue: list[tuple[int, int, bool]] = []
+        self._queued: set[int] = set()
+        self._once_more: dict[int, int] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Nothing is taken up from now on."""
+        self._closed = True
+
+    def enqueue(self, key: int, priority: int = 0, again: bool = False) -> None:
+        """Let a committed run be taken up as soon as there is a place."""
+        if key in self._queued or self._closed:
+            return
+        if key in self.live:
+            # Its task is on its way out: it has committed the run's end, not yet left.
+            self._once_more[key] = priority
+            return
+        self._queued.add(key)
+        heapq.heappush(self._queue, (-priority, key, again))
+        self.dispatch()
+
+    def forget(self, key: int) -> None:
+        """A run that waited for a place no longer does."""
+        if key in self._queued:
+            self._queued.discard(key)
+            self._queue = [entry for entry in self._queue if entry[1] != key]
+            heapq.heapify(self._queue)
+
+    @property
+    def taken(self) -> int:
+        return sum(1 for live in self.live.values() if not live.waits)
+
+    def dispatch(self) -> None:
+        """Start what waits while there are free places."""
+        while self._queue and not self._closed and self.taken < self.limit:
+            _, key, again = heapq.heappop(self._queue)
+            self._queued.discard(key)
+            task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
+            self.live[key] = Live(task)
+            task.add_done_callback(lambda done, key=key: self._gone(key, done))  # type: ignore[misc]
+
+    def _gone(self, key: int, task: asyncio.Task[None]) -> None:
+        self.live.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("run %s: the engine could not go on with it", key, exc_info=error)
+        priority = self._once_more.pop(key, None)
+        if priority is not None:
+            self.enqueue(key, priority, True)
+        self.dispatch()
