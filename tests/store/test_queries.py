@@ -286,6 +286,7 @@ def recorded(connection: sqlite3.Connection, call: Any) -> list[str]:
         lambda c, w: queries.events_after(c, 3),
         lambda c, w: queries.workflows(c),
         lambda c, w: queries.engine_counts(c, NOW),
+        lambda c, w: queries.dead_letters(c),
     ],
 )
 def test_no_query_reads_a_whole_table(world: World, ask: Any) -> None:

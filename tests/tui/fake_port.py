@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.tui import fake_data as data
+from tests.tui.fake_control import FakeControl
 from victor_engine.api import (
     ACTIVE_RUN_STATUSES,
     FINAL_RUN_STATUSES,
@@ -55,7 +56,7 @@ NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")
 
 
-class FakePort:
+class FakePort(FakeControl):
     """Implements `victor_engine.api.Port` over dictionaries."""
 
     def __init__(self, clock: FakeClock | None = None, *, empty: bool = False, trusted: bool = True) -> None:
@@ -370,7 +371,9 @@ class FakePort:
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         self._enter("retry_run", run_id, note, action=True)
         run = self._run_in(run_id, {"failed"}, "retried")
-        changed = replace(run, status="running", finished_at=None, error=None, retries=run.retries + 1)
+        changed = replace(
+            run, status="running", finished_at=None, error=None, retries=run.retries + 1, dead_letter=False
+        )
         return self._set_run(changed, "run.resumed", note)
 
     def _run_in(self, run_id: str, statuses: Any, word: str) -> RunInfo:

@@ -64,6 +64,7 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     parent_run: str | None = None
     error: ErrorInfo | None = None
     note: str = ""
+    dead_letter: bool = False  # failed for good, and nobody has redriven or discarded it yet
 
 
 class GraphNode(Struct, frozen=True, omit_defaults=True):
@@ -149,3 +150,22 @@ class RunQuery(Struct, frozen=True, omit_defaults=True):
     longer_than: float | None = None
     before_id: str | None = None  # paging: only runs older than this one
     limit: int = 200
+
+
+class DeadLetterGroup(Struct, frozen=True, omit_defaults=True):
+    """Runs that failed for good of one cause and wait for somebody to redrive or discard them.
+
+    `cause` is a fingerprint of workflow, node, error type and the message without what differs from
+    run to run, which is `pattern`. `example` is the newest run's error.
+    """
+
+    cause: str
+    workflow: str
+    error_type: str
+    pattern: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+    example: ErrorInfo
+    run_ids: tuple[str, ...]  # newest first, at most as many as were asked for; `count` is the total
+    node_id: str | None = None

@@ -12,6 +12,7 @@ import msgspec
 
 from victor_engine import __version__
 from victor_engine.api import (
+    DeadLetterGroup,
     DefinitionInfo,
     EngineInfo,
     EventInfo,
@@ -116,6 +117,9 @@ class Queries(EngineBase):
         self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
     ) -> list[LogLine]:
         return await self._read(queries.run_log, run_id, after, limit, node_id)
+
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        return await self._read(queries.dead_letters, cause, run_limit)
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         return await self._read(queries.requests, query)

@@ -63,3 +63,8 @@ class RunActions(EngineBase):
         ref = await self._ref(run_id)
         await self.runtime.retry(ref, acting(), note)
         return await self._run_info(ref.id)
+
+    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+        ref = await self._ref(run_id)
+        await self.runtime.discard(ref, acting(), note)
+        return await self._run_info(ref.id)

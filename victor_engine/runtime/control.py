@@ -16,6 +16,7 @@ from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.places import Places
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.deadletters import remove_dead_letter
 
 
 class Control(ABC):
@@ -135,6 +136,7 @@ class Control(ABC):
                 " revision = revision + 1 WHERE key = ?",
                 (jsonio.dumps_text(position.to_data()), ref.key),
             )
+            remove_dead_letter(tx, ref.key)
             tx.event(
                 EventKind.RUN_RESUMED,
                 actor=actor,
@@ -146,3 +148,21 @@ class Control(ABC):
             return int(row[2])
 
         self.places.enqueue(ref.key, await self.store.write(transition), True)
+
+    async def discard(self, ref: RunRef, actor: Actor, note: str) -> None:
+        """Take a dead letter off the list; the run stays failed."""
+
+        def transition(tx: Tx) -> None:
+            if not remove_dead_letter(tx, ref.key):
+                raise ConflictError(f"run {ref.id} {journal.why_no_dead_letter(tx, ref.key)}")
+            tx.execute("UPDATE runs SET revision = revision + 1 WHERE key = ?", (ref.key,))
+            tx.event(
+                EventKind.RUN_DISCARDED,
+                actor=actor,
+                run_key=ref.key,
+                run_id=ref.id,
+                workflow=ref.workflow,
+                data={"note": note} if note else None,
+            )
+
+        await self.store.write(transition)

@@ -10,11 +10,12 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo
-from victor_engine.clock import to_us
+from victor_engine.clock import from_us, to_us
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.runtime.effects import Done, Position, Step
-from victor_engine.store.db import Tx
+from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.deadletters import add_dead_letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def start(tx: Tx, run: RunRef, again: bool) -> None:
 
 
 def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int) -> None:
-    """The run's end. A failed run keeps its position, so that it can go on from there."""
+    """The run's end. A failed run keeps its position, so that it can go on from there, and is a dead letter
+    until somebody deals with it."""
     tx.execute(
         "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, revision = revision + 1"
         " WHERE key = ?",
@@ -80,6 +82,8 @@ def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int
     if error is not None:
         data["error"] = {"type": error.type, "message": error.message, "node": error.node_id}
     _event(tx, run, EventKind.RUN_FINISHED, data=data)
+    if status == "failed":
+        add_dead_letter(tx, run.key, run.workflow, error)
 
 
 def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
@@ -208,6 +212,30 @@ def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = Non
     return len(rows)
 
 
+def last_change(tx: Tx, run_key: int) -> str:
+    """Who changed a run last, in plain words: `alice: run.discarded at 12:03:04 UTC`."""
+    row = tx.execute(
+        "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind GLOB 'run.*' ORDER BY seq DESC LIMIT 1",
+        (run_key,),
+    ).fetchone()
+    if row is None:
+        return "nobody"
+    at = from_us(row[2])
+    return f"{actor_from_json(row[0]).user}: {row[1].replace('.', ' ')} at {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def why_no_dead_letter(tx: Tx, run_key: int) -> str:
+    """Why a run is not on the list of dead letters, as the rest of a sentence about it."""
+    (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run_key,)).fetchone()
+    if status != "failed":
+        return f"is {status}, so it is no dead letter ({last_change(tx, run_key)})"
+    if tx.execute(
+        "SELECT 1 FROM events WHERE run_key = ? AND kind = ?", (run_key, EventKind.RUN_DISCARDED)
+    ).fetchone():
+        return f"was discarded before ({last_change(tx, run_key)})"
+    return "failed before dead letters were kept, so there is nothing to discard"
+
+
 def warn(tx: Tx, run: RunRef, node_id: str, message: str, data: dict[str, Any]) -> None:
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
 
@@ -299,9 +327,11 @@ __all__ = [
     "fail_attempt",
     "finish",
     "last_attempt",
+    "last_change",
     "process_started",
     "set_status",
     "start",
     "to_us",
     "warn",
+    "why_no_dead_letter",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from victor_engine.api import (
     Answer,
+    DeadLetterGroup,
     DefinitionInfo,
     EngineInfo,
     EventInfo,
@@ -67,6 +68,9 @@ class Client(Connection):
     ) -> list[LogLine]:
         return await self._call("run_log", run_id=run_id, after=after, limit=limit, node_id=node_id)  # type: ignore[no-any-return]
 
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        return await self._call("dead_letters", cause=cause, run_limit=run_limit)  # type: ignore[no-any-return]
+
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         return await self._call("requests", query=query)  # type: ignore[no-any-return]
 
@@ -109,6 +113,9 @@ class Client(Connection):
 
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._call("retry_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
+
+    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+        return await self._call("discard_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         return await self._call("add_schedule", spec=spec, note=note)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ import msgspec
 from victor_engine import __version__
 from victor_engine.api import (
     Answer,
+    DeadLetterGroup,
     DefinitionInfo,
     EngineInfo,
     EventInfo,
@@ -148,6 +149,9 @@ class ReadOnlyPort:
     ) -> list[LogLine]:
         return await self._read(queries.run_log, run_id, after, limit, node_id)
 
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        return await self._read(queries.dead_letters, cause, run_limit)
+
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         return await self._read(queries.requests, query)
 
@@ -183,6 +187,9 @@ class ReadOnlyPort:
         self._refuse()
 
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._refuse()
+
+    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:

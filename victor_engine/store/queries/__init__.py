@@ -5,6 +5,7 @@ touches only the rows of its page, however many runs there are.
 """
 
 from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoch
+from victor_engine.store.queries.deadletters import dead_letters
 from victor_engine.store.queries.definitions import (
     current_version,
     definition_info,
@@ -22,6 +23,7 @@ __all__ = [
     "EngineCounts",
     "attempts",
     "current_version",
+    "dead_letters",
     "definition_info",
     "engine_counts",
     "epoch",

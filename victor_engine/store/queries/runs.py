@@ -35,9 +35,12 @@ HISTORY = 25
 _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
-    " p.id, r.error, r.note"
+    " p.id, r.error, r.note, l.run_key IS NOT NULL"
 )
-_FROM = " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
+_FROM = (
+    " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
+    " LEFT JOIN dead_letters l ON l.run_key = r.key"
+)
 
 
 def select_runs(connection: sqlite3.Connection, query: RunQuery) -> tuple[str, list[Any]]:
@@ -148,6 +151,7 @@ def _run_infos(connection: sqlite3.Connection, rows: Sequence[Any], now: datetim
                 parent_run=row[16],
                 error=error_info(row[17]),
                 note=row[18],
+                dead_letter=bool(row[19]),
             )
         )
     return found

@@ -1,0 +1,118 @@
+"""Control of runs through the console port: the engine, and a client over its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import ME, workspace
+from victor_engine.api import EventQuery, Port, RunDetail
+from victor_engine.engine import Engine
+from victor_engine.errors import ConflictError, EngineUnavailableError, NotFoundError
+from victor_engine.identity import acting_as
+from victor_engine.service.client import Client
+from victor_engine.service.connect import find, open_engine
+from victor_engine.service.readonly import ReadOnlyPort
+
+FLAKY = {
+    "victor.yaml": f"""
+        handlers:
+          check: {{command: [{sys.executable}, check.py]}}
+        """,
+    # Fails for as long as the state says that it is broken.
+    "check.py": """
+        import json, sys
+        state = json.load(sys.stdin)["state"]
+        if state.get("broken"):
+            json.dump({"error": {"type": "Broken", "message": f"part {state['part']} is broken"}}, sys.stdout)
+            sys.exit(3)
+        json.dump({"checked": state["part"]}, sys.stdout)
+        """,
+    "workflows/flaky.yaml": """
+        workflows:
+          flaky:
+            version: 1.0.0
+            nodes:
+              - {id: take, type: transform, transform: "taken = part", next: [check]}
+              - {id: check, type: compute, handler: check, next: [out]}
+              - {id: out, type: transform, transform: "done = true"}
+        """,
+}
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    root = workspace(tmp_path, FLAKY)
+    with acting_as(ME):
+        found = await open_engine(find(root, root / ".state"), fire=False)
+        yield found
+        await found.close()
+
+
+@pytest.fixture(params=["engine", "client"])
+async def port(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[Port]:
+    if request.param == "engine":
+        yield engine
+        return
+    client = await Client.connect(find(engine.workspace_path, engine.state_dir).socket_path, via="cli")
+    yield client
+    await client.close()
+
+
+async def until(port: Port, run_id: str, *statuses: str) -> RunDetail:
+    """Look again after every event until the run has one of the statuses."""
+    async with asyncio.timeout(20):
+        async for _ in port.subscribe((await port.engine()).last_event - 1):
+            found = await port.run(run_id)
+            if found.run.status in statuses:
+                return found
+    raise AssertionError("the feed ended")
+
+
+async def failed(port: Port, part: int = 1) -> RunDetail:
+    run = await port.start_run("flaky", state={"part": part, "broken": True})
+    return await until(port, run.id, "failed")
+
+
+async def test_dead_letters_are_listed_by_cause_and_discarded_once(port: Port, engine: Engine) -> None:
+    assert await port.dead_letters() == []
+    runs = [await failed(port, part) for part in (1, 22)]
+    assert [found.run.dead_letter for found in runs] == [True, True]
+    (group,) = await port.dead_letters()
+    assert (group.workflow, group.node_id, group.error_type) == ("flaky", "check", "Broken")
+    assert group.count == 2
+    assert group.run_ids == (runs[1].run.id, runs[0].run.id)
+    assert "<n>" in group.pattern
+    assert group.example.message.endswith("part 22 is broken")
+    discarded = await port.discard_run(runs[0].run.id[:14], "known")
+    assert (discarded.status, discarded.dead_letter) == ("failed", False)
+    with pytest.raises(ConflictError, match=r"was discarded before \(\w+: run discarded at "):
+        await port.discard_run(runs[0].run.id)
+    event = (await port.events(EventQuery(kinds=("run.discarded",))))[0]
+    assert (event.run_id, event.actor.uid, event.data) == (runs[0].run.id, ME.uid, {"note": "known"})
+    (group,) = await port.dead_letters(group.cause, run_limit=0)
+    assert (group.count, group.run_ids) == (1, ())
+    with pytest.raises(NotFoundError, match="no cause"):
+        await port.dead_letters("nothing")
+    await port.retry_run(runs[1].run.id)
+    await until(port, runs[1].run.id, "failed")
+    assert (await port.dead_letters())[0].count == 1
+    good = await port.start_run("flaky", state={"part": 1})
+    await until(port, good.id, "succeeded")
+    with pytest.raises(ConflictError, match="is succeeded, so it is no dead letter"):
+        await port.discard_run(good.id)
+
+
+async def test_a_view_without_an_engine_lists_dead_letters_and_discards_none(engine: Engine) -> None:
+    run = (await failed(engine)).run
+    paths = find(engine.workspace_path, engine.state_dir)
+    view = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
+    (group,) = await view.dead_letters()
+    assert group.run_ids == (run.id,)
+    with pytest.raises(EngineUnavailableError):
+        await view.discard_run(run.id)
+    await view.close()

@@ -1,0 +1,69 @@
+"""What the fake port does with dead letters, redrives and reruns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from victor_engine.api import DeadLetterGroup, ErrorInfo, RunInfo
+from victor_engine.errors import ConflictError, NotFoundError
+
+
+class FakeControl:
+    """Mixed into the fake port, whose runs it works on."""
+
+    run_map: dict[str, RunInfo]
+
+    def _enter(self, name: str, *args: Any, action: bool = False) -> None:
+        raise NotImplementedError(name)
+
+    @staticmethod
+    def _find(items: dict[str, Any], key: str, word: str) -> Any:
+        raise NotImplementedError(word)
+
+    def _set_run(self, run: RunInfo, kind: str, note: str = "") -> RunInfo:
+        raise NotImplementedError(kind)
+
+    def _dead(self) -> Iterable[RunInfo]:
+        return (run for run in self.run_map.values() if run.dead_letter)
+
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        self._enter("dead_letters")
+        groups: dict[str, list[RunInfo]] = {}
+        for run in self._dead():
+            error = run.error or ErrorInfo(type="Error", message="")
+            groups.setdefault(f"{run.workflow}-{error.node_id}-{error.type}", []).append(run)
+        found = []
+        for name, runs in groups.items():
+            runs.sort(key=lambda run: run.finished_at or run.created_at, reverse=True)
+            error = runs[0].error or ErrorInfo(type="Error", message="")
+            found.append(
+                DeadLetterGroup(
+                    cause=name,
+                    workflow=runs[0].workflow,
+                    error_type=error.type,
+                    pattern=error.message,
+                    count=len(runs),
+                    first_seen=runs[-1].finished_at or runs[-1].created_at,
+                    last_seen=runs[0].finished_at or runs[0].created_at,
+                    example=error,
+                    run_ids=tuple(run.id for run in runs[:run_limit]),
+                    node_id=error.node_id,
+                )
+            )
+        found.sort(key=lambda group: group.last_seen, reverse=True)
+        if cause is None:
+            return found
+        matches = [group for group in found if group.cause.startswith(cause)]
+        if len(matches) != 1:
+            raise NotFoundError(f"there is no cause {cause!r} of dead letters")
+        return matches
+
+    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._enter("discard_run", run_id, note, action=True)
+        run: RunInfo = self._find(self.run_map, run_id, "run")
+        if not run.dead_letter:
+            raise ConflictError(f"run {run.id} is no dead letter")
+        return self._set_run(replace(run, dead_letter=False), "run.discarded", note)

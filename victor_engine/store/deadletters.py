@@ -1,0 +1,70 @@
+"""Dead letters: runs that failed for good, under their cause, until somebody deals with them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from victor_engine.api import ErrorInfo
+from victor_engine.store.db import Tx
+
+PATTERN_LENGTH = 300
+"""Characters of a message that tell causes apart; what follows is mostly the particulars."""
+
+_VARYING = re.compile(
+    r"""
+    (?P<url>   \b[a-z][a-z0-9+.-]*://[^\s'"<>)\]}]+ )
+  | (?P<uuid>  \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b )
+  | (?P<time>  \b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)? )
+  | (?P<path>  (?<![\w.~/])(?:~|\.{1,2})?(?:/[\w.@%+=:,~-]+)+/? )
+  | (?P<hex>   \b0x[0-9a-f]+\b
+             | \b(?=[0-9a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,}\b )
+  | (?P<id>    \b(?=[a-z]*\d)[0-9a-z]{16,}\b
+             | \b(?=[\w-]*\d)(?=[\w-]*[-_])[a-z][\w-]* )
+  | (?P<n>     (?:(?<![\w)])-)?\d+(?:[.,]\d+)* )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def pattern_of(message: str) -> str:
+    """A message without what differs from run to run: `<n>`, `<hex>`, `<id>`, `<path>`, `<url>`, `<time>`."""
+    words = " ".join(message[: 4 * PATTERN_LENGTH].split())
+    return _VARYING.sub(lambda found: f"<{found.lastgroup}>", words)[:PATTERN_LENGTH]
+
+
+def fingerprint(workflow: str, error: ErrorInfo) -> str:
+    """What two runs share that failed of the same cause: twelve hex digits.
+
+    Workflow, node, error type, exit code, HTTP status, and the pattern of the message.
+    """
+    parts = (
+        workflow,
+        error.node_id,
+        error.type,
+        error.exit_code,
+        error.http_status,
+        pattern_of(error.message),
+    )
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:12]
+
+
+def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None) -> None:
+    """A run has failed for good; it is listed under its cause from now on."""
+    error = error or ErrorInfo(type="Error", message="")
+    mark = fingerprint(workflow, error)
+    row = tx.execute("SELECT id FROM dead_causes WHERE fingerprint = ?", (mark,)).fetchone()
+    cause: int | None = row[0] if row is not None else None
+    if cause is None:
+        cause = tx.execute(
+            "INSERT INTO dead_causes (fingerprint, workflow, node_id, error_type, pattern) VALUES (?,?,?,?,?)",
+            (mark, workflow, error.node_id, error.type, pattern_of(error.message)),
+        ).lastrowid
+    tx.execute(
+        "INSERT INTO dead_letters (run_key, cause_id, failed_at) VALUES (?,?,?)", (run_key, cause, tx.now_us)
+    )
+
+
+def remove_dead_letter(tx: Tx, run_key: int) -> bool:
+    """Take a run off the list; False if it was not on it."""
+    return tx.execute("DELETE FROM dead_letters WHERE run_key = ?", (run_key,)).rowcount > 0
