@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     RUN_PAUSED = "run.paused"
     RUN_CANCELLING = "run.cancelling"
     RUN_FINISHED = "run.finished"
+    RUN_REDRIVEN = "run.redriven"
     RUN_DISCARDED = "run.discarded"
     RUN_WARNING = "run.warning"
 

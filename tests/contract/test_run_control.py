@@ -12,7 +12,7 @@ import pytest
 from tests.engine.support import ME, workspace
 from victor_engine.api import EventQuery, Port, RunDetail
 from victor_engine.engine import Engine
-from victor_engine.errors import ConflictError, EngineUnavailableError, NotFoundError
+from victor_engine.errors import ConflictError, EngineUnavailableError, NotFoundError, UsageError
 from victor_engine.identity import acting_as
 from victor_engine.service.client import Client
 from victor_engine.service.connect import find, open_engine
@@ -115,4 +115,39 @@ async def test_a_view_without_an_engine_lists_dead_letters_and_discards_none(eng
     assert group.run_ids == (run.id,)
     with pytest.raises(EngineUnavailableError):
         await view.discard_run(run.id)
+    with pytest.raises(EngineUnavailableError):
+        await view.redrive_run(run.id)
     await view.close()
+
+
+async def test_redrive_from_a_node_with_another_state_and_version(port: Port, engine: Engine) -> None:
+    run = (await failed(port)).run
+    with pytest.raises(ConflictError, match="has changed since you looked"):
+        await port.redrive_run(run.id, revision=run.revision + 1)
+    with pytest.raises(UsageError, match="has no node 'chekc'; go on from one of: take, check, out") as caught:
+        await port.redrive_run(run.id, "chekc")
+    assert caught.value.details["nodes"] == ["take", "check", "out"]
+    with pytest.raises(NotFoundError, match="has no version 3"):
+        await port.redrive_run(run.id, version="3.0.0")
+    await port.redrive_run(
+        run.id[:14], "take", {"part": 7}, revision=run.revision, note="the part was wrong"
+    )
+    found = await until(port, run.id, "succeeded")
+    assert found.state["taken"] == 7
+    assert [a.node_id for a in found.attempts] == ["take", "check", "@edit", "take", "check", "out"]
+    assert await port.dead_letters() == []
+    (event,) = await port.events(EventQuery(kinds=("run.redriven",)))
+    assert (event.actor.uid, event.node_id) == (ME.uid, "take")
+    assert event.data["note"] == "the part was wrong"
+    second = (await failed(port)).run
+    file = engine.workspace_path / "workflows/flaky.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("version: 1.0.0", "version: 1.1.0")
+        .replace("type: compute, handler: check", "type: transform, transform: 'checked = 0'")
+    )
+    assert await port.reload() == []
+    await port.redrive_run(second.id, version="^1")
+    found = await until(port, second.id, "succeeded")
+    assert found.run.version == "1.1.0"
+    assert [a.version for a in found.attempts] == ["1.0.0", "1.0.0", "1.1.0", "1.1.0"]

@@ -67,3 +67,29 @@ class FakeControl:
         if not run.dead_letter:
             raise ConflictError(f"run {run.id} is no dead letter")
         return self._set_run(replace(run, dead_letter=False), "run.discarded", note)
+
+    async def redrive_run(
+        self,
+        run_id: str,
+        from_node: str | None = None,
+        state: dict[str, Any] | None = None,
+        version: str | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._enter("redrive_run", run_id, from_node, state, version, revision, note, action=True)
+        run: RunInfo = self._find(self.run_map, run_id, "run")
+        if revision is not None and revision != run.revision:
+            raise ConflictError(f"run {run.id} has changed since you looked (bo: run redriven); look again")
+        if run.status not in ("failed", "cancelled", "rejected", "paused"):
+            raise ConflictError(f"run {run.id} is {run.status}")
+        changed = replace(
+            run,
+            status="running",
+            finished_at=None,
+            error=None,
+            dead_letter=False,
+            version=version or run.version,
+            current=(from_node,) if from_node else run.current,
+        )
+        return self._set_run(changed, "run.redriven", note)

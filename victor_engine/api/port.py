@@ -63,6 +63,24 @@ class Port(Protocol):
     async def pause_run(self, run_id: str, note: str = "") -> RunInfo: ...
     async def resume_run(self, run_id: str, note: str = "") -> RunInfo: ...
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo: ...
+    async def redrive_run(
+        self,
+        run_id: str,
+        from_node: str | None = None,
+        state: dict[str, Any] | None = None,
+        version: str | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        """Let a failed, cancelled, rejected or paused run go on from a node, with attempts kept.
+
+        `from_node` None is where it stopped. `state` is the whole new state, None keeps it (migrated
+        where a migration leads to the other version). `version` None keeps the definition; a version
+        without the node is refused (UsageError, `details["nodes"]` are those that it has). A
+        `revision` that is not the run's own any more is a ConflictError that says who changed it.
+        """
+        ...
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         """Take a dead letter off the list; the run stays failed. ConflictError if it is none."""
         ...

@@ -15,7 +15,7 @@ from victor_engine.store.runs import NewRun, insert_run
 
 
 class RunActions(EngineBase):
-    """Start, cancel, pause, resume, retry."""
+    """Start, cancel, pause, resume, retry, redrive, rerun, discard, and what is set while it retries."""
 
     async def _run_info(self, run_id: str) -> RunInfo:
         return await self._read(queries.run_info, run_id, self.clock.now())
@@ -62,6 +62,28 @@ class RunActions(EngineBase):
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
         await self.runtime.retry(ref, acting(), note)
+        return await self._run_info(ref.id)
+
+    async def redrive_run(
+        self,
+        run_id: str,
+        from_node: str | None = None,
+        state: dict[str, Any] | None = None,
+        version: str | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._may_run()
+        ref = await self._ref(run_id)
+        await self.runtime.redrive(
+            ref,
+            acting(),
+            from_node=from_node,
+            state=state,
+            resolve=None if version is None else lambda tx: self._resolve(tx, ref.workflow, version)[0],
+            revision=revision,
+            note=note,
+        )
         return await self._run_info(ref.id)
 
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import Actor
+from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.places import Places
+from victor_engine.runtime.redrive import Redrive, migrated_state, redrive
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
 
@@ -24,6 +28,12 @@ class Control(ABC):
 
     store: Store
     places: Places
+
+    @abstractmethod
+    def definition(
+        self, connection: sqlite3.Connection, definition_id: int
+    ) -> tuple[WorkflowDefinition, str]:
+        """A pinned definition and its version."""
 
     @abstractmethod
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
@@ -130,10 +140,13 @@ class Control(ABC):
             position = Position.from_data(jsonio.loads(row[1]))
             if not position.frontier:
                 raise ConflictError(f"run {ref.id} has no node left to go on from")
-            position = replace(position, mark=journal.last_attempt(tx, ref.key))
+            # Whoever lets it go on gives it its limits anew; else it would meet them again at once.
+            position = replace(
+                position, mark=journal.last_attempt(tx, ref.key), floor=sum(position.counts.values())
+            )
             tx.execute(
                 "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?,"
-                " revision = revision + 1 WHERE key = ?",
+                " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
                 (jsonio.dumps_text(position.to_data()), ref.key),
             )
             remove_dead_letter(tx, ref.key)
@@ -146,6 +159,43 @@ class Control(ABC):
                 data={"from": position.frontier[0], **({"note": note} if note else {})},
             )
             return int(row[2])
+
+        self.places.enqueue(ref.key, await self.store.write(transition), True)
+
+    async def redrive(
+        self,
+        ref: RunRef,
+        actor: Actor,
+        *,
+        from_node: str | None = None,
+        state: Mapping[str, Any] | None = None,
+        resolve: Callable[[Tx], int] | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> None:
+        """Let a run go on from a node, with another state or definition; see `runtime.redrive`.
+
+        `resolve` gives the id of the definition to go on with; None keeps the run's own. Where a
+        migration leads from the old version to the new one, and no state is given, it is applied.
+        """
+
+        def transition(tx: Tx) -> int:
+            (old_id,) = tx.execute("SELECT definition_id FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            new_id = old_id if resolve is None else resolve(tx)
+            _, old_version = self.definition(tx.connection, old_id)
+            definition, version = self.definition(tx.connection, new_id)
+            wanted = state
+            migrated: tuple[str, ...] = ()
+            if new_id != old_id and state is None:
+                wanted, migrated = migrated_state(tx, ref, old_version, version)
+            return redrive(
+                tx,
+                ref,
+                actor,
+                Redrive(
+                    new_id, definition, version, old_version, from_node, wanted, migrated, revision, note
+                ),
+            )
 
         self.places.enqueue(ref.key, await self.store.write(transition), True)
 

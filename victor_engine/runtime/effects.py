@@ -26,26 +26,32 @@ class Position:
     frontier: list[str]
     counts: dict[str, int] = field(default_factory=dict)
     mark: int = 0  # failed attempts up to this handle no longer count: the run was retried since
+    floor: int = 0  # node executions before the last redrive: they no longer count towards the limit
 
     @property
     def done(self) -> int:
-        return sum(self.counts.values())
+        """Node executions that count towards `max_iterations`."""
+        return sum(self.counts.values()) - self.floor
 
     def to_data(self) -> dict[str, Any]:
         data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
         if self.mark:
             data["mark"] = self.mark
+        if self.floor:
+            data["floor"] = self.floor
         return data
 
     @staticmethod
     def from_data(data: dict[str, Any]) -> Position:
-        return Position(list(data["frontier"]), dict(data.get("counts", {})), data.get("mark", 0))
+        return Position(
+            list(data["frontier"]), dict(data.get("counts", {})), data.get("mark", 0), data.get("floor", 0)
+        )
 
     def after(self, node_id: str, iteration: int, successors: Sequence[str]) -> Position:
         """The position once `node_id` is done. A successor that already waits is not added twice."""
         frontier = [pending for pending in self.frontier if pending != node_id]
         frontier.extend(target for target in dict.fromkeys(successors) if target not in frontier)
-        return Position(frontier, {**self.counts, node_id: iteration}, self.mark)
+        return Position(frontier, {**self.counts, node_id: iteration}, self.mark, self.floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Runtime(Control):
 
     async def start(self) -> None:
         """Recover what a dead engine left, take up every run that is not final, watch deadlines."""
+        self.places.open()
         await self._recover()
         self.decisions.start()
 

@@ -44,15 +44,19 @@ class Places:
         self._queue: list[tuple[int, int, bool]] = []
         self._queued: set[int] = set()
         self._once_more: dict[int, int] = {}
-        self._closed = False
+        self._open = False
+
+    def open(self) -> None:
+        """Take up runs from now on. What is committed before is found at the start."""
+        self._open = True
 
     def close(self) -> None:
         """Nothing is taken up from now on."""
-        self._closed = True
+        self._open = False
 
     def enqueue(self, key: int, priority: int = 0, again: bool = False) -> None:
         """Let a committed run be taken up as soon as there is a place."""
-        if key in self._queued or self._closed:
+        if key in self._queued or not self._open:
             return
         if key in self.live:
             # Its task is on its way out: it has committed the run's end, not yet left.
@@ -75,7 +79,7 @@ class Places:
 
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
-        while self._queue and not self._closed and self.taken < self.limit:
+        while self._queue and self._open and self.taken < self.limit:
             _, key, again = heapq.heappop(self._queue)
             self._queued.discard(key)
             task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")

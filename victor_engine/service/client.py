@@ -114,6 +114,25 @@ class Client(Connection):
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._call("retry_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 
+    async def redrive_run(
+        self,
+        run_id: str,
+        from_node: str | None = None,
+        state: dict[str, Any] | None = None,
+        version: str | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "redrive_run",
+            run_id=run_id,
+            from_node=from_node,
+            state=state,
+            version=version,
+            revision=revision,
+            note=note,
+        )
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._call("discard_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 

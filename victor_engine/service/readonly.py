@@ -189,6 +189,17 @@ class ReadOnlyPort:
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 
+    async def redrive_run(
+        self,
+        run_id: str,
+        from_node: str | None = None,
+        state: dict[str, Any] | None = None,
+        version: str | None = None,
+        revision: int | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._refuse()
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 

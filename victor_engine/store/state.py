@@ -8,6 +8,10 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.store.patch import Patch
 
+EDIT = "@edit"
+"""Node id and node type of an attempt that records what an operator changed of the state. No node of
+a definition has this type."""
+
 
 def run_state(
     connection: sqlite3.Connection, run_key: int, until_attempt: int | None = None

@@ -27,7 +27,7 @@ from victor_engine.store.patch import Patch
 from victor_engine.store.queries import ids, people
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.text import LIVE, error_info, instant, left, like, marks
-from victor_engine.store.state import run_state
+from victor_engine.store.state import EDIT, run_state
 
 HISTORY = 25
 """How many recent successful runs of a workflow tell what is typical of it."""
@@ -274,6 +274,8 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
     count: dict[str, int] = {}
     for attempt in tries:
         node = attempt.node_id
+        if attempt.node_type == EDIT:
+            continue
         if node not in last or last[node].iteration != attempt.iteration:
             first[node], count[node] = attempt, 0
         last[node] = attempt

@@ -1,0 +1,248 @@
+"""Redrive: a run that has come to its end, or rests, goes on from a node of the operator's choice.
+
+It stays the same run: its attempts are kept, iterations are counted on, and what the operator
+changed of its state is recorded as an attempt of type `edit` with its patch, so that every later
+state is still the sum of what the attempts changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.definition.graph import reaches
+from victor_engine.definition.model import ParallelNode, WorkflowDefinition
+from victor_engine.errors import ConflictError, UsageError
+from victor_engine.events import EventKind
+from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.runtime import journal
+from victor_engine.runtime.effects import Position
+from victor_engine.runtime.journal import RunRef
+from victor_engine.store.db import Tx
+from victor_engine.store.deadletters import remove_dead_letter
+from victor_engine.store.patch import Patch
+from victor_engine.store.state import EDIT, run_state
+from victor_engine.versioning.catalog import load_registry
+
+REDRIVEN_FROM = ("failed", "cancelled", "rejected", "paused")
+"""States from which a run may be redriven: nothing of it is at work."""
+
+_NAMED = 20
+"""How many nodes or keys an error or an event names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """What an operator wants. `state` is the whole new state; None leaves it as it is.
+
+    `definition` and `version` are what the run goes on with, `old_version` what it had.
+    """
+
+    definition_id: int
+    definition: WorkflowDefinition
+    version: str
+    old_version: str
+    from_node: str | None = None
+    state: Mapping[str, Any] | None = None
+    migrated: tuple[str, ...] = ()
+    revision: int | None = None
+    note: str = ""
+
+    @property
+    def changes_version(self) -> bool:
+        return self.version != self.old_version
+
+
+def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
+    """The transition; returns the run's priority. ConflictError or UsageError say why not."""
+    status, revision, stored, error, priority = tx.execute(
+        "SELECT status, revision, position, error, priority FROM runs WHERE key = ?", (ref.key,)
+    ).fetchone()
+    check_revision(tx, ref, revision, wanted.revision)
+    if status not in REDRIVEN_FROM:
+        raise ConflictError(
+            f"run {ref.id} is {status}; only a run that is {', '.join(REDRIVEN_FROM[:-1])} or "
+            f"{REDRIVEN_FROM[-1]} is redriven"
+        )
+    old = Position.from_data(jsonio.loads(stored))
+    failed_at = jsonio.loads(error).get("node_id") if error is not None else None
+    frontier = _frontier(tx, ref, wanted, old, failed_at)
+    before = run_state(tx.connection, ref.key)
+    edit = difference(before, wanted.state) if wanted.state is not None else Patch()
+    counts = dict(old.counts)
+    if not edit.empty or wanted.changes_version or frontier[0] not in old.frontier:
+        # What was tried before is not what is tried now: it counts as a visit of its own, so that no
+        # result of a branch is taken over and no idempotency key is used for other inputs.
+        counts = _visited(tx, ref.key, counts)
+    journal.end_live_attempts(tx, ref, "cancelled")
+    withdraw_requests(tx, ref.key, "the run was redriven")
+    remove_dead_letter(tx, ref.key)
+    if not edit.empty:
+        _record_edit(tx, ref, wanted, actor, edit)
+    position = Position(frontier, counts, journal.last_attempt(tx, ref.key), floor=sum(counts.values()))
+    tx.execute(
+        "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
+        " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
+        (jsonio.dumps_text(position.to_data()), wanted.definition_id, ref.key),
+    )
+    tx.event(
+        EventKind.RUN_REDRIVEN,
+        actor=actor,
+        run_key=ref.key,
+        run_id=ref.id,
+        schedule_id=ref.schedule_id,
+        workflow=ref.workflow,
+        node_id=frontier[0],
+        data=_particulars(wanted, old, frontier, edit),
+    )
+    return int(priority)
+
+
+def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:
+    """ConflictError that says who changed the run, if it is not what the operator has looked at."""
+    if seen is not None and seen != now:
+        raise ConflictError(
+            f"run {ref.id} has changed since you looked ({journal.last_change(tx, ref.key)}); look again",
+            revision=now,
+        )
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
+    """The patch that makes one state of another."""
+    missing = object()
+    return Patch(
+        {key: value for key, value in after.items() if before.get(key, missing) != value},
+        tuple(key for key in before if key not in after),
+    )
+
+
+def migrated_state(
+    tx: Tx, ref: RunRef, old_version: str, version: str
+) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
+    """The run's state for another version, and the migrations that made it; None where none leads there."""
+    registry = load_registry(tx, ref.workflow)
+    if not registry.get_migration_paths(ref.workflow, old_version, version, limit=1):
+        return None, ()
+    state, applied = registry.migrate_state(
+        ref.workflow, run_state(tx.connection, ref.key), old_version, version
+    )
+    return state, tuple(applied)
+
+
+# --- where it goes on --------------------------------------------------------------------------
+
+
+def _frontier(tx: Tx, ref: RunRef, wanted: Redrive, old: Position, failed_at: str | None) -> list[str]:
+    """The nodes that are to do, the chosen one first.
+
+    Without a choice it is where the run stopped. With one, other pending nodes stay pending only if
+    they are on a branch of their own: neither on the way to the chosen node nor after it.
+    """
+    nodes = wanted.definition.nodes
+    if wanted.from_node is None:
+        frontier = list(old.frontier) or ([failed_at] if failed_at is not None else [])
+        if not frontier:
+            raise ConflictError(f"run {ref.id} has no node left to go on from; name one of its nodes")
+        gone = [node for node in frontier if node not in nodes]
+        if gone:
+            raise _no_such_node(wanted, gone[0])
+        return frontier
+    chosen = _outermost(tx, ref, wanted)
+    after = reaches(wanted.definition, chosen)
+    apart = [
+        node
+        for node in old.frontier
+        if node in nodes
+        and node != chosen
+        and node not in after
+        and chosen not in reaches(wanted.definition, node)
+    ]
+    return [chosen, *apart]
+
+
+def _outermost(tx: Tx, ref: RunRef, wanted: Redrive) -> str:
+    """The chosen node; of a member of a parallel or team, the node that starts its members."""
+    nodes = wanted.definition.nodes
+    chosen = str(wanted.from_node)
+    seen: set[str] = set()
+    while chosen not in seen:
+        seen.add(chosen)
+        row = tx.execute(
+            "SELECT parent FROM attempts WHERE run_key = ? AND node_id = ? ORDER BY id DESC LIMIT 1",
+            (ref.key, chosen),
+        ).fetchone()
+        if row is not None:
+            chosen = row[0] or chosen
+            continue
+        holders = (n.id for n in nodes.values() if isinstance(n, ParallelNode) and chosen in n.parallel_nodes)
+        chosen = next(holders, chosen)
+    if chosen not in nodes:
+        raise _no_such_node(wanted, chosen)
+    return chosen
+
+
+def _no_such_node(wanted: Redrive, node: str) -> UsageError:
+    names = list(wanted.definition.nodes)
+    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return UsageError(
+        f"{wanted.definition.name} {wanted.version} has no node {node!r}; go on from one of: {listed}",
+        nodes=names,
+    )
+
+
+def _visited(tx: Tx, run_key: int, counts: dict[str, int]) -> dict[str, int]:
+    """Counts in which every step that was begun is over."""
+    rows = tx.execute(
+        "SELECT node_id, MAX(iteration) FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id",
+        (run_key, EDIT),
+    )
+    for node, iteration in rows:
+        base = node if node in counts else node.split(".", 1)[0]
+        counts[base] = max(counts.get(base, 0), iteration)
+    return counts
+
+
+# --- records -----------------------------------------------------------------------------------
+
+
+def _record_edit(tx: Tx, ref: RunRef, wanted: Redrive, actor: Actor, edit: Patch) -> None:
+    (number,) = tx.execute(
+        "SELECT COUNT(*) FROM attempts WHERE run_key = ? AND node_type = ?", (ref.key, EDIT)
+    ).fetchone()
+    by = f"edited by {actor.user}" if not wanted.migrated else f"migrated: {', '.join(wanted.migrated)}"
+    tx.execute(
+        "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status,"
+        " started_at, finished_at, binding, patch) VALUES (?,?,?,?,?,1,'succeeded',?,?,?,?)",
+        (
+            ref.key,
+            wanted.definition_id,
+            EDIT,
+            EDIT,
+            number + 1,
+            tx.now_us,
+            tx.now_us,
+            by,
+            edit.to_json(),
+        ),
+    )
+
+
+def _particulars(wanted: Redrive, old: Position, frontier: list[str], edit: Patch) -> dict[str, Any]:
+    data: dict[str, Any] = {"from": frontier[0]}
+    if wanted.from_node not in (None, frontier[0]):
+        data["asked_for"] = wanted.from_node
+    left_out = [node for node in old.frontier if node not in frontier]
+    if left_out:
+        data["left_out"] = left_out[:_NAMED]
+    if not edit.empty:
+        data["edited"] = sorted(edit.keys())[:_NAMED]
+    if wanted.changes_version:
+        data |= {"version": wanted.version, "was": wanted.old_version}
+    if wanted.migrated:
+        data["migrated"] = list(wanted.migrated)
+    if wanted.note:
+        data["note"] = wanted.note
+    return data
