@@ -124,14 +124,14 @@ async def test_redrive_from_a_node_with_another_state_and_version(port: Port, en
     run = (await failed(port)).run
     with pytest.raises(ConflictError, match="has changed since you looked"):
         await port.redrive_run(run.id, revision=run.revision + 1)
-    with pytest.raises(UsageError, match="has no node 'chekc'; go on from one of: take, check, out") as caught:
+    with pytest.raises(
+        UsageError, match="has no node 'chekc'; go on from one of: take, check, out"
+    ) as caught:
         await port.redrive_run(run.id, "chekc")
     assert caught.value.details["nodes"] == ["take", "check", "out"]
     with pytest.raises(NotFoundError, match="has no version 3"):
         await port.redrive_run(run.id, version="3.0.0")
-    await port.redrive_run(
-        run.id[:14], "take", {"part": 7}, revision=run.revision, note="the part was wrong"
-    )
+    await port.redrive_run(run.id[:14], "take", {"part": 7}, revision=run.revision, note="the part was wrong")
     found = await until(port, run.id, "succeeded")
     assert found.state["taken"] == 7
     assert [a.node_id for a in found.attempts] == ["take", "check", "@edit", "take", "check", "out"]

@@ -242,9 +242,7 @@ async def test_another_version_is_recorded_with_each_attempt(tmp_path: Path) -> 
 
 
 async def test_a_version_without_the_node_is_refused_and_nothing_changes(tmp_path: Path) -> None:
-    other = (
-        "workflows: {w: {nodes: [{id: a, type: compute, handler: h, next: [z]}, {id: z, type: compute, handler: h}]}}"
-    )
+    other = "workflows: {w: {nodes: [{id: a, type: compute, handler: h, next: [z]}, {id: z, type: compute, handler: h}]}}"
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
         new = await add_version(bench, other, "2.0.0")
@@ -260,7 +258,9 @@ async def test_a_version_without_the_node_is_refused_and_nothing_changes(tmp_pat
 async def test_a_migration_that_leads_to_the_version_is_applied(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom, c={})) as bench:
         run = await failed(bench)
-        text = CHAIN.replace("id: b, type: compute, handler: h", "id: b, type: transform, transform: 'y = renamed'")
+        text = CHAIN.replace(
+            "id: b, type: compute, handler: h", "id: b, type: transform, transform: 'y = renamed'"
+        )
         new = await add_version(bench, text, "2.0.0")
         block = {"from": "1.0.0", "to": "2.0.0",
                  "steps": [{"type": "rename_field", "from": "x", "to": "renamed"}]}  # fmt: skip
