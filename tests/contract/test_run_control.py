@@ -117,6 +117,8 @@ async def test_a_view_without_an_engine_lists_dead_letters_and_discards_none(eng
         await view.discard_run(run.id)
     with pytest.raises(EngineUnavailableError):
         await view.redrive_run(run.id)
+    with pytest.raises(EngineUnavailableError):
+        await view.rerun(run.id)
     await view.close()
 
 
@@ -151,3 +153,20 @@ async def test_redrive_from_a_node_with_another_state_and_version(port: Port, en
     found = await until(port, second.id, "succeeded")
     assert found.run.version == "1.1.0"
     assert [a.version for a in found.attempts] == ["1.0.0", "1.0.0", "1.1.0", "1.1.0"]
+
+
+async def test_a_rerun_is_a_new_run_with_the_same_input(port: Port, engine: Engine) -> None:
+    old = (await failed(port, 5)).run
+    new = await port.rerun(old.id[:14], note="once more")
+    assert (new.trigger, new.parent_run, new.version, new.note) == ("rerun", old.id, "1.0.0", "once more")
+    assert new.id != old.id
+    found = await until(port, new.id, "failed")
+    assert found.state["part"] == 5
+    assert (await port.dead_letters())[0].count == 2
+    mended = await port.rerun(old.id, version="1.0.0", state={"part": 6})
+    assert (await until(port, mended.id, "succeeded")).state["taken"] == 6
+    assert (await port.run(old.id)).run.status == "failed"
+    with pytest.raises(NotFoundError, match="has no version 9"):
+        await port.rerun(old.id, version="9.0.0")
+    with pytest.raises(NotFoundError):
+        await port.rerun("nothing")

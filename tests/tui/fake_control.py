@@ -93,3 +93,25 @@ class FakeControl:
             current=(from_node,) if from_node else run.current,
         )
         return self._set_run(changed, "run.redriven", note)
+
+    async def rerun(
+        self,
+        run_id: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._enter("rerun", run_id, version, state, note, action=True)
+        run: RunInfo = self._find(self.run_map, run_id, "run")
+        new = RunInfo(
+            id=f"{run.id}r",
+            workflow=run.workflow,
+            version=version or run.version,
+            status="queued",
+            trigger="rerun",
+            started_by="ana",
+            created_at=run.created_at,
+            parent_run=run.id,
+            note=note,
+        )
+        return self._set_run(new, "run.created", note)

@@ -81,6 +81,19 @@ class Port(Protocol):
         """
         ...
 
+    async def rerun(
+        self,
+        run_id: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        """Start a new run with the same input (or `state`) on the same version (or another one).
+
+        Its trigger is `rerun` and its `parent_run` the old run, which stays as it is.
+        """
+        ...
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         """Take a dead letter off the list; the run stays failed. ConflictError if it is none."""
         ...

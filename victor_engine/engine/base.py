@@ -61,13 +61,17 @@ class EngineBase:
     def _resolve(self, tx: Tx, workflow: str, spec: str | None) -> tuple[int, str]:
         """The definition to start on; DefinitionError if somebody's work in it is bound to nothing."""
         found = catalog.resolve(tx, workflow, spec)
-        if found.id not in self._unbound:
-            definition, _ = self.runtime.definition(tx.connection, found.id)
-            self._unbound[found.id] = self._unbound_work(definition)
-        fault = self._unbound[found.id]
+        return found.id, self._start_node(tx, found.id)
+
+    def _start_node(self, tx: Tx, definition_id: int) -> str:
+        """Where a registered definition begins; DefinitionError if somebody's work in it is bound to nothing."""
+        definition, version = self.runtime.definition(tx.connection, definition_id)
+        if definition_id not in self._unbound:
+            self._unbound[definition_id] = self._unbound_work(definition)
+        fault = self._unbound[definition_id]
         if fault is not None:
-            raise DefinitionError(f"{workflow} {found.version} cannot run here: {fault}")
-        return found.id, found.start_node
+            raise DefinitionError(f"{definition.name} {version} cannot run here: {fault}")
+        return definition.start
 
     def _unbound_work(self, definition: WorkflowDefinition) -> str | None:
         errors = [p for p in self.workspace.bindings.check(definition) if p.severity == "error"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from victor_engine.api import (
-    RunInfo,
-)
+from victor_engine import jsonio
+from victor_engine.api import RunInfo
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
 from victor_engine.store import queries
@@ -40,8 +39,7 @@ class RunActions(EngineBase):
             return insert_run(tx, new)
 
         key, run_id = await self.store.write(transition)
-        if self._working:
-            self.runtime.enqueue(key)
+        self.runtime.enqueue(key)
         return await self._run_info(run_id)
 
     async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
@@ -85,6 +83,42 @@ class RunActions(EngineBase):
             note=note,
         )
         return await self._run_info(ref.id)
+
+    async def rerun(
+        self,
+        run_id: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._may_run()
+        ref = await self._ref(run_id)
+        actor = acting()
+
+        def transition(tx: Tx) -> tuple[int, str, int]:
+            definition_id, given, priority = tx.execute(
+                "SELECT definition_id, input, priority FROM runs WHERE key = ?", (ref.key,)
+            ).fetchone()
+            if version is None:
+                start_node = self._start_node(tx, definition_id)
+            else:
+                definition_id, start_node = self._resolve(tx, ref.workflow, version)
+            new = NewRun(
+                workflow=ref.workflow,
+                definition_id=definition_id,
+                start_node=start_node,
+                state=jsonio.loads(given) if state is None else state,
+                trigger="rerun",
+                actor=actor,
+                parent_key=ref.key,
+                priority=priority,
+                note=note,
+            )
+            return (*insert_run(tx, new), priority)
+
+        key, new_id, priority = await self.store.write(transition)
+        self.runtime.enqueue(key, priority)
+        return await self._run_info(new_id)
 
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)

@@ -133,6 +133,15 @@ class Client(Connection):
             note=note,
         )
 
+    async def rerun(
+        self,
+        run_id: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        return await self._call("rerun", run_id=run_id, version=version, state=state, note=note)  # type: ignore[no-any-return]
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._call("discard_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 

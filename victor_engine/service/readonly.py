@@ -200,6 +200,15 @@ class ReadOnlyPort:
     ) -> RunInfo:
         self._refuse()
 
+    async def rerun(
+        self,
+        run_id: str,
+        version: str | None = None,
+        state: dict[str, Any] | None = None,
+        note: str = "",
+    ) -> RunInfo:
+        self._refuse()
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 
