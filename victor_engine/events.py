@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     NODE_FAILED = "node.failed"
     NODE_RETRYING = "node.retrying"
     NODE_INTERRUPTED = "node.interrupted"
+    NODE_OVERRIDDEN = "node.overridden"
     NODE_CANCELLED = "node.cancelled"
     BRANCH_ENDED = "branch.ended"
 

@@ -170,3 +170,29 @@ async def test_a_rerun_is_a_new_run_with_the_same_input(port: Port, engine: Engi
         await port.rerun(old.id, version="9.0.0")
     with pytest.raises(NotFoundError):
         await port.rerun("nothing")
+
+
+async def test_a_node_is_overridden_for_one_run(port: Port, engine: Engine) -> None:
+    run = (await failed(port)).run
+    with pytest.raises(ConflictError, match="is failed: no further attempt"):
+        await port.override_node(run.id, "check", max_attempts=2)
+    with pytest.raises(UsageError, match="take is a transform node"):
+        await port.override_node(run.id, "take", timeout=2)
+    file = engine.workspace_path / "workflows/flaky.yaml"
+    policy = "retry_policy: {max_attempts: 2, initial_delay: 3600, max_delay: 3600}"
+    file.write_text(
+        file.read_text()
+        .replace("version: 1.0.0", "version: 1.1.0")
+        .replace("handler: check,", f"handler: check, {policy},")
+    )
+    assert await port.reload() == []
+    retrying = await port.start_run("flaky", state={"part": 1, "broken": True})
+    async with asyncio.timeout(20):
+        async for event in port.subscribe(0):
+            if event.kind == "node.retrying":
+                break
+    await port.override_node(retrying.id[:14], "check", 30, 2, True, "at once")
+    found = await until(port, retrying.id, "failed")
+    assert [a.number for a in found.attempts if a.node_id == "check"] == [1, 2]
+    (override,) = found.overrides
+    assert (override.node_id, override.timeout, override.max_attempts) == ("check", 30, 2)

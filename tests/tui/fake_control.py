@@ -115,3 +115,18 @@ class FakeControl:
             note=note,
         )
         return self._set_run(new, "run.created", note)
+
+    async def override_node(
+        self,
+        run_id: str,
+        node_id: str,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        retry_now: bool = False,
+        note: str = "",
+    ) -> RunInfo:
+        self._enter("override_node", run_id, node_id, timeout, max_attempts, retry_now, note, action=True)
+        run: RunInfo = self._find(self.run_map, run_id, "run")
+        if run.status not in ("queued", "running", "waiting", "paused"):
+            raise ConflictError(f"run {run.id} is {run.status}: no further attempt of {node_id} will come")
+        return self._set_run(run, "node.overridden", note)

@@ -94,6 +94,22 @@ class Port(Protocol):
         """
         ...
 
+    async def override_node(
+        self,
+        run_id: str,
+        node_id: str,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        retry_now: bool = False,
+        note: str = "",
+    ) -> RunInfo:
+        """Set a node's time limit (seconds) or attempts for this run, from its next attempt on.
+
+        Also while it waits for that attempt, which `retry_now` lets come at once (ConflictError if it
+        waits for none). UsageError where it can have no effect.
+        """
+        ...
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         """Take a dead letter off the list; the run stays failed. ConflictError if it is none."""
         ...

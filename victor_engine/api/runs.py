@@ -120,6 +120,14 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
 
 
+class NodeOverride(Struct, frozen=True, omit_defaults=True):
+    """What an operator has set for one node of one run. None leaves what the author wrote."""
+
+    node_id: str
+    timeout: float | None = None  # seconds for one attempt
+    max_attempts: int | None = None  # counts the first one
+
+
 class RunDetail(Struct, frozen=True):
     run: RunInfo
     graph: GraphInfo
@@ -127,6 +135,7 @@ class RunDetail(Struct, frozen=True):
     attempts: tuple[AttemptInfo, ...]
     state: dict[str, Any]
     requests: tuple[RequestInfo, ...]
+    overrides: tuple[NodeOverride, ...] = ()
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.api import RunInfo
+from victor_engine.api import NodeOverride, RunInfo
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
 from victor_engine.store import queries
@@ -119,6 +119,20 @@ class RunActions(EngineBase):
         key, new_id, priority = await self.store.write(transition)
         self.runtime.enqueue(key, priority)
         return await self._run_info(new_id)
+
+    async def override_node(
+        self,
+        run_id: str,
+        node_id: str,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        retry_now: bool = False,
+        note: str = "",
+    ) -> RunInfo:
+        ref = await self._ref(run_id)
+        wanted = NodeOverride(node_id, timeout, max_attempts)
+        await self.runtime.override(ref, acting(), wanted, retry_now=retry_now, note=note)
+        return await self._run_info(ref.id)
 
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)

@@ -42,6 +42,7 @@ class NodeCall:
     constraints: Constraints = NO_CONSTRAINTS
     config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
+    timeout_overridden: bool = False  # set by an operator for this run: a binding's own limit gives way
 
     def payload(self) -> dict[str, Any]:
         """The JSON object that a command reads on standard input, without what is not set."""

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.api import Actor
+from victor_engine.api import Actor, NodeOverride
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.overrides import check_override, override_node
 from victor_engine.runtime.places import Places
 from victor_engine.runtime.redrive import Redrive, migrated_state, redrive
 from victor_engine.store.db import Store, Tx
@@ -92,7 +93,7 @@ class Control(ABC):
             live.pausing = True
         if live is not None and live.effects is not None:
             live.effects.pausing = True
-            if live.waits and live.walk is not None:
+            if live.rests and live.walk is not None:
                 live.walk.cancel()
                 await asyncio.wait({live.task})
 
@@ -216,3 +217,26 @@ class Control(ABC):
             )
 
         await self.store.write(transition)
+
+    async def override(
+        self, ref: RunRef, actor: Actor, wanted: NodeOverride, *, retry_now: bool = False, note: str = ""
+    ) -> None:
+        """Set a node's time limit or attempts for this run, from its next attempt on, also while it waits
+        for it; `retry_now` ends that wait."""
+
+        def transition(tx: Tx) -> NodeOverride:
+            (definition_id,) = tx.execute(
+                "SELECT definition_id FROM runs WHERE key = ?", (ref.key,)
+            ).fetchone()
+            check_override(self.definition(tx.connection, definition_id)[0], wanted, retry_now)
+            return override_node(tx, ref, actor, wanted, retry_now, note)
+
+        new = await self.store.write(transition)
+        live = self.places.live.get(ref.key)
+        if live is None:
+            return
+        live.overrides[new.node_id] = new
+        if retry_now and live.effects is not None:
+            live.effects.retry_now(new.node_id)
+        elif retry_now:
+            live.hurried.add(new.node_id)

@@ -9,6 +9,7 @@ from datetime import datetime
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_engine.hitl.requests import Decision, decision_of, due_requests, expire_request, next_deadline
+from victor_engine.runtime.embedded import first_of
 from victor_engine.store.db import Store
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,4 @@ class Decisions:
         seconds = DEADLINE_POLL
         if until is not None:
             seconds = min(max((until - self.clock.now()).total_seconds(), 0.0), DEADLINE_POLL)
-        sleep = asyncio.ensure_future(self.clock.sleep(seconds))
-        kick = asyncio.ensure_future(self._kick.wait())
-        try:
-            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            kick.cancel()
+        await first_of(self.clock.sleep(seconds), self._kick.wait())

@@ -144,6 +144,14 @@ class Effects(Protocol):
 
     async def sleep_until(self, instant: datetime) -> None: ...
 
+    async def wait_for_retry(self, step: Step, due: datetime) -> None:
+        """Wait until the step's next attempt is due, or an operator wants it at once."""
+        ...
+
+    def tuned(self, node: Node) -> Node:
+        """The node with what an operator has set for it in this run."""
+        ...
+
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         """Put a question to people and wait, however long, for the decision."""
         ...

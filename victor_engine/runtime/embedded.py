@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
-from victor_engine.api import ErrorInfo
+from victor_engine.api import ErrorInfo, NodeOverride
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
@@ -21,6 +21,7 @@ from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import AttemptLog, Logbook
+from victor_engine.runtime.overrides import tuned
 from victor_engine.runtime.teams import role_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.patch import Patch
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 
 SNAPSHOT_BYTES = 65_536
 """A snapshot is written once the patches since the last one are larger than it and than this."""
+
+
+async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Return when the first of them does; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 class ParkedError(Exception):
@@ -83,6 +94,7 @@ class RunRecord:
     started: bool
     past: dict[tuple[str, int], Past] = field(default_factory=dict)
     waiting: dict[tuple[str, int], int] = field(default_factory=dict)  # attempts that ask a person
+    overrides: dict[str, NodeOverride] = field(default_factory=dict)
 
 
 class EmbeddedEffects:
@@ -108,6 +120,9 @@ class EmbeddedEffects:
         self.stopwatch = Stopwatch(clock, record.spent)
         self.pausing = False
         self.asking = 0
+        self.resting = 0
+        self.hurried: set[str] = set()  # nodes whose next wait for a retry is left out
+        self._waits: dict[str, asyncio.Event] = {}
         self._wait_for_decision = wait_for_decision
         self._on_deadline = on_deadline
         self._on_waiting = on_waiting
@@ -164,6 +179,28 @@ class EmbeddedEffects:
             while (left := (instant - self.clock.now()).total_seconds()) > 0:
                 await self.clock.sleep(min(left, 60.0))
 
+    async def wait_for_retry(self, step: Step, due: datetime) -> None:
+        if step.node.id in self.hurried:
+            self.hurried.discard(step.node.id)
+            return
+        hurried = self._waits.setdefault(step.node.id, asyncio.Event())
+        self.resting += 1
+        try:
+            with self.stopwatch.at_work():
+                while (left := (due - self.clock.now()).total_seconds()) > 0 and not hurried.is_set():
+                    await first_of(self.clock.sleep(min(left, 60.0)), hurried.wait())
+        finally:
+            self.resting -= 1
+
+    def retry_now(self, node_id: str) -> None:
+        """End the wait of what waits for another attempt of the node."""
+        hurried = self._waits.pop(node_id, None)
+        if hurried is not None:
+            hurried.set()
+
+    def tuned(self, node: Node) -> Node:
+        return tuned(node, self.record.overrides.get(node.id))
+
     # --- attempts ------------------------------------------------------------------------------
 
     async def begin(self, step: Step, number: int, binding: str) -> int:
@@ -173,6 +210,10 @@ class EmbeddedEffects:
         return await self.store.write(lambda tx: journal.begin_attempt(tx, self.run, step, number, binding))
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
+        override = self.record.overrides.get(step.node.id)
+        if override is not None and override.timeout is not None:
+            limit = override.timeout
+            call = replace(call, timeout=limit, timeout_overridden=True)
         allowed, reason = limit, f"{step.key}: took longer than its limit of {limit:g} s" if limit else ""
         whole = self.record.definition.max_execution_timeout_seconds
         run_ends = False

@@ -30,7 +30,7 @@ from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
-from victor_engine.store.runs import HELD
+from victor_engine.store.runs import HELD, node_overrides
 from victor_engine.store.state import run_state
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class Runtime(Control):
         if live.cancelling:
             await self._end_cancelled(record.ref, record.spent)
             return
+        # What an operator sets from now on is seen at once; what was set while it was read, too.
+        live.overrides = record.overrides = {**record.overrides, **live.overrides}
         effects = EmbeddedEffects(
             record,
             self.store,
@@ -169,6 +171,7 @@ class Runtime(Control):
             self.decisions.deadlines_changed,
             self.places.dispatch,
         )
+        effects.hurried |= live.hurried
         live.effects = effects
         effects.pausing = live.pausing
         identity = RunIdentity(record.ref.id, record.ref.workflow, record.version)
@@ -288,14 +291,13 @@ class Runtime(Control):
     def _load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         row = connection.execute(
             "SELECT id, workflow, definition_id, schedule_id, status, position, spent, reruns, actor,"
-            " started_at FROM runs WHERE key = ?",
+            " started_at, overrides FROM runs WHERE key = ?",
             (key,),
         ).fetchone()
         if row is None:
             raise NotFoundError(f"there is no run with key {key}")
-        run_id, workflow, definition_id, schedule_id, status, position_json, spent, reruns, actor, started = (
-            row
-        )
+        run_id, workflow, definition_id, schedule_id, status, position_json, spent, reruns, actor, *rest = row
+        started, overrides = rest
         definition, version = self.definition(connection, definition_id)
         position = Position.from_data(jsonio.loads(position_json))
         waiting = connection.execute(
@@ -313,6 +315,7 @@ class Runtime(Control):
             status=status,
             started=started is not None,
             past=self._past(connection, key, position, definition) if started is not None else {},
+            overrides=node_overrides(overrides),
             waiting={(node_id, iteration): attempt for node_id, iteration, attempt in waiting},
         )
 

@@ -6,9 +6,10 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from victor_engine.api import NodeOverride
 from victor_engine.runtime.embedded import EmbeddedEffects
 from victor_engine.runtime.walk import WalkResult
 
@@ -24,11 +25,23 @@ class Live:
     walk: asyncio.Task[WalkResult] | None = None
     cancelling: bool = False
     pausing: bool = False
+    overrides: dict[str, NodeOverride] = field(default_factory=dict)
+    hurried: set[str] = field(default_factory=set)  # nodes to retry at once, said before it had effects
 
     @property
     def waits(self) -> bool:
         """Whether all that it does is to wait for a person: then it holds no place."""
         return self.effects is not None and self.effects.asking > 0 and self.effects.stopwatch.active == 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing of it is at work: it waits for people, or until a next attempt is due."""
+        effects = self.effects
+        return (
+            effects is not None
+            and effects.asking + effects.resting > 0
+            and effects.stopwatch.active == effects.resting
+        )
 
 
 class Places:

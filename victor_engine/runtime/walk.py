@@ -202,7 +202,7 @@ class Walk:
             )
             return await self._give_up(step, None, number + 1, info, position)
         if past.retry_at is not None:
-            await effects.sleep_until(past.retry_at)
+            await effects.wait_for_retry(step, past.retry_at)
         while True:
             number += 1
             attempt: int | None = None
@@ -214,12 +214,12 @@ class Walk:
             except (NodeError, ConfigError) as error:
                 failed += 1
                 info = error_info(error, node.id)
-                delay = delay_before_retry(node, error, failed, effects.random())
+                delay = delay_before_retry(effects.tuned(node), error, failed, effects.random())
                 if delay is None:
                     return await self._give_up(step, attempt, number, info, position)
                 due = effects.now() + delay
                 await effects.fail(step, attempt, number, info, due)
-                await effects.sleep_until(due)
+                await effects.wait_for_retry(step, due)
                 continue
             await effects.finish(step, attempt, done, self._after(step, done, position))
             return done

@@ -142,6 +142,25 @@ class Client(Connection):
     ) -> RunInfo:
         return await self._call("rerun", run_id=run_id, version=version, state=state, note=note)  # type: ignore[no-any-return]
 
+    async def override_node(
+        self,
+        run_id: str,
+        node_id: str,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        retry_now: bool = False,
+        note: str = "",
+    ) -> RunInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "override_node",
+            run_id=run_id,
+            node_id=node_id,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            retry_now=retry_now,
+            note=note,
+        )
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         return await self._call("discard_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 

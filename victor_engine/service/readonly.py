@@ -209,6 +209,17 @@ class ReadOnlyPort:
     ) -> RunInfo:
         self._refuse()
 
+    async def override_node(
+        self,
+        run_id: str,
+        node_id: str,
+        timeout: float | None = None,
+        max_attempts: int | None = None,
+        retry_now: bool = False,
+        note: str = "",
+    ) -> RunInfo:
+        self._refuse()
+
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from victor_engine import jsonio
-from victor_engine.api import Actor
+from victor_engine.api import Actor, NodeOverride
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.ids import new_id
@@ -75,6 +77,11 @@ def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
         data=data,
     )
     return key, run_id
+
+
+def node_overrides(text: str | None) -> dict[str, NodeOverride]:
+    """What an operator has set for nodes of a run (`runs.overrides`), by node."""
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, NodeOverride])
 
 
 def run_key(tx: Tx, run_id: str) -> int:

@@ -137,7 +137,9 @@ class LineSplitter:
 
 
 def time_limit(call: NodeCall, own: float | None) -> float | None:
-    """The shorter of the node's limit and the binding's own, in seconds."""
+    """The shorter of the node's limit and the binding's own, in seconds; an operator's takes the place of both."""
+    if call.timeout_overridden:
+        return call.timeout
     limits = [limit for limit in (call.timeout, own) if limit is not None]
     return min(limits) if limits else None
 

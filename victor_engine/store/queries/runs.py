@@ -27,6 +27,7 @@ from victor_engine.store.patch import Patch
 from victor_engine.store.queries import ids, people
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.text import LIVE, error_info, instant, left, like, marks
+from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import EDIT, run_state
 
 HISTORY = 25
@@ -212,8 +213,8 @@ def _typical(connection: sqlite3.Connection, workflow: str) -> tuple[float | Non
 def run_detail(connection: sqlite3.Connection, run_id: str, now: datetime) -> RunDetail:
     """One run whole: its graph, the state of every node, all attempts, its state and requests."""
     info = run_info(connection, run_id, now)
-    key, definition_id = connection.execute(
-        "SELECT key, definition_id FROM runs WHERE id = ?", (info.id,)
+    key, definition_id, overrides = connection.execute(
+        "SELECT key, definition_id, overrides FROM runs WHERE id = ?", (info.id,)
     ).fetchone()
     graph = stored_graph(connection, definition_id)
     tries = attempts(connection, key)
@@ -226,6 +227,7 @@ def run_detail(connection: sqlite3.Connection, run_id: str, now: datetime) -> Ru
         requests=tuple(
             people.requests(connection, RequestQuery(statuses=people.ALL_STATUSES, run_id=info.id))
         ),
+        overrides=tuple(node_overrides(overrides).values()),
     )
 
 
