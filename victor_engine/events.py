@@ -15,6 +15,8 @@ class EventKind(StrEnum):
     ENGINE_STARTED = "engine.started"
     ENGINE_STOPPED = "engine.stopped"
     ENGINE_PROBLEM = "engine.problem"
+    ENGINE_DRAINING = "engine.draining"
+    ENGINE_UNDRAINED = "engine.undrained"
     WORKSPACE_LOADED = "workspace.loaded"
     WORKSPACE_TRUSTED = "workspace.trusted"
 
@@ -24,6 +26,12 @@ class EventKind(StrEnum):
     SCHEDULE_PAUSED = "schedule.paused"
     SCHEDULE_RESUMED = "schedule.resumed"
     FIRE_DECIDED = "fire.decided"
+    SLA_BREACHED = "sla.breached"
+    BACKFILL_STARTED = "backfill.started"
+    BACKFILL_PAUSED = "backfill.paused"
+    BACKFILL_RESUMED = "backfill.resumed"
+    BACKFILL_CANCELLED = "backfill.cancelled"
+    BACKFILL_FINISHED = "backfill.finished"
 
     RUN_CREATED = "run.created"
     RUN_STARTED = "run.started"

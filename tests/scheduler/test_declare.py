@@ -57,7 +57,7 @@ def test_what_a_block_says_goes_before_a_default_in_either_spelling(spelling: st
         ({"every": "5m", "interval": "6m"}, "every and interval mean the same"),
         ({"cron": "@daily", "every": "5m"}, "exactly one of"),
         ({}, "none is given"),
-        ({"after": "other"}, "nothing acts on it"),
+        ({"after": "w"}, "cannot come after itself"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_scheduled(block: dict[Any, Any], words: str) -> None:

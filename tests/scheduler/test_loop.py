@@ -16,6 +16,7 @@ from victor_engine.api import Actor, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, FencedError, NotFoundError, UsageError
 from victor_engine.scheduler import operations as ops
+from victor_engine.scheduler import rows
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx, open_store
 
@@ -231,14 +232,14 @@ async def test_the_file_declares_and_an_edit_overrides(tmp_path: Path) -> None:
         write: Callable[[Any], Any] = w.store.write
         assert await write(lambda tx: ops.declare(tx, "w", "w.yaml", one))
         assert not await write(lambda tx: ops.declare(tx, "w", "w.yaml", one))
-        row = await w.store.read(lambda c: ops.all_rows(c)[0])
+        row = await w.store.read(lambda c: rows.all_rows(c)[0])
         edited = msgspec.structs.replace(row.spec, timezone="Europe/Berlin")
         await write(lambda tx: ops.edit(tx, row.id, edited, actor=ALICE))
         assert await write(lambda tx: ops.declare(tx, "w", "w.yaml", two))
-        row = await w.store.read(lambda c: ops.all_rows(c)[0])
+        row = await w.store.read(lambda c: rows.all_rows(c)[0])
         assert (row.spec.cron, row.spec.priority, row.spec.timezone) == ("0 10 * * *", 3, "Europe/Berlin")
         assert await write(lambda tx: ops.declare(tx, "w", "w.yaml", None))
-        assert await w.store.read(ops.all_rows) == []
+        assert await w.store.read(rows.all_rows) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 from victor_engine.api import (
     Actor,
+    After,
     AttemptInfo,
     ChoiceInfo,
     DefinitionInfo,
@@ -186,7 +187,7 @@ def make_schedules(now: datetime) -> list[ScheduleInfo]:
         ),
         sched(
             "after_pipeline",
-            ScheduleSpec("publish_metrics", after=("data_pipeline",)),
+            ScheduleSpec("publish_metrics", after=After(workflows=("data_pipeline",))),
             "after data_pipeline succeeds",
             None,
             resolved_version="1.1.0",

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tests.tui import fake_data as data
 from tests.tui.fake_control import FakeControl
+from tests.tui.fake_time import FakeTime
 from victor_engine.api import (
     ACTIVE_RUN_STATUSES,
     FINAL_RUN_STATUSES,
@@ -56,10 +57,11 @@ NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")
 
 
-class FakePort(FakeControl):
+class FakePort(FakeControl, FakeTime):
     """Implements `victor_engine.api.Port` over dictionaries."""
 
     def __init__(self, clock: FakeClock | None = None, *, empty: bool = False, trusted: bool = True) -> None:
+        super().__init__()
         self.clock = clock or FakeClock(NOW)
         now = self.clock.now()
         runs = [] if empty else data.make_runs(now)
@@ -160,6 +162,7 @@ class FakePort(FakeControl):
             mode="embedded",
             pid=4242,
             epoch=7,
+            draining=self.draining,
             user="ana",
             host="ops-1",
             state_dir="/home/ana/.local/state/victor",
@@ -208,7 +211,11 @@ class FakePort(FakeControl):
         return sorted(found, key=lambda fire: fire.nominal, reverse=True)[:limit]
 
     async def preview_schedule(
-        self, spec: ScheduleSpec, count: int = 10, after: datetime | None = None
+        self,
+        spec: ScheduleSpec,
+        count: int = 10,
+        after: datetime | None = None,
+        schedule_id: str | None = None,
     ) -> SchedulePreview:
         self._enter("preview_schedule")
         start = after or self.clock.now()
@@ -219,7 +226,7 @@ class FakePort(FakeControl):
         if spec.at is not None:
             return SchedulePreview(f"once, at {spec.at:%Y-%m-%d %H:%M}", (spec.at,))
         if spec.after:
-            return SchedulePreview("after " + ", ".join(spec.after))
+            return SchedulePreview("after " + ", ".join(spec.after.workflows))
         step = spec.every_seconds or 900
         fires = tuple(start + timedelta(seconds=step * (n + 1)) for n in range(count))
         return SchedulePreview(f"every {step / 60:g} minutes", fires)

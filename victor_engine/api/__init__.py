@@ -9,8 +9,18 @@ All instants are aware datetimes in UTC. Durations are seconds as floats. A meth
 subclasses of `VictorError`. Queries write nothing.
 """
 
-from victor_engine.api.common import ENGINE_ACTOR, Actor, ErrorInfo
-from victor_engine.api.engine import EngineInfo, EngineMode, EventInfo, EventQuery, TrustInfo
+from victor_engine.api.common import (
+    ENGINE_ACTOR,
+    Actor,
+    ErrorInfo,
+)
+from victor_engine.api.engine import (
+    EngineInfo,
+    EngineMode,
+    EventInfo,
+    EventQuery,
+    TrustInfo,
+)
 from victor_engine.api.people import (
     Answer,
     ChoiceInfo,
@@ -20,7 +30,9 @@ from victor_engine.api.people import (
     RequestStatus,
     VoteInfo,
 )
-from victor_engine.api.port import Port
+from victor_engine.api.port import (
+    Port,
+)
 from victor_engine.api.runs import (
     ACTIVE_RUN_STATUSES,
     FINAL_RUN_STATUSES,
@@ -41,15 +53,33 @@ from victor_engine.api.runs import (
     TriggerKind,
 )
 from victor_engine.api.schedules import (
+    After,
+    Agenda,
+    AgendaLane,
+    BackfillInfo,
+    BackfillPreview,
+    BackfillSpec,
+    BackfillStatus,
+    BreachInfo,
+    BreachKind,
+    CalendarInfo,
+    CalendarSpan,
     Catchup,
+    Excluded,
+    Expect,
+    ExplainLine,
+    Explanation,
     FireInfo,
     FireOutcome,
     Overlap,
     PauseInfo,
+    Period,
     ScheduleAdded,
     ScheduleInfo,
     SchedulePreview,
     ScheduleSpec,
+    UpstreamEnd,
+    UpstreamState,
 )
 from victor_engine.api.versions import (
     DefinitionInfo,
@@ -64,9 +94,20 @@ __all__ = [
     "ENGINE_ACTOR",
     "FINAL_RUN_STATUSES",
     "Actor",
+    "After",
+    "Agenda",
+    "AgendaLane",
     "Answer",
     "AttemptInfo",
     "AttemptStatus",
+    "BackfillInfo",
+    "BackfillPreview",
+    "BackfillSpec",
+    "BackfillStatus",
+    "BreachInfo",
+    "BreachKind",
+    "CalendarInfo",
+    "CalendarSpan",
     "Catchup",
     "ChoiceInfo",
     "DeadLetterGroup",
@@ -76,6 +117,10 @@ __all__ = [
     "ErrorInfo",
     "EventInfo",
     "EventQuery",
+    "Excluded",
+    "Expect",
+    "ExplainLine",
+    "Explanation",
     "FireInfo",
     "FireOutcome",
     "GraphEdge",
@@ -88,6 +133,7 @@ __all__ = [
     "NodeStatus",
     "Overlap",
     "PauseInfo",
+    "Period",
     "Port",
     "ProblemInfo",
     "RequestInfo",
@@ -104,6 +150,8 @@ __all__ = [
     "ScheduleSpec",
     "TriggerKind",
     "TrustInfo",
+    "UpstreamEnd",
+    "UpstreamState",
     "VersionInfo",
     "VoteInfo",
     "WorkflowInfo",

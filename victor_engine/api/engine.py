@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from victor_engine.api.common import Actor
+from victor_engine.api.schedules import PauseInfo
 from victor_engine.api.versions import ProblemInfo
 
 EngineMode = Literal["embedded", "daemon", "readonly"]
@@ -35,6 +36,8 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     next_fire: datetime | None = None
     next_fire_workflow: str | None = None
     last_event: int = 0
+    draining: PauseInfo | None = None  # finishes what runs, starts nothing
+    recent_breaches: int = 0  # in the last 24 hours
 
 
 class EventInfo(Struct, frozen=True, omit_defaults=True):

@@ -38,7 +38,7 @@ AttemptStatus = Literal[
 NodeStatus = Literal[
     "pending", "running", "waiting", "retrying", "succeeded", "failed", "cancelled", "interrupted", "skipped"
 ]
-TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun"]
+TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfill"]
 
 
 class RunInfo(Struct, frozen=True, omit_defaults=True):
@@ -65,6 +65,7 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     note: str = ""
     dead_letter: bool = False  # failed for good, and nobody has redriven or discarded it yet
+    breach: str = ""  # a promise of its schedule that it has not kept
 
 
 class GraphNode(Struct, frozen=True, omit_defaults=True):

@@ -13,10 +13,12 @@ from victor_engine.api import (
 )
 from victor_engine.clock import Clock
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.engine.reading import Reading
 from victor_engine.engine.workspace import Workspace
 from victor_engine.errors import DefinitionError, UntrustedError
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
+from victor_engine.scheduler.exclusion import Calendars
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
@@ -25,7 +27,7 @@ from victor_engine.versioning import catalog
 T = TypeVar("T")
 
 
-class EngineBase:
+class EngineBase(Reading):
     """What every part of the engine's port stands on."""
 
     workspace_path: Path
@@ -39,6 +41,7 @@ class EngineBase:
     runtime: Runtime
     scheduler: SchedulerLoop
     _working: bool
+    _fires: bool
     _unbound: dict[int, str | None]
 
     @staticmethod
@@ -79,6 +82,9 @@ class EngineBase:
             return None
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{errors[0].message}. {errors[0].remedy}{more}"
+
+    def _calendars(self) -> Calendars:
+        return self.workspace.calendars
 
     def _may_run(self) -> None:
         if not self.trusted:

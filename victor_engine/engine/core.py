@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,11 @@ from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
 from victor_engine.runtime.manager import Runtime
+from victor_engine.scheduler import endings
+from victor_engine.scheduler.firing import Firing
 from victor_engine.scheduler.loop import SchedulerLoop
-from victor_engine.store.db import Store, open_store
+from victor_engine.scheduler.rows import draining
+from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.versioning import catalog
 
 log = logging.getLogger(__name__)
@@ -118,6 +122,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
             bindings=lambda: self.workspace.bindings,
             functions=lambda: self.workspace.functions,
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
+            on_ending=self._run_ending,
             on_finished=self._run_finished,
         )
         self.scheduler = SchedulerLoop(
@@ -126,6 +131,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
             resolve=self._resolve,
             on_runs=self._take_up,
             on_cancel=self._cancel_key,
+            excluded=self._excluded,
             poll_interval=config.scheduler.poll_interval,
         )
         await register(self.store, self.workspace)
@@ -142,6 +148,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
 
     async def _work(self) -> None:
         self._working = True
+        self.runtime.drain(await self.store.read(draining) is not None)
         await self.runtime.start()
         if self._fires:
             await self.scheduler.start()
@@ -185,8 +192,33 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _run_finished(self, schedule_id: str | None, status: str) -> None:
-        if schedule_id is not None and not self._closed:
+    def _run_ending(self, tx: Tx, run_key: int, status: str) -> Firing:
+        """In the transition in which a run ends: what that means to schedules."""
+        firing = self.scheduler.firing(tx)
+        mark = len(tx.events)
+        tx.execute("SAVEPOINT ending")
+        try:
+            endings.run_ended(firing, run_key, status)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            # The run has ended whatever its schedules make of it.
+            log.exception("run %s: what comes after it could not be decided", run_key)
+            tx.execute("ROLLBACK TO ending")
+            del tx.events[mark:]
+            firing = self.scheduler.firing(tx)
+            text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
+            message = f"what comes after this run could not be decided: {text}"
+            tx.event(EventKind.ENGINE_PROBLEM, run_key=run_key, data={"message": message})
+        tx.execute("RELEASE ending")
+        return firing
+
+    def _run_finished(self, schedule_id: str | None, ending: Firing) -> None:
+        if self._closed:
+            return
+        if self._working and self._fires:
+            self.scheduler.committed(ending)
+        if schedule_id is not None:
             self._later(self.scheduler.run_finished(schedule_id))
 
     def _cancel_key(self, key: int) -> None:

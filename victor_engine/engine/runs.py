@@ -8,6 +8,7 @@ from victor_engine import jsonio
 from victor_engine.api import NodeOverride, RunInfo
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
+from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import NewRun, insert_run
@@ -26,6 +27,7 @@ class RunActions(EngineBase):
         actor = acting()
 
         def transition(tx: Tx) -> tuple[int, str]:
+            operations.refuse_while_draining(tx)
             definition_id, start_node = self._resolve(tx, workflow, version)
             new = NewRun(
                 workflow=workflow,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from victor_engine.api import (
+    BackfillInfo,
+    BackfillSpec,
+    EngineInfo,
     RunInfo,
     ScheduleAdded,
     ScheduleInfo,
@@ -14,9 +18,12 @@ from victor_engine.api import (
 from victor_engine.engine.queries import Queries
 from victor_engine.engine.runs import RunActions
 from victor_engine.identity import acting
-from victor_engine.scheduler import operations
+from victor_engine.scheduler import backfill, operations
+from victor_engine.scheduler.firing import Firing
 from victor_engine.store.db import Tx
 from victor_engine.versioning import catalog
+
+T = TypeVar("T")
 
 
 class ScheduleActions(Queries, RunActions):
@@ -57,11 +64,11 @@ class ScheduleActions(Queries, RunActions):
     ) -> RunInfo:
         self._may_run()
         actor = acting()
-        key, run_id = await self.store.write(
+        key, run_id, priority = await self.store.write(
             lambda tx: operations.trigger(tx, schedule_id, self._resolve, actor=actor, state=state, note=note)
         )
         if self._working:
-            self.runtime.enqueue(key)
+            self.runtime.enqueue(key, priority)
         return await self._run_info(run_id)
 
     async def pause_schedule(
@@ -84,3 +91,62 @@ class ScheduleActions(Queries, RunActions):
             lambda tx: operations.skip_next(tx, schedule_id, actor=actor, note=note)
         )
         return await self._schedule_changed(full)
+
+    # --- backfill, drain -----------------------------------------------------------------------
+
+    async def _with_firing(self, action: Callable[[Firing], T]) -> T:
+        """An action that may start runs, in one transition."""
+
+        def transition(tx: Tx) -> tuple[Firing, T]:
+            firing = self.scheduler.firing(tx)
+            return firing, action(firing)
+
+        firing, result = await self.store.write(transition)
+        if self._working:
+            self.scheduler.committed(firing)
+        return result
+
+    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
+        self._may_run()
+        actor = acting()
+
+        def begin(firing: Firing) -> int:
+            operations.refuse_while_draining(firing.tx)
+            return backfill.start(firing, spec, actor=actor, note=note)
+
+        return await self._backfill(await self._with_firing(begin))
+
+    async def _backfill(self, backfill_id: int) -> BackfillInfo:
+        return await self._read(backfill.info, backfill_id)
+
+    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        actor = acting()
+        await self._with_firing(lambda firing: backfill.pause(firing, backfill_id, actor=actor, note=note))
+        return await self._backfill(backfill_id)
+
+    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        actor = acting()
+        await self._with_firing(lambda firing: backfill.resume(firing, backfill_id, actor=actor, note=note))
+        return await self._backfill(backfill_id)
+
+    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        actor = acting()
+        await self._with_firing(lambda firing: backfill.cancel(firing, backfill_id, actor=actor, note=note))
+        return await self._backfill(backfill_id)
+
+    async def drain(self, note: str = "") -> EngineInfo:
+        """Finish what runs, start nothing; it stays so over restarts, until `undrain`."""
+        actor = acting()
+        await self.store.write(lambda tx: operations.drain(tx, actor=actor, note=note))
+        if self._working:
+            self.runtime.drain(True)
+        return await self.engine()
+
+    async def undrain(self, note: str = "") -> EngineInfo:
+        actor = acting()
+        await self.store.write(lambda tx: operations.undrain(tx, actor=actor, note=note))
+        if self._working:
+            self.runtime.drain(False)
+            if self._fires:
+                await self.scheduler.go_on()
+        return await self.engine()

@@ -15,9 +15,10 @@ from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import VictorError
+from victor_engine.errors import UsageError, VictorError
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.declare import spec_from_block
+from victor_engine.scheduler.exclusion import Calendars, NoCalendars
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog
@@ -42,6 +43,7 @@ class Workspace:
     config: Config
     bindings: BindingTable
     functions: FunctionRegistry
+    calendars: Calendars = field(default_factory=NoCalendars)
     workflows: list[Loaded] = field(default_factory=list)
     problems: list[ProblemInfo] = field(default_factory=list)
     by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
@@ -101,10 +103,10 @@ async def register(store: Store, workspace: Workspace) -> None:
     for name, (_, loaded) in declared.items():
         spec = _spec(workspace, loaded)
         if spec is not None:
-            await _declare(store, name, str(loaded.path), spec)
+            await _declare(store, name, str(loaded.path), spec, workspace)
     for name in names - set(declared):
         path = next(str(item.path) for item in workspace.workflows if item.definition.name == name)
-        await _declare(store, name, path, None)
+        await _declare(store, name, path, None, workspace)
 
 
 def _newest(declared: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:
@@ -169,7 +171,9 @@ def _spec(workspace: Workspace, loaded: Loaded) -> ScheduleSpec | None:
     return spec
 
 
-async def _declare(store: Store, name: str, path: str, spec: ScheduleSpec | None) -> None:
+async def _declare(
+    store: Store, name: str, path: str, spec: ScheduleSpec | None, workspace: Workspace
+) -> None:
     def settled(connection: Any) -> bool:
         from victor_engine.scheduler.declare import file_schedule_id
 
@@ -185,5 +189,19 @@ async def _declare(store: Store, name: str, path: str, spec: ScheduleSpec | None
             and msgspec.json.decode(row[0], type=ScheduleSpec) == spec
         )
 
-    if not await store.read(settled):
-        await store.write(lambda tx: declare(tx, name, path, spec))
+    for calendar in spec.exclude if spec is not None else ():
+        try:
+            workspace.calendars.get(calendar)
+        except VictorError as error:
+            fault = ProblemInfo(
+                severity="error", message=f"schedule.exclude: {error.message}", path=path, line=1, column=1
+            )
+            workspace.add(fault, name)
+    try:
+        if not await store.read(settled):
+            await store.write(lambda tx: declare(tx, name, path, spec))
+    except UsageError as error:
+        fault = ProblemInfo(
+            severity="error", message=f"schedule: {error.message}", path=path, line=1, column=1
+        )
+        workspace.add(fault, name)

@@ -46,6 +46,9 @@ class Runtime(Control):
     """Drives runs, and does what people tell them.
 
     `load_definition` gives the pinned definition by its id, with its version.
+
+    `on_ending` is called in the transition in which a run ends, with its key and final status; what
+    it returns is handed to `on_finished` once that transition is committed.
     """
 
     def __init__(
@@ -58,7 +61,8 @@ class Runtime(Control):
         functions: Callable[[], FunctionRegistry],
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
-        on_finished: Callable[[str | None, str], None] = lambda schedule_id, status: None,
+        on_ending: Callable[[Tx, int, str], Any] = lambda tx, key, status: None,
+        on_finished: Callable[[str | None, Any], None] = lambda schedule_id, ending: None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -67,6 +71,7 @@ class Runtime(Control):
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
         self._bindings = bindings
         self._functions = functions
+        self._on_ending = on_ending
         self._on_finished = on_finished
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
@@ -146,6 +151,10 @@ class Runtime(Control):
 
     def deadlines_changed(self) -> None:
         self.decisions.deadlines_changed()
+
+    def drain(self, draining: bool) -> None:
+        """Take up no run that has not begun; or do so again."""
+        self.places.drain(draining)
 
     # --- one run -------------------------------------------------------------------------------
 
@@ -251,7 +260,7 @@ class Runtime(Control):
         ref = record.ref
         spent = int(effects.stopwatch.seconds * 1_000_000)
 
-        def transition(tx: Tx) -> None:
+        def transition(tx: Tx) -> Any:
             if result.position is not record.position:
                 tx.execute(
                     "UPDATE runs SET position = ? WHERE key = ?",
@@ -260,20 +269,20 @@ class Runtime(Control):
             journal.end_live_attempts(tx, ref, "cancelled")
             withdraw_requests(tx, ref.key, f"the run has {result.status}")
             journal.finish(tx, ref, result.status, result.error, spent)
+            return self._on_ending(tx, ref.key, result.status)
 
         with contextlib.suppress(VictorError):
             await self.logbook.flush()
-        await self.store.write(transition)
-        self._on_finished(ref.schedule_id, result.status)
+        self._on_finished(ref.schedule_id, await self.store.write(transition))
 
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
-        def transition(tx: Tx) -> None:
+        def transition(tx: Tx) -> Any:
             journal.end_live_attempts(tx, ref, "cancelled")
             withdraw_requests(tx, ref.key, "the run was cancelled")
             journal.finish(tx, ref, "cancelled", None, int(seconds * 1_000_000))
+            return self._on_ending(tx, ref.key, "cancelled")
 
-        await self.store.write(transition)
-        self._on_finished(ref.schedule_id, "cancelled")
+        self._on_finished(ref.schedule_id, await self.store.write(transition))
 
     async def _interrupt(self, ref: RunRef) -> None:
         with contextlib.suppress(VictorError):

@@ -58,6 +58,7 @@ class Places:
         self._queued: set[int] = set()
         self._once_more: dict[int, int] = {}
         self._open = False
+        self._draining = False
 
     def open(self) -> None:
         """Take up runs from now on. What is committed before is found at the start."""
@@ -92,12 +93,32 @@ class Places:
 
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
-        while self._queue and self._open and self.taken < self.limit:
-            _, key, again = heapq.heappop(self._queue)
+        while self._open and self.taken < self.limit:
+            entry = self._next()
+            if entry is None:
+                return
+            _, key, again = entry
             self._queued.discard(key)
             task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
             self.live[key] = Live(task)
             task.add_done_callback(lambda done, key=key: self._gone(key, done))  # type: ignore[misc]
+
+    def _next(self) -> tuple[int, int, bool] | None:
+        """The queued run that is taken up next; while draining, only one that has begun before."""
+        if not self._draining:
+            return heapq.heappop(self._queue) if self._queue else None
+        begun = [entry for entry in self._queue if entry[2]]
+        if not begun:
+            return None
+        entry = min(begun)
+        self._queue.remove(entry)
+        heapq.heapify(self._queue)
+        return entry
+
+    def drain(self, draining: bool) -> None:
+        """Take up no run that has not begun; or do so again."""
+        self._draining = draining
+        self.dispatch()
 
     def _gone(self, key: int, task: asyncio.Task[None]) -> None:
         self.live.pop(key, None)

@@ -136,6 +136,14 @@ class CronSchedule:
         """Whether minute or hour start with `*`: the clock is looked at every minute."""
         return self.fields[0].star or self.fields[1].star
 
+    @property
+    def zone(self) -> Zone:
+        return self._zone
+
+    def days_of(self, year: int, month: int) -> int:
+        """The matching days of a month as bits, bit 1 for its first day; 0 in a month that does not match."""
+        return self._days(year, month) if self.fields[3].bits >> month & 1 else 0
+
     @cached_property
     def _zone(self) -> Zone:
         return zone_table(self.timezone)

@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from victor_engine import jsonio
 from victor_engine.api import ScheduleSpec
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.read import parse_duration
 from victor_engine.errors import UsageError
+from victor_engine.scheduler.promises import duration, read_after, read_expect
 from victor_engine.scheduler.timing import Timing
 from victor_engine.scheduler.zones import get_zone
 
@@ -19,7 +21,8 @@ KEYS = frozenset(
     {
         "cron", "every", "interval", "anchor", "at", "once", "after", "timezone", "tz", "version", "initial_state",
         "state", "enabled", "catchup", "catchup_window", "misfire_grace", "overlap", "max_active_runs", "jitter",
-        "start_date", "end_date", "max_runs", "priority", "description",
+        "start_date", "end_date", "max_runs", "priority", "description", "exclude", "expect",
+        "pause_after_failures",
     }
 )  # fmt: skip
 """What a `schedule:` block may hold."""
@@ -95,12 +98,6 @@ def spec_from_block(
         except (UsageError, ValueError, TypeError) as error:
             faults.append(f"schedule.{key}: {error}")
 
-    def duration(value: Any) -> float:
-        seconds = parse_duration(value)
-        if seconds is None or seconds < 0:
-            raise UsageError(f"{value!r} is no duration; write seconds, or 30s, 10m, 1h30m")
-        return seconds
-
     def whole(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise UsageError(f"{value!r} is not a whole number")
@@ -136,11 +133,10 @@ def spec_from_block(
     take("every_seconds", above_zero, "every", "interval")
     take("anchor", lambda value: parse_instant(value, zone), "anchor")
     take("at", lambda value: parse_instant(value, zone), "at", "once")
-    take("after", lambda v: tuple(v) if isinstance(v, list) else (str(v),), "after")
-    if fields.get("after"):
-        faults.append(
-            "schedule.after: nothing acts on it here, so it would never fire; give cron, every or at"
-        )
+    take("after", read_after, "after")
+    take("exclude", _calendars, "exclude")
+    take("expect", read_expect, "expect")
+    take("pause_after_failures", at_least_one, "pause_after_failures")
     take("version", str, "version")
     take("initial_state", _state, "initial_state", "state")
     take("enabled", yes_or_no, "enabled")
@@ -171,10 +167,18 @@ def _state(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _calendars(value: Any) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise UsageError("wants the name of a calendar, or a list of names")
+    return tuple(dict.fromkeys(name.strip() for name in names))
+
+
 def schedule_id(spec: ScheduleSpec) -> str:
     """Twelve hex characters of what makes a schedule another one: workflow, times, zone, state, version."""
     what = [
-        spec.workflow, spec.cron, spec.every_seconds, spec.anchor, spec.at, list(spec.after), spec.timezone,
+        spec.workflow, spec.cron, spec.every_seconds, spec.anchor, spec.at,
+        msgspec.to_builtins(spec.after) if spec.after is not None else [], spec.timezone,
         spec.version, spec.initial_state,
     ]  # fmt: skip
     return jsonio.digest(what)[:12]
@@ -185,10 +189,14 @@ def file_schedule_id(workflow: str) -> str:
     return jsonio.digest(["file", workflow])[:12]
 
 
+def _text(value: Any) -> str:
+    return jsonio.dumps_text(msgspec.to_builtins(value))
+
+
 def describe_changes(old: ScheduleSpec, new: ScheduleSpec) -> list[str]:
     """What differs between two specs, one line a field."""
     return [
-        f"{key}: {jsonio.dumps_text(getattr(old, key))} -> {jsonio.dumps_text(getattr(new, key))}"
+        f"{key}: {_text(getattr(old, key))} -> {_text(getattr(new, key))}"
         for key in ScheduleSpec.__struct_fields__
         if getattr(old, key) != getattr(new, key)
     ]

@@ -15,12 +15,13 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, to_us
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler import policy
-from victor_engine.scheduler.operations import Resolve, ScheduleRow
-from victor_engine.scheduler.timing import Nominal, Timing
+from victor_engine.scheduler import backfill, operations, policy, sla
+from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.firing import Excluded, Firing, active_runs, nothing_excluded
+from victor_engine.scheduler.rows import Resolve, ScheduleRow
+from victor_engine.scheduler.timing import Timing
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.runs import HELD, NewRun, insert_run
+from victor_engine.store.runs import HELD
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ CLOCK_JUMP = 5.0
 
 LONGEST_WAIT = 60.0
 """Seconds between two tries while the store cannot be written."""
-
-ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
 
 
 class SchedulerLoop:
@@ -47,6 +46,7 @@ class SchedulerLoop:
         resolve: Resolve,
         on_runs: Callable[[list[tuple[int, int]]], None],
         on_cancel: Callable[[int], None] = lambda key: None,
+        excluded: Excluded = nothing_excluded,
         poll_interval: float = 60.0,
     ) -> None:
         self.store = store
@@ -55,12 +55,14 @@ class SchedulerLoop:
         self._resolve = resolve
         self._on_runs = on_runs
         self._on_cancel = on_cancel
+        self._excluded = excluded
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
         self._timings: dict[str, tuple[Any, Timing]] = {}
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.draining = False
+        self._promises: int | None = None
+        """When the next promise is looked at, in microseconds."""
 
     async def start(self) -> None:
         """Account for what was missed, let go what waited behind runs that have ended, then watch."""
@@ -70,7 +72,32 @@ class SchedulerLoop:
         )
         for (schedule,) in held:
             await self.run_finished(schedule)
+        await self.go_on()
         self._task = asyncio.create_task(self._run(), name="victor-scheduler")
+
+    async def go_on(self) -> None:
+        """Let backfills start what there is room for: after a start, and when draining has ended."""
+        if await self.store.read(backfill.open_ones):
+
+            def transition(tx: Tx) -> Firing:
+                firing = self.firing(tx)
+                for backfill_id in backfill.open_ones(tx.connection):
+                    backfill.advance(firing, backfill_id)
+                return firing
+
+            self.committed(await self.store.write(transition))
+
+    def firing(self, tx: Tx) -> Firing:
+        return Firing(tx, self._resolve, self._excluded)
+
+    def committed(self, firing: Firing) -> None:
+        """Hand what a committed transition has started and ended to the runtime."""
+        for key in firing.cancels:
+            self._on_cancel(key)
+        if firing.created:
+            self._on_runs(firing.created)
+        if firing.promised:
+            self._kick.set()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -89,6 +116,7 @@ class SchedulerLoop:
             self._due = dict(rows)
             self._heap = [(due, schedule) for schedule, due in rows]
             heapq.heapify(self._heap)
+        self._promises = await self.store.read(sla.next_due)
         self._kick.set()
 
     def _put(self, schedule: str, due: int | None) -> None:
@@ -104,6 +132,7 @@ class SchedulerLoop:
             self._kick.clear()
             try:
                 await self.fire_due()
+                await self.look_at_promises()
                 failures = 0
             except FencedError as error:
                 log.critical("the scheduler stops: %s", error)
@@ -120,6 +149,8 @@ class SchedulerLoop:
         seconds = self.poll_interval
         if self._heap:
             seconds = min(seconds, max(0.0, (self._heap[0][0] - to_us(self.clock.now())) / 1_000_000))
+        if self._promises is not None:
+            seconds = min(seconds, max(0.0, (self._promises - to_us(self.clock.now())) / 1_000_000))
         seconds = max(seconds, at_least)
         wall, mono = self.clock.now(), self.clock.monotonic()
         sleep = asyncio.ensure_future(self.clock.sleep(seconds))
@@ -150,38 +181,39 @@ class SchedulerLoop:
                 return total
             total += len(batch)
             try:
-                created, following, cancels = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
+                firing, following = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
             except BaseException:
                 for schedule in batch:
                     self._put(schedule, now)
                 raise
             for schedule, next_due in following:
                 self._put(schedule, next_due)
-            for key in cancels:
-                self._on_cancel(key)
-            if created:
-                self._on_runs(created)
+            self.committed(firing)
 
-    def _decide(
-        self, tx: Tx, schedules: list[str]
-    ) -> tuple[list[tuple[int, int]], list[tuple[str, int | None]], list[int]]:
-        created: list[tuple[int, int]] = []
+    async def look_at_promises(self) -> None:
+        """Tell of the promises that were not kept."""
+        self._promises = await self.store.read(sla.next_due)
+        while self._promises is not None and self._promises <= to_us(self.clock.now()):
+            await self.store.write(sla.look)
+            self._promises = await self.store.read(sla.next_due)
+
+    def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, list[tuple[str, int | None]]]:
+        firing = self.firing(tx)
         following: list[tuple[str, int | None]] = []
-        cancels: list[int] = []
         for schedule in schedules:
-            mark = len(tx.events), len(created), len(cancels)
+            mark = len(tx.events), len(firing.created), len(firing.cancels)
             tx.execute("SAVEPOINT schedule")
             try:
-                due = self._decide_one(tx, schedule, created, cancels)
+                due = self._decide_one(firing, schedule)
             except sqlite3.Error:
                 raise  # the store itself: nothing can be decided
             except Exception as error:
                 tx.execute("ROLLBACK TO schedule")
-                del tx.events[mark[0] :], created[mark[1] :], cancels[mark[2] :]
+                del tx.events[mark[0] :], firing.created[mark[1] :], firing.cancels[mark[2] :]
                 due = self._problem(tx, schedule, error)
             tx.execute("RELEASE schedule")
             following.append((schedule, due))
-        return created, following, cancels
+        return firing, following
 
     def _problem(self, tx: Tx, schedule: str, error: Exception) -> int:
         """One schedule that cannot be decided holds up no other; it is looked at again after a while."""
@@ -195,18 +227,16 @@ class SchedulerLoop:
             tx.event(EventKind.ENGINE_PROBLEM, schedule_id=schedule, data=data)
         return tx.now_us + int(self.poll_interval * 1_000_000)
 
-    def _decide_one(
-        self, tx: Tx, schedule: str, created: list[tuple[int, int]], cancels: list[int]
-    ) -> int | None:
+    def _decide_one(self, firing: Firing, schedule: str) -> int | None:
         """All that is due of one schedule; returns when it is next looked at."""
-        stored = tx.execute(f"SELECT {ops._COLUMNS} FROM schedules WHERE id = ?", (schedule,)).fetchone()
-        row = ops.decode_row(stored) if stored is not None else None
+        tx = firing.tx
+        row = ops.find(tx, schedule)
         if row is None or row.removed:
             return None
         if row.paused is not None:
             until = row.paused.until
             if until is not None and until <= tx.now:
-                ops.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
+                operations.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
                 return self._next(tx, row.id)
             return to_us(until) if until is not None else None
         timing = self._timing(row)
@@ -218,12 +248,19 @@ class SchedulerLoop:
                 reason += f"; no more than the newest {policy.MAX_ROWS:,} are caught up"
             ops.record_fire(tx, row, due.cut.first, "missed", f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
-        for verdict in policy.judge(row.spec, timing, due.fires, tx.now, grace):
+        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace)
+        for verdict in verdicts:
             if verdict.missed is not None:
-                ops.record_fire(tx, row, verdict.nominal, "missed", verdict.missed)
+                excluded = firing.why_excluded(row, verdict.nominal)
+                outcome = "missed" if excluded is None else "skipped"
+                ops.record_fire(tx, row, verdict.nominal, outcome, excluded or verdict.missed)
             else:
-                self._fire(tx, row, verdict, created, cancels)
+                firing.fire(row, verdict.nominal, verdict.late)
             cursor = max(cursor, verdict.nominal.instant)
+        missed = [verdict.nominal for verdict in verdicts if verdict.missed is not None]
+        if missed and firing.why_excluded(row, missed[-1]) is None:
+            # Of a long absence, the last fire's promises stand for all: one breach, not hundreds.
+            firing.promise(row, missed[-1], None)
         next_due = ops.first_fire(timing, cursor) if not row.exhausted else None
         tx.execute(
             "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?",
@@ -242,71 +279,6 @@ class SchedulerLoop:
         found = tx.execute("SELECT next_fire FROM schedules WHERE id = ?", (schedule,)).fetchone()
         return int(found[0]) if found and found[0] is not None else None
 
-    def _fire(
-        self,
-        tx: Tx,
-        row: ScheduleRow,
-        verdict: policy.Verdict,
-        created: list[tuple[int, int]],
-        cancels: list[int],
-    ) -> None:
-        """One fire whose time has come: start, queue or skip it, with the reason."""
-        nominal, spec = verdict.nominal, row.spec
-        known = tx.execute(
-            "SELECT 1 FROM fires WHERE schedule_id = ? AND local = ? AND fold = ?",
-            (row.id, nominal.local, nominal.fold),
-        ).fetchone()
-        if known is not None:
-            return
-        why_not = None
-        if not spec.enabled:
-            why_not = "the schedule is disabled"
-        elif row.exhausted:
-            why_not = f"max_runs is {spec.max_runs}, and so many have started"
-        elif row.skip_next:
-            row.skip_next = False
-            why_not = "an operator had it skipped"
-        elif self.draining:
-            why_not = "the engine is draining: it starts nothing new"
-        if why_not is not None:
-            ops.record_fire(tx, row, nominal, "skipped", why_not)
-            return
-        place = policy.place(spec, active_runs(tx, row.id), verdict.late)
-        if place.outcome == "skipped":
-            ops.record_fire(tx, row, nominal, "skipped", place.reason)
-            return
-        if self._start(tx, row, nominal, place, created):
-            cancels.extend(place.cancel)
-
-    def _start(
-        self, tx: Tx, row: ScheduleRow, nominal: Nominal, place: policy.Place, created: list[tuple[int, int]]
-    ) -> bool:
-        try:
-            definition_id, start_node = self._resolve(tx, row.workflow, row.spec.version)
-        except VictorError as error:
-            ops.record_fire(tx, row, nominal, "skipped", f"cannot start: {error.message}")
-            tx.execute("UPDATE schedules SET problem = ? WHERE id = ?", (error.message, row.id))
-            return False
-        new = NewRun(
-            workflow=row.workflow,
-            definition_id=definition_id,
-            start_node=start_node,
-            state=dict(row.spec.initial_state),
-            trigger="schedule",
-            schedule_id=row.id,
-            nominal_us=to_us(nominal.instant),
-            priority=row.spec.priority,
-        )
-        key, run_id = insert_run(tx, new)
-        ops.record_fire(tx, row, nominal, place.outcome, place.reason, run_key=key, run_id=run_id)
-        tx.execute("UPDATE schedules SET problem = NULL WHERE id = ? AND problem IS NOT NULL", (row.id,))
-        row.runs_started += 1
-        # What waits behind another run is taken up when that one has ended.
-        if place.outcome == "started":
-            created.append((key, row.spec.priority))
-
-        return True
-
     async def run_finished(self, schedule_id: str | None) -> None:
         """A run has ended: of those that wait behind it, as many start as there is room for."""
         if schedule_id is None:
@@ -322,13 +294,3 @@ class SchedulerLoop:
         if found is not None:
             spec, active = found
             self._on_runs([(run.key, spec.priority) for run in policy.released(spec, active)])
-
-
-def active_runs(source: Any, schedule_id: str) -> list[policy.Active]:
-    """The runs of a schedule that have not ended, oldest first."""
-    rows = source.execute(
-        f"SELECT r.key, r.id, r.status, {HELD} FROM runs r WHERE r.schedule_id = ? AND r.status IN {ACTIVE}"
-        " ORDER BY r.key",
-        (schedule_id,),
-    )
-    return [policy.Active(key, run_id, status, bool(held)) for key, run_id, status, held in rows]

@@ -5,114 +5,37 @@ Functions of a `Tx`, so that the loop, the console and a command line under the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from victor_engine.api import Actor, PauseInfo, ScheduleAdded, ScheduleSpec
-from victor_engine.clock import from_us, to_us
-from victor_engine.errors import ConflictError, NotFoundError, UsageError
+from victor_engine.clock import to_us
+from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
+from victor_engine.scheduler import chain
 from victor_engine.scheduler.declare import describe_changes, file_schedule_id, schedule_id
 from victor_engine.scheduler.policy import backlog
-from victor_engine.scheduler.timing import Nominal, Timing
-from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.runs import NewRun, insert_run
-
-Resolve = Callable[[Tx, str, str | None], tuple[int, str]]
-"""The definition id and start node for a workflow and a version spec; raises VictorError if there is none."""
-
-
-@dataclass(slots=True)
-class ScheduleRow:
-    """A schedule as it is stored."""
-
-    id: str
-    workflow: str
-    spec: ScheduleSpec
-    file_spec: ScheduleSpec | None
-    origin: str
-    cursor: datetime
-    next_fire: datetime | None
-    skip_next: bool
-    paused: PauseInfo | None
-    created_at: datetime
-    runs_started: int
-    removed: bool
-
-    @property
-    def timing(self) -> Timing:
-        return Timing(self.spec, self.id, self.created_at)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether as many runs have started as `max_runs` allows."""
-        return self.spec.max_runs is not None and self.runs_started >= self.spec.max_runs
-
-    @property
-    def firing(self) -> bool:
-        """Whether it starts runs by itself."""
-        return not self.removed and self.paused is None and self.spec.enabled
-
-
-_COLUMNS = (
-    "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
-    " removed_at"
+from victor_engine.scheduler.rows import (
+    COLUMNS,
+    Resolve,
+    ScheduleRow,
+    decode_row,
+    draining,
+    first_fire,
+    get,
+    paused_words,
+    record_fire,
 )
-
-
-def decode_row(row: Any) -> ScheduleRow:
-    spec = msgspec.json.decode(row[2], type=ScheduleSpec)
-    return ScheduleRow(
-        id=row[0],
-        workflow=row[1],
-        spec=spec,
-        file_spec=msgspec.json.decode(row[3], type=ScheduleSpec) if row[3] is not None else None,
-        origin=row[4],
-        cursor=from_us(row[5]),
-        next_fire=from_us(row[6]) if row[6] is not None else None,
-        skip_next=bool(row[7]),
-        paused=msgspec.json.decode(row[8], type=PauseInfo) if row[8] is not None else None,
-        created_at=from_us(row[9]),
-        runs_started=row[10],
-        removed=row[11] is not None,
-    )
-
-
-def get(source: Any, schedule: str, *, removed: bool = False) -> ScheduleRow:
-    """A schedule by id or unique prefix."""
-    rows = source.execute(
-        f"SELECT {_COLUMNS} FROM schedules WHERE id >= ? AND id < ? LIMIT 5", (schedule, schedule + "\uffff")
-    ).fetchall()
-    found = [row for row in map(decode_row, rows) if removed or not row.removed]
-    exact = [row for row in found if row.id == schedule]
-    if exact:
-        return exact[0]
-    if not schedule or not found:
-        raise NotFoundError(f"there is no schedule {schedule!r}; `victor scheduler list` shows them")
-    if len(found) > 1:
-        raise UsageError(f"{schedule!r} could be {', '.join(row.id for row in found)}; give more of the id")
-    return found[0]
-
-
-def all_rows(source: Any) -> list[ScheduleRow]:
-    return [
-        decode_row(row)
-        for row in source.execute(f"SELECT {_COLUMNS} FROM schedules WHERE removed_at IS NULL")
-    ]
+from victor_engine.scheduler.timing import Timing
+from victor_engine.store.db import Tx
+from victor_engine.store.runs import NewRun, insert_run
 
 
 def _json(spec: ScheduleSpec | None) -> str | None:
     return None if spec is None else msgspec.json.encode(spec).decode()
-
-
-def first_fire(timing: Timing, after: datetime) -> int | None:
-    """When a schedule is next looked at, in microseconds: the nominal instant with its jitter."""
-    nominal = timing.next_after(after)
-    return to_us(timing.due(nominal)) if nominal is not None else None
 
 
 def add(
@@ -134,6 +57,7 @@ def add(
     timing = Timing(spec, new_id, tx.now)
     if file_spec is None:
         _must_come(spec, timing, tx.now)
+    chain.check(tx, new_id, spec)
     due = first_fire(timing, tx.now) if spec.enabled else None
     tx.execute(
         "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
@@ -146,6 +70,7 @@ def add(
             new_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, due, tx.now_us, tx.now_us,
         ),
     )  # fmt: skip
+    chain.depend(tx, new_id, spec)
     data = {"spec": msgspec.to_builtins(spec), "origin": origin, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_ADDED, actor=actor, schedule_id=new_id, workflow=spec.workflow, data=data)
     return ScheduleAdded(new_id, True)
@@ -158,12 +83,13 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     disables its schedule, with a note.
     """
     new_id = file_schedule_id(workflow)
-    stored = tx.execute(f"SELECT {_COLUMNS} FROM schedules WHERE id = ?", (new_id,)).fetchone()
+    stored = tx.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (new_id,)).fetchone()
     row = decode_row(stored) if stored is not None else None
     if spec is None:
         if row is None or row.removed or row.file_spec is None:
             return False
         settle(tx, row, tx.now)
+        chain.depend(tx, new_id, None)
         tx.execute(
             "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
             (tx.now_us, tx.now_us, new_id),
@@ -224,9 +150,7 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
 
 
 def _must_come(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
-    if spec.after:
-        raise UsageError("nothing acts on `after` here, so this would never fire; give cron, every or at")
-    if spec.enabled and timing.next_after(now) is None:
+    if spec.enabled and spec.after is None and timing.next_after(now) is None:
         what = f"at {spec.at.isoformat()}" if spec.at is not None else "its end_date"
         raise UsageError(f"this would never fire: {what} has passed; give an instant in the future")
 
@@ -244,6 +168,8 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
 
     Where the times stay the same, what is due stays due and is decided by the new policies.
     """
+    chain.check(tx, row.id, spec)
+    chain.depend(tx, row.id, spec)
     keep = _times(spec) == _times(row.spec) and row.firing and spec.enabled and not row.exhausted
     cursor = row.cursor if keep else settle(tx, row, tx.now)
     if spec.timezone != row.spec.timezone:
@@ -280,9 +206,7 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
     due = backlog(row.timing, row.cursor, until, jitter=False)
     outcome, reason = "missed", "missed: nothing looked at it before the schedule was changed"
     if row.paused is not None:
-        outcome = "skipped"
-        note = f": {row.paused.note}" if row.paused.note else ""
-        reason = f"paused by {row.paused.by} since {row.paused.at:%Y-%m-%d %H:%M} UTC{note}"
+        outcome, reason = "skipped", paused_words(row.paused)
     elif not row.spec.enabled:
         outcome, reason = "skipped", "the schedule is disabled"
     elif row.exhausted:
@@ -302,6 +226,7 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
 def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> None:
     row = get(tx, schedule)
     settle(tx, row, tx.now)
+    chain.depend(tx, row.id, None)
     tx.execute(
         "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
         (tx.now_us, tx.now_us, row.id),
@@ -310,25 +235,23 @@ def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> Non
     tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
 
 
+def hold(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
+    """Write down a pause, or another one in the place of the one that is."""
+    cursor = settle(tx, row, tx.now) if row.paused is not None else row.cursor
+    until = to_us(info.until) if info.until is not None else None
+    tx.execute(
+        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (msgspec.json.encode(info).decode(), until, until, to_us(cursor), tx.now_us, row.id),
+    )
+
+
 def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
     """Hold a schedule. The fires of the pause are recorded as skipped when it ends."""
     row = get(tx, schedule)
     if until is not None and until <= tx.now:
         raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
-    cursor = settle(tx, row, tx.now) if row.paused is not None else row.cursor
-    info = PauseInfo(by=actor.user, at=tx.now, note=note, until=until)
-    tx.execute(
-        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, cursor = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (
-            msgspec.json.encode(info).decode(),
-            to_us(until) if until is not None else None,
-            to_us(until) if until is not None else None,
-            to_us(cursor),
-            tx.now_us,
-            row.id,
-        ),
-    )
+    hold(tx, row, PauseInfo(by=actor.user, at=tx.now, note=note, until=until))
     data: dict[str, Any] = {"note": note} if note else {}
     if until is not None:
         data["until"] = until.isoformat()
@@ -346,8 +269,8 @@ def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: da
     spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
     changed = replace(row, spec=spec, cursor=cursor, paused=None)
     tx.execute(
-        "UPDATE schedules SET paused = NULL, pause_until = NULL, spec = ?, cursor = ?, next_fire = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
+        "UPDATE schedules SET paused = NULL, pause_until = NULL, failures = 0, spec = ?, cursor = ?,"
+        " next_fire = ?, updated_at = ?, revision = revision + 1 WHERE id = ?",
         (_json(spec), to_us(cursor), _next_look(changed), tx.now_us, row.id),
     )
     data = {"note": note} if note else None
@@ -357,10 +280,13 @@ def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: da
 
 def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
     row = get(tx, schedule)
-    if row.next_fire is None or not row.firing:
+    if not row.firing or (row.next_fire is None and row.spec.after is None):
         raise ConflictError(f"schedule {row.id} has no next fire that could be skipped")
     tx.execute("UPDATE schedules SET skip_next = 1, revision = revision + 1 WHERE id = ?", (row.id,))
-    data: dict[str, Any] = {"skip_next": row.next_fire.isoformat(), **({"note": note} if note else {})}
+    data: dict[str, Any] = {
+        "skip_next": row.next_fire.isoformat() if row.next_fire is not None else "the next one",
+        **({"note": note} if note else {}),
+    }
     tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 
@@ -373,8 +299,9 @@ def trigger(
     actor: Actor,
     state: dict[str, Any] | None = None,
     note: str = "",
-) -> tuple[int, str]:
-    """Start a run of a schedule now, whatever its times; returns the run's key and id."""
+) -> tuple[int, str, int]:
+    """Start a run of a schedule now, whatever its times; returns the run's key, id and priority."""
+    refuse_while_draining(tx)
     row = get(tx, schedule)
     definition_id, start_node = resolve(tx, row.workflow, row.spec.version)
     new = NewRun(
@@ -388,38 +315,32 @@ def trigger(
         priority=row.spec.priority,
         note=note,
     )
-    return insert_run(tx, new)
+    return (*insert_run(tx, new), row.spec.priority)
 
 
-def record_fire(
-    tx: Tx,
-    row: ScheduleRow,
-    nominal: Nominal,
-    outcome: str,
-    reason: str,
-    *,
-    run_key: int | None = None,
-    run_id: str | None = None,
-    actor: Actor | None = None,
-) -> bool:
-    """Write down what became of a fire; False if it was accounted for before."""
-    cursor = tx.execute(
-        "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (schedule_id, local, fold) DO NOTHING",
-        (
-            row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
-            actor_json(actor), tx.now_us, run_key,
-        ),
-    )  # fmt: skip
-    if cursor.rowcount == 0:
-        return False
-    tx.event(
-        EventKind.FIRE_DECIDED,
-        actor=actor,
-        run_key=run_key,
-        run_id=run_id,
-        schedule_id=row.id,
-        workflow=row.workflow,
-        data={"nominal": nominal.local, "outcome": outcome, "reason": reason},
+def drain(tx: Tx, *, actor: Actor, note: str = "") -> None:
+    """Let what runs finish and start nothing, over restarts too, until `undrain`."""
+    info = PauseInfo(by=actor.user, at=tx.now, note=note)
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES ('draining', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (msgspec.json.encode(info).decode(),),
     )
-    return True
+    tx.event(EventKind.ENGINE_DRAINING, actor=actor, data={"note": note} if note else None)
+
+
+def undrain(tx: Tx, *, actor: Actor, note: str = "") -> None:
+    if draining(tx) is None:
+        raise ConflictError("the engine is not draining")
+    tx.execute("DELETE FROM meta WHERE key = 'draining'")
+    tx.event(EventKind.ENGINE_UNDRAINED, actor=actor, data={"note": note} if note else None)
+
+
+def refuse_while_draining(tx: Tx) -> None:
+    """ConflictError if the engine starts nothing new."""
+    info = draining(tx)
+    if info is not None:
+        note = f" ({info.note})" if info.note else ""
+        raise ConflictError(
+            f"the engine is draining since {info.at:%Y-%m-%d %H:%M} UTC by {info.by}{note}: it starts nothing new;"
+            " `victor scheduler undrain` ends that"
+        )

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError
+from victor_engine.scheduler.counting import count as count_cron
 from victor_engine.scheduler.cron import CronSchedule
-from victor_engine.scheduler.words import elapsed
+from victor_engine.scheduler.promises import check_after, check_expect
+from victor_engine.scheduler.words import after_words, elapsed
 from victor_engine.scheduler.zones import get_zone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,7 @@ class Timing:
             self._zone = get_zone(spec.timezone)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        ways = [
-            name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name) not in (None, ())
-        ]
+        ways = [name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name) is not None]
         if len(ways) != 1:
             said = "none is given" if not ways else f"{' and '.join(ways)} are given"
             raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {said}")
@@ -49,9 +51,15 @@ class Timing:
             raise UsageError("max_active_runs must be at least 1")
         if spec.max_runs is not None and spec.max_runs < 1:
             raise UsageError(f"max_runs must be at least 1, not {spec.max_runs}")
+        if spec.pause_after_failures is not None and spec.pause_after_failures < 1:
+            raise UsageError(f"pause_after_failures must be at least 1, not {spec.pause_after_failures}")
         for name in ("jitter", "misfire_grace", "catchup_window"):
             if (getattr(spec, name) or 0) < 0:
                 raise UsageError(f"{name} may not be negative, not {getattr(spec, name):g}")
+        if spec.after is not None:
+            check_after(spec.workflow, spec.after)
+        if spec.expect is not None:
+            check_expect(spec.expect)
         self._cron: CronSchedule | None = None
         if spec.cron is not None:
             try:
@@ -78,7 +86,12 @@ class Timing:
         if spec.at is not None:
             local = spec.at.astimezone(self._zone)
             return f"once, at {local:%Y-%m-%d %H:%M} {spec.timezone}"
-        return f"after {', '.join(spec.after)}"
+        assert spec.after is not None
+        return after_words(spec.after)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self._zone
 
     def next_after(self, instant: datetime) -> Nominal | None:
         """The first nominal instant strictly after `instant`, within start and end date; None if none comes."""
@@ -133,6 +146,24 @@ class Timing:
         while (nominal := self._within(after)) is not None:
             yield nominal
             after = nominal
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """How many nominal instants lie after `after` and not after `until`. Its cost grows with the months between."""
+        spec = self.spec
+        if spec.start_date is not None:
+            after = max(after, spec.start_date - timedelta(microseconds=1))
+        if spec.end_date is not None:
+            until = min(until, spec.end_date)
+        if until <= after:
+            return 0
+        if self._cron is not None:
+            # Fires are whole seconds: one at `after` itself is not after it.
+            return count_cron(self._cron, (after - _EPOCH) // _SECOND, (until - _EPOCH) // _SECOND)
+        if spec.every_seconds is not None:
+            step = timedelta(seconds=spec.every_seconds)
+            since = self._anchor
+            return max(-1, (until - since) // step) - max(-1, (after - since) // step)
+        return int(spec.at is not None and after < spec.at <= until)
 
     def upcoming(self, count: int, after: datetime) -> list[datetime]:
         found: list[datetime] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from victor_engine.api import After
     from victor_engine.scheduler.cron import CronSchedule
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -137,3 +138,19 @@ def describe(schedule: CronSchedule) -> str:
     if not days and time.startswith("at "):
         days = "every day"
     return " ".join(part for part in (time, days, when) if part)
+
+
+def after_words(after: After) -> str:
+    """`after ingest and prices have succeeded on the same day, within 6 hours`."""
+    several = len(after.workflows) > 1
+    names = listed(list(after.workflows))
+    if several and after.require == "any":
+        names = f"any of {', '.join(after.workflows)}"
+    has = "have" if several and after.require == "all" else "has"
+    what = {"success": f"{has} succeeded", "failure": f"{has} failed", "completion": f"{has} ended"}[after.on]
+    words = f"after {names} {what}"
+    if after.period is not None:
+        words += " for the same instant" if after.period == "exact" else f" for the same {after.period}"
+    if after.within is not None:
+        words += f", within {elapsed(after.within)} of each other"
+    return words

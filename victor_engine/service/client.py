@@ -6,12 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from victor_engine.api import (
+    Agenda,
     Answer,
+    BackfillInfo,
+    BackfillPreview,
+    BackfillSpec,
+    CalendarInfo,
     DeadLetterGroup,
     DefinitionInfo,
     EngineInfo,
     EventInfo,
     EventQuery,
+    Explanation,
     FireInfo,
     LogLine,
     MigrationPreview,
@@ -53,9 +59,50 @@ class Client(Connection):
         return await self._call("fires", schedule_id=schedule_id, limit=limit, workflow=workflow)  # type: ignore[no-any-return]
 
     async def preview_schedule(
-        self, spec: ScheduleSpec, count: int = 10, after: datetime | None = None
+        self,
+        spec: ScheduleSpec,
+        count: int = 10,
+        after: datetime | None = None,
+        schedule_id: str | None = None,
     ) -> SchedulePreview:
-        return await self._call("preview_schedule", spec=spec, count=count, after=after)  # type: ignore[no-any-return]
+        return await self._call(  # type: ignore[no-any-return]
+            "preview_schedule", spec=spec, count=count, after=after, schedule_id=schedule_id
+        )
+
+    async def explain_schedule(
+        self, schedule_id: str, at: datetime | None = None, until: datetime | None = None
+    ) -> Explanation:
+        return await self._call("explain_schedule", schedule_id=schedule_id, at=at, until=until)  # type: ignore[no-any-return]
+
+    async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:
+        return await self._call("agenda", edges=edges, schedule_id=schedule_id, limit=limit)  # type: ignore[no-any-return]
+
+    async def calendars(self) -> list[CalendarInfo]:
+        return await self._call("calendars")  # type: ignore[no-any-return]
+
+    async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
+        return await self._call("preview_backfill", spec=spec)  # type: ignore[no-any-return]
+
+    async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]:
+        return await self._call("backfills", schedule_id=schedule_id, limit=limit)  # type: ignore[no-any-return]
+
+    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
+        return await self._call("start_backfill", spec=spec, note=note)  # type: ignore[no-any-return]
+
+    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        return await self._call("pause_backfill", backfill_id=backfill_id, note=note)  # type: ignore[no-any-return]
+
+    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        return await self._call("resume_backfill", backfill_id=backfill_id, note=note)  # type: ignore[no-any-return]
+
+    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        return await self._call("cancel_backfill", backfill_id=backfill_id, note=note)  # type: ignore[no-any-return]
+
+    async def drain(self, note: str = "") -> EngineInfo:
+        return await self._call("drain", note=note)  # type: ignore[no-any-return]
+
+    async def undrain(self, note: str = "") -> EngineInfo:
+        return await self._call("undrain", note=note)  # type: ignore[no-any-return]
 
     async def runs(self, query: RunQuery) -> list[RunInfo]:
         return await self._call("runs", query=query)  # type: ignore[no-any-return]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,35 +16,26 @@ import msgspec
 from victor_engine import __version__
 from victor_engine.api import (
     Answer,
-    DeadLetterGroup,
-    DefinitionInfo,
+    BackfillInfo,
+    BackfillSpec,
     EngineInfo,
     EventInfo,
-    EventQuery,
-    FireInfo,
-    LogLine,
-    MigrationPreview,
     ProblemInfo,
     RequestInfo,
-    RequestQuery,
-    RunDetail,
     RunInfo,
-    RunQuery,
     ScheduleAdded,
     ScheduleInfo,
-    SchedulePreview,
     ScheduleSpec,
     TrustInfo,
     VersionInfo,
-    WorkflowInfo,
 )
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_engine.engine.reading import Reading
+from victor_engine.errors import EngineUnavailableError
 from victor_engine.identity import acting
-from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduler.exclusion import Calendars, NoCalendars
 from victor_engine.store import queries
 from victor_engine.store.snapshot import SnapshotReader
-from victor_engine.versioning import catalog
 
 T = TypeVar("T")
 
@@ -53,23 +43,21 @@ POLL_SECONDS = 0.5
 """How often a view without an engine looks whether something was written."""
 
 
-def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
-    return Timing(spec, schedule_id, created_at).summary
-
-
-class ReadOnlyPort:
+class ReadOnlyPort(Reading):
     """`api.Port` on a store that is only read, without a trace. Every action raises EngineUnavailableError.
 
     An engine may start, write, die and be recovered meanwhile: each call sees one committed state.
     """
 
     def __init__(self, db_path: Path, *, workspace: Path, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+        self._watched = False
+        self.clock = clock or SystemClock()
         self.workspace = workspace
         self.db_path = db_path
         self._reader = SnapshotReader(db_path)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-look")
         self._closed = False
+        self._known_calendars: Calendars | None = None
         self.started_at = self.clock.now()
 
     async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
@@ -106,71 +94,10 @@ class ReadOnlyPort:
     async def trust_info(self) -> TrustInfo:
         return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())
 
-    @staticmethod
-    def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
-        try:
-            return catalog.resolve(connection, workflow, wanted).version
-        except VictorError:
-            return None
-
-    async def schedules(self) -> list[ScheduleInfo]:
-        return await self._read(
-            queries.schedules, self.clock.now(), summarise=_summary, resolve=self._version
-        )
-
-    async def schedule(self, schedule_id: str) -> ScheduleInfo:
-        return await self._read(
-            queries.schedule, schedule_id, self.clock.now(), summarise=_summary, resolve=self._version
-        )
-
-    async def fires(
-        self, schedule_id: str | None = None, limit: int = 100, workflow: str | None = None
-    ) -> list[FireInfo]:
-        return await self._read(queries.fires, schedule_id, limit, workflow)
-
-    async def preview_schedule(
-        self, spec: ScheduleSpec, count: int = 10, after: datetime | None = None
-    ) -> SchedulePreview:
-        now = after or self.clock.now()
-        try:
-            timing = Timing(spec, "0" * 12, now)
-        except VictorError as error:
-            return SchedulePreview(summary="", problem=error.message)
-        return SchedulePreview(summary=timing.summary, fires=tuple(timing.upcoming(min(count, 1000), now)))
-
-    async def runs(self, query: RunQuery) -> list[RunInfo]:
-        return await self._read(queries.runs, query, self.clock.now())
-
-    async def run(self, run_id: str) -> RunDetail:
-        return await self._read(queries.run_detail, run_id, self.clock.now())
-
-    async def run_log(
-        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
-    ) -> list[LogLine]:
-        return await self._read(queries.run_log, run_id, after, limit, node_id)
-
-    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
-        return await self._read(queries.dead_letters, cause, run_limit)
-
-    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        return await self._read(queries.requests, query)
-
-    async def request(self, request_id: str) -> RequestInfo:
-        return await self._read(queries.request, request_id)
-
-    async def events(self, query: EventQuery) -> list[EventInfo]:
-        return await self._read(queries.events, query)
-
-    async def workflows(self) -> list[WorkflowInfo]:
-        return await self._read(queries.workflows)
-
-    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
-        return await self._read(queries.definition_info, workflow, version)
-
-    async def preview_migration(
-        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
-    ) -> MigrationPreview:
-        return await self._read(catalog.preview_migration, workflow, from_version, to_version, state)
+    def _calendars(self) -> Calendars:
+        if self._known_calendars is None:
+            self._known_calendars = NoCalendars()
+        return self._known_calendars
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
@@ -246,6 +173,24 @@ class ReadOnlyPort:
         self._refuse()
 
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
+        self._refuse()
+
+    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
+        self._refuse()
+
+    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        self._refuse()
+
+    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        self._refuse()
+
+    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        self._refuse()
+
+    async def drain(self, note: str = "") -> EngineInfo:
+        self._refuse()
+
+    async def undrain(self, note: str = "") -> EngineInfo:
         self._refuse()
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:

@@ -36,6 +36,7 @@ class NewRun:
     parent_key: int | None = None
     priority: int = 0
     note: str = ""
+    backfill_id: int | None = None
 
 
 def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
@@ -44,8 +45,8 @@ def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
     position = {"frontier": [new.start_node], "counts": {}}
     cursor = tx.execute(
         "INSERT INTO runs (id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
-        " parent_key, priority, note, created_at, input, position)"
-        " VALUES (?,?,?,'queued',?,?,?,?,?,?,?,?,?,?)",
+        " parent_key, priority, note, created_at, input, position, backfill_id)"
+        " VALUES (?,?,?,'queued',?,?,?,?,?,?,?,?,?,?,?)",
         (
             run_id,
             new.workflow,
@@ -60,6 +61,7 @@ def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
             tx.now_us,
             jsonio.dumps_text(new.state),
             jsonio.dumps_text(position),
+            new.backfill_id,
         ),
     )
     key = cursor.lastrowid

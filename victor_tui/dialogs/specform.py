@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from victor_engine.api import Catchup, Overlap, ScheduleSpec
+from victor_engine.api import After, Catchup, Overlap, ScheduleSpec
 from victor_tui.dialogs.base import json_object
 
 Way = Literal["cron", "every", "once", "after"]
@@ -21,7 +21,7 @@ HINTS: Mapping[Way, str] = {
     "cron": "minute hour day month weekday, such as 30 6 * * mon-fri",
     "every": "90s, 15m, 1h30m or 2d",
     "once": "2026-03-10 14:00, in the time zone below",
-    "after": "names of workflows, separated by commas",
+    "after": "names of workflows with commas, or {workflows: [a, b], require: any, on: failure}",
 }
 
 
@@ -67,7 +67,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
         seconds = ":%S" if local.second else ""
         way, expression = "once", local.strftime(f"%Y-%m-%d %H:%M{seconds}")
     else:
-        way, expression = "after", ", ".join(spec.after)
+        way, expression = "after", after_text(spec.after)
     return SpecFields(
         workflow=spec.workflow,
         way=way,
@@ -126,7 +126,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
         "cron": None,
         "every_seconds": None,
         "at": None,
-        "after": (),
+        "after": None,
     }
     if not fields.workflow:
         faults["workflow"] = "Choose a workflow."
@@ -177,4 +177,34 @@ def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
         case "once":
             return {"at": parse_once(text, zone)}
         case "after":
-            return {"after": tuple(name.strip() for name in text.split(",") if name.strip())}
+            return {"after": parse_after(text)}
+
+
+def after_text(after: After | None) -> str:
+    """Names with commas; where more is said than names, a mapping as in YAML."""
+    if after is None:
+        return ""
+    if after == After(workflows=after.workflows):
+        return ", ".join(after.workflows)
+    import yaml
+
+    content = {"workflows": list(after.workflows), **msgspec.to_builtins(after)}
+    text: str = yaml.safe_dump(content, default_flow_style=True, width=10_000, sort_keys=False)
+    return text.strip()
+
+
+def parse_after(text: str) -> After:
+    """Names with commas, or a mapping in braces; ValueError for anything else."""
+    import yaml
+
+    from victor_engine.errors import UsageError
+    from victor_engine.scheduler.promises import read_after
+
+    try:
+        if text.startswith("{"):
+            return read_after(yaml.safe_load(text))
+        return read_after([name.strip() for name in text.split(",") if name.strip()])
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"That is no mapping: {str(error).splitlines()[0]}") from None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct
 
+from victor_engine.api import PauseInfo
 from victor_engine.clock import to_us
 from victor_engine.store.queries.events import last_event
 from victor_engine.store.queries.text import ACTIVE, instant
@@ -27,6 +29,8 @@ class EngineCounts(Struct, frozen=True):
     next_fire: datetime | None
     next_fire_workflow: str | None
     last_event: int
+    draining: PauseInfo | None
+    recent_breaches: int
 
 
 def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts:
@@ -50,6 +54,8 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         next_fire=instant(due[1]) if due else None,
         next_fire_workflow=due[0] if due else None,
         last_event=last_event(connection),
+        draining=_draining(connection),
+        recent_breaches=_breaches_since(connection, to_us(now - RECENTLY)),
     )
 
 
@@ -58,6 +64,18 @@ def _failed_since(connection: sqlite3.Connection, since: int) -> int:
         "SELECT COUNT(*) FROM runs WHERE status = 'failed' AND finished_at >= ?", (since,)
     ).fetchone()
     return int(count)
+
+
+def _breaches_since(connection: sqlite3.Connection, since: int) -> int:
+    (count,) = connection.execute(
+        "SELECT COUNT(*) FROM expectations WHERE breached_at >= ?", (since,)
+    ).fetchone()
+    return int(count)
+
+
+def _draining(connection: sqlite3.Connection) -> PauseInfo | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'draining'").fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=PauseInfo)
 
 
 def epoch(connection: sqlite3.Connection) -> int:

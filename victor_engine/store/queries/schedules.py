@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from victor_engine.api import FireInfo, PauseInfo, ScheduleInfo, ScheduleSpec
-from victor_engine.clock import from_us
+from victor_engine.api import BreachInfo, FireInfo, PauseInfo, ScheduleInfo, ScheduleSpec
+from victor_engine.clock import from_us, to_us
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.queries import ids
+from victor_engine.store.queries import ids as known_ids
 from victor_engine.store.queries.definitions import current_version
 from victor_engine.store.queries.text import ACTIVE, instant
 
@@ -25,9 +25,7 @@ Summarise = Callable[[ScheduleSpec, str, datetime], str]
 Resolve = Callable[[sqlite3.Connection, str, str | None], str | None]
 """The version that a workflow's version, range or alias means now; None where there is none."""
 
-_COLUMNS = (
-    "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at"
-)
+_COLUMNS = "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at, failures"
 _FIRES = (
     "SELECT f.id, f.schedule_id, f.workflow, f.nominal, f.local, f.fold, f.outcome, f.reason, f.decided_at,"
     " f.actor, r.id, r.status, r.started_at, r.finished_at FROM fires f LEFT JOIN runs r ON r.key = f.run_key"
@@ -42,7 +40,7 @@ def literal_summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) 
         return f"every {spec.every_seconds:g} s"
     if spec.at is not None:
         return f"once at {spec.at.isoformat()}"
-    return f"after {', '.join(spec.after)}"
+    return f"after {', '.join(spec.after.workflows)}" if spec.after is not None else ""
 
 
 def exact_version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
@@ -81,7 +79,7 @@ def schedule(
     resolve: Resolve = exact_version,
 ) -> ScheduleInfo:
     """One schedule by its id or unique prefix."""
-    full = ids.schedule_id(connection, schedule_id)
+    full = known_ids.schedule_id(connection, schedule_id)
     row = connection.execute(f"SELECT {_COLUMNS} FROM schedules WHERE id = ?", (full,)).fetchone()
     # The plus keeps SQLite on the small index of active runs.
     (active,) = connection.execute(
@@ -124,7 +122,31 @@ def _info(
         resolved_version=version,
         deprecated=deprecated[0] if deprecated else None,
         problem=row[8],
+        failures=row[11],
+        last_breach=_last_breach(connection, row[0]),
+        breaches=_breaches(connection, row[0], now),
     )
+
+
+def _breaches(connection: sqlite3.Connection, schedule_id: str, now: datetime) -> int:
+    """Promises that were not kept in the last 7 days."""
+    (count,) = connection.execute(
+        "SELECT COUNT(*) FROM expectations WHERE schedule_id = ? AND breached_at >= ?",
+        (schedule_id, to_us(now - timedelta(days=7))),
+    ).fetchone()
+    return int(count)
+
+
+def _last_breach(connection: sqlite3.Connection, schedule_id: str) -> BreachInfo | None:
+    row = connection.execute(
+        "SELECT e.kind, e.due, e.breached_at, e.local, e.text, r.id FROM expectations e"
+        " LEFT JOIN runs r ON r.key = e.run_key WHERE e.schedule_id = ? AND e.breached_at IS NOT NULL"
+        " ORDER BY e.breached_at DESC LIMIT 1",
+        (schedule_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return BreachInfo(row[0], from_us(row[1]), from_us(row[2]), row[3], row[4], row[5])
 
 
 def _overridden(spec: ScheduleSpec, file_spec: str | None) -> tuple[str, ...]:
@@ -140,33 +162,43 @@ def fires(
     schedule_id: str | None = None,
     limit: int = 100,
     workflow: str | None = None,
+    *,
+    ids: list[int] | None = None,
 ) -> list[FireInfo]:
-    """What became of the nominal instants, newest decision first; removed schedules keep theirs."""
+    """What became of the nominal instants, newest decision first; removed schedules keep theirs.
+
+    With `ids`, exactly those, in that order.
+    """
     where: list[str] = []
     values: list[Any] = []
+    if ids is not None:
+        found = connection.execute(f"{_FIRES} WHERE f.id IN ({','.join('?' * len(ids))})", ids)
+        by_id = {row[0]: _fire(row) for row in found}
+        return [by_id[number] for number in ids if number in by_id]
     if schedule_id is not None:
         where.append("f.schedule_id = ?")
-        values.append(ids.schedule_id(connection, schedule_id, removed=True))
+        values.append(known_ids.schedule_id(connection, schedule_id, removed=True))
     if workflow is not None:
         where.append("f.workflow = ?")
         values.append(workflow)
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     rows = connection.execute(f"{_FIRES}{condition} ORDER BY f.id DESC LIMIT ?", [*values, max(0, limit)])
-    return [
-        FireInfo(
-            id=row[0],
-            schedule_id=row[1],
-            workflow=row[2],
-            nominal=from_us(row[3]),
-            local=row[4],
-            fold=row[5],
-            outcome=row[6],
-            reason=row[7],
-            decided_at=from_us(row[8]),
-            actor=actor_from_json(row[9]).user,
-            run_id=row[10],
-            run_status=row[11],
-            run_seconds=None if row[12] is None or row[13] is None else (row[13] - row[12]) / 1e6,
-        )
-        for row in rows
-    ]
+    return [_fire(row) for row in rows]
+
+
+def _fire(row: Any) -> FireInfo:
+    return FireInfo(
+        id=row[0],
+        schedule_id=row[1],
+        workflow=row[2],
+        nominal=from_us(row[3]),
+        local=row[4],
+        fold=row[5],
+        outcome=row[6],
+        reason=row[7],
+        decided_at=from_us(row[8]),
+        actor=actor_from_json(row[9]).user,
+        run_id=row[10],
+        run_status=row[11],
+        run_seconds=None if row[12] is None or row[13] is None else (row[13] - row[12]) / 1e6,
+    )

@@ -1,0 +1,177 @@
+"""The questions of the port that a store alone can answer: the same with an engine and without one."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from victor_engine.api import (
+    Agenda,
+    BackfillInfo,
+    BackfillPreview,
+    BackfillSpec,
+    CalendarInfo,
+    DeadLetterGroup,
+    DefinitionInfo,
+    EventInfo,
+    EventQuery,
+    Explanation,
+    FireInfo,
+    LogLine,
+    MigrationPreview,
+    RequestInfo,
+    RequestQuery,
+    RunDetail,
+    RunInfo,
+    RunQuery,
+    ScheduleInfo,
+    SchedulePreview,
+    ScheduleSpec,
+    WorkflowInfo,
+)
+from victor_engine.clock import Clock
+from victor_engine.errors import VictorError
+from victor_engine.scheduler import backfill, looking
+from victor_engine.scheduler.agenda import agenda
+from victor_engine.scheduler.exclusion import Calendars
+from victor_engine.scheduler.explain import explain
+from victor_engine.scheduler.timing import Timing
+from victor_engine.store import queries
+from victor_engine.versioning import catalog
+
+T = TypeVar("T")
+
+
+class Reading(ABC):
+    """Queries write nothing."""
+
+    clock: Clock
+    _watched: bool = True
+    """Whether an engine runs on the store."""
+
+    @abstractmethod
+    async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        """Run a query on one committed state of the store."""
+
+    @abstractmethod
+    def _calendars(self) -> Calendars:
+        """The exclusion calendars of the workspace."""
+
+    def _excluded(self, spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
+        """Why a calendar of a schedule leaves out an instant, if one does."""
+        for name in spec.exclude:
+            reason = self._calendars().get(name).excludes(instant, zone)
+            if reason is not None:
+                return f"calendar {name}: {reason}"
+        return None
+
+    @staticmethod
+    def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
+        return Timing(spec, schedule_id, created_at).summary
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+        try:
+            return catalog.resolve(connection, workflow, wanted).version
+        except VictorError:
+            return None
+
+    async def schedules(self) -> list[ScheduleInfo]:
+        def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
+            now = self.clock.now()
+            found = queries.schedules(connection, now, summarise=self._summary, resolve=self._version)
+            return looking.complete(connection, found, now, self._excluded)
+
+        return await self._read(look)
+
+    async def schedule(self, schedule_id: str) -> ScheduleInfo:
+        def look(connection: sqlite3.Connection) -> ScheduleInfo:
+            now = self.clock.now()
+            found = queries.schedule(
+                connection, schedule_id, now, summarise=self._summary, resolve=self._version
+            )
+            return looking.complete(connection, [found], now, self._excluded)[0]
+
+        return await self._read(look)
+
+    async def fires(
+        self, schedule_id: str | None = None, limit: int = 100, workflow: str | None = None
+    ) -> list[FireInfo]:
+        return await self._read(queries.fires, schedule_id, limit, workflow)
+
+    async def preview_schedule(
+        self,
+        spec: ScheduleSpec,
+        count: int = 10,
+        after: datetime | None = None,
+        schedule_id: str | None = None,
+    ) -> SchedulePreview:
+        now = after or self.clock.now()
+        return await self._read(looking.preview, spec, count, now, schedule_id, self._excluded)
+
+    async def explain_schedule(
+        self, schedule_id: str, at: datetime | None = None, until: datetime | None = None
+    ) -> Explanation:
+        return await self._read(
+            explain,
+            schedule_id,
+            self.clock.now(),
+            at=at,
+            until=until,
+            excluded=self._excluded,
+            watched=self._watched,
+        )
+
+    async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:
+        return await self._read(agenda, edges, self.clock.now(), self._excluded, schedule_id, limit)
+
+    async def calendars(self) -> list[CalendarInfo]:
+        return await self._read(looking.calendars, self._calendars(), self.clock.now())
+
+    async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
+        return await self._read(backfill.preview, spec, self.clock.now(), self._excluded, self._version)
+
+    async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]:
+        def look(connection: sqlite3.Connection) -> list[BackfillInfo]:
+            full = None if schedule_id is None else queries.schedule_id(connection, schedule_id, removed=True)
+            return backfill.infos(connection, full, limit)
+
+        return await self._read(look)
+
+    async def runs(self, query: RunQuery) -> list[RunInfo]:
+        return await self._read(queries.runs, query, self.clock.now())
+
+    async def run(self, run_id: str) -> RunDetail:
+        return await self._read(queries.run_detail, run_id, self.clock.now())
+
+    async def run_log(
+        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+    ) -> list[LogLine]:
+        return await self._read(queries.run_log, run_id, after, limit, node_id)
+
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        return await self._read(queries.dead_letters, cause, run_limit)
+
+    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
+        return await self._read(queries.requests, query)
+
+    async def request(self, request_id: str) -> RequestInfo:
+        return await self._read(queries.request, request_id)
+
+    async def events(self, query: EventQuery) -> list[EventInfo]:
+        return await self._read(queries.events, query)
+
+    async def workflows(self) -> list[WorkflowInfo]:
+        return await self._read(queries.workflows)
+
+    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
+        return await self._read(queries.definition_info, workflow, version)
+
+    async def preview_migration(
+        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
+    ) -> MigrationPreview:
+        return await self._read(catalog.preview_migration, workflow, from_version, to_version, state)

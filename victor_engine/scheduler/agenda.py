@@ -1,0 +1,127 @@
+"""What fires when, over all schedules: counts in spans, for a timeline or a calendar."""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from victor_engine.api import Agenda, AgendaLane
+from victor_engine.clock import to_us
+from victor_engine.errors import UsageError, VictorError
+from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.backfill import typical_seconds
+from victor_engine.scheduler.firing import Excluded
+from victor_engine.scheduler.rows import ScheduleRow
+
+MAX_EDGES = 1000
+"""Edges of one agenda."""
+
+MAX_LOOKED_AT = 5000
+"""Fires of one schedule that are held against its calendars; beyond it, none counts as left out."""
+
+MAX_PAST = 100_000
+"""Fires that were, newest first."""
+
+
+def agenda(
+    source: sqlite3.Connection,
+    edges: Sequence[datetime],
+    now: datetime,
+    excluded: Excluded,
+    schedule_id: str | None = None,
+    limit: int = 200,
+) -> Agenda:
+    """Between consecutive `edges`: what has fired until now, and what will. Lanes by their next fire."""
+    if len(edges) < 2 or len(edges) > MAX_EDGES or any(b <= a for a, b in pairwise(edges)):
+        raise UsageError(f"an agenda needs from 2 to {MAX_EDGES} edges, each later than the one before")
+    if schedule_id is not None:
+        found, more = [ops.get(source, schedule_id)], 0
+    else:
+        stored = source.execute(
+            f"SELECT {ops.COLUMNS} FROM schedules WHERE removed_at IS NULL"
+            " ORDER BY next_fire IS NULL, next_fire, id LIMIT ?",
+            (max(0, limit),),
+        ).fetchall()
+        found = [ops.decode_row(row) for row in stored]
+        (total,) = source.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
+        more = total - len(found)
+    past = _past(source, edges, now, schedule_id and found[0].id)
+    lanes = []
+    typical: dict[str, float | None] = {}
+    for row in found:
+        planned, left_out = _planned(row, edges, now, excluded)
+        if row.workflow not in typical:
+            typical[row.workflow] = typical_seconds(source, row.workflow)
+        lanes.append(
+            AgendaLane(
+                schedule_id=row.id,
+                workflow=row.workflow,
+                planned=tuple(planned),
+                excluded=tuple(left_out),
+                past=tuple(dict(counter) for counter in past.get(row.id, [Counter()] * (len(edges) - 1))),
+                typical_seconds=typical[row.workflow],
+                paused=row.paused is not None or not row.spec.enabled,
+            )
+        )
+    return Agenda(edges=tuple(edges), lanes=tuple(lanes), more=more)
+
+
+def _planned(
+    row: ScheduleRow, edges: Sequence[datetime], now: datetime, excluded: Excluded
+) -> tuple[list[int], list[int]]:
+    spans = len(edges) - 1
+    planned, left_out = [0] * spans, [0] * spans
+    begin = now
+    if not row.spec.enabled or row.exhausted or row.spec.after is not None:
+        return planned, left_out
+    if row.paused is not None:
+        if row.paused.until is None:
+            return planned, left_out
+        begin = max(begin, row.paused.until)
+    timing = row.timing
+    # A span includes its first instant, not its last.
+    tick = timedelta(microseconds=1)
+    for index, (start, end) in enumerate(pairwise(edges)):
+        if end > begin:
+            planned[index] = timing.count(max(start - tick, begin), end - tick)
+    if row.spec.exclude and sum(planned) <= MAX_LOOKED_AT:
+        at = max(edges[0] - tick, begin)
+        while (nominal := timing.next_after(at)) is not None and nominal.instant < edges[-1]:
+            at = nominal.instant
+            try:
+                reason = excluded(row.spec, at, timing.zone)
+            except VictorError:
+                reason = "unknown"
+            if reason is not None:
+                index = bisect_right(edges, at) - 1
+                planned[index] -= 1
+                left_out[index] += 1
+    return planned, left_out
+
+
+def _past(
+    source: sqlite3.Connection, edges: Sequence[datetime], now: datetime, schedule_id: str | None
+) -> dict[str, list[Counter[str]]]:
+    first, last = to_us(edges[0]), to_us(edges[-1])
+    found: dict[str, list[Counter[str]]] = {}
+    if edges[0] > now:
+        return found
+    where, values = "f.nominal >= ? AND f.nominal < ?", [first, last]
+    if schedule_id is not None:
+        where += " AND f.schedule_id = ?"
+        values.append(schedule_id)  # type: ignore[arg-type]
+    marks = [to_us(edge) for edge in edges]
+    for schedule, nominal, status in source.execute(
+        "SELECT f.schedule_id, f.nominal, COALESCE(r.status, f.outcome) FROM fires f"
+        f" LEFT JOIN runs r ON r.key = f.run_key WHERE {where} ORDER BY f.nominal DESC LIMIT ?",
+        [*values, MAX_PAST],
+    ):
+        lane = found.get(schedule)
+        if lane is None:
+            lane = found[schedule] = [Counter() for _ in range(len(edges) - 1)]
+        lane[bisect_right(marks, nominal) - 1][status] += 1
+    return found

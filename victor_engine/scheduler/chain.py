@@ -1,0 +1,58 @@
+"""Which schedules come after which workflows: kept beside their specs, free of circles."""
+
+from __future__ import annotations
+
+from victor_engine.api import ScheduleSpec
+from victor_engine.config.places import did_you_mean
+from victor_engine.errors import UsageError
+from victor_engine.store.db import Tx
+
+
+def depend(tx: Tx, schedule_id: str, spec: ScheduleSpec | None) -> None:
+    """Write down what a schedule comes after; with None, that it comes after nothing any more."""
+    tx.execute("DELETE FROM dependencies WHERE schedule_id = ?", (schedule_id,))
+    upstream = spec.after.workflows if spec is not None and spec.after is not None else ()
+    for name in upstream:
+        tx.execute("INSERT INTO dependencies (upstream, schedule_id) VALUES (?, ?)", (name, schedule_id))
+    if not upstream:
+        tx.execute("DELETE FROM arrivals WHERE schedule_id = ?", (schedule_id,))
+
+
+def check(tx: Tx, schedule_id: str, spec: ScheduleSpec) -> None:
+    """UsageError if `spec` closes a circle, or comes after what nobody has registered."""
+    if spec.after is None:
+        return
+    for name in spec.after.workflows:
+        if tx.execute("SELECT 1 FROM definitions WHERE workflow = ? LIMIT 1", (name,)).fetchone() is None:
+            known = [row[0] for row in tx.execute("SELECT DISTINCT workflow FROM definitions ORDER BY 1")]
+            raise UsageError(f"after: there is no workflow {name!r}. {did_you_mean(name, known)}")
+    edges: dict[str, set[str]] = {}
+    for upstream, workflow in tx.execute(
+        "SELECT d.upstream, s.workflow FROM dependencies d JOIN schedules s ON s.id = d.schedule_id"
+        " WHERE s.removed_at IS NULL AND s.id <> ?",
+        (schedule_id,),
+    ):
+        edges.setdefault(upstream, set()).add(workflow)
+    for name in spec.after.workflows:
+        path = _path(edges, spec.workflow, name)
+        if path is not None:
+            raise UsageError(f"after: this would go in a circle: {' -> '.join([*path, spec.workflow])}")
+
+
+def _path(edges: dict[str, set[str]], start: str, goal: str) -> list[str] | None:
+    """The way from `start` down to `goal`, if there is one."""
+    came: dict[str, str | None] = {start: None}
+    queue = [start]
+    for name in queue:
+        if name == goal:
+            path: list[str] = []
+            at: str | None = name
+            while at is not None:
+                path.append(at)
+                at = came[at]
+            return path[::-1]
+        for following in sorted(edges.get(name, ())):
+            if following not in came:
+                came[following] = name
+                queue.append(following)
+    return None

@@ -1,0 +1,78 @@
+"""How many fires a cron schedule has in a span, without going through them one by one."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from victor_engine.scheduler.cron import CronSchedule
+
+_DAY_ZERO = date(1970, 1, 1).toordinal()
+
+
+def count(schedule: CronSchedule, after: int, until: int) -> int:
+    """Fires after `after` and not after `until`, both in whole seconds since the epoch.
+
+    Where the offset of the zone stands still, fires and matching wall minutes are the same; around
+    each of its changes, fires are counted one by one.
+    """
+    if until <= after:
+        return 0
+    if schedule.interval is not None:
+        return until // schedule.interval - after // schedule.interval
+    zone = schedule.zone
+    total, at = 0, after
+    while at < until:
+        change = zone.next_change(at, until + 172_800)
+        if change is None:
+            return total + _plain(schedule, at, until, zone.offset(at))
+        around = abs(change[2] - change[1]) + 3600
+        calm = min(until, change[0] - around)
+        if calm > at:
+            total += _plain(schedule, at, calm, zone.offset(at))
+            at = calm
+        end = min(until, change[0] + around)
+        while (found := schedule.next_seconds(at)) is not None and found <= end:
+            total += 1
+            at = found
+        at = max(at, end)
+    return total
+
+
+def _plain(schedule: CronSchedule, after: int, until: int, offset: int) -> int:
+    """Fires in a span in which the offset stands still."""
+    first, last = (after + offset) // 60, (until + offset) // 60
+    (low, rest_low), (high, rest_high) = divmod(first, 1440), divmod(last, 1440)
+    if low == high:
+        return _of_day(schedule, high, rest_high) - _of_day(schedule, low, rest_low)
+    a_day = schedule.fields[0].bits.bit_count() * schedule.fields[1].bits.bit_count()
+    rest = _of_day(schedule, low, 1439) - _of_day(schedule, low, rest_low)
+    return rest + _days(schedule, low + 1, high) * a_day + _of_day(schedule, high, rest_high)
+
+
+def _of_day(schedule: CronSchedule, day_number: int, minute: int) -> int:
+    """Matching minutes of a day until `minute`, included."""
+    day = date.fromordinal(_DAY_ZERO + day_number)
+    if not schedule.days_of(day.year, day.month) >> day.day & 1:
+        return 0
+    minutes, hours = schedule.fields[0].bits, schedule.fields[1].bits
+    hour, minute_of_hour = divmod(minute, 60)
+    found = (hours & ((1 << hour) - 1)).bit_count() * minutes.bit_count()
+    if hours >> hour & 1:
+        found += (minutes & ((1 << (minute_of_hour + 1)) - 1)).bit_count()
+    return found
+
+
+def _days(schedule: CronSchedule, first: int, end: int) -> int:
+    """Matching days from `first` up to, not including, `end`."""
+    total = 0
+    while first < end:
+        day = date.fromordinal(_DAY_ZERO + first)
+        length = monthrange(day.year, day.month)[1]
+        last = min(day.day + end - first - 1, length)
+        wanted = ((1 << (last + 1)) - 1) & ~((1 << day.day) - 1)
+        total += (schedule.days_of(day.year, day.month) & wanted).bit_count()
+        first += last - day.day + 1
+    return total

@@ -1,0 +1,55 @@
+"""What the end of a run means to schedules: failures in a row, what comes after it, the next of a backfill."""
+
+from __future__ import annotations
+
+from victor_engine import jsonio
+from victor_engine.api import PauseInfo
+from victor_engine.events import EventKind
+from victor_engine.scheduler import backfill, upstream
+from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.firing import Firing
+from victor_engine.scheduler.operations import hold
+from victor_engine.scheduler.rows import ScheduleRow
+from victor_engine.store.db import Tx
+
+
+def run_ended(firing: Firing, run_key: int, status: str) -> None:
+    """Called in the transition in which a run ends, after its own rows are written."""
+    tx = firing.tx
+    run_id, workflow, schedule_id, backfill_id = tx.execute(
+        "SELECT id, workflow, schedule_id, backfill_id FROM runs WHERE key = ?", (run_key,)
+    ).fetchone()
+    if schedule_id is not None and backfill_id is None:
+        _count_failure(tx, schedule_id, run_key, run_id, status)
+    upstream.run_ended(firing, run_key, run_id, workflow, status)
+    if backfill_id is not None:
+        backfill.advance(firing, backfill_id)
+
+
+def _count_failure(tx: Tx, schedule_id: str, run_key: int, run_id: str, status: str) -> None:
+    if status == "succeeded":
+        tx.execute("UPDATE schedules SET failures = 0 WHERE id = ? AND failures > 0", (schedule_id,))
+        return
+    if status != "failed":
+        return
+    tx.execute("UPDATE schedules SET failures = failures + 1 WHERE id = ?", (schedule_id,))
+    row = ops.find(tx, schedule_id)
+    if row is None or row.removed or row.paused is not None:
+        return
+    limit = row.spec.pause_after_failures
+    if limit is not None and row.failures >= limit:
+        _pause(tx, row, run_key, run_id)
+
+
+def _pause(tx: Tx, row: ScheduleRow, run_key: int, run_id: str) -> None:
+    (error,) = tx.execute("SELECT error FROM runs WHERE key = ?", (run_key,)).fetchone()
+    cause = jsonio.loads(error).get("message", "") if error else ""
+    cause = f": {cause[:200]}" if cause else ""
+    note = f"paused after {row.failures} failures in a row; the last was run {run_id}{cause}"
+    hold(tx, row, PauseInfo(by="engine", at=tx.now, note=note))
+    tx.event(
+        EventKind.SCHEDULE_PAUSED,
+        schedule_id=row.id,
+        workflow=row.workflow,
+        data={"note": note, "failures": row.failures},
+    )

@@ -1,0 +1,120 @@
+"""Schedules as they are shown: what the store's rows say, and what only the times and calendars know."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from victor_engine.api import (
+    BackfillInfo,
+    CalendarInfo,
+    CalendarSpan,
+    ScheduleInfo,
+    SchedulePreview,
+    ScheduleSpec,
+)
+from victor_engine.api import Excluded as ExcludedFire
+from victor_engine.errors import VictorError
+from victor_engine.scheduler import backfill, upstream
+from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.declare import schedule_id as spec_id
+from victor_engine.scheduler.exclusion import Calendars
+from victor_engine.scheduler.firing import Excluded
+from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduler.zones import get_zone
+
+MAX_PREVIEW = 1000
+"""Fires of one preview."""
+
+
+def complete(
+    source: sqlite3.Connection, found: list[ScheduleInfo], now: datetime, excluded: Excluded
+) -> list[ScheduleInfo]:
+    """Add what is waited for, which backfill is under way, and whether a calendar takes the next fire."""
+    if not found:
+        return found
+    wanted = found[0].id if len(found) == 1 else None
+    backfills = {
+        info.spec.schedule_id: info for info in backfill.infos(source, wanted, 1000, unfinished=True)
+    }
+    return [_complete(source, info, now, excluded, backfills) for info in found]
+
+
+def _complete(
+    source: sqlite3.Connection,
+    info: ScheduleInfo,
+    now: datetime,
+    excluded: Excluded,
+    backfills: Mapping[str, BackfillInfo],
+) -> ScheduleInfo:
+    changes: dict[str, object] = {}
+    if info.id in backfills:
+        changes["backfill"] = backfills[info.id]
+    if info.spec.after is not None:
+        changes["upstream"] = tuple(upstream.waits_for(source, info.id, info.spec, now))
+    if info.spec.exclude and info.next_fire is not None:
+        reason = why_excluded(info.spec, info.next_fire, excluded)
+        if reason is not None:
+            changes["next_excluded"] = reason
+    return msgspec.structs.replace(info, **changes) if changes else info
+
+
+def why_excluded(spec: ScheduleSpec, instant: datetime, excluded: Excluded) -> str | None:
+    """The calendar that leaves an instant out, or what is wrong with it."""
+    try:
+        return excluded(spec, instant, get_zone(spec.timezone))
+    except VictorError as error:
+        return f"cannot tell: {error.message}"
+
+
+def preview(
+    source: sqlite3.Connection,
+    spec: ScheduleSpec,
+    count: int,
+    after: datetime,
+    schedule: str | None,
+    excluded: Excluded,
+) -> SchedulePreview:
+    """What a spec would do. With a schedule's id, as an edit of it: `H`, jitter and anchor depend on that."""
+    try:
+        known = ops.get(source, schedule) if schedule is not None else None
+        timing = Timing(
+            spec,
+            known.id if known is not None else spec_id(spec),
+            known.created_at if known is not None else after,
+        )
+        fires = tuple(timing.upcoming(max(0, min(count, MAX_PREVIEW)), after))
+        left_out = []
+        if spec.exclude:
+            for instant in fires:
+                reason = excluded(spec, instant, timing.zone)
+                if reason is not None:
+                    left_out.append(ExcludedFire(instant, reason))
+    except VictorError as error:
+        return SchedulePreview(summary="", problem=error.message)
+    problem = None
+    if not fires and spec.after is None:
+        problem = "this would never fire: its time or its end_date has passed"
+    return SchedulePreview(summary=timing.summary, fires=fires, excluded=tuple(left_out), problem=problem)
+
+
+def calendars(source: sqlite3.Connection, known: Calendars, now: datetime) -> list[CalendarInfo]:
+    """Every calendar that is declared or used: what comes next in it, and which schedules it concerns."""
+    used: dict[str, list[str]] = {name: [] for name in known.names()}
+    for row in ops.all_rows(source):
+        for name in row.spec.exclude:
+            used.setdefault(name, []).append(row.id)
+    found = []
+    for name, schedules in used.items():
+        try:
+            calendar = known.get(name)
+            spans = calendar.spans(now, now + timedelta(days=400), get_zone("UTC"))
+        except VictorError as error:
+            found.append(CalendarInfo(name=name, problem=error.message, used_by=tuple(schedules)))
+            continue
+        upcoming = tuple(CalendarSpan(span.start, span.end, span.name) for span in list(spans)[:10])
+        found.append(CalendarInfo(name, calendar.path, None, upcoming, tuple(schedules)))
+    return found

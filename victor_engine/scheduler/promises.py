@@ -1,0 +1,182 @@
+"""The parts of a spec that are more than a value: dependencies and expectations, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
+
+from victor_engine.api import After, Expect, Period, UpstreamEnd
+from victor_engine.config.places import did_you_mean
+from victor_engine.definition.read import parse_duration
+from victor_engine.errors import UsageError
+
+AFTER_KEYS = ("workflows", "require", "on", "within", "period", "take")
+EXPECT_KEYS = ("start_within", "finish_within", "finish_by")
+
+
+def duration(value: Any) -> float:
+    """Seconds from a number, `90`, `30s`, `10m` or `1h30m`; UsageError otherwise."""
+    seconds = parse_duration(value)
+    if seconds is None or seconds < 0:
+        raise UsageError(f"{value!r} is no duration; write seconds, or 30s, 10m, 1h30m")
+    return seconds
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise UsageError(f"{name} cannot be {value!r}. {did_you_mean(str(value), allowed)}")
+    return value
+
+
+def _known(block: Mapping[Any, Any], keys: tuple[str, ...]) -> None:
+    for key in block:
+        if key not in keys:
+            raise UsageError(f"unknown key {key!r}. {did_you_mean(str(key), keys)}")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UsageError("wants the name of a workflow, or a list of names")
+    return tuple(name.strip() for name in names)
+
+
+def read_after(value: Any) -> After:
+    """`after:` as a name, a list of names, or a mapping with `workflows` and how they count."""
+    if not isinstance(value, Mapping):
+        return After(workflows=_names(value))
+    # YAML 1.1 reads a bare `on` as true.
+    value = {"on" if key is True else key: item for key, item in value.items()}
+    _known(value, AFTER_KEYS)
+    if "workflows" not in value:
+        raise UsageError("says no workflows; write {workflows: [name, …]}")
+    period = value.get("period")
+    if period is True:
+        period = "exact"
+    within = value.get("within")
+    return After(
+        workflows=_names(value["workflows"]),
+        require=_one_of("require", value.get("require", "all"), ("all", "any")),
+        on=_one_of("on", value.get("on", "success"), get_args(UpstreamEnd)),
+        within=None if within is None else duration(within),
+        period=None if period in (None, False) else _one_of("period", period, get_args(Period)),
+        take=_take(value.get("take")),
+    )
+
+
+def _take(value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name.rstrip("?").rpartition(".")[2]: name for name in value}
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value.values()):
+        return {str(key): name for key, name in value.items()}
+    raise UsageError("take wants a list of keys, or a mapping from key to key of the upstream's state")
+
+
+def check_after(workflow: str, after: After) -> None:
+    """UsageError for what can never be met."""
+    if not after.workflows:
+        raise UsageError("after names no workflow")
+    if workflow in after.workflows:
+        raise UsageError(f"{workflow} cannot come after itself")
+    if len(set(after.workflows)) < len(after.workflows):
+        raise UsageError("after names a workflow twice")
+    if after.within is not None and after.within <= 0:
+        raise UsageError(f"after.within must be more than nothing, not {after.within:g}")
+    if after.require == "any" and (after.within is not None or after.period is not None):
+        raise UsageError("after.within and after.period compare several ends; they need require: all")
+    for key, source in after.take.items():
+        # A key with a dot names a workflow only where its first part is one of them.
+        if key.startswith("_") or not source.rstrip("?"):
+            raise UsageError(
+                f"after.take cannot take {source!r} as {key!r}: keys that start with _ are kept apart"
+            )
+
+
+def read_expect(value: Any) -> Expect:
+    if not isinstance(value, Mapping):
+        raise UsageError("wants a mapping with " + ", ".join(EXPECT_KEYS))
+    _known(value, EXPECT_KEYS)
+    found = Expect(
+        start_within=duration(value["start_within"]) if value.get("start_within") is not None else None,
+        finish_within=duration(value["finish_within"]) if value.get("finish_within") is not None else None,
+        finish_by=_wall(value["finish_by"]) if value.get("finish_by") is not None else None,
+    )
+    check_expect(found)
+    return found
+
+
+def _wall(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 86_400:
+        # YAML 1.1 reads an unquoted 7:30 as a number to base sixty.
+        hours, minutes = divmod(value, 60)
+        value = f"{hours:02}:{minutes:02}" if hours < 24 else ""
+    text = str(value).strip()
+    try:
+        return time.fromisoformat(text.zfill(5)).strftime("%H:%M")
+    except ValueError:
+        raise UsageError(f'finish_by {text!r} is no time of day; write "07:30"') from None
+
+
+def check_expect(expect: Expect) -> None:
+    if expect == Expect():
+        raise UsageError("expect says nothing; give " + ", ".join(EXPECT_KEYS))
+    for name in ("start_within", "finish_within"):
+        seconds = getattr(expect, name)
+        if seconds is not None and seconds <= 0:
+            raise UsageError(f"expect.{name} must be more than nothing, not {seconds:g}")
+    if expect.finish_by is not None:
+        _wall(expect.finish_by)
+
+
+def finish_by(wall: str, nominal: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment after `nominal` at which clocks in `zone` show `wall`, in UTC.
+
+    Where the clocks skip it, the first instant after the gap; where they show it twice, the first.
+    """
+    at = time.fromisoformat(wall)
+    local = nominal.astimezone(zone)
+    day = local.date()
+    while True:
+        found = datetime.combine(day, at, zone).astimezone(UTC)
+        if found > nominal:
+            back = found.astimezone(zone)
+            if back.time() != at and back.date() == day:
+                # In a gap, zoneinfo reads the wall time by the offset before it.
+                found = _after_gap(found, zone)
+            return found
+        day += timedelta(days=1)
+
+
+def _after_gap(instant: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant of the offset that is in force at `instant`."""
+    offset = instant.astimezone(zone).utcoffset()
+    low, high = instant - timedelta(hours=25), instant
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            high = middle
+        else:
+            low = middle
+    return high.replace(microsecond=0)
+
+
+def period_of(period: str | None, nominal: datetime, zone: ZoneInfo) -> str:
+    """The name of the period in which a nominal instant lies; empty where periods do not count."""
+    if period is None:
+        return ""
+    local = nominal.astimezone(zone)
+    if period == "exact":
+        return nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if period == "week":
+        year, week, _ = local.isocalendar()
+        return f"{year}-W{week:02}"
+    if period == "hour":
+        # The second pass of an overlap is another hour.
+        return local.strftime("%Y-%m-%dT%H") + ("'" if local.fold else "")
+    return local.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")

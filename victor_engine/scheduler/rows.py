@@ -1,0 +1,168 @@
+"""Schedules and fires as they are stored: reading them, and writing down what became of a fire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import Actor, PauseInfo, ScheduleSpec
+from victor_engine.clock import from_us, to_us
+from victor_engine.errors import NotFoundError, UsageError
+from victor_engine.events import EventKind
+from victor_engine.scheduler.timing import Nominal, Timing
+from victor_engine.store.db import Tx, actor_json
+
+Resolve = Callable[[Tx, str, str | None], tuple[int, str]]
+"""The definition id and start node for a workflow and a version spec; raises VictorError if there is none."""
+
+
+@dataclass(slots=True)
+class ScheduleRow:
+    """A schedule as it is stored."""
+
+    id: str
+    workflow: str
+    spec: ScheduleSpec
+    file_spec: ScheduleSpec | None
+    origin: str
+    cursor: datetime
+    next_fire: datetime | None
+    skip_next: bool
+    paused: PauseInfo | None
+    created_at: datetime
+    runs_started: int
+    removed: bool
+    problem: str | None = None
+    failures: int = 0
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self.spec, self.id, self.created_at)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether as many runs have started as `max_runs` allows."""
+        return self.spec.max_runs is not None and self.runs_started >= self.spec.max_runs
+
+    @property
+    def firing(self) -> bool:
+        """Whether it starts runs by itself."""
+        return not self.removed and self.paused is None and self.spec.enabled
+
+
+COLUMNS = (
+    "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
+    " removed_at, problem, failures"
+)
+
+
+def decode_row(row: Any) -> ScheduleRow:
+    spec = msgspec.json.decode(row[2], type=ScheduleSpec)
+    return ScheduleRow(
+        id=row[0],
+        workflow=row[1],
+        spec=spec,
+        file_spec=msgspec.json.decode(row[3], type=ScheduleSpec) if row[3] is not None else None,
+        origin=row[4],
+        cursor=from_us(row[5]),
+        next_fire=from_us(row[6]) if row[6] is not None else None,
+        skip_next=bool(row[7]),
+        paused=msgspec.json.decode(row[8], type=PauseInfo) if row[8] is not None else None,
+        created_at=from_us(row[9]),
+        runs_started=row[10],
+        removed=row[11] is not None,
+        problem=row[12],
+        failures=row[13],
+    )
+
+
+def get(source: Any, schedule: str, *, removed: bool = False) -> ScheduleRow:
+    """A schedule by id or unique prefix."""
+    rows = source.execute(
+        f"SELECT {COLUMNS} FROM schedules WHERE id >= ? AND id < ? LIMIT 5", (schedule, schedule + "\uffff")
+    ).fetchall()
+    found = [row for row in map(decode_row, rows) if removed or not row.removed]
+    exact = [row for row in found if row.id == schedule]
+    if exact:
+        return exact[0]
+    if not schedule or not found:
+        raise NotFoundError(f"there is no schedule {schedule!r}; `victor scheduler list` shows them")
+    if len(found) > 1:
+        raise UsageError(f"{schedule!r} could be {', '.join(row.id for row in found)}; give more of the id")
+    return found[0]
+
+
+def all_rows(source: Any) -> list[ScheduleRow]:
+    return [
+        decode_row(row) for row in source.execute(f"SELECT {COLUMNS} FROM schedules WHERE removed_at IS NULL")
+    ]
+
+
+def first_fire(timing: Timing, after: datetime) -> int | None:
+    """When a schedule is next looked at, in microseconds: the nominal instant with its jitter."""
+    nominal = timing.next_after(after)
+    return to_us(timing.due(nominal)) if nominal is not None else None
+
+
+def is_decided(source: Any, schedule: str, nominal: Nominal) -> bool:
+    """Whether it is written down already what became of a fire."""
+    known = source.execute(
+        "SELECT 1 FROM fires WHERE schedule_id = ? AND local = ? AND fold = ?",
+        (schedule, nominal.local, nominal.fold),
+    ).fetchone()
+    return known is not None
+
+
+def paused_words(paused: PauseInfo) -> str:
+    note = f": {paused.note}" if paused.note else ""
+    return f"paused by {paused.by} since {paused.at:%Y-%m-%d %H:%M} UTC{note}"
+
+
+def record_fire(
+    tx: Tx,
+    row: ScheduleRow,
+    nominal: Nominal,
+    outcome: str,
+    reason: str,
+    *,
+    run_key: int | None = None,
+    run_id: str | None = None,
+    actor: Actor | None = None,
+) -> bool:
+    """Write down what became of a fire; False if it was accounted for before."""
+    cursor = tx.execute(
+        "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (schedule_id, local, fold) DO NOTHING",
+        (
+            row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
+            actor_json(actor), tx.now_us, run_key,
+        ),
+    )  # fmt: skip
+    if cursor.rowcount == 0:
+        return False
+    tx.event(
+        EventKind.FIRE_DECIDED,
+        actor=actor,
+        run_key=run_key,
+        run_id=run_id,
+        schedule_id=row.id,
+        workflow=row.workflow,
+        data={"nominal": nominal.local, "outcome": outcome, "reason": reason},
+    )
+    return True
+
+
+def draining(source: Any) -> PauseInfo | None:
+    """Who let the engine drain, if somebody did."""
+    row = source.execute("SELECT value FROM meta WHERE key = 'draining'").fetchone()
+    return None if row is None or row[0] is None else msgspec.json.decode(row[0], type=PauseInfo)
+
+
+def find(source: Any, schedule: str) -> ScheduleRow | None:
+    """A schedule by its whole id, removed or not."""
+    stored = source.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (schedule,)).fetchone()
+    return None if stored is None else decode_row(stored)

@@ -1,0 +1,205 @@
+"""Schedules that come after other workflows: what has ended, what is still waited for, and the fire.
+
+All of it happens in the transition in which an upstream run ends, so that a crash neither loses
+nor repeats what comes after it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from victor_engine.api import After, ScheduleSpec, UpstreamState
+from victor_engine.clock import from_us
+from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.firing import Cause, Firing
+from victor_engine.scheduler.promises import period_of
+from victor_engine.scheduler.rows import ScheduleRow
+from victor_engine.scheduler.timing import Nominal
+from victor_engine.scheduler.words import elapsed, listed
+from victor_engine.store.db import Tx
+from victor_engine.store.state import run_state
+
+KEPT_PERIODS = 500
+"""Periods of one schedule that are waited for at the same time; what is older is let go."""
+
+COUNTS = {
+    "success": frozenset({"succeeded"}),
+    "failure": frozenset({"failed", "rejected"}),
+    "completion": frozenset({"succeeded", "failed", "rejected", "cancelled"}),
+}
+"""Which ends of a run count for `on`."""
+
+
+def run_ended(firing: Firing, run_key: int, run_id: str, workflow: str, status: str) -> None:
+    """Fire what comes after `workflow`, now that a run of it has ended as `status`."""
+    tx = firing.tx
+    rows = tx.execute(
+        f"SELECT {ops.COLUMNS} FROM schedules WHERE removed_at IS NULL AND id IN"
+        " (SELECT schedule_id FROM dependencies WHERE upstream = ?) ORDER BY id",
+        (workflow,),
+    ).fetchall()
+    if not rows:
+        return
+    nominal = from_us(
+        tx.execute("SELECT COALESCE(nominal, created_at) FROM runs WHERE key = ?", (run_key,)).fetchone()[0]
+    )
+    for stored in rows:
+        row = ops.decode_row(stored)
+        after = row.spec.after
+        if after is None or status not in COUNTS[after.on]:
+            continue
+        if not _open(row, tx.now):
+            continue
+        period = period_of(after.period, nominal, row.timing.zone)
+        tx.execute(
+            "INSERT OR REPLACE INTO arrivals (schedule_id, period, workflow, run_key, status, ended_at)"
+            " VALUES (?,?,?,?,?,?)",
+            (row.id, period, workflow, run_key, status, tx.now_us),
+        )
+        arrived = _arrived(tx, row, after, period)
+        if after.require == "any" or len(arrived) == len(after.workflows):
+            _fire(firing, row, after, period, arrived, run_id)
+        elif period:
+            _let_go(tx, row.id)
+
+
+def _open(row: ScheduleRow, now: datetime) -> bool:
+    spec = row.spec
+    return (spec.start_date is None or now >= spec.start_date) and (
+        spec.end_date is None or now <= spec.end_date
+    )
+
+
+def _arrived(tx: Tx, row: ScheduleRow, after: After, period: str) -> dict[str, tuple[int, str, int]]:
+    """What counts now, by workflow: run key, status, end. What is too old for `within` is dropped."""
+    found = {
+        workflow: (key, status, ended)
+        for workflow, key, status, ended in tx.execute(
+            "SELECT workflow, run_key, status, ended_at FROM arrivals WHERE schedule_id = ? AND period = ?",
+            (row.id, period),
+        )
+        if workflow in after.workflows
+    }
+    if after.within is not None and found:
+        oldest = max(ended for _, _, ended in found.values()) - int(after.within * 1_000_000)
+        found = {name: item for name, item in found.items() if item[2] >= oldest}
+    return found
+
+
+def _let_go(tx: Tx, schedule_id: str) -> None:
+    tx.execute(
+        "DELETE FROM arrivals WHERE schedule_id = ? AND period NOT IN"
+        " (SELECT period FROM arrivals WHERE schedule_id = ? GROUP BY period ORDER BY MAX(ended_at) DESC LIMIT ?)",
+        (schedule_id, schedule_id, KEPT_PERIODS),
+    )
+
+
+def _fire(
+    firing: Firing,
+    row: ScheduleRow,
+    after: After,
+    period: str,
+    arrived: dict[str, tuple[int, str, int]],
+    last_run: str,
+) -> None:
+    tx = firing.tx
+    tx.execute("DELETE FROM arrivals WHERE schedule_id = ? AND period = ?", (row.id, period))
+    runs = {
+        name: tx.execute(
+            "SELECT id, COALESCE(nominal, created_at) FROM runs WHERE key = ?", (key,)
+        ).fetchone()
+        for name, (key, _, _) in arrived.items()
+    }
+    words = listed(
+        [f"{name} {arrived[name][1]} (run {runs[name][0]})" for name in after.workflows if name in runs]
+    )
+    state, fault = taken(tx, after, {name: key for name, (key, _, _) in arrived.items()})
+    latest = max(arrived.values(), key=lambda item: item[2])
+    cause = Cause(
+        trigger="upstream",
+        reason=f"after {words}" + (f" for {period}" if period else ""),
+        state=state,
+        parent_key=latest[0],
+        nominal_us=max(nominal for _, nominal in runs.values()),
+        fault=fault,
+    )
+    firing.fire(row, Nominal(tx.now, period or f"run:{last_run}", 0), None, cause)
+    tx.execute(
+        "UPDATE schedules SET skip_next = ?, runs_started = ? WHERE id = ?",
+        (int(row.skip_next), row.runs_started, row.id),
+    )
+
+
+def taken(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:
+    """The keys that are taken over from the final states of the upstream runs, and what is missing."""
+    states: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
+    for target, source in after.take.items():
+        optional, path = source.endswith("?"), source.rstrip("?")
+        first, _, rest = path.partition(".")
+        names = (
+            [first]
+            if first in after.workflows and rest
+            else [name for name in after.workflows if name in runs]
+        )
+        inside = rest if first in after.workflows and rest else path
+        missing = True
+        for name in names:
+            if name not in runs:
+                continue
+            if name not in states:
+                states[name] = run_state(tx.connection, runs[name])
+            value, there = _dig(states[name], inside)
+            if there:
+                found[target] = value
+                missing = False
+        if missing and not optional:
+            return (
+                {},
+                f"{listed(names)} ended without {inside!r}, which `after.take` wants (write {source}? to allow that)",
+            )
+    return found, None
+
+
+def _dig(state: Any, path: str) -> tuple[Any, bool]:
+    for part in path.split("."):
+        if not isinstance(state, dict) or part not in state:
+            return None, False
+        state = state[part]
+    return state, True
+
+
+# --- what is waited for --------------------------------------------------------------------------
+
+
+def waits_for(
+    source: sqlite3.Connection, schedule_id: str, spec: ScheduleSpec, now: datetime
+) -> list[UpstreamState]:
+    """What a schedule has seen of each upstream workflow in its newest period since its last fire."""
+    after = spec.after
+    if after is None:
+        return []
+    newest = source.execute(
+        "SELECT period FROM arrivals WHERE schedule_id = ? ORDER BY ended_at DESC LIMIT 1", (schedule_id,)
+    ).fetchone()
+    seen = {
+        row[0]: row[1:]
+        for row in source.execute(
+            "SELECT a.workflow, r.id, a.status, a.ended_at FROM arrivals a JOIN runs r ON r.key = a.run_key"
+            " WHERE a.schedule_id = ? AND a.period = ?",
+            (schedule_id, newest[0] if newest else ""),
+        )
+    }
+    want = {"success": "success", "failure": "failure", "completion": "end"}[after.on]
+    found = []
+    for name in after.workflows:
+        if name in seen:
+            run_id, status, ended = seen[name]
+            ago = elapsed((now - from_us(ended)).total_seconds())
+            period = f" for {newest[0]}" if newest and newest[0] else ""
+            found.append(UpstreamState(name, True, f"{status} {ago} ago{period}", run_id, from_us(ended)))
+        else:
+            found.append(UpstreamState(name, False, f"waits for its next {want}"))
+    return found
