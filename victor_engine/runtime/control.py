@@ -41,14 +41,18 @@ class Control(ABC):
         """Commit the end of a cancelled run."""
 
     async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Cancel a run: what it started is ended, its questions are withdrawn."""
+        """Cancel a run: what it started is ended, its questions are withdrawn.
+
+        Commands are asked to end (SIGTERM to their process group) and killed after their grace. Who
+        cancels again while that lasts has them killed at once.
+        """
         data = {"note": note} if note else None
         await self.store.write(
             lambda tx: journal.set_status(
                 tx,
                 ref,
                 "cancelling",
-                expect=("queued", "running", "waiting", "paused"),
+                expect=("queued", "running", "waiting", "paused", "cancelling"),
                 kind=EventKind.RUN_CANCELLING,
                 actor=actor,
                 data=data,

@@ -276,13 +276,18 @@ class Runtime(Control):
         self._on_finished(ref.schedule_id, await self.store.write(transition))
 
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
-        def transition(tx: Tx) -> Any:
+        def transition(tx: Tx) -> tuple[bool, Any]:
+            (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            if status in FINAL_RUN_STATUSES:
+                return False, None  # two have cancelled it at once, and this is the second
             journal.end_live_attempts(tx, ref, "cancelled")
             withdraw_requests(tx, ref.key, "the run was cancelled")
             journal.finish(tx, ref, "cancelled", None, int(seconds * 1_000_000))
-            return self._on_ending(tx, ref.key, "cancelled")
+            return True, self._on_ending(tx, ref.key, "cancelled")
 
-        self._on_finished(ref.schedule_id, await self.store.write(transition))
+        first, ending = await self.store.write(transition)
+        if first:
+            self._on_finished(ref.schedule_id, ending)
 
     async def _interrupt(self, ref: RunRef) -> None:
         with contextlib.suppress(VictorError):
