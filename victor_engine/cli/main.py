@@ -15,7 +15,11 @@ COMMANDS = {
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "Questions that workflows put to people."),
-    "runs": ("victor_engine.cli.runs", "runs", "Runs: list, show, log, cancel, pause, resume, retry."),
+    "runs": (
+        "victor_engine.cli.runs",
+        "runs",
+        "Runs: look at them, cancel, pause, redrive, rerun; dead letters.",
+    ),
     "scheduler": ("victor_engine.cli.scheduler", "scheduler", "The engine as a daemon, and its schedules."),
     "versions": ("victor_engine.cli.versions", "versions", "Versions of workflows, and migrations."),
     "trust": ("victor_engine.cli.trust", "trust", "Allow this workspace to run what it declares."),

@@ -6,12 +6,11 @@ import json
 
 import click
 
-from victor_engine.api import Port, RunQuery
+from victor_engine.api import DeadLetterGroup, Port, RunQuery
+from victor_engine.cli import control
+from victor_engine.cli.control import json_option
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
 from victor_engine.hitl.text import plain
-
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
-note_option = click.option("--note", default="", help="Goes into the audit trail.")
 
 
 @click.group()
@@ -67,8 +66,16 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             + (f" ({r.error.message})" if r.error else "")
         )
         say(f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), ended {local(r.finished_at)}")
+        if r.parent_run:
+            say(f"{r.trigger} of {r.parent_run}")
         if r.waits_for:
             say(f"waits for {r.waits_for}")
+        if r.dead_letter:
+            say("a dead letter: redrive or discard it")
+        for o in found.overrides:
+            limit = f"time limit {o.timeout:g} s" if o.timeout is not None else ""
+            attempts = f"attempts {o.max_attempts}" if o.max_attempts is not None else ""
+            say(f"set for this run: {o.node_id}: {', '.join(filter(None, (limit, attempts)))}")
         say()
         rows = [
             (a.node_id, a.iteration, a.number, a.status,
@@ -101,21 +108,39 @@ def log(ctx: click.Context, run: str, node: str | None) -> None:
     with_port(ctx, "read", work)
 
 
-def _control(name: str, method: str, text: str) -> None:
-    @runs.command(name, help=text)
-    @click.argument("run")
-    @note_option
-    @json_option
-    @click.pass_context
-    def command(ctx: click.Context, run: str, note: str, as_json: bool) -> None:
-        async def work(port: Port) -> None:
-            found = await getattr(port, method)(run, note)
-            print_json(found) if as_json else say(f"{found.id}: {found.status}")
+@runs.command("dead")
+@click.argument("cause", required=False)
+@click.option("--limit", default=20, help="Runs named for each cause.")
+@json_option
+@click.pass_context
+def dead(ctx: click.Context, cause: str | None, limit: int, as_json: bool) -> None:
+    """Runs that failed for good and wait to be redriven or discarded, by cause."""
 
-        with_port(ctx, "attach" if method == "pause_run" else "oneshot", work)
+    async def work(port: Port) -> None:
+        found = await port.dead_letters(cause, limit)
+        if as_json:
+            print_json(found)
+        elif cause is None:
+            rows = [
+                (g.cause, g.count, g.workflow, g.node_id or "-", g.error_type, local(g.last_seen), g.pattern)
+                for g in found
+            ]
+            heads = ("cause", "runs", "workflow", "node", "error", "last", "message")
+            table(heads, rows, "no dead letters")
+        else:
+            _show_cause(found[0])
+
+    with_port(ctx, "read", work)
 
 
-_control("cancel", "cancel_run", "Cancel a run; what it started is ended.")
-_control("pause", "pause_run", "Let a run come to rest after its current node.")
-_control("resume", "resume_run", "Go on with a paused run.")
-_control("retry", "retry_run", "Go on with a failed or cancelled run from where it stopped.")
+def _show_cause(group: DeadLetterGroup) -> None:
+    say(f"cause {group.cause}: {group.error_type} at {group.node_id or '-'} of {group.workflow}")
+    say(f"{group.count} runs, first {local(group.first_seen)}, last {local(group.last_seen)}")
+    say(f"newest: {group.example.message}\n")
+    for run_id in group.run_ids:
+        say(run_id)
+    if group.count > len(group.run_ids):
+        say(f"and {group.count - len(group.run_ids)} more (--limit)")
+
+
+control.add_to(runs)

@@ -19,6 +19,7 @@ from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.overrides import check_override, override_node
 from victor_engine.runtime.places import Places
+from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.redrive import Redrive, migrated_state, redrive
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
@@ -61,6 +62,9 @@ class Control(ABC):
         live = self.places.live.get(ref.key)
         if live is None:
             self.places.forget(ref.key)
+            # Without an engine that drives it, what a dead one left running is still to be ended.
+            for pid, pgid, start_ticks in await self.store.read(lambda c: journal.processes(c, ref.key)):
+                await end_process_group(pid, pgid, start_ticks)
             await self._end_cancelled(ref, 0.0)
             return
         live.cancelling = True

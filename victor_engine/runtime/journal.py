@@ -240,6 +240,14 @@ def warn(tx: Tx, run: RunRef, node_id: str, message: str, data: dict[str, Any]) 
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
 
 
+def processes(connection: sqlite3.Connection, run_key: int) -> list[tuple[int, int, int]]:
+    """Process id, group and start of every attempt of a run that is on record as running."""
+    return connection.execute(
+        "SELECT pid, pgid, proc_start FROM attempts WHERE run_key = ? AND status = 'running' AND pid IS NOT NULL",
+        (run_key,),
+    ).fetchall()
+
+
 def last_attempt(source: Tx | sqlite3.Connection, run_key: int) -> int:
     row = source.execute("SELECT MAX(id) FROM attempts WHERE run_key = ?", (run_key,)).fetchone()
     return int(row[0] or 0)
@@ -329,6 +337,7 @@ __all__ = [
     "last_attempt",
     "last_change",
     "process_started",
+    "processes",
     "set_status",
     "start",
     "to_us",

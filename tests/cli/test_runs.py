@@ -1,0 +1,114 @@
+"""`victor runs`: several at once, with a result for each and an exit code that means all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_cli import Capture, Victor
+from tests.contract.test_run_control import FLAKY
+from tests.engine.support import workspace
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: Capture) -> Victor:
+    return Victor(workspace(tmp_path, FLAKY), capsys)
+
+
+def broken(victor: Victor, *parts: int) -> list[str]:
+    """Runs that have failed, in the order of their parts."""
+    for part in parts:
+        assert victor("run", "flaky", "--state", json.dumps({"part": part, "broken": True})) == 10
+    assert victor("runs", "list", "--json") == 0
+    return [run["id"] for run in reversed(json.loads(victor.out))]
+
+
+def shown(victor: Victor, run_id: str) -> Any:
+    assert victor("runs", "show", run_id, "--json") == 0
+    return json.loads(victor.out)
+
+
+def test_dead_letters_are_listed_by_cause_and_discarded_in_bulk(victor: Victor) -> None:
+    ids = broken(victor, 1, 2, 3)
+    assert victor("runs", "dead") == 0
+    heads, row = victor.out.splitlines()
+    assert heads.split() == ["CAUSE", "RUNS", "WORKFLOW", "NODE", "ERROR", "LAST", "MESSAGE"]
+    cause = row.split()[0]
+    assert row.split()[1:5] == ["3", "flaky", "check", "Broken"]
+    assert victor("runs", "dead", cause[:5], "--limit", "2") == 0
+    assert victor.out.splitlines()[-3:] == [ids[2], ids[1], "and 1 more (--limit)"]
+    assert victor("runs", "dead", "--json") == 0
+    (group,) = json.loads(victor.out)
+    assert (group["cause"], group["count"], len(group["run_ids"])) == (cause, 3, 3)
+    assert victor("runs", "discard", ids[0], "zzz", ids[0]) == 4
+    assert victor.out.splitlines() == [f"{ids[0]}: failed", "1 done, 1 not"]
+    assert "zzz: there is no run 'zzz'" in victor.err
+    assert victor("runs", "discard", "--cause", cause, "--note", "known", "--json") == 0
+    results = json.loads(victor.out)
+    assert [(result["ok"], result["run"]["id"]) for result in results] == [(True, ids[2]), (True, ids[1])]
+    assert victor("runs", "discard", ids[1]) == 5
+    assert victor.err.startswith(f"error: run {ids[1]} was discarded before")
+    assert victor("runs", "discard", ids[1], "zzz") == 1
+    assert victor("runs", "dead") == 0
+    assert (victor.out, victor.err) == ("", "no dead letters\n")
+
+
+def test_redrive_with_one_key_changed(victor: Victor) -> None:
+    ids = broken(victor, 1, 2)
+    assert victor("runs", "redrive", *ids, "--from", "take", "--unset", "broken", "--set", "part=9") == 0
+    assert victor.out.splitlines() == [f"{ids[0]}: queued", f"{ids[1]}: queued", "2 done"]
+    found = shown(victor, ids[0])
+    assert found["state"]["part"] == 9
+    assert "broken" not in found["state"]
+    assert found["attempts"][-1]["node_id"] == "@edit"
+    assert victor("runs", "redrive", ids[0]) == 5
+    assert "is queued" in victor.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["redrive"], 2, "name the runs, or a cause"),
+        (["redrive", "{run}", "--cause", "x"], 2, "not both"),
+        (["redrive", "--cause", "x"], 4, "no cause 'x'"),
+        (["redrive", "{run}", "--from", "chekc"], 2, "go on from one of: take, check, out"),
+        (["redrive", "{run}", "--set", "part"], 2, "is not key=value"),
+        (["redrive", "{run}", "--unset", "nothing"], 2, "has no key 'nothing'"),
+        (["redrive", "{run}", "--state", "[1]"], 2, "must be a JSON object"),
+        (["redrive", "{run}", "--state", "{}", "--set", "a=1"], 2, "not both"),
+        (["redrive", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
+        (["redrive", "{run}", "--if-revision", "0"], 5, "has changed since you looked"),
+        (["rerun", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
+        (["override", "{run}", "check"], 2, "nothing to set"),
+        (["override", "{run}", "check", "--timeout", "5"], 5, "no further attempt"),
+        (["cancel"], 2, "Missing argument"),
+        (["cancel", "{run}"], 5, "is failed"),
+        (["dead", "nothing"], 4, "no cause 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_changes_nothing(
+    victor: Victor, words: list[str], code: int, message: str
+) -> None:
+    (run_id,) = broken(victor, 1)
+    before = shown(victor, run_id)
+    assert victor("runs", *[word.format(run=run_id) if word == "{run}" else word for word in words]) == code
+    assert message in victor.err
+    assert victor.err.startswith("error: ")
+    assert shown(victor, run_id) == before
+
+
+def test_a_rerun_says_of_what_it_is_one(victor: Victor) -> None:
+    (old,) = broken(victor, 4)
+    assert victor("runs", "rerun", old, "--state", '{"part": 5}', "--note", "mended") == 0
+    new = victor.out.split(":")[0]
+    assert victor.out == f"{new}: queued, rerun of {old}\n"
+    assert victor("runs", "show", new) == 0
+    assert f"rerun of {old}" in victor.out
+    assert victor("runs", "cancel", new, "--json") == 0
+    (result,) = json.loads(victor.out)
+    assert (result["given"], result["run"]["status"]) == (new, "cancelled")
+    assert victor("runs", "show", old) == 0
+    assert "a dead letter" in victor.out

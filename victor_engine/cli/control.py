@@ -1,0 +1,249 @@
+"""`victor runs cancel`, `redrive`, `discard` and the like: one or several runs, a result for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import click
+
+from victor_engine.api import Port, RunInfo
+from victor_engine.cli.output import fail, json_state, print_json, say, with_port
+from victor_engine.errors import UsageError, VictorError
+
+AT_ONCE = 16
+"""Runs that are worked on at the same time: their writes share commits."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+note_option = click.option("--note", default="", help="Goes into the audit trail.")
+cause_option = click.option(
+    "--cause", metavar="CAUSE", help="All dead letters of this cause, see `victor runs dead`."
+)
+state_options = (
+    click.option("--state", metavar="JSON", help="The whole state, or - for standard input."),
+    click.option("--state-file", type=click.File("r", encoding="utf-8")),
+)
+
+Action = Callable[[Port, str], Awaitable[RunInfo]]
+
+
+async def for_each(port: Port, ids: Sequence[str], action: Action, as_json: bool) -> int:
+    """Do it to every run, print a result for each in the given order; the exit code.
+
+    0 only if all succeeded; else that of the failures where they have one in common, else 1.
+    """
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(run_id: str) -> RunInfo | VictorError:
+        async with places:
+            try:
+                return await action(port, run_id)
+            except VictorError as error:
+                return error
+
+    results = await asyncio.gather(*(one(run_id) for run_id in ids))
+    if as_json:
+        print_json([_as_json(run_id, result) for run_id, result in zip(ids, results, strict=True)])
+    else:
+        for run_id, result in zip(ids, results, strict=True):
+            if isinstance(result, VictorError):
+                fail(result.message if len(ids) == 1 else f"{run_id}: {result.message}")
+            else:
+                more = f", rerun of {result.parent_run}" if result.trigger == "rerun" else ""
+                say(f"{result.id}: {result.status}{more}")
+    codes = {result.exit_code for result in results if isinstance(result, VictorError)}
+    if len(results) > 1 and not as_json:
+        bad = sum(isinstance(result, VictorError) for result in results)
+        say(f"{len(results) - bad} done, {bad} not" if bad else f"{len(results)} done")
+    return 0 if not codes else codes.pop() if len(codes) == 1 else 1
+
+
+def _as_json(run_id: str, result: RunInfo | VictorError) -> dict[str, Any]:
+    if isinstance(result, VictorError):
+        return {"given": run_id, "ok": False, "error": result.to_wire()}
+    return {"given": run_id, "ok": True, "run": result}
+
+
+async def chosen(port: Port, ids: Sequence[str], cause: str | None) -> list[str]:
+    """The runs that are meant: those that are named, or all dead letters of a cause."""
+    if bool(ids) == (cause is not None):
+        raise UsageError("name the runs, or a cause with --cause; not both")
+    if cause is None:
+        return list(dict.fromkeys(ids))
+    (group,) = await port.dead_letters(cause, run_limit=0)
+    (group,) = await port.dead_letters(group.cause, run_limit=group.count + 1)
+    return list(group.run_ids)
+
+
+def run_them(
+    ctx: click.Context, mode: str, ids: Sequence[str], cause: str | None, action: Action, as_json: bool
+) -> None:
+    async def work(port: Port) -> int:
+        return await for_each(port, await chosen(port, ids, cause), action, as_json)
+
+    code = with_port(ctx, mode, work)
+    if code:
+        ctx.exit(code)
+
+
+def add_to(group: click.Group) -> None:
+    """Put the commands into `victor runs`."""
+    for name, method, text in (
+        ("cancel", "cancel_run", "Cancel runs; what they started is ended. Again: killed at once."),
+        ("pause", "pause_run", "Let runs come to rest after their current node."),
+        ("resume", "resume_run", "Go on with paused runs."),
+        ("retry", "retry_run", "Go on with failed or cancelled runs from where they stopped."),
+    ):
+        group.add_command(_plain(name, method, text))
+    for command in (redrive, rerun, discard, override):
+        group.add_command(command)
+
+
+def _plain(name: str, method: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @click.argument("runs", nargs=-1, required=True)
+    @note_option
+    @json_option
+    @click.pass_context
+    def command(ctx: click.Context, runs: tuple[str, ...], note: str, as_json: bool) -> None:
+        async def action(port: Port, run_id: str) -> RunInfo:
+            found: RunInfo = await getattr(port, method)(run_id, note)
+            return found
+
+        run_them(ctx, "attach" if name == "pause" else "oneshot", runs, None, action, as_json)
+
+    return command
+
+
+def _pairs(settings: Sequence[str]) -> dict[str, Any]:
+    """`key=value` pairs; a value that is JSON is meant as JSON, anything else is text."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting!r} is not key=value")
+        try:
+            found[key] = json.loads(text)
+        except json.JSONDecodeError:
+            found[key] = text
+    return found
+
+
+@click.command("redrive")
+@click.argument("runs", nargs=-1)
+@cause_option
+@click.option("--from", "from_node", metavar="NODE", help="Default: where the run stopped.")
+@state_options[0]
+@state_options[1]
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key of the state.")
+@click.option("--unset", multiple=True, metavar="KEY", help="Take a key out of the state.")
+@click.option("--version", help="Go on with another version of the workflow.")
+@click.option("--if-revision", type=int, help="Only if the run has not changed since this revision.")
+@note_option
+@json_option
+@click.pass_context
+def redrive(
+    ctx: click.Context,
+    runs: tuple[str, ...],
+    cause: str | None,
+    from_node: str | None,
+    state: str | None,
+    state_file: Any,
+    settings: tuple[str, ...],
+    unset: tuple[str, ...],
+    version: str | None,
+    if_revision: int | None,
+    note: str,
+    as_json: bool,
+) -> None:
+    """Let runs go on from a node: failed, cancelled, rejected or paused ones, attempts kept."""
+    whole = json_state(state, state_file)
+    changes = _pairs(settings)
+    if whole is not None and (changes or unset):
+        raise UsageError("give the whole --state, or --set and --unset, not both")
+
+    async def action(port: Port, run_id: str) -> RunInfo:
+        new, revision = whole, if_revision
+        if changes or unset:
+            found = await port.run(run_id)
+            gone = [key for key in unset if key not in found.state]
+            if gone:
+                raise UsageError(f"the state of {found.run.id} has no key {gone[0]!r}")
+            new = {key: value for key, value in found.state.items() if key not in unset} | changes
+            # What was read is what is changed, or nobody has changed it meanwhile.
+            revision = found.run.revision if if_revision is None else if_revision
+        return await port.redrive_run(run_id, from_node, new, version, revision, note)
+
+    run_them(ctx, "oneshot", runs, cause, action, as_json)
+
+
+@click.command("rerun")
+@click.argument("runs", nargs=-1)
+@cause_option
+@click.option("--version", help="Another version of the workflow.")
+@state_options[0]
+@state_options[1]
+@note_option
+@json_option
+@click.pass_context
+def rerun(
+    ctx: click.Context,
+    runs: tuple[str, ...],
+    cause: str | None,
+    version: str | None,
+    state: str | None,
+    state_file: Any,
+    note: str,
+    as_json: bool,
+) -> None:
+    """Start new runs with the input of old ones, or with another state."""
+    given = json_state(state, state_file)
+
+    async def action(port: Port, run_id: str) -> RunInfo:
+        return await port.rerun(run_id, version, given, note)
+
+    run_them(ctx, "oneshot", runs, cause, action, as_json)
+
+
+@click.command("discard")
+@click.argument("runs", nargs=-1)
+@cause_option
+@note_option
+@json_option
+@click.pass_context
+def discard(ctx: click.Context, runs: tuple[str, ...], cause: str | None, note: str, as_json: bool) -> None:
+    """Take runs off the list of dead letters; they stay failed."""
+
+    async def action(port: Port, run_id: str) -> RunInfo:
+        return await port.discard_run(run_id, note)
+
+    run_them(ctx, "oneshot", runs, cause, action, as_json)
+
+
+@click.command("override")
+@click.argument("run")
+@click.argument("node")
+@click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt.")
+@click.option("--max-attempts", type=int, help="Counts the first one.")
+@click.option("--retry-now", is_flag=True, help="Do not wait for the next attempt.")
+@note_option
+@json_option
+@click.pass_context
+def override(
+    ctx: click.Context,
+    run: str,
+    node: str,
+    timeout: float | None,
+    max_attempts: int | None,
+    retry_now: bool,
+    note: str,
+    as_json: bool,
+) -> None:
+    """Set a node's time limit or attempts for one run, from its next attempt on."""
+
+    async def action(port: Port, run_id: str) -> RunInfo:
+        return await port.override_node(run_id, node, timeout, max_attempts, retry_now, note)
+
+    run_them(ctx, "oneshot", (run,), None, action, as_json)
