@@ -9,30 +9,22 @@ from victor_engine.config.places import did_you_mean
 from victor_engine.definition import keys
 from victor_engine.definition.model import (
     BACKOFFS,
-    FALLBACKS,
-    HITL_KINDS,
-    JOIN_STRATEGIES,
     NO_CONSTRAINTS,
     ON_INTERRUPT,
-    TEAM_FORMATIONS,
     AgentNode,
     Branch,
-    Choice,
     ComputeNode,
     ConditionNode,
     Constraints,
-    HITLNode,
     Node,
-    ParallelNode,
     RetryPolicy,
-    TeamMember,
-    TeamNode,
     TransformNode,
 )
-from victor_engine.definition.read import Reader
+from victor_engine.definition.people import read_hitl
+from victor_engine.definition.read import YAML_BOOLEANS, Reader
+from victor_engine.definition.several import read_parallel, read_team
 
 TYPE_ALIASES = {"human": "hitl", "human_in_the_loop": "hitl", "branch": "condition", "function": "compute"}
-YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 FORBIDDING = {name: f"{name}_allowed" for name in ("llm", "network", "write", "filesystem")}
 
 
@@ -42,8 +34,8 @@ def read_node(reader: Reader) -> Node | None:
     if node_type is None:
         return None
     builders: dict[str, Callable[[Reader, dict[str, Any]], Node]] = {
-        "agent": _agent, "compute": _compute, "condition": _condition, "parallel": _parallel,
-        "transform": _transform, "hitl": _hitl, "team": _team,
+        "agent": _agent, "compute": _compute, "condition": _condition, "parallel": read_parallel,
+        "transform": _transform, "hitl": read_hitl, "team": read_team,
     }  # fmt: skip
     common = _common(reader, node_type)
     if not common["id"]:
@@ -190,17 +182,11 @@ def _agent(reader: Reader, common: dict[str, Any]) -> Node:
         tool_budget=reader.whole("tool_budget", None),
         handler=reader.text("handler") or None,
         inputs=reader.mapping("inputs"),
-        input_mapping=_input_mapping(reader),
+        input_mapping=reader.input_mapping(),
         llm_config=reader.mapping("llm_config"),
         profile=reader.text("profile") or None,
         constraints=_constraints(reader),
     )
-
-
-def _input_mapping(reader: Reader) -> dict[str, Any]:
-    if isinstance(reader.data.get("input_mapping"), list):
-        return {name: name for name in reader.texts("input_mapping")}
-    return reader.mapping("input_mapping")
 
 
 def _compute(reader: Reader, common: dict[str, Any]) -> Node:
@@ -209,7 +195,7 @@ def _compute(reader: Reader, common: dict[str, Any]) -> Node:
         handler=reader.text("handler") or None,
         tools=reader.texts("tools"),
         inputs=reader.mapping("inputs"),
-        input_mapping=_input_mapping(reader),
+        input_mapping=reader.input_mapping(),
         constraints=_constraints(reader),
     )
 
@@ -238,32 +224,6 @@ def _condition(reader: Reader, common: dict[str, Any]) -> Node:
     return ConditionNode(**common, condition=str(condition or "").strip(), branches=tuple(branches))
 
 
-def _parallel(reader: Reader, common: dict[str, Any]) -> Node:
-    members = tuple(dict.fromkeys(reader.texts("parallel_nodes")))
-    if not members:
-        reader.problems.error(reader.place(), f"{reader.what}: parallel_nodes names no node")
-    strategy = str(reader.data.get("join_strategy") or "all").strip().lower().replace("-", "_")
-    count = reader.whole(reader.first("join_count", "min_success") or "join_count", None, least=1)
-    if count is not None and strategy in ("all", "n_of_m"):
-        strategy = "n_of_m"
-    elif strategy == "n_of_m" and count is None:
-        reader.problems.error(reader.place("join_strategy"), f"{reader.what}: n_of_m needs join_count")
-    if strategy not in JOIN_STRATEGIES:
-        reader.problems.error(
-            reader.place("join_strategy"),
-            f"{reader.what}: join_strategy cannot be {strategy!r}",
-            did_you_mean(strategy, JOIN_STRATEGIES),
-        )
-        strategy = "all"
-    if count is not None and count > len(members):
-        reader.problems.error(
-            reader.place(reader.first("join_count", "min_success")),
-            f"{reader.what}: join_count is {count}, and there are only {len(members)} nodes",
-        )
-        count = len(members) or None
-    return ParallelNode(**common, parallel_nodes=members, join_strategy=strategy, join_count=count)
-
-
 def _transform(reader: Reader, common: dict[str, Any]) -> Node:
     value = reader.data.get("transform")
     if isinstance(value, Mapping):
@@ -279,157 +239,3 @@ def _transform(reader: Reader, common: dict[str, Any]) -> Node:
         )
         value = ""
     return TransformNode(**common, transform=value)
-
-
-def _choices(reader: Reader) -> tuple[Choice, ...]:
-    key = reader.first("choices", "options")
-    if key is None:
-        return ()
-    value = reader.data[key]
-    if isinstance(value, Mapping):
-        value = [
-            {"value": name, "label": label if isinstance(label, str) else name}
-            for name, label in value.items()
-        ]
-    if not isinstance(value, list) or not value:
-        reader.wrong(key, "a list of choices")
-        return ()
-    choices: list[Choice] = []
-    for index, item in enumerate(value):
-        place = reader.document.place((*reader.path, key, index))
-        if isinstance(item, Mapping):
-            chosen = item.get("value", item.get("id", item.get("label")))
-            if chosen is None:
-                reader.problems.error(
-                    place, f"{reader.what}: choice {index + 1} has neither a value nor a label"
-                )
-                continue
-            choice = Choice(
-                value=chosen,
-                label=str(item.get("label", chosen)),
-                description=str(item.get("description", "")),
-                style=str(item.get("style", "")),
-            )
-        elif isinstance(item, list):
-            reader.problems.error(place, f"{reader.what}: choice {index + 1} must be a text or a mapping")
-            continue
-        else:
-            text = reader.document.texts.get((*reader.path, key, index), str(item))
-            choice = Choice(value=text, label=text)
-        if any(other.value == choice.value for other in choices):
-            reader.problems.error(place, f"{reader.what}: the choice {choice.value!r} is there twice")
-            continue
-        choices.append(choice)
-    return tuple(choices)
-
-
-def _hitl(reader: Reader, common: dict[str, Any]) -> Node:
-    outcomes: dict[str, str] = {}
-    if isinstance(reader.data.get("next"), Mapping):
-        for outcome, target in reader.data["next"].items():
-            if isinstance(target, list) and len(target) == 1:
-                target = target[0]
-            if not isinstance(target, str):
-                place = reader.document.place((*reader.path, "next", outcome))
-                reader.problems.error(place, f"{reader.what}: outcome {outcome!r} must lead to one node id")
-                continue
-            outcomes[outcome_key(outcome)] = target
-    fallback_key = reader.first("on_timeout", "fallback")
-    fallback = reader.one_of(fallback_key, FALLBACKS, "abort") if fallback_key else "abort"
-    schema = reader.mapping("input_schema") if reader.has("input_schema") else None
-    escalation = reader.data.get("escalation") or []
-    steps = (
-        tuple(step for step in escalation if isinstance(step, Mapping))
-        if isinstance(escalation, list)
-        else ()
-    )
-    return HITLNode(
-        **common,
-        hitl_type=reader.one_of("hitl_type", HITL_KINDS, "approval"),
-        prompt=reader.text("prompt"),
-        context_keys=reader.texts("context_keys"),
-        choices=_choices(reader),
-        multiple=reader.flag("multiple", False),
-        default_value=reader.data.get("default_value"),
-        has_default="default_value" in reader.data,
-        input_schema=schema,
-        allow_edit=reader.flag("allow_edit", False),
-        fallback=fallback,
-        fallback_given=fallback_key is not None,
-        max_asks=reader.whole("max_asks", 3, least=1) or 3,
-        escalate_to=reader.text("escalate_to") or None,
-        escalation=steps,
-        assignees=reader.texts("assignees"),
-        required_approvals=reader.whole("required_approvals", 1, least=1) or 1,
-        allow_self_approval=reader.flag("allow_self_approval", True),
-        require_comment=reader.flag("require_comment", False),
-        reminders=tuple(reader.data.get("reminders") or ()),
-        priority=_priority(reader),
-        outcomes=outcomes,
-    )
-
-
-def outcome_key(key: str) -> str:
-    """An outcome as the engine names it: `true` and `approve` mean approved, and so on."""
-    boolean = YAML_BOOLEANS.get(key.strip().lower())
-    if boolean is not None:
-        return "approved" if boolean else "rejected"
-    return {"approve": "approved", "reject": "rejected", "timeout": "timed_out"}.get(key, key)
-
-
-def _priority(reader: Reader) -> int:
-    value = reader.data.get("priority")
-    words = {"low": -1, "normal": 0, "high": 1, "urgent": 2, "critical": 2}
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int):
-        reader.wrong("priority", f"a whole number, or one of {', '.join(words)}")
-        return 0
-    return value
-
-
-def _team(reader: Reader, common: dict[str, Any]) -> Node:
-    members: list[TeamMember] = []
-    raw = reader.data.get("members")
-    if not isinstance(raw, list) or not raw:
-        reader.problems.error(reader.place("members"), f"{reader.what}: a team needs members")
-        raw = []
-    for index, item in enumerate(raw):
-        path = (*reader.path, "members", index)
-        if not isinstance(item, Mapping):
-            reader.problems.error(
-                reader.document.place(path), f"{reader.what}: member {index + 1} must be a mapping"
-            )
-            continue
-        inner = Reader(item, path, reader.document, reader.problems, f"{reader.what}: member {index + 1}")
-        extra = inner.unknown(
-            keys.MEMBER, keys.HANDED_ON | {"backstory", "expertise", "llm_config", "timeout"}
-        )
-        member_id = inner.text("id") or inner.text("name") or inner.text("role") or f"member{index + 1}"
-        if any(member.id == member_id for member in members):
-            inner.problems.error(inner.place(), f"{reader.what}: the member {member_id!r} is there twice")
-            continue
-        members.append(
-            TeamMember(
-                id=member_id,
-                role=inner.text("role"),
-                goal=inner.text("goal"),
-                tools=inner.texts("tools"),
-                tool_budget=inner.whole("tool_budget", None),
-                extra=extra,
-            )
-        )
-    key = reader.first("team_formation", "formation")
-    return TeamNode(
-        **common,
-        goal=reader.text("goal"),
-        team_formation=reader.one_of(key, TEAM_FORMATIONS, "sequential") if key else "sequential",
-        members=tuple(members),
-        total_tool_budget=reader.whole("total_tool_budget", None),
-        merge_strategy=reader.text("merge_strategy", "dict"),
-        merge_mode=reader.text("merge_mode", "team_wins"),
-        inputs=reader.mapping("inputs"),
-        input_mapping=_input_mapping(reader),
-    )

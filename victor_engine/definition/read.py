@@ -11,6 +11,9 @@ from victor_engine.config.places import did_you_mean
 from victor_engine.definition.yamltext import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""Texts that YAML reads as booleans, where they are keys."""
+
 _UNIT = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -218,3 +221,9 @@ class Reader:
             self.wrong(key, "a mapping")
             return None
         return Reader(value, (*self.path, key), self.document, self.problems, what)
+
+    def input_mapping(self) -> dict[str, Any]:
+        """Names to state keys; a list of names maps each to itself."""
+        if isinstance(self.data.get("input_mapping"), list):
+            return {name: name for name in self.texts("input_mapping")}
+        return self.mapping("input_mapping")

@@ -25,7 +25,7 @@ from msgspec import UNSET
 
 from victor_engine.api import Actor, Answer
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
-from victor_engine.definition.nodes import outcome_key
+from victor_engine.definition.people import outcome_key
 from victor_engine.errors import InvalidAnswerError, NodeError
 from victor_engine.hitl.ask import Ask
 

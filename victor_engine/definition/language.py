@@ -1,0 +1,235 @@
+"""The language of expressions and assignments: what belongs to it, and where a text leaves it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from victor_engine.definition.functions import FunctionRegistry
+from victor_engine.errors import ExpressionError
+
+_FORMAT = re.compile(r"[<>^=+\- #0,_]*\d{0,3}(\.\d{1,2})?[a-zA-Z%]?")
+
+CONSTANTS = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "none": None,
+    "True": True,
+    "False": False,
+    "None": None,
+}
+
+DOTTED = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*$")
+
+STRING_METHODS = frozenset(
+    [
+        "lower",
+        "upper",
+        "title",
+        "capitalize",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "split",
+        "rsplit",
+        "splitlines",
+        "join",
+        "startswith",
+        "endswith",
+        "replace",
+        "find",
+        "count",
+        "isdigit",
+        "isalpha",
+        "isnumeric",
+        "removeprefix",
+        "removesuffix",
+        "zfill",
+    ]
+)
+MAPPING_METHODS = frozenset({"get", "keys", "values", "items"})
+LIST_METHODS = frozenset({"count", "index"})
+
+_ALLOWED = (
+    ast.Expression, ast.Expr, ast.Load, ast.Store, ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice,
+    ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.BinOp, ast.Add, ast.Sub, ast.Mult,
+    ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
+    ast.Is, ast.IsNot, ast.In, ast.NotIn, ast.IfExp, ast.Call, ast.keyword, ast.List, ast.Tuple, ast.Set, ast.Dict,
+    ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp, ast.comprehension, ast.JoinedStr, ast.FormattedValue,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in an expression that is outside the language: line and column within its text."""
+
+    line: int
+    column: int
+    message: str
+
+
+def parse(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", 1) or 1
+        column = getattr(error, "offset", 1) or 1
+        message = getattr(error, "msg", str(error))
+        raise ExpressionError(
+            f"{text.strip()!r} is not an expression (line {line}, column {column}): {message}"
+        ) from None
+
+
+def faults(tree: ast.AST, functions: FunctionRegistry) -> Iterator[Fault]:
+    methods = {
+        id(call.func)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+    }
+    for node in ast.walk(tree):
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
+        if not isinstance(node, _ALLOWED):
+            yield Fault(line, column, f"{plain_name(node)} is not part of the expression language")
+        elif isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+            spec = parts[0].value if len(parts) == 1 and isinstance(parts[0], ast.Constant) else None
+            if not isinstance(spec, str) or not _FORMAT.fullmatch(spec):
+                yield Fault(line, column, "this format is too wide, or not written out")
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            yield Fault(line, column, f"{node.attr!r}: names that start with _ are private")
+        elif isinstance(node, ast.Attribute) and id(node) in methods:
+            known = STRING_METHODS | MAPPING_METHODS | LIST_METHODS
+            if node.attr not in known:
+                yield Fault(line, column, f"there is no method {node.attr!r}{nearest(node.attr, known)}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name = node.func.id
+            if name not in functions:
+                yield Fault(
+                    line,
+                    column,
+                    f"unknown function {name!r}{nearest(name, functions.names)}; a workspace registers its own "
+                    "under functions: in victor.yaml",
+                )
+        elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
+            yield Fault(line, column, "only named functions and methods can be called")
+
+
+def plain_name(node: ast.AST) -> str:
+    return {
+        "For": "a loop (for)", "While": "a loop (while)", "If": "an if statement", "FunctionDef": "a function (def)",
+        "Import": "import", "ImportFrom": "import", "Lambda": "lambda", "NamedExpr": "an assignment expression (:=)",
+        "Await": "await", "Yield": "yield", "With": "with", "Try": "try", "ClassDef": "class", "Delete": "del",
+        "Starred": "a starred expression", "Expr": "a bare expression",
+    }.get(type(node).__name__, type(node).__name__)  # fmt: skip
+
+
+def nearest(name: str, known: frozenset[str] | set[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def check_expression(text: str, functions: FunctionRegistry) -> list[Fault]:
+    """What in a condition is outside the language. A dotted key or a registered name is fine."""
+    stripped = text.strip()
+    if DOTTED.match(stripped) or stripped in functions:
+        return []
+    try:
+        tree = ast.parse(stripped, mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
+        return [Fault(line, column, f"not an expression: {getattr(error, 'msg', error)}")]
+    return list(faults(tree, functions))
+
+
+def check_assignments(text: str, functions: FunctionRegistry) -> list[Fault]:
+    """What in a transform is outside the language, with its place in the text."""
+    try:
+        module = parse_module(text)
+    except SyntaxError as error:
+        return [Fault(error.lineno or 1, error.offset or 1, f"not an assignment: {error.msg}")]
+    found: list[Fault] = []
+    for statement in module.body:
+        target = target_of(statement)
+        if target is None:
+            place = (statement.lineno, statement.col_offset + 1)
+            found.append(
+                Fault(*place, f"{plain_name(statement)} is not part of the language; only assignments are")
+            )
+            continue
+        assert isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign)
+        if statement.value is not None:
+            found.extend(faults(statement.value, functions))
+    return found
+
+
+def names_read(text: str) -> frozenset[str]:
+    """The top-level state keys that an expression reads (without functions and loop variables)."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return frozenset()
+    bound = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    read = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    return frozenset(read - bound - called - set(CONSTANTS) - {"ctx", "state"})
+
+
+def names_written(text: str) -> frozenset[str]:
+    """The top-level state keys that a transform assigns."""
+    try:
+        module = parse_module(text)
+    except SyntaxError:
+        return frozenset()
+    targets = (target_of(statement) for statement in module.body)
+    return frozenset(target[0] for target in targets if target)
+
+
+def parse_module(text: str) -> ast.Module:
+    import textwrap
+
+    return ast.parse(textwrap.dedent(text).strip() + "\n")
+
+
+def target_of(statement: ast.stmt) -> tuple[str, ...] | None:
+    """The dotted path that a statement assigns to; None for anything that is not an assignment."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AugAssign | ast.AnnAssign):
+        target = statement.target
+    else:
+        return None
+    parts: list[str] = []
+    while True:
+        if isinstance(target, ast.Attribute):
+            parts.append(target.attr)
+            target = target.value
+        elif (
+            isinstance(target, ast.Subscript)
+            and isinstance(target.slice, ast.Constant)
+            and isinstance(target.slice.value, str)
+        ):
+            parts.append(target.slice.value)
+            target = target.value
+        elif isinstance(target, ast.Name):
+            parts.append(target.id)
+            break
+        else:
+            return None
+    path = tuple(reversed(parts))
+    if len(path) > 1 and path[0] in ("ctx", "state"):
+        path = path[1:]
+    if any(part.startswith("__") for part in path):
+        return None
+    return path

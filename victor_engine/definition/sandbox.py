@@ -1,0 +1,166 @@
+"""The sandbox: evaluates a checked expression over a state, within limits of time and size."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from victor_engine.definition.functions import MAX_ITEMS, MAX_TEXT, FunctionRegistry, check_growth
+from victor_engine.definition.language import (
+    CONSTANTS,
+    LIST_METHODS,
+    MAPPING_METHODS,
+    STRING_METHODS,
+    faults,
+    nearest,
+)
+from victor_engine.errors import ExpressionError
+
+MAX_STEPS = 5_000_000
+"""Parts of an expression that one evaluation may look at, so that nested loops come to an end."""
+
+MAX_BITS = 4096
+"""Size of a whole number that an expression may make."""
+
+
+@lru_cache(maxsize=1)
+def _evaluator_class() -> type[Any]:
+    import simpleeval
+
+    simpleeval.MAX_STRING_LENGTH = MAX_TEXT
+    simpleeval.MAX_COMPREHENSION_LENGTH = MAX_ITEMS
+
+    class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]
+        """simpleeval with our meaning of attributes: keys of objects, and a fixed list of methods."""
+
+        def __init__(self, functions: Mapping[str, Any], names: Any) -> None:
+            super().__init__(functions=dict(functions), names=names)
+            self.nodes[ast.SetComp] = self._eval_set_comprehension
+            self.operators: dict[Any, Any] = {
+                **simpleeval.DEFAULT_OPERATORS,
+                ast.Mult: _times,
+                ast.Pow: _power,
+                ast.Mod: _modulo,
+            }
+            self._steps = 0
+
+        def _eval(self, node: ast.AST) -> Any:
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise ExpressionError(f"the expression takes more than {MAX_STEPS} steps")
+            return super()._eval(node)
+
+        def _eval_set_comprehension(self, node: ast.SetComp) -> Any:
+            as_list = ast.copy_location(ast.ListComp(elt=node.elt, generators=node.generators), node)
+            return sorted(set(self._eval(as_list)))
+
+        def _eval_attribute(self, node: ast.Attribute) -> Any:
+            owner = self._eval(node.value)
+            if isinstance(owner, Mapping):
+                if node.attr in owner:
+                    return owner[node.attr]
+                raise _missing(node.attr, owner, ast.unparse(node))
+            raise ExpressionError(
+                f"{ast.unparse(node.value)} is {_kind(owner)}, which has no key {node.attr!r}",
+                error_type="KeyError",
+            )
+
+        def _eval_call(self, node: ast.Call) -> Any:
+            if not isinstance(node.func, ast.Attribute):
+                return super()._eval_call(node)
+            owner, name = self._eval(node.func.value), node.func.attr
+            allowed = (
+                STRING_METHODS if isinstance(owner, str)
+                else MAPPING_METHODS if isinstance(owner, Mapping)
+                else LIST_METHODS if isinstance(owner, list | tuple)
+                else frozenset()
+            )  # fmt: skip
+            if name not in allowed:
+                raise ExpressionError(f"{_kind(owner)} has no method {name!r}", error_type="AttributeError")
+            arguments = [self._eval(argument) for argument in node.args]
+            keywords = {k.arg: self._eval(k.value) for k in node.keywords if k.arg}
+            if isinstance(owner, str):
+                check_growth(owner, name, arguments)
+            result = getattr(owner, name)(*arguments, **keywords)
+            if isinstance(result, str) and len(result) > MAX_TEXT:
+                raise ExpressionError(
+                    f"{name} makes a text of {len(result)} characters; the most is {MAX_TEXT}"
+                )
+            return list(result) if isinstance(owner, Mapping) and name != "get" else result
+
+    return Evaluator
+
+
+def _times(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and a.bit_length() + b.bit_length() > MAX_BITS:
+        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
+    for sequence, count in ((a, b), (b, a)):
+        if (
+            isinstance(sequence, str | list | tuple)
+            and isinstance(count, int)
+            and len(sequence) * count > MAX_ITEMS
+        ):
+            raise ExpressionError(f"a repetition of {len(sequence) * count} items; the most is {MAX_ITEMS}")
+    return a * b
+
+
+def _power(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > MAX_BITS:
+        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
+    return a**b
+
+
+def _modulo(a: Any, b: Any) -> Any:
+    if isinstance(a, str):
+        raise ExpressionError("% does not format text here; write f'{value}' or join the parts with +")
+    return a % b
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", str: "a text", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}")
+
+
+def _missing(name: str, known: Mapping[str, Any], where: str) -> ExpressionError:
+    near = nearest(name, {str(key) for key in known})
+    return ExpressionError(f"{where}: there is no {name!r}{near}", error_type="KeyError")
+
+
+class _Names(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        raise _missing(name, self, "the state")
+
+
+def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRegistry) -> Any:
+    names = _Names(CONSTANTS)
+    names["ctx"] = names["state"] = state
+    names.update(state)
+    evaluator = _evaluator_class()(functions.as_dict(), names)
+    for fault in faults(tree, functions):
+        raise ExpressionError(f"line {fault.line}, column {fault.column}: {fault.message}")
+    try:
+        value = evaluator._eval(tree)
+    except ExpressionError:
+        raise
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply") from None
+    except Exception as error:
+        raise ExpressionError(
+            f"{ast.unparse(tree)[:200]}: {type(error).__name__}: {error}", error_type=type(error).__name__
+        ) from error
+    return as_json(value)
+
+
+def as_json(value: Any) -> Any:
+    """JSON values only: tuples and sets become lists, generators are run."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) or hasattr(value, "__iter__"):
+        return [as_json(item) for item in value]
+    raise ExpressionError(f"the result is a {type(value).__name__}, which a state cannot hold")

@@ -1,0 +1,89 @@
+"""Nodes that do several things at once: parallel and team."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from victor_engine.config.places import did_you_mean
+from victor_engine.definition import keys
+from victor_engine.definition.model import (
+    JOIN_STRATEGIES,
+    TEAM_FORMATIONS,
+    Node,
+    ParallelNode,
+    TeamMember,
+    TeamNode,
+)
+from victor_engine.definition.read import Reader
+
+
+def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
+    members = tuple(dict.fromkeys(reader.texts("parallel_nodes")))
+    if not members:
+        reader.problems.error(reader.place(), f"{reader.what}: parallel_nodes names no node")
+    strategy = str(reader.data.get("join_strategy") or "all").strip().lower().replace("-", "_")
+    count = reader.whole(reader.first("join_count", "min_success") or "join_count", None, least=1)
+    if count is not None and strategy in ("all", "n_of_m"):
+        strategy = "n_of_m"
+    elif strategy == "n_of_m" and count is None:
+        reader.problems.error(reader.place("join_strategy"), f"{reader.what}: n_of_m needs join_count")
+    if strategy not in JOIN_STRATEGIES:
+        reader.problems.error(
+            reader.place("join_strategy"),
+            f"{reader.what}: join_strategy cannot be {strategy!r}",
+            did_you_mean(strategy, JOIN_STRATEGIES),
+        )
+        strategy = "all"
+    if count is not None and count > len(members):
+        reader.problems.error(
+            reader.place(reader.first("join_count", "min_success")),
+            f"{reader.what}: join_count is {count}, and there are only {len(members)} nodes",
+        )
+        count = len(members) or None
+    return ParallelNode(**common, parallel_nodes=members, join_strategy=strategy, join_count=count)
+
+
+def read_team(reader: Reader, common: dict[str, Any]) -> Node:
+    members: list[TeamMember] = []
+    raw = reader.data.get("members")
+    if not isinstance(raw, list) or not raw:
+        reader.problems.error(reader.place("members"), f"{reader.what}: a team needs members")
+        raw = []
+    for index, item in enumerate(raw):
+        path = (*reader.path, "members", index)
+        if not isinstance(item, Mapping):
+            reader.problems.error(
+                reader.document.place(path), f"{reader.what}: member {index + 1} must be a mapping"
+            )
+            continue
+        inner = Reader(item, path, reader.document, reader.problems, f"{reader.what}: member {index + 1}")
+        extra = inner.unknown(
+            keys.MEMBER, keys.HANDED_ON | {"backstory", "expertise", "llm_config", "timeout"}
+        )
+        member_id = inner.text("id") or inner.text("name") or inner.text("role") or f"member{index + 1}"
+        if any(member.id == member_id for member in members):
+            inner.problems.error(inner.place(), f"{reader.what}: the member {member_id!r} is there twice")
+            continue
+        members.append(
+            TeamMember(
+                id=member_id,
+                role=inner.text("role"),
+                goal=inner.text("goal"),
+                tools=inner.texts("tools"),
+                tool_budget=inner.whole("tool_budget", None),
+                extra=extra,
+            )
+        )
+    key = reader.first("team_formation", "formation")
+    return TeamNode(
+        **common,
+        goal=reader.text("goal"),
+        team_formation=reader.one_of(key, TEAM_FORMATIONS, "sequential") if key else "sequential",
+        members=tuple(members),
+        total_tool_budget=reader.whole("total_tool_budget", None),
+        merge_strategy=reader.text("merge_strategy", "dict"),
+        merge_mode=reader.text("merge_mode", "team_wins"),
+        inputs=reader.mapping("inputs"),
+        input_mapping=reader.input_mapping(),
+    )
