@@ -36,6 +36,9 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("schedule.", frozenset({"schedules", "engine"})),
     ("fire.", frozenset({"schedules", "runs", "engine"})),
     ("version.", frozenset({"workflows", "schedules"})),
+    ("sla.", frozenset({"schedules", "runs", "run", "engine"})),
+    ("backfill.", frozenset({"schedules", "runs", "engine"})),
+    ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
 )
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
 

@@ -40,11 +40,16 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]], Awaitable[None]]:
-    """Put a dialog before the first screen once that has settled."""
+    """Put a dialog before the first screen once that has settled.
+
+    The screen is made invisible, so that its own changes do not change every dialog's picture.
+    """
 
     async def show(pilot: Pilot[Any]) -> None:
         for _ in range(6):
             await pilot.pause()
+        for widget in pilot.app.screen.children:
+            widget.styles.opacity = 0
         pilot.app.push_screen(make(pilot.app.screen))
         for _ in range(10):
             await pilot.pause()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -12,48 +12,42 @@ from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.clock import Clock, SystemClock
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import relative
+from victor_tui.when import parse_until
+from victor_tui.widgets.safe import one_line, plain
 
-_SPAN = re.compile(r"(\d+)\s*([mhd])\Z")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def parse_until(text: str, now: datetime) -> datetime | None:
-    """An instant in UTC from `90m`, `4h`, `2d` or local wall time `2026-03-10 14:00`; None if empty.
-
-    Raises ValueError with the remedy.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if span := _SPAN.match(text):
-        return now + timedelta(**{_UNITS[span[2]]: int(span[1])})
-    try:
-        found = datetime.fromisoformat(text).astimezone(now.tzinfo)
-    except ValueError:
-        raise ValueError(
-            f"{one_line(text, 40)} is not a time. Write 90m, 4h, 2d or 2026-03-10 14:00."
-        ) from None
-    if found <= now:
-        raise ValueError("That instant has passed.")
-    return found
+HINT = "empty: until somebody resumes it · 4h · monday · mon 07:30 · tomorrow 08:00 · 2026-03-10 14:00"
 
 
 class PauseDialog(Dialog[tuple[str, datetime | None] | None]):
-    """Dismisses with (note, until), or None."""
+    """Dismisses with (note, until), or None. `names` are what is paused, where it is several things."""
 
-    def __init__(self, title: str = "Pause", clock: Clock | None = None) -> None:
+    def __init__(self, title: str = "Pause", clock: Clock | None = None, names: Sequence[str] = ()) -> None:
         super().__init__()
-        self._title, self._clock = title, clock
+        self._title, self._clock, self._names = title, clock, names
+        self.until: datetime | None = None
+
+    @property
+    def _now(self) -> datetime:
+        clock: Clock = self._clock or getattr(self.app, "clock", None) or SystemClock()
+        return clock.now()
+
+    @property
+    def _zone(self) -> tzinfo | None:
+        zone: tzinfo | None = getattr(self.app, "zone", None)
+        return zone
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(Content.styled(one_line(self._title), "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
+                if self._names:
+                    yield Static(Content(plain(", ".join(self._names))), classes="text names")
                 yield Label("Why (shown to everyone)", classes="label")
                 yield Input(id="note", compact=True)
-                yield Label("Until (empty: until somebody resumes it)", classes="label")
-                yield Input(id="until", placeholder="90m, 4h, 2d or 2026-03-10 14:00", compact=True)
+                yield Label("Until", classes="label")
+                yield Input(id="until", placeholder=HINT, compact=True)
+                yield Static(id="until-said", classes="said")
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Pause", id="pause", variant="primary", compact=True)
@@ -62,6 +56,27 @@ class PauseDialog(Dialog[tuple[str, datetime | None] | None]):
 
     def on_mount(self) -> None:
         self.query_one("#note").focus()
+        self._look()
+
+    def on_input_changed(self) -> None:
+        self._look()
+
+    def _look(self) -> bool:
+        """Say in full what is typed as the end, or what is wrong with it; whether it is right."""
+        said = self.query_one("#until-said", Static)
+        try:
+            span = parse_until(self.query_one("#until", Input).value, self._now, self._zone)
+        except ValueError as error:
+            said.update(Content.styled(plain(str(error)), "$error"))
+            return False
+        self.until = None if span is None else span.start
+        if span is None:
+            said.update(Content.styled("until somebody resumes it", "$text-muted"))
+            return True
+        local = span.start.astimezone(self._zone)
+        words = f"until {local:%A %Y-%m-%d %H:%M %Z}, {relative(span.start, self._now)}"
+        said.update(Content.styled(f"{words}. {span.note}" if span.note else words, "$success"))
+        return True
 
     def on_input_submitted(self) -> None:
         self.action_submit()
@@ -73,12 +88,7 @@ class PauseDialog(Dialog[tuple[str, datetime | None] | None]):
             self.dismiss(None)
 
     def action_submit(self) -> None:
-        clock: Clock = self._clock or getattr(self.app, "clock", None) or SystemClock()
-        field = self.query_one("#until", Input)
-        try:
-            until = parse_until(field.value, clock.now())
-        except (ValueError, OverflowError) as error:
-            self.fault(str(error))
-            field.focus()
+        if not self._look():
+            self.query_one("#until").focus()
             return
-        self.dismiss((self.query_one("#note", Input).value, until))
+        self.dismiss((self.query_one("#note", Input).value, self.until))

@@ -65,10 +65,14 @@ class WayButton(RadioButton):
 
 
 class ScheduleDialog(Dialog[ScheduleSpec | None]):
-    """Dismisses with the spec as filled in, or None. `spec` is the one to change; None starts a new one."""
+    """Dismisses with the spec as filled in, or None.
 
-    def __init__(self, spec: ScheduleSpec | None) -> None:
+    `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
+    """
+
+    def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
         super().__init__(id="schedule-dialog")
+        self._id = schedule_id
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()
         self._timer: Timer | None = None
@@ -226,7 +230,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         preview: SchedulePreview | None = None
         if spec is not None:
             try:
-                preview = await self._port.preview_schedule(spec, _FIRES)
+                preview = await self._port.preview_schedule(spec, _FIRES, schedule_id=self._id)
             except VictorError as error:
                 preview = SchedulePreview("", problem=error.message)
             if preview.problem:

@@ -63,7 +63,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
     elif spec.every_seconds is not None:
         way, expression = "every", interval_text(spec.every_seconds)
     elif spec.at is not None:
-        local = spec.at.astimezone(_zone_or_utc(spec.timezone))
+        local = spec.at.astimezone(zone_or_utc(spec.timezone))
         seconds = ":%S" if local.second else ""
         way, expression = "once", local.strftime(f"%Y-%m-%d %H:%M{seconds}")
     else:
@@ -82,7 +82,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
     )
 
 
-def _zone_or_utc(name: str) -> ZoneInfo:
+def zone_or_utc(name: str) -> ZoneInfo:
     from victor_engine.scheduler.zones import get_zone
 
     try:

@@ -93,6 +93,14 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         Binding("home,g", "edge(0)", "Top", show=False, tooltip="First row", id="table.top"),
         Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last row", id="table.bottom"),
         Binding("space", "mark", "Mark", show=False, tooltip="Mark or unmark the row", id="table.mark"),
+        Binding(
+            "ctrl+a",
+            "mark_all",
+            "Mark all",
+            show=False,
+            tooltip="Mark all rows, or none if all are",
+            id="table.mark_all",
+        ),
         Binding("o", "sort_next", "Sort", show=False, tooltip="Sort by the next column", id="table.sort"),
         Binding("O", "sort_flip", "Reverse", show=False, tooltip="Reverse the order", id="table.flip"),
     ]
@@ -379,6 +387,18 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._redraw_cursor()
         self.post_message(self.Highlighted(self, self.row))
         self.cursor += 1
+
+    def action_mark_all(self) -> None:
+        """Mark every row that is shown; if every one is, unmark them."""
+        everything = set(self._index)
+        self.set_marks(() if everything <= self.marked else everything)
+
+    def set_marks(self, keys: Iterable[Hashable]) -> None:
+        """Mark the rows with these keys and no others."""
+        self.marked = {key for key in keys if key in self._index}
+        self._strips.clear()
+        self.refresh()
+        self.post_message(self.Highlighted(self, self.row))
 
     # --- order --------------------------------------------------------------------------------
 

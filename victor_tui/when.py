@@ -1,0 +1,236 @@
+"""Times as people type them: `02:30`, `mon 07:30`, `tomorrow 08:00`, `-7d`, `last week`, ISO dates.
+
+What is read is a span. Whoever asks shows it in full before anything is done with it, so that a
+word that was understood otherwise than it was meant is seen in time.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Literal
+
+from victor_tui.widgets.safe import one_line
+
+Kind = Literal["instant", "day", "period"]
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AWAY = re.compile(r"([+-]?)\s*(\d{1,6})\s*([mhdw])\Z")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` up to `end`, in UTC, the end left out. An instant has both the same.
+
+    `note` says what the clocks do there, where the time as typed comes never or twice.
+    """
+
+    start: datetime
+    end: datetime
+    kind: Kind = "instant"
+    note: str = ""
+
+
+def parse_span(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool) -> Span:
+    """What `text` means, in `zone` (None: the machine's).
+
+    `ahead` says where a weekday or a time without a day is looked for: after `now`, or before it.
+    Raises ValueError with what can be written instead.
+    """
+    try:
+        return _span(" ".join(text.lower().split()), now, zone, ahead)
+    except OverflowError:
+        raise ValueError(f"{one_line(text, 40)} is too far away.") from None
+
+
+def _span(text: str, now: datetime, zone: tzinfo | None, ahead: bool) -> Span:
+    here = now.astimezone(zone)
+    today = here.date()
+    if text == "now":
+        return Span(now, now)
+    if away := _AWAY.match(text):
+        by = timedelta(**{_UNITS[away[3]]: int(away[2])})
+        forward = away[1] == "+" or (not away[1] and ahead)
+        at = now + by if forward else now - by
+        return Span(at, at)
+    if (period := _period(text, today, zone)) is not None:
+        return period
+    if (found := _iso_instant(text.upper())) is not None:
+        return Span(found, found)
+    word, _, rest = text.replace("t", " ", 1).partition(" ") if _looks_iso(text) else _words(text)
+    if _CLOCK.match(word) and not rest:
+        clock = _clock(word)
+        span = _at(datetime.combine(today, clock), zone)
+        late = span.start <= now if ahead else span.start > now
+        if late:
+            span = _at(datetime.combine(today + timedelta(days=1 if ahead else -1), clock), zone)
+        return span
+    day = _day(word, today, ahead)
+    if day is None:
+        raise _unknown(text, ahead)
+    if not rest:
+        if _is_weekday(word) and ahead and day == today:
+            day += timedelta(days=7)
+        return Span(_midnight(day, zone), _midnight(day + timedelta(days=1), zone), "day")
+    if not _CLOCK.match(rest):
+        raise _unknown(text, ahead)
+    clock = _clock(rest)
+    span = _at(datetime.combine(day, clock), zone)
+    if _is_weekday(word):
+        if ahead and span.start <= now:
+            span = _at(datetime.combine(day + timedelta(days=7), clock), zone)
+        elif not ahead and span.start > now:
+            span = _at(datetime.combine(day - timedelta(days=7), clock), zone)
+    return span
+
+
+def _unknown(text: str, ahead: bool) -> ValueError:
+    ways = (
+        "90m, 4h, 2d, monday, mon 07:30, tomorrow 08:00 or 2026-03-10 14:00"
+        if ahead
+        else "02:30, yesterday 02:00, last night, last week, mon, -7d, 2026-03-08 or 2026-03-08 02:30"
+    )
+    return ValueError(f"{one_line(text, 40)} is not a time. Write {ways}.")
+
+
+def _looks_iso(text: str) -> bool:
+    return _DATE.match(text[:10]) is not None
+
+
+def _words(text: str) -> tuple[str, str, str]:
+    """`last monday 07:30` and `next monday` are the weekday that the direction finds anyway."""
+    for lead in ("last ", "next ", "on "):
+        text = text.removeprefix(lead)
+    return text.partition(" ")
+
+
+def _iso_instant(text: str) -> datetime | None:
+    """An instant with its own offset."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else None
+
+
+def _clock(text: str) -> time:
+    match = _CLOCK.match(text)
+    assert match is not None
+    try:
+        return time(int(match[1]), int(match[2]), int(match[3] or 0))
+    except ValueError:
+        raise ValueError(f"{text} is no time of day: hours go to 23, minutes to 59.") from None
+
+
+def _is_weekday(word: str) -> bool:
+    return len(word) >= 3 and any(name.startswith(word) for name in _DAYS)
+
+
+def _day(word: str, today: date, ahead: bool) -> date | None:
+    """The day that a word names; a weekday is today's or the nearest one in the direction."""
+    near = {"today": 0, "yesterday": -1, "tomorrow": 1}
+    if word in near:
+        return today + timedelta(days=near[word])
+    if _DATE.match(word):
+        try:
+            return date.fromisoformat(word)
+        except ValueError:
+            raise ValueError(f"{word} is no day of the calendar.") from None
+    if _is_weekday(word):
+        wanted = next(i for i, name in enumerate(_DAYS) if name.startswith(word))
+        step = (wanted - today.weekday()) % 7 if ahead else -((today.weekday() - wanted) % 7)
+        return today + timedelta(days=step)
+    return None
+
+
+def _period(text: str, today: date, zone: tzinfo | None) -> Span | None:
+    week = today - timedelta(days=today.weekday())
+    month = today.replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    if text == "last night":
+        start = _at(datetime.combine(today - timedelta(days=1), time(18)), zone).start
+        return Span(start, _at(datetime.combine(today, time(8)), zone).start, "period")
+    days: dict[str, tuple[date, date]] = {
+        "last week": (week - timedelta(days=7), week),
+        "this week": (week, week + timedelta(days=7)),
+        "last month": (before, month),
+        "this month": (month, (month + timedelta(days=32)).replace(day=1)),
+    }
+    if text not in days:
+        return None
+    first, last = days[text]
+    return Span(_midnight(first, zone), _midnight(last, zone), "period")
+
+
+def _midnight(day: date, zone: tzinfo | None) -> datetime:
+    return _at(datetime.combine(day, time()), zone).start
+
+
+def _at(wall: datetime, zone: tzinfo | None) -> Span:
+    """The instant of a wall time: after a gap the first one, of two the first, each with a note."""
+    early = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    late = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    if early == late:
+        return Span(early, early)
+    if late > early:
+        return Span(early, early, note=f"{wall:%H:%M} comes twice on that day: the first one is meant.")
+    # In a gap the two readings lie on both sides of it; the instant between is where it ends.
+    before, after = late, early
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    end = after.replace(microsecond=0)
+    note = f"{wall:%H:%M} does not exist on that day: clocks go forward to {end.astimezone(zone):%H:%M}."
+    return Span(end, end, note=note)
+
+
+def parse_until(text: str, now: datetime, zone: tzinfo | None) -> Span | None:
+    """An instant to come (a day means its start); None for an empty text. ValueError with the remedy."""
+    if not text.strip():
+        return None
+    found = parse_span(text, now, zone, ahead=True)
+    if found.start <= now:
+        raise ValueError("That instant has passed.")
+    return found
+
+
+def parse_range(start: str, end: str, now: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    """The two ends of what lies behind, both included.
+
+    A period such as `last week` fills both where `end` is empty; otherwise an empty end is now.
+    Raises RangeError, which knows the field.
+    """
+    if not start.strip():
+        raise RangeError("from", "Say from when: last week, -7d or 2026-03-01.")
+    try:
+        first = parse_span(start, now, zone, ahead=False)
+    except ValueError as error:
+        raise RangeError("from", str(error)) from None
+    tick = timedelta(microseconds=1)
+    if not end.strip():
+        closed = first.kind == "period" or start.strip().lower() in ("yesterday", "today")
+        return first.start, min(first.end - tick, now) if closed else now
+    try:
+        last = parse_span(end, now, zone, ahead=False)
+    except ValueError as error:
+        raise RangeError("to", str(error)) from None
+    until = last.end if last.kind == "instant" else last.end - tick
+    if until < first.start:
+        raise RangeError("to", "That is before the start.")
+    return first.start, until
+
+
+class RangeError(ValueError):
+    """A range that cannot be read; `field` is `from` or `to`."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
