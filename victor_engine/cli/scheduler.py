@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from victor_engine.api import Port, ScheduleSpec
-from victor_engine.cli.output import json_state, local, note, print_json, say, span, table, with_port
-from victor_engine.errors import PermissionDeniedError, UsageError
+from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
+from victor_engine.cli.daemon import install, start, status, stop
+from victor_engine.cli.output import fail, json_state, local, print_json, say, span, table, with_port
+from victor_engine.cli.planning import (
+    backfill,
+    calendars,
+    drain,
+    explain,
+    local_zone,
+    preview,
+    show_fires,
+    undrain,
+)
+from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
 note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
@@ -21,152 +31,6 @@ note_option = click.option("--note", "remark", default="", help="Goes into the a
 @click.group()
 def scheduler() -> None:
     """The engine as a daemon, and its schedules."""
-
-
-@scheduler.command("start")
-@click.option("-d", "--daemon", is_flag=True, help="Go into the background once the engine is up.")
-@click.option("--pid-file", type=click.Path(path_type=Path), help="Write the process id there.")
-@click.option("--interval", type=float, help="Look at schedules at least this often, in seconds.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml.")
-@click.option("--quiet", is_flag=True, help="Print no events.")
-@click.pass_context
-def start(
-    ctx: click.Context,
-    daemon: bool,
-    pid_file: Path | None,
-    interval: float | None,
-    config: Path | None,
-    quiet: bool,
-) -> None:
-    """Run the engine of this workspace until it is told to stop."""
-    import asyncio
-
-    from victor_engine.service.connect import serve
-    from victor_engine.service.headless import describe_event
-
-    if config is not None and not config.expanduser().is_file():
-        raise UsageError(f"{config}: there is no such file; leave --config out, or name a scheduler.yaml")
-    if daemon:
-        _into_background(ctx, pid_file, interval, config)
-        return
-
-    def ready(engine: Any) -> None:
-        if pid_file is not None:
-            pid_file.parent.mkdir(parents=True, exist_ok=True)
-            pid_file.write_text(f"{os.getpid()}\n")
-        trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
-        say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
-        for problem in engine.workspace.problems:
-            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
-
-    overrides = {"scheduler.poll_interval": interval} if interval is not None else None
-    try:
-        code = asyncio.run(
-            serve(
-                ctx.obj["workspace"],
-                ctx.obj["state_dir"],
-                config_file=config.expanduser() if config else None,
-                overrides=overrides,
-                on_ready=ready,
-                on_event=None if quiet else lambda event: say(describe_event(event)),
-            )
-        )
-    finally:
-        if pid_file is not None and pid_file.exists() and pid_file.read_text().strip() == str(os.getpid()):
-            pid_file.unlink()
-    sys.exit(code)
-
-
-def _into_background(
-    ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
-) -> None:
-    """Start the same command in a session of its own, and wait until its engine answers."""
-    import subprocess
-    import time
-
-    from victor_engine.service.connect import find
-    from victor_engine.service.lock import engine_owner
-
-    paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
-    owner = engine_owner(paths.state_dir)
-    if owner is not None:
-        raise UsageError(f"an engine runs on {paths.state_dir} already (process {owner.pid})")
-    paths.make()
-    log_path = paths.state_dir / "engine.log"
-    words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(paths.workspace)]
-    words += ["--state-dir", str(paths.state_dir), "scheduler", "start"]
-    if pid_file is not None:
-        words += ["--pid-file", str(pid_file.absolute())]
-    if interval is not None:
-        words += ["--interval", str(interval)]
-    if config is not None:
-        words += ["--config", str(config.absolute())]
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    for _ in range(150):
-        found = engine_owner(paths.state_dir)
-        if found is not None and found.pid == process.pid and Path(found.socket).exists():
-            say(f"engine {process.pid} runs in the background; its log is {log_path}")
-            return
-        if process.poll() is not None:
-            tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
-            raise UsageError(f"the engine did not start: {' '.join(tail) or 'see ' + str(log_path)}")
-        time.sleep(0.1)
-    raise UsageError(f"the engine has not answered yet; see {log_path}")
-
-
-@scheduler.command("stop")
-@click.pass_context
-def stop(ctx: click.Context) -> None:
-    """Stop the engine; what runs is taken up again at the next start."""
-    import asyncio
-
-    from victor_engine.service.lock import engine_owner
-
-    async def work(port: Port) -> None:
-        info = await port.engine()
-        await port.stop_engine()
-        await port.close()
-        for _ in range(300):
-            owner = engine_owner(Path(info.state_dir))
-            if owner is None or owner.pid != info.pid:
-                say(f"engine {info.pid} has stopped")
-                return
-            await asyncio.sleep(0.1)
-        say(f"engine {info.pid} is stopping, but has not let go of {info.state_dir} within 30 s")
-
-    with_port(ctx, "attach", work)
-
-
-@scheduler.command("status")
-@json_option
-@click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
-    """Whether an engine runs, and what it does. Ends with 7 if none runs."""
-
-    async def work(port: Port) -> bool:
-        info = await port.engine()
-        if as_json:
-            print_json(info)
-            return info.mode != "readonly"
-        if info.mode == "readonly":
-            say(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
-        else:
-            say(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
-        say(
-            f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
-        )
-        say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
-        if info.next_fire is not None:
-            left = span((info.next_fire - info.now).total_seconds())
-            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_workflow})")
-        for problem in info.problems:
-            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
-        return info.mode != "readonly"
-
-    sys.exit(0 if with_port(ctx, "read", work) else 7)
 
 
 @scheduler.command("list")
@@ -210,6 +74,10 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.option("--overlap", help="skip, buffer_one, buffer_all, cancel_running or allow.")
 @click.option("--start-date")
 @click.option("--end-date")
+@click.option("--after", help="Workflows with commas instead of times; more by --set after='{...}'.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in a schedule: block, in YAML."
+)
 @note_option
 @json_option
 @click.pass_context
@@ -219,6 +87,8 @@ def add(
     workflow: str,
     state: str | None,
     yaml_path: Path | None,
+    after: str | None,
+    settings: tuple[str, ...],
     remark: str,
     as_json: bool,
     **given: Any,
@@ -232,6 +102,9 @@ def add(
     block = {key: value for key, value in given.items() if value is not None}
     if initial is not None:
         block["initial_state"] = initial
+    if after is not None:
+        block["after"] = [name.strip() for name in after.split(",")]
+    block.update(_settings(settings))
     spec, faults = spec_from_block(workflow, block)
     if spec is None:
         raise UsageError("; ".join(fault.replace("schedule.", "--") for fault in faults))
@@ -262,21 +135,6 @@ def _check_file(ctx: click.Context, path: Path, workflow: str) -> None:
         raise UsageError(
             f"{path} is outside the workspace {workspace}; put it there, or name another --workspace"
         )
-
-
-@scheduler.command("remove")
-@click.argument("schedule")
-@note_option
-@click.pass_context
-def remove(ctx: click.Context, schedule: str, remark: str) -> None:
-    """Remove a schedule; its history stays."""
-
-    async def work(port: Port) -> None:
-        found = await port.schedule(schedule)
-        await port.remove_schedule(found.id, remark)
-        say(f"{found.id}  removed: {found.spec.workflow}, {found.summary}")
-
-    with_port(ctx, "oneshot", work)
 
 
 @scheduler.command("history")
@@ -316,95 +174,183 @@ def history(
     with_port(ctx, "read", work)
 
 
+async def each(
+    port: Port, schedules: tuple[str, ...], act: Callable[[ScheduleInfo], Awaitable[str]], as_json: bool
+) -> int:
+    """Do something with each schedule and print a line for each; the exit code is that of the first fault."""
+    code = 0
+    results = []
+    for given in schedules:
+        found: ScheduleInfo | None = None
+        try:
+            found = await port.schedule(given)
+            done, error = await act(found), None
+        except VictorError as fault:
+            done, error = "", fault.message
+            code = code or fault.exit_code
+        shown = found.id if found is not None else given
+        results.append({"schedule": shown, "ok": error is None, "result": done or error})
+        if as_json:
+            continue
+        if error is not None:
+            fail(f"{shown}: {error}" if len(schedules) > 1 else error)
+        else:
+            say(f"{shown}  {done}")
+    if as_json:
+        print_json(results)
+    return code
+
+
 def _named(name: str, method: str, text: str, mode: str = "oneshot") -> None:
     @scheduler.command(name, help=text)
-    @click.argument("schedule")
+    @click.argument("schedules", nargs=-1, required=True, metavar="SCHEDULE...")
     @note_option
+    @json_option
     @click.pass_context
-    def command(ctx: click.Context, schedule: str, remark: str) -> None:
-        async def work(port: Port) -> None:
-            found = await getattr(port, method)(schedule, note=remark)
-            words = f"{found.status}" if method == "trigger_schedule" else found.summary
-            say(f"{found.id}  {words}")
+    def command(ctx: click.Context, schedules: tuple[str, ...], remark: str, as_json: bool) -> None:
+        async def work(port: Port) -> int:
+            async def act(schedule: ScheduleInfo) -> str:
+                found = await getattr(port, method)(schedule.id, note=remark)
+                if method == "remove_schedule":
+                    return f"removed: {schedule.spec.workflow}, {schedule.summary}"
+                if method == "resume_schedule":
+                    return (
+                        f"fires again: {found.spec.workflow}, {found.summary}, next {local(found.next_fire)}"
+                    )
+                return f"skips {local(found.next_fire)}: {found.spec.workflow}"
 
-        with_port(ctx, mode, work)
+            return await each(port, schedules, act, as_json)
+
+        sys.exit(with_port(ctx, mode, work))
 
 
-_named("resume", "resume_schedule", "Let a paused schedule fire again.")
+_named("remove", "remove_schedule", "Remove schedules; their history stays.")
+_named("resume", "resume_schedule", "Let paused schedules fire again.")
 _named("skip", "skip_next", "Leave the next fire out.")
-_named("trigger", "trigger_schedule", "Start a run of a schedule now.", "attach")
+
+
+@scheduler.command("trigger")
+@click.argument("schedules", nargs=-1, required=True, metavar="SCHEDULE...")
+@click.option("--state", metavar="JSON", help="In place of the schedule's own initial state.")
+@note_option
+@json_option
+@click.pass_context
+def trigger(
+    ctx: click.Context, schedules: tuple[str, ...], state: str | None, remark: str, as_json: bool
+) -> None:
+    """Start a run of each schedule now, whatever its times."""
+    given = json_state(state)
+
+    async def work(port: Port) -> int:
+        async def act(schedule: ScheduleInfo) -> str:
+            run = await port.trigger_schedule(schedule.id, given, remark)
+            return f"run {run.id} of {run.workflow} {run.version}: {run.status}"
+
+        return await each(port, schedules, act, as_json)
+
+    sys.exit(with_port(ctx, "attach", work))
 
 
 @scheduler.command("pause")
+@click.argument("schedules", nargs=-1, required=True, metavar="SCHEDULE...")
+@click.option("--until", help="Resume by itself then, in local time: monday 07:30, 4h, 2026-03-31T09:00.")
+@note_option
+@json_option
+@click.pass_context
+def pause(
+    ctx: click.Context, schedules: tuple[str, ...], until: str | None, remark: str, as_json: bool
+) -> None:
+    """Let schedules rest."""
+
+    async def work(port: Port) -> int:
+        end = None
+        if until is not None:
+            from victor_engine.scheduler.spoken import moment
+
+            end = moment(until, (await port.engine()).now, local_zone())
+
+        async def act(schedule: ScheduleInfo) -> str:
+            await port.pause_schedule(schedule.id, remark, end)
+            return "paused" + (f" until {local(end)}" if end is not None else "")
+
+        return await each(port, schedules, act, as_json)
+
+    sys.exit(with_port(ctx, "oneshot", work))
+
+
+@scheduler.command("edit")
 @click.argument("schedule")
-@click.option("--until", help="Resume by itself then: 2026-03-31T09:00, in local time.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in a schedule: block, in YAML."
+)
+@click.option("--cron")
+@click.option("--every")
+@click.option("--at")
+@click.option("--timezone", "--tz", default=None)
+@click.option("--state", metavar="JSON")
+@click.option("--yes", is_flag=True, help="Save without asking.")
 @note_option
 @click.pass_context
-def pause(ctx: click.Context, schedule: str, until: str | None, remark: str) -> None:
-    """Let a schedule rest."""
-    from datetime import datetime
-
-    try:
-        end = datetime.fromisoformat(until).astimezone() if until else None
-    except ValueError:
-        raise UsageError(f"--until {until!r} is no date or time; write 2026-03-31T09:00") from None
+def edit(
+    ctx: click.Context,
+    /,
+    schedule: str,
+    settings: tuple[str, ...],
+    state: str | None,
+    yes: bool,
+    remark: str,
+    **given: Any,
+) -> None:
+    """Change a schedule. Shows what changes and the next ten fires before it is saved."""
+    block = {key: value for key, value in given.items() if value is not None}
+    initial = json_state(state)
+    if initial is not None:
+        block["initial_state"] = initial
+    block.update(_settings(settings))
+    if not block:
+        raise UsageError("say what to change: --cron, --every, --at, --tz, --state or --set KEY=VALUE")
 
     async def work(port: Port) -> None:
-        found = await port.pause_schedule(schedule, remark, end)
-        say(f"{found.id}  paused" + (f" until {local(end)}" if end else ""))
+        found = await port.schedule(schedule)
+        from victor_engine.scheduler.declare import changed_spec, describe_changes
+
+        spec, faults = changed_spec(found.spec, block)
+        if spec is None:
+            raise UsageError("; ".join(faults))
+        changes = describe_changes(found.spec, spec)
+        if not changes:
+            say(f"{found.id}  nothing changes")
+            return
+        preview = await port.preview_schedule(spec, 10, None, found.id)
+        if preview.problem is not None:
+            raise UsageError(preview.problem)
+        for change in changes:
+            say(change)
+        show_fires(preview, spec)
+        if not yes and not click.confirm("save this?", err=True):
+            say("nothing was changed")
+            return
+        await port.edit_schedule(found.id, spec, remark)
+        say(f"{found.id}  changed: {preview.summary}")
 
     with_port(ctx, "oneshot", work)
 
 
-UNIT = """[Unit]
-Description=Victor Workflow Scheduler
-After=network.target
+def _settings(given: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY=VALUE`, the value in YAML."""
+    import yaml
 
-[Service]
-Type=simple
-User={user}
-ExecStart={command}
-Restart=always
-RestartSec=10
-KillMode=mixed
-StateDirectory=victor
-Environment=VICTOR_STATE=/var/lib/victor
-
-[Install]
-WantedBy=multi-user.target
-"""
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {text!r} is not KEY=VALUE")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {key}: {value!r} is no YAML value") from None
+    return found
 
 
-@scheduler.command("install")
-@click.option("--user", default=None, help="The user that the service runs as.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml for the service.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/systemd/system/victor-scheduler.service"),
-    show_default=True,
-)
-@click.pass_context
-def install(ctx: click.Context, user: str | None, config: Path | None, output: Path) -> None:
-    """Write a systemd unit that runs the engine as a service."""
-    import getpass
-
-    from victor_engine.service.connect import find
-
-    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
-    program = shutil.which("victor") or f"{sys.executable} -m victor_engine.cli.main"
-    command = f"{program} --workspace {workspace.absolute()} scheduler start"
-    if config is not None:
-        command += f" --config {config.absolute()}"
-    try:
-        output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
-    except PermissionError:
-        raise PermissionDeniedError(
-            f"{output} may not be written by this user; use sudo, or --output FILE"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{output} cannot be written: {error.strerror}; name another --output FILE"
-        ) from None
-    say(f"wrote {output}; now run:")
-    say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")
+for _command in (start, stop, status, install, explain, backfill, drain, undrain, calendars, preview):
+    scheduler.add_command(_command)

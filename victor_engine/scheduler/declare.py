@@ -161,6 +161,37 @@ def spec_from_block(
     return spec, []
 
 
+def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[ScheduleSpec | None, list[str]]:
+    """`spec` with what a block says in place of it; what it does not name stays. Null takes a key back."""
+    ways = {"cron": "cron", "every": "every_seconds", "interval": "every_seconds", "at": "at", "once": "at"}
+    ways |= {"after": "after"}
+    given = {key: value for key, value in block.items() if value is not None}
+    dropped = [key for key, value in block.items() if value is None]
+    base: dict[str, Any] = {"timezone": spec.timezone}
+    if not given.keys() & ways.keys():
+        # Any way will do to have the rest of the block read.
+        base["cron"] = "@yearly"
+    read, faults = spec_from_block(spec.workflow, {**base, **given})
+    if read is None:
+        return None, faults
+    names = {"tz": "timezone", "state": "initial_state", **ways}
+    changes = {names.get(key, key): getattr(read, names.get(key, key)) for key in given}
+    for key in dropped:
+        name = names.get(key, key)
+        if name not in ScheduleSpec.__struct_fields__ or name == "workflow":
+            return None, [f"schedule: unknown key {key!r}. {did_you_mean(str(key), KEYS)}"]
+        changes[name] = getattr(ScheduleSpec(workflow=spec.workflow), name)
+    if given.keys() & ways.keys():
+        way = next(ways[key] for key in given if key in ways)
+        changes.update({name: None for name in set(ways.values()) if name != way})
+    found = msgspec.structs.replace(spec, **changes)
+    try:
+        Timing(found, "0" * 12, datetime(2026, 1, 1, tzinfo=UTC))
+    except UsageError as error:
+        return None, [f"schedule: {error.message}"]
+    return found, []
+
+
 def _state(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError("must be a mapping")

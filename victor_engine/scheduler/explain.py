@@ -149,7 +149,7 @@ def _then(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
     if found:
         _changes(answer, start, end + timedelta(days=1))
         if len(found) == 1:
-            return f"{_outcome(found[0])}: {found[0].reason}", found
+            return _story(found[0]), found
         kinds: dict[str, int] = {}
         for fire in found:
             kinds[_outcome(fire)] = kinds.get(_outcome(fire), 0) + 1
@@ -175,6 +175,11 @@ def _outcome(fire: FireInfo) -> str:
     return f"{fire.outcome}, {fire.run_status}" if fire.run_status else fire.outcome
 
 
+def _story(fire: FireInfo) -> str:
+    run = f" (run {fire.run_id})" if fire.run_id else ""
+    return f"{_outcome(fire)}{run}: {fire.reason.removeprefix(fire.outcome + ': ')}"
+
+
 def _tell(answer: _Answer, fire: FireInfo) -> None:
     """One recorded fire: what became of it, why, how late, and how its run ended."""
     tone = "plain"
@@ -182,8 +187,7 @@ def _tell(answer: _Answer, fire: FireInfo) -> None:
         tone = "bad" if fire.outcome == "missed" or fire.run_status == "failed" else "warn"
     elif fire.run_status == "succeeded":
         tone = "good"
-    run = f" (run {fire.run_id})" if fire.run_id else ""
-    answer.say(f"{fire.local}: {_outcome(fire)}{run}: {fire.reason}", tone, fire.nominal)
+    answer.say(f"{fire.local}: {_story(fire)}", tone, fire.nominal)
     late = (fire.decided_at - fire.nominal).total_seconds()
     if late > 60 and fire.outcome != "backfilled":
         answer.say(f"{fire.local}: decided {elapsed(late)} after its time", at=fire.decided_at)

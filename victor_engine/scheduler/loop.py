@@ -15,7 +15,7 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, to_us
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import backfill, operations, policy, sla
+from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.firing import Excluded, Firing, active_runs, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
@@ -30,6 +30,9 @@ BATCH = 200
 
 CLOCK_JUMP = 5.0
 """Seconds by which wall and monotonic clock may drift apart in one sleep before it counts as a jump."""
+
+MAX_GAPS = 20
+"""Absences that are remembered to say why a fire was missed."""
 
 LONGEST_WAIT = 60.0
 """Seconds between two tries while the store cannot be written."""
@@ -63,9 +66,14 @@ class SchedulerLoop:
         self._task: asyncio.Task[None] | None = None
         self._promises: int | None = None
         """When the next promise is looked at, in microseconds."""
+        self._gaps: list[presence.Gap] = []
+        """When nobody looked at the schedules: the newest few."""
 
     async def start(self) -> None:
         """Account for what was missed, let go what waited behind runs that have ended, then watch."""
+        down = await self.store.read(presence.newest_downtime)
+        if down is not None:
+            self._gaps.append(down)
         await self.refresh()
         held = await self.store.read(
             lambda c: c.execute(f"SELECT DISTINCT r.schedule_id FROM runs r WHERE {HELD}").fetchall()
@@ -163,6 +171,9 @@ class SchedulerLoop:
         passed = (self.clock.now() - wall).total_seconds()
         if abs(passed - (self.clock.monotonic() - mono)) > CLOCK_JUMP:
             log.warning("the clock jumped by %.0f s; schedules are looked at again", passed)
+            if passed > CLOCK_JUMP:
+                why = "the machine slept, or its clock was set,"
+                self._gaps = [*self._gaps[-MAX_GAPS + 1 :], presence.Gap(wall, self.clock.now(), why)]
 
     # --- firing --------------------------------------------------------------------------------
 
@@ -248,7 +259,7 @@ class SchedulerLoop:
                 reason += f"; no more than the newest {policy.MAX_ROWS:,} are caught up"
             ops.record_fire(tx, row, due.cut.first, "missed", f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
-        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace)
+        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._gaps)
         for verdict in verdicts:
             if verdict.missed is not None:
                 excluded = firing.why_excluded(row, verdict.nominal)

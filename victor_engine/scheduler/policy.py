@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from victor_engine.api import ScheduleSpec
+from victor_engine.scheduler.presence import Gap
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.scheduler.words import elapsed
 
@@ -86,12 +87,17 @@ class Verdict:
 
 
 def judge(
-    spec: ScheduleSpec, timing: Timing, fires: Sequence[Nominal], now: datetime, grace: float
+    spec: ScheduleSpec,
+    timing: Timing,
+    fires: Sequence[Nominal],
+    now: datetime,
+    grace: float,
+    gaps: Sequence[Gap] = (),
 ) -> list[Verdict]:
     """Which of the due fires run and which count as missed, oldest first.
 
     A fire is late when `grace` seconds have passed since it was due. What is late runs only if
-    `catchup` says so, and is not older than `catchup_window`.
+    `catchup` says so, and is not older than `catchup_window`. `gaps` say why nobody was there.
     """
     limit = now - timedelta(seconds=grace)
     oldest = now - timedelta(seconds=spec.catchup_window) if spec.catchup_window is not None else None
@@ -103,13 +109,15 @@ def judge(
             verdicts.append(Verdict(nominal))
             continue
         if not span:
-            span = f"missed: nothing looked at it from {nominal.local} until {timing.nominal(now).local[:16]}"
+            span = f"nothing looked at it from {nominal.local} until {timing.nominal(now).local[:16]}"
+        gap = next((gap for gap in gaps if gap.covers(due)), None)
+        why = f"missed: {gap if gap is not None else span}"
         if spec.catchup == "none":
-            verdicts.append(Verdict(nominal, f"{span}; catchup is off"))
+            verdicts.append(Verdict(nominal, f"{why}; catchup is off"))
         elif spec.catchup == "latest" and nominal is not fires[-1]:
-            verdicts.append(Verdict(nominal, f"{span}; catchup is latest, and a later one runs"))
+            verdicts.append(Verdict(nominal, f"{why}; catchup is latest, and a later one runs"))
         elif oldest is not None and nominal.instant < oldest:
-            verdicts.append(Verdict(nominal, f"{span}; older than the catch-up window"))
+            verdicts.append(Verdict(nominal, f"{why}; older than the catch-up window"))
         else:
             late = elapsed((now - due).total_seconds())
             verdicts.append(Verdict(nominal, None, f"caught up, {late} late"))

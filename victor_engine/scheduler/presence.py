@@ -25,6 +25,9 @@ class Gap:
         return self.start <= instant <= self.end
 
 
+SHORTEST = 1_000_000
+"""Microseconds below which an absence is none: a start that follows an end at once."""
+
 _LIFE = "(actor IS NULL OR kind IN ('engine.started', 'engine.stopped'))"
 """Events that only an engine writes: a command line without one also leaves events."""
 
@@ -43,7 +46,7 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
         before = source.execute(
             f"SELECT at, kind FROM events WHERE seq < ? AND {_LIFE} ORDER BY seq DESC LIMIT 1", (seq,)
         ).fetchone()
-        if before is None or from_us(before[0]) > end:
+        if before is None or from_us(before[0]) > end or at - before[0] < SHORTEST:
             continue
         why = "the engine was down" if before[1] == "engine.stopped" else "the engine was gone (no farewell)"
         found.append(Gap(from_us(before[0]), from_us(at), why))

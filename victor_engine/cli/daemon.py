@@ -1,0 +1,222 @@
+"""`victor scheduler start|stop|status|install`: the engine as a daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from victor_engine.api import Port
+from victor_engine.cli.output import local, note, print_json, say, span, with_port
+from victor_engine.errors import PermissionDeniedError, UsageError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+
+
+@click.command("start")
+@click.option("-d", "--daemon", is_flag=True, help="Go into the background once the engine is up.")
+@click.option("--pid-file", type=click.Path(path_type=Path), help="Write the process id there.")
+@click.option("--interval", type=float, help="Look at schedules at least this often, in seconds.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml.")
+@click.option("--quiet", is_flag=True, help="Print no events.")
+@click.pass_context
+def start(
+    ctx: click.Context,
+    daemon: bool,
+    pid_file: Path | None,
+    interval: float | None,
+    config: Path | None,
+    quiet: bool,
+) -> None:
+    """Run the engine of this workspace until it is told to stop."""
+    import asyncio
+
+    from victor_engine.service.connect import serve
+    from victor_engine.service.headless import describe_event
+
+    if config is not None and not config.expanduser().is_file():
+        raise UsageError(f"{config}: there is no such file; leave --config out, or name a scheduler.yaml")
+    if daemon:
+        _into_background(ctx, pid_file, interval, config)
+        return
+
+    def ready(engine: Any) -> None:
+        if pid_file is not None:
+            pid_file.parent.mkdir(parents=True, exist_ok=True)
+            pid_file.write_text(f"{os.getpid()}\n")
+        trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
+        say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
+        for problem in engine.workspace.problems:
+            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+
+    overrides = {"scheduler.poll_interval": interval} if interval is not None else None
+    try:
+        code = asyncio.run(
+            serve(
+                ctx.obj["workspace"],
+                ctx.obj["state_dir"],
+                config_file=config.expanduser() if config else None,
+                overrides=overrides,
+                on_ready=ready,
+                on_event=None if quiet else lambda event: say(describe_event(event)),
+            )
+        )
+    finally:
+        if pid_file is not None and pid_file.exists() and pid_file.read_text().strip() == str(os.getpid()):
+            pid_file.unlink()
+    sys.exit(code)
+
+
+def _into_background(
+    ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
+) -> None:
+    """Start the same command in a session of its own, and wait until its engine answers."""
+    import subprocess
+    import time
+
+    from victor_engine.service.connect import find
+    from victor_engine.service.lock import engine_owner
+
+    paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
+    owner = engine_owner(paths.state_dir)
+    if owner is not None:
+        raise UsageError(f"an engine runs on {paths.state_dir} already (process {owner.pid})")
+    paths.make()
+    log_path = paths.state_dir / "engine.log"
+    words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(paths.workspace)]
+    words += ["--state-dir", str(paths.state_dir), "scheduler", "start"]
+    if pid_file is not None:
+        words += ["--pid-file", str(pid_file.absolute())]
+    if interval is not None:
+        words += ["--interval", str(interval)]
+    if config is not None:
+        words += ["--config", str(config.absolute())]
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    for _ in range(150):
+        found = engine_owner(paths.state_dir)
+        if found is not None and found.pid == process.pid and Path(found.socket).exists():
+            say(f"engine {process.pid} runs in the background; its log is {log_path}")
+            return
+        if process.poll() is not None:
+            tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
+            raise UsageError(f"the engine did not start: {' '.join(tail) or 'see ' + str(log_path)}")
+        time.sleep(0.1)
+    raise UsageError(f"the engine has not answered yet; see {log_path}")
+
+
+@click.command("stop")
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """Stop the engine; what runs is taken up again at the next start."""
+    import asyncio
+
+    from victor_engine.service.lock import engine_owner
+
+    async def work(port: Port) -> None:
+        info = await port.engine()
+        await port.stop_engine()
+        await port.close()
+        for _ in range(300):
+            owner = engine_owner(Path(info.state_dir))
+            if owner is None or owner.pid != info.pid:
+                say(f"engine {info.pid} has stopped")
+                return
+            await asyncio.sleep(0.1)
+        say(f"engine {info.pid} is stopping, but has not let go of {info.state_dir} within 30 s")
+
+    with_port(ctx, "attach", work)
+
+
+@click.command("status")
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Whether an engine runs, and what it does. Ends with 7 if none runs."""
+
+    async def work(port: Port) -> bool:
+        info = await port.engine()
+        if as_json:
+            print_json(info)
+            return info.mode != "readonly"
+        if info.mode == "readonly":
+            say(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
+        else:
+            say(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
+        say(
+            f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
+        )
+        say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
+        if info.draining is not None:
+            why = f" ({info.draining.note})" if info.draining.note else ""
+            say(f"draining since {local(info.draining.at)} by {info.draining.by}{why}: nothing new starts")
+        if info.recent_breaches:
+            say(f"{info.recent_breaches} promises not kept in the last 24 h")
+        if info.next_fire is not None:
+            left = span((info.next_fire - info.now).total_seconds())
+            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_workflow})")
+        for problem in info.problems:
+            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+        return info.mode != "readonly"
+
+    sys.exit(0 if with_port(ctx, "read", work) else 7)
+
+
+UNIT = """[Unit]
+Description=Victor Workflow Scheduler
+After=network.target
+
+[Service]
+Type=simple
+User={user}
+ExecStart={command}
+Restart=always
+RestartSec=10
+KillMode=mixed
+StateDirectory=victor
+Environment=VICTOR_STATE=/var/lib/victor
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@click.command("install")
+@click.option("--user", default=None, help="The user that the service runs as.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml for the service.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/systemd/system/victor-scheduler.service"),
+    show_default=True,
+)
+@click.pass_context
+def install(ctx: click.Context, user: str | None, config: Path | None, output: Path) -> None:
+    """Write a systemd unit that runs the engine as a service."""
+    import getpass
+
+    from victor_engine.service.connect import find
+
+    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
+    program = shutil.which("victor") or f"{sys.executable} -m victor_engine.cli.main"
+    command = f"{program} --workspace {workspace.absolute()} scheduler start"
+    if config is not None:
+        command += f" --config {config.absolute()}"
+    try:
+        output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
+    except PermissionError:
+        raise PermissionDeniedError(
+            f"{output} may not be written by this user; use sudo, or --output FILE"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{output} cannot be written: {error.strerror}; name another --output FILE"
+        ) from None
+    say(f"wrote {output}; now run:")
+    say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")

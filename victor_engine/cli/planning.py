@@ -1,0 +1,337 @@
+"""`victor scheduler explain|backfill|drain|calendars|preview`: looking back and ahead."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from victor_engine.api import BackfillInfo, BackfillSpec, Port, SchedulePreview, ScheduleSpec
+from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
+from victor_engine.errors import UsageError, VictorError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
+
+
+def local_zone() -> ZoneInfo:
+    """The operator's zone: TZ, or what the machine is set to; UTC where neither says an IANA name."""
+    import os
+    from pathlib import Path
+
+    from victor_engine.scheduler.zones import get_zone
+
+    name = os.environ.get("TZ", "").lstrip(":")
+    if not name:
+        target = str(Path("/etc/localtime").resolve())
+        name = target.partition("zoneinfo/")[2]
+    try:
+        return get_zone(name or "UTC")
+    except ValueError:
+        return ZoneInfo("UTC")
+
+
+@click.command("explain")
+@click.argument("schedule")
+@click.option(
+    "--at", help="02:30, yesterday 02:00, 2026-03-08, yesterday, last week, A..B: in the schedule's zone."
+)
+@json_option
+@click.pass_context
+def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) -> None:
+    """Why SCHEDULE did or did not run: as things stand, or at an instant, on a day, in a span."""
+
+    async def work(port: Port) -> None:
+        info = await port.schedule(schedule) if at is not None else None
+        start: datetime | None = None
+        end: datetime | None = None
+        if at is not None and info is not None:
+            from victor_engine.scheduler.spoken import span as spoken_span
+            from victor_engine.scheduler.zones import get_zone
+
+            now = (await port.engine()).now
+            start, end = spoken_span(at, now, get_zone(info.spec.timezone))
+            if end - start <= timedelta(minutes=1):
+                end = None
+        found = await port.explain_schedule(schedule, start, end)
+        if as_json:
+            print_json(found)
+            return
+        say(f"{found.schedule_id}  {found.workflow}")
+        say(found.headline)
+        for line in found.lines:
+            say(f"  {local(line.at):<24} {line.text}" if line.at is not None else f"  {'':<24} {line.text}")
+
+    with_port(ctx, "read", work)
+
+
+@click.command("preview")
+@click.argument("schedule", required=False)
+@click.option("--cron")
+@click.option("--every")
+@click.option("--timezone", "--tz", default=None)
+@click.option("-n", "--count", default=10, show_default=True)
+@click.option("--after", "start", help="From then on, instead of now.")
+@json_option
+@click.pass_context
+def preview(
+    ctx: click.Context,
+    schedule: str | None,
+    cron: str | None,
+    every: str | None,
+    timezone: str | None,
+    count: int,
+    start: str | None,
+    as_json: bool,
+) -> None:
+    """The next fires of SCHEDULE, or of a cron expression or interval that is not saved."""
+
+    async def work(port: Port) -> None:
+        from victor_engine.scheduler.declare import changed_spec, spec_from_block
+        from victor_engine.scheduler.spoken import moment
+
+        block = {"cron": cron, "every": every, "timezone": timezone}
+        given = {key: value for key, value in block.items() if value is not None}
+        if schedule is not None:
+            info = await port.schedule(schedule)
+            spec, faults = changed_spec(info.spec, given) if given else (info.spec, [])
+            known = info.id
+        else:
+            spec, faults = spec_from_block("preview", given)
+            known = None
+        if spec is None:
+            raise UsageError("; ".join(faults))
+        after = None if start is None else moment(start, (await port.engine()).now, local_zone())
+        found = await port.preview_schedule(spec, count, after, known)
+        if as_json:
+            print_json(found)
+            return
+        if found.problem is not None:
+            raise UsageError(found.problem)
+        say(found.summary)
+        show_fires(found, spec)
+
+    with_port(ctx, "read", work)
+
+
+def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
+    """The fires in the schedule's zone and in the operator's, with what a calendar leaves out and clock changes."""
+    from victor_engine.scheduler.zones import get_zone
+
+    zone = get_zone(spec.timezone)
+    left_out = {item.at: item.reason for item in found.excluded}
+    rows = []
+    last = None
+    for fire in found.fires:
+        there = fire.astimezone(zone)
+        remark = f"left out by {left_out[fire]}" if fire in left_out else ""
+        if last is not None and last.utcoffset() != there.utcoffset():
+            remark = f"{remark}; the clocks have changed" if remark else "the clocks have changed"
+        rows.append((f"{there:%a %Y-%m-%d %H:%M:%S %z}", local(fire), remark))
+        last = there
+    table((spec.timezone, "here", ""), rows, "no fire comes")
+
+
+@click.command("calendars")
+@json_option
+@click.pass_context
+def calendars(ctx: click.Context, as_json: bool) -> None:
+    """Exclusion calendars: what comes next in each, and which schedules it concerns."""
+
+    async def work(port: Port) -> int:
+        found = await port.calendars()
+        if as_json:
+            print_json(found)
+            return 0
+        rows = []
+        for calendar in found:
+            coming = calendar.upcoming[0] if calendar.upcoming else None
+            what = f"{coming.name}, {local(coming.start)}" if coming else "nothing in the next 400 days"
+            rows.append((calendar.name, calendar.problem or what, ", ".join(calendar.used_by) or "-"))
+        table(
+            ("calendar", "next", "used by"),
+            rows,
+            "no calendars; declare them under calendars: in victor.yaml",
+        )
+        return 3 if any(calendar.problem for calendar in found) else 0
+
+    sys.exit(with_port(ctx, "read", work))
+
+
+@click.command("drain")
+@note_option
+@click.pass_context
+def drain(ctx: click.Context, remark: str) -> None:
+    """Finish what runs and start nothing, over restarts too, until `undrain`."""
+
+    async def work(port: Port) -> None:
+        info = await port.drain(remark)
+        say(
+            f"draining: {info.running} running, {info.queued} queued, {info.waiting} waiting; nothing new starts"
+        )
+
+    with_port(ctx, "oneshot", work)
+
+
+@click.command("undrain")
+@note_option
+@click.pass_context
+def undrain(ctx: click.Context, remark: str) -> None:
+    """Start what is due again."""
+
+    async def work(port: Port) -> None:
+        info = await port.undrain(remark)
+        say(f"no longer draining; next fire {local(info.next_fire)} ({info.next_fire_workflow or '-'})")
+
+    with_port(ctx, "oneshot", work)
+
+
+# --- backfill --------------------------------------------------------------------------------------
+
+
+@click.group()
+def backfill() -> None:
+    """Run the fires of a past range now."""
+
+
+@backfill.command("start")
+@click.argument("schedule")
+@click.option("--from", "start", help="2026-03-01, yesterday, -7d: in the schedule's zone.")
+@click.option("--to", "end", help="As --from; a date includes that day. Default: now.")
+@click.option("--range", "spoken", help='"last week", "2026-03-01..2026-03-07": instead of --from and --to.')
+@click.option("--order", type=click.Choice(["oldest", "newest"]), default="oldest", show_default=True)
+@click.option("--concurrency", default=1, show_default=True)
+@click.option("--redo", type=click.Choice(["missing", "failed", "all"]), default="missing", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Say what would run, and stop there.")
+@click.option("--yes", is_flag=True, help="Start without asking.")
+@note_option
+@json_option
+@click.pass_context
+def start_(
+    ctx: click.Context,
+    /,
+    schedule: str,
+    start: str | None,
+    end: str | None,
+    spoken: str | None,
+    dry_run: bool,
+    yes: bool,
+    remark: str,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Say what would run, then run it. Fires that have a run already are left out, unless --redo wants them."""
+
+    async def work(port: Port) -> int:
+        info = await port.schedule(schedule)
+        first, last = _range(start, end, spoken, (await port.engine()).now, info.spec.timezone)
+        spec = BackfillSpec(info.id, first, last, **how)
+        found = await port.preview_backfill(spec)
+        if found.problem is not None:
+            raise UsageError(found.problem)
+        if dry_run and as_json:
+            print_json(found)
+            return 0
+        if not as_json:
+            say(f"{info.id}  {info.spec.workflow} {found.version}: {found.count} fires, {spec.order} first,")
+            say(f"  from {local(found.first)} to {local(found.last)}, {spec.concurrency} at once")
+            if found.left_out or found.excluded:
+                say(
+                    f"  {found.left_out} have run and are left out, {found.excluded} are left out by a calendar"
+                )
+            if found.estimate_seconds is not None:
+                say(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
+        if dry_run:
+            return 0
+        if not yes and not click.confirm("start this?", err=True):
+            note("nothing was started")
+            return 1
+        started = await port.start_backfill(spec, remark)
+        if as_json:
+            print_json(started)
+        else:
+            say(f"backfill {started.id} started; victor scheduler backfill list shows how it goes")
+        return 0
+
+    sys.exit(with_port(ctx, "read" if dry_run else "attach", work))
+
+
+def _range(
+    start: str | None, end: str | None, spoken: str | None, now: datetime, timezone: str
+) -> tuple[datetime, datetime]:
+    from victor_engine.scheduler.spoken import moment
+    from victor_engine.scheduler.spoken import span as spoken_span
+    from victor_engine.scheduler.zones import get_zone
+
+    zone = get_zone(timezone)
+    if (spoken is None) == (start is None):
+        raise UsageError("give --range, or --from and --to")
+    if spoken is not None:
+        first, after = spoken_span(spoken, now, zone)
+    else:
+        first = moment(str(start), now, zone, "past")
+        after = now if end is None else spoken_span(end, now, zone)[1]
+    return first, after - timedelta(microseconds=1)
+
+
+@backfill.command("list")
+@click.option("--schedule")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, schedule: str | None, as_json: bool) -> None:
+    """Backfills, newest first."""
+
+    async def work(port: Port) -> None:
+        found = await port.backfills(schedule)
+        if as_json:
+            print_json(found)
+            return
+        rows = [
+            (
+                b.id,
+                b.workflow,
+                b.spec.schedule_id,
+                b.status,
+                _progress(b),
+                b.by,
+                local(b.created_at),
+                b.problem or b.note,
+            )
+            for b in found
+        ]
+        table(("id", "workflow", "schedule", "status", "done", "by", "since", "note"), rows, "no backfills")
+
+    with_port(ctx, "read", work)
+
+
+def _progress(b: BackfillInfo) -> str:
+    failed = f", {b.failed} failed" if b.failed else ""
+    return f"{b.succeeded + b.failed}/{b.total}{failed}, {b.running} active"
+
+
+def _control(name: str, method: str, text: str) -> None:
+    @backfill.command(name, help=text)
+    @click.argument("backfills", type=int, nargs=-1, required=True, metavar="ID...")
+    @note_option
+    @click.pass_context
+    def command(ctx: click.Context, backfills: tuple[int, ...], remark: str) -> None:
+        async def work(port: Port) -> int:
+            code = 0
+            for number in backfills:
+                try:
+                    found = await getattr(port, method)(number, remark)
+                    say(f"backfill {number}  {found.status}: {_progress(found)}")
+                except VictorError as error:
+                    note(f"error: {error.message}")
+                    code = code or error.exit_code
+            return code
+
+        sys.exit(with_port(ctx, "oneshot", work))
+
+
+_control("pause", "pause_backfill", "Start nothing more of it until it is resumed.")
+_control("resume", "resume_backfill", "Go on with it.")
+_control("cancel", "cancel_backfill", "Start nothing more of it; what runs goes on.")
