@@ -22,6 +22,7 @@ from victor_engine.clock import FakeClock
 from victor_engine.scheduler import operations
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
+from victor_engine.store.runs import Start
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 SINGLE = 200
@@ -42,7 +43,7 @@ async def measure(directory: Path, count: int, crowd: int) -> str:
     loop = SchedulerLoop(
         store,
         clock,
-        resolve=lambda tx, workflow, version: (1, "a"),
+        resolve=lambda tx, workflow, version: Start(1, "a"),
         on_runs=lambda runs: handed.extend([time.perf_counter()] * len(runs)),
     )
     await store.write(

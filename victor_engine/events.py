@@ -42,6 +42,8 @@ class EventKind(StrEnum):
     RUN_REDRIVEN = "run.redriven"
     RUN_DISCARDED = "run.discarded"
     RUN_WARNING = "run.warning"
+    RUN_MIGRATED = "run.migrated"
+    RUN_UNMIGRATED = "run.unmigrated"
 
     NODE_STARTED = "node.started"
     NODE_COMPLETED = "node.completed"
@@ -63,3 +65,8 @@ class EventKind(StrEnum):
 
     VERSION_REGISTERED = "version.registered"
     VERSION_DEPRECATED = "version.deprecated"
+    VERSION_REMOVED = "version.removed"
+    VERSION_RESTORED = "version.restored"
+    VERSION_NOTICE = "version.notice"  # something new started on a deprecated version
+    ALIAS_CHANGED = "alias.changed"
+    ALIAS_REMOVED = "alias.removed"

@@ -32,6 +32,7 @@ from victor_engine.identity import acting_as
 from victor_engine.service.client import Client
 from victor_engine.service.connect import find, open_engine
 from victor_engine.service.readonly import ReadOnlyPort
+from victor_engine.versioning.catalog import VersionRemovedError
 
 
 @pytest.fixture
@@ -157,6 +158,27 @@ async def test_versions_and_workspace(port: Port) -> None:
     assert (await port.trust()).trusted
     with pytest.raises(NotFoundError):
         await port.deprecate("gate", "7.0.0", "old")
+
+
+async def test_a_version_and_its_aliases(port: Port) -> None:
+    set_to = await port.set_alias("gate", "stable", "1.0.0", note="a note")
+    assert (set_to.version, set_to.note, set_to.sides[0].weight) == ("1.0.0", "a note", 100)
+    assert [info.name for info in await port.aliases()] == ["stable"]
+    assert [change.action for change in await port.alias_history("gate", "stable")] == ["set"]
+    with pytest.raises(ConflictError):
+        await port.promote_alias("gate", "stable")
+    with pytest.raises(ConflictError):
+        await port.roll_back_alias("gate", "stable")
+    assert (await port.start_run("gate", "stable", {"topic": "x"})).version == "1.0.0"
+    with pytest.raises(ConflictError):
+        await port.remove_version("gate", "1.0.0")
+    await port.remove_alias("gate", "stable")
+    assert (await port.remove_version("gate", "1.0.0", "gone")).removed == "gone"
+    with pytest.raises(VersionRemovedError):
+        await port.start_run("gate")
+    assert (await port.restore_version("gate", "1.0.0")).removed is None
+    assert (await port.diff_versions("gate", "1.0.0", "latest")).lines == ()
+    assert await port.migration_graph("gate") == []
 
 
 async def test_looking(view: Port, engine: Engine) -> None:

@@ -19,6 +19,7 @@ from victor_engine.scheduler import operations as ops
 from victor_engine.scheduler import rows
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx, open_store
+from victor_engine.store.runs import Start
 
 ALICE = Actor(user="alice", uid=1001, via="cli")
 START = datetime(2026, 5, 4, 8, 0, 30, tzinfo=UTC)
@@ -39,10 +40,10 @@ class World:
             on_cancel=self.cancelled.append,
         )
 
-    def resolve(self, tx: Tx, workflow: str, version: str | None) -> tuple[int, str]:
+    def resolve(self, tx: Tx, workflow: str, version: str | None) -> Start:
         if not self.known:
             raise NotFoundError(f"there is no workflow {workflow!r}")
-        return 1, "a"
+        return Start(1, "a")
 
     async def add(self, **fields: Any) -> str:
         spec = ScheduleSpec(**{"workflow": "w", **fields})

@@ -676,8 +676,12 @@ def make_workflows(now: datetime) -> list[WorkflowInfo]:
             "data_pipeline",
             "Fetch, check and load the day's data",
             (
-                version("data_pipeline", "2.0.0", 3, current=True, migrations_from=("1.1.0",)),
-                version("data_pipeline", "1.1.0", 40, total_runs=900, migrations_from=("1.0.0",)),
+                version(
+                    "data_pipeline", "2.0.0", 3, current=True, status="current", migrations_from=("1.1.0",)
+                ),
+                version(
+                    "data_pipeline", "1.1.0", 40, total_runs=900, status="drained", migrations_from=("1.0.0",)
+                ),
                 version(
                     "data_pipeline",
                     "1.0.0",
@@ -685,6 +689,7 @@ def make_workflows(now: datetime) -> list[WorkflowInfo]:
                     active_runs=1,
                     total_runs=4031,
                     schedules=1,
+                    status="deprecated",
                     deprecated="reads the old feed; use 2.0.0",
                     deprecated_by="ana",
                     successor="2.0.0",
@@ -695,8 +700,17 @@ def make_workflows(now: datetime) -> list[WorkflowInfo]:
             "deploy",
             "Build, ask, roll out, check, roll back",
             (
-                version("deploy", "2.1.0", 9, current=True, active_runs=1, total_runs=212, schedules=1),
-                version("deploy", "2.0.0", 60, total_runs=77),
+                version(
+                    "deploy",
+                    "2.1.0",
+                    9,
+                    current=True,
+                    status="current",
+                    active_runs=1,
+                    total_runs=212,
+                    schedules=1,
+                ),
+                version("deploy", "2.0.0", 60, total_runs=77, status="drained"),
             ),
         ),
         WorkflowInfo(
@@ -704,14 +718,25 @@ def make_workflows(now: datetime) -> list[WorkflowInfo]:
             "The morning report",
             (
                 version(
-                    "daily_report", "0.0.3", 1, current=True, unversioned=True, active_runs=1, schedules=1
+                    "daily_report",
+                    "0.0.3",
+                    1,
+                    current=True,
+                    status="current",
+                    unversioned=True,
+                    active_runs=1,
+                    schedules=1,
                 ),
             ),
         ),
         WorkflowInfo(
             "host_health",
             "Disk, memory and load of this machine",
-            (version("host_health", "1.0.0", 90, current=True, total_runs=1180, schedules=1),),
+            (
+                version(
+                    "host_health", "1.0.0", 90, current=True, status="current", total_runs=1180, schedules=1
+                ),
+            ),
         ),
     ]
 

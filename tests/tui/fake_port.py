@@ -16,18 +16,17 @@ from msgspec.structs import replace
 from tests.tui import fake_data as data
 from tests.tui.fake_control import FakeControl
 from tests.tui.fake_time import FakeTime
+from tests.tui.fake_versions import FakeVersions
 from victor_engine.api import (
     ACTIVE_RUN_STATUSES,
     FINAL_RUN_STATUSES,
     Actor,
     Answer,
-    DefinitionInfo,
     EngineInfo,
     EventInfo,
     EventQuery,
     FireInfo,
     LogLine,
-    MigrationPreview,
     PauseInfo,
     ProblemInfo,
     RequestInfo,
@@ -40,8 +39,6 @@ from victor_engine.api import (
     SchedulePreview,
     ScheduleSpec,
     TrustInfo,
-    VersionInfo,
-    WorkflowInfo,
 )
 from victor_engine.clock import FakeClock
 from victor_engine.errors import (
@@ -57,7 +54,7 @@ NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")
 
 
-class FakePort(FakeControl, FakeTime):
+class FakePort(FakeControl, FakeTime, FakeVersions):
     """Implements `victor_engine.api.Port` over dictionaries."""
 
     def __init__(self, clock: FakeClock | None = None, *, empty: bool = False, trusted: bool = True) -> None:
@@ -311,28 +308,6 @@ class FakePort(FakeControl, FakeTime):
 
         return [event for event in reversed(self.event_list) if matches(event)][: query.limit]
 
-    async def workflows(self) -> list[WorkflowInfo]:
-        self._enter("workflows")
-        return list(self.workflow_map.values())
-
-    def _version(self, workflow: str, version: str | None) -> VersionInfo:
-        info: WorkflowInfo = self._find(self.workflow_map, workflow, "workflow")
-        for entry in info.versions:
-            if version in (None, entry.version):
-                return entry
-        raise NotFoundError(f"{workflow} has no version {version}")
-
-    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
-        self._enter("definition")
-        return data.make_definition(self._version(workflow, version))
-
-    async def preview_migration(
-        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
-    ) -> MigrationPreview:
-        self._enter("preview_migration")
-        step = f"{from_version}->{to_version}"
-        return MigrationPreview((step,), state, {**state, "migrated": True}, ("sets migrated to true",))
-
     # actions on runs
 
     async def start_run(
@@ -508,18 +483,6 @@ class FakePort(FakeControl, FakeTime):
         return request
 
     # versions, workspace, engine
-
-    async def deprecate(
-        self, workflow: str, version: str, message: str, successor: str | None = None
-    ) -> VersionInfo:
-        self._enter("deprecate", workflow, version, message, successor, action=True)
-        entry = self._version(workflow, version)
-        changed = replace(entry, deprecated=message, deprecated_by=ME.user, successor=successor)
-        info = self.workflow_map[workflow]
-        versions = tuple(changed if v.version == version else v for v in info.versions)
-        self.workflow_map[workflow] = replace(info, versions=versions)
-        self.emit("version.deprecated", workflow=workflow, data={"version": version})
-        return changed
 
     async def reload(self) -> list[ProblemInfo]:
         self._enter("reload", action=True)

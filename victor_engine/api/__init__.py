@@ -82,10 +82,17 @@ from victor_engine.api.schedules import (
     UpstreamState,
 )
 from victor_engine.api.versions import (
+    AliasChange,
+    AliasInfo,
+    AliasSide,
+    DefinitionDiff,
     DefinitionInfo,
+    DiffLine,
+    MigrationEdge,
     MigrationPreview,
     ProblemInfo,
     VersionInfo,
+    VersionStatus,
     WorkflowInfo,
 )
 
@@ -97,6 +104,9 @@ __all__ = [
     "After",
     "Agenda",
     "AgendaLane",
+    "AliasChange",
+    "AliasInfo",
+    "AliasSide",
     "Answer",
     "AttemptInfo",
     "AttemptStatus",
@@ -111,7 +121,9 @@ __all__ = [
     "Catchup",
     "ChoiceInfo",
     "DeadLetterGroup",
+    "DefinitionDiff",
     "DefinitionInfo",
+    "DiffLine",
     "EngineInfo",
     "EngineMode",
     "ErrorInfo",
@@ -127,6 +139,7 @@ __all__ = [
     "GraphInfo",
     "GraphNode",
     "LogLine",
+    "MigrationEdge",
     "MigrationPreview",
     "NodeOverride",
     "NodeState",
@@ -153,6 +166,7 @@ __all__ = [
     "UpstreamEnd",
     "UpstreamState",
     "VersionInfo",
+    "VersionStatus",
     "VoteInfo",
     "WorkflowInfo",
 ]

@@ -23,7 +23,11 @@ from victor_engine.api.schedules import (
     ScheduleSpec,
 )
 from victor_engine.api.versions import (
+    AliasChange,
+    AliasInfo,
+    DefinitionDiff,
     DefinitionInfo,
+    MigrationEdge,
     MigrationPreview,
     ProblemInfo,
     VersionInfo,
@@ -79,6 +83,11 @@ class Port(Protocol):
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
     ) -> MigrationPreview: ...
+
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff: ...
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]: ...
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]: ...
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]: ...
 
     # actions on runs
     async def start_run(
@@ -166,8 +175,50 @@ class Port(Protocol):
 
     # versions, workspace, engine
     async def deprecate(
-        self, workflow: str, version: str, message: str, successor: str | None = None
-    ) -> VersionInfo: ...
+        self,
+        workflow: str,
+        version: str,
+        message: str,
+        successor: str | None = None,
+        removal: datetime | None = None,
+    ) -> VersionInfo:
+        """Warn whoever starts on a version. `removal` is when nothing new is to start on it any more."""
+        ...
+
+    async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
+        """Let nothing new start on a version, with a message; what runs on it goes on.
+
+        ConflictError names the aliases that still point at it.
+        """
+        ...
+
+    async def restore_version(self, workflow: str, version: str) -> VersionInfo:
+        """Take a deprecation or removal back."""
+        ...
+
+    async def set_alias(
+        self,
+        workflow: str,
+        alias: str,
+        version: str,
+        other: str | None = None,
+        weight: int = 0,
+        note: str = "",
+    ) -> AliasInfo:
+        """Point an alias at a version; with `other`, give that one `weight` percent of what starts."""
+        ...
+
+    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None: ...
+    async def promote_alias(
+        self, workflow: str, alias: str, onto: str | None = None, note: str = ""
+    ) -> AliasInfo:
+        """Give the second version of a split alias everything; or point alias `onto` at it."""
+        ...
+
+    async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
+        """Give everything to the version that had it before."""
+        ...
+
     async def reload(self) -> list[ProblemInfo]: ...
     async def trust(self) -> TrustInfo: ...
     async def stop_engine(self) -> None: ...

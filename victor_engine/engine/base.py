@@ -16,12 +16,14 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.engine.reading import Reading
 from victor_engine.engine.workspace import Workspace
 from victor_engine.errors import DefinitionError, UntrustedError
+from victor_engine.ids import new_id
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler.exclusion import Calendars
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.runs import Choice, Start
 from victor_engine.versioning import catalog
 
 T = TypeVar("T")
@@ -61,10 +63,15 @@ class EngineBase(Reading):
 
         return await self.store.read(find)
 
-    def _resolve(self, tx: Tx, workflow: str, spec: str | None) -> tuple[int, str]:
-        """The definition to start on; DefinitionError if somebody's work in it is bound to nothing."""
-        found = catalog.resolve(tx, workflow, spec)
-        return found.id, self._start_node(tx, found.id)
+    def _resolve(self, tx: Tx, workflow: str, spec: str | None) -> Start:
+        """What a new run starts on; DefinitionError if somebody's work in it is bound to nothing.
+
+        An alias that is split chooses by the id of the run, which is made here for that.
+        """
+        run_id = new_id(tx.now)
+        found = catalog.resolve(tx, workflow, spec, seed=run_id)
+        choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
+        return Start(found.id, self._start_node(tx, found.id), choice)
 
     def _start_node(self, tx: Tx, definition_id: int) -> str:
         """Where a registered definition begins; DefinitionError if somebody's work in it is bound to nothing."""

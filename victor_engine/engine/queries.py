@@ -51,7 +51,7 @@ class Queries(EngineBase):
         )
 
     async def workflows(self) -> list[WorkflowInfo]:
-        found = await self._read(queries.workflows)
+        found = await super().workflows()
         faults = self.workspace.by_workflow
         return [
             msgspec.structs.replace(info, problems=tuple(faults[info.name])) if info.name in faults else info

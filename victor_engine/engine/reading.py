@@ -9,19 +9,25 @@ from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from victor_engine.api import (
     Agenda,
+    AliasChange,
+    AliasInfo,
     BackfillInfo,
     BackfillPreview,
     BackfillSpec,
     CalendarInfo,
     DeadLetterGroup,
+    DefinitionDiff,
     DefinitionInfo,
     EventInfo,
     EventQuery,
     Explanation,
     FireInfo,
     LogLine,
+    MigrationEdge,
     MigrationPreview,
     RequestInfo,
     RequestQuery,
@@ -42,6 +48,8 @@ from victor_engine.scheduler.explain import explain
 from victor_engine.scheduler.timing import Timing
 from victor_engine.store import queries
 from victor_engine.versioning import catalog
+from victor_engine.versioning.aliases import rolls_back_to
+from victor_engine.versioning.diff import compare
 
 T = TypeVar("T")
 
@@ -79,6 +87,11 @@ class Reading(ABC):
             return catalog.resolve(connection, workflow, wanted).version
         except VictorError:
             return None
+
+    @staticmethod
+    def _exact(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+        """The version that a range or an alias means; also one on which nothing new starts."""
+        return catalog.meant(connection, workflow, wanted)
 
     async def schedules(self) -> list[ScheduleInfo]:
         def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
@@ -166,10 +179,38 @@ class Reading(ABC):
         return await self._read(queries.events, query)
 
     async def workflows(self) -> list[WorkflowInfo]:
-        return await self._read(queries.workflows)
+        return await self._read(queries.workflows, choose=catalog.in_range)
 
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
-        return await self._read(queries.definition_info, workflow, version)
+        def look(connection: sqlite3.Connection) -> DefinitionInfo:
+            return queries.definition_info(connection, workflow, self._exact(connection, workflow, version))
+
+        return await self._read(look)
+
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
+        def look(connection: sqlite3.Connection) -> DefinitionDiff:
+            before = queries.definition_info(connection, workflow, self._exact(connection, workflow, old))
+            after = queries.definition_info(connection, workflow, self._exact(connection, workflow, new))
+            return compare(before, after)
+
+        return await self._read(look)
+
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
+        return await self._read(catalog.migration_graph, workflow)
+
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
+        def look(connection: sqlite3.Connection) -> list[AliasInfo]:
+            return [
+                msgspec.structs.replace(
+                    info, rolls_back_to=rolls_back_to(connection, info.workflow, info.name)
+                )
+                for info in queries.aliases(connection, workflow)
+            ]
+
+        return await self._read(look)
+
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]:
+        return await self._read(queries.alias_history, workflow, alias)
 
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]

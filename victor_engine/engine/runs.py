@@ -11,7 +11,8 @@ from victor_engine.identity import acting
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
-from victor_engine.store.runs import NewRun, insert_run
+from victor_engine.store.runs import NewRun, Start, insert_run
+from victor_engine.versioning import catalog
 
 
 class RunActions(EngineBase):
@@ -28,11 +29,12 @@ class RunActions(EngineBase):
 
         def transition(tx: Tx) -> tuple[int, str]:
             operations.refuse_while_draining(tx)
-            definition_id, start_node = self._resolve(tx, workflow, version)
+            start = self._resolve(tx, workflow, version)
             new = NewRun(
                 workflow=workflow,
-                definition_id=definition_id,
-                start_node=start_node,
+                definition_id=start.definition_id,
+                start_node=start.node,
+                choice=start.choice,
                 state=state or {},
                 trigger="manual",
                 actor=actor,
@@ -80,7 +82,9 @@ class RunActions(EngineBase):
             acting(),
             from_node=from_node,
             state=state,
-            resolve=None if version is None else lambda tx: self._resolve(tx, ref.workflow, version)[0],
+            resolve=None
+            if version is None
+            else lambda tx: self._resolve(tx, ref.workflow, version).definition_id,
             revision=revision,
             note=note,
         )
@@ -102,13 +106,15 @@ class RunActions(EngineBase):
                 "SELECT definition_id, input, priority FROM runs WHERE key = ?", (ref.key,)
             ).fetchone()
             if version is None:
-                start_node = self._start_node(tx, definition_id)
+                catalog.refuse_removed(tx, definition_id)
+                start = Start(definition_id, self._start_node(tx, definition_id))
             else:
-                definition_id, start_node = self._resolve(tx, ref.workflow, version)
+                start = self._resolve(tx, ref.workflow, version)
             new = NewRun(
                 workflow=ref.workflow,
-                definition_id=definition_id,
-                start_node=start_node,
+                definition_id=start.definition_id,
+                start_node=start.node,
+                choice=start.choice,
                 state=jsonio.loads(given) if state is None else state,
                 trigger="rerun",
                 actor=actor,

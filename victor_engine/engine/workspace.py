@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from victor_engine.api import ProblemInfo, ScheduleSpec
+from victor_engine.clock import to_us
 from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
@@ -21,7 +23,7 @@ from victor_engine.scheduler.declare import spec_from_block
 from victor_engine.scheduler.exclusion import Calendars, NoCalendars
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
-from victor_engine.versioning import catalog
+from victor_engine.versioning import catalog, lifecycle
 from victor_engine.versioning.semver import WorkflowVersion
 
 log = logging.getLogger(__name__)
@@ -128,13 +130,13 @@ async def _register_one(store: Store, loaded: Loaded) -> None:
         known = catalog.find_registered(connection, definition, digest)
         if known is None:
             return False
-        count, deprecated, successor = connection.execute(
-            "SELECT (SELECT COUNT(*) FROM state_migrations WHERE workflow = ?), deprecated, successor"
+        count, *deprecated = connection.execute(
+            "SELECT (SELECT COUNT(*) FROM state_migrations WHERE workflow = ?), deprecated, successor, removal_at"
             " FROM definitions WHERE id = ?",
             (definition.name, known.definition_id),
         ).fetchone()
-        settled = wanted is None or (deprecated, successor) == wanted
-        return settled and count >= len(definition.migrations)
+        settled: bool = wanted is None or deprecated == [wanted[0], wanted[1], wanted[2] and to_us(wanted[2])]
+        return settled and bool(count >= len(definition.migrations))
 
     if await store.read(unchanged):
         return
@@ -143,20 +145,36 @@ async def _register_one(store: Store, loaded: Loaded) -> None:
         known = catalog.register_definition(tx, definition, content, loaded.text, str(loaded.path), digest)
         catalog.register_migrations(tx, definition.name, definition.migrations)
         if wanted is not None:
-            catalog.deprecate(tx, definition.name, known.version, *wanted)
+            message, successor, removal = wanted
+            lifecycle.deprecate(tx, definition.name, known.version, message, successor, removal=removal)
 
     await store.write(transition)
 
 
-def _deprecation(content: Any) -> tuple[str, str | None] | None:
-    """Message and successor of a `deprecated:` key."""
+def _deprecation(content: Any) -> tuple[str, str | None, datetime | None] | None:
+    """Message, successor and planned removal of a `deprecated:` key."""
     value = content.get("deprecated")
     if not value:
         return None
     if isinstance(value, dict):
         successor = value.get("successor")
-        return str(value.get("message", "deprecated")), str(successor) if successor is not None else None
-    return (value if isinstance(value, str) else "deprecated"), None
+        return (
+            str(value.get("message", "deprecated")),
+            str(successor) if successor is not None else None,
+            _removal(value.get("removal")),
+        )
+    return (value if isinstance(value, str) else "deprecated"), None, None
+
+
+def _removal(value: Any) -> datetime | None:
+    """A date (or instant) as it is written; UTC where it names no zone."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(f"deprecated.removal is no date: {value!r}; write 2027-01-31") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _spec(workspace: Workspace, loaded: Loaded) -> ScheduleSpec | None:

@@ -231,17 +231,18 @@ def advance(firing: Firing, backfill_id: int) -> None:
     if room <= 0:
         return
     schedule = ops.get(tx, schedule_id, removed=True)
-    try:
-        definition_id, start_node = firing.resolve(tx, workflow, schedule.spec.version)
-    except VictorError as error:
-        _hold(tx, backfill_id, schedule_id, workflow, error.message)
-        return
     by = actor_from_json(actor_text)
     for number, nominal, local, fold in pending:
+        try:
+            start = firing.resolve(tx, workflow, schedule.spec.version)
+        except VictorError as error:
+            _hold(tx, backfill_id, schedule_id, workflow, error.message)
+            return
         new = NewRun(
             workflow=workflow,
-            definition_id=definition_id,
-            start_node=start_node,
+            definition_id=start.definition_id,
+            start_node=start.node,
+            choice=start.choice,
             state=dict(schedule.spec.initial_state),
             trigger="backfill",
             actor=by,

@@ -112,7 +112,7 @@ class Firing:
         try:
             if cause.fault is not None:
                 raise VictorError(cause.fault)
-            definition_id, start_node = self.resolve(self.tx, row.workflow, row.spec.version)
+            start = self.resolve(self.tx, row.workflow, row.spec.version)
         except VictorError as error:
             ops.record_fire(self.tx, row, nominal, "skipped", f"cannot start: {error.message}")
             self.tx.execute("UPDATE schedules SET problem = ? WHERE id = ?", (error.message, row.id))
@@ -120,8 +120,9 @@ class Firing:
             return False
         new = NewRun(
             workflow=row.workflow,
-            definition_id=definition_id,
-            start_node=start_node,
+            definition_id=start.definition_id,
+            start_node=start.node,
+            choice=start.choice,
             state={**row.spec.initial_state, **cause.state},
             trigger=cause.trigger,
             schedule_id=row.id,

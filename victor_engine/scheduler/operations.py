@@ -303,11 +303,12 @@ def trigger(
     """Start a run of a schedule now, whatever its times; returns the run's key, id and priority."""
     refuse_while_draining(tx)
     row = get(tx, schedule)
-    definition_id, start_node = resolve(tx, row.workflow, row.spec.version)
+    start = resolve(tx, row.workflow, row.spec.version)
     new = NewRun(
         workflow=row.workflow,
-        definition_id=definition_id,
-        start_node=start_node,
+        definition_id=start.definition_id,
+        start_node=start.node,
+        choice=start.choice,
         state=dict(row.spec.initial_state if state is None else state),
         trigger="manual",
         actor=actor,

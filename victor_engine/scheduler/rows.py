@@ -15,9 +15,10 @@ from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.runs import Start
 
-Resolve = Callable[[Tx, str, str | None], tuple[int, str]]
-"""The definition id and start node for a workflow and a version spec; raises VictorError if there is none."""
+Resolve = Callable[[Tx, str, str | None], Start]
+"""What a run of a workflow and a version spec starts on; raises VictorError if there is none."""
 
 
 @dataclass(slots=True)

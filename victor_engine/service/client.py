@@ -7,12 +7,15 @@ from typing import Any
 
 from victor_engine.api import (
     Agenda,
+    AliasChange,
+    AliasInfo,
     Answer,
     BackfillInfo,
     BackfillPreview,
     BackfillSpec,
     CalendarInfo,
     DeadLetterGroup,
+    DefinitionDiff,
     DefinitionInfo,
     EngineInfo,
     EventInfo,
@@ -20,6 +23,7 @@ from victor_engine.api import (
     Explanation,
     FireInfo,
     LogLine,
+    MigrationEdge,
     MigrationPreview,
     ProblemInfo,
     RequestInfo,
@@ -144,6 +148,18 @@ class Client(Connection):
             state=state,
         )
 
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
+        return await self._call("diff_versions", workflow=workflow, old=old, new=new)  # type: ignore[no-any-return]
+
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
+        return await self._call("migration_graph", workflow=workflow)  # type: ignore[no-any-return]
+
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
+        return await self._call("aliases", workflow=workflow)  # type: ignore[no-any-return]
+
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]:
+        return await self._call("alias_history", workflow=workflow, alias=alias)  # type: ignore[no-any-return]
+
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
@@ -246,11 +262,57 @@ class Client(Connection):
         return await self._call("release", request_id=request_id)  # type: ignore[no-any-return]
 
     async def deprecate(
-        self, workflow: str, version: str, message: str, successor: str | None = None
+        self,
+        workflow: str,
+        version: str,
+        message: str,
+        successor: str | None = None,
+        removal: datetime | None = None,
     ) -> VersionInfo:
         return await self._call(  # type: ignore[no-any-return]
-            "deprecate", workflow=workflow, version=version, message=message, successor=successor
+            "deprecate",
+            workflow=workflow,
+            version=version,
+            message=message,
+            successor=successor,
+            removal=removal,
         )
+
+    async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
+        return await self._call("remove_version", workflow=workflow, version=version, message=message)  # type: ignore[no-any-return]
+
+    async def restore_version(self, workflow: str, version: str) -> VersionInfo:
+        return await self._call("restore_version", workflow=workflow, version=version)  # type: ignore[no-any-return]
+
+    async def set_alias(
+        self,
+        workflow: str,
+        alias: str,
+        version: str,
+        other: str | None = None,
+        weight: int = 0,
+        note: str = "",
+    ) -> AliasInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "set_alias",
+            workflow=workflow,
+            alias=alias,
+            version=version,
+            other=other,
+            weight=weight,
+            note=note,
+        )
+
+    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
+        await self._call("remove_alias", workflow=workflow, alias=alias, note=note)
+
+    async def promote_alias(
+        self, workflow: str, alias: str, onto: str | None = None, note: str = ""
+    ) -> AliasInfo:
+        return await self._call("promote_alias", workflow=workflow, alias=alias, onto=onto, note=note)  # type: ignore[no-any-return]
+
+    async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
+        return await self._call("roll_back_alias", workflow=workflow, alias=alias, note=note)  # type: ignore[no-any-return]
 
     async def reload(self) -> list[ProblemInfo]:
         return await self._call("reload")  # type: ignore[no-any-return]

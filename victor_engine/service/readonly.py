@@ -15,6 +15,7 @@ import msgspec
 
 from victor_engine import __version__
 from victor_engine.api import (
+    AliasInfo,
     Answer,
     BackfillInfo,
     BackfillSpec,
@@ -203,8 +204,41 @@ class ReadOnlyPort(Reading):
         self._refuse()
 
     async def deprecate(
-        self, workflow: str, version: str, message: str, successor: str | None = None
+        self,
+        workflow: str,
+        version: str,
+        message: str,
+        successor: str | None = None,
+        removal: datetime | None = None,
     ) -> VersionInfo:
+        self._refuse()
+
+    async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
+        self._refuse()
+
+    async def restore_version(self, workflow: str, version: str) -> VersionInfo:
+        self._refuse()
+
+    async def set_alias(
+        self,
+        workflow: str,
+        alias: str,
+        version: str,
+        other: str | None = None,
+        weight: int = 0,
+        note: str = "",
+    ) -> AliasInfo:
+        self._refuse()
+
+    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
+        self._refuse()
+
+    async def promote_alias(
+        self, workflow: str, alias: str, onto: str | None = None, note: str = ""
+    ) -> AliasInfo:
+        self._refuse()
+
+    async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
         self._refuse()
 
     async def reload(self) -> list[ProblemInfo]:

@@ -21,6 +21,24 @@ HELD = (
 """Of a run `r`: it waits behind another run of its schedule (`overlap`), not for a free place."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which side of an alias a run starts on. The choice follows from the run's id, so it is made first."""
+
+    run_id: str
+    pointing_id: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a version, range or alias comes to for one new run: its definition and first node."""
+
+    definition_id: int
+    node: str
+    choice: Choice | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """What a run starts from. `start_node` is where its walk begins."""
@@ -37,11 +55,12 @@ class NewRun:
     priority: int = 0
     note: str = ""
     backfill_id: int | None = None
+    choice: Choice | None = None
 
 
 def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
     """Create a queued run with its event; returns its key and id. The runtime picks it up."""
-    run_id = new_id(tx.now)
+    run_id = new_id(tx.now) if new.choice is None else new.choice.run_id
     position = {"frontier": [new.start_node], "counts": {}}
     cursor = tx.execute(
         "INSERT INTO runs (id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
@@ -69,6 +88,11 @@ def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
     data: dict[str, Any] = {"trigger": new.trigger}
     if new.note:
         data["note"] = new.note
+    if new.choice is not None:
+        tx.execute(
+            "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)",
+            (key, new.choice.pointing_id, new.choice.version),
+        )
     tx.event(
         EventKind.RUN_CREATED,
         actor=new.actor,
@@ -78,7 +102,26 @@ def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
         workflow=new.workflow,
         data=data,
     )
+    _notice(tx, new, key, run_id)
     return key, run_id
+
+
+def _notice(tx: Tx, new: NewRun, key: int, run_id: str) -> None:
+    """Something new starts on a version that nobody should start on any more: say so."""
+    version, message, successor = tx.execute(
+        "SELECT version, deprecated, successor FROM definitions WHERE id = ?", (new.definition_id,)
+    ).fetchone()
+    if message is None:
+        return
+    tx.event(
+        EventKind.VERSION_NOTICE,
+        actor=new.actor,
+        run_key=key,
+        run_id=run_id,
+        schedule_id=new.schedule_id,
+        workflow=new.workflow,
+        data={"version": version, "message": message, **({"successor": successor} if successor else {})},
+    )
 
 
 def node_overrides(text: str | None) -> dict[str, NodeOverride]:

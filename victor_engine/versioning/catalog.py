@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from victor_engine import jsonio
-from victor_engine.api import Actor, MigrationPreview
+from victor_engine.api import Actor, MigrationEdge, MigrationPreview
 from victor_engine.definition.loader import definition_from_content
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import DefinitionError, NotFoundError, VictorError
+from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx
+from victor_engine.versioning import aliases
 from victor_engine.versioning.diff import diff
 from victor_engine.versioning.migration import migration_from_block, migration_to_block
 from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
@@ -51,8 +50,8 @@ class Resolved:
     id: int
     workflow: str
     version: str
-    start_node: str
     deprecated: str | None
+    pointing_id: int | None = None  # of the alias that chose it
 
 
 def find_registered(source: Source, definition: WorkflowDefinition, checksum: str) -> Registered | None:
@@ -149,14 +148,16 @@ def register_definition(
     return Registered(cursor.lastrowid, str(version), True)
 
 
-def resolve(source: Source, workflow: str, spec: str | None = None) -> Resolved:
-    """The newest registered version that `spec` (exact, range, `latest`, None) allows.
+def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str | None = None) -> Resolved:
+    """The version that `spec` means: exact, a range, `latest` (or None), or an alias.
 
-    NotFoundError names what there is. A deprecated version is passed over where a range or
-    `latest` has a choice, and taken where it is named or there is no other.
+    NotFoundError names what there is. A deprecated version is passed over where a range or `latest`
+    has a choice, and taken where it is named or there is no other. A removed one is passed over
+    too; where only it would do, VersionRemovedError says why it was removed. An alias that is split
+    chooses by `seed`; without one it is its main version.
     """
     rows = source.execute(
-        "SELECT id, version, content, deprecated FROM definitions WHERE workflow = ?", (workflow,)
+        "SELECT id, version, deprecated, removed, successor FROM definitions WHERE workflow = ?", (workflow,)
     ).fetchall()
     if not rows:
         names = [
@@ -167,14 +168,67 @@ def resolve(source: Source, workflow: str, spec: str | None = None) -> Resolved:
         hint = did_you_mean(workflow, names) if names else "None is registered yet"
         raise NotFoundError(f"there is no workflow {workflow!r}. {hint}")
     by_version = {row[1]: row for row in rows}
-    fresh = [version for version, row in by_version.items() if row[3] is None]
-    chosen = select(spec, fresh) or select(spec, by_version)
-    if chosen is None:
-        have = ", ".join(str(version) for version in sorted(map(WorkflowVersion.parse, by_version)))
-        raise NotFoundError(f"{workflow} has no version {spec or 'latest'}; there are {have}")
-    row = by_version[chosen]
-    content = jsonio.loads(row[2])
-    return Resolved(row[0], workflow, chosen, definition_from_content(workflow, content).start, row[3])
+    pointing = aliases.pointing(source, workflow, spec) if aliases.is_alias_name(spec) else None
+    if pointing is not None:
+        chosen = pointing.choose(seed)
+    elif aliases.is_alias_name(spec):
+        known = ", ".join(name for name, _ in aliases.all_pointings(source, workflow)) or "none"
+        raise NotFoundError(
+            f"{workflow} has no alias {spec!r} (it has: {known}), and it is no version and no range; "
+            f"`victor versions alias {workflow} {spec} VERSION` sets it"
+        )
+    else:
+        found = _choose(spec, by_version)
+        if found is None:
+            have = ", ".join(str(version) for version in sorted(map(WorkflowVersion.parse, by_version)))
+            raise NotFoundError(f"{workflow} has no version {spec or 'latest'}; there are {have}")
+        chosen = found
+    definition_id, version, deprecated, removed, successor = by_version[chosen]
+    if removed is not None:
+        raise removed_error(workflow, version, removed, successor)
+    return Resolved(
+        definition_id, workflow, version, deprecated, pointing.id if pointing is not None else None
+    )
+
+
+def _choose(spec: str | None, by_version: Mapping[str, Any]) -> str | None:
+    """The best that a spec allows: neither deprecated nor removed, else not removed, else any."""
+    there = [version for version, row in by_version.items() if row[3] is None]
+    fresh = [version for version in there if by_version[version][2] is None]
+    return select(spec, fresh) or select(spec, there) or select(spec, by_version)
+
+
+def meant(source: Source, workflow: str, spec: str | None) -> str | None:
+    """The version that a spec speaks of, for looking at it; the spec itself where that is unclear."""
+    if spec is None or spec == "latest":
+        return spec
+    pointing = aliases.pointing(source, workflow, spec)
+    if pointing is not None:
+        return pointing.version
+    rows = source.execute("SELECT version FROM definitions WHERE workflow = ?", (workflow,))
+    return in_range(spec, [version for (version,) in rows]) or spec
+
+
+def in_range(spec: str, versions: Iterable[str]) -> str | None:
+    """The newest of some versions that a spec allows; None if none, or if it is no spec."""
+    try:
+        return select(spec, versions)
+    except UsageError:
+        return None
+
+
+def removed_error(workflow: str, version: str, message: str, successor: str | None) -> VersionRemovedError:
+    use = f". Use {successor}" if successor else ""
+    return VersionRemovedError(f"{workflow} {version} is removed, nothing new starts on it: {message}{use}")
+
+
+def refuse_removed(source: Source, definition_id: int) -> None:
+    """VersionRemovedError if nothing new may start on a definition."""
+    workflow, version, removed, successor = source.execute(
+        "SELECT workflow, version, removed, successor FROM definitions WHERE id = ?", (definition_id,)
+    ).fetchone()
+    if removed is not None:
+        raise removed_error(workflow, version, removed, successor)
 
 
 def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple[WorkflowDefinition, str]:
@@ -185,33 +239,6 @@ def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple
     if row is None:
         raise NotFoundError(f"there is no definition {definition_id} in the store")
     return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
-
-
-def deprecate(
-    tx: Tx,
-    workflow: str,
-    version: str,
-    message: str,
-    successor: str | None = None,
-    actor: Actor | None = None,
-) -> bool:
-    """Mark a version; whether that changed anything."""
-    normal = normal_version(version)
-    row = tx.execute(
-        "SELECT id, deprecated, successor FROM definitions WHERE workflow = ? AND version = ?",
-        (workflow, normal),
-    ).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no {workflow} {normal}; `victor versions list {workflow}` shows them")
-    if (row[1], row[2]) == (message, successor):
-        return False
-    tx.execute(
-        "UPDATE definitions SET deprecated = ?, deprecated_at = ?, deprecated_by = ?, successor = ? WHERE id = ?",
-        (message, tx.now_us, msgspec.json.encode(actor).decode() if actor else None, successor, row[0]),
-    )
-    data = {"version": normal, "message": message, **({"successor": successor} if successor else {})}
-    tx.event(EventKind.VERSION_DEPRECATED, actor=actor, workflow=workflow, data=data)
-    return True
 
 
 def register_migrations(tx: Tx, workflow: str, blocks: Iterable[Mapping[str, Any]]) -> int:
@@ -249,6 +276,27 @@ def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
     ):
         registry.add_migration(workflow, migration_from_block(jsonio.loads(content)))
     return registry
+
+
+def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
+    """Every way between two versions of a workflow, also those that follow from a reverse."""
+    stored = set(
+        source.execute(
+            "SELECT from_version, to_version FROM state_migrations WHERE workflow = ?", (workflow,)
+        ).fetchall()
+    )
+    return [
+        MigrationEdge(
+            from_version=str(migration.from_version),
+            to_version=str(migration.to_version),
+            description=migration.description,
+            breaking=migration.breaking,
+            reverse=(str(migration.from_version), str(migration.to_version)) not in stored,
+            steps=tuple(step.describe() for step in migration.steps),
+            checksum=migration.checksum,
+        )
+        for migration in load_registry(source, workflow).get_migrations(workflow)
+    ]
 
 
 def preview_migration(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from victor_engine import jsonio
+from victor_engine.api import DefinitionDiff, DefinitionInfo, DiffLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,63 @@ def _mappings(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> li
             else:
                 changes.append(Change("changed", path, old[key], new[key]))
     return changes
+
+
+# --- for people --------------------------------------------------------------------------------
+
+_LIMITS = frozenset({
+    "execution", "max_execution_timeout_seconds", "default_node_timeout_seconds", "default_node_timeout",
+    "max_iterations", "max_retries",
+})  # fmt: skip
+_EDGES = frozenset({"next", "branches", "on_error", "parallel_nodes", "start_node"})
+"""Keys of the dialect that lead from node to node: they are told as edges, not as settings."""
+
+
+def compare(old: DefinitionInfo, new: DefinitionInfo) -> DefinitionDiff:
+    """What differs, told by nodes, edges, limits and schedule."""
+    lines: list[DiffLine] = []
+    marks: dict[str, str] = {}
+    for change in diff(old.content, new.content):
+        node, _, key = change.path.removeprefix("node ").partition(".")
+        if not change.path.startswith("node "):
+            section, named = _section(change.path), None
+        elif key.split(".", 1)[0] in _EDGES:
+            marks.setdefault(node, "changed")
+            continue
+        else:
+            section, named = "nodes", node
+            marks[node] = change.kind if not key else "changed"
+        if change.path.split(".", 1)[0] in _EDGES:
+            continue
+        lines.append(DiffLine(section, change.kind, change.describe(), named))  # type: ignore[arg-type]
+    lines += _edges(old, new)
+    if old.graph.start != new.graph.start:
+        lines.append(DiffLine("edges", "changed", f"~ start: {old.graph.start} -> {new.graph.start}"))
+    order = {"workflow": 0, "limits": 1, "schedule": 2, "nodes": 3, "edges": 4}
+    lines.sort(key=lambda line: order[line.section])
+    return DefinitionDiff(new.workflow, old.version, new.version, tuple(lines), old.graph, new.graph, marks)
+
+
+def _section(path: str) -> str:
+    key = path.split(".", 1)[0]
+    if key in _LIMITS:
+        return "limits"
+    return "schedule" if key == "schedule" else "workflow"
+
+
+def _edges(old: DefinitionInfo, new: DefinitionInfo) -> list[DiffLine]:
+    def named(info: DefinitionInfo) -> dict[tuple[str, str, str, str], str]:
+        return {
+            (edge.source, edge.target, edge.label, edge.kind): f"{edge.source} -> {edge.target}"
+            + (f" ({edge.label})" if edge.label else "" if edge.kind == "next" else f" ({edge.kind})")
+            for edge in info.graph.edges
+        }
+
+    before, after = named(old), named(new)
+    gone = [
+        DiffLine("edges", "removed", f"- {text}", key[0]) for key, text in before.items() if key not in after
+    ]
+    come = [
+        DiffLine("edges", "added", f"+ {text}", key[0]) for key, text in after.items() if key not in before
+    ]
+    return gone + come

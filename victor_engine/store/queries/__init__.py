@@ -4,6 +4,7 @@ Each runs inside one snapshot (`Store.read`), writes nothing, accepts unique pre
 touches only the rows of its page, however many runs there are.
 """
 
+from victor_engine.store.queries.aliases import alias_history, aliases
 from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoch
 from victor_engine.store.queries.deadletters import dead_letters
 from victor_engine.store.queries.definitions import (
@@ -21,6 +22,8 @@ from victor_engine.store.queries.schedules import fires, schedule, schedules
 
 __all__ = [
     "EngineCounts",
+    "alias_history",
+    "aliases",
     "attempts",
     "current_version",
     "dead_letters",

@@ -1,0 +1,188 @@
+"""What the fake port does with versions and aliases."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from tests.tui import fake_data as data
+from victor_engine.api import (
+    AliasChange,
+    AliasInfo,
+    AliasSide,
+    DefinitionDiff,
+    DefinitionInfo,
+    MigrationEdge,
+    MigrationPreview,
+    VersionInfo,
+    WorkflowInfo,
+)
+from victor_engine.clock import FakeClock
+from victor_engine.errors import ConflictError, NotFoundError
+from victor_engine.versioning.diff import compare
+
+
+class FakeVersions:
+    """Mixed into the fake port, whose workflows it works on."""
+
+    clock: FakeClock
+    workflow_map: dict[str, WorkflowInfo]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alias_map: dict[tuple[str, str], AliasInfo] = {}
+
+    def _enter(self, name: str, *args: Any, action: bool = False) -> None:
+        raise NotImplementedError(name)
+
+    def emit(self, kind: str, **ids: Any) -> Any:
+        raise NotImplementedError(kind)
+
+    @staticmethod
+    def _find(items: dict[str, Any], key: str, word: str) -> Any:
+        raise NotImplementedError(word)
+
+    def give_aliases(self) -> None:
+        """A rollout in the middle, and an alias that just points."""
+        now = self.clock.now()
+        stable = AliasSide("1.1.0", 80, 412, 3, 400, 8, 1, 0, 400 / 408, 312.0)
+        canary = AliasSide("2.0.0", 20, 98, 1, 90, 7, 0, 0, 90 / 97, 260.0)
+        self.alias_map["data_pipeline", "stable"] = AliasInfo(
+            "data_pipeline", "stable", (stable, canary), now - timedelta(hours=5), "ana", "half of the fleet", 1, "1.1.0"
+        )  # fmt: skip
+        side = AliasSide("2.1.0", 100, 12, 1, 11, 0, 0, 0, 1.0, 1900.0)
+        self.alias_map["deploy", "stable"] = AliasInfo(
+            "deploy", "stable", (side,), now - timedelta(days=8), "ben", "", 1, "2.0.0"
+        )
+        for (workflow, name), info in self.alias_map.items():
+            for place, each in enumerate(info.sides):
+                share = each.weight if len(info.sides) > 1 else None
+                status = "ramping" if place else "current"
+                self._change(workflow, each.version, aliases=(name,), share=share, status=status)
+
+    def _version(self, workflow: str, version: str | None) -> VersionInfo:
+        info: WorkflowInfo = self._find(self.workflow_map, workflow, "workflow")
+        for entry in info.versions:
+            if version in (None, entry.version):
+                return entry
+        raise NotFoundError(f"{workflow} has no version {version}")
+
+    def _change(self, workflow: str, version: str, **changes: Any) -> VersionInfo:
+        changed = replace(self._version(workflow, version), **changes)
+        info = self.workflow_map[workflow]
+        versions = tuple(changed if v.version == version else v for v in info.versions)
+        self.workflow_map[workflow] = replace(info, versions=versions)
+        return changed
+
+    async def workflows(self) -> list[WorkflowInfo]:
+        self._enter("workflows")
+        return list(self.workflow_map.values())
+
+    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
+        self._enter("definition")
+        return data.make_definition(self._version(workflow, version))
+
+    async def preview_migration(
+        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
+    ) -> MigrationPreview:
+        self._enter("preview_migration")
+        step = f"{from_version}->{to_version}"
+        return MigrationPreview((step,), state, {**state, "migrated": True}, ("sets migrated to true",))
+
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
+        self._enter("diff_versions")
+        return compare(await self.definition(workflow, old), await self.definition(workflow, new))
+
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
+        self._enter("migration_graph")
+        info: WorkflowInfo = self._find(self.workflow_map, workflow, "workflow")
+        return [
+            MigrationEdge(
+                origin,
+                version.version,
+                "Restructure the state",
+                breaking=origin[0] != version.version[0],
+                steps=("rename field rows to records", "rename node check to checks"),
+            )
+            for version in reversed(info.versions)
+            for origin in version.migrations_from
+        ]
+
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
+        self._enter("aliases")
+        return [info for (flow, _), info in sorted(self.alias_map.items()) if workflow in (None, flow)]
+
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]:
+        self._enter("alias_history")
+        info = self.alias_map[workflow, alias]
+        return [AliasChange(workflow, alias, "set", info.since, info.set_by, info.version)]
+
+    async def deprecate(
+        self,
+        workflow: str,
+        version: str,
+        message: str,
+        successor: str | None = None,
+        removal: datetime | None = None,
+    ) -> VersionInfo:
+        self._enter("deprecate", workflow, version, message, successor, action=True)
+        changed = self._change(
+            workflow,
+            version,
+            deprecated=message,
+            deprecated_by="ana",
+            successor=successor,
+            removal_at=removal,
+            status="deprecated",
+        )
+        self.emit("version.deprecated", workflow=workflow, data={"version": version})
+        return changed
+
+    async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
+        self._enter("remove_version", workflow, version, message, action=True)
+        self.emit("version.removed", workflow=workflow, data={"version": version})
+        return self._change(workflow, version, removed=message or "removed", status="removed")
+
+    async def restore_version(self, workflow: str, version: str) -> VersionInfo:
+        self._enter("restore_version", workflow, version, action=True)
+        self.emit("version.restored", workflow=workflow, data={"version": version})
+        return self._change(workflow, version, removed=None, deprecated=None, status="unused")
+
+    async def set_alias(
+        self,
+        workflow: str,
+        alias: str,
+        version: str,
+        other: str | None = None,
+        weight: int = 0,
+        note: str = "",
+    ) -> AliasInfo:
+        self._enter("set_alias", workflow, alias, version, other, weight, note, action=True)
+        sides = (AliasSide(version, 100 - weight), *((AliasSide(other, weight),) if other else ()))
+        info = AliasInfo(workflow, alias, sides, self.clock.now(), "ana", note, 0, None)
+        self.alias_map[workflow, alias] = info
+        self.emit("alias.changed", workflow=workflow, data={"alias": alias})
+        return info
+
+    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
+        self._enter("remove_alias", workflow, alias, note, action=True)
+        del self.alias_map[workflow, alias]
+        self.emit("alias.removed", workflow=workflow, data={"alias": alias})
+
+    async def promote_alias(
+        self, workflow: str, alias: str, onto: str | None = None, note: str = ""
+    ) -> AliasInfo:
+        self._enter("promote_alias", workflow, alias, onto, note, action=True)
+        info = self.alias_map[workflow, alias]
+        if onto is None and len(info.sides) < 2:
+            raise ConflictError(f"alias {alias!r} is not split")
+        return await self.set_alias(workflow, onto or alias, info.sides[-1].version)
+
+    async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
+        self._enter("roll_back_alias", workflow, alias, note, action=True)
+        info = self.alias_map[workflow, alias]
+        if info.rolls_back_to is None:
+            raise ConflictError(f"alias {alias!r} was never at anything else")
+        return await self.set_alias(workflow, alias, info.rolls_back_to)

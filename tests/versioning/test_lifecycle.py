@@ -1,0 +1,277 @@
+"""Versions after their registration: deprecated, removed, restored; aliases that point, split, go on and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.support import engine_on, until_end, workspace
+from victor_engine.api import EventQuery, ScheduleSpec
+from victor_engine.engine import Engine
+from victor_engine.errors import ConflictError, NotFoundError, UsageError
+from victor_engine.versioning.aliases import Pointing, check_name, is_alias_name
+from victor_engine.versioning.catalog import VersionRemovedError
+
+REMOVAL = datetime(2027, 1, 31, tzinfo=UTC)
+
+
+def flow(version: str, *, gate: bool = False, more: str = "") -> str:
+    first = (
+        "{id: ok, type: hitl, hitl_type: approval, prompt: 'go on?', next: [out]}"
+        if gate
+        else "{id: ok, type: transform, transform: 'n = 1', next: [out]}"
+    )
+    return f"""
+workflows:
+  w:
+    version: {version}
+    {more}
+    nodes:
+      - {first}
+      - {{id: out, type: transform, transform: "v = '{version}'"}}
+"""
+
+
+FILES = {
+    "workflows/w1.yaml": flow("1.0.0"),
+    "workflows/w1_1.yaml": flow("1.1.0"),
+    "workflows/w2.yaml": flow("2.0.0"),
+}
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    async with engine_on(workspace(tmp_path, FILES)) as found:
+        yield found
+
+
+async def statuses(engine: Engine) -> dict[str, str]:
+    (workflow,) = await engine.workflows()
+    return {version.version: version.status for version in workflow.versions}
+
+
+async def events(engine: Engine, kind: str) -> list[Any]:
+    return await engine.events(EventQuery(kinds=(kind,)))
+
+
+async def test_something_new_on_a_deprecated_version_is_an_event(engine: Engine) -> None:
+    info = await engine.deprecate("w", "1.0", "reads the old feed", "2.0.0", REMOVAL)
+    assert (info.status, info.removal_at, info.successor) == ("deprecated", REMOVAL, "2.0.0")
+    assert (await engine.start_run("w", "2.0.0")).version == "2.0.0"
+    assert await events(engine, "version.notice") == []
+    run = await engine.start_run("w", "1.0.0")
+    (event,) = await events(engine, "version.notice")
+    assert (event.run_id, event.data) == (
+        run.id,
+        {"version": "1.0.0", "message": "reads the old feed", "successor": "2.0.0"},
+    )
+    assert event.actor.user == "me"
+
+
+async def test_what_is_removed_starts_nothing_and_what_runs_on_it_goes_on(tmp_path: Path) -> None:
+    files = {"workflows/w1.yaml": flow("1.0.0", gate=True), "workflows/w2.yaml": flow("2.0.0")}
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        old = await engine.start_run("w", "1.0.0")
+        await engine.deprecate("w", "1.0.0", "reads the old feed", "2.0.0")
+        info = await engine.remove_version("w", "1.0.0")
+        assert (info.status, info.removed, info.active_runs) == ("removed", "reads the old feed", 1)
+        for start in (
+            engine.start_run("w", "1.0.0"),
+            engine.rerun(old.id),
+            engine.start_run("w", "^1"),
+            engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="1.0.0")),
+        ):
+            with pytest.raises(VersionRemovedError, match=r"is removed.*reads the old feed\. Use 2\.0\.0"):
+                await start
+        assert (await engine.start_run("w")).version == "2.0.0"
+        assert (await engine.cancel_run(old.id)).status == "cancelled"
+        assert (await engine.restore_version("w", "1.0.0")).status == "drained"
+        assert (await engine.start_run("w", "1.0.0")).version == "1.0.0"
+
+
+async def test_a_fire_on_a_removed_version_is_skipped_with_the_message(engine: Engine) -> None:
+    added = await engine.add_schedule(ScheduleSpec(workflow="w", cron="0 9 * * *", version="1.0.0"))
+    await engine.remove_version("w", "1.0.0", "gone for good")
+    with pytest.raises(VersionRemovedError, match="gone for good"):
+        await engine.trigger_schedule(added.id)
+
+    def fire(tx: Any) -> None:
+        from victor_engine.scheduler import rows
+        from victor_engine.scheduler.timing import Nominal
+
+        row = rows.get(tx, added.id)
+        engine.scheduler.firing(tx).fire(row, Nominal(tx.now, "2026-01-01T09:00", 0))
+
+    await engine.store.write(fire)
+    (decided,) = await engine.fires(added.id)
+    assert decided.outcome == "skipped"
+    assert decided.reason == "cannot start: w 1.0.0 is removed, nothing new starts on it: gone for good"
+
+
+async def test_each_status(tmp_path: Path) -> None:
+    files = {
+        "workflows/w1.yaml": flow("1.0.0", gate=True),
+        "workflows/w1_1.yaml": flow("1.1.0"),
+        "workflows/w1_2.yaml": flow("1.2.0"),
+        "workflows/w2.yaml": flow("2.0.0"),
+        "workflows/w3.yaml": flow("3.0.0-rc.1"),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        await engine.start_run("w", "1.0.0")
+        done = await engine.start_run("w", "1.1.0")
+        await until_end(engine, done.id)
+        await engine.set_alias("w", "canary", "2.0.0", "3.0.0-rc.1", 10)
+        assert await statuses(engine) == {
+            "3.0.0-rc.1": "ramping",
+            "2.0.0": "current",
+            "1.2.0": "unused",
+            "1.1.0": "drained",
+            "1.0.0": "draining",
+        }
+        await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="~1.2"))
+        await engine.deprecate("w", "1.1.0", "old")
+        await engine.remove_version("w", "1.0.0", "older")
+        found = await statuses(engine)
+        assert (found["1.2.0"], found["1.1.0"], found["1.0.0"]) == ("current", "deprecated", "removed")
+
+
+async def test_a_file_declares_message_successor_and_removal(tmp_path: Path) -> None:
+    more = "deprecated: {message: reads the old feed, successor: 2.0.0, removal: 2027-01-31}"
+    root = workspace(tmp_path, {"workflows/w1.yaml": flow("1.0.0", more=more)})
+    for _ in range(2):
+        async with engine_on(root) as engine:
+            ((info,),) = [found.versions for found in await engine.workflows()]
+            assert (info.deprecated, info.successor, info.removal_at) == (
+                "reads the old feed",
+                "2.0.0",
+                REMOVAL,
+            )
+            assert len(await events(engine, "version.deprecated")) == 1
+
+
+# --- aliases -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["1", "1.2", "v1", "^1.2", "1.x", "x", "*", "latest", "Stable", "a b", ""])
+def test_an_alias_may_not_look_like_a_version_or_a_range(name: str) -> None:
+    assert not is_alias_name(name) or name == "v1"
+    with pytest.raises(UsageError, match="cannot name an alias"):
+        check_name(name)
+
+
+def test_the_choice_follows_from_the_seed_and_keeps_to_the_weight() -> None:
+    pointing = Pointing(7, "1.0.0", "2.0.0", 20)
+    seeds = [f"run{n}" for n in range(5000)]
+    first = [pointing.choose(seed) for seed in seeds]
+    assert first == [pointing.choose(seed) for seed in seeds]
+    assert 0.17 < Counter(first)["2.0.0"] / len(seeds) < 0.23
+    assert pointing.choose(None) == "1.0.0"
+    wider = Pointing(7, "1.0.0", "2.0.0", 60)
+    assert all(wider.choose(s) == "2.0.0" for s, c in zip(seeds, first, strict=True) if c == "2.0.0")
+
+
+async def test_an_alias_stands_wherever_a_version_does_and_tells_what_each_side_came_to(
+    engine: Engine,
+) -> None:
+    await engine.set_alias("w", "stable", "1.1")
+    assert (await engine.definition("w", "stable")).version == "1.1.0"
+    added = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="stable"))
+    assert (await engine.schedule(added.id)).resolved_version == "1.1.0"
+    assert (await engine.trigger_schedule(added.id)).version == "1.1.0"
+    await engine.set_alias("w", "stable", "1.1.0", "2.0.0", 50, "half")
+    runs = [await engine.start_run("w", "stable") for _ in range(24)]
+    for run in runs:
+        await until_end(engine, run.id)
+    (info,) = await engine.aliases("w")
+    assert (info.set_by, info.note, info.schedules, info.rolls_back_to) == ("me", "half", 1, "1.1.0")
+    counts = Counter(run.version for run in runs)
+    assert {side.version: side.runs for side in info.sides if side.runs} == counts
+    assert len(counts) == 2
+    for side in info.sides:
+        assert (side.weight, side.succeeded, side.failed, side.active) == (50, side.runs, 0, 0)
+        assert side.success_rate == 1.0
+        assert side.p50_seconds is not None
+    pointing = Pointing((await _pointing(engine)), "1.1.0", "2.0.0", 50)
+    assert [pointing.choose(run.id) for run in runs] == [run.version for run in runs]
+
+
+async def _pointing(engine: Engine) -> int:
+    return int(await engine.store.read(lambda c: c.execute("SELECT pointing_id FROM aliases").fetchone()[0]))
+
+
+async def test_promote_and_roll_back_keep_the_history(engine: Engine) -> None:
+    await engine.set_alias("w", "stable", "1.0.0")
+    await engine.set_alias("w", "stable", "1.0.0", "1.1.0", 10)
+    assert (await engine.promote_alias("w", "stable", note="good")).version == "1.1.0"
+    await engine.set_alias("w", "stable", "1.1.0", "2.0.0", 10)
+    assert (await engine.roll_back_alias("w", "stable")).version == "1.1.0"
+    with pytest.raises(ConflictError, match="not split"):
+        await engine.promote_alias("w", "stable")
+    back = await engine.roll_back_alias("w", "stable", "bad")
+    assert (back.version, back.rolls_back_to) == ("1.0.0", None)
+    with pytest.raises(ConflictError, match="never at anything but"):
+        await engine.roll_back_alias("w", "stable")
+    await engine.set_alias("w", "canary", "2.0.0")
+    assert (await engine.promote_alias("w", "canary", "stable")).version == "2.0.0"
+    assert [entry.action for entry in await engine.alias_history("w", "stable")] == [
+        "promote", "roll_back", "roll_back", "set", "promote", "set", "set",
+    ]  # fmt: skip
+    changed = await events(engine, "alias.changed")
+    assert changed[-3].data == {
+        "alias": "stable", "to": "1.1.0", "was": "1.0.0 90% / 1.1.0 10%", "action": "promote", "note": "good",
+    }  # fmt: skip
+    assert all(event.actor.user == "me" for event in changed)
+
+
+async def test_what_an_alias_cannot_be(engine: Engine) -> None:
+    with pytest.raises(NotFoundError, match=r"no w 9\.0\.0"):
+        await engine.set_alias("w", "stable", "9.0.0")
+    with pytest.raises(UsageError, match="1 to 99"):
+        await engine.set_alias("w", "stable", "1.0.0", "2.0.0", 100)
+    with pytest.raises(UsageError, match="itself"):
+        await engine.set_alias("w", "stable", "1.0.0", "1.0", 10)
+    with pytest.raises(NotFoundError, match="no alias 'stabel'"):
+        await engine.start_run("w", "stabel")
+    await engine.set_alias("w", "stable", "1.0.0")
+    with pytest.raises(ConflictError, match="alias stable of w points at 1"):
+        await engine.remove_version("w", "1.0.0")
+    added = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="stable"))
+    with pytest.raises(ConflictError, match="starts by alias"):
+        await engine.remove_alias("w", "stable")
+    await engine.remove_schedule(added.id)
+    await engine.remove_alias("w", "stable")
+    assert await engine.aliases() == []
+    await engine.remove_version("w", "1.0.0")
+    with pytest.raises(ConflictError, match="is removed"):
+        await engine.set_alias("w", "stable", "1.0.0")
+
+
+async def test_the_difference_is_told_by_nodes_edges_and_limits(tmp_path: Path) -> None:
+    new = """
+    workflows:
+      w:
+        version: 2.0.0
+        max_iterations: 7
+        nodes:
+          - {id: ok, type: transform, transform: "n = 2", next: [mid]}
+          - {id: mid, type: transform, transform: "m = 1", next: [out]}
+          - {id: out, type: transform, transform: "v = '1.0.0'"}
+    """
+    root = workspace(tmp_path, {"workflows/a.yaml": flow("1.0.0"), "workflows/b.yaml": new})
+    async with engine_on(root) as engine:
+        found = await engine.diff_versions("w", "1.0", "latest")
+        assert (found.old, found.new) == ("1.0.0", "2.0.0")
+        assert [line.text for line in found.lines if line.section in ("limits", "nodes", "edges")] == [
+            "+ max_iterations = 7",
+            "~ node ok.transform: n = 1 -> n = 2",
+            "+ node mid = transform",
+            "- ok -> out",
+            "+ ok -> mid",
+            "+ mid -> out",
+        ]
+        assert found.marks == {"ok": "changed", "mid": "added"}

@@ -1,0 +1,262 @@
+"""Aliases: names such as `stable` for one version, or for two that share what starts by weight.
+
+Where an alias points is never changed, only followed by another pointing, so that its history is
+kept and a roll-back knows where to go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from victor_engine.api import Actor
+from victor_engine.errors import ConflictError, NotFoundError, UsageError
+from victor_engine.events import EventKind
+from victor_engine.store.db import Tx, actor_json
+from victor_engine.versioning.semver import WorkflowVersion, parse_range
+
+Source = Tx | sqlite3.Connection
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pointing:
+    """Where an alias points: `other`, if there is one, takes `weight` percent of what starts."""
+
+    id: int
+    version: str
+    other: str | None = None
+    weight: int = 0
+
+    def choose(self, seed: str | None) -> str:
+        """The version for one start. The same seed always gives the same one."""
+        if self.other is None or seed is None:
+            return self.version
+        digest = hashlib.sha256(f"{self.id}:{seed}".encode()).digest()
+        return self.other if int.from_bytes(digest[:8], "big") % 100 < self.weight else self.version
+
+    @property
+    def words(self) -> str:
+        if self.other is None:
+            return self.version
+        return f"{self.version} {100 - self.weight}% / {self.other} {self.weight}%"
+
+
+def is_alias_name(spec: str | None) -> bool:
+    """Whether a version spec can only be an alias: neither a version, nor a range, nor `latest`."""
+    if spec is None or spec.strip() in ("", "latest") or _NAME.fullmatch(spec.strip()) is None:
+        return False
+    return _as_range(spec.strip()) is False
+
+
+def _as_range(text: str) -> bool:
+    try:
+        WorkflowVersion.parse(text)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        parse_range(text)
+    except UsageError:
+        return False
+    return True
+
+
+def check_name(name: str) -> str:
+    """The name of an alias; UsageError if it could be taken for a version or a range, or is no name."""
+    if name == "latest" or _as_range(name) or re.fullmatch(r"[vV][0-9][0-9A-Za-z.+-]*", name):
+        raise UsageError(
+            f"{name!r} is a version or a range, so it cannot name an alias; call it stable or canary"
+        )
+    if _NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name!r} cannot name an alias: a lower-case letter, then up to 39 of a-z, 0-9, - and _"
+        )
+    return name
+
+
+def pointing(source: Source, workflow: str, alias: str | None) -> Pointing | None:
+    """Where an alias points; None if there is no such alias."""
+    row = source.execute(
+        "SELECT p.id, p.version, p.other, p.weight FROM aliases a JOIN pointings p ON p.id = a.pointing_id"
+        " WHERE a.workflow = ? AND a.alias = ?",
+        (workflow, (alias or "").strip()),
+    ).fetchone()
+    return None if row is None else Pointing(*row)
+
+
+def all_pointings(source: Source, workflow: str) -> list[tuple[str, Pointing]]:
+    """Every alias of a workflow with where it points."""
+    rows = source.execute(
+        "SELECT a.alias, p.id, p.version, p.other, p.weight FROM aliases a"
+        " JOIN pointings p ON p.id = a.pointing_id WHERE a.workflow = ? ORDER BY a.alias",
+        (workflow,),
+    )
+    return [(row[0], Pointing(*row[1:])) for row in rows]
+
+
+def set_alias(
+    tx: Tx,
+    workflow: str,
+    alias: str,
+    version: str,
+    other: str | None = None,
+    weight: int = 0,
+    *,
+    actor: Actor | None = None,
+    note: str = "",
+    action: str = "set",
+) -> Pointing:
+    """Point an alias at one version, or split what starts between two.
+
+    UsageError for a name that looks like a version or a weight outside 1 to 99; NotFoundError for a
+    version that is not registered; ConflictError for one that is removed.
+    """
+    name = check_name(alias)
+    first = _startable(tx, workflow, version)
+    second = _startable(tx, workflow, other) if other is not None else None
+    if second is not None and not 1 <= weight <= 99:
+        raise UsageError(f"the weight of {second} must be 1 to 99 percent, not {weight}")
+    if second is None and weight:
+        raise UsageError("a weight needs a second version to go to")
+    if first == second:
+        raise UsageError(f"{first} cannot share what starts with itself")
+    old = pointing(tx, workflow, name)
+    if old is not None and (old.version, old.other, old.weight) == (first, second, weight):
+        return old
+    found = _record(tx, workflow, name, first, second, weight, action, actor, note)
+    tx.execute(
+        "INSERT INTO aliases (workflow, alias, pointing_id) VALUES (?,?,?)"
+        " ON CONFLICT (workflow, alias) DO UPDATE SET pointing_id = excluded.pointing_id",
+        (workflow, name, found.id),
+    )
+    data: dict[str, Any] = {"alias": name, "to": found.words, "action": action}
+    if old is not None:
+        data["was"] = old.words
+    if note:
+        data["note"] = note
+    tx.event(EventKind.ALIAS_CHANGED, actor=actor, workflow=workflow, data=data)
+    return found
+
+
+def remove_alias(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> None:
+    """Take an alias away. ConflictError names the schedules that start by it."""
+    old = _existing(tx, workflow, alias)
+    users = schedules_by(tx, workflow, alias)
+    if users:
+        raise ConflictError(
+            f"schedule {', '.join(users[:5])} starts by alias {alias!r}; change its version first"
+        )
+    _record(tx, workflow, alias, None, None, 0, "remove", actor, note)
+    tx.execute("DELETE FROM aliases WHERE workflow = ? AND alias = ?", (workflow, alias))
+    data = {"alias": alias, "was": old.words, **({"note": note} if note else {})}
+    tx.event(EventKind.ALIAS_REMOVED, actor=actor, workflow=workflow, data=data)
+
+
+def promote(
+    tx: Tx, workflow: str, alias: str, onto: str | None = None, *, actor: Actor | None = None, note: str = ""
+) -> Pointing:
+    """Give the second version of a split alias all that starts; or point alias `onto` where `alias` points."""
+    old = _existing(tx, workflow, alias)
+    if onto is not None:
+        return set_alias(
+            tx, workflow, onto, old.other or old.version, actor=actor, note=note, action="promote"
+        )
+    if old.other is None:
+        raise ConflictError(
+            f"alias {alias!r} of {workflow} is not split: all that starts by it is {old.version} already; "
+            "promote it onto another alias"
+        )
+    return set_alias(tx, workflow, alias, old.other, actor=actor, note=note, action="promote")
+
+
+def roll_back(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> Pointing:
+    """Give all that starts to the version that had it before; see `rolls_back_to`."""
+    old = _existing(tx, workflow, alias)
+    version = rolls_back_to(tx, workflow, alias)
+    if version is None:
+        raise ConflictError(f"alias {alias!r} of {workflow} was never at anything but {old.version}")
+    return set_alias(tx, workflow, alias, version, actor=actor, note=note, action="roll_back")
+
+
+def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
+    """Of a split alias its main version, else the last other one that had all that starts by it.
+
+    What a roll-back left is not gone back to: a second one goes further back.
+    """
+    rows = source.execute(
+        "SELECT version, other, action FROM pointings WHERE workflow = ? AND alias = ? ORDER BY id",
+        (workflow, alias),
+    )
+    whole: list[str] = []
+    split: str | None = None
+    for version, other, action in rows:
+        split = version if other is not None else None
+        if version is None:
+            whole = []
+        elif other is None:
+            if action == "roll_back" and version in whole:
+                del whole[len(whole) - whole[::-1].index(version) :]
+            elif not whole or whole[-1] != version:
+                whole.append(version)
+    if split is not None:
+        return split
+    return whole[-2] if len(whole) > 1 else None
+
+
+def schedules_by(source: Source, workflow: str, spec: str) -> list[str]:
+    """Ids of the schedules of a workflow whose version spec is just this."""
+    rows = source.execute(
+        "SELECT id FROM schedules WHERE workflow = ? AND removed_at IS NULL"
+        " AND json_extract(spec, '$.version') = ? ORDER BY id",
+        (workflow, spec),
+    )
+    return [schedule_id for (schedule_id,) in rows]
+
+
+def _existing(source: Source, workflow: str, alias: str) -> Pointing:
+    found = pointing(source, workflow, alias)
+    if found is None:
+        known = ", ".join(name for name, _ in all_pointings(source, workflow)) or "none"
+        raise NotFoundError(f"{workflow} has no alias {alias!r}; it has: {known}")
+    return found
+
+
+def _startable(source: Source, workflow: str, version: str) -> str:
+    try:
+        wanted = str(WorkflowVersion.parse(version))
+    except ValueError as error:
+        raise UsageError(f"an alias points at one version, such as 1.2.0: {error}") from None
+    row = source.execute(
+        "SELECT version, removed FROM definitions WHERE workflow = ? AND version = ?", (workflow, wanted)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no {workflow} {wanted}; `victor versions list {workflow}` shows them")
+    if row[1] is not None:
+        raise ConflictError(f"{workflow} {wanted} is removed, nothing new starts on it: {row[1]}")
+    return str(row[0])
+
+
+def _record(
+    tx: Tx,
+    workflow: str,
+    alias: str,
+    version: str | None,
+    other: str | None,
+    weight: int,
+    action: str,
+    actor: Actor | None,
+    note: str,
+) -> Pointing:
+    cursor = tx.execute(
+        "INSERT INTO pointings (workflow, alias, version, other, weight, action, at, actor, note)"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        (workflow, alias, version, other, weight, action, tx.now_us, actor_json(actor), note),
+    )
+    assert cursor.lastrowid is not None
+    return Pointing(cursor.lastrowid, version or "", other, weight)
