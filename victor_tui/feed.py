@@ -18,8 +18,11 @@ from textual.message import Message
 from victor_engine.api import EventInfo, Port
 from victor_engine.errors import EngineUnavailableError, VictorError
 
-Subject = Literal["engine", "requests", "done", "schedules", "runs", "past", "run", "events", "workflows"]
-"""What a screen can watch. `done` are decided requests, `past` runs in the history, `run` is one run."""
+Subject = Literal[
+    "engine", "requests", "done", "schedules", "runs", "past", "run", "events", "workflows", "dead", "letters"
+]
+"""What a screen can watch. `done` are decided requests, `past` runs in the history, `run` is one run,
+`dead` causes of dead letters, `letters` the runs of one cause."""
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -31,7 +34,10 @@ BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("node.", frozenset({"runs", "past", "run"})),
     ("branch.", frozenset({"runs", "past", "run"})),
-    ("run.", frozenset({"runs", "past", "run", "engine", "schedules", "workflows", "requests"})),
+    (
+        "run.",
+        frozenset({"runs", "past", "run", "engine", "schedules", "workflows", "requests", "dead", "letters"}),
+    ),
     ("request.", frozenset({"requests", "done", "runs", "run", "engine"})),
     ("schedule.", frozenset({"schedules", "engine"})),
     ("fire.", frozenset({"schedules", "runs", "engine"})),

@@ -11,6 +11,11 @@ from victor_engine.api import DeadLetterGroup, ErrorInfo, RunInfo
 from victor_engine.errors import ConflictError, NotFoundError
 
 
+def cause_of(run: RunInfo) -> str:
+    error = run.error or ErrorInfo(type="Error", message="")
+    return f"{run.workflow}-{error.node_id}-{error.type}"
+
+
 class FakeControl:
     """Mixed into the fake port, whose runs it works on."""
 
@@ -33,8 +38,7 @@ class FakeControl:
         self._enter("dead_letters")
         groups: dict[str, list[RunInfo]] = {}
         for run in self._dead():
-            error = run.error or ErrorInfo(type="Error", message="")
-            groups.setdefault(f"{run.workflow}-{error.node_id}-{error.type}", []).append(run)
+            groups.setdefault(cause_of(run), []).append(run)
         found = []
         for name, runs in groups.items():
             runs.sort(key=lambda run: run.finished_at or run.created_at, reverse=True)

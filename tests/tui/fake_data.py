@@ -253,6 +253,7 @@ def make_runs(now: datetime) -> list[RunInfo]:
             "schedule_id": workflow,
             "nodes_expected": len(GRAPHS.get(workflow, SIMPLE_GRAPH).nodes),
         }
+        base["dead_letter"] = status == "failed"
         if status in ("succeeded", "failed", "rejected", "cancelled"):
             took = more.pop("took", 42.0)
             base["finished_at"] = now - m(age) + timedelta(seconds=took)

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.tui import fake_data as data
-from tests.tui.fake_control import FakeControl
+from tests.tui.fake_control import FakeControl, cause_of
 from tests.tui.fake_time import FakeTime
 from tests.tui.fake_versions import FakeVersions
 from victor_engine.api import (
@@ -251,6 +251,7 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
             and (query.created_after is None or run.created_at >= query.created_after)
             and (query.created_before is None or run.created_at < query.created_before)
             and (query.longer_than is None or took > query.longer_than)
+            and (query.cause is None or (run.dead_letter and cause_of(run) == query.cause))
         )
 
     async def run(self, run_id: str) -> RunDetail:

@@ -158,6 +158,7 @@ class RunQuery(Struct, frozen=True, omit_defaults=True):
     created_after: datetime | None = None
     created_before: datetime | None = None
     longer_than: float | None = None
+    cause: str | None = None  # only dead letters of this cause, see `DeadLetterGroup`
     before_id: str | None = None  # paging: only runs older than this one
     limit: int = 200
 

@@ -36,6 +36,8 @@ class Dialog(ModalScreen[ResultT]):
 
     def on_mount(self) -> None:
         self._fit_body()
+        # What has just appeared has its height only once it is laid out.
+        self.watch(self.query_one("#fault"), "virtual_size", self._fit_body, init=False)
 
     def on_resize(self) -> None:
         self._fit_body()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from victor_engine.api import EventInfo, EventQuery, RunInfo
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
 from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.control import RunControl, control_bindings
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
 from victor_tui.widgets.filterbar import FilterBar
@@ -81,7 +83,7 @@ def event_words(event: EventInfo) -> str:
     return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
-class HistoryScreen(ConsoleScreen):
+class HistoryScreen(RunControl, ConsoleScreen):
     MODE = "history"
     CSS_PATH = "history.tcss"
     LIVE_PREVIEW = False
@@ -89,6 +91,7 @@ class HistoryScreen(ConsoleScreen):
         Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
         Binding("l", "run", "Its run", id="history.run", tooltip="Open the run that this is about"),
         Binding("w", "only", "Only this", id="history.only", tooltip="Filter by the workflow of this row"),
+        *control_bindings("history", "dead_letters"),
     ]
 
     def __init__(self) -> None:
@@ -278,7 +281,17 @@ class HistoryScreen(ConsoleScreen):
             return self._run_id() is not None
         if action == "only":
             return getattr(self.current, "workflow", None) is not None
-        return True
+        controlled = self.control_allowed(action)
+        return True if controlled is None else controlled
+
+    def chosen_runs(self) -> Sequence[RunInfo]:
+        """Of events there are none: an event is what was, and its run is opened with l."""
+        if not isinstance(self.current, RunInfo):
+            return []
+        return self.query_one("#past", LineTable).marked_rows or [self.current]
+
+    def after_control(self) -> None:
+        self.console.feed.mark_stale("past", "events")
 
     def _run_id(self) -> str | None:
         row = self.current

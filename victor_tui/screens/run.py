@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import ContentSwitcher, Input, Static
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, AttemptInfo, LogLine, RunDetail
+from victor_engine.api import ACTIVE_RUN_STATUSES, AttemptInfo, LogLine, RunDetail, RunInfo
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.control import RunControl, control_bindings
 from victor_tui.text import clean, duration, full, moment
 from victor_tui.theme import kind_mark, node_mark, run_mark
 from victor_tui.widgets.graph import RunGraph, toned
@@ -36,7 +37,7 @@ LONGEST = 4000
 """Characters of a log line that are drawn."""
 
 
-class RunScreen(ConsoleScreen):
+class RunScreen(RunControl, ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "run.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "RunGraph"
@@ -61,6 +62,7 @@ class RunScreen(ConsoleScreen):
         Binding("p", "pause", "Pause", id="run.pause", tooltip="Hold this run before its next node"),
         Binding("r", "resume", "Resume", id="run.resume", tooltip="Let this run go on"),
         Binding("r", "retry", "Retry", id="run.retry", tooltip="Try again from the node that failed"),
+        *control_bindings("run", "redrive"),
         Binding(
             "slash",
             "filter",
@@ -157,6 +159,12 @@ class RunScreen(ConsoleScreen):
             (f"\n {run.id}  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
             (f"  {full(run.created_at, self.console.zone)}", "$foreground-muted"),
         ]
+        if run.parent_run is not None:
+            parts.append(
+                (f"  {'rerun of' if run.trigger == 'rerun' else 'part of'} {run.parent_run}", "$text-accent")
+            )
+        if run.dead_letter:
+            parts.append(("  dead letter", "$text-error"))
         if run.error is not None:
             where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
             parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))
@@ -396,7 +404,21 @@ class RunScreen(ConsoleScreen):
             "retry": lambda s: s in ("failed", "cancelled"),
             "answer_run": lambda s: self._open_request() is not None,
         }
-        return allowed[action](status) if action in allowed else True
+        if action in allowed:
+            return allowed[action](status)
+        controlled = self.control_allowed(action)
+        return True if controlled is None else controlled
+
+    def chosen_runs(self) -> Sequence[RunInfo]:
+        return [self.detail.run] if self.detail is not None else []
+
+    def chosen_node(self) -> str | None:
+        """The node that somebody has moved to in the graph."""
+        graph = self.query_one(RunGraph)
+        return graph.selected if graph.cursor > 0 else None
+
+    def after_control(self) -> None:
+        self.console.feed.mark_stale("run")
 
     def _open_request(self) -> Any:
         requests = self.detail.requests if self.detail is not None else ()

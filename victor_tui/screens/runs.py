@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
 from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.control import RunControl, control_bindings
 from victor_tui.text import clean, duration, full, moment, relative
 from victor_tui.theme import run_mark
 from victor_tui.widgets.filterbar import FilterBar
@@ -77,7 +78,7 @@ def now_cell(run: RunInfo, now: datetime) -> Cell:
     return run.note, "dim"
 
 
-class RunsScreen(ConsoleScreen):
+class RunsScreen(RunControl, ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -88,6 +89,7 @@ class RunsScreen(ConsoleScreen):
         Binding("r", "resume", "Resume", id="runs.resume", tooltip="Let this run go on"),
         Binding("r", "retry", "Retry", id="runs.retry", tooltip="Try again from the node that failed"),
         Binding("w", "answer_run", "Answer it", id="runs.answer", tooltip="Answer what this run waits for"),
+        *control_bindings("runs", "redrive", "dead_letters"),
         Binding(
             "A", "active", "Active only", id="runs.active", tooltip="Only active runs, or all", show=False
         ),
@@ -209,7 +211,12 @@ class RunsScreen(ConsoleScreen):
         facts.fact("schedule", run.schedule_id)
         facts.fact("began", f"{full(run.created_at, zone)}, {relative(run.created_at, now)}")
         facts.fact("ended", full(run.finished_at, zone) if run.finished_at else "")
-        facts.fact("parent", run.parent_run)
+        facts.fact("rerun of" if run.trigger == "rerun" else "parent", run.parent_run)
+        facts.fact(
+            "dead letter",
+            "nobody has dealt with it: d redrives, D discards" if run.dead_letter else "",
+            "bad",
+        )
         facts.fact("note", run.note)
         return facts
 
@@ -227,7 +234,17 @@ class RunsScreen(ConsoleScreen):
         }
         if action in allowed:
             return run is not None and allowed[action](run)
-        return True
+        controlled = self.control_allowed(action)
+        return True if controlled is None else controlled
+
+    def chosen_runs(self) -> Sequence[RunInfo]:
+        for table in self.query("#runs").results(LineTable):
+            if table.marked_rows:
+                return table.marked_rows
+        return [self.current] if self.current is not None else []
+
+    def after_control(self) -> None:
+        self.console.feed.mark_stale("runs")
 
     def action_open(self) -> None:
         if self.current is not None:

@@ -62,6 +62,12 @@ def select_runs(connection: sqlite3.Connection, query: RunQuery) -> tuple[str, l
         add("r.workflow = ?", query.workflow)
     if query.schedule_id is not None:
         add("r.schedule_id = ?", ids.schedule_id(connection, query.schedule_id, removed=True))
+    if query.cause is not None:
+        add(
+            "r.key IN (SELECT run_key FROM dead_letters WHERE cause_id ="
+            " (SELECT id FROM dead_causes WHERE fingerprint = ?))",
+            query.cause,
+        )
     if query.statuses:
         add(f"r.status IN ({marks(len(query.statuses))})", *query.statuses)
     if query.text:

@@ -1,0 +1,347 @@
+"""Redrive, rerun, discard, limits and dead letters from the keyboard, on the fake port."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from textual.pilot import Pilot
+from textual.widgets import Checkbox, Input, Select, Static, TextArea
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import FakePort
+from tests.tui.test_dialog_snapshots import SIZES, showing
+from tests.tui.test_snapshots import keys
+from victor_engine.api import AttemptInfo, RunDetail
+from victor_engine.errors import ConflictError
+from victor_tui.dialogs.bulk import BulkDialog
+from victor_tui.dialogs.override import OverrideDialog, seconds
+from victor_tui.dialogs.redrive import EDITABLE, RedriveDialog, changed_lines, start_node
+from victor_tui.screens.dead import DeadScreen
+from victor_tui.screens.run import RunScreen
+from victor_tui.widgets.lines import LineView
+from victor_tui.widgets.table import LineTable
+
+FAILED = "r00914"
+RETRYING = "r00919"
+
+
+async def settle(pilot: Pilot[Any], times: int = 8) -> None:
+    for _ in range(times):
+        await pilot.pause()
+
+
+async def opened(pilot: Pilot[Any], run_id: str) -> None:
+    await keys("2")(pilot)
+    pilot.app.open_run(run_id)  # type: ignore[attr-defined]
+    await settle(pilot)
+
+
+def shown(pilot: Pilot[Any], name: str) -> str:
+    return str(pilot.app.screen.query_one(name, Static).content)
+
+
+def calls(port: FakePort, name: str) -> list[tuple[Any, ...]]:
+    return [args for called, args in port.calls if called == name]
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], Any]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came to that")
+
+
+async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        await pilot.press("up", "d")
+        await settle(pilot)
+        dialog = pilot.app.screen
+        assert isinstance(dialog, RedriveDialog)
+        assert dialog.query_one("#node", Select).value == "approval_gate"
+        area = dialog.query_one("#state", TextArea)
+        area.text = area.text.replace('"eu-1"', '"eu-2"')
+        await until(pilot, lambda: '+  "region": "eu-2"' in shown(pilot, "#changes"))
+        assert '-  "region": "eu-1"' in shown(pilot, "#changes")
+        assert "hosts" not in shown(pilot, "#changes")
+        dialog.query_one("#note", Input).value = "wrong region"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+    ((run_id, node, state, version, revision, note),) = calls(port, "redrive_run")
+    assert (run_id, node, version, note) == (FAILED, "approval_gate", None, "wrong region")
+    assert (state["region"], state["hosts"]) == ("eu-2", ["web-1", "web-2"])
+    assert revision == 0
+
+
+async def test_an_unchanged_state_is_not_sent_and_another_version_is() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        await pilot.press("d")
+        await settle(pilot)
+        version = pilot.app.screen.query_one("#version", Select)
+        await until(pilot, lambda: len(version._options) > 1)
+        version.value = "2.0.0"
+        await until(pilot, lambda: "migrated if a migration leads" in shown(pilot, "#changes"))
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+    ((_, node, state, sent, _, _),) = calls(port, "redrive_run")
+    assert (node, state, sent) == ("roll_out", None, "2.0.0")
+
+
+async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        await pilot.press("d")
+        await settle(pilot)
+        dialog = pilot.app.screen
+        area = dialog.query_one("#state", TextArea)
+        for text, fault in (('{"a": }', "Line 1, column 7"), ("[1]", "A JSON object is wanted")):
+            area.text = text
+            await pilot.press("ctrl+s")
+            await settle(pilot)
+            assert fault in shown(pilot, "#fault")
+        assert calls(port, "redrive_run") == []
+        area.text = '{"a": 1}'
+        port.run_map[FAILED] = replace(port.run_map[FAILED], revision=7)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "has changed since you looked" in shown(pilot, "#fault")
+        assert area.text == '{"a": 1}'
+        await pilot.press("ctrl+t")
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+    assert [args[4] for args in calls(port, "redrive_run")] == [0, 7]
+
+
+def detail_of(port: FakePort, run_id: str, **changes: Any) -> Callable[[], Awaitable[RunDetail]]:
+    async def read() -> RunDetail:
+        return replace(await port.run(run_id), **changes)
+
+    return read
+
+
+async def test_a_large_state_is_kept_and_says_where_it_can_be_edited() -> None:
+    port = FakePort()
+    detail = await detail_of(port, FAILED, state={"blob": "x" * (EDITABLE + 1)})()
+    async with console(port).run_test() as pilot:
+        pilot.app.push_screen(RedriveDialog(detail))
+        await settle(pilot)
+        assert not pilot.app.screen.query("#state")
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+    assert calls(port, "redrive_run")[0][2] is None
+
+
+async def test_where_a_redrive_begins_by_itself() -> None:
+    port = FakePort()
+    failed = await port.run(FAILED)
+    assert start_node(failed) == "roll_out"
+    assert start_node(replace(failed, run=replace(failed.run, error=None), attempts=())) == "build"
+    paused = await port.run("r00916")
+    assert start_node(paused) == paused.attempts[-1].node_id
+
+
+def test_only_what_differs_is_compared() -> None:
+    before = {"same": ["x"] * 10_000, "old": 1, "n": None}
+    assert changed_lines(before, dict(before)) == []
+    rows = changed_lines(before, {"same": ["x"] * 10_000, "new": 2, "n": None})
+    assert [row for row in rows if row[0] in "+-"] == ['-  "old": 1', '+  "new": 2']
+
+
+async def test_a_rerun_and_a_discard_ask_first() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        await pilot.press("e", "escape")
+        await settle(pilot)
+        assert calls(port, "rerun") == []
+        await pilot.press("e")
+        await settle(pilot)
+        await pilot.press("x", "ctrl+s")
+        await settle(pilot)
+        assert calls(port, "rerun") == [(FAILED, None, None, "x")]
+        await pilot.press("D")
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert calls(port, "discard_run") == [(FAILED, "")]
+        assert "dead letter" not in shown(pilot, "#run-head")
+        await pilot.press("D")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+
+
+def retrying(detail: RunDetail) -> RunDetail:
+    began = detail.run.created_at
+    attempt = AttemptInfo(
+        id=900,
+        node_id="fetch_stock",
+        node_type="compute",
+        iteration=1,
+        number=2,
+        status="retrying",
+        version="1.0.0",
+        started_at=began,
+        finished_at=began,
+        retry_at=began.replace(hour=15),
+    )
+    return replace(detail, attempts=(*detail.attempts, attempt))
+
+
+async def test_limits_of_the_node_that_retries() -> None:
+    port = FakePort()
+    detail = retrying(await port.run(RETRYING))
+    async with console(port).run_test() as pilot:
+        pilot.app.push_screen(OverrideDialog(detail))
+        await settle(pilot)
+        dialog = pilot.app.screen
+        assert dialog.query_one("#node", Select).value == "fetch_stock"
+        assert dialog.query_one("#now", Checkbox).value
+        dialog.query_one("#timeout", Input).value = "5x"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "is no time limit" in shown(pilot, "#fault")
+        dialog.query_one("#timeout", Input).value = "5m"
+        dialog.query_one("#attempts", Input).value = "0"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert "1 or more" in shown(pilot, "#fault")
+        dialog.query_one("#attempts", Input).value = "9"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+    assert calls(port, "override_node") == [(RETRYING, "fetch_stock", 300.0, 9, True, "")]
+
+
+@pytest.mark.parametrize(("text", "value"), [("", None), ("90", 90), ("90s", 90), ("1.5m", 90), ("2H", 7200)])
+def test_time_limits_as_they_are_typed(text: str, value: float | None) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["x", "0", "-1", "nan", "inf", "s", "1e400"])
+def test_what_is_no_time_limit(text: str) -> None:
+    with pytest.raises(ValueError, match="time limit"):
+        seconds(text)
+
+
+# --- dead letters ------------------------------------------------------------------------------
+
+
+async def test_marked_causes_are_redriven_with_a_result_for_each() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await keys("2", "x")(pilot)
+        assert isinstance(pilot.app.screen, DeadScreen)
+        assert "7 runs of 4 causes" in shown(pilot, "#dead-head")
+        await pilot.press("space", "space", "d")
+        await settle(pilot)
+        # Somebody else is quicker with one of them.
+        port.run_map[FAILED] = replace(port.run_map[FAILED], status="succeeded", dead_letter=False)
+        await pilot.press("b", "ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
+        await until(pilot, lambda: "1 not" in shown(pilot, "#count"))
+        lines = pilot.app.screen.query_one("#results", LineView)
+        texts = [str(lines.line_at(index)) for index in range(3)]
+        assert texts[0].startswith(f"✗ {FAILED}")
+        assert [text[0] for text in texts] == ["✗", "✓", "✓"]
+        await pilot.press("escape")
+        await until(pilot, lambda: "4 runs of 2 causes" in shown(pilot, "#dead-head"))
+        assert not pilot.app.screen.query_one("#dead", LineTable).marked
+    assert {args[0] for args in calls(port, "redrive_run")} == {FAILED, "r00895", "r00862"}
+    assert {args[-1] for args in calls(port, "redrive_run")} == {"b"}
+
+
+async def test_into_a_cause_and_out_again() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await keys("4", "x", "down", "enter")(pilot)
+        table = pilot.app.screen.query_one("#letters", LineTable)
+        await until(pilot, lambda: len(table.rows) == 2)
+        first = table.rows[0].id
+        await pilot.press("D")
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(table.rows) == 1)
+        assert calls(port, "discard_run") == [(first, "")]
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+        await pilot.press("escape", "escape")
+        await settle(pilot)
+        assert pilot.app.screen.query_one("#dead", LineTable).display
+        await pilot.press("escape")
+        await settle(pilot)
+        assert not isinstance(pilot.app.screen, DeadScreen)
+
+
+async def test_an_error_of_one_run_is_reported_not_raised() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        port.fail_next = ConflictError("not now")
+        await pilot.press("d")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+async def edited(pilot: Pilot[Any]) -> None:
+    detail = await FakePort().run(FAILED)
+    await showing(lambda _: RedriveDialog(detail))(pilot)
+    area = pilot.app.screen.query_one("#state", TextArea)
+    area.text = area.text.replace('"eu-1"', '"eu-2"')
+    await until(pilot, lambda: "eu-2" in shown(pilot, "#changes"))
+    await settle(pilot)
+
+
+async def faulty(pilot: Pilot[Any]) -> None:
+    detail = await FakePort().run(FAILED)
+    await showing(lambda _: RedriveDialog(detail))(pilot)
+    pilot.app.screen.query_one("#state", TextArea).text = '{"region": }'
+    await until(pilot, lambda: "Line 1" in shown(pilot, "#fault"))
+    await settle(pilot, 20)
+
+
+async def limits(pilot: Pilot[Any]) -> None:
+    detail = retrying(await FakePort().run(RETRYING))
+    await showing(lambda _: OverrideDialog(detail))(pilot)
+
+
+async def results(pilot: Pilot[Any]) -> None:
+    ids = [f"r{number:05d}" for number in range(860, 900)]
+    port: Any = pilot.app.port  # type: ignore[attr-defined]
+    await showing(lambda _: BulkDialog("Redrive 40 runs", ids, port.redrive_run))(pilot)
+    await until(pilot, lambda: "to go" not in shown(pilot, "#count"))
+    await settle(pilot)
+
+
+PICTURES = {
+    "causes": keys("2", "x", "down"),
+    "letters": keys("4", "x", "down", "enter", "space"),
+    "edited": edited,
+    "faulty": faulty,
+    "limits": limits,
+    "results": results,
+}
+
+
+@SIZES
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
+    async def ready(pilot: Pilot[Any]) -> None:
+        if pilot.app.feed.port is None:  # type: ignore[attr-defined]
+            await settle(pilot)
+        await PICTURES[name](pilot)
+
+    assert snap_compare(console(FakePort()), run_before=ready, terminal_size=size)
