@@ -327,8 +327,8 @@ async def results(pilot: Pilot[Any]) -> None:
 
 
 PICTURES = {
-    "causes": keys("2", "x", "down"),
-    "letters": keys("4", "x", "down", "enter", "space"),
+    "causes": keys("down"),
+    "letters": keys("down", "enter", "space"),
     "edited": edited,
     "faulty": faulty,
     "limits": limits,
@@ -340,8 +340,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
     async def ready(pilot: Pilot[Any]) -> None:
-        if pilot.app.feed.port is None:  # type: ignore[attr-defined]
-            await settle(pilot)
+        await keys("2", "x")(pilot)  # what stands behind a dialog is a screen of this file's own
         await PICTURES[name](pilot)
 
     assert snap_compare(console(FakePort()), run_before=ready, terminal_size=size)
