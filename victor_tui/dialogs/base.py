@@ -47,6 +47,8 @@ class Dialog(ModalScreen[ResultT]):
         self.call_after_refresh(self._limit_body)
 
     def _limit_body(self) -> None:
+        if not self.query("#head"):  # it was closed before it was laid out
+            return
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#fault", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
 
