@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,18 +12,22 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
+from tests.tui.fake_port import NOW, FakePort
 from tests.tui.test_answer import SCHEMA, TWO, request_for
-from victor_engine.api import ScheduleSpec, TrustInfo
+from victor_engine.api import BackfillInfo, BackfillSpec, ScheduleSpec, TrustInfo
 from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.dialogs.backfill import BackfillDialog
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.help import HelpDialog
 from victor_tui.dialogs.migrate import MigrateDialog
 from victor_tui.dialogs.pause import PauseDialog
+from victor_tui.dialogs.progress import BackfillProgressDialog
 from victor_tui.dialogs.quit import QuitDialog
+from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.dialogs.schedule import ScheduleDialog
 from victor_tui.dialogs.trigger import TriggerDialog
 from victor_tui.dialogs.trust import TrustDialog
+from victor_tui.dialogs.why import WhyDialog
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 WILD = "\x1b]0;owned\x07\x1b[2J日本語 e\u0301\u0301\u0301\u0301\u0301 \u202egnp.exe עברית [red]x[/red] "
@@ -85,9 +90,50 @@ TRUST = TrustInfo(
     functions=("reports.daily",),
     urls=("https://example.org/hook",),
 )
+UNDER_WAY = BackfillInfo(
+    id=3,
+    workflow="daily_report",
+    spec=BackfillSpec("daily_report", NOW - timedelta(days=20), NOW - timedelta(days=1), concurrency=2),
+    status="paused",
+    total=20,
+    by="ana",
+    created_at=NOW - timedelta(minutes=9),
+    running=2,
+    succeeded=7,
+    failed=1,
+    note="the feed was empty",
+    problem="there is no version ^3.0 of daily_report",
+)
+
+
+def filled(dialog: Screen[Any], values: dict[str, str]) -> Screen[Any]:
+    """The dialog with its fields filled in as soon as it has them."""
+
+    def fill() -> None:
+        for field, value in values.items():
+            dialog.query_one(field, Input).value = value
+        dialog._look()  # type: ignore[attr-defined]
+
+    dialog.call_after_refresh(fill)
+    return dialog
+
+
 DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     "confirm": lambda _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True),
     "pause": lambda _: PauseDialog("Pause daily_report"),
+    "pause-several": lambda _: PauseDialog("Pause 2 schedules", names=("daily_report", "deploy")),
+    "why": lambda _: WhyDialog(FakePort().schedule_map["data_pipeline"]),
+    "why-then": lambda _: WhyDialog(FakePort().schedule_map["daily_report"], "2026-03-29 02:30"),
+    "backfill": lambda _: filled(
+        BackfillDialog([FakePort().schedule_map["daily_report"]]), {"#from": "last week", "#note": "again"}
+    ),
+    "backfill-several": lambda _: filled(
+        BackfillDialog(list(FakePort().schedule_map.values())), {"#from": "-3d"}
+    ),
+    "backfill-progress": lambda _: BackfillProgressDialog(UNDER_WAY),
+    "results": lambda _: ResultsDialog(
+        "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(WILD))
+    ),
     "trigger": lambda _: TriggerDialog("daily_report", {"region": "eu", "days": 7}),
     "trust": lambda _: TrustDialog(TRUST),
     "help": HelpDialog,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
+from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -24,6 +25,8 @@ def text_of(app: VictorApp, selector: str) -> str:
     from rich.console import Console
 
     content = app.screen.query_one(selector, Static).content
+    if isinstance(content, Content):
+        return content.plain
     console = Console(width=200)
     with console.capture() as capture:
         console.print(content)

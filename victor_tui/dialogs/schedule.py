@@ -71,7 +71,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
     """
 
     def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
-        super().__init__(id="schedule-dialog")
+        super().__init__(id="schedule-dialog", classes="form")
         self._id = schedule_id
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()

@@ -232,6 +232,28 @@ class ScheduleActions(ConsoleScreen):
         if run_id is not None:
             await self.open_run(run_id)
 
+    @work(group="action")
+    async def action_backfill(self) -> None:
+        from victor_tui.dialogs.backfill import BackfillDialog
+        from victor_tui.dialogs.progress import BackfillProgressDialog
+
+        targets = self.targets()
+        if len(targets) == 1 and targets[0].backfill is not None:
+            await self.app.push_screen_wait(BackfillProgressDialog(targets[0].backfill))
+            self.console.feed.mark_stale("schedules")
+            return
+        found = await self.app.push_screen_wait(BackfillDialog(targets))
+        if found is None:
+            return
+        specs, note = found
+        by_id = {spec.schedule_id: spec for spec in specs}
+        await self.on_each(
+            [each for each in targets if each.id in by_id],
+            lambda each: self.port.start_backfill(by_id[each.id], note),
+            "Backfill",
+            lambda each: f"The backfill of {each.id} has begun: b shows how far it is.",
+        )
+
     def action_runs(self) -> None:
         schedule: ScheduleInfo = self.current
         self.console.show_runs(f"schedule:{schedule.id}")

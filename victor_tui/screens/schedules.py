@@ -39,6 +39,7 @@ class SchedulesScreen(ScheduleActions):
         Binding("p", "pause", "Pause", id="schedules.pause", tooltip="Pause it, with a note and an end"),
         Binding("p", "resume", "Resume", id="schedules.resume", tooltip="Let it fire again"),
         Binding("w", "why", "Why", id="schedules.why", tooltip="Why it ran, or why it did not"),
+        Binding("b", "backfill", "Backfill", id="schedules.backfill", tooltip="Run what should have run"),
         Binding("e", "edit", "Edit", id="schedules.edit", tooltip="Change this schedule"),
         Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow"),
         Binding(

@@ -1,0 +1,265 @@
+"""Run what should have run: a range of a schedule's fires, with a preview of it before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Select, Static
+
+from victor_engine.api import BackfillPreview, BackfillSpec, Port, ScheduleInfo
+from victor_engine.errors import VictorError
+from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.text import duration, plural
+from victor_tui.when import RangeError, parse_range
+from victor_tui.widgets.safe import one_line, plain
+
+_DEBOUNCE = 0.25
+"""Seconds without a key before the preview is asked for."""
+_LISTED = 8
+"""Schedules that the preview names."""
+HINT = "last week, yesterday, -7d, mon, 2026-03-01 or 2026-03-01 02:00"
+ORDERS = (("oldest first", "oldest"), ("newest first", "newest"))
+REDOS = (
+    ("those that started no run", "missing"),
+    ("those, and the ones that failed", "failed"),
+    ("all, also what succeeded", "all"),
+)
+
+BackfillChoice = tuple[tuple[BackfillSpec, ...], str]
+"""What is to be started, one for each schedule, and the note."""
+
+
+class BackfillDialog(Dialog[BackfillChoice | None]):
+    """Dismisses with the backfills to start and a note, or None. Several schedules share the range."""
+
+    def __init__(self, schedules: Sequence[ScheduleInfo]) -> None:
+        super().__init__(classes="form")
+        self._schedules = schedules
+        self._timer: Timer | None = None
+        self._touched = False
+
+    @property
+    def _port(self) -> Port:
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        return port
+
+    @property
+    def _zone(self) -> tzinfo | None:
+        """The schedule's own zone; of several, the operator's."""
+        if len(self._schedules) > 1:
+            zone: tzinfo | None = self.app.zone  # type: ignore[attr-defined]
+            return zone
+        from victor_tui.dialogs.specform import zone_or_utc
+
+        return zone_or_utc(self._schedules[0].spec.timezone)
+
+    def compose(self) -> ComposeResult:
+        one = len(self._schedules) == 1
+        what = self._schedules[0].id if one else f"{len(self._schedules)} schedules"
+        with Vertical(id="box"):
+            yield Static(Content.styled(f"Backfill {one_line(what, 60)}", "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield from self._row("from", "From", Input(placeholder=HINT, id="from", compact=True))
+                yield from self._row(
+                    "to", "To", Input(placeholder="empty: the period's end, or now", id="to", compact=True)
+                )
+                yield from self._row("redo", "Which fires", self._select("redo", REDOS))
+                yield from self._row("order", "Order", self._select("order", ORDERS))
+                yield from self._row(
+                    "concurrency", "Runs at once", Input("1", id="concurrency", compact=True)
+                )
+                yield Static(id="preview", classes="text")
+                yield from self._row("note", "Note", Input(id="note", compact=True))
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Start", id="start", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s start · tab next · esc leave", classes="hint")
+
+    @staticmethod
+    def _row(name: str, title: str, field: Widget) -> ComposeResult:
+        yield Horizontal(Label(title, classes="name"), field, classes="row")
+        yield Static(classes="fault-field", id=f"{name}-fault")
+
+    @staticmethod
+    def _select(name: str, options: Sequence[tuple[str, str]]) -> Select[str]:
+        return Select(options, value=options[0][1], allow_blank=False, id=name, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#from").focus()
+        self._look()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _read(self) -> tuple[tuple[BackfillSpec, ...], dict[str, str]]:
+        """A spec for each schedule, and what is wrong by field (then no spec)."""
+        faults: dict[str, str] = {}
+        now: datetime = self.app.clock.now()  # type: ignore[attr-defined]
+        start = end = now
+        try:
+            first, last = self.query_one("#from", Input).value, self.query_one("#to", Input).value
+            start, end = parse_range(first, last, now, self._zone)
+        except RangeError as error:
+            faults[error.field] = str(error)
+        text = self.query_one("#concurrency", Input).value.strip()
+        if not text.isdecimal() or not int(text):
+            faults["concurrency"] = "A whole number of at least 1 is needed."
+        if faults:
+            return (), faults
+        order, redo = self.query_one("#order", Select).value, self.query_one("#redo", Select).value
+        return tuple(
+            BackfillSpec(
+                schedule.id,
+                start,
+                end,
+                order="newest" if order == "newest" else "oldest",
+                concurrency=int(text),
+                redo="all" if redo == "all" else "failed" if redo == "failed" else "missing",
+            )
+            for schedule in self._schedules
+        ), {}
+
+    # --- preview --------------------------------------------------------------------------------
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id != "note":
+            self._later()
+
+    def on_select_changed(self) -> None:
+        self._later()
+
+    def _later(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_DEBOUNCE, self._look)
+
+    @work(group="preview", exclusive=True)
+    async def _look(self) -> None:
+        await self._check()
+
+    async def _check(self) -> tuple[BackfillSpec, ...]:
+        """Show faults and preview; the specs that would run something."""
+        specs, faults = self._read()
+        self._show_faults(faults)
+        if faults:
+            words = "What will run is shown here." if not self.query_one("#from", Input).value else ""
+            self.query_one("#preview", Static).update(Content.styled(words, "$text-muted"))
+            self._offer(0)
+            return ()
+        found: list[tuple[BackfillSpec, BackfillPreview]] = []
+        for spec in specs:
+            try:
+                found.append((spec, await self._port.preview_backfill(spec)))
+            except VictorError as error:
+                found.append((spec, BackfillPreview(0, problem=error.message)))
+        lines = self._one(*found[0]) if len(found) == 1 else self._several(found)
+        self.query_one("#preview", Static).update(Content("\n").join(lines))
+        good = tuple(spec for spec, preview in found if preview.count and not preview.problem)
+        self._offer(sum(preview.count for _, preview in found if not preview.problem))
+        return good
+
+    def _offer(self, count: int) -> None:
+        button = self.query_one("#start", Button)
+        button.label = f"Start {plural(count, 'run')}" if count else "Start"
+        button.refresh(layout=True)
+
+    def _show_faults(self, faults: dict[str, str]) -> None:
+        for line in self.query(".fault-field").results(Static):
+            name = str(line.id).removesuffix("-fault")
+            text = faults.get(name, "")
+            if name == "from" and not self._touched and not self.query_one("#from", Input).value:
+                text = ""
+            line.display = bool(text)
+            line.update(Content(plain(text)))
+
+    def _range(self, spec: BackfillSpec) -> Content:
+        first, last = spec.start.astimezone(self._zone), spec.end.astimezone(self._zone)
+        return Content.styled(f"{first:%a %Y-%m-%d %H:%M} to {last:%a %Y-%m-%d %H:%M %Z}", "$text-muted")
+
+    def _one(self, spec: BackfillSpec, preview: BackfillPreview) -> list[Content]:
+        lines = [self._range(spec)]
+        if preview.problem:
+            return [*lines, Content.styled(f"✗ {plain(preview.problem)}", "$error")]
+
+        def wall(instant: datetime | None) -> str:
+            return "" if instant is None else f"{instant.astimezone(self._zone):%a %Y-%m-%d %H:%M %Z}"
+
+        lines.append(
+            Content.assemble(
+                (plural(preview.count, "run"), "bold $success"),
+                (f" of version {one_line(preview.version or '–', 40)}", ""),
+            )
+        )
+        if preview.count == 1:
+            lines.append(Content(f"of {wall(preview.first)}"))
+        else:
+            lines.append(Content(f"first {wall(preview.first)}, last {wall(preview.last)}"))
+        aside = _aside(preview)
+        if aside:
+            lines.append(Content.styled(aside, "$warning"))
+        if preview.typical_seconds is not None and preview.estimate_seconds is not None:
+            each = duration(preview.typical_seconds)
+            whole = duration(preview.estimate_seconds)
+            lines.append(Content(f"usually {each} each: about {whole} in all, {spec.concurrency} at once"))
+        if preview.count > 2:
+            sample = [f"{at.astimezone(self._zone):%d %b %H:%M}" for at in preview.sample]
+            more = " …" if preview.count > len(sample) else ""
+            lines.append(Content.styled(", ".join(sample) + more, "$text-muted"))
+        return lines
+
+    def _several(self, found: Sequence[tuple[BackfillSpec, BackfillPreview]]) -> list[Content]:
+        total = sum(preview.count for _, preview in found if not preview.problem)
+        lines = [self._range(found[0][0]), Content.styled(plural(total, "run"), "bold $success")]
+        for spec, preview in found[:_LISTED]:
+            name = one_line(spec.schedule_id, 30)
+            if preview.problem:
+                lines.append(Content.styled(f"✗ {name}: {plain(preview.problem)}", "$error"))
+            else:
+                aside = _aside(preview)
+                words = f"  {name}: {plural(preview.count, 'run')}" + (f" ({aside})" if aside else "")
+                lines.append(Content(words))
+        if len(found) > _LISTED:
+            lines.append(Content.styled(f"and {len(found) - _LISTED} more", "$text-muted"))
+        return lines
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "start":
+            self.action_submit()
+        else:
+            self.dismiss(None)
+
+    def on_input_submitted(self) -> None:
+        self.focus_next()
+
+    def action_submit(self) -> None:
+        self._start()
+
+    @work(group="preview", exclusive=True)
+    async def _start(self) -> None:
+        self._touched = True
+        specs = await self._check()
+        if specs:
+            self.dismiss((specs, self.query_one("#note", Input).value))
+            return
+        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
+        name = str(shown[0].id).removesuffix("-fault") if shown else "from"
+        self.query_one(f"#{name}").focus()
+
+
+def _aside(preview: BackfillPreview) -> str:
+    """What of the range is not run, and why."""
+    words = []
+    if preview.left_out:
+        words.append(f"{preview.left_out:,} left out that ran already")
+    if preview.excluded:
+        words.append(f"{preview.excluded:,} left out by a calendar")
+    return ", ".join(words)
