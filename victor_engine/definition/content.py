@@ -11,7 +11,9 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     RetryPolicy,
+    SubWorkflowNode,
     TeamNode,
+    WaitNode,
     WorkflowDefinition,
 )
 from victor_engine.definition.yamltext import plain_tree
@@ -73,6 +75,8 @@ def node_to_content(node: Node) -> dict[str, Any]:
         content["branches"] = {branch.key: branch.target for branch in node.branches}
     elif isinstance(node, HITLNode):
         _hitl(node, content)
+    elif isinstance(node, WaitNode | SubWorkflowNode) and node.outcomes:
+        content["next"] = dict(node.outcomes)
     elif isinstance(node, TeamNode):
         content["members"] = [
             {"id": m.id, **{k: v for k, v in _changed(m).items() if k not in ("id", "extra")}, **m.extra}

@@ -10,10 +10,13 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
+    SubWorkflowNode,
     TeamNode,
     TransformNode,
+    WaitNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.read import duration_text
 
 
 def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:
@@ -47,7 +50,23 @@ def detail(node: Node) -> str:
     if isinstance(node, TransformNode):
         lines = node.transform.strip().splitlines()
         return (lines[0] + (" …" if len(lines) > 1 else "")) if lines else ""
+    if isinstance(node, WaitNode):
+        return wait_text(node)
+    if isinstance(node, SubWorkflowNode):
+        later = "" if node.wait else ", not waited for"
+        return f"{node.workflow} {node.version or 'latest'}{later}"
     return ""
+
+
+def wait_text(node: WaitNode) -> str:
+    """What a wait node waits for, as its author wrote it: `10 m`, `until 09:00`, `file x.csv`."""
+    if node.seconds is not None:
+        return node.seconds if isinstance(node.seconds, str) else duration_text(node.seconds)
+    if node.until is not None:
+        return f"until {node.until}"
+    if node.file is not None:
+        return f"file {node.file}"
+    return f"{(node.http or {}).get('method', 'GET')} {(node.http or {}).get('url', '')}"
 
 
 def graph_info(definition: WorkflowDefinition) -> GraphInfo:

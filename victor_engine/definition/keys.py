@@ -81,7 +81,23 @@ BY_TYPE: dict[str, frozenset[str]] = {
             "input_mapping",
         ]
     ),
+    "wait": frozenset(
+        [
+            "for",
+            "seconds",
+            "until",
+            "timezone",
+            "file",
+            "stable_for",
+            "http",
+            "poll",
+            "on_timeout",
+        ]
+    ),
+    "workflow": frozenset(["workflow", "version", "inputs", "input_mapping", "wait"]),
 }
+
+WAIT_HTTP = frozenset(["url", "method", "headers", "status", "json"])
 
 HANDED_ON = frozenset(
     [

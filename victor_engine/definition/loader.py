@@ -13,7 +13,7 @@ from victor_engine.api import ProblemInfo
 from victor_engine.definition import keys
 from victor_engine.definition.checks import check_workflow
 from victor_engine.definition.expressions import FunctionRegistry
-from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.definition.model import Node, SubWorkflowNode, WaitNode, WorkflowDefinition
 from victor_engine.definition.nodes import read_node
 from victor_engine.definition.read import Problems, Reader
 from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
@@ -265,8 +265,17 @@ def _read_nodes(
         readers[node_id] = node_reader
         if node is not None:
             nodes[node_id] = node
-            contents.append(plain_tree(item))
+            contents.append(_content(item, node))
     return nodes, readers, contents
+
+
+def _content(item: Mapping[str, Any], node: Node) -> dict[str, Any]:
+    content: dict[str, Any] = plain_tree(item)
+    if isinstance(node, WaitNode) and node.until is not None:
+        content["until"] = node.until  # as it was written: to YAML a bare 10:30 is a number
+    elif isinstance(node, SubWorkflowNode) and node.version is not None:
+        content["version"] = node.version  # 1.10 is 1.10
+    return content
 
 
 def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefinition]:

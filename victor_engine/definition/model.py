@@ -20,6 +20,7 @@ TEAM_FORMATIONS = ("sequential", "parallel", "pipeline", "hierarchical", "consen
 HITL_KINDS = ("approval", "confirmation", "choice", "input", "review", "override")
 FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
 ON_INTERRUPT = ("retry", "ask", "fail")
+ON_WAIT_TIMEOUT = ("fail", "continue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,10 +276,69 @@ class TeamNode(Node):
     input_mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitNode(Node):
+    """A pause until something is so: a time has passed or come, a file is there, a URL answers as wanted.
+
+    Exactly one of `seconds`, `until`, `file` and `http` is given. `seconds` and `until` may be texts
+    with `$ctx.name` or `{name}`, which are read when the run comes here. `timeout_seconds` is the
+    longest it waits by the wall clock; `on_timeout` says what silence means then.
+    """
+
+    type: ClassVar[str] = "wait"
+
+    seconds: float | str | None = None
+    until: str | None = None
+    timezone: str | None = None
+    file: str | None = None
+    stable_for: float | None = None
+    http: Mapping[str, Any] | None = None
+    poll: float = 5.0
+    on_timeout: str = "fail"
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        edges = [(target, outcome, "outcome") for outcome, target in self.outcomes.items()]
+        return tuple(edges) + Node.targets(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubWorkflowNode(Node):
+    """Another workflow as a node: a run of its own, whose final state is this node's result.
+
+    `version` is an exact version, a range or None for the newest; it is resolved when the run comes
+    here. With `wait: false` the child is started and the walk goes on at once.
+    """
+
+    type: ClassVar[str] = "workflow"
+
+    workflow: str = ""
+    version: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    input_mapping: Mapping[str, Any] = field(default_factory=dict)
+    wait: bool = True
+    merge: bool = False
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        edges = [(target, outcome, "outcome") for outcome, target in self.outcomes.items()]
+        return tuple(edges) + Node.targets(self)
+
+
 WorkflowNode = Node
 NODE_TYPES: dict[str, type[Node]] = {
     cls.type: cls
-    for cls in (AgentNode, ComputeNode, ConditionNode, ParallelNode, TransformNode, HITLNode, TeamNode)
+    for cls in (
+        AgentNode,
+        ComputeNode,
+        ConditionNode,
+        ParallelNode,
+        TransformNode,
+        HITLNode,
+        TeamNode,
+        WaitNode,
+        SubWorkflowNode,
+    )
 }
 
 

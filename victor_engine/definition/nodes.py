@@ -23,8 +23,12 @@ from victor_engine.definition.model import (
 from victor_engine.definition.people import read_hitl
 from victor_engine.definition.read import YAML_BOOLEANS, Reader
 from victor_engine.definition.several import read_parallel, read_team
+from victor_engine.definition.waiting import read_wait, read_workflow
 
 TYPE_ALIASES = {"human": "hitl", "human_in_the_loop": "hitl", "branch": "condition", "function": "compute"}
+MAPPED = ("hitl", "wait", "workflow")
+"""Types of nodes that come to an outcome, so that `next` can be a map from outcome to node."""
+
 FORBIDDING = {name: f"{name}_allowed" for name in ("llm", "network", "write", "filesystem")}
 
 
@@ -36,6 +40,7 @@ def read_node(reader: Reader) -> Node | None:
     builders: dict[str, Callable[[Reader, dict[str, Any]], Node]] = {
         "agent": _agent, "compute": _compute, "condition": _condition, "parallel": read_parallel,
         "transform": _transform, "hitl": read_hitl, "team": read_team,
+        "wait": read_wait, "workflow": read_workflow,
     }  # fmt: skip
     common = _common(reader, node_type)
     if not common["id"]:
@@ -77,9 +82,9 @@ def _common(reader: Reader, node_type: str) -> dict[str, Any]:
         extra["metadata"] = reader.data["metadata"]
     next_value = reader.data.get("next")
     successors: tuple[str, ...] = ()
-    if not (isinstance(next_value, Mapping) and node_type == "hitl"):
+    if not (isinstance(next_value, Mapping) and node_type in MAPPED):
         if isinstance(next_value, Mapping):
-            reader.wrong("next", "a list of node ids (only a hitl node can map outcomes to nodes)")
+            reader.wrong("next", f"a list of node ids (only {', '.join(MAPPED)} nodes map outcomes to nodes)")
         else:
             successors = reader.texts("next")
     return {
@@ -90,7 +95,7 @@ def _common(reader: Reader, node_type: str) -> dict[str, Any]:
         "timeout_seconds": reader.seconds("timeout_seconds", "timeout"),
         "retry_policy": _retry(reader),
         "output": reader.text("output") or None,
-        "merge": reader.flag("merge", True),
+        "merge": reader.flag("merge", node_type != "workflow"),
         "on_error": reader.text("on_error") or None,
         "on_interrupt": reader.one_of("on_interrupt", ON_INTERRUPT, "retry"),
         "error_strategy": reader.one_of("error_strategy", ("continue", "stop", "retry"), "") or None,

@@ -52,16 +52,6 @@ def read_choices(reader: Reader) -> tuple[Choice, ...]:
 
 
 def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
-    outcomes: dict[str, str] = {}
-    if isinstance(reader.data.get("next"), Mapping):
-        for outcome, target in reader.data["next"].items():
-            if isinstance(target, list) and len(target) == 1:
-                target = target[0]
-            if not isinstance(target, str):
-                place = reader.document.place((*reader.path, "next", outcome))
-                reader.problems.error(place, f"{reader.what}: outcome {outcome!r} must lead to one node id")
-                continue
-            outcomes[outcome_key(outcome)] = target
     fallback_key = reader.first("on_timeout", "fallback")
     fallback = reader.one_of(fallback_key, FALLBACKS, "abort") if fallback_key else "abort"
     schema = reader.mapping("input_schema") if reader.has("input_schema") else None
@@ -93,8 +83,24 @@ def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
         require_comment=reader.flag("require_comment", False),
         reminders=tuple(reader.data.get("reminders") or ()),
         priority=_priority(reader),
-        outcomes=outcomes,
+        outcomes=read_outcomes(reader),
     )
+
+
+def read_outcomes(reader: Reader) -> dict[str, str]:
+    """`next` as a map from outcome to node id; empty where it is a list."""
+    outcomes: dict[str, str] = {}
+    if not isinstance(reader.data.get("next"), Mapping):
+        return outcomes
+    for outcome, target in reader.data["next"].items():
+        if isinstance(target, list) and len(target) == 1:
+            target = target[0]
+        if not isinstance(target, str):
+            place = reader.document.place((*reader.path, "next", outcome))
+            reader.problems.error(place, f"{reader.what}: outcome {outcome!r} must lead to one node id")
+            continue
+        outcomes[outcome_key(outcome)] = target
+    return outcomes
 
 
 def outcome_key(key: str) -> str:

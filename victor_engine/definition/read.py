@@ -33,6 +33,19 @@ def parse_duration(value: Any) -> float | None:
     return sum(float(number) * _UNIT[unit] for number, unit in _DURATION.findall(text))
 
 
+def duration_text(seconds: float) -> str:
+    """Seconds as people write them: `45 s`, `10 m`, `1 h 30 m`, `2 d`."""
+    if seconds < 60 or seconds != int(seconds):
+        return f"{seconds:g} s"
+    parts: list[str] = []
+    left = int(seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
 class Problems:
     """Faults and warnings of one file."""
 

@@ -16,6 +16,7 @@ from victor_engine.definition.model import (
     HITL_KINDS,
     JOIN_STRATEGIES,
     ON_INTERRUPT,
+    ON_WAIT_TIMEOUT,
     TEAM_FORMATIONS,
 )
 
@@ -25,7 +26,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "id": {"type": ["string", "integer"]},
     "next": {
         "type": ["string", "array", "object"],
-        "description": "Node ids; for hitl also outcome to node id",
+        "description": "Node ids; for hitl, wait and workflow also outcome to node id",
     },
     "timeout": _DURATION,
     "timeout_seconds": _DURATION,
@@ -62,15 +63,56 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "additionalProperties": False,
     },
 }
+_TYPE_SHAPES: dict[str, dict[str, Any]] = {
+    "wait": {
+        "for": _DURATION,
+        "seconds": _DURATION,
+        "until": {
+            "type": ["string", "integer"],
+            "description": "An instant, a time of day such as 09:00, or $ctx.name",
+        },
+        "timezone": {"type": "string", "description": "IANA name"},
+        "file": {"type": "string", "description": "Relative to the workspace"},
+        "stable_for": _DURATION,
+        "poll": _DURATION,
+        "on_timeout": {"enum": list(ON_WAIT_TIMEOUT)},
+        "http": {
+            "type": ["object", "string"],
+            "properties": {
+                "url": {"type": "string"},
+                "method": {"type": "string"},
+                "headers": {"type": "object"},
+                "status": {"type": ["integer", "string", "array"]},
+                "json": {"type": "string", "description": "An expression over the answer's JSON"},
+            },
+            "required": ["url"],
+            "additionalProperties": False,
+        },
+    },
+    "workflow": {
+        "workflow": {"type": "string"},
+        "version": {"type": ["string", "number"], "description": "An exact version or a range"},
+        "wait": {"type": "boolean"},
+    },
+}
+"""What a key holds in one type of node only."""
 
 
 def _node(node_type: str) -> dict[str, Any]:
     known = keys.COMMON | keys.BY_TYPE[node_type]
-    properties = {name: _SHAPES.get(name, True) for name in sorted(known)}
+    shapes = _SHAPES | _TYPE_SHAPES.get(node_type, {})
+    properties = {name: shapes.get(name, True) for name in sorted(known)}
     properties["type"] = {"const": node_type}
     required = {"agent": ["role"], "condition": ["condition"], "parallel": ["parallel_nodes"],
-                "transform": ["transform"], "team": ["members"]}.get(node_type, [])  # fmt: skip
-    return {"type": "object", "properties": properties, "required": ["id", "type", *required]}
+                "transform": ["transform"], "team": ["members"], "workflow": ["workflow"]}.get(node_type, [])  # fmt: skip
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "required": ["id", "type", *required],
+    }
+    if node_type == "wait":
+        schema["oneOf"] = [{"required": [way]} for way in ("for", "seconds", "until", "file", "http")]
+    return schema
 
 
 def dialect_schema() -> dict[str, Any]:
@@ -98,10 +140,10 @@ def dialect_schema() -> dict[str, Any]:
                 "anyOf": [
                     {"type": "object", "required": ["$ref"]},
                     {"type": "object", "required": ["id", "role"], "not": {"required": ["type"]}},
-                    *({"$ref": f"#/$defs/{node_type}"} for node_type in sorted(keys.BY_TYPE)),
+                    *({"$ref": f"#/$defs/{node_type}_node"} for node_type in sorted(keys.BY_TYPE)),
                 ]
             },
-            **{node_type: _node(node_type) for node_type in sorted(keys.BY_TYPE)},
+            **{f"{node_type}_node": _node(node_type) for node_type in sorted(keys.BY_TYPE)},
         },
     }
 
