@@ -29,7 +29,7 @@ from victor_engine.runtime.effects import Done, Step
 from victor_engine.store.patch import Patch
 
 if TYPE_CHECKING:
-    from victor_engine.runtime.walk import RunIdentity
+    from victor_engine.runtime.attempts import RunIdentity
 
 Warn = Callable[..., None]
 

@@ -1,0 +1,167 @@
+"""One step of a walk: its attempts, their limits and retries, and what a final failure leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from victor_engine.api import ErrorInfo
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.errors import ConfigError, NodeError
+from victor_engine.runtime import teams
+from victor_engine.runtime.effects import Done, Effects, Position, Step
+from victor_engine.runtime.retry import delay_before_retry
+from victor_engine.runtime.steps import error_info, node_call, result_patch
+from victor_engine.store.patch import Patch
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What a walk tells the work about the run it belongs to. `timezone` is the one that wall times are
+    in where the workflow names none."""
+
+    run_id: str
+    workflow: str
+    version: str
+    timezone: str = "UTC"
+
+
+class StepFailedError(Exception):
+    """A step failed for good; the failure is committed."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
+class RejectedError(Exception):
+    """A person said no, and nothing in the graph takes that up."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
+@dataclass(slots=True)
+class Try:
+    """One attempt while it is made. `attempt` is its handle once it is committed."""
+
+    number: int
+    attempt: int | None = None
+
+
+class Attempts:
+    """What every step of a walk has in common, whatever its node's type."""
+
+    definition: WorkflowDefinition
+    effects: Effects
+    functions: FunctionRegistry
+    identity: RunIdentity
+
+    async def _pure(self, step: Step, position: Position, compute: Callable[[], Done]) -> Done:
+        """A node that only computes on the state: one commit, nothing to find after a crash."""
+        try:
+            done = compute()
+        except NodeError as error:
+            number = self.effects.past(step).tries + 1
+            return await self._give_up(step, None, number, error_info(error, step.node.id), position)
+        if done.ended is not None:
+            self.effects.warn(step.node.id, done.ended)
+        await self.effects.finish(step, None, done, self._after(step, done, position))
+        return done
+
+    async def _work(
+        self,
+        step: Step,
+        state: Mapping[str, Any],
+        position: Position,
+        shape: Callable[[Any], Done] | None = None,
+        extra_inputs: Mapping[str, Any] | None = None,
+    ) -> Done:
+        """A node whose work is done outside.
+
+        `shape` turns the result into what the step came to (the node's own rule by default).
+        """
+        node, effects = step.node, self.effects
+
+        async def once(this: Try) -> Done:
+            call = node_call(self.identity, step, this.number, state, extra_inputs, effects.warn)
+            binding = effects.describe(node, teams.role_of(step))
+            this.attempt = await effects.begin(step, this.number, binding)
+            result = await effects.work(this.attempt, step, call, self._limit(node))
+            return shape(result) if shape else Done(result_patch(node, result), node.next, result=result)
+
+        return await self._tried(step, position, once)
+
+    async def _tried(self, step: Step, position: Position, once: Callable[[Try], Awaitable[Done]]) -> Done:
+        """Make attempts until one succeeds or the author's policy says that it is enough."""
+        node, effects = step.node, self.effects
+        past = effects.past(step)
+        if past.done is not None:
+            return past.done
+        number, failed = past.tries, past.failed
+        if past.interrupted and node.on_interrupt == "fail":
+            info = ErrorInfo(
+                type="InterruptedError",
+                message=f"{step.key} was interrupted by the end of its engine, and on_interrupt is fail",
+                node_id=node.id,
+            )
+            return await self._give_up(step, None, number + 1, info, position)
+        if past.retry_at is not None:
+            await effects.wait_for_retry(step, past.retry_at)
+        while True:
+            number += 1
+            this = Try(number)
+            try:
+                done = await once(this)
+            except (NodeError, ConfigError) as error:
+                failed += 1
+                info = error_info(error, node.id)
+                delay = delay_before_retry(effects.tuned(node), error, failed, effects.random())
+                if delay is None:
+                    return await self._give_up(step, this.attempt, number, info, position)
+                due = effects.now() + delay
+                await effects.fail(step, this.attempt, number, info, due)
+                await effects.wait_for_retry(step, due)
+                continue
+            await effects.finish(step, this.attempt, done, self._after(step, done, position))
+            return done
+
+    def _limit(self, node: Node) -> float | None:
+        """Seconds this attempt may take: the node's limit, or the workflow's default for nodes."""
+        own = node.timeout_seconds
+        if own is None:
+            constraints = getattr(node, "constraints", None)
+            own = constraints.timeout if constraints is not None else None
+        if own is None:
+            own = self.definition.default_node_timeout_seconds
+        return own
+
+    async def _give_up(
+        self, step: Step, attempt: int | None, number: int, info: ErrorInfo, position: Position
+    ) -> Done:
+        """Commit a final failure; go on where the author said how, else raise StepFailedError."""
+        node = step.node
+        handled: Done | None = None
+        if step.member is None:
+            record = {"type": info.type, "message": info.message}
+            if node.on_error is not None:
+                handled = Done(Patch(merge={"errors": {node.id: record}}), (node.on_error,), branch="error")
+            elif node.error_strategy == "continue":
+                handled = Done(Patch(merge={"errors": {node.id: record}}), node.next, branch="continued")
+        attempt = await self.effects.fail(step, attempt, number, info, None)
+        if handled is None:
+            raise StepFailedError(info)
+        await self.effects.finish(step, attempt, handled, self._after(step, handled, position))
+        return handled
+
+    @staticmethod
+    def _after(step: Step, done: Done, position: Position) -> Position | None:
+        """The position to commit with a result; None inside a parallel or team, which commits its own."""
+        if step.parent is not None:
+            return None
+        successors = () if done.rejected is not None else done.successors
+        after = position.after(step.node.id, step.iteration, successors)
+        return replace(after, frontier=[]) if done.rejected is not None else after
