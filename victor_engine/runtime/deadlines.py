@@ -9,7 +9,7 @@ from datetime import datetime
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_engine.hitl.requests import Decision, decision_of, due_requests, expire_request, next_deadline
-from victor_engine.runtime.embedded import first_of
+from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store
 
 log = logging.getLogger(__name__)

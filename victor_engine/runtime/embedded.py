@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from victor_engine import jsonio
-from victor_engine.api import ErrorInfo, NodeOverride
-from victor_engine.clock import Clock, from_us, to_us
-from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
+from victor_engine.api import ErrorInfo
+from victor_engine.clock import Clock, to_us
+from victor_engine.definition.model import HITLNode, Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
 from victor_engine.hitl.requests import Decision, build_ask, open_request
 from victor_engine.runtime import journal
 from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
-from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.overrides import tuned
+from victor_engine.runtime.record import RunRecord
+from victor_engine.runtime.stopwatch import Stopwatch, first_of
 from victor_engine.runtime.teams import role_of
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.patch import Patch
 
 if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
@@ -33,68 +31,8 @@ SNAPSHOT_BYTES = 65_536
 """A snapshot is written once the patches since the last one are larger than it and than this."""
 
 
-async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Return when the first of them does; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
 class ParkedError(Exception):
     """The run was told to pause and has come to rest between two nodes."""
-
-
-class Stopwatch:
-    """Seconds at work: runs while at least one thing is at work, stands while people are waited for."""
-
-    def __init__(self, clock: Clock, spent: float) -> None:
-        self._clock = clock
-        self._spent = spent
-        self._active = 0
-        self._since = 0.0
-
-    @property
-    def active(self) -> int:
-        return self._active
-
-    @property
-    def seconds(self) -> float:
-        running = self._clock.monotonic() - self._since if self._active else 0.0
-        return self._spent + running
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        if self._active == 0:
-            self._since = self._clock.monotonic()
-        self._active += 1
-        try:
-            yield
-        finally:
-            self._active -= 1
-            if self._active == 0:
-                self._spent += self._clock.monotonic() - self._since
-
-
-@dataclass(slots=True)
-class RunRecord:
-    """A run as it was read from the store when it was taken up."""
-
-    ref: RunRef
-    definition: WorkflowDefinition
-    version: str
-    requested_by: str
-    position: Position
-    state: dict[str, Any]
-    spent: float
-    reruns: int
-    status: str
-    started: bool
-    past: dict[tuple[str, int], Past] = field(default_factory=dict)
-    waiting: dict[tuple[str, int], int] = field(default_factory=dict)  # attempts that ask a person
-    overrides: dict[str, NodeOverride] = field(default_factory=dict)
 
 
 class EmbeddedEffects:
@@ -379,36 +317,4 @@ class _Context:
         )
 
 
-def past_from_rows(
-    rows: Sequence[Any], position: Position, nodes: dict[str, Node]
-) -> dict[tuple[str, int], Past]:
-    """What the recorded attempts say of steps that the position does not count as done.
-
-    `rows` are (id, node_id, iteration, number, parent, status, retry_at_us, patch) in order of id.
-    """
-    found: dict[tuple[str, int], Past] = {}
-    for attempt, key, iteration, number, parent, status, retry_at, patch in rows:
-        base = key.split(".", 1)[0] if key not in nodes else key
-        if iteration <= position.counts.get(base, 0):
-            continue
-        old = found.get((key, iteration), NOTHING_YET)
-        failed = old.failed + (status in ("failed", "retrying") and attempt > position.mark)
-        done = None
-        if status == "succeeded" and parent is not None:
-            data = jsonio.loads(patch) if patch else {}
-            change = Patch.from_data(data)
-            node = nodes.get(base)
-            result = data.get("r", change.set.get(node.output_key) if node is not None else None)
-            done = Done(change, tuple(data.get("n", ())), result=result)
-        due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
-        found[(key, iteration)] = Past(
-            tries=max(old.tries, number),
-            failed=failed,
-            interrupted=status == "interrupted",
-            done=done,
-            retry_at=due,
-        )
-    return found
-
-
-__all__ = ["EmbeddedEffects", "ParkedError", "RunRecord", "Stopwatch", "past_from_rows"]
+__all__ = ["EmbeddedEffects", "ParkedError"]

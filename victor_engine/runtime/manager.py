@@ -23,11 +23,12 @@ from victor_engine.runtime import journal
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
-from victor_engine.runtime.embedded import EmbeddedEffects, ParkedError, RunRecord, past_from_rows
+from victor_engine.runtime.embedded import EmbeddedEffects, ParkedError
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
+from victor_engine.runtime.record import RunRecord, past_from_rows
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.runs import HELD, node_overrides
