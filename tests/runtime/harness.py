@@ -16,6 +16,7 @@ from victor_engine.hitl.requests import answer_request
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
+from victor_engine.runtime.secrets import SecretStore
 from victor_engine.store.db import Store, open_store
 from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import run_state
@@ -27,6 +28,10 @@ FINAL = ("succeeded", "failed", "rejected", "cancelled")
 
 class Work:
     """Bindings for a test: each node's (or `node.member`'s) work is a function of its call."""
+
+    workspace = Path(".")
+    timezone = "UTC"
+    secrets = SecretStore()
 
     def __init__(self, **work: Any) -> None:
         self.work = work

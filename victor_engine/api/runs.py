@@ -13,7 +13,7 @@ from victor_engine.api.people import RequestInfo
 RunStatus = Literal[
     "queued",  # accepted, waits for a free place
     "running",  # at least one node is at work
-    "waiting",  # everything it could do is done; a person is asked
+    "waiting",  # everything it could do is done; a person is asked, or a time or another run awaited
     "paused",  # held by an operator
     "cancelling",  # told to stop, not yet stopped
     "succeeded",
@@ -28,7 +28,7 @@ ACTIVE_RUN_STATUSES: frozenset[str] = frozenset({"queued", "running", "waiting",
 
 AttemptStatus = Literal[
     "running",
-    "waiting",  # a hitl node that waits for its answer
+    "waiting",  # for an answer, a time, a file, an HTTP answer, or a child run
     "retrying",  # failed; another attempt is due at `retry_at`
     "succeeded",
     "failed",
@@ -38,7 +38,7 @@ AttemptStatus = Literal[
 NodeStatus = Literal[
     "pending", "running", "waiting", "retrying", "succeeded", "failed", "cancelled", "interrupted", "skipped"
 ]
-TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfill"]
+TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfill", "parent"]
 
 
 class RunInfo(Struct, frozen=True, omit_defaults=True):
@@ -109,6 +109,8 @@ class AttemptInfo(Struct, frozen=True, omit_defaults=True):
     changes: dict[str, Any] = {}
     error: ErrorInfo | None = None
     took_branch: str | None = None
+    waits_until: datetime | None = None  # when it ends at the latest, if it waits for no person
+    child_run: str | None = None  # the run that a workflow node has started
 
 
 class NodeState(Struct, frozen=True, omit_defaults=True):
@@ -119,6 +121,8 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     error: ErrorInfo | None = None
+    waits_until: datetime | None = None
+    child_run: str | None = None
 
 
 class NodeOverride(Struct, frozen=True, omit_defaults=True):

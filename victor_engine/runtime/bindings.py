@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from victor_engine.api import ProblemInfo
@@ -43,6 +44,15 @@ class BindingTable:
         self._invokers: dict[tuple[str, str], Invoker] = {}
         self._closers: list[_Closer] = []
         self._pool: WorkerPool | None = None
+
+    @property
+    def workspace(self) -> Path:
+        return self.config.workspace
+
+    @property
+    def timezone(self) -> str:
+        """The zone of wall times for which nobody names one."""
+        return self.config.scheduler.defaults.timezone
 
     def binding(self, workflow: str, node: Node, role: str | None = None) -> Binding:
         """The binding that does the node's work; `role` is a team member's.

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import HITLNode, Node
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.store.patch import Patch
+
+if TYPE_CHECKING:
+    from victor_engine.runtime.waits import Wait, WaitEnd
 
 
 @dataclass(slots=True)
@@ -154,6 +157,20 @@ class Effects(Protocol):
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         """Put a question to people and wait, however long, for the decision."""
+        ...
+
+    async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
+        """Commit that an attempt waits, with its instants; returns its handle and the wait.
+
+        An attempt that waited before a restart goes on as it is, with the instants it had.
+        """
+        ...
+
+    async def wait(
+        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], str | None]
+    ) -> WaitEnd:
+        """Return when a wait is over. `satisfied(status, body)` says why an HTTP answer is not yet as
+        wanted, or None."""
         ...
 
     async def join(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
 from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.overrides import tuned
+from victor_engine.runtime.polling import FileWatch, HttpWatch, wait_over
 from victor_engine.runtime.record import RunRecord
 from victor_engine.runtime.stopwatch import Stopwatch, first_of
 from victor_engine.runtime.teams import role_of
+from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.store.db import Store, Tx
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ class EmbeddedEffects:
         wait_for_decision: Callable[[str], Awaitable[Decision]],
         on_deadline: Callable[[], None],
         on_waiting: Callable[[], None],
+        come_back: Callable[[], Awaitable[None]],
     ) -> None:
         self.record = record
         self.run = record.ref
@@ -57,13 +61,16 @@ class EmbeddedEffects:
         self.logbook = logbook
         self.stopwatch = Stopwatch(clock, record.spent)
         self.pausing = False
-        self.asking = 0
-        self.resting = 0
+        self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
+        self.idle = 0  # how many of them wait for something outside
+        self.resting = 0  # how many wait until a next attempt is due
         self.hurried: set[str] = set()  # nodes whose next wait for a retry is left out
         self._waits: dict[str, asyncio.Event] = {}
         self._wait_for_decision = wait_for_decision
         self._on_deadline = on_deadline
         self._on_waiting = on_waiting
+        self._come_back = come_back
+        self._shown_waiting = record.status == "waiting"
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
         self._logs: dict[int, AttemptLog] = {}
         self._patched = 0
@@ -143,9 +150,16 @@ class EmbeddedEffects:
 
     async def begin(self, step: Step, number: int, binding: str) -> int:
         waiting = self.record.waiting.get((step.key, step.iteration))
-        if waiting is not None:
-            return waiting
-        return await self.store.write(lambda tx: journal.begin_attempt(tx, self.run, step, number, binding))
+        if waiting is not None and waiting.number == number:
+            return waiting.id
+        shown, self._shown_waiting = self._shown_waiting, False
+
+        def transition(tx: Tx) -> int:
+            if shown:
+                journal.set_working(tx, self.run)
+            return journal.begin_attempt(tx, self.run, step, number, binding)
+
+        return await self.store.write(transition)
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
         override = self.record.overrides.get(step.node.id)
@@ -223,7 +237,7 @@ class EmbeddedEffects:
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
-        waits = self.stopwatch.active == 0
+        rests = self._rests_with_one_more()
 
         def transition(tx: Tx) -> str:
             request = open_request(
@@ -238,24 +252,75 @@ class EmbeddedEffects:
                 deadline_us=to_us(deadline) if deadline is not None else None,
             )
             tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
-            if waits:
-                tx.execute(
-                    "UPDATE runs SET status = 'waiting', revision = revision + 1"
-                    " WHERE key = ? AND status = 'running'",
-                    (self.run.key,),
-                )
+            if rests:
+                journal.set_waiting(tx, self.run)
             return request.id
 
         request_id = await self.store.write(transition)
-        if self.pausing and self.stopwatch.active == 0:
-            raise ParkedError
-        self.asking += 1
-        try:
-            self._on_deadline()
-            self._on_waiting()
+        self._on_deadline()
+        async with self._outside():
             return await self._wait_for_decision(request_id)
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def _rests_with_one_more(self) -> bool:
+        """Whether the run does nothing but wait once one more of its strands waits."""
+        rests = self.idle + 1 >= self.strands
+        self._shown_waiting = self._shown_waiting or rests
+        return rests
+
+    @asynccontextmanager
+    async def _outside(self) -> AsyncIterator[None]:
+        """While a strand waits for something outside. It counts towards no limit and holds no place; a
+        run that is paused comes to rest here, and one that goes on takes a place again."""
+        if self.pausing and self.idle + self.resting + 1 >= self.strands:
+            raise ParkedError
+        self.idle += 1
+        try:
+            self._on_waiting()
+            yield
+            await self._come_back()
         finally:
-            self.asking -= 1
+            self.idle -= 1
+
+    async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
+        known = self.record.waiting.get((step.key, step.iteration))
+        rests = self._rests_with_one_more()
+        if known is not None and known.number == number and known.wait is not None:
+            if rests:
+                await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
+            return known.id, wait.with_data(known.wait)
+        attempt = await self.store.write(
+            lambda tx: journal.begin_wait(
+                tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), rests=rests
+            )
+        )
+        return attempt, wait
+
+    async def wait(
+        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], str | None]
+    ) -> WaitEnd:
+        log = self.logbook.open(self.run.key, attempt)
+        self._logs[attempt] = log
+        watch: FileWatch | HttpWatch | None = None
+        try:
+            if wait.file is not None:
+                watch = FileWatch(wait, self.clock, self.bindings.workspace)
+            elif wait.http is not None:
+                watch = HttpWatch(
+                    wait.http,
+                    self.clock,
+                    self.bindings.secrets,
+                    satisfied,
+                    lambda text: log.write("engine", text),
+                )
+            async with self._outside():
+                return await wait_over(wait, self.clock, watch)
+        finally:
+            if isinstance(watch, HttpWatch):
+                await watch.close()
+            log.close()
+            self._logs.pop(attempt, None)
 
     # --- several at once -----------------------------------------------------------------------
 
@@ -268,6 +333,7 @@ class EmbeddedEffects:
     ) -> list[Done | BaseException | None]:
         tasks = [asyncio.ensure_future(branch()) for branch in branches]
         pending: set[asyncio.Future[Done]] = set(tasks)
+        self.strands += len(tasks) - 1
         good = bad = 0
         watch = asyncio.ensure_future(self._run_out(limit)) if limit is not None else None
         try:
@@ -279,18 +345,28 @@ class EmbeddedEffects:
                 if watch is not None and watch in done:
                     break
                 pending -= done
+                self.strands -= len(done) if pending else len(done) - 1
                 for task in done:
                     if task.cancelled() or task.exception() is not None:
                         bad += 1
                     else:
                         good += 1
+                if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
+                    # What was at work is done, and the rest of the branches only wait.
+                    await self._show_waiting()
         finally:
             rest = [task for task in (*pending, watch) if task is not None]
             for task in rest:
                 task.cancel()
             if rest:
                 await asyncio.gather(*rest, return_exceptions=True)
+            self.strands -= max(len(pending) - 1, 0)
         return [None if task.cancelled() else task.exception() or task.result() for task in tasks]
+
+    async def _show_waiting(self) -> None:
+        self._shown_waiting = True
+        await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
+        self._on_waiting()
 
     async def _run_out(self, limit: float) -> None:
         """Return after `limit` seconds at work from now; waiting for people does not count."""

@@ -87,12 +87,7 @@ def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int
 
 
 def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
-    if number > 1:
-        tx.execute(
-            "UPDATE attempts SET status = 'failed', retry_at = NULL"
-            " WHERE run_key = ? AND node_id = ? AND iteration = ? AND status = 'retrying'",
-            (run.key, step.key, step.iteration),
-        )
+    _end_retrying(tx, run, step, number)
     attempt = _insert(tx, run, step, number, "running", binding=binding)
     _event(
         tx,
@@ -102,6 +97,49 @@ def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) ->
         data={"attempt": number, "iteration": step.iteration, "by": binding},
     )
     return attempt
+
+
+def _end_retrying(tx: Tx, run: RunRef, step: Step, number: int) -> None:
+    """With the next attempt the one before it has failed for good."""
+    if number > 1:
+        tx.execute(
+            "UPDATE attempts SET status = 'failed', retry_at = NULL"
+            " WHERE run_key = ? AND node_id = ? AND iteration = ? AND status = 'retrying'",
+            (run.key, step.key, step.iteration),
+        )
+
+
+def begin_wait(
+    tx: Tx, run: RunRef, step: Step, number: int, binding: str, wait: dict[str, Any], *, rests: bool
+) -> int:
+    """An attempt that waits from its first moment on. With `rests` the run has nothing else to do."""
+    _end_retrying(tx, run, step, number)
+    attempt = _insert(tx, run, step, number, "waiting", binding=binding)
+    tx.execute("UPDATE attempts SET wait = ? WHERE id = ?", (jsonio.dumps_text(wait), attempt))
+    if rests:
+        set_waiting(tx, run)
+    data = {"attempt": number, "iteration": step.iteration, "by": binding}
+    until = [wait[key] for key in ("due", "deadline") if key in wait]
+    if until:
+        data["until"] = min(until)
+    _event(tx, run, EventKind.NODE_STARTED, node_id=step.key, data=data)
+    return attempt
+
+
+def set_waiting(tx: Tx, run: RunRef) -> None:
+    """All that a run could do is done: it waits."""
+    tx.execute(
+        "UPDATE runs SET status = 'waiting', revision = revision + 1 WHERE key = ? AND status = 'running'",
+        (run.key,),
+    )
+
+
+def set_working(tx: Tx, run: RunRef) -> None:
+    """A run that waited has something to do again."""
+    tx.execute(
+        "UPDATE runs SET status = 'running', revision = revision + 1 WHERE key = ? AND status = 'waiting'",
+        (run.key,),
+    )
 
 
 def process_started(tx: Tx, attempt: int, pid: int, pgid: int, start_ticks: int) -> None:
@@ -330,6 +368,7 @@ def _event(
 __all__ = [
     "RunRef",
     "begin_attempt",
+    "begin_wait",
     "complete_attempt",
     "end_live_attempts",
     "fail_attempt",
@@ -339,6 +378,8 @@ __all__ = [
     "process_started",
     "processes",
     "set_status",
+    "set_waiting",
+    "set_working",
     "start",
     "to_us",
     "warn",

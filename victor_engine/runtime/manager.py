@@ -28,7 +28,7 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
-from victor_engine.runtime.record import RunRecord, past_from_rows
+from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.runs import HELD, node_overrides
@@ -180,11 +180,14 @@ class Runtime(Control):
             self.decisions.wait,
             self.decisions.deadlines_changed,
             self.places.dispatch,
+            lambda: self.places.come_back(live),
         )
         effects.hurried |= live.hurried
         live.effects = effects
         effects.pausing = live.pausing
-        identity = RunIdentity(record.ref.id, record.ref.workflow, record.version)
+        identity = RunIdentity(
+            record.ref.id, record.ref.workflow, record.version, self._zone(record.definition)
+        )
         walk = Walk(record.definition, effects, self._functions(), identity)
         while True:
             result = await self._walk_once(live, walk, record)
@@ -195,6 +198,11 @@ class Runtime(Control):
                 continue
             await self._finish(record, effects, result)
             return
+
+    def _zone(self, definition: WorkflowDefinition) -> str:
+        """The zone of wall times in a workflow: its schedule's, else the workspace's."""
+        block = definition.schedule or {}
+        return str(block.get("timezone") or block.get("tz") or self._bindings().timezone)
 
     async def _walk_once(self, live: Live, walk: Walk, record: RunRecord) -> WalkResult | None:
         """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
@@ -315,9 +323,6 @@ class Runtime(Control):
         started, overrides = rest
         definition, version = self.definition(connection, definition_id)
         position = Position.from_data(jsonio.loads(position_json))
-        waiting = connection.execute(
-            "SELECT node_id, iteration, id FROM attempts WHERE run_key = ? AND status = 'waiting'", (key,)
-        ).fetchall()
         return RunRecord(
             ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
             definition=definition,
@@ -331,7 +336,7 @@ class Runtime(Control):
             started=started is not None,
             past=self._past(connection, key, position, definition) if started is not None else {},
             overrides=node_overrides(overrides),
-            waiting={(node_id, iteration): attempt for node_id, iteration, attempt in waiting},
+            waiting=waiting_attempts(connection, key),
         )
 
     def definition(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ class Live:
     task: asyncio.Task[None]
     effects: EmbeddedEffects | None = None
     walk: asyncio.Task[WalkResult] | None = None
+    back: bool = False  # let back to a place after a wait, and not yet at work
     cancelling: bool = False
     pausing: bool = False
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
@@ -30,18 +32,15 @@ class Live:
 
     @property
     def waits(self) -> bool:
-        """Whether all that it does is to wait for a person: then it holds no place."""
-        return self.effects is not None and self.effects.asking > 0 and self.effects.stopwatch.active == 0
+        """Whether all that it does is to wait, for people, a time or another run: then it holds no place."""
+        effects = self.effects
+        return effects is not None and not self.back and effects.idle >= effects.strands
 
     @property
     def rests(self) -> bool:
-        """Whether nothing of it is at work: it waits for people, or until a next attempt is due."""
+        """Whether nothing of it is at work: it waits, or rests until a next attempt is due."""
         effects = self.effects
-        return (
-            effects is not None
-            and effects.asking + effects.resting > 0
-            and effects.stopwatch.active == effects.resting
-        )
+        return effects is not None and effects.idle + effects.resting >= effects.strands
 
 
 class Places:
@@ -57,6 +56,7 @@ class Places:
         self._queue: list[tuple[int, int, bool]] = []
         self._queued: set[int] = set()
         self._once_more: dict[int, int] = {}
+        self._returning: deque[tuple[Live, asyncio.Future[None]]] = deque()
         self._open = False
         self._draining = False
 
@@ -91,8 +91,35 @@ class Places:
     def taken(self) -> int:
         return sum(1 for live in self.live.values() if not live.waits)
 
+    async def come_back(self, live: Live) -> None:
+        """Return when a run that waited may be at work again: it needs a place as any other does.
+
+        Those that have begun come before those that have not.
+        """
+        if not live.waits or (self.taken < self.limit and not self._returning):
+            return
+        free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._returning.append((live, free))
+        try:
+            await free
+        finally:
+            live.back = False
+
+    def _let_back(self) -> None:
+        still = deque[tuple[Live, asyncio.Future[None]]]()
+        for live, future in self._returning:
+            if future.done():
+                continue  # cancelled meanwhile
+            if live.waits and self.taken >= self.limit:
+                still.append((live, future))
+                continue
+            live.back = True
+            future.set_result(None)
+        self._returning = still
+
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
+        self._let_back()
         while self._open and self.taken < self.limit:
             entry = self._next()
             if entry is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,16 @@ from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.patch import Patch
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAttempt:
+    """An attempt that waited when the run was read: its handle, its number, and what is stored of its wait."""
+
+    id: int
+    number: int
+    wait: dict[str, Any] | None = None
+    child_key: int | None = None
 
 
 @dataclass(slots=True)
@@ -30,7 +41,7 @@ class RunRecord:
     status: str
     started: bool
     past: dict[tuple[str, int], Past] = field(default_factory=dict)
-    waiting: dict[tuple[str, int], int] = field(default_factory=dict)  # attempts that ask a person
+    waiting: dict[tuple[str, int], WaitingAttempt] = field(default_factory=dict)
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
 
 
@@ -57,10 +68,23 @@ def past_from_rows(
             done = Done(change, tuple(data.get("n", ())), result=result)
         due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
         found[(key, iteration)] = Past(
-            tries=max(old.tries, number),
+            tries=max(old.tries, number - (status == "waiting")),
             failed=failed,
             interrupted=status == "interrupted",
             done=done,
             retry_at=due,
         )
     return found
+
+
+def waiting_attempts(connection: sqlite3.Connection, run_key: int) -> dict[tuple[str, int], WaitingAttempt]:
+    """The attempts of a run that wait, by step."""
+    rows = connection.execute(
+        "SELECT node_id, iteration, id, number, wait, child_key FROM attempts"
+        " WHERE run_key = ? AND status = 'waiting'",
+        (run_key,),
+    )
+    return {
+        (node_id, iteration): WaitingAttempt(attempt, number, jsonio.loads(wait) if wait else None, child)
+        for node_id, iteration, attempt, number, wait, child in rows
+    }

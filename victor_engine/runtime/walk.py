@@ -27,10 +27,11 @@ from victor_engine.definition.model import (
     ParallelNode,
     TeamNode,
     TransformNode,
+    WaitNode,
     WorkflowDefinition,
 )
 from victor_engine.errors import NodeError
-from victor_engine.runtime.attempts import RejectedError, RunIdentity, StepFailedError
+from victor_engine.runtime.attempts import RejectedError, RunIdentity, StepFailedError, Try
 from victor_engine.runtime.effects import Done, Effects, Position, Step
 from victor_engine.runtime.several import Several
 from victor_engine.runtime.steps import (
@@ -39,6 +40,7 @@ from victor_engine.runtime.steps import (
     human_done,
     transform_patch,
 )
+from victor_engine.runtime.waits import Wait, plan_wait, unsatisfied, wait_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Walk(Several):
             return await self._parallel(step, node, state, position)
         if isinstance(node, TeamNode):
             return await self._team(step, node, state, position)
+        if isinstance(node, WaitNode):
+            return await self._wait(step, node, state, position)
         assert isinstance(node, AgentNode | ComputeNode)
         return await self._work(step, state, position)
 
@@ -149,6 +153,23 @@ class Walk(Several):
         if done.rejected is not None and step.parent is not None:
             raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
         return done
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    async def _wait(self, step: Step, node: WaitNode, state: dict[str, Any], position: Position) -> Done:
+        effects = self.effects
+
+        async def once(this: Try) -> Done:
+            wait = plan_wait(node, state, effects.now(), self.identity.timezone)
+            this.attempt, wait = await effects.begin_wait(step, this.number, wait)
+            end = await effects.wait(this.attempt, step, wait, partial(self._unsatisfied, wait))
+            return wait_done(node, wait, end, effects.now())
+
+        return await self._tried(step, position, once)
+
+    def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
+        assert wait.http is not None
+        return unsatisfied(wait.http, status, body, self.functions)
 
 
 __all__ = ["RunIdentity", "Walk", "WalkResult"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -125,12 +125,13 @@ def _run_infos(connection: sqlite3.Connection, rows: Sequence[Any], now: datetim
     active = [row[0] for row in rows if row[4] in ACTIVE_RUN_STATUSES]
     live = _live_nodes(connection, active)
     asked = _open_requests(connection, active, now)
+    awaited = _waits(connection, active, now)
     typical = {workflow: _typical(connection, workflow) for workflow in {row[2] for row in rows}}
     found = []
     for row in rows:
         key, status, actor, position = row[0], row[4], row[6], row[13]
         seconds, expected = typical[row[2]]
-        request_id, waits_for = asked.get(key, (None, None))
+        request_id, waits_for = asked.get(key, (None, awaited.get(key)))
         current: tuple[str, ...] = ()
         if status in ACTIVE_RUN_STATUSES:
             current = live.get(key) or tuple(jsonio.loads(position).get("frontier", ())[:1])
@@ -201,6 +202,34 @@ def _open_requests(
     return found
 
 
+def _waits(connection: sqlite3.Connection, keys: Iterable[int], now: datetime) -> dict[int, str]:
+    """For each run what it waits for beside people, the soonest first, in plain words."""
+    found = {}
+    for key in keys:
+        waits = []
+        for node, text, child in connection.execute(
+            "SELECT a.node_id, a.wait, c.id FROM attempts a LEFT JOIN runs c ON c.key = a.child_key"
+            f" WHERE a.run_key = ? AND a.status IN {LIVE} AND a.status = 'waiting' AND a.wait IS NOT NULL"
+            " ORDER BY a.id",
+            (key,),
+        ):
+            wait = jsonio.loads(text)
+            until = waits_until(wait)
+            name = wait["text"] if child is None else f"{wait['text']}, run {child}"
+            words = f"{node}: {name}" if until is None else f"{node}: {name}, {left(until, now)}"
+            waits.append((until is None, until or now, words))
+        if waits:
+            waits.sort(key=lambda wait: wait[:2])
+            more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
+            found[key] = waits[0][2] + more
+    return found
+
+
+def waits_until(wait: Mapping[str, Any]) -> datetime | None:
+    """When a stored wait ends at the latest."""
+    return instant(min((wait[key] for key in ("due", "deadline") if key in wait), default=None))
+
+
 def _typical(connection: sqlite3.Connection, workflow: str) -> tuple[float | None, int | None]:
     """Median seconds and median number of nodes of a workflow's recent successful runs."""
     rows = connection.execute(
@@ -241,8 +270,9 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
     """All attempts of a run, oldest first."""
     rows = connection.execute(
         "SELECT a.id, a.node_id, a.node_type, a.iteration, a.number, a.status, d.version, a.started_at,"
-        " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch"
-        " FROM attempts a JOIN definitions d ON d.id = a.definition_id WHERE a.run_key = ? ORDER BY a.id",
+        " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch, a.wait, c.id"
+        " FROM attempts a JOIN definitions d ON d.id = a.definition_id"
+        " LEFT JOIN runs c ON c.key = a.child_key WHERE a.run_key = ? ORDER BY a.id",
         (run_key,),
     )
     return tuple(
@@ -263,6 +293,8 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
             changes=_changes(row[13]),
             error=error_info(row[14]),
             took_branch=row[15],
+            waits_until=waits_until(jsonio.loads(row[16])) if row[16] and row[5] == "waiting" else None,
+            child_run=row[17],
         )
         for row in rows
     )
@@ -304,6 +336,8 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
                 started_at=first[node].started_at,
                 finished_at=attempt.finished_at,
                 error=attempt.error,
+                waits_until=attempt.waits_until,
+                child_run=attempt.child_run,
             )
         )
     return tuple(found)

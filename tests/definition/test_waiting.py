@@ -1,0 +1,105 @@
+"""Wait and workflow nodes as a file gives them: what is read, what is wrong and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from victor_engine.definition import (
+    SubWorkflowNode,
+    WaitNode,
+    definition_from_content,
+    definition_to_content,
+    load_workflow_from_yaml,
+)
+from victor_engine.definition.graph import detail
+from victor_engine.definition.loader import load_text
+
+
+def wait(keys: str) -> WaitNode:
+    after = "      - {id: a, type: transform, transform: x = 1}\n" if "next" in keys else ""
+    workflows = load_workflow_from_yaml(
+        f"workflows:\n  w:\n    nodes:\n      - {{id: w, type: wait, {keys}}}\n{after}"
+    )
+    node = workflows["w"].nodes["w"]
+    assert isinstance(node, WaitNode)
+    # What is stored and read again is the same node.
+    content = definition_to_content(workflows["w"])
+    assert definition_from_content("w", content).nodes["w"] == node
+    return node
+
+
+@pytest.mark.parametrize(
+    ("keys", "field", "value", "line"),
+    [
+        ("for: 10m", "seconds", 600.0, "10 m"),
+        ("seconds: 90", "seconds", 90.0, "1 m 30 s"),
+        ("for: $ctx.delay", "seconds", "$ctx.delay", "$ctx.delay"),
+        ('until: "09:00"', "until", "09:00", "until 09:00"),
+        ("until: 10:30", "until", "10:30", "until 10:30"),
+        ("until: 2026-03-31T09:00:00", "until", "2026-03-31T09:00:00", "until 2026-03-31T09:00:00"),
+        ("until: $ctx.at", "until", "$ctx.at", "until $ctx.at"),
+        ("file: in/x.csv, stable_for: 5s", "stable_for", 5.0, "file in/x.csv"),
+        ("http: https://x/y", "http", {"url": "https://x/y"}, "GET https://x/y"),
+        ("for: 1h, timeout: 5m, next: {done: a, timed_out: a}", "on_timeout", "continue", "1 h"),
+    ],
+)
+def test_what_is_read(keys: str, field: str, value: object, line: str) -> None:
+    node = wait(keys)
+    assert getattr(node, field) == value
+    assert detail(node) == line
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("description: x", "exactly one of for, until, file and http, and gives none"),
+        ("for: 1m, until: '09:00'", "gives for and until"),
+        ("for: soon", "for must be a number of seconds"),
+        ("until: later", "which is no instant"),
+        ("until: '09:00', timezone: Europe/Berln", "there is no time zone 'Europe/Berln'"),
+        ("for: 1m, timezone: UTC", "timezone goes with until"),
+        ("http: {status: 200}", "needs a url"),
+        ("http: {url: x, status: 99}", "status must be a status such as 200"),
+        ("http: {url: x, jsn: y}", "unknown key 'jsn'"),
+        ("for: 1m, next: {done: w, failed: w}", "never comes to the outcome 'failed'"),
+        ("for: 1m, next: {timed_out: w}", "has none for 'done'"),
+        ("for: 1m, on_timeout: approve", "on_timeout cannot be 'approve'"),
+        ("file: x, poll: 0.01", "poll must be at least"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(keys: str, words: str) -> None:
+    text = f"workflows:\n  w:\n    nodes:\n      - {{id: w, type: wait, {keys}}}\n"
+    problems = load_text(text).problems
+    found = [p for p in problems if words in p.message and p.severity == "error"]
+    assert found, problems
+    assert found[0].line == 4
+
+
+def test_a_workflow_as_a_node() -> None:
+    workflows = load_workflow_from_yaml(
+        "workflows:\n  w:\n    nodes:\n"
+        "      - {id: c, type: workflow, workflow: child, version: 1.10, inputs: {a: $ctx.b}, output: got,"
+        " next: {succeeded: a, rejected: a}}\n"
+        "      - {id: a, type: transform, transform: x = 1}\n"
+    )
+    node = workflows["w"].nodes["c"]
+    assert isinstance(node, SubWorkflowNode)
+    assert (node.workflow, node.version, node.merge, node.wait) == ("child", "1.10", False, True)
+    assert detail(node) == "child 1.10"
+    again = definition_from_content("w", definition_to_content(workflows["w"]))
+    assert again.nodes["c"] == node
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("output: x", "names no workflow"),
+        ("workflow: x, next: {failed: c}", "never comes to the outcome 'failed'"),
+        ("workflow: x, next: {rejected: c}", "has none for 'succeeded'"),
+    ],
+)
+def test_a_workflow_node_that_is_wrong(keys: str, words: str) -> None:
+    problems = load_text(
+        f"workflows:\n  w:\n    nodes:\n      - {{id: c, type: workflow, {keys}}}\n"
+    ).problems
+    assert [p for p in problems if words in p.message and p.line == 4], problems
