@@ -57,4 +57,5 @@ screenshots: $(TOOLS)
 	$(BIN)/python -m tests.tui.screenshots
 
 bench: $(TOOLS)
+	$(PIP) -e '.[bench]'
 	$(BIN)/python -m benchmarks

@@ -195,7 +195,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
     def _run_ending(self, tx: Tx, run_key: int, status: str) -> Firing:
         """In the transition in which a run ends: what that means to schedules."""
         firing = self.scheduler.firing(tx)
-        mark = len(tx.events)
+        mark = tx.mark()
         tx.execute("SAVEPOINT ending")
         try:
             endings.run_ended(firing, run_key, status)
@@ -205,7 +205,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
             # The run has ended whatever its schedules make of it.
             log.exception("run %s: what comes after it could not be decided", run_key)
             tx.execute("ROLLBACK TO ending")
-            del tx.events[mark:]
+            tx.rewind(mark)
             firing = self.scheduler.firing(tx)
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
             message = f"what comes after this run could not be decided: {text}"

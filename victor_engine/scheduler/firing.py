@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.runs import HELD, NewRun, insert_run
+from victor_engine.store.runs import HELD, NewRun, RunBatch, insert_run
 
 ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
 
@@ -50,6 +50,8 @@ class Firing:
     created: list[tuple[int, int]] = field(default_factory=list)
     cancels: list[int] = field(default_factory=list)
     promised: bool = False
+    bulk: Bulk | None = None
+    """Where rows are held back until `flush`, if many schedules are decided together."""
     _draining: PauseInfo | bool | None = False
 
     @property
@@ -71,15 +73,16 @@ class Firing:
         self, row: ScheduleRow, nominal: Nominal, late: str | None = None, cause: Cause | None = None
     ) -> None:
         """Decide one fire. One that was decided before is left as it is."""
-        if ops.is_decided(self.tx, row.id, nominal):
+        if self.is_decided(row, nominal):
             return
         why_not = self._why_not(row, nominal)
         if why_not is not None:
-            ops.record_fire(self.tx, row, nominal, "skipped", why_not)
+            self.record(row, nominal, "skipped", why_not)
             return
-        place = policy.place(row.spec, active_runs(self.tx, row.id), late)
+        active = self.bulk.active_runs(row.id) if self.bulk is not None else active_runs(self.tx, row.id)
+        place = policy.place(row.spec, active, late)
         if place.outcome == "skipped":
-            ops.record_fire(self.tx, row, nominal, "skipped", place.reason)
+            self.record(row, nominal, "skipped", place.reason)
             self.promise(row, nominal, None)
         elif self._start(row, nominal, place, cause or Cause()):
             self.cancels.extend(place.cancel)
@@ -102,6 +105,24 @@ class Firing:
             return f"the engine is draining since {self.draining.at:%Y-%m-%d %H:%M} UTC by {self.draining.by}{note}"
         return None
 
+    def is_decided(self, row: ScheduleRow, nominal: Nominal) -> bool:
+        held_back = self.bulk is not None and (row.id, nominal.local, nominal.fold) in self.bulk.decided
+        return held_back or ops.is_decided(self.tx, row.id, nominal)
+
+    def record(
+        self,
+        row: ScheduleRow,
+        nominal: Nominal,
+        outcome: str,
+        reason: str,
+        run_key: int | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        if self.bulk is not None:
+            self.bulk.record(row, nominal, outcome, reason, run_key, run_id)
+        else:
+            ops.record_fire(self.tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id)
+
     def promise(self, row: ScheduleRow, nominal: Nominal, run_key: int | None) -> None:
         if row.spec.expect is not None and sla.promise(
             self.tx, row, nominal, row.timing.due(nominal), run_key
@@ -114,7 +135,7 @@ class Firing:
                 raise VictorError(cause.fault)
             start = self.resolve(self.tx, row.workflow, row.spec.version)
         except VictorError as error:
-            ops.record_fire(self.tx, row, nominal, "skipped", f"cannot start: {error.message}")
+            self.record(row, nominal, "skipped", f"cannot start: {error.message}")
             self.tx.execute("UPDATE schedules SET problem = ? WHERE id = ?", (error.message, row.id))
             self.promise(row, nominal, None)
             return False
@@ -130,13 +151,15 @@ class Firing:
             parent_key=cause.parent_key,
             priority=row.spec.priority,
         )
-        key, run_id = insert_run(self.tx, new)
+        key, run_id = self.bulk.runs.add(new) if self.bulk is not None else insert_run(self.tx, new)
         reason = (
             place.reason
             if not cause.reason
             else (cause.reason if place.outcome == "started" else f"{cause.reason}; {place.reason}")
         )
-        ops.record_fire(self.tx, row, nominal, place.outcome, reason, run_key=key, run_id=run_id)
+        self.record(row, nominal, place.outcome, reason, key, run_id)
+        if self.bulk is not None:
+            self.bulk.started(row.id, key, run_id, held=place.outcome == "queued")
         self.promise(row, nominal, key)
         if row.problem is not None:
             self.tx.execute("UPDATE schedules SET problem = NULL WHERE id = ?", (row.id,))
@@ -145,6 +168,68 @@ class Firing:
         if place.outcome == "started":
             self.created.append((key, row.spec.priority))
         return True
+
+
+class Bulk:
+    """Many schedules decided in one transition: read together, written together."""
+
+    def __init__(self, tx: Tx, schedules: Sequence[str]) -> None:
+        self.tx = tx
+        self.runs = RunBatch(tx)
+        self.decided: set[tuple[str, str, int]] = set()
+        self._fires: list[tuple[Any, ...]] = []
+        self._moves: list[tuple[Any, ...]] = []
+        self._active: dict[str, list[policy.Active]] = {}
+        marks = ",".join("?" * len(schedules))
+        self.stored: dict[str, Any] = {row[0]: row for row in ops.stored(tx, schedules)}
+        for schedule, key, run_id, status, held in tx.execute(
+            f"SELECT r.schedule_id, r.key, r.id, r.status, {HELD} FROM runs r WHERE r.schedule_id IN ({marks})"
+            f" AND r.status IN {ACTIVE} AND r.trigger <> 'backfill' ORDER BY r.key",
+            schedules,
+        ):
+            self._active.setdefault(schedule, []).append(policy.Active(key, run_id, status, bool(held)))
+
+    def active_runs(self, schedule: str) -> list[policy.Active]:
+        return self._active.get(schedule, [])
+
+    def started(self, schedule: str, key: int, run_id: str, *, held: bool) -> None:
+        self._active.setdefault(schedule, []).append(policy.Active(key, run_id, "queued", held))
+
+    def record(
+        self,
+        row: ScheduleRow,
+        nominal: Nominal,
+        outcome: str,
+        reason: str,
+        run_key: int | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """As `rows.record_fire`, of a fire that is known to be undecided."""
+        self.decided.add((row.id, nominal.local, nominal.fold))
+        self._fires.append(ops.fire_values(self.tx, row, nominal, outcome, reason, run_key, None))
+        ops.tell_fire(self.tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id)
+
+    def move(self, row: ScheduleRow, cursor: datetime, next_due: int | None) -> None:
+        """Where a schedule stands after its fires."""
+        self._moves.append((to_us(cursor), next_due, int(row.skip_next), row.runs_started, row.id))
+
+    def mark(self) -> tuple[int, int, int]:
+        return len(self.runs), len(self._fires), len(self._moves)
+
+    def rewind(self, mark: tuple[int, int, int], schedule: str) -> None:
+        """Forget what one schedule has brought since `mark`."""
+        self.runs.rewind(mark[0])
+        del self._fires[mark[1] :], self._moves[mark[2] :]
+        self._active.pop(schedule, None)
+        self.decided = {key for key in self.decided if key[0] != schedule}
+
+    def flush(self) -> None:
+        self.runs.flush()
+        self.tx.connection.executemany(ops.INSERT_FIRE, self._fires)
+        self.tx.connection.executemany(
+            "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?",
+            self._moves,
+        )
 
 
 def active_runs(source: Any, schedule_id: str) -> list[policy.Active]:

@@ -6,8 +6,7 @@ import asyncio
 import heapq
 import logging
 import sqlite3
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -17,9 +16,8 @@ from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Excluded, Firing, active_runs, nothing_excluded
+from victor_engine.scheduler.firing import Bulk, Excluded, Firing, active_runs, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
-from victor_engine.scheduler.timing import Timing
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.runs import HELD
 
@@ -30,6 +28,9 @@ BATCH = 200
 
 CLOCK_JUMP = 5.0
 """Seconds by which wall and monotonic clock may drift apart in one sleep before it counts as a jump."""
+
+LOOK_AHEAD = 5.0
+"""Seconds before it is due at which a schedule is read."""
 
 MAX_GAPS = 20
 """Absences that are remembered to say why a fire was missed."""
@@ -61,7 +62,9 @@ class SchedulerLoop:
         self._excluded = excluded
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
-        self._timings: dict[str, tuple[Any, Timing]] = {}
+        self._known = ops.Known()
+        self._coming: dict[str, ops.Coming] = {}
+        """What is due soon, worked out already."""
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._promises: int | None = None
@@ -141,6 +144,7 @@ class SchedulerLoop:
             try:
                 await self.fire_due()
                 await self.look_at_promises()
+                await self._look_ahead()
                 failures = 0
             except FencedError as error:
                 log.critical("the scheduler stops: %s", error)
@@ -156,7 +160,8 @@ class SchedulerLoop:
             heapq.heappop(self._heap)
         seconds = self.poll_interval
         if self._heap:
-            seconds = min(seconds, max(0.0, (self._heap[0][0] - to_us(self.clock.now())) / 1_000_000))
+            left = max(0.0, (self._heap[0][0] - to_us(self.clock.now())) / 1_000_000)
+            seconds = min(seconds, left - LOOK_AHEAD if left > LOOK_AHEAD else left)
         if self._promises is not None:
             seconds = min(seconds, max(0.0, (self._promises - to_us(self.clock.now())) / 1_000_000))
         seconds = max(seconds, at_least)
@@ -174,6 +179,27 @@ class SchedulerLoop:
             if passed > CLOCK_JUMP:
                 why = "the machine slept, or its clock was set,"
                 self._gaps = [*self._gaps[-MAX_GAPS + 1 :], presence.Gap(wall, self.clock.now(), why)]
+
+    async def _look_ahead(self) -> None:
+        """Read what is due in the next seconds, so that a crowd that is due at once finds its times worked out."""
+        horizon = to_us(self.clock.now()) + int((LOOK_AHEAD + 1) * 1_000_000)
+        due = {schedule: due for due, schedule in self._until(horizon)}
+        self._coming = {schedule: found for schedule, found in self._coming.items() if schedule in due}
+        soon = [schedule for schedule in due if schedule not in self._coming]
+        for first in range(0, len(soon), BATCH):
+            part = soon[first : first + BATCH]
+            self._coming |= await self.store.read(lambda c: self._known.learn(ops.stored(c, part)))  # noqa: B023
+
+    def _until(self, horizon: int) -> Iterator[tuple[int, str]]:
+        """The entries of the heap up to `horizon`, in no order, at most as many as are kept."""
+        places = [0]
+        for _ in range(2 * ops.Known.LIMIT):
+            if not places:
+                return
+            place = places.pop()
+            if place < len(self._heap) and self._heap[place][0] <= horizon:
+                yield self._heap[place]
+                places += (2 * place + 1, 2 * place + 2)
 
     # --- firing --------------------------------------------------------------------------------
 
@@ -210,20 +236,24 @@ class SchedulerLoop:
 
     def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, list[tuple[str, int | None]]]:
         firing = self.firing(tx)
+        firing.bulk = bulk = Bulk(tx, schedules)
         following: list[tuple[str, int | None]] = []
         for schedule in schedules:
-            mark = len(tx.events), len(firing.created), len(firing.cancels)
+            mark = tx.mark(), bulk.mark(), len(firing.created), len(firing.cancels)
             tx.execute("SAVEPOINT schedule")
             try:
-                due = self._decide_one(firing, schedule)
+                due = self._decide_one(firing, bulk, schedule)
             except sqlite3.Error:
                 raise  # the store itself: nothing can be decided
             except Exception as error:
                 tx.execute("ROLLBACK TO schedule")
-                del tx.events[mark[0] :], firing.created[mark[1] :], firing.cancels[mark[2] :]
+                tx.rewind(mark[0])
+                bulk.rewind(mark[1], schedule)
+                del firing.created[mark[2] :], firing.cancels[mark[3] :]
                 due = self._problem(tx, schedule, error)
             tx.execute("RELEASE schedule")
             following.append((schedule, due))
+        bulk.flush()
         return firing, following
 
     def _problem(self, tx: Tx, schedule: str, error: Exception) -> int:
@@ -238,10 +268,11 @@ class SchedulerLoop:
             tx.event(EventKind.ENGINE_PROBLEM, schedule_id=schedule, data=data)
         return tx.now_us + int(self.poll_interval * 1_000_000)
 
-    def _decide_one(self, firing: Firing, schedule: str) -> int | None:
+    def _decide_one(self, firing: Firing, bulk: Bulk, schedule: str) -> int | None:
         """All that is due of one schedule; returns when it is next looked at."""
         tx = firing.tx
-        row = ops.find(tx, schedule)
+        stored = bulk.stored.get(schedule)
+        row = self._known.row(stored) if stored is not None else None
         if row is None or row.removed:
             return None
         if row.paused is not None:
@@ -250,21 +281,29 @@ class SchedulerLoop:
                 operations.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
                 return self._next(tx, row.id)
             return to_us(until) if until is not None else None
-        timing = self._timing(row)
+        coming = self._coming.pop(schedule, None)
+        if coming is not None and self._is_next(coming, row, tx):
+            firing.fire(row, coming.nominal)
+            following = coming.following if not row.exhausted else None
+            bulk.move(row, coming.nominal.instant, following)
+            return following
+        timing = row.timing
         due = policy.backlog(timing, row.cursor, tx.now)
         cursor = row.cursor
         if due.cut is not None:
             reason = f"missed: nothing looked at it until {timing.nominal(tx.now).local[:16]}"
             if row.spec.catchup == "all":
                 reason += f"; no more than the newest {policy.MAX_ROWS:,} are caught up"
-            ops.record_fire(tx, row, due.cut.first, "missed", f"{reason} ({due.cut})")
+            if not firing.is_decided(row, due.cut.first):
+                firing.record(row, due.cut.first, "missed", f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
         verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._gaps)
         for verdict in verdicts:
             if verdict.missed is not None:
                 excluded = firing.why_excluded(row, verdict.nominal)
                 outcome = "missed" if excluded is None else "skipped"
-                ops.record_fire(tx, row, verdict.nominal, outcome, excluded or verdict.missed)
+                if not firing.is_decided(row, verdict.nominal):
+                    firing.record(row, verdict.nominal, outcome, excluded or verdict.missed)
             else:
                 firing.fire(row, verdict.nominal, verdict.late)
             cursor = max(cursor, verdict.nominal.instant)
@@ -273,18 +312,18 @@ class SchedulerLoop:
             # Of a long absence, the last fire's promises stand for all: one breach, not hundreds.
             firing.promise(row, missed[-1], None)
         next_due = ops.first_fire(timing, cursor) if not row.exhausted else None
-        tx.execute(
-            "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?",
-            (to_us(cursor), next_due, int(row.skip_next), row.runs_started, row.id),
-        )
+        bulk.move(row, cursor, next_due)
         return next_due
 
-    def _timing(self, row: ScheduleRow) -> Timing:
-        known = self._timings.get(row.id)
-        if known is None or known[0] != (row.spec, row.created_at):
-            known = ((row.spec, row.created_at), row.timing)
-            self._timings[row.id] = known
-        return known[1]
+    def _is_next(self, coming: ops.Coming, row: ScheduleRow, tx: Tx) -> bool:
+        """Whether what was worked out before is all that is due, and in time."""
+        grace = int(max(row.spec.misfire_grace, self.poll_interval) * 1_000_000)
+        return (
+            coming.spec is row.spec
+            and coming.cursor == to_us(row.cursor)
+            and coming.due <= tx.now_us <= coming.due + grace
+            and (coming.following is None or tx.now_us < coming.following)
+        )
 
     def _next(self, tx: Tx, schedule: str) -> int | None:
         found = tx.execute("SELECT next_fire FROM schedules WHERE id = ?", (schedule,)).fetchone()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 import msgspec
 
 from victor_engine.api import Actor, PauseInfo, ScheduleSpec
 from victor_engine.clock import from_us, to_us
-from victor_engine.errors import NotFoundError, UsageError
+from victor_engine.errors import NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
@@ -39,10 +40,13 @@ class ScheduleRow:
     removed: bool
     problem: str | None = None
     failures: int = 0
+    _timing: Timing | None = None
 
     @property
     def timing(self) -> Timing:
-        return Timing(self.spec, self.id, self.created_at)
+        if self._timing is None or self._timing.spec is not self.spec:
+            self._timing = Timing(self.spec, self.id, self.created_at)
+        return self._timing
 
     @property
     def exhausted(self) -> bool:
@@ -61,8 +65,13 @@ COLUMNS = (
 )
 
 
-def decode_row(row: Any) -> ScheduleRow:
-    spec = msgspec.json.decode(row[2], type=ScheduleSpec)
+_decode_spec = msgspec.json.Decoder(ScheduleSpec).decode
+
+
+def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None = None) -> ScheduleRow:
+    """A stored row; `spec` and `timing` where they are known already."""
+    if spec is None:
+        spec = _decode_spec(row[2])
     return ScheduleRow(
         id=row[0],
         workflow=row[1],
@@ -78,7 +87,65 @@ def decode_row(row: Any) -> ScheduleRow:
         removed=row[11] is not None,
         problem=row[12],
         failures=row[13],
+        _timing=timing,
     )
+
+
+class Known:
+    """Specs that were read before: their text is decoded and their times worked out once.
+
+    A schedule that is looked at again has the same spec, nearly always. The oldest are forgotten.
+    """
+
+    LIMIT = 20_000
+
+    def __init__(self) -> None:
+        self._specs: dict[tuple[str, str, int], tuple[ScheduleSpec, Timing]] = {}
+        self._lock = Lock()  # the writer's thread decides while a reader's looks ahead
+
+    def row(self, stored: Any) -> ScheduleRow:
+        """As `decode_row`."""
+        key = (stored[0], stored[2], stored[9])
+        known = self._specs.get(key)
+        if known is None:
+            row = decode_row(stored)
+            known = row.spec, row.timing
+            with self._lock:
+                if len(self._specs) >= self.LIMIT:
+                    del self._specs[next(iter(self._specs))]
+                self._specs[key] = known
+            return row
+        return decode_row(stored, *known)
+
+    def learn(self, stored: Iterable[Any]) -> dict[str, Coming]:
+        """Work out the next fire of schedules that will soon be due, by id."""
+        found: dict[str, Coming] = {}
+        for item in stored:
+            try:
+                row = self.row(item)
+                nominal = row.timing.next_after(row.cursor)
+                if nominal is not None:
+                    due = to_us(row.timing.due(nominal))
+                    found[row.id] = Coming(
+                        row.spec, item[5], nominal, due, first_fire(row.timing, nominal.instant)
+                    )
+            except VictorError:
+                continue  # what is wrong with it is said when it is due
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """The next fire of a schedule, worked out before it is due. Instants are microseconds.
+
+    It holds as long as the schedule has the very `spec` and stands at `cursor`.
+    """
+
+    spec: ScheduleSpec
+    cursor: int
+    nominal: Nominal
+    due: int
+    following: int | None
 
 
 def get(source: Any, schedule: str, *, removed: bool = False) -> ScheduleRow:
@@ -123,6 +190,28 @@ def paused_words(paused: PauseInfo) -> str:
     return f"paused by {paused.by} since {paused.at:%Y-%m-%d %H:%M} UTC{note}"
 
 
+INSERT_FIRE = (
+    "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+def fire_values(
+    tx: Tx,
+    row: ScheduleRow,
+    nominal: Nominal,
+    outcome: str,
+    reason: str,
+    run_key: int | None,
+    actor: Actor | None,
+) -> tuple[Any, ...]:
+    """What `INSERT_FIRE` takes."""
+    return (
+        row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
+        actor_json(actor), tx.now_us, run_key,
+    )  # fmt: skip
+
+
 def record_fire(
     tx: Tx,
     row: ScheduleRow,
@@ -136,15 +225,27 @@ def record_fire(
 ) -> bool:
     """Write down what became of a fire; False if it was accounted for before."""
     cursor = tx.execute(
-        "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (schedule_id, local, fold) DO NOTHING",
-        (
-            row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
-            actor_json(actor), tx.now_us, run_key,
-        ),
-    )  # fmt: skip
+        f"{INSERT_FIRE} ON CONFLICT (schedule_id, local, fold) DO NOTHING",
+        fire_values(tx, row, nominal, outcome, reason, run_key, actor),
+    )
     if cursor.rowcount == 0:
         return False
+    tell_fire(tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id, actor=actor)
+    return True
+
+
+def tell_fire(
+    tx: Tx,
+    row: ScheduleRow,
+    nominal: Nominal,
+    outcome: str,
+    reason: str,
+    *,
+    run_key: int | None = None,
+    run_id: str | None = None,
+    actor: Actor | None = None,
+) -> None:
+    """The event of a fire that was decided."""
     tx.event(
         EventKind.FIRE_DECIDED,
         actor=actor,
@@ -154,13 +255,21 @@ def record_fire(
         workflow=row.workflow,
         data={"nominal": nominal.local, "outcome": outcome, "reason": reason},
     )
-    return True
 
 
 def draining(source: Any) -> PauseInfo | None:
     """Who let the engine drain, if somebody did."""
     row = source.execute("SELECT value FROM meta WHERE key = 'draining'").fetchone()
     return None if row is None or row[0] is None else msgspec.json.decode(row[0], type=PauseInfo)
+
+
+def stored(source: Any, schedules: Sequence[str]) -> list[Any]:
+    """The rows of schedules as they are stored, for `decode_row`."""
+    marks = ",".join("?" * len(schedules))
+    rows: list[Any] = source.execute(
+        f"SELECT {COLUMNS} FROM schedules WHERE id IN ({marks})", schedules
+    ).fetchall()
+    return rows
 
 
 def find(source: Any, schedule: str) -> ScheduleRow | None:

@@ -24,6 +24,7 @@ from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StoreError, VictorError
+from victor_engine.ids import fresh_ids
 from victor_engine.store import schema
 
 T = TypeVar("T")
@@ -43,10 +44,27 @@ def actor_from_json(text: str | None) -> Actor:
     return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
 
 
+_INSERT_EVENT = (
+    "INSERT INTO events (seq, at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+
+
 class Tx:
     """What a transition works with: the writer's connection, the time, and the event log."""
 
-    __slots__ = ("_clock", "_run_ids", "connection", "events", "execute", "now", "now_us")
+    __slots__ = (
+        "_base",
+        "_clock",
+        "_flushed",
+        "_rows",
+        "connection",
+        "events",
+        "execute",
+        "ids",
+        "now",
+        "now_us",
+    )
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self.connection = connection
@@ -54,8 +72,28 @@ class Tx:
         self._clock = clock
         self.now = clock.now()
         self.now_us = to_us(self.now)
+        self.ids = fresh_ids(self.now)
+        """Ids for what this transition creates; no two are the same."""
         self.events: list[EventInfo] = []
-        self._run_ids: dict[int, str] = {}
+        self._rows: list[tuple[Any, ...]] = []
+        self._flushed = 0
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        self._base = row[0] + 1 if row is not None else 1
+
+    def mark(self) -> int:
+        """A point to which `rewind` goes back; for whoever sets a savepoint of their own."""
+        return len(self.events)
+
+    def rewind(self, mark: int) -> None:
+        """Forget the events since `mark`, whose savepoint has been rolled back."""
+        del self.events[mark:], self._rows[mark:]
+        self._flushed = min(self._flushed, mark)
+
+    def flush(self) -> None:
+        """Write the events that are held back, many at a time."""
+        if self._flushed < len(self._rows):
+            self.connection.executemany(_INSERT_EVENT, self._rows[self._flushed :])
+            self._flushed = len(self._rows)
 
     def event(
         self,
@@ -72,23 +110,13 @@ class Tx:
     ) -> int:
         """Append one event; returns its sequence number. `run_id` saves a look-up if it is known."""
         kind = str(kind)
-        cursor = self.execute(
-            "INSERT INTO events (at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+        seq: int = self._base + len(self.events)
+        self._rows.append(
             (
-                self.now_us,
-                kind,
-                actor_json(actor),
-                run_key,
-                schedule_id,
-                request_id,
-                workflow,
-                node_id,
+                seq, self.now_us, kind, actor_json(actor), run_key, schedule_id, request_id, workflow, node_id,
                 jsonio.dumps_text(data) if data else None,
-            ),
-        )
-        seq = cursor.lastrowid
-        assert seq is not None
+            )
+        )  # fmt: skip
         if run_key is not None and run_id is None:
             row = self.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
             run_id = row[0] if row else None
@@ -242,15 +270,16 @@ class Store:
             self._check_epoch(connection)
             tx = Tx(connection, self.clock)
             for job in group:
-                mark = len(tx.events)
+                mark = tx.mark()
                 connection.execute("SAVEPOINT transition")
                 try:
                     job.result = job.run(tx)
+                    tx.flush()
                 except BaseException as error:
                     if not connection.in_transaction:
                         raise  # the whole transaction is lost (disk full, I/O error)
                     connection.execute("ROLLBACK TO transition")
-                    del tx.events[mark:]
+                    tx.rewind(mark)
                     job.error = error
                 connection.execute("RELEASE transition")
             connection.execute("COMMIT")

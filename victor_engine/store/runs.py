@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,6 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
-from victor_engine.ids import new_id
 from victor_engine.store.db import Tx, actor_json
 
 HELD = (
@@ -58,70 +58,129 @@ class NewRun:
     choice: Choice | None = None
 
 
+_INSERT = (
+    "INSERT INTO runs (key, id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
+    " parent_key, priority, note, created_at, input, position, backfill_id)"
+    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+class RunBatch:
+    """Runs that are created in one transition, and written down together by `flush`.
+
+    Nothing else may create runs in between.
+    """
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._rows: list[tuple[Any, ...]] = []
+        self._choices: list[tuple[Any, ...]] = []
+        self._deprecated: dict[int, dict[str, Any] | None] = {}
+        self._next: int | None = None
+
+    def add(self, new: NewRun) -> tuple[int, str]:
+        """A queued run with its event; returns its key and id."""
+        tx = self._tx
+        if self._next is None:
+            self._next = tx.execute("SELECT COALESCE(MAX(key), 0) + 1 FROM runs").fetchone()[0]
+        key, self._next = self._next, self._next + 1
+        run_id = next(tx.ids) if new.choice is None else new.choice.run_id
+        if new.choice is not None:
+            self._choices.append((key, new.choice.pointing_id, new.choice.version))
+        self._rows.append(
+            (
+                key,
+                run_id,
+                new.workflow,
+                new.definition_id,
+                new.trigger,
+                actor_json(new.actor),
+                new.schedule_id,
+                new.nominal_us,
+                new.parent_key,
+                new.priority,
+                new.note,
+                tx.now_us,
+                jsonio.dumps_text(new.state),
+                f'{{"frontier":[{jsonio.dumps_text(new.start_node)}],"counts":{{}}}}',
+                new.backfill_id,
+            )
+        )
+        data: dict[str, Any] = {"trigger": new.trigger}
+        if new.note:
+            data["note"] = new.note
+        tx.event(
+            EventKind.RUN_CREATED,
+            actor=new.actor,
+            run_key=key,
+            run_id=run_id,
+            schedule_id=new.schedule_id,
+            workflow=new.workflow,
+            data=data,
+        )
+        self._notice(new, key, run_id)
+        return key, run_id
+
+    def _notice(self, new: NewRun, key: int, run_id: str) -> None:
+        """Something new starts on a version that nobody should start on any more: say so."""
+        if new.definition_id not in self._deprecated:
+            self._deprecated[new.definition_id] = _deprecation(self._tx, new.definition_id)
+        notice = self._deprecated[new.definition_id]
+        if notice is not None:
+            self._tx.event(
+                EventKind.VERSION_NOTICE,
+                actor=new.actor,
+                run_key=key,
+                run_id=run_id,
+                schedule_id=new.schedule_id,
+                workflow=new.workflow,
+                data=notice,
+            )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rewind(self, mark: int) -> None:
+        """Forget the runs since there were `mark` of them."""
+        if len(self._rows) > mark:
+            del self._rows[mark:]
+            kept = {row[0] for row in self._rows}
+            self._choices = [choice for choice in self._choices if choice[0] in kept]
+            self._next = None if mark == 0 else self._rows[-1][0] + 1
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        self._tx.connection.executemany(_INSERT, self._rows)
+        for definition_id, count in Counter(row[3] for row in self._rows).items():
+            self._tx.execute(
+                "INSERT INTO run_totals VALUES (?, ?)"
+                " ON CONFLICT (definition_id) DO UPDATE SET runs = runs + excluded.runs",
+                (definition_id, count),
+            )
+        self._tx.connection.executemany(
+            "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)", self._choices
+        )
+        self._rows.clear()
+        self._choices.clear()
+
+
 def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
     """Create a queued run with its event; returns its key and id. The runtime picks it up."""
-    run_id = new_id(tx.now) if new.choice is None else new.choice.run_id
-    position = {"frontier": [new.start_node], "counts": {}}
-    cursor = tx.execute(
-        "INSERT INTO runs (id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
-        " parent_key, priority, note, created_at, input, position, backfill_id)"
-        " VALUES (?,?,?,'queued',?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            run_id,
-            new.workflow,
-            new.definition_id,
-            new.trigger,
-            actor_json(new.actor),
-            new.schedule_id,
-            new.nominal_us,
-            new.parent_key,
-            new.priority,
-            new.note,
-            tx.now_us,
-            jsonio.dumps_text(new.state),
-            jsonio.dumps_text(position),
-            new.backfill_id,
-        ),
-    )
-    key = cursor.lastrowid
-    assert key is not None
-    data: dict[str, Any] = {"trigger": new.trigger}
-    if new.note:
-        data["note"] = new.note
-    if new.choice is not None:
-        tx.execute(
-            "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)",
-            (key, new.choice.pointing_id, new.choice.version),
-        )
-    tx.event(
-        EventKind.RUN_CREATED,
-        actor=new.actor,
-        run_key=key,
-        run_id=run_id,
-        schedule_id=new.schedule_id,
-        workflow=new.workflow,
-        data=data,
-    )
-    _notice(tx, new, key, run_id)
-    return key, run_id
+    batch = RunBatch(tx)
+    created = batch.add(new)
+    batch.flush()
+    return created
 
 
-def _notice(tx: Tx, new: NewRun, key: int, run_id: str) -> None:
-    """Something new starts on a version that nobody should start on any more: say so."""
+def _deprecation(tx: Tx, definition_id: int) -> dict[str, Any] | None:
+    """What there is to say of a deprecated definition."""
     version, message, successor = tx.execute(
-        "SELECT version, deprecated, successor FROM definitions WHERE id = ?", (new.definition_id,)
+        "SELECT version, deprecated, successor FROM definitions WHERE id = ?", (definition_id,)
     ).fetchone()
     if message is None:
-        return
-    tx.event(
-        EventKind.VERSION_NOTICE,
-        actor=new.actor,
-        run_key=key,
-        run_id=run_id,
-        schedule_id=new.schedule_id,
-        workflow=new.workflow,
-        data={"version": version, "message": message, **({"successor": successor} if successor else {})},
-    )
+        return None
+    return {"version": version, "message": message, **({"successor": successor} if successor else {})}
 
 
 def node_overrides(text: str | None) -> dict[str, NodeOverride]:

@@ -1,0 +1,136 @@
+"""A crowd that is due in one second: how late each is, beside APScheduler's own in the same run.
+
+    python benchmarks/bench_crowd.py [--crowd 1000] [--ours 10000 100000] [--theirs 10000] [--rounds 3]
+
+Every schedule is an hourly interval; `crowd` of them share their second. Ours counts as begun when
+its fire is claimed, its run created, both are on disk (`synchronous=FULL`), and the run is handed to
+the runtime. APScheduler keeps its jobs in memory and counts as begun when the job's function is
+called in its default pool of threads. Rounds alternate, so that both see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from victor_engine.api import ENGINE_ACTOR, ScheduleSpec
+from victor_engine.clock import SystemClock
+from victor_engine.scheduler import operations
+from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.store.db import Tx, open_store
+
+CHUNK = 5000
+Lateness = tuple[float, float]
+"""p50 and p99 in milliseconds."""
+
+
+def summary(late: list[float]) -> Lateness:
+    late.sort()
+    return late[len(late) // 2] * 1000, late[int(len(late) * 0.99)] * 1000
+
+
+async def ours(directory: Path, count: int, crowd: int) -> Lateness:
+    store = open_store(directory / "victor.db", clock=SystemClock())
+    store.begin_epoch()
+    store.start()
+    begun: list[float] = []
+    done = asyncio.Event()
+
+    def hand_over(runs: list[tuple[int, int]]) -> None:
+        begun.extend([time.time()] * len(runs))
+        if len(begun) >= crowd:
+            done.set()
+
+    loop = SchedulerLoop(
+        store, SystemClock(), resolve=lambda tx, workflow, version: (1, "a"), on_runs=hand_over
+    )
+    await store.write(
+        lambda tx: tx.execute(
+            "INSERT INTO definitions (id, workflow, version, checksum, content, text, registered_at)"
+            " VALUES (1, 'w', '1.0.0', '', '{}', '', 0)"
+        )
+    )
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=count // 1500 + 15)
+
+    def add(tx: Tx, first: int) -> None:
+        for n in range(first, min(first + CHUNK, count)):
+            anchor = due if n % (count // crowd) == 0 else due + timedelta(minutes=10, milliseconds=30 * n)
+            spec = ScheduleSpec(workflow="w", every_seconds=3600.0, anchor=anchor, initial_state={"n": n})
+            operations.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
+
+    for first in range(0, count, CHUNK):
+        await store.write(lambda tx, first=first: add(tx, first))
+    await store.write(lambda tx: tx.event("engine.started"))
+    if datetime.now(UTC) > due - timedelta(seconds=7):
+        raise SystemExit(f"adding {count:,} schedules took too long on this machine")
+    await loop.start()
+    await done.wait()
+    await loop.stop()
+    await store.close()
+    return summary([moment - due.timestamp() for moment in begun[:crowd]])
+
+
+def theirs(count: int, crowd: int) -> Lateness:
+    from apscheduler.schedulers.background import BackgroundScheduler
+    from apscheduler.triggers.interval import IntervalTrigger
+
+    begun: list[float] = []
+    scheduler: Any = BackgroundScheduler(timezone=UTC)
+    scheduler.start(paused=True)
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=count // 4000 + 10)
+    for n in range(count):
+        anchor = due if n % (count // crowd) == 0 else due + timedelta(minutes=10, milliseconds=30 * n)
+        scheduler.add_job(
+            lambda: begun.append(time.time()),
+            IntervalTrigger(hours=1, start_date=anchor, timezone=UTC),
+            misfire_grace_time=None,
+        )
+    if datetime.now(UTC) > due:
+        raise SystemExit(f"adding {count:,} jobs took too long on this machine")
+    scheduler.resume()
+    while len(begun) < crowd:
+        time.sleep(0.1)
+    scheduler.shutdown(wait=False)
+    return summary([moment - due.timestamp() for moment in begun])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--crowd", type=int, default=1000)
+    parser.add_argument("--ours", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--theirs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args([] if __name__ != "__main__" else None)
+    results: dict[str, list[Lateness]] = {}
+    for _ in range(given.rounds):
+        try:
+            found = theirs(given.theirs, given.crowd)
+        except ImportError:
+            print("APScheduler is not installed (the bench extra installs it): ours alone")
+        else:
+            results.setdefault(f"APScheduler, {given.theirs:,} in memory", []).append(found)
+        for count in given.ours:
+            with tempfile.TemporaryDirectory() as directory:
+                late = asyncio.run(ours(Path(directory), count, given.crowd))
+            results.setdefault(f"ours, {count:,} on disk", []).append(late)
+    base: Lateness | None = None
+    for name, rounds in results.items():
+        p50, p99 = (statistics.median(part) for part in zip(*rounds, strict=True))
+        base = base or (p50, p99)
+        ratio = f"  {p50 / base[0]:5.2f} and {p99 / base[1]:5.2f} of the first line"
+        print(
+            f"{given.crowd:,} in one second  {name:<32} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms{ratio}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
