@@ -24,6 +24,7 @@ from victor_engine.clock import SystemClock
 from victor_engine.scheduler import operations
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
+from victor_engine.store.runs import Start
 
 CHUNK = 5000
 Lateness = tuple[float, float]
@@ -48,7 +49,7 @@ async def ours(directory: Path, count: int, crowd: int) -> Lateness:
             done.set()
 
     loop = SchedulerLoop(
-        store, SystemClock(), resolve=lambda tx, workflow, version: (1, "a"), on_runs=hand_over
+        store, SystemClock(), resolve=lambda tx, workflow, version: Start(1, "a"), on_runs=hand_over
     )
     await store.write(
         lambda tx: tx.execute(

@@ -16,7 +16,6 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.engine.reading import Reading
 from victor_engine.engine.workspace import Workspace
 from victor_engine.errors import DefinitionError, UntrustedError
-from victor_engine.ids import new_id
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler.exclusion import Calendars
@@ -68,7 +67,7 @@ class EngineBase(Reading):
 
         An alias that is split chooses by the id of the run, which is made here for that.
         """
-        run_id = new_id(tx.now)
+        run_id = next(tx.ids)
         found = catalog.resolve(tx, workflow, spec, seed=run_id)
         choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
         return Start(found.id, self._start_node(tx, found.id), choice)

@@ -16,7 +16,7 @@ from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.runs import HELD, NewRun, RunBatch, insert_run
+from victor_engine.store.runs import HELD, NewRun, RunBatch, Start, insert_run
 
 ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
 
@@ -52,6 +52,7 @@ class Firing:
     promised: bool = False
     bulk: Bulk | None = None
     """Where rows are held back until `flush`, if many schedules are decided together."""
+    _starts: dict[tuple[str, str | None], Start] = field(default_factory=dict)
     _draining: PauseInfo | bool | None = False
 
     @property
@@ -129,11 +130,21 @@ class Firing:
         ):
             self.promised = True
 
+    def _begin(self, row: ScheduleRow) -> Start:
+        """What a run of a schedule starts on now; looked up once in a transition, unless it is drawn."""
+        key = row.workflow, row.spec.version
+        found = self._starts.get(key)
+        if found is None:
+            found = self.resolve(self.tx, *key)
+            if found.choice is None:
+                self._starts[key] = found
+        return found
+
     def _start(self, row: ScheduleRow, nominal: Nominal, place: policy.Place, cause: Cause) -> bool:
         try:
             if cause.fault is not None:
                 raise VictorError(cause.fault)
-            start = self.resolve(self.tx, row.workflow, row.spec.version)
+            start = self._begin(row)
         except VictorError as error:
             self.record(row, nominal, "skipped", f"cannot start: {error.message}")
             self.tx.execute("UPDATE schedules SET problem = ? WHERE id = ?", (error.message, row.id))
