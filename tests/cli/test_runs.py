@@ -43,6 +43,8 @@ def test_dead_letters_are_listed_by_cause_and_discarded_in_bulk(victor: Victor) 
     assert victor("runs", "dead", "--json") == 0
     (group,) = json.loads(victor.out)
     assert (group["cause"], group["count"], len(group["run_ids"])) == (cause, 3, 3)
+    assert victor("runs", "list", "--cause", cause[:4], "--limit", "2", "--json") == 0
+    assert [run["id"] for run in json.loads(victor.out)] == [ids[2], ids[1]]
     assert victor("runs", "discard", ids[0], "zzz", ids[0]) == 4
     assert victor.out.splitlines() == [f"{ids[0]}: failed", "1 done, 1 not"]
     assert "zzz: there is no run 'zzz'" in victor.err

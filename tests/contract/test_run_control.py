@@ -84,7 +84,7 @@ async def test_dead_letters_are_listed_by_cause_and_discarded_once(port: Port, e
     assert [found.run.dead_letter for found in runs] == [True, True]
     (group,) = await port.dead_letters()
     assert (group.workflow, group.node_id, group.error_type) == ("flaky", "check", "Broken")
-    assert group.count == 2
+    assert group.count == (await port.engine()).dead_letters == 2
     assert group.run_ids == (runs[1].run.id, runs[0].run.id)
     assert "<n>" in group.pattern
     assert group.example.message.endswith("part 22 is broken")

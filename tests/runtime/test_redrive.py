@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,24 @@ async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:
         with pytest.raises(ConflictError, match=r"changed since you looked \(alice: run discarded at "):
             await bench.runtime.redrive(run, BOB, revision=seen)
         await bench.runtime.redrive(run, BOB, revision=seen + 1)
+
+
+async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"), c={})) as bench:
+        run = await failed(bench)
+        seen = (await detail(bench, run)).run.revision
+        results = await asyncio.gather(
+            *(
+                bench.runtime.redrive(run, who, state={"key": number}, revision=seen)
+                for number, who in enumerate((ALICE, BOB))
+            ),
+            return_exceptions=True,
+        )
+        await settled(bench, run, "succeeded")
+        assert results[0] is None
+        assert isinstance(results[1], ConflictError)
+        assert "alice: run redriven" in results[1].message
+        assert (await bench.state(run))["got"] == 0
 
 
 GATE = """

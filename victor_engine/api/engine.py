@@ -33,6 +33,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     waiting: int = 0
     open_requests: int = 0
     failed_recently: int = 0  # failed runs in the last 24 hours
+    dead_letters: int = 0  # runs that failed for good and that nobody has dealt with yet
     next_fire: datetime | None = None
     next_fire_workflow: str | None = None
     last_event: int = 0

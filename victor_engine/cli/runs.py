@@ -21,16 +21,23 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--workflow")
 @click.option("--status", multiple=True)
+@click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause, see `victor runs dead`.")
 @click.option("--limit", default=30)
 @json_option
 @click.pass_context
 def list_(
-    ctx: click.Context, workflow: str | None, status: tuple[str, ...], limit: int, as_json: bool
+    ctx: click.Context,
+    workflow: str | None,
+    status: tuple[str, ...],
+    cause: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """Runs, newest first."""
 
     async def work(port: Port) -> None:
-        found = await port.runs(RunQuery(workflow=workflow, statuses=status, limit=limit))
+        given = None if cause is None else (await port.dead_letters(cause, 0))[0].cause
+        found = await port.runs(RunQuery(workflow=workflow, statuses=status, cause=given, limit=limit))
         if as_json:
             print_json(found)
             return

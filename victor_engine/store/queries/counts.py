@@ -26,6 +26,7 @@ class EngineCounts(Struct, frozen=True):
     waiting: int
     open_requests: int
     failed_recently: int
+    dead_letters: int
     next_fire: datetime | None
     next_fire_workflow: str | None
     last_event: int
@@ -51,6 +52,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
         waiting=active.get("waiting", 0),
         open_requests=open_requests,
         failed_recently=_failed_since(connection, to_us(now - RECENTLY)),
+        dead_letters=connection.execute("SELECT COALESCE(SUM(runs), 0) FROM dead_causes").fetchone()[0],
         next_fire=instant(due[1]) if due else None,
         next_fire_workflow=due[0] if due else None,
         last_event=last_event(connection),
