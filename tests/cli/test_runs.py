@@ -81,6 +81,8 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["redrive", "{run}", "--unset", "nothing"], 2, "has no key 'nothing'"),
         (["redrive", "{run}", "--state", "[1]"], 2, "must be a JSON object"),
         (["redrive", "{run}", "--state", "{}", "--set", "a=1"], 2, "not both"),
+        (["redrive", "{run}", "--from", "out", "--rewind"], 2, "has never come to out"),
+        (["redrive", "{run}", "--rewind", "--set", "a=1"], 2, "cannot be changed as well"),
         (["redrive", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
         (["redrive", "{run}", "--if-revision", "0"], 5, "has changed since you looked"),
         (["rerun", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),

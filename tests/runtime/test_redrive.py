@@ -177,6 +177,42 @@ async def test_back_to_an_earlier_node_and_past_a_failed_one(tmp_path: Path) -> 
         ]
 
 
+async def test_the_state_as_it_was_when_the_run_last_came_to_a_node(tmp_path: Path) -> None:
+    def count(call: Any) -> Any:
+        return {"n": call.state.get("n", 0) + 1}
+
+    async with Bench(tmp_path, Work(a={"x": 1}, b=count, c=needs("key"))) as bench:
+        run = await failed(bench, state={"given": 1})
+        assert (await bench.state(run))["n"] == 1
+        with pytest.raises(UsageError, match="not both"):
+            await bench.runtime.redrive(run, BOB, from_node="b", state={}, rewind=True)
+        await bench.runtime.redrive(run, BOB, from_node="b", rewind=True)
+
+        async def again() -> bool:
+            return len(bench.work.calls) == 5 and await bench.status(run) == "failed"
+
+        await bench.until(again)
+        assert (await bench.state(run))["n"] == 1
+        found = (await detail(bench, run)).attempts
+        assert [(a.node_id, a.binding) for a in found if a.node_type == "@edit"] == [("@edit", "as before b")]
+        assert found[3].changes == {"deleted": ["n", "b"]}
+        assert (await event(bench, run, "run.redriven"))[2]["state"] == "as before b"
+        await bench.runtime.redrive(run, BOB, from_node="b")
+        await bench.until(lambda: _calls(bench, 7))
+        assert (await bench.state(run))["n"] == 2
+
+
+async def _calls(bench: Bench, number: int) -> bool:
+    return len(bench.work.calls) == number
+
+
+async def test_a_node_that_was_never_reached_has_no_state_before_it(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
+        run = await failed(bench)
+        with pytest.raises(UsageError, match="has never come to c"):
+            await bench.runtime.redrive(run, BOB, from_node="c", rewind=True)
+
+
 PARALLEL = """
 workflows:
   w:
@@ -272,7 +308,7 @@ async def test_a_migration_that_leads_to_the_version_is_applied(tmp_path: Path) 
         assert (state["y"], state["renamed"], "x" in state) == (1, 1, False)
         edit = next(a for a in (await detail(bench, run)).attempts if a.node_type == "@edit")
         assert edit.binding.startswith("migrated: ")
-        assert (await event(bench, run, "run.redriven"))[2]["migrated"]
+        assert (await event(bench, run, "run.redriven"))[2]["state"] == edit.binding
 
 
 async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:

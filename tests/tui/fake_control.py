@@ -80,8 +80,9 @@ class FakeControl:
         version: str | None = None,
         revision: int | None = None,
         note: str = "",
+        rewind: bool = False,
     ) -> RunInfo:
-        self._enter("redrive_run", run_id, from_node, state, version, revision, note, action=True)
+        self._enter("redrive_run", run_id, from_node, state, version, revision, note, rewind, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
         if revision is not None and revision != run.revision:
             raise ConflictError(f"run {run.id} has changed since you looked (bo: run redriven); look again")

@@ -73,10 +73,10 @@ async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor() -
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    ((run_id, node, state, version, revision, note),) = calls(port, "redrive_run")
+    ((run_id, node, state, version, revision, note, rewind),) = calls(port, "redrive_run")
     assert (run_id, node, version, note) == (FAILED, "approval_gate", None, "wrong region")
     assert (state["region"], state["hosts"]) == ("eu-2", ["web-1", "web-2"])
-    assert revision == 0
+    assert (revision, rewind) == (0, False)
 
 
 async def test_an_unchanged_state_is_not_sent_and_another_version_is() -> None:
@@ -91,8 +91,26 @@ async def test_an_unchanged_state_is_not_sent_and_another_version_is() -> None:
         await until(pilot, lambda: "migrated if a migration leads" in shown(pilot, "#changes"))
         await pilot.press("ctrl+s")
         await settle(pilot)
-    ((_, node, state, sent, _, _),) = calls(port, "redrive_run")
+    ((_, node, state, sent, *_),) = calls(port, "redrive_run")
     assert (node, state, sent) == ("roll_out", None, "2.0.0")
+
+
+async def test_the_state_from_before_a_node_cannot_be_edited_as_well() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await opened(pilot, FAILED)
+        await pilot.press("d")
+        await settle(pilot)
+        dialog = pilot.app.screen
+        dialog.query_one("#state", TextArea).text = "{"
+        await pilot.press("tab", "tab", "space")
+        await until(pilot, lambda: "when the run last came to roll_out" in shown(pilot, "#changes"))
+        assert dialog.query_one("#state", TextArea).disabled
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, RunScreen)
+    ((_, _, state, *_, rewind),) = calls(port, "redrive_run")
+    assert (state, rewind) == (None, True)
 
 
 async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away() -> None:
@@ -257,7 +275,7 @@ async def test_marked_causes_are_redriven_with_a_result_for_each() -> None:
         await until(pilot, lambda: "4 runs of 2 causes" in shown(pilot, "#dead-head"))
         assert not pilot.app.screen.query_one("#dead", LineTable).marked
     assert {args[0] for args in calls(port, "redrive_run")} == {FAILED, "r00895", "r00862"}
-    assert {args[-1] for args in calls(port, "redrive_run")} == {"b"}
+    assert {args[5] for args in calls(port, "redrive_run")} == {"b"}
 
 
 async def test_into_a_cause_and_out_again() -> None:

@@ -105,11 +105,13 @@ class Port(Protocol):
         version: str | None = None,
         revision: int | None = None,
         note: str = "",
+        rewind: bool = False,
     ) -> RunInfo:
         """Let a failed, cancelled, rejected or paused run go on from a node, with attempts kept.
 
-        `from_node` None is where it stopped. `state` is the whole new state, None keeps it (migrated
-        where a migration leads to the other version). `version` None keeps the definition; a version
+        `from_node` None is where it stopped. `state` is the whole new state; None keeps it, or with
+        `rewind` takes it as it was when the run last came to that node (migrated where a migration
+        leads to the other version). `version` None keeps the definition; a version
         without the node is refused (UsageError, `details["nodes"]` are those that it has). A
         `revision` that is not the run's own any more is a ConflictError that says who changed it.
         """

@@ -139,6 +139,7 @@ def _pairs(settings: Sequence[str]) -> dict[str, Any]:
 @state_options[1]
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key of the state.")
 @click.option("--unset", multiple=True, metavar="KEY", help="Take a key out of the state.")
+@click.option("--rewind", is_flag=True, help="With the state as it was when the run last came to the node.")
 @click.option("--version", help="Go on with another version of the workflow.")
 @click.option("--if-revision", type=int, help="Only if the run has not changed since this revision.")
 @note_option
@@ -153,6 +154,7 @@ def redrive(
     state_file: Any,
     settings: tuple[str, ...],
     unset: tuple[str, ...],
+    rewind: bool,
     version: str | None,
     if_revision: int | None,
     note: str,
@@ -163,6 +165,8 @@ def redrive(
     changes = _pairs(settings)
     if whole is not None and (changes or unset):
         raise UsageError("give the whole --state, or --set and --unset, not both")
+    if rewind and (whole is not None or changes or unset):
+        raise UsageError("--rewind takes the state from before the node; it cannot be changed as well")
 
     async def action(port: Port, run_id: str) -> RunInfo:
         new, revision = whole, if_revision
@@ -174,7 +178,7 @@ def redrive(
             new = {key: value for key, value in found.state.items() if key not in unset} | changes
             # What was read is what is changed, or nobody has changed it meanwhile.
             revision = found.run.revision if if_revision is None else if_revision
-        return await port.redrive_run(run_id, from_node, new, version, revision, note)
+        return await port.redrive_run(run_id, from_node, new, version, revision, note, rewind)
 
     run_them(ctx, "oneshot", runs, cause, action, as_json)
 

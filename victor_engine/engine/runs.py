@@ -74,6 +74,7 @@ class RunActions(EngineBase):
         version: str | None = None,
         revision: int | None = None,
         note: str = "",
+        rewind: bool = False,
     ) -> RunInfo:
         self._may_run()
         ref = await self._ref(run_id)
@@ -87,6 +88,7 @@ class RunActions(EngineBase):
             else lambda tx: self._resolve(tx, ref.workflow, version).definition_id,
             revision=revision,
             note=note,
+            rewind=rewind,
         )
         return await self._run_info(ref.id)
 

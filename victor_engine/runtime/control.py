@@ -12,7 +12,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import ConflictError
+from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Position
@@ -20,7 +20,7 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.overrides import check_override, override_node
 from victor_engine.runtime.places import Places
 from victor_engine.runtime.process import end_process_group
-from victor_engine.runtime.redrive import Redrive, migrated_state, redrive
+from victor_engine.runtime.redrive import Redrive, redrive
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
 
@@ -178,33 +178,27 @@ class Control(ABC):
         *,
         from_node: str | None = None,
         state: Mapping[str, Any] | None = None,
+        rewind: bool = False,
         resolve: Callable[[Tx], int] | None = None,
         revision: int | None = None,
         note: str = "",
     ) -> None:
         """Let a run go on from a node, with another state or definition; see `runtime.redrive`.
 
-        `resolve` gives the id of the definition to go on with; None keeps the run's own. Where a
-        migration leads from the old version to the new one, and no state is given, it is applied.
+        `resolve` gives the id of the definition to go on with; None keeps the run's own.
         """
+        if rewind and state is not None:
+            raise UsageError("give a state, or take the one from before the node (rewind), not both")
 
         def transition(tx: Tx) -> int:
             (old_id,) = tx.execute("SELECT definition_id FROM runs WHERE key = ?", (ref.key,)).fetchone()
             new_id = old_id if resolve is None else resolve(tx)
             _, old_version = self.definition(tx.connection, old_id)
             definition, version = self.definition(tx.connection, new_id)
-            wanted = state
-            migrated: tuple[str, ...] = ()
-            if new_id != old_id and state is None:
-                wanted, migrated = migrated_state(tx, ref, old_version, version)
-            return redrive(
-                tx,
-                ref,
-                actor,
-                Redrive(
-                    new_id, definition, version, old_version, from_node, wanted, migrated, revision, note
-                ),
+            wanted = Redrive(
+                new_id, definition, version, old_version, from_node, state, rewind, revision, note
             )
+            return redrive(tx, ref, actor, wanted)
 
         self.places.enqueue(ref.key, await self.store.write(transition), True)
 

@@ -36,7 +36,8 @@ _NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """What an operator wants. `state` is the whole new state; None leaves it as it is.
+    """What an operator wants. `state` is the whole new state; None leaves it as it is, or with `rewind`
+    as it was before the chosen node began, and takes it through the migrations that lead to the version.
 
     `definition` and `version` are what the run goes on with, `old_version` what it had.
     """
@@ -47,7 +48,7 @@ class Redrive:
     old_version: str
     from_node: str | None = None
     state: Mapping[str, Any] | None = None
-    migrated: tuple[str, ...] = ()
+    rewind: bool = False
     revision: int | None = None
     note: str = ""
 
@@ -70,8 +71,8 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     old = Position.from_data(jsonio.loads(stored))
     failed_at = jsonio.loads(error).get("node_id") if error is not None else None
     frontier = _frontier(tx, ref, wanted, old, failed_at)
-    before = run_state(tx.connection, ref.key)
-    edit = difference(before, wanted.state) if wanted.state is not None else Patch()
+    target, how = _target_state(tx, ref, wanted, frontier[0])
+    edit = difference(run_state(tx.connection, ref.key), target) if target is not None else Patch()
     counts = dict(old.counts)
     if not edit.empty or wanted.changes_version or frontier[0] not in old.frontier:
         # What was tried before is not what is tried now: it counts as a visit of its own, so that no
@@ -81,7 +82,7 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     withdraw_requests(tx, ref.key, "the run was redriven")
     remove_dead_letter(tx, ref.key)
     if not edit.empty:
-        _record_edit(tx, ref, wanted, actor, edit)
+        _record_edit(tx, ref, wanted, how or f"edited by {actor.user}", edit)
     position = Position(frontier, counts, journal.last_attempt(tx, ref.key), floor=sum(counts.values()))
     tx.execute(
         "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
@@ -96,7 +97,7 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
         schedule_id=ref.schedule_id,
         workflow=ref.workflow,
         node_id=frontier[0],
-        data=_particulars(wanted, old, frontier, edit),
+        data=_particulars(wanted, old, frontier, edit, how),
     )
     return int(priority)
 
@@ -119,17 +120,34 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
     )
 
 
-def migrated_state(
-    tx: Tx, ref: RunRef, old_version: str, version: str
-) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
-    """The run's state for another version, and the migrations that made it; None where none leads there."""
-    registry = load_registry(tx, ref.workflow)
-    if not registry.get_migration_paths(ref.workflow, old_version, version, limit=1):
-        return None, ()
-    state, applied = registry.migrate_state(
-        ref.workflow, run_state(tx.connection, ref.key), old_version, version
-    )
-    return state, tuple(applied)
+def _target_state(tx: Tx, ref: RunRef, wanted: Redrive, node: str) -> tuple[Mapping[str, Any] | None, str]:
+    """The state to go on with (None: as it is), and where it comes from if nobody has typed it."""
+    if wanted.state is not None:
+        return wanted.state, ""
+    target, words = None, []
+    if wanted.rewind:
+        target = _state_before(tx, ref, node)
+        words.append(f"as before {node}")
+    if wanted.changes_version:
+        registry = load_registry(tx, ref.workflow)
+        versions = wanted.old_version, wanted.version
+        if registry.get_migration_paths(ref.workflow, *versions, limit=1):
+            state = run_state(tx.connection, ref.key) if target is None else target
+            target, applied = registry.migrate_state(ref.workflow, state, *versions)
+            words.append(f"migrated: {', '.join(applied)}")
+    return target, "; ".join(words)
+
+
+def _state_before(tx: Tx, ref: RunRef, node: str) -> dict[str, Any]:
+    """The state that the node's last visit found."""
+    (first,) = tx.execute(
+        "SELECT MIN(id) FROM attempts WHERE run_key = ? AND node_id = ? AND iteration ="
+        " (SELECT MAX(iteration) FROM attempts WHERE run_key = ? AND node_id = ?)",
+        (ref.key, node, ref.key, node),
+    ).fetchone()
+    if first is None:
+        raise UsageError(f"run {ref.id} has never come to {node}, so there is no state from before it")
+    return run_state(tx.connection, ref.key, first - 1)
 
 
 # --- where it goes on --------------------------------------------------------------------------
@@ -208,11 +226,10 @@ def _visited(tx: Tx, run_key: int, counts: dict[str, int]) -> dict[str, int]:
 # --- records -----------------------------------------------------------------------------------
 
 
-def _record_edit(tx: Tx, ref: RunRef, wanted: Redrive, actor: Actor, edit: Patch) -> None:
+def _record_edit(tx: Tx, ref: RunRef, wanted: Redrive, how: str, edit: Patch) -> None:
     (number,) = tx.execute(
         "SELECT COUNT(*) FROM attempts WHERE run_key = ? AND node_type = ?", (ref.key, EDIT)
     ).fetchone()
-    by = f"edited by {actor.user}" if not wanted.migrated else f"migrated: {', '.join(wanted.migrated)}"
     tx.execute(
         "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status,"
         " started_at, finished_at, binding, patch) VALUES (?,?,?,?,?,1,'succeeded',?,?,?,?)",
@@ -224,13 +241,15 @@ def _record_edit(tx: Tx, ref: RunRef, wanted: Redrive, actor: Actor, edit: Patch
             number + 1,
             tx.now_us,
             tx.now_us,
-            by,
+            how,
             edit.to_json(),
         ),
     )
 
 
-def _particulars(wanted: Redrive, old: Position, frontier: list[str], edit: Patch) -> dict[str, Any]:
+def _particulars(
+    wanted: Redrive, old: Position, frontier: list[str], edit: Patch, how: str
+) -> dict[str, Any]:
     data: dict[str, Any] = {"from": frontier[0]}
     if wanted.from_node not in (None, frontier[0]):
         data["asked_for"] = wanted.from_node
@@ -241,8 +260,8 @@ def _particulars(wanted: Redrive, old: Position, frontier: list[str], edit: Patc
         data["edited"] = sorted(edit.keys())[:_NAMED]
     if wanted.changes_version:
         data |= {"version": wanted.version, "was": wanted.old_version}
-    if wanted.migrated:
-        data["migrated"] = list(wanted.migrated)
+    if how:
+        data["state"] = how
     if wanted.note:
         data["note"] = wanted.note
     return data

@@ -185,6 +185,7 @@ class Client(Connection):
         version: str | None = None,
         revision: int | None = None,
         note: str = "",
+        rewind: bool = False,
     ) -> RunInfo:
         return await self._call(  # type: ignore[no-any-return]
             "redrive_run",
@@ -194,6 +195,7 @@ class Client(Connection):
             version=version,
             revision=revision,
             note=note,
+            rewind=rewind,
         )
 
     async def rerun(

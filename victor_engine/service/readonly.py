@@ -125,6 +125,7 @@ class ReadOnlyPort(Reading):
         version: str | None = None,
         revision: int | None = None,
         note: str = "",
+        rewind: bool = False,
     ) -> RunInfo:
         self._refuse()
 

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Button, Input, Label, Select, Static, TextArea
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
 from victor_engine.api import Port, RunDetail, RunInfo
 from victor_engine.errors import ConflictError, VictorError
@@ -91,6 +91,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
                         id="version",
                         compact=True,
                     )
+                yield Checkbox("With the state from before this node", id="rewind", compact=True)
                 yield from self._state_part()
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
@@ -158,8 +159,19 @@ class RedriveDialog(Dialog[RunInfo | None]):
     def on_select_changed(self) -> None:
         self._draw_changes()
 
+    def on_checkbox_changed(self) -> None:
+        for area in self.query("#state").results(TextArea):
+            area.disabled = self._rewinds
+        self._draw_changes()
+
+    @property
+    def _rewinds(self) -> bool:
+        return self.query_one("#rewind", Checkbox).value
+
     def _state(self) -> tuple[dict[str, Any] | None, str]:
         """The edited state (None: as it is), and what is wrong with it."""
+        if self._rewinds:
+            return None, ""
         for area in self.query("#state").results(TextArea):
             state, problem = json_object(area.text)
             if problem or state == self.detail.state:
@@ -178,6 +190,9 @@ class RedriveDialog(Dialog[RunInfo | None]):
 
     def _changes(self, state: dict[str, Any] | None) -> Content:
         other = self.query_one("#version", Select).value != self.detail.run.version
+        if self._rewinds:
+            node = one_line(str(self.query_one("#node", Select).value), 60)
+            return Content.styled(f"As it was when the run last came to {node}.", "$warning")
         if state is None:
             words = "Unchanged." if not other else "Unchanged; migrated if a migration leads to this version."
             return Content.styled(words, "$text-muted")
@@ -223,6 +238,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
                 None if version == run.version else version,
                 run.revision,
                 self.query_one("#note", Input).value,
+                self._rewinds,
             )
         except ConflictError as error:
             self.fault(f"{one_line(error.message)}\nctrl+t takes the run as it is now; what you wrote stays.")
