@@ -18,6 +18,7 @@ from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import (
     DEFAULT_WORKFLOWS,
     Binding,
+    CalendarSource,
     Config,
     HitlConfig,
     ScheduleDefaults,
@@ -99,6 +100,7 @@ class _Builder:
             hitl=self._hitl(),
             notify=self._named("notify", _plain),
             secrets=self._named("secrets", self._secret),
+            calendars=self._named("calendars", _calendar),
             files=files,
             origins=dict(self.origins),
         )
@@ -247,6 +249,10 @@ class _Layered(Reader):
 
 def _plain(source: Source, way: Key, name: str, value: Any) -> Any:
     return value
+
+
+def _calendar(source: Source, way: Key, name: str, value: Any) -> CalendarSource:
+    return CalendarSource(value=value, source=source, way=way)
 
 
 def _check_zone(reader: Reader, name: str) -> None:

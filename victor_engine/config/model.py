@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from victor_engine.config.places import Key, Source
+
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
 """Where workflow files are looked for in a workspace; `victor.yaml` itself is never one."""
 
@@ -109,6 +111,15 @@ class SecretSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarSource:
+    """An exclusion calendar as it is declared: a path or a mapping, and where that stands."""
+
+    value: Any
+    source: Source
+    way: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The settings that hold in one workspace.
 
@@ -132,6 +143,7 @@ class Config:
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    calendars: Mapping[str, CalendarSource] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 

@@ -127,4 +127,7 @@ def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, in
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*way, i), places, source) for i, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:  # a date such as 2026-13-01
+        raise Source(source.label, {}, places).fail(way, f"{node.value!r} cannot be read: {error}") from None

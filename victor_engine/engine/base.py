@@ -18,7 +18,7 @@ from victor_engine.engine.workspace import Workspace
 from victor_engine.errors import DefinitionError, UntrustedError
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
-from victor_engine.scheduler.exclusion import Calendars
+from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx

@@ -43,7 +43,7 @@ from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import backfill, looking
 from victor_engine.scheduler.agenda import agenda
-from victor_engine.scheduler.exclusion import Calendars
+from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.explain import explain
 from victor_engine.scheduler.timing import Timing
 from victor_engine.store import queries

@@ -19,8 +19,8 @@ from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.runtime.bindings import BindingTable
+from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import spec_from_block
-from victor_engine.scheduler.exclusion import Calendars, NoCalendars
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog, lifecycle
@@ -45,7 +45,7 @@ class Workspace:
     config: Config
     bindings: BindingTable
     functions: FunctionRegistry
-    calendars: Calendars = field(default_factory=NoCalendars)
+    calendars: Calendars
     workflows: list[Loaded] = field(default_factory=list)
     problems: list[ProblemInfo] = field(default_factory=list)
     by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
@@ -60,7 +60,10 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
     """Read every workflow file. Nothing of the workspace is executed or imported unless it is trusted."""
     bindings = BindingTable(config)
     functions = FunctionRegistry()
-    workspace = Workspace(config, bindings, functions)
+    calendars = Calendars(config.calendars, config.workspace)
+    workspace = Workspace(config, bindings, functions, calendars)
+    for fault in calendars.faults().values():
+        workspace.add(_calendar_problem(fault, config))
     if trusted:
         try:
             for name, function in bindings.functions().items():
@@ -80,6 +83,19 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
                 found = msgspec.structs.replace(problem, path=problem.path or str(path))
                 workspace.add(found, name)
     return workspace
+
+
+def _calendar_problem(fault: VictorError, config: Config) -> ProblemInfo:
+    """A calendar that cannot be read, at the place where that is said."""
+    detail = fault.details
+    return ProblemInfo(
+        severity="error",
+        message=str(detail.get("problem") or fault.message),
+        path=str(detail.get("path") or config.workspace / "victor.yaml"),
+        line=int(detail.get("line") or 0),
+        column=int(detail.get("column") or 0),
+        remedy=str(detail.get("remedy") or ""),
+    )
 
 
 def _untrusted(name: str) -> Callable[..., Any]:

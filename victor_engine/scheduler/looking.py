@@ -20,8 +20,8 @@ from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import backfill, upstream
 from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import schedule_id as spec_id
-from victor_engine.scheduler.exclusion import Calendars
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.timing import Timing
 from victor_engine.scheduler.zones import get_zone

@@ -31,10 +31,11 @@ from victor_engine.api import (
     VersionInfo,
 )
 from victor_engine.clock import Clock, SystemClock
+from victor_engine.config import load_config
 from victor_engine.engine.reading import Reading
 from victor_engine.errors import EngineUnavailableError
 from victor_engine.identity import acting
-from victor_engine.scheduler.exclusion import Calendars, NoCalendars
+from victor_engine.scheduler.calendars import Calendars
 from victor_engine.store import queries
 from victor_engine.store.snapshot import SnapshotReader
 
@@ -97,7 +98,7 @@ class ReadOnlyPort(Reading):
 
     def _calendars(self) -> Calendars:
         if self._known_calendars is None:
-            self._known_calendars = NoCalendars()
+            self._known_calendars = Calendars(load_config(self.workspace).calendars, self.workspace)
         return self._known_calendars
 
     async def start_run(

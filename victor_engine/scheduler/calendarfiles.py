@@ -1,0 +1,348 @@
+"""Calendars as they are written down: the entries of a YAML block, and iCalendar files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from victor_engine.config.places import Key, Source, did_you_mean, parse_yaml
+from victor_engine.definition.read import parse_duration
+from victor_engine.errors import UsageError
+from victor_engine.scheduler.calendars import MAX_BYTES, Calendar, Rule, Span, instant
+from victor_engine.scheduler.cron import CronSchedule
+from victor_engine.scheduler.zones import get_zone
+
+KEYS = ("timezone", "dates", "ranges", "weekly", "recurring", "description")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LONGEST = timedelta(days=31)
+"""How long one recurrence may last."""
+
+_YEARLY = re.compile(r"(?:--)?(\d{2})-(\d{2})\Z")
+_MIDNIGHT = time()
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class DayRule(Rule):
+    """One day, of one year or of every year."""
+
+    month: int
+    day: int
+    name: str
+    year: int | None = None
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        years = range(first.year, last.year + 1) if self.year is None else [self.year]
+        found = []
+        for year in years:
+            try:
+                day = date(year, self.month, self.day)
+            except ValueError:
+                continue  # the 29th of February of most years
+            if first <= day <= last:
+                end = instant(day + timedelta(days=1), _MIDNIGHT, zone)
+                found.append(Span(instant(day, _MIDNIGHT, zone), end, self.name))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRule(Rule):
+    """From one wall time to another; with an offset, from one instant to another."""
+
+    start: datetime
+    end: datetime
+    name: str
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        start, end = (_instant(moment, zone) for moment in (self.start, self.end))
+        return [Span(start, end, self.name)] if end > start else []
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyRule(Rule):
+    """The same hours on some days of the week; they may go past midnight."""
+
+    days: frozenset[int]
+    start: time
+    end: time
+    name: str
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        found = []
+        for day in _days(first - timedelta(days=1), last):
+            if day.weekday() in self.days:
+                until = day if self.end > self.start else day + timedelta(days=1)
+                start, end = instant(day, self.start, zone), instant(until, self.end, zone)
+                if end > start:
+                    found.append(Span(start, end, self.name))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class CronRule(Rule):
+    """For a while from each instant of a cron expression."""
+
+    expression: str
+    length: timedelta
+    name: str
+    _schedules: dict[str, CronSchedule] = field(default_factory=dict, compare=False)
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        schedule = self._schedules.get(zone.key)
+        if schedule is None:
+            schedule = self._schedules[zone.key] = CronSchedule.from_cron(self.expression, zone.key)
+        at = instant(first, _MIDNIGHT, zone) - self.length - timedelta(seconds=1)
+        end = instant(last + timedelta(days=1), _MIDNIGHT, zone)
+        found = []
+        while (following := schedule.next_run(at)) is not None and following < end:
+            found.append(Span(following, following + self.length, self.name))
+            at = following
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRule(Rule):
+    """The events of an iCalendar file, with their recurrences."""
+
+    between: Callable[[date, date], list[tuple[date, date, str]]]
+    """Start, end and name of what overlaps two days; a date is a whole day, a naive datetime wall time."""
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        found = []
+        # A day more on each side: the file's own zones may be a day apart from this one.
+        for start, end, name in self.between(first - timedelta(days=1), last + timedelta(days=2)):
+            span = Span(_instant(start, zone), _instant(end, zone), name)
+            if span.end > span.start:
+                found.append(span)
+        return found
+
+
+def _instant(moment: date, zone: ZoneInfo) -> datetime:
+    if not isinstance(moment, datetime):
+        return instant(moment, _MIDNIGHT, zone)
+    if moment.tzinfo is None:
+        return instant(moment.date(), moment.time(), zone)
+    return moment.astimezone(UTC)
+
+
+# --- YAML ------------------------------------------------------------------------------------------
+
+
+def from_file(name: str, path: Path) -> Calendar:
+    """A calendar from a .yaml or .ics file. UsageError or ConfigError names the file and the place."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(
+                f"{path}: is larger than {MAX_BYTES // 1_000_000} MB; a calendar is not that large"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the calendar cannot be read: {error.strerror or error}") from None
+    if path.suffix == ".ics":
+        return Calendar(name, [EventsRule(_events(data, path))], str(path))
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start}), so it is no calendar") from None
+    source = parse_yaml(text, str(path))
+    if not source.data:
+        raise UsageError(f"{path}: the calendar is empty; give it {', '.join(KEYS[1:5])}")
+    return from_block(name, source.data, source, (), str(path))
+
+
+def from_block(name: str, value: Any, source: Source, way: Key, path: str | None = None) -> Calendar:
+    """A calendar from the mapping that stands at `way` of a source. ConfigError with the place of a fault."""
+    block = _Block(source, way)
+    if not isinstance(value, Mapping):
+        raise block.fail((), "a calendar is a mapping, or the path of a .yaml or .ics file")
+    block.only((), value, KEYS)
+    zone = None
+    if value.get("timezone") is not None:
+        try:
+            zone = get_zone(str(value["timezone"]))
+        except ValueError as error:
+            raise block.fail(("timezone",), str(error)) from None
+    rules: list[Rule] = []
+    for key, read in (
+        ("dates", block.day),
+        ("ranges", block.range),
+        ("weekly", block.weekly),
+        ("recurring", block.cron),
+    ):
+        items = value.get(key)
+        if items is None:
+            continue
+        if not isinstance(items, list):
+            raise block.fail((key,), f"{key} wants a list")
+        rules += [read((key, number), item) for number, item in enumerate(items)]
+    if not rules:
+        raise block.fail((), f"the calendar says nothing; give it {', '.join(KEYS[1:5])}")
+    return Calendar(name, rules, path, zone)
+
+
+class _Block:
+    """Reads the entries of one calendar; every fault has its place."""
+
+    def __init__(self, source: Source, way: Key) -> None:
+        self._source = source
+        self._way = way
+
+    def fail(self, way: Key, message: str, remedy: str = "") -> Exception:
+        return self._source.fail((*self._way, *way), message, remedy)
+
+    def only(self, way: Key, value: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+        for key in value:
+            if key not in keys:
+                raise self.fail((*way, key), f"unknown key {key!r}", did_you_mean(str(key), keys))
+
+    def mapping(
+        self, way: Key, value: Any, keys: tuple[str, ...], needs: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self.fail(way, f"wants a mapping with {', '.join(keys)}")
+        self.only(way, value, keys)
+        for key in needs:
+            if value.get(key) is None:
+                raise self.fail(way, f"{key} is missing")
+        return value
+
+    def day(self, way: Key, value: Any) -> Rule:
+        """`2026-12-25`, `12-25` for every year, or `{date:, name:}`."""
+        name = ""
+        if isinstance(value, Mapping):
+            value = self.mapping(way, value, ("date", "name"), ("date",))
+            name = str(value.get("name") or "")
+            value, way = value["date"], (*way, "date")
+        text = value.isoformat() if isinstance(value, date) else str(value).strip()
+        yearly = _YEARLY.match(text)
+        try:
+            if yearly:
+                found = date(2000, int(yearly[1]), int(yearly[2]))
+                return DayRule(found.month, found.day, name or text)
+            found = date.fromisoformat(text)
+        except ValueError:
+            raise self.fail(way, f"{text!r} is no day", "Write 2026-12-25, or 12-25 for every year") from None
+        return DayRule(found.month, found.day, name or text, found.year)
+
+    def range(self, way: Key, value: Any) -> Rule:
+        """`{from:, to:, name:}`; a bare day as `to` is part of it."""
+        found = self.mapping(way, value, ("from", "to", "name"), ("from", "to"))
+        start = self.moment((*way, "from"), found["from"], end=False)
+        end = self.moment((*way, "to"), found["to"], end=True)
+        if (start.tzinfo is None) != (end.tzinfo is None):
+            raise self.fail(way, "from and to must both have an offset, or neither")
+        if end <= start:
+            raise self.fail((*way, "to"), f"{found['to']} is not after {found['from']}")
+        return RangeRule(start, end, str(found.get("name") or f"{found['from']} to {found['to']}"))
+
+    def moment(self, way: Key, value: Any, *, end: bool) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = value.isoformat() if isinstance(value, date) else str(value).strip()
+        try:
+            if len(text) == 10:
+                day = date.fromisoformat(text)
+                return datetime.combine(day + timedelta(days=1) if end else day, _MIDNIGHT)
+            return datetime.fromisoformat(text)
+        except ValueError:
+            raise self.fail(way, f"{text!r} is no time", "Write 2026-12-24 or 2026-12-24T18:00") from None
+
+    def weekly(self, way: Key, value: Any) -> Rule:
+        """`{days: [sat, sun], from: "22:00", to: "02:00", name:}`; without times, whole days."""
+        found = self.mapping(way, value, ("days", "from", "to", "name"), ("days",))
+        given = found["days"] if isinstance(found["days"], list) else [found["days"]]
+        days = set()
+        for word in given:
+            short = str(word).strip().lower()[:3]
+            if short not in DAYS:
+                raise self.fail(
+                    (*way, "days"), f"{word!r} is no day of the week", did_you_mean(str(word), DAYS)
+                )
+            days.add(DAYS.index(short))
+        start = self.wall((*way, "from"), found.get("from"))
+        end = self.wall((*way, "to"), found.get("to"))
+        name = str(found.get("name") or ", ".join(DAYS[day] for day in sorted(days)))
+        return WeeklyRule(frozenset(days), start, end, name)
+
+    def wall(self, way: Key, value: Any) -> time:
+        if value is None:
+            return _MIDNIGHT
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1440:
+            # YAML 1.1 reads an unquoted 9:30 as a number to base sixty.
+            return time(value // 60, value % 60)
+        text = str(value).strip()
+        if text == "24:00":
+            return _MIDNIGHT
+        try:
+            return time.fromisoformat(text.zfill(5))
+        except ValueError:
+            raise self.fail(way, f"{text!r} is no time of day", 'Write "22:00"') from None
+
+    def cron(self, way: Key, value: Any) -> Rule:
+        """`{cron: "0 22 * * 6", for: 4h, name:}`."""
+        found = self.mapping(way, value, ("cron", "for", "name"), ("cron", "for"))
+        try:
+            CronSchedule.from_cron(str(found["cron"]))
+        except ValueError as error:
+            raise self.fail((*way, "cron"), str(error)) from None
+        seconds = parse_duration(found["for"])
+        if not seconds or timedelta(seconds=seconds) > LONGEST:
+            raise self.fail(
+                (*way, "for"), f"{found['for']!r} is no duration up to 31 days", "Write 30m, 4h or 2d"
+            )
+        return CronRule(
+            str(found["cron"]), timedelta(seconds=seconds), str(found.get("name") or found["cron"])
+        )
+
+
+# --- iCalendar -------------------------------------------------------------------------------------
+
+
+def _events(data: bytes, path: Path) -> Callable[[date, date], list[tuple[date, date, str]]]:
+    """What a file's events say between two days. UsageError if it is no calendar, or one of them cannot be read."""
+    import icalendar
+    import recurring_ical_events
+
+    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"BEGIN:VCALENDAR"):
+        raise UsageError(f"{path}:1: is no iCalendar file: it does not begin with BEGIN:VCALENDAR")
+    try:
+        calendar = icalendar.Calendar.from_ical(data)
+        events: list[Any] = [event for event in calendar.walk("VEVENT") if _leaves_out(event)]
+        calendar.subcomponents = [part for part in calendar.subcomponents if part.name != "VEVENT"] + events
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read as an iCalendar file: {error}") from None
+    for event in events:
+        if "DTSTART" not in event:
+            raise UsageError(f"{path}: the event {_name(event)!r} has no beginning (DTSTART)")
+
+    def between(first: date, last: date) -> list[tuple[date, date, str]]:
+        found = recurring_ical_events.of(calendar).between(first, last)
+        return [(event.start, event.end, _name(event)) for event in found]
+
+    try:
+        between(date(2000, 1, 1), date(2000, 1, 2))
+        for event in events:
+            start = event.start
+            day = start.date() if isinstance(start, datetime) else start
+            between(day, day + timedelta(days=1))
+    except Exception as error:  # the library raises its own kinds for what is in a file
+        raise UsageError(f"{path}: an event cannot be read: {error}") from None
+    return between
+
+
+def _leaves_out(event: Any) -> bool:
+    """Cancelled events, and those that leave time free, leave out nothing."""
+    cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
+    return not cancelled and str(event.get("TRANSP", "OPAQUE")).upper() != "TRANSPARENT"
+
+
+def _name(event: Any) -> str:
+    return " ".join(str(event.get("SUMMARY", "")).split()) or "an event without a name"
