@@ -13,6 +13,7 @@ from victor_engine.definition import (
 )
 from victor_engine.definition.graph import detail
 from victor_engine.definition.loader import load_text
+from victor_engine.definition.nesting import check_nesting
 
 
 def wait(keys: str) -> WaitNode:
@@ -103,3 +104,28 @@ def test_a_workflow_node_that_is_wrong(keys: str, words: str) -> None:
         f"workflows:\n  w:\n    nodes:\n      - {{id: c, type: workflow, {keys}}}\n"
     ).problems
     assert [p for p in problems if words in p.message and p.line == 4], problems
+
+
+def test_a_node_that_is_called_no_is_told_about_its_quotes() -> None:
+    text = "workflows:\n  w:\n    nodes:\n      - {id: no, type: wait, for: 1m}\n"
+    (problem,) = [p for p in load_text(text).problems if "boolean" in p.message]
+    assert (problem.severity, problem.line) == ("error", 4)
+    assert "quotes" in problem.remedy
+
+
+def test_a_workflow_that_starts_itself_and_one_that_starts_nothing_known_are_warned_of() -> None:
+    def starts(name: str, *children: str) -> str:
+        nodes = "".join(
+            f"      - {{id: n{i}, type: workflow, workflow: {child}{f', next: [n{i + 1}]' if i + 1 < len(children) else ''}}}\n"
+            for i, child in enumerate(children)
+        )
+        return f"  {name}:\n    nodes:\n{nodes}"
+
+    text = "workflows:\n" + starts("a", "b", "leaf") + starts("b", "a") + starts("c", "beta", "a")
+    text += "  leaf: {nodes: [{id: x, type: transform, transform: x = 1}]}\n"
+    found = check_nesting(load_workflow_from_yaml(text).values())
+    assert [(name, problem.severity) for name, problem in found] == [
+        ("a", "warning"), ("b", "warning"), ("c", "warning"),
+    ]  # fmt: skip
+    assert "a → b → a, at node 'n0'" in found[0][1].message
+    assert "node 'n0' starts 'beta'" in found[2][1].message

@@ -24,6 +24,7 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
+    SubWorkflowNode,
     TeamNode,
     TransformNode,
     WorkflowDefinition,
@@ -171,7 +172,7 @@ def _given(definition: WorkflowDefinition) -> set[str]:
                 collect(item)
 
     for node in definition.nodes.values():
-        if isinstance(node, AgentNode | ComputeNode | TeamNode):
+        if isinstance(node, AgentNode | ComputeNode | TeamNode | SubWorkflowNode):
             collect(node.inputs)
             names.update(str(v).split(".")[0] for v in node.input_mapping.values() if isinstance(v, str))
     schedule = definition.schedule or {}

@@ -253,6 +253,13 @@ def _read_nodes(
         if not isinstance(item.get("id"), str | int) or item.get("id") == "":
             problems.error(node_reader.place(), f"{label} has no id", "Add: id: <name>")
             continue
+        if isinstance(item["id"], bool):
+            problems.error(
+                node_reader.place("id"),
+                f"node {index + 1} has the id {node_reader.source_text('id')}, which YAML reads as a boolean",
+                "Put it in quotes, here and wherever it is named",
+            )
+            continue
         node = read_node(node_reader)
         node_id = str(item["id"])
         if node_id in readers:

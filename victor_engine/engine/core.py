@@ -121,6 +121,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
             load_definition=catalog.load_definition,
             bindings=lambda: self.workspace.bindings,
             functions=lambda: self.workspace.functions,
+            resolve=self._resolve,
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             on_ending=self._run_ending,
             on_finished=self._run_finished,

@@ -17,6 +17,7 @@ from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.calendars import Calendars
@@ -82,6 +83,8 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
             for problem in bindings.check(definition):
                 found = msgspec.structs.replace(problem, path=problem.path or str(path))
                 workspace.add(found, name)
+    for name, problem in check_nesting(loaded.definition for loaded in workspace.workflows):
+        workspace.add(problem, name)
     return workspace
 
 

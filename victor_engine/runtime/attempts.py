@@ -127,6 +127,8 @@ class Attempts:
                 await effects.wait_for_retry(step, due)
                 continue
             await effects.finish(step, this.attempt, done, self._after(step, done, position))
+            if done.rejected is not None and step.parent is not None:
+                raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
             return done
 
     def _limit(self, node: Node) -> float | None:

@@ -59,6 +59,11 @@ class Control(ABC):
                 data=data,
             )
         )
+        await self.carry_out_cancel(ref, again=True)
+
+    async def carry_out_cancel(self, ref: RunRef, *, again: bool = False) -> None:
+        """End what a run that is on record as cancelling has at work, and then the run; with `again` also
+        what did not end when it was told before."""
         live = self.places.live.get(ref.key)
         if live is None:
             self.places.forget(ref.key)
@@ -67,8 +72,8 @@ class Control(ABC):
                 await end_process_group(pid, pgid, start_ticks)
             await self._end_cancelled(ref, 0.0)
             return
-        live.cancelling = True
-        if live.walk is not None:
+        told, live.cancelling = live.cancelling, True
+        if live.walk is not None and (again or not told):
             live.walk.cancel()
         await asyncio.wait({live.task})
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.model import HITLNode, Node
+from victor_engine.definition.model import HITLNode, Node, SubWorkflowNode
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.store.patch import Patch
@@ -106,6 +106,25 @@ class Past:
 NOTHING_YET = Past()
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A run that a node has started. `deadline` is when its parent has waited long enough for it."""
+
+    handle: int
+    run_id: str
+    version: str
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a child ended: a final status of a run, or `timed_out`; its final state and its error."""
+
+    status: str
+    state: dict[str, Any]
+    error: ErrorInfo | None = None
+
+
 class Effects(Protocol):
     """The world, as far as one run sees it. Every method may raise `asyncio.CancelledError`."""
 
@@ -171,6 +190,20 @@ class Effects(Protocol):
     ) -> WaitEnd:
         """Return when a wait is over. `satisfied(status, body)` says why an HTTP answer is not yet as
         wanted, or None."""
+        ...
+
+    async def start_child(
+        self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
+    ) -> tuple[int, Child]:
+        """Commit, as one, that an attempt has started a run; returns its handle and the run.
+
+        An attempt that had started one before a restart goes on with that one.
+        """
+        ...
+
+    async def child_end(self, child: Child) -> ChildEnd:
+        """Wait, however long, for a child's end. A child whose attempt does not end with it is cancelled
+        in the transition that ends the attempt."""
         ...
 
     async def join(

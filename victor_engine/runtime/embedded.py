@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import Clock, to_us
-from victor_engine.definition.model import HITLNode, Node
+from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
-from victor_engine.hitl.requests import Decision, build_ask, open_request
 from victor_engine.runtime import journal
 from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
 from victor_engine.runtime.logbook import AttemptLog, Logbook
+from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
-from victor_engine.runtime.polling import FileWatch, HttpWatch, wait_over
 from victor_engine.runtime.record import RunRecord
 from victor_engine.runtime.stopwatch import Stopwatch, first_of
 from victor_engine.runtime.teams import role_of
-from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.store.db import Store, Tx
 
 if TYPE_CHECKING:
@@ -34,12 +31,8 @@ SNAPSHOT_BYTES = 65_536
 """A snapshot is written once the patches since the last one are larger than it and than this."""
 
 
-class ParkedError(Exception):
-    """The run was told to pause and has come to rest between two nodes."""
-
-
-class EmbeddedEffects:
-    """`Effects` for one run. `decisions` is where an answer arrives; see `runtime.manager`."""
+class EmbeddedEffects(Outside):
+    """`Effects` for one run."""
 
     def __init__(
         self,
@@ -48,31 +41,13 @@ class EmbeddedEffects:
         clock: Clock,
         bindings: BindingTable,
         logbook: Logbook,
-        wait_for_decision: Callable[[str], Awaitable[Decision]],
-        on_deadline: Callable[[], None],
-        on_waiting: Callable[[], None],
-        come_back: Callable[[], Awaitable[None]],
+        surroundings: Surroundings,
     ) -> None:
-        self.record = record
-        self.run = record.ref
-        self.store = store
-        self.clock = clock
-        self.bindings = bindings
-        self.logbook = logbook
+        super().__init__(record, store, clock, bindings, logbook, surroundings)
         self.stopwatch = Stopwatch(clock, record.spent)
-        self.pausing = False
-        self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
-        self.idle = 0  # how many of them wait for something outside
-        self.resting = 0  # how many wait until a next attempt is due
         self.hurried: set[str] = set()  # nodes whose next wait for a retry is left out
         self._waits: dict[str, asyncio.Event] = {}
-        self._wait_for_decision = wait_for_decision
-        self._on_deadline = on_deadline
-        self._on_waiting = on_waiting
-        self._come_back = come_back
-        self._shown_waiting = record.status == "waiting"
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
-        self._logs: dict[int, AttemptLog] = {}
         self._patched = 0
         self._snapshot_size = 0
 
@@ -233,95 +208,6 @@ class EmbeddedEffects:
             lambda tx: journal.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
         )
 
-    # --- people --------------------------------------------------------------------------------
-
-    async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
-        ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
-        rests = self._rests_with_one_more()
-
-        def transition(tx: Tx) -> str:
-            request = open_request(
-                tx,
-                run_key=self.run.key,
-                run_id=self.run.id,
-                workflow=self.run.workflow,
-                attempt_id=attempt,
-                node_id=step.key,
-                iteration=step.iteration,
-                ask=ask,
-                deadline_us=to_us(deadline) if deadline is not None else None,
-            )
-            tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
-            if rests:
-                journal.set_waiting(tx, self.run)
-            return request.id
-
-        request_id = await self.store.write(transition)
-        self._on_deadline()
-        async with self._outside():
-            return await self._wait_for_decision(request_id)
-
-    # --- waiting -------------------------------------------------------------------------------
-
-    def _rests_with_one_more(self) -> bool:
-        """Whether the run does nothing but wait once one more of its strands waits."""
-        rests = self.idle + 1 >= self.strands
-        self._shown_waiting = self._shown_waiting or rests
-        return rests
-
-    @asynccontextmanager
-    async def _outside(self) -> AsyncIterator[None]:
-        """While a strand waits for something outside. It counts towards no limit and holds no place; a
-        run that is paused comes to rest here, and one that goes on takes a place again."""
-        if self.pausing and self.idle + self.resting + 1 >= self.strands:
-            raise ParkedError
-        self.idle += 1
-        try:
-            self._on_waiting()
-            yield
-            await self._come_back()
-        finally:
-            self.idle -= 1
-
-    async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
-        known = self.record.waiting.get((step.key, step.iteration))
-        rests = self._rests_with_one_more()
-        if known is not None and known.number == number and known.wait is not None:
-            if rests:
-                await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
-            return known.id, wait.with_data(known.wait)
-        attempt = await self.store.write(
-            lambda tx: journal.begin_wait(
-                tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), rests=rests
-            )
-        )
-        return attempt, wait
-
-    async def wait(
-        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], str | None]
-    ) -> WaitEnd:
-        log = self.logbook.open(self.run.key, attempt)
-        self._logs[attempt] = log
-        watch: FileWatch | HttpWatch | None = None
-        try:
-            if wait.file is not None:
-                watch = FileWatch(wait, self.clock, self.bindings.workspace)
-            elif wait.http is not None:
-                watch = HttpWatch(
-                    wait.http,
-                    self.clock,
-                    self.bindings.secrets,
-                    satisfied,
-                    lambda text: log.write("engine", text),
-                )
-            async with self._outside():
-                return await wait_over(wait, self.clock, watch)
-        finally:
-            if isinstance(watch, HttpWatch):
-                await watch.close()
-            log.close()
-            self._logs.pop(attempt, None)
-
     # --- several at once -----------------------------------------------------------------------
 
     async def join(
@@ -366,7 +252,7 @@ class EmbeddedEffects:
     async def _show_waiting(self) -> None:
         self._shown_waiting = True
         await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
-        self._on_waiting()
+        self.surroundings.idle()
 
     async def _run_out(self, limit: float) -> None:
         """Return after `limit` seconds at work from now; waiting for people does not count."""

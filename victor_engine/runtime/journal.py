@@ -82,8 +82,16 @@ def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int
     if error is not None:
         data["error"] = {"type": error.type, "message": error.message, "node": error.node_id}
     _event(tx, run, EventKind.RUN_FINISHED, data=data)
-    if status == "failed":
+    # What becomes of a child's failure is for the parent that waits for it to say.
+    if status == "failed" and not _awaited(tx, run):
         add_dead_letter(tx, run.key, run.workflow, error)
+
+
+def _awaited(tx: Tx, run: RunRef) -> bool:
+    return (
+        tx.execute("SELECT 1 FROM attempts WHERE child_key = ? AND status = 'waiting'", (run.key,)).fetchone()
+        is not None
+    )
 
 
 def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
@@ -110,12 +118,23 @@ def _end_retrying(tx: Tx, run: RunRef, step: Step, number: int) -> None:
 
 
 def begin_wait(
-    tx: Tx, run: RunRef, step: Step, number: int, binding: str, wait: dict[str, Any], *, rests: bool
+    tx: Tx,
+    run: RunRef,
+    step: Step,
+    number: int,
+    binding: str,
+    wait: dict[str, Any],
+    *,
+    rests: bool,
+    child_key: int | None = None,
 ) -> int:
     """An attempt that waits from its first moment on. With `rests` the run has nothing else to do."""
     _end_retrying(tx, run, step, number)
     attempt = _insert(tx, run, step, number, "waiting", binding=binding)
-    tx.execute("UPDATE attempts SET wait = ? WHERE id = ?", (jsonio.dumps_text(wait), attempt))
+    tx.execute(
+        "UPDATE attempts SET wait = ?, child_key = ? WHERE id = ?",
+        (jsonio.dumps_text(wait), child_key, attempt),
+    )
     if rests:
         set_waiting(tx, run)
     data = {"attempt": number, "iteration": step.iteration, "by": binding}
@@ -205,6 +224,7 @@ def fail_attempt(
             tx, run, step, number, status, error=error_json(error), ended=True, retry_at=retry_at
         )
     else:
+        _cancel_child(tx, run, attempt)
         tx.execute(
             "UPDATE attempts SET status = ?, finished_at = ?, error = ?, retry_at = ? WHERE id = ?",
             (status, tx.now_us, error_json(error), retry_at, attempt),
@@ -242,12 +262,37 @@ def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = Non
     rows = tx.execute(query, parameters).fetchall()
     kind = EventKind.NODE_CANCELLED if status == "cancelled" else EventKind.NODE_INTERRUPTED
     for attempt, node_id in rows:
+        if status == "cancelled":
+            _cancel_child(tx, run, attempt)
         tx.execute(
             "UPDATE attempts SET status = ?, finished_at = ?, retry_at = NULL WHERE id = ?",
             (status, tx.now_us, attempt),
         )
         _event(tx, run, kind, node_id=node_id)
     return len(rows)
+
+
+def _cancel_child(tx: Tx, run: RunRef, attempt: int) -> None:
+    """Whatever an attempt has started and waits for ends with it."""
+    row = tx.execute(
+        "SELECT c.key, c.id, c.workflow, c.definition_id, c.schedule_id FROM attempts a"
+        " JOIN runs c ON c.key = a.child_key WHERE a.id = ? AND a.status = 'waiting'",
+        (attempt,),
+    ).fetchone()
+    if row is not None:
+        cancel_child(tx, run, RunRef(*row))
+
+
+def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
+    """Mark a child as to be cancelled because its parent no longer waits for it."""
+    cursor = tx.execute(
+        "UPDATE runs SET status = 'cancelling', revision = revision + 1"
+        " WHERE key = ? AND status IN ('queued', 'running', 'waiting', 'paused')",
+        (child.key,),
+    )
+    if cursor.rowcount:
+        data = {"by_parent": run.id, "note": f"run {run.id}, which has started it, no longer waits for it"}
+        _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
 def last_change(tx: Tx, run_key: int) -> str:
@@ -369,6 +414,7 @@ __all__ = [
     "RunRef",
     "begin_attempt",
     "begin_wait",
+    "cancel_child",
     "complete_attempt",
     "end_live_attempts",
     "fail_attempt",

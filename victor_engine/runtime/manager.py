@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
-from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo
+from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo, EventInfo
 from victor_engine.clock import Clock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
@@ -20,19 +20,22 @@ from victor_engine.errors import FencedError, NotFoundError, StoreError, VictorE
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import Decision, withdraw_requests
 from victor_engine.runtime import journal
+from victor_engine.runtime.children import Children, Resolve, living_children
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
-from victor_engine.runtime.embedded import EmbeddedEffects, ParkedError
+from victor_engine.runtime.embedded import EmbeddedEffects
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.logbook import Logbook
+from victor_engine.runtime.outside import ParkedError, Surroundings
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
-from victor_engine.store.runs import HELD, node_overrides
+from victor_engine.store.runs import HELD, Start, node_overrides
 from victor_engine.store.state import run_state
+from victor_engine.versioning import catalog
 
 if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
@@ -41,6 +44,12 @@ log = logging.getLogger(__name__)
 
 NOT_RETRIED = frozenset({"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError"})
 """Failures that a workflow-level retry cannot mend: the same limit would be met again."""
+
+
+def newest(tx: Tx, workflow: str, version: str | None) -> Start:
+    """What a child starts on, where nobody looks at what its work is bound to."""
+    found = catalog.resolve(tx, workflow, version)
+    return Start(found.id, catalog.load_definition(tx.connection, found.id)[0].start)
 
 
 class Runtime(Control):
@@ -60,6 +69,7 @@ class Runtime(Control):
         load_definition: Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]],
         bindings: Callable[[], BindingTable],
         functions: Callable[[], FunctionRegistry],
+        resolve: Resolve = newest,
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
         on_ending: Callable[[Tx, int, str], Any] = lambda tx, key, status: None,
@@ -72,16 +82,20 @@ class Runtime(Control):
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
         self._bindings = bindings
         self._functions = functions
+        self._resolve = resolve
         self._on_ending = on_ending
         self._on_finished = on_finished
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
+        self.children = Children(store)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # --- beginning and end ---------------------------------------------------------------------
 
     async def start(self) -> None:
         """Recover what a dead engine left, take up every run that is not final, watch deadlines."""
+        self.store.listen(self._heard)
         self.places.open()
         await self._recover()
         self.decisions.start()
@@ -95,6 +109,7 @@ class Runtime(Control):
         for live in list(self.places.live.values()):
             (live.walk or live.task).cancel()
             tasks.append(live.task)
+        tasks += self._tasks
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(VictorError):
@@ -111,7 +126,8 @@ class Runtime(Control):
                 "SELECT id, pid, pgid, proc_start FROM attempts WHERE status = 'running' AND pid IS NOT NULL"
             ).fetchall()
             runs = connection.execute(
-                "SELECT key, id, workflow, definition_id, schedule_id, status, priority, started_at FROM runs"
+                "SELECT key, id, workflow, definition_id, schedule_id, status, priority,"
+                " started_at IS NOT NULL OR trigger = 'parent' FROM runs"
                 f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD} ORDER BY key"
             ).fetchall()
             return orphans, runs
@@ -135,7 +151,7 @@ class Runtime(Control):
                 ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
                 await self._end_cancelled(ref, 0.0)
             else:
-                self.enqueue(key, priority, started is not None)
+                self.enqueue(key, priority, bool(started))
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
         """Let a committed run be taken up as soon as there is a place; higher priority first."""
@@ -164,8 +180,9 @@ class Runtime(Control):
         record = await self.store.read(lambda connection: self._load(connection, key))
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return
+        live.cancelling = live.cancelling or record.status == "cancelling"
         if record.status != "waiting":
-            await self.store.write(lambda tx: journal.start(tx, record.ref, again or record.started))
+            await self.store.write(lambda tx: journal.start(tx, record.ref, record.started))
         if live.cancelling:
             await self._end_cancelled(record.ref, record.spent)
             return
@@ -177,10 +194,15 @@ class Runtime(Control):
             self.clock,
             self._bindings(),
             self.logbook,
-            self.decisions.wait,
-            self.decisions.deadlines_changed,
-            self.places.dispatch,
-            lambda: self.places.come_back(live),
+            Surroundings(
+                decision=self.decisions.wait,
+                deadlines_changed=self.decisions.deadlines_changed,
+                idle=self.places.dispatch,
+                come_back=lambda: self.places.come_back(live),
+                resolve=self._resolve,
+                take_up=self._take_up_child,
+                child_end=self.children.end_of,
+            ),
         )
         effects.hurried |= live.hurried
         live.effects = effects
@@ -282,9 +304,13 @@ class Runtime(Control):
 
         with contextlib.suppress(VictorError):
             await self.logbook.flush()
-        self._on_finished(ref.schedule_id, await self.store.write(transition))
+        ending = await self.store.write(transition)
+        self.children.ended(ref.key)
+        self._on_finished(ref.schedule_id, ending)
 
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
+        await self._cancel_children(ref)
+
         def transition(tx: Tx) -> tuple[bool, Any]:
             (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
             if status in FINAL_RUN_STATUSES:
@@ -295,8 +321,48 @@ class Runtime(Control):
             return True, self._on_ending(tx, ref.key, "cancelled")
 
         first, ending = await self.store.write(transition)
+        self.children.ended(ref.key)
         if first:
             self._on_finished(ref.schedule_id, ending)
+
+    # --- runs that runs start ------------------------------------------------------------------
+
+    def _take_up_child(self, key: int, priority: int) -> None:
+        # As a part of a run that has begun: it is taken up while the engine drains, too.
+        self.enqueue(key, priority, again=True)
+
+    async def _cancel_children(self, ref: RunRef) -> None:
+        """End what a run waits for, before it ends itself."""
+        children = await self.store.read(lambda connection: living_children(connection, ref.key))
+        if not children:
+            return
+
+        def transition(tx: Tx) -> None:
+            for child in children:
+                journal.cancel_child(tx, ref, child)
+
+        await self.store.write(transition)
+        await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
+
+    def _heard(self, events: list[EventInfo]) -> None:
+        """A child that its parent no longer waits for has been told to stop: see to it."""
+        for event in events:
+            if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
+                task = asyncio.create_task(self._cancel_by_id(event.run_id))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _cancel_by_id(self, run_id: str) -> None:
+        row = await self.store.read(
+            lambda c: c.execute(
+                "SELECT key, id, workflow, definition_id, schedule_id FROM runs WHERE id = ?", (run_id,)
+            ).fetchone()
+        )
+        try:
+            await self.carry_out_cancel(RunRef(*row))
+        except VictorError as error:
+            # It is on record as told to stop, so the next start sees to it.
+            log.error("run %s: could not be cancelled with its parent: %s", run_id, error)
 
     async def _interrupt(self, ref: RunRef) -> None:
         with contextlib.suppress(VictorError):

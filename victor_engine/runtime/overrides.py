@@ -12,7 +12,9 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
+    SubWorkflowNode,
     TransformNode,
+    WaitNode,
     WorkflowDefinition,
 )
 from victor_engine.errors import ConflictError, UsageError
@@ -44,6 +46,10 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
     if isinstance(node, ConditionNode | TransformNode | HITLNode | ParallelNode):
         raise UsageError(
             f"{wanted.node_id} is a {node.type} node: only nodes that do work have a time limit and attempts to set"
+        )
+    if wanted.timeout is not None and isinstance(node, WaitNode | SubWorkflowNode):
+        raise UsageError(
+            f"{wanted.node_id} is a {node.type} node: how long it waits at most was set when the run came to it"
         )
     if wanted.timeout is not None and not 0 < wanted.timeout < float("inf"):
         raise UsageError(f"a time limit of {wanted.timeout:g} s is none; give seconds above 0")

@@ -25,6 +25,7 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
+    SubWorkflowNode,
     TeamNode,
     TransformNode,
     WaitNode,
@@ -32,6 +33,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.errors import NodeError
 from victor_engine.runtime.attempts import RejectedError, RunIdentity, StepFailedError, Try
+from victor_engine.runtime.children import child_done, child_inputs, child_started
 from victor_engine.runtime.effects import Done, Effects, Position, Step
 from victor_engine.runtime.several import Several
 from victor_engine.runtime.steps import (
@@ -136,6 +138,8 @@ class Walk(Several):
             return await self._team(step, node, state, position)
         if isinstance(node, WaitNode):
             return await self._wait(step, node, state, position)
+        if isinstance(node, SubWorkflowNode):
+            return await self._child(step, node, state, position)
         assert isinstance(node, AgentNode | ComputeNode)
         return await self._work(step, state, position)
 
@@ -164,6 +168,20 @@ class Walk(Several):
             this.attempt, wait = await effects.begin_wait(step, this.number, wait)
             end = await effects.wait(this.attempt, step, wait, partial(self._unsatisfied, wait))
             return wait_done(node, wait, end, effects.now())
+
+        return await self._tried(step, position, once)
+
+    async def _child(
+        self, step: Step, node: SubWorkflowNode, state: dict[str, Any], position: Position
+    ) -> Done:
+        effects = self.effects
+
+        async def once(this: Try) -> Done:
+            inputs = child_inputs(node, state, effects.warn)
+            this.attempt, child = await effects.start_child(step, this.number, node, inputs)
+            if not node.wait:
+                return child_started(node, child)
+            return child_done(self.definition, node, child, await effects.child_end(child))
 
         return await self._tried(step, position, once)
 
