@@ -115,8 +115,9 @@ def test_a_node_that_is_called_no_is_told_about_its_quotes() -> None:
 
 def test_a_workflow_that_starts_itself_and_one_that_starts_nothing_known_are_warned_of() -> None:
     def starts(name: str, *children: str) -> str:
+        more = [f", next: [n{i + 1}]" for i in range(len(children) - 1)] + [""]
         nodes = "".join(
-            f"      - {{id: n{i}, type: workflow, workflow: {child}{f', next: [n{i + 1}]' if i + 1 < len(children) else ''}}}\n"
+            f"      - {{id: n{i}, type: workflow, workflow: {child}{more[i]}}}\n"
             for i, child in enumerate(children)
         )
         return f"  {name}:\n    nodes:\n{nodes}"
