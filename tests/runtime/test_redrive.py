@@ -339,6 +339,15 @@ async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Pat
         assert (await bench.state(run))["got"] == 0
 
 
+async def test_a_run_that_is_a_node_of_another_one_is_redriven_with_that_one(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work(a=boom)) as bench:
+        whole = await failed(bench)
+        part = await bench.start(CHAIN, trigger="parent", parent_key=whole.key)
+        assert await bench.end(part) == "failed"
+        with pytest.raises(ConflictError, match=f"is part of run {whole.id}; redrive that one"):
+            await bench.runtime.redrive(part, BOB)
+
+
 GATE = """
 workflows:
   w:

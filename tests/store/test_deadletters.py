@@ -128,6 +128,16 @@ async def test_a_letter_leaves_with_its_run_and_the_last_one_takes_the_cause_alo
     ] == 0
 
 
+async def test_a_run_that_is_a_node_of_another_one_is_no_letter_of_its_own(world: World) -> None:
+    def transition(tx: Tx) -> None:
+        new = NewRun(workflow="w", definition_id=1, start_node="a", trigger="parent")
+        key, run_id = insert_run(tx, new)
+        journal.finish(tx, RunRef(key, run_id, "w", 1, None), "failed", ErrorInfo("Boom", "bad", "a"), 0)
+
+    await world.store.write(transition)
+    assert await world.groups() == []
+
+
 async def test_a_failure_without_an_error_is_listed_too(world: World) -> None:
     await world.fail(None)
     (group,) = await world.groups()

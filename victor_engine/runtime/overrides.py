@@ -43,7 +43,7 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
         raise UsageError(
             f"{definition.name} has no node {wanted.node_id!r}; its nodes are {', '.join(list(definition.nodes)[:20])}"
         )
-    if isinstance(node, ConditionNode | TransformNode | HITLNode | ParallelNode):
+    if isinstance(node, ConditionNode | TransformNode | HITLNode | ParallelNode | WaitNode):
         raise UsageError(
             f"{wanted.node_id} is a {node.type} node: only nodes that do work have a time limit and attempts to set"
         )

@@ -22,7 +22,7 @@ from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.deadletters import remove_dead_letter
+from victor_engine.store.deadletters import PART_OF_A_RUN, remove_dead_letter
 from victor_engine.store.patch import Patch
 from victor_engine.store.state import EDIT, run_state
 from victor_engine.versioning.catalog import load_registry
@@ -68,6 +68,7 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
             f"run {ref.id} is {status}; only a run that is {', '.join(REDRIVEN_FROM[:-1])} or "
             f"{REDRIVEN_FROM[-1]} is redriven"
         )
+    _refuse_part(tx, ref)
     old = Position.from_data(jsonio.loads(stored))
     failed_at = jsonio.loads(error).get("node_id") if error is not None else None
     frontier = _frontier(tx, ref, wanted, old, failed_at)
@@ -100,6 +101,18 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
         data=_particulars(wanted, old, frontier, edit, how),
     )
     return int(priority)
+
+
+def _refuse_part(tx: Tx, ref: RunRef) -> None:
+    """A run that is a node of another one has nobody any more who waits for it."""
+    row = tx.execute(
+        "SELECT p.id FROM runs r JOIN runs p ON p.key = r.parent_key WHERE r.key = ? AND r.trigger = ?",
+        (ref.key, PART_OF_A_RUN),
+    ).fetchone()
+    if row is not None:
+        raise ConflictError(
+            f"run {ref.id} is part of run {row[0]}; redrive that one from the node it stands for"
+        )
 
 
 def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:

@@ -11,6 +11,9 @@ from victor_engine.store.db import Tx
 PATTERN_LENGTH = 300
 """Characters of a message that tell causes apart; what follows is mostly the particulars."""
 
+PART_OF_A_RUN = "parent"
+"""Trigger of a run that is a node of another one."""
+
 _VARYING = re.compile(
     r"""
     (?P<url>   \b[a-z][a-z0-9+.-]*://[^\s'"<>)\]}]+ )
@@ -50,7 +53,13 @@ def fingerprint(workflow: str, error: ErrorInfo) -> str:
 
 
 def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None) -> None:
-    """A run has failed for good; it is listed under its cause from now on."""
+    """A run has failed for good; it is listed under its cause from now on.
+
+    Not one that is a node of another run: what becomes of that run is what somebody has to deal with.
+    """
+    (trigger,) = tx.execute("SELECT trigger FROM runs WHERE key = ?", (run_key,)).fetchone()
+    if trigger == PART_OF_A_RUN:
+        return
     error = error or ErrorInfo(type="Error", message="")
     mark = fingerprint(workflow, error)
     row = tx.execute("SELECT id FROM dead_causes WHERE fingerprint = ?", (mark,)).fetchone()
