@@ -18,6 +18,8 @@ SCENES: dict[str, list[str]] = {
     "schedules": ["1", "down"],
     "runs": ["2", "down"],
     "run": ["2", "down", "down", "down", "down", "down", "enter", "t"],
+    "redrive": ["2", "down", "down", "down", "down", "down", "down", "down", "d"],
+    "dead-letters": ["2", "x", "down"],
     "inbox": ["3", "down"],
     "answer": ["3", "a"],
     "history": ["4", "down"],
