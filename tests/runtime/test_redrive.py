@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.harness import ALICE, BOB, Bench, Work
+from tests.runtime.test_children import CHILD, child_of, parent
 from victor_engine import jsonio
 from victor_engine.api import Answer, AttemptInfo, RunDetail
 from victor_engine.definition.loader import load_text, raise_for
@@ -384,6 +385,26 @@ async def test_what_a_paused_run_asks_is_withdrawn(tmp_path: Path) -> None:
             ("gate", 1, 1, "cancelled"),
             ("c", 1, 1, "succeeded"),
         ]
+
+
+async def test_what_a_paused_run_has_started_ends_when_it_goes_on_elsewhere(tmp_path: Path) -> None:
+    entered = asyncio.Event()
+
+    async def hang(call: Any) -> Any:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with Bench(tmp_path, Work(work=hang)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 1})
+        await entered.wait()
+        child = await child_of(bench, run)
+        await bench.runtime.pause(run, BOB, "")
+        await bench.until_status(run, "paused")
+        await bench.runtime.redrive(run, BOB, from_node="after")
+        await settled(bench, run, "succeeded")
+        await settled(bench, child, "cancelled")
+        assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 0
 
 
 async def test_limits_that_the_run_has_met_count_anew(tmp_path: Path) -> None:
