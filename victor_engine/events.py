@@ -54,6 +54,10 @@ class EventKind(StrEnum):
     NODE_CANCELLED = "node.cancelled"
     BRANCH_ENDED = "branch.ended"
 
+    CIRCUIT_OPENED = "circuit.opened"
+    CIRCUIT_PROBED = "circuit.probed"
+    CIRCUIT_CLOSED = "circuit.closed"
+
     REQUEST_OPENED = "request.opened"
     REQUEST_CLAIMED = "request.claimed"
     REQUEST_RELEASED = "request.released"

@@ -64,7 +64,21 @@ def check_workflow(
             _language(check_assignments(node.transform, functions), node_reader, "transform", problems)
         elif isinstance(node, HITLNode):
             _check_hitl(definition, node, node_reader, problems)
+        if definition.breaker_for(node) is None:
+            _check_breaker(node, node_reader, problems)
     _check_schedule(definition, reader, problems)
+
+
+def _check_breaker(node: Node, reader: Reader, problems: Problems) -> None:
+    if node.circuit_breaker is not None or node.circuit_breaker_enabled:
+        key = reader.first("circuit_breaker", "circuit_breaker_enabled")
+        problems.warning(
+            reader.place(key),
+            f"{reader.what}: {key} has no effect here"
+            + (", because circuit_breaker_enabled is false" if node.circuit_breaker_enabled is False else ""),
+            "Only nodes that do work have a circuit breaker: agent, compute, team, workflow",
+            strict=False,
+        )
 
 
 def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from victor_engine.definition.model import (
+    CircuitBreaker,
     ConditionNode,
     Constraints,
     HITLNode,
@@ -41,6 +42,10 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
     ):
         if getattr(definition, name) is not None:
             content[name] = getattr(definition, name)
+    if definition.circuit_breaker_enabled is not None:
+        content["circuit_breaker_enabled"] = definition.circuit_breaker_enabled
+    if definition.circuit_breaker is not None:
+        content["circuit_breaker"] = _changed(definition.circuit_breaker)
     if definition.max_retries:
         content["max_retries"] = definition.max_retries
     if definition.schedule is not None:
@@ -64,6 +69,8 @@ def node_to_content(node: Node) -> dict[str, Any]:
         value = getattr(node, spec.name)
         if isinstance(value, RetryPolicy):
             content["retry_policy"] = _changed(value)
+        elif isinstance(value, CircuitBreaker):
+            content["circuit_breaker"] = _changed(value)
         elif isinstance(value, Constraints):
             constraints = _changed(value)
             extra = constraints.pop("extra", {})

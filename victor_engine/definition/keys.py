@@ -18,6 +18,8 @@ COMMON = frozenset(
         "on_error",
         "on_interrupt",
         "error_strategy",
+        "circuit_breaker_enabled",
+        "circuit_breaker",
         "metadata",
     ]
 )
@@ -116,7 +118,6 @@ HANDED_ON = frozenset(
         "sandbox",
         "isolation",
         "cache",
-        "circuit_breaker_enabled",
         "timeout_per_member",
         "total_timeout",
         "position",
@@ -146,6 +147,8 @@ WORKFLOW = frozenset(
         "default_node_timeout",
         "max_iterations",
         "max_retries",
+        "circuit_breaker_enabled",
+        "circuit_breaker",
         "name",
     ]
 )
@@ -156,7 +159,6 @@ WORKFLOW_HANDED_ON = frozenset(
         "batch_config",
         "error_handling",
         "error_strategy",
-        "circuit_breaker_enabled",
         "llm_config",
         "profile",
         "tags",
@@ -183,6 +185,8 @@ EXECUTION = frozenset(
         "max_retries",
     ]
 )
+
+BREAKER = frozenset(["failures", "failure_threshold", "reset_after", "reset_timeout"])
 
 RETRY = frozenset(
     [

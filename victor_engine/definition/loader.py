@@ -186,6 +186,7 @@ def build_workflow(
             ),
             max_iterations=_whole(reader, execution, "max_iterations", 1),
             max_retries=_whole(reader, execution, "max_retries", 0) or 0,
+            **reader.circuit_breaker(),
             schedule=schedule,
             migrations=tuple(_source_versions(item, reader, i) for i, item in enumerate(migrations)),
             deprecated=str(message) if message else None,

@@ -61,6 +61,21 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """When a node that keeps failing is left alone: after `failures` failed attempts in a row, in whatever
+    runs, for `reset_after` seconds; then one attempt decides."""
+
+    failures: int = 5
+    reset_after: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.failures < 1:
+            raise ValueError(f"circuit_breaker.failures must be at least 1, not {self.failures}")
+        if not self.reset_after > 0:
+            raise ValueError(f"circuit_breaker.reset_after must be above zero, not {self.reset_after}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
     """What a node's work may do. None means that the author did not say.
 
@@ -101,6 +116,8 @@ class Node:
     on_error: str | None = None
     on_interrupt: str = "retry"
     error_strategy: str | None = None
+    circuit_breaker_enabled: bool | None = None
+    circuit_breaker: CircuitBreaker | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -361,6 +378,8 @@ class WorkflowDefinition:
     default_node_timeout_seconds: float | None = None
     max_iterations: int | None = None
     max_retries: int = 0
+    circuit_breaker_enabled: bool | None = None
+    circuit_breaker: CircuitBreaker | None = None
     schedule: Mapping[str, Any] | None = None
     migrations: tuple[Mapping[str, Any], ...] = ()
     deprecated: str | None = None
@@ -395,6 +414,22 @@ class WorkflowDefinition:
 
     def node(self, node_id: str) -> Node:
         return self.nodes[node_id]
+
+    def breaker_for(self, node: Node) -> CircuitBreaker | None:
+        """The circuit breaker of a node: its own, else the workflow's; only nodes that do work have one."""
+        if not isinstance(node, AgentNode | ComputeNode | TeamNode | SubWorkflowNode):
+            return None
+        if node.circuit_breaker_enabled is False:
+            return None
+        if node.circuit_breaker is not None:
+            return node.circuit_breaker
+        if node.circuit_breaker_enabled:
+            return self.circuit_breaker or CircuitBreaker()
+        if self.circuit_breaker_enabled is False:
+            return None
+        if self.circuit_breaker is None and self.circuit_breaker_enabled:
+            return CircuitBreaker()
+        return self.circuit_breaker
 
     def members(self) -> frozenset[str]:
         """Ids of nodes that only ever run inside a parallel node."""

@@ -99,6 +99,7 @@ def _common(reader: Reader, node_type: str) -> dict[str, Any]:
         "on_error": reader.text("on_error") or None,
         "on_interrupt": reader.one_of("on_interrupt", ON_INTERRUPT, "retry"),
         "error_strategy": reader.one_of("error_strategy", ("continue", "stop", "retry"), "") or None,
+        **reader.circuit_breaker(),
         "extra": extra,
     }
 

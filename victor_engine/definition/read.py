@@ -8,6 +8,8 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config.places import did_you_mean
+from victor_engine.definition.keys import BREAKER
+from victor_engine.definition.model import CircuitBreaker
 from victor_engine.definition.yamltext import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
@@ -234,6 +236,24 @@ class Reader:
             self.wrong(key, "a mapping")
             return None
         return Reader(value, (*self.path, key), self.document, self.problems, what)
+
+    def circuit_breaker(self) -> dict[str, Any]:
+        """`circuit_breaker_enabled` and `circuit_breaker`, as a node and a workflow have them."""
+        enabled = self.data.get("circuit_breaker_enabled")
+        if enabled is not None and not isinstance(enabled, bool):
+            self.wrong("circuit_breaker_enabled", "true or false")
+            enabled = None
+        inner = self.inner("circuit_breaker", f"{self.what}: circuit_breaker")
+        if inner is None:
+            return {"circuit_breaker_enabled": enabled}
+        inner.unknown(BREAKER, ())
+        default = CircuitBreaker()
+        key = inner.first("failures", "failure_threshold") or "failures"
+        breaker = CircuitBreaker(
+            failures=inner.whole(key, default.failures, least=1) or default.failures,
+            reset_after=inner.seconds("reset_after", "reset_timeout") or default.reset_after,
+        )
+        return {"circuit_breaker_enabled": enabled, "circuit_breaker": breaker}
 
     def input_mapping(self) -> dict[str, Any]:
         """Names to state keys; a list of names maps each to itself."""

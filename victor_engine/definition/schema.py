@@ -22,6 +22,16 @@ from victor_engine.definition.model import (
 
 _DURATION = {"type": ["number", "string"], "description": "Seconds, or a duration such as 30s, 10m, 1h30m"}
 _TEXTS = {"type": ["string", "array"], "items": {"type": ["string", "number", "boolean"]}}
+_BREAKER = {
+    "type": "object",
+    "properties": {
+        "failures": {"type": "integer", "minimum": 1},
+        "failure_threshold": {"type": "integer", "minimum": 1},
+        "reset_after": _DURATION,
+        "reset_timeout": _DURATION,
+    },
+    "additionalProperties": False,
+}
 _SHAPES: dict[str, dict[str, Any]] = {
     "id": {"type": ["string", "integer"]},
     "next": {
@@ -55,6 +65,8 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "input_schema": {"type": "object"},
     "constraints": {"type": ["object", "array"]},
     "members": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+    "circuit_breaker_enabled": {"type": "boolean"},
+    "circuit_breaker": _BREAKER,
     "retry_policy": {
         "type": ["object", "integer"],
         "properties": {
@@ -124,6 +136,8 @@ def dialect_schema() -> dict[str, Any]:
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(keys.EXECUTION), True)},
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},
+        "circuit_breaker_enabled": {"type": "boolean"},
+        "circuit_breaker": _BREAKER,
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -105,6 +105,9 @@ class Past:
 
 NOTHING_YET = Past()
 
+HANDLED = frozenset({"error", "continued"})
+"""Branches of a step that has failed and whose author said how to go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:

@@ -13,9 +13,9 @@ from victor_engine.api import ErrorInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
-from victor_engine.runtime import journal
+from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.calls import Invoker, NodeCall
-from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position, Step
+from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Past, Position, Step
 from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
@@ -130,6 +130,8 @@ class EmbeddedEffects(Outside):
         shown, self._shown_waiting = self._shown_waiting, False
 
         def transition(tx: Tx) -> int:
+            if self.record.definition.breaker_for(step.node) is not None:
+                breakers.admit(tx, self.run, step)
             if shown:
                 journal.set_working(tx, self.run)
             return journal.begin_attempt(tx, self.run, step, number, binding)
@@ -189,9 +191,18 @@ class EmbeddedEffects(Outside):
                 done.patch.apply(snapshot)
                 self._snapshot_size, self._patched = self._patched, 0
         spent = int(self.stopwatch.seconds * 1_000_000)
-        await self.store.write(
-            lambda tx: journal.complete_attempt(tx, self.run, step, attempt, done, position, spent, snapshot)
+        counted = (
+            attempt is not None
+            and done.branch not in HANDLED
+            and self.record.definition.breaker_for(step.node) is not None
         )
+
+        def transition(tx: Tx) -> None:
+            journal.complete_attempt(tx, self.run, step, attempt, done, position, spent, snapshot)
+            if counted:
+                breakers.succeeded(tx, self.run, step)
+
+        await self.store.write(transition)
         if position is not None:
             self.record.position = position
 
@@ -199,9 +210,14 @@ class EmbeddedEffects(Outside):
         self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
     ) -> int:
         due = to_us(retry_at) if retry_at is not None else None
-        return await self.store.write(
-            lambda tx: journal.fail_attempt(tx, self.run, step, attempt, number, error, due)
-        )
+        breaker = self.record.definition.breaker_for(step.node) if attempt is not None else None
+
+        def transition(tx: Tx) -> int:
+            if breaker is not None:
+                breakers.failed(tx, self.run, step, breaker, error)
+            return journal.fail_attempt(tx, self.run, step, attempt, number, error, due)
+
+        return await self.store.write(transition)
 
     async def given_up(self, parent: Step) -> None:
         await self.store.write(

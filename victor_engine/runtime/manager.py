@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_RETRIED = frozenset({"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError"})
+NOT_RETRIED = frozenset(
+    {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
+)
 """Failures that a workflow-level retry cannot mend: the same limit would be met again."""
 
 

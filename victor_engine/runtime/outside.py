@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
 from victor_engine.hitl.requests import Decision, build_ask, open_request
-from victor_engine.runtime import journal
+from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.children import Resolve, Started, known_child, start_child
 from victor_engine.runtime.effects import Child, ChildEnd, Step
 from victor_engine.runtime.logbook import AttemptLog, Logbook
@@ -176,6 +176,8 @@ class Outside:
             return known.id, await self.store.read(lambda c: known_child(c, key, deadline))
 
         def transition(tx: Tx) -> Started:
+            if self.record.definition.breaker_for(node) is not None:
+                breakers.admit(tx, self.run, step)
             return start_child(
                 tx, self.run, step, number, node, inputs, self.surroundings.resolve, rests=rests
             )
