@@ -15,6 +15,7 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.runtime import journal
+from victor_engine.runtime.conflicts import why_no_dead_letter
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.overrides import check_override, override_node
@@ -212,7 +213,7 @@ class Control(ABC):
 
         def transition(tx: Tx) -> None:
             if not remove_dead_letter(tx, ref.key):
-                raise ConflictError(f"run {ref.id} {journal.why_no_dead_letter(tx, ref.key)}")
+                raise ConflictError(f"run {ref.id} {why_no_dead_letter(tx, ref.key)}")
             tx.execute("UPDATE runs SET revision = revision + 1 WHERE key = ?", (ref.key,))
             tx.event(
                 EventKind.RUN_DISCARDED,

@@ -10,11 +10,11 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo
-from victor_engine.clock import from_us, to_us
+from victor_engine.clock import to_us
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.runtime.effects import Done, Position, Step
-from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.db import Tx
 from victor_engine.store.deadletters import add_dead_letter
 
 
@@ -295,30 +295,6 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
-def last_change(tx: Tx, run_key: int) -> str:
-    """Who changed a run last, in plain words: `alice: run.discarded at 12:03:04 UTC`."""
-    row = tx.execute(
-        "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind GLOB 'run.*' ORDER BY seq DESC LIMIT 1",
-        (run_key,),
-    ).fetchone()
-    if row is None:
-        return "nobody"
-    at = from_us(row[2])
-    return f"{actor_from_json(row[0]).user}: {row[1].replace('.', ' ')} at {at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def why_no_dead_letter(tx: Tx, run_key: int) -> str:
-    """Why a run is not on the list of dead letters, as the rest of a sentence about it."""
-    (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run_key,)).fetchone()
-    if status != "failed":
-        return f"is {status}, so it is no dead letter ({last_change(tx, run_key)})"
-    if tx.execute(
-        "SELECT 1 FROM events WHERE run_key = ? AND kind = ?", (run_key, EventKind.RUN_DISCARDED)
-    ).fetchone():
-        return f"was discarded before ({last_change(tx, run_key)})"
-    return "failed before dead letters were kept, so there is nothing to discard"
-
-
 def warn(tx: Tx, run: RunRef, node_id: str, message: str, data: dict[str, Any]) -> None:
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
 
@@ -420,7 +396,6 @@ __all__ = [
     "fail_attempt",
     "finish",
     "last_attempt",
-    "last_change",
     "process_started",
     "processes",
     "set_status",
@@ -429,5 +404,4 @@ __all__ = [
     "start",
     "to_us",
     "warn",
-    "why_no_dead_letter",
 ]

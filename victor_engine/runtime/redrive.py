@@ -19,6 +19,7 @@ from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import withdraw_requests
 from victor_engine.runtime import journal
+from victor_engine.runtime.conflicts import check_revision
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
@@ -112,15 +113,6 @@ def _refuse_part(tx: Tx, ref: RunRef) -> None:
     if row is not None:
         raise ConflictError(
             f"run {ref.id} is part of run {row[0]}; redrive that one from the node it stands for"
-        )
-
-
-def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:
-    """ConflictError that says who changed the run, if it is not what the operator has looked at."""
-    if seen is not None and seen != now:
-        raise ConflictError(
-            f"run {ref.id} has changed since you looked ({journal.last_change(tx, ref.key)}); look again",
-            revision=now,
         )
 
 

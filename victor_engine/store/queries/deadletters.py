@@ -22,9 +22,9 @@ def dead_letters(
     `cause` asks for one of them, by its fingerprint or a prefix that only it has (NotFoundError
     otherwise). At most `run_limit` runs of each are named, newest first.
     """
-    where, values = "", []
+    where, values = " WHERE c.runs > 0", []
     if cause is not None:
-        where, values = " WHERE c.fingerprint >= ? AND c.fingerprint < ?", [cause, cause + "g"]
+        where, values = " WHERE c.runs > 0 AND c.fingerprint >= ? AND c.fingerprint < ?", [cause, cause + "g"]
     rows = connection.execute(
         "SELECT c.id, c.fingerprint, c.workflow, c.node_id, c.error_type, c.pattern, c.runs,"
         " (SELECT MIN(failed_at) FROM dead_letters WHERE cause_id = c.id),"
