@@ -335,3 +335,36 @@ async def test_years_of_minutes_are_decided_in_bounded_work(tmp_path: Path) -> N
         assert len(outcomes) == 1001
         assert outcomes[-1] == "started"
         assert "more than 100,000 fires" in (await w.fires())[0][2]
+
+
+# --- tzdata -------------------------------------------------------------------------------------
+
+
+async def test_a_tzdata_update_neither_repeats_a_fire_nor_leaves_one_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A country moves its clocks an hour back, and the file that says so comes after the fire of the day."""
+    from zoneinfo import ZoneInfo
+
+    from victor_engine.scheduler import timing, zones
+
+    def data(name: str) -> None:
+        found = ZoneInfo(name)
+        zones.zone_table.cache_clear()
+        for module in (zones, timing):
+            monkeypatch.setattr(module, "get_zone", lambda _: found)
+
+    data("Etc/GMT-2")
+    async with world(tmp_path) as w:
+        await w.add(cron="0 11 * * *", timezone="Europe/Nowhere", overlap="allow")
+        await w.at(at(9, 0))  # 11:00 two hours ahead of UTC
+    data("Etc/GMT-1")
+    async with world(tmp_path, at(9, 30)) as w:
+        await w.loop.refresh()
+        await w.at(at(10, 0))  # 11:00 again, now one hour ahead
+        await w.at(at(10, 0, day=5))
+        assert [(local, outcome) for local, outcome, _ in await w.fires()] == [
+            ("2026-05-04T11:00", "started"), ("2026-05-05T11:00", "started"),
+        ]  # fmt: skip
+        assert len(await w.rows("SELECT 1 FROM runs")) == 2
+    zones.zone_table.cache_clear()

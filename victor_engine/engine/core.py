@@ -23,7 +23,7 @@ from victor_engine.engine.people import PeopleActions
 from victor_engine.engine.schedules import ScheduleActions
 from victor_engine.engine.versions import VersionActions
 from victor_engine.engine.workspace import Workspace, load_workspace, register
-from victor_engine.errors import VictorError
+from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
 from victor_engine.runtime.manager import Runtime
@@ -59,6 +59,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
         self.trusted = is_trusted(workspace)
         self.started_at = clock.now()
         self.stop_requested = asyncio.Event()
+        self.overtaken: FencedError | None = None
         self.workspace: Workspace
         self.runtime: Runtime
         self.scheduler: SchedulerLoop
@@ -113,6 +114,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
 
     async def _start(self, work: bool) -> None:
         self.store.listen(self._broadcast.publish)
+        self.store.on_fenced = self._overtaken
         self.workspace = self._load()
         config = self.workspace.config
         self.runtime = Runtime(
@@ -183,6 +185,13 @@ class Engine(ScheduleActions, PeopleActions, VersionActions):
             self.on_closed()
 
     # --- inner workings ------------------------------------------------------------------------
+
+    def _overtaken(self, error: FencedError) -> None:
+        """A newer engine writes here now: this one ends, and those who listen to it turn to the other."""
+        log.critical("this engine ends: %s", error)
+        self.overtaken = error
+        self._broadcast.close()
+        self.stop_requested.set()
 
     def _take_up(self, runs: list[tuple[int, int]]) -> None:
         for key, priority in runs:

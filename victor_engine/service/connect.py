@@ -222,7 +222,10 @@ async def serve(
     on_ready: Callable[[Engine], None] | None = None,
     on_event: Callable[[EventInfo], None] | None = None,
 ) -> int:
-    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; 0 at a clean end."""
+    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; 0 at a clean end.
+
+    FencedError if a newer engine has taken the store over.
+    """
     current_actor.set(local_actor("cli"))
     engine = await open_engine(
         find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
@@ -232,6 +235,8 @@ async def serve(
         if on_ready is not None:
             on_ready(engine)
         await until_told(engine)
+        if engine.overtaken is not None:
+            raise engine.overtaken
         return 0
     finally:
         if watcher is not None:

@@ -179,6 +179,9 @@ class Store:
         self.epoch = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[EventInfo]], None]] = []
+        self.on_fenced: Callable[[FencedError], None] = lambda error: None
+        """Called in the loop, once, when a newer engine has taken over."""
+        self._fenced = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -317,6 +320,9 @@ class Store:
                 job.future.set_exception(error)
                 # Marked as retrieved: a cancelled caller leaves nobody to look at it.
                 job.future.exception()
+                if isinstance(error, FencedError) and not self._fenced:
+                    self._fenced = True
+                    self.on_fenced(error)
             else:
                 job.future.set_result(job.result)
         if events:

@@ -1,0 +1,54 @@
+"""A process that fires what is due on a store, and says so: `firing.py STORE [slow] [hold FILE]`.
+
+`slow` decides five schedules at a time, and takes its time for it. `hold FILE` stops in the middle of
+a transition, after its fire was claimed and before its run is there, and makes FILE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from victor_engine.scheduler import loop as loops
+from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.store.db import Tx, open_store
+from victor_engine.store.runs import RunBatch, Start
+
+
+def hold(path: Path) -> None:
+    """Stand still where runs are about to be written down."""
+
+    def flush(self: RunBatch) -> None:
+        path.touch()
+        while True:
+            time.sleep(0.05)
+
+    RunBatch.flush = flush  # type: ignore[method-assign]
+
+
+async def main() -> None:
+    path, *words = sys.argv[1:]
+    if "slow" in words:
+        loops.BATCH = 5
+    if "hold" in words:
+        hold(Path(words[words.index("hold") + 1]))
+    store = open_store(Path(path))
+    store.begin_epoch()
+    store.start()
+
+    def resolve(tx: Tx, workflow: str, version: str | None) -> Start:
+        time.sleep(0.02 if "slow" in words else 0.0)
+        return Start(1, "a")
+
+    loop = SchedulerLoop(store, store.clock, resolve=resolve, on_runs=lambda runs: None)
+    print("ready", flush=True)
+    await loop.start()
+    assert loop._task is not None
+    await loop._task  # ends when a newer engine has taken over
+    print("fenced", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
