@@ -40,3 +40,10 @@ def _plain(value: object) -> object:
 def test_a_node_of_no_type_does_not_fit() -> None:
     bad = {"workflows": {"w": {"nodes": [{"id": "a", "type": "agnet"}]}}}
     assert not jsonschema.Draft202012Validator(shipped_schema()).is_valid(bad)
+
+
+def test_the_schedule_block_has_the_keys_that_are_read() -> None:
+    from victor_engine.definition.schema import SCHEDULE
+    from victor_engine.scheduler.declare import KEYS
+
+    assert set(SCHEDULE["properties"]) == KEYS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from victor_engine.api import ProblemInfo
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
+    from victor_engine.definition.model import WorkflowDefinition
     from victor_engine.runtime.bindings import BindingTable
 
 
@@ -75,12 +76,10 @@ def _config(path: Path, explicit: str | None) -> Config | None:
 
 
 def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[ProblemInfo], int]:
-    from victor_engine.api import ProblemInfo
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.runtime.bindings import BindingTable
-    from victor_engine.scheduler.declare import spec_from_block
 
     config = _config(path, explicit)
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))
@@ -95,12 +94,31 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
                 msgspec.structs.replace(problem, path=problem.path or str(path), severity=severity)
             )
         if definition.schedule is not None:
-            _, faults = spec_from_block(definition.name, definition.schedule)
-            problems += [
-                ProblemInfo(severity="error", message=f"workflow {definition.name!r}: {fault}", path=str(path), line=1,
-                            column=1) for fault in faults
-            ]  # fmt: skip
+            problems += _schedule(definition, result.schedules[definition.name], path, config)
     return problems, len(result.workflows)
+
+
+def _schedule(
+    definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]], path: Path, config: Config | None
+) -> Iterator[ProblemInfo]:
+    """What is wrong with a `schedule:` block, and with the calendars that it names."""
+    from victor_engine.api import ProblemInfo
+    from victor_engine.errors import VictorError
+    from victor_engine.scheduler.calendars import Calendars
+    from victor_engine.scheduler.declare import place_of, spec_from_block
+
+    spec, faults = spec_from_block(definition.name, definition.schedule or {})
+    if config is not None and spec is not None:
+        calendars = Calendars(config.calendars, config.workspace)
+        for name in spec.exclude:
+            try:
+                calendars.get(name)
+            except VictorError as error:
+                faults.append(f"schedule.exclude: {error.message}")
+    for fault in faults:
+        line, column = place_of(fault, places)
+        message = f"workflow {definition.name!r}: {fault}"
+        yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
 
 
 def _functions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class LoadResult:
     workflows: dict[str, WorkflowDefinition] = field(default_factory=dict)
     problems: tuple[ProblemInfo, ...] = ()
     texts: dict[str, str] = field(default_factory=dict)
+    schedules: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    """Of each workflow's `schedule:` block, where its keys stand; the block itself under ''."""
 
     @property
     def ok(self) -> bool:
@@ -69,7 +71,7 @@ def load_text(
             _read_document(document, problems, functions, result, lines)
     if not documents or all(document.data is None for document in documents):
         problems.error((1, 1), "the file is empty", "Add a workflows: mapping")
-    return LoadResult(label, result.workflows, tuple(problems.found), result.texts)
+    return replace(result, problems=tuple(problems.found))
 
 
 def _failed(label: str, message: str) -> LoadResult:
@@ -133,6 +135,12 @@ def _read_workflow(
     if len(problems.errors) > before or definition is None:
         return
     result.workflows[name] = definition
+    if definition.schedule is not None:
+        block = (*reader.path, "schedule")
+        result.schedules[name] = {
+            "": reader.document.key_place(block),
+            **{key: reader.document.key_place((*block, key)) for key in definition.schedule},
+        }
     first, last = reader.document.spans.get(reader.path, (0, len(lines)))
     start = max(0, first - (1 if reader.path else 0))
     while last > start and not lines[last - 1].strip():

@@ -127,12 +127,78 @@ def _node(node_type: str) -> dict[str, Any]:
     return schema
 
 
+_DURATION = {"type": ["number", "string"]}
+_NAMES = {"type": ["string", "array"], "items": {"type": "string"}}
+_MOMENT = {"type": "string"}
+
+SCHEDULE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "cron": {"type": "string"},
+        "every": _DURATION,
+        "interval": _DURATION,
+        "anchor": _MOMENT,
+        "at": _MOMENT,
+        "once": _MOMENT,
+        "after": {
+            "oneOf": [
+                _NAMES,
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["workflows"],
+                    "properties": {
+                        "workflows": _NAMES,
+                        "require": {"enum": ["all", "any"]},
+                        "on": {"enum": ["success", "failure", "completion"]},
+                        "within": _DURATION,
+                        "period": {"enum": ["exact", "hour", "day", "week", "month", True, False]},
+                        "take": {"type": ["string", "array", "object"]},
+                    },
+                },
+            ]
+        },
+        "timezone": {"type": "string"},
+        "tz": {"type": "string"},
+        "version": {"type": ["string", "number"]},
+        "initial_state": {"type": "object"},
+        "state": {"type": "object"},
+        "enabled": {"type": "boolean"},
+        "catchup": {"enum": [True, False, "none", "all", "latest", "true", "false", "yes", "no"]},
+        "catchup_window": _DURATION,
+        "misfire_grace": _DURATION,
+        "overlap": {"enum": ["skip", "buffer_one", "buffer_all", "cancel_running", "allow"]},
+        "max_active_runs": {"type": "integer", "minimum": 1},
+        "max_runs": {"type": "integer", "minimum": 1},
+        "jitter": _DURATION,
+        "start_date": _MOMENT,
+        "end_date": _MOMENT,
+        "priority": {"type": "integer"},
+        "pause_after_failures": {"type": "integer", "minimum": 1},
+        "exclude": _NAMES,
+        "expect": {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "properties": {
+                "start_within": _DURATION,
+                "finish_within": _DURATION,
+                "finish_by": {"type": "string", "pattern": "^[0-2]?[0-9]:[0-5][0-9]$"},
+            },
+        },
+        "description": {"type": "string"},
+    },
+}
+"""A `schedule:` block, as `scheduler.declare` reads it."""
+
+
 def dialect_schema() -> dict[str, Any]:
     """The schema of a workflow file."""
     workflow: dict[str, Any] = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_HANDED_ON), True)
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
-        "schedule": {"type": "object"},
+        "schedule": SCHEDULE,
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(keys.EXECUTION), True)},
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},

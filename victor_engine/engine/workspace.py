@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.calendars import Calendars
-from victor_engine.scheduler.declare import spec_from_block
+from victor_engine.scheduler.declare import place_of, spec_from_block
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog, lifecycle
@@ -37,6 +37,12 @@ class Loaded:
     definition: WorkflowDefinition
     text: str
     path: Path
+    schedule_places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, fault: str) -> ProblemInfo:
+        """What is wrong with its `schedule:` block, where that stands."""
+        line, column = place_of(fault, self.schedule_places)
+        return ProblemInfo(severity="error", message=fault, path=str(self.path), line=line, column=column)
 
 
 @dataclass(slots=True)
@@ -79,7 +85,9 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
         for problem in result.problems:
             workspace.add(problem)
         for name, definition in result.workflows.items():
-            workspace.workflows.append(Loaded(definition, result.texts[name], path))
+            workspace.workflows.append(
+                Loaded(definition, result.texts[name], path, result.schedules.get(name, {}))
+            )
             for problem in bindings.check(definition):
                 found = msgspec.structs.replace(problem, path=problem.path or str(path))
                 workspace.add(found, name)
@@ -121,13 +129,13 @@ async def register(store: Store, workspace: Workspace) -> None:
         if loaded.definition.schedule is not None:
             _newest(declared, loaded)
     names = {loaded.definition.name for loaded in workspace.workflows}
-    for name, (_, loaded) in declared.items():
+    for _, loaded in declared.values():
         spec = _spec(workspace, loaded)
         if spec is not None:
-            await _declare(store, name, str(loaded.path), spec, workspace)
+            await _declare(store, loaded, spec, workspace)
     for name in names - set(declared):
-        path = next(str(item.path) for item in workspace.workflows if item.definition.name == name)
-        await _declare(store, name, path, None, workspace)
+        without = next(item for item in workspace.workflows if item.definition.name == name)
+        await _declare(store, without, None, workspace)
 
 
 def _newest(declared: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:
@@ -203,14 +211,18 @@ def _spec(workspace: Workspace, loaded: Loaded) -> ScheduleSpec | None:
     }
     spec, faults = spec_from_block(loaded.definition.name, loaded.definition.schedule or {}, given)
     for fault in faults:
-        problem = ProblemInfo(severity="error", message=fault, path=str(loaded.path), line=1, column=1)
-        workspace.add(problem, loaded.definition.name)
+        workspace.add(loaded.problem(fault), loaded.definition.name)
+    for calendar in spec.exclude if spec is not None else ():
+        try:
+            workspace.calendars.get(calendar)
+        except VictorError as error:
+            workspace.add(loaded.problem(f"schedule.exclude: {error.message}"), loaded.definition.name)
     return spec
 
 
-async def _declare(
-    store: Store, name: str, path: str, spec: ScheduleSpec | None, workspace: Workspace
-) -> None:
+async def _declare(store: Store, loaded: Loaded, spec: ScheduleSpec | None, workspace: Workspace) -> None:
+    name, path = loaded.definition.name, str(loaded.path)
+
     def settled(connection: Any) -> bool:
         from victor_engine.scheduler.declare import file_schedule_id
 
@@ -226,19 +238,9 @@ async def _declare(
             and msgspec.json.decode(row[0], type=ScheduleSpec) == spec
         )
 
-    for calendar in spec.exclude if spec is not None else ():
-        try:
-            workspace.calendars.get(calendar)
-        except VictorError as error:
-            fault = ProblemInfo(
-                severity="error", message=f"schedule.exclude: {error.message}", path=path, line=1, column=1
-            )
-            workspace.add(fault, name)
     try:
         if not await store.read(settled):
             await store.write(lambda tx: declare(tx, name, path, spec))
     except UsageError as error:
-        fault = ProblemInfo(
-            severity="error", message=f"schedule: {error.message}", path=path, line=1, column=1
-        )
-        workspace.add(fault, name)
+        key = "schedule.after: " if error.message.startswith("after") else "schedule: "
+        workspace.add(loaded.problem(key + error.message), name)

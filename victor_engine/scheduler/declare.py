@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -159,6 +160,16 @@ def spec_from_block(
     except UsageError as error:
         return None, [f"schedule: {error}"]
     return spec, []
+
+
+_PLACE = re.compile(r"schedule\.(\w+):|schedule: unknown key '([^']*)'")
+
+
+def place_of(fault: str, places: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Line and column of what a fault of `spec_from_block` speaks of, from where the block's keys stand."""
+    found = _PLACE.match(fault)
+    key = (found[1] or found[2]) if found is not None else ""
+    return places.get(key) or places.get("") or (1, 1)
 
 
 def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[ScheduleSpec | None, list[str]]:
