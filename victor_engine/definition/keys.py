@@ -42,7 +42,9 @@ BY_TYPE: dict[str, frozenset[str]] = {
     ),
     "compute": frozenset(["handler", "tools", "inputs", "input_mapping", "constraints"]),
     "condition": frozenset({"condition", "branches"}),
-    "parallel": frozenset(["parallel_nodes", "join_strategy", "join_count", "min_success"]),
+    "parallel": frozenset(
+        ["parallel_nodes", "join_strategy", "join_count", "min_success", "required", "join"]
+    ),
     "transform": frozenset({"transform"}),
     "hitl": frozenset(
         [
@@ -147,6 +149,7 @@ WORKFLOW = frozenset(
         "default_node_timeout",
         "max_iterations",
         "max_retries",
+        "error_strategy",
         "circuit_breaker_enabled",
         "circuit_breaker",
         "name",
@@ -158,7 +161,6 @@ WORKFLOW_HANDED_ON = frozenset(
         "services",
         "batch_config",
         "error_handling",
-        "error_strategy",
         "llm_config",
         "profile",
         "tags",
@@ -183,6 +185,9 @@ EXECUTION = frozenset(
         "default_node_timeout_seconds",
         "max_iterations",
         "max_retries",
+        "error_strategy",
+        "circuit_breaker_enabled",
+        "circuit_breaker",
     ]
 )
 

@@ -13,7 +13,16 @@ from victor_engine.api import ProblemInfo
 from victor_engine.definition import keys
 from victor_engine.definition.checks import check_workflow
 from victor_engine.definition.expressions import FunctionRegistry
-from victor_engine.definition.model import Node, SubWorkflowNode, WaitNode, WorkflowDefinition
+from victor_engine.definition.model import (
+    ERROR_STRATEGIES,
+    AgentNode,
+    ComputeNode,
+    Node,
+    SubWorkflowNode,
+    TeamNode,
+    WaitNode,
+    WorkflowDefinition,
+)
 from victor_engine.definition.nodes import read_node
 from victor_engine.definition.read import Problems, Reader
 from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
@@ -169,6 +178,15 @@ def build_workflow(
     if not isinstance(migrations, list) or not all(isinstance(item, Mapping) for item in migrations):
         reader.wrong("migrations", "a list of migrations")
         migrations = []
+    blocks = [block for block in (execution, reader) if block is not None]
+    breaker: dict[str, Any] = {}
+    strategy = ""
+    for block in blocks:  # what stands directly in the workflow counts
+        breaker |= {key: value for key, value in block.circuit_breaker().items() if value is not None}
+        strategy = block.one_of("error_strategy", ERROR_STRATEGIES, strategy)
+    if strategy:
+        # What the workflow says holds for the nodes that do work and say nothing themselves.
+        nodes = {key: _with_strategy(node, strategy) for key, node in nodes.items()}
     start = reader.first("start_node", "start", "entry_point")
     content: dict[str, Any] = plain_tree(reader.data)
     content["nodes"] = contents
@@ -194,7 +212,7 @@ def build_workflow(
             ),
             max_iterations=_whole(reader, execution, "max_iterations", 1),
             max_retries=_whole(reader, execution, "max_retries", 0) or 0,
-            **reader.circuit_breaker(),
+            **breaker,
             schedule=schedule,
             migrations=tuple(_source_versions(item, reader, i) for i, item in enumerate(migrations)),
             deprecated=str(message) if message else None,
@@ -207,6 +225,14 @@ def build_workflow(
         problems.error(reader.place(), str(error))
         return None, readers
     return definition, readers
+
+
+def _with_strategy(node: Node, strategy: str) -> Node:
+    if node.error_strategy is not None or node.on_error is not None:
+        return node
+    if not isinstance(node, AgentNode | ComputeNode | TeamNode | SubWorkflowNode):
+        return node
+    return replace(node, error_strategy=strategy)
 
 
 def _source_versions(item: Mapping[str, Any], reader: Reader, index: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ JOIN_STRATEGIES = ("all", "any", "merge", "n_of_m")
 TEAM_FORMATIONS = ("sequential", "parallel", "pipeline", "hierarchical", "consensus")
 HITL_KINDS = ("approval", "confirmation", "choice", "input", "review", "override")
 FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
+ERROR_STRATEGIES = ("continue", "stop", "retry")
 ON_INTERRUPT = ("retry", "ask", "fail")
 ON_WAIT_TIMEOUT = ("fail", "continue")
 

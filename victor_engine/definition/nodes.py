@@ -9,6 +9,7 @@ from victor_engine.config.places import did_you_mean
 from victor_engine.definition import keys
 from victor_engine.definition.model import (
     BACKOFFS,
+    ERROR_STRATEGIES,
     NO_CONSTRAINTS,
     ON_INTERRUPT,
     AgentNode,
@@ -98,7 +99,7 @@ def _common(reader: Reader, node_type: str) -> dict[str, Any]:
         "merge": reader.flag("merge", node_type != "workflow"),
         "on_error": reader.text("on_error") or None,
         "on_interrupt": reader.one_of("on_interrupt", ON_INTERRUPT, "retry"),
-        "error_strategy": reader.one_of("error_strategy", ("continue", "stop", "retry"), "") or None,
+        "error_strategy": reader.one_of("error_strategy", ERROR_STRATEGIES, "") or None,
         **reader.circuit_breaker(),
         "extra": extra,
     }

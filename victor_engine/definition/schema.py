@@ -12,6 +12,7 @@ from typing import Any
 from victor_engine.definition import keys
 from victor_engine.definition.model import (
     BACKOFFS,
+    ERROR_STRATEGIES,
     FALLBACKS,
     HITL_KINDS,
     JOIN_STRATEGIES,
@@ -52,11 +53,15 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "tool_budget": {"type": "integer", "minimum": 0},
     "required_approvals": {"type": "integer", "minimum": 1},
     "on_interrupt": {"enum": list(ON_INTERRUPT)},
-    "error_strategy": {"enum": ["continue", "stop", "retry"]},
+    "error_strategy": {"enum": list(ERROR_STRATEGIES)},
     "hitl_type": {"enum": list(HITL_KINDS)},
     "fallback": {"enum": list(FALLBACKS)},
     "on_timeout": {"enum": list(FALLBACKS)},
     "join_strategy": {"enum": list(JOIN_STRATEGIES)},
+    "join": {"anyOf": [{"enum": list(JOIN_STRATEGIES)}, {"type": "integer", "minimum": 1}]},
+    "join_count": {"type": "integer", "minimum": 1},
+    "min_success": {"type": "integer", "minimum": 1},
+    "required": {"type": "integer", "minimum": 1},
     "team_formation": {"enum": list(TEAM_FORMATIONS)},
     "formation": {"enum": list(TEAM_FORMATIONS)},
     "branches": {"type": "object", "additionalProperties": {"type": ["string", "null", "array"]}},
@@ -202,6 +207,7 @@ def dialect_schema() -> dict[str, Any]:
         "execution": {"type": "object", "properties": dict.fromkeys(sorted(keys.EXECUTION), True)},
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},
+        "error_strategy": {"enum": list(ERROR_STRATEGIES)},
         "circuit_breaker_enabled": {"type": "boolean"},
         "circuit_breaker": _BREAKER,
     }

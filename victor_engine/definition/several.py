@@ -17,17 +17,15 @@ from victor_engine.definition.model import (
 )
 from victor_engine.definition.read import Reader
 
+COUNTS = ("join_count", "min_success", "required", "join")
+"""Spellings of how many branches have to succeed."""
+
 
 def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
     members = tuple(dict.fromkeys(reader.texts("parallel_nodes")))
     if not members:
         reader.problems.error(reader.place(), f"{reader.what}: parallel_nodes names no node")
-    strategy = str(reader.data.get("join_strategy") or "all").strip().lower().replace("-", "_")
-    count = reader.whole(reader.first("join_count", "min_success") or "join_count", None, least=1)
-    if count is not None and strategy in ("all", "n_of_m"):
-        strategy = "n_of_m"
-    elif strategy == "n_of_m" and count is None:
-        reader.problems.error(reader.place("join_strategy"), f"{reader.what}: n_of_m needs join_count")
+    strategy, count = _join(reader)
     if strategy not in JOIN_STRATEGIES:
         reader.problems.error(
             reader.place("join_strategy"),
@@ -37,11 +35,39 @@ def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
         strategy = "all"
     if count is not None and count > len(members):
         reader.problems.error(
-            reader.place(reader.first("join_count", "min_success")),
-            f"{reader.what}: join_count is {count}, and there are only {len(members)} nodes",
+            reader.place(reader.first(*COUNTS)),
+            f"{reader.what}: {reader.first(*COUNTS)} is {count}, and there are only {len(members)} nodes",
         )
         count = len(members) or None
     return ParallelNode(**common, parallel_nodes=members, join_strategy=strategy, join_count=count)
+
+
+def _join(reader: Reader) -> tuple[str, int | None]:
+    """How the branches join, and the n of n_of_m. `join` is either; a number alone means n_of_m."""
+    key = "join_strategy"
+    if not reader.has(key) and isinstance(reader.data.get("join"), str):
+        key = "join"
+    given = str(reader.data[key]).strip().lower().replace("-", "_") if reader.has(key) else None
+    numbers = [name for name in COUNTS if reader.has(name) and name != key]
+    if len(numbers) > 1:
+        reader.problems.error(
+            reader.place(numbers[1]), f"{reader.what}: {' and '.join(numbers)} are given; one is enough"
+        )
+    count = reader.whole(numbers[0], None, least=1) if numbers else None
+    if given is None:
+        return ("all" if count is None else "n_of_m"), count
+    if given == "n_of_m" and count is None and not numbers:
+        reader.problems.error(
+            reader.place(key), f"{reader.what}: n_of_m needs to know how many", "Add: join_count: 2"
+        )
+    if given != "n_of_m" and given in JOIN_STRATEGIES and count is not None:
+        reader.problems.error(
+            reader.place(numbers[0]),
+            f"{reader.what}: {numbers[0]} goes with n_of_m, and {key} is {given}",
+            "Leave one of the two out",
+        )
+        count = None
+    return given, count
 
 
 def read_team(reader: Reader, common: dict[str, Any]) -> Node:

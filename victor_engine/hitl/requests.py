@@ -419,9 +419,15 @@ def next_deadline(connection: sqlite3.Connection) -> datetime | None:
     return from_us(deadline) if deadline is not None else None
 
 
-def withdraw_requests(tx: Tx, run_key: int, reason: str) -> int:
-    """Take back what a run still asks, because nobody needs the answer any more."""
-    rows = tx.execute("SELECT id FROM requests WHERE run_key = ? AND status = 'open'", (run_key,)).fetchall()
+def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool = False) -> int:
+    """Take back what a run still asks, because nobody needs the answer any more.
+
+    With `cancelled_only` it is what cancelled attempts have asked: the run goes on without them.
+    """
+    query = "SELECT id FROM requests r WHERE run_key = ? AND status = 'open'"
+    if cancelled_only:
+        query += " AND EXISTS (SELECT 1 FROM attempts a WHERE a.id = r.attempt_id AND a.status = 'cancelled')"
+    rows = tx.execute(query, (run_key,)).fetchall()
     for (request_id,) in rows:
         row = _row(tx, request_id)
         tx.execute(

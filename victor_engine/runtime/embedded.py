@@ -13,6 +13,7 @@ from victor_engine.api import ErrorInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
+from victor_engine.hitl.requests import withdraw_requests
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Past, Position, Step
@@ -220,9 +221,12 @@ class EmbeddedEffects(Outside):
         return await self.store.write(transition)
 
     async def given_up(self, parent: Step) -> None:
-        await self.store.write(
-            lambda tx: journal.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
-        )
+        def transition(tx: Tx) -> None:
+            journal.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
+            reason = f"{parent.node.id} was decided without it"
+            withdraw_requests(tx, self.run.key, reason, cancelled_only=True)
+
+        await self.store.write(transition)
 
     # --- several at once -----------------------------------------------------------------------
 

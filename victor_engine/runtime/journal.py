@@ -254,8 +254,12 @@ def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = Non
     )
     parameters: list[Any] = [run.key]
     if parent is not None:
-        query += " AND parent = ?"
-        parameters.append(parent)
+        # With what is inside of what is inside of it.
+        query = (
+            "WITH RECURSIVE inside (id) AS (SELECT ? UNION SELECT a.node_id FROM attempts a JOIN inside i"
+            " ON a.parent = i.id WHERE a.run_key = ? AND a.node_type IN ('parallel', 'team')) "
+        ) + f"{query} AND parent IN (SELECT id FROM inside)"
+        parameters = [parent, run.key, run.key]
     if status == "interrupted":
         # A question stays asked and a retry stays due: neither needs its engine to be alive.
         query = query.replace("('running', 'waiting', 'retrying')", "('running')")

@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import Node, ParallelNode, TeamNode
 from victor_engine.errors import NodeError
@@ -60,6 +62,9 @@ class Several(Attempts, ABC):
                     await self.effects.fail(step, attempt, number, result.info, None)
                     raise result
             info = self._why_not(node.id, results)
+            if node.join_strategy == "n_of_m":
+                told = f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} had to)"
+                info = msgspec.structs.replace(info, message=told)
             return await self._give_up(step, attempt, number, info, position)
         patch, collisions = merged(members, results)
         for key, writers in collisions.items():
