@@ -19,10 +19,21 @@ from victor_engine.api import EventInfo, Port
 from victor_engine.errors import EngineUnavailableError, VictorError
 
 Subject = Literal[
-    "engine", "requests", "done", "schedules", "runs", "past", "run", "events", "workflows", "dead", "letters"
+    "engine",
+    "requests",
+    "done",
+    "schedules",
+    "runs",
+    "past",
+    "run",
+    "events",
+    "workflows",
+    "dead",
+    "letters",
+    "agenda",
 ]
 """What a screen can watch. `done` are decided requests, `past` runs in the history, `run` is one run,
-`dead` causes of dead letters, `letters` the runs of one cause."""
+`dead` causes of dead letters, `letters` the runs of one cause, `agenda` what fires in the shown spans."""
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -39,11 +50,11 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
         frozenset({"runs", "past", "run", "engine", "schedules", "workflows", "requests", "dead", "letters"}),
     ),
     ("request.", frozenset({"requests", "done", "runs", "run", "engine"})),
-    ("schedule.", frozenset({"schedules", "engine"})),
-    ("fire.", frozenset({"schedules", "runs", "engine"})),
+    ("schedule.", frozenset({"schedules", "engine", "agenda"})),
+    ("fire.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("version.", frozenset({"workflows", "schedules"})),
     ("sla.", frozenset({"schedules", "runs", "run", "engine"})),
-    ("backfill.", frozenset({"schedules", "runs", "engine"})),
+    ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
 )
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))

@@ -42,3 +42,18 @@ def test_screen_in_16_colours(snap_compare: Any, key: str) -> None:
 def test_an_empty_inbox(snap_compare: Any) -> None:
     app = console(FakePort(empty=True))
     assert snap_compare(app, run_before=keys("3"), terminal_size=(80, 24))
+
+
+PAGES = {"timeline": ("v", "right", "right", "right", "right"), "month": ("m", "up"), "month-all": ("m", "a")}
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_page_of_schedules(snap_compare: Any, size: tuple[int, int], page: str) -> None:
+    assert snap_compare(console(FakePort()), run_before=keys("down", *PAGES[page]), terminal_size=size)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_of_schedules_in_16_colours(snap_compare: Any, page: str) -> None:
+    app = console(FakePort(), theme="victor-ansi")
+    assert snap_compare(app, run_before=keys("down", *PAGES[page]), terminal_size=(80, 24))

@@ -38,11 +38,14 @@ def said(span: Span, zone: tzinfo | None) -> str:
 
 
 class WhyDialog(Dialog[str | None]):
-    """Explains `schedule`; dismisses with the id of a run to open, or None. `at` is typed in at first."""
+    """Explains `schedule`; dismisses with the id of a run to open, or None.
 
-    def __init__(self, schedule: ScheduleInfo, at: str = "") -> None:
+    `at` is typed in at first; `span` is explained as long as nothing is typed.
+    """
+
+    def __init__(self, schedule: ScheduleInfo, at: str = "", span: Span | None = None) -> None:
         super().__init__(id="why-dialog")
-        self._schedule, self._at = schedule, at
+        self._schedule, self._at, self._span = schedule, at, span
         self._timer: Timer | None = None
         self._run: str | None = None
 
@@ -94,7 +97,7 @@ class WhyDialog(Dialog[str | None]):
     @work(group="preview", exclusive=True)
     async def _ask(self) -> None:
         text = self.query_one("#at", Input).value.strip()
-        span: Span | None = None
+        span = self._span
         if text:
             try:
                 span = parse_span(text, self._clock.now(), self._zone, ahead=False)

@@ -41,7 +41,11 @@ class SchedulesScreen(ScheduleActions):
         Binding("w", "why", "Why", id="schedules.why", tooltip="Why it ran, or why it did not"),
         Binding("b", "backfill", "Backfill", id="schedules.backfill", tooltip="Run what should have run"),
         Binding("e", "edit", "Edit", id="schedules.edit", tooltip="Change this schedule"),
-        Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow"),
+        Binding(
+            "v", "timeline", "Timeline", id="schedules.timeline", tooltip="The next day of all schedules"
+        ),
+        Binding("m", "month", "Month", id="schedules.month", tooltip="A month of this schedule, or of all"),
+        Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
         Binding(
             "r",
             "resume",
@@ -108,3 +112,13 @@ class SchedulesScreen(ScheduleActions):
 
     def action_mark_all(self) -> None:
         self.table.action_mark_all()
+
+    def action_timeline(self) -> None:
+        from victor_tui.screens.timeline import TimelineScreen
+
+        self.console.push_screen(TimelineScreen(self.current.id if self.current is not None else None))
+
+    def action_month(self) -> None:
+        from victor_tui.screens.month import MonthScreen
+
+        self.console.push_screen(MonthScreen(self.current.id if self.current is not None else None))
