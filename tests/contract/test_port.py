@@ -14,6 +14,7 @@ from tests.engine.test_engine import GATE
 from victor_engine.api import (
     Answer,
     EventQuery,
+    MigrationSpec,
     Port,
     RequestQuery,
     RunQuery,
@@ -179,6 +180,21 @@ async def test_a_version_and_its_aliases(port: Port) -> None:
     assert (await port.restore_version("gate", "1.0.0")).removed is None
     assert (await port.diff_versions("gate", "1.0.0", "latest")).lines == ()
     assert await port.migration_graph("gate") == []
+
+
+async def test_moving_runs(port: Port) -> None:
+    run = await port.start_run("gate", state={"topic": "x"})
+    await asked(port)
+    spec = MigrationSpec("gate", "1.0.0", run_ids=(run.id,), from_version="1.0.0")
+    planned = await port.plan_migration(spec)
+    assert [(move.outcome, move.reason) for move in planned.runs] == [("refused", "it is on 1.0.0 already")]
+    done = await port.migrate_runs(spec)
+    assert (done.applied, done.count("refused"), done.count("migrated")) == (True, 1, 0)
+    assert await port.run_migrations(run_id=run.id) == []
+    with pytest.raises(ConflictError):
+        await port.unmigrate_run(run.id)
+    with pytest.raises(UsageError):
+        await port.plan_migration(MigrationSpec("gate", "1.0.0"))
 
 
 async def test_looking(view: Port, engine: Engine) -> None:

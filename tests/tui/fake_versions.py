@@ -16,6 +16,12 @@ from victor_engine.api import (
     DefinitionInfo,
     MigrationEdge,
     MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
+    MigrationStepResult,
+    RunInfo,
+    RunMigrationInfo,
+    RunMove,
     VersionInfo,
     WorkflowInfo,
 )
@@ -29,6 +35,7 @@ class FakeVersions:
 
     clock: FakeClock
     workflow_map: dict[str, WorkflowInfo]
+    run_map: dict[str, RunInfo]
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,6 +125,69 @@ class FakeVersions:
         self._enter("alias_history")
         info = self.alias_map[workflow, alias]
         return [AliasChange(workflow, alias, "set", info.since, info.set_by, info.version)]
+
+    async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
+        self._enter("plan_migration")
+        return self._report(spec, applied=False)
+
+    async def run_migrations(
+        self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[RunMigrationInfo]:
+        self._enter("run_migrations")
+        return []
+
+    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+        self._enter("migrate_runs", spec, note, action=True)
+        return self._report(spec, applied=True)
+
+    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
+        self._enter("unmigrate_run", run_id, note, action=True)
+        run: RunInfo = self._find(self.run_map, run_id, "run")
+        return run
+
+    def _report(self, spec: MigrationSpec, *, applied: bool) -> MigrationReport:
+        """Every third run is at work and refused."""
+        runs = [
+            run
+            for run in self.run_map.values()
+            if run.id in spec.run_ids
+            or (not spec.run_ids and run.workflow == spec.workflow and run.version == spec.from_version)
+        ]
+        path = (f"{spec.from_version or '1.0.0'}->{spec.to_version}",)
+        moves = []
+        for place, run in enumerate(runs):
+            if place % 3 == 2:
+                reason = "it is running; pause it, and it can be moved once it rests"
+                moves.append(
+                    RunMove(run.id, run.version, spec.to_version, "refused", run.status, reason, path)
+                )
+                continue
+            steps = (
+                MigrationStepResult(
+                    path[0], "rename field rows to records", ("- rows = 12", "+ records = 12")
+                ),
+                MigrationStepResult(
+                    path[0], "rename node check to checks", (), "stands on check, which is now checks"
+                ),
+            )
+            moves.append(
+                RunMove(
+                    run.id,
+                    run.version,
+                    spec.to_version,
+                    "migrated" if applied else "ready",
+                    run.status,
+                    "",
+                    path,
+                    ("check",),
+                    ("checks",),
+                    ("check: stays asked",),
+                    ("check: deadline 2026-03-10 16:00 UTC stays",),
+                    steps,
+                    True,
+                )
+            )
+        return MigrationReport(spec.workflow, spec.to_version, applied, tuple(moves))
 
     async def deprecate(
         self,

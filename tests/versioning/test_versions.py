@@ -21,7 +21,7 @@ from victor_engine.versioning import (
     WorkflowVersion,
     WorkflowVersionRegistry,
 )
-from victor_engine.versioning.migration import apply_to_position, check_position, migration_from_block
+from victor_engine.versioning.migration import migration_from_block
 from victor_engine.versioning.semver import satisfies, select
 
 V = WorkflowVersion.parse
@@ -218,22 +218,6 @@ def test_a_failing_step_names_itself_and_changes_nothing() -> None:
         with pytest.raises(MigrationError, match="step 2"):
             _migration("1.0.0", "1.1.0", add, step).apply_to_state(state)
         assert state == before
-
-
-def test_position_steps_move_a_run_or_refuse() -> None:
-    nodes = {"start": 1, "checks": 1, "load": 1}
-    stands = {"frontier": ["check"], "counts": {"start": 1}}
-    rename = MigrationStep(type=MigrationType.RENAME_NODE, old_value="check", new_value="checks")
-    moved = apply_to_position(rename, stands, nodes, "start")
-    assert moved["frontier"] == ["checks"]
-    check_position(moved, nodes)
-    remove = MigrationStep(type=MigrationType.REMOVE_NODE, node_id="check")
-    with pytest.raises(MigrationError, match="stands on 'check'"):
-        apply_to_position(remove, stands, nodes, "start")
-    onto = MigrationStep(type=MigrationType.REMOVE_NODE, node_id="check", new_value="load")
-    assert apply_to_position(onto, stands, nodes, "start")["frontier"] == ["load"]
-    with pytest.raises(MigrationError, match="Did you mean 'checks'"):
-        check_position(stands, nodes)
 
 
 fields = st.dictionaries(st.sampled_from("abcdef"), st.integers(), max_size=4)

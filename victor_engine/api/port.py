@@ -29,7 +29,10 @@ from victor_engine.api.versions import (
     DefinitionInfo,
     MigrationEdge,
     MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
     ProblemInfo,
+    RunMigrationInfo,
     VersionInfo,
     WorkflowInfo,
 )
@@ -88,6 +91,15 @@ class Port(Protocol):
     async def migration_graph(self, workflow: str) -> list[MigrationEdge]: ...
     async def aliases(self, workflow: str | None = None) -> list[AliasInfo]: ...
     async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]: ...
+    async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
+        """What would become of each run and schedule; nothing is written. The reason is in each result."""
+        ...
+
+    async def run_migrations(
+        self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[RunMigrationInfo]:
+        """The history of moves, the newest first."""
+        ...
 
     # actions on runs
     async def start_run(
@@ -219,6 +231,14 @@ class Port(Protocol):
 
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
         """Give everything to the version that had it before."""
+        ...
+
+    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+        """Move runs and schedules that can be moved, each by itself and all or nothing, with a result for each."""
+        ...
+
+    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
+        """Put a run back to what it was before its last move; ConflictError if it has gone on since."""
         ...
 
     async def reload(self) -> list[ProblemInfo]: ...

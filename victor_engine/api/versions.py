@@ -160,3 +160,96 @@ class MigrationPreview(Struct, frozen=True, omit_defaults=True):
     after: dict[str, Any]
     steps: tuple[str, ...] = ()  # plain words, one a step
     breaking: bool = False
+
+
+# --- moving what runs --------------------------------------------------------------------------
+
+
+class MigrationSpec(Struct, frozen=True, omit_defaults=True):
+    """What is to move to another version: some runs by id, or all that wait on `from_version`.
+
+    All that wait are the runs that are waiting or paused, and the dead letters; those that are at
+    work or queued are listed as refused. `schedules` takes the schedules that start `from_version`
+    along; `schedule_ids` names some. `detail` tells each step (None: for up to 20 runs).
+    """
+
+    workflow: str
+    to_version: str
+    run_ids: tuple[str, ...] = ()
+    from_version: str | None = None
+    schedules: bool = False
+    schedule_ids: tuple[str, ...] = ()
+    detail: bool | None = None
+
+
+class MigrationStepResult(Struct, frozen=True, omit_defaults=True):
+    """One step on one run. `changes` is what it changes of the state, `position` of where it stands."""
+
+    migration: str  # `1.0.0->2.0.0`
+    step: str  # plain words
+    changes: tuple[str, ...] = ()  # `+ path = value`, `- path`, `~ path: old -> new`
+    position: str = ""
+
+
+class RunMove(Struct, frozen=True, omit_defaults=True):
+    """What becomes of one run, or has become of it."""
+
+    run_id: str
+    from_version: str
+    to_version: str
+    outcome: Literal["ready", "migrated", "refused"]
+    run_status: str = ""
+    reason: str = ""  # why it is refused
+    path: tuple[str, ...] = ()
+    stands_on: tuple[str, ...] = ()
+    goes_on_at: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()  # what becomes of open requests, in plain words
+    timers: tuple[str, ...] = ()  # what becomes of deadlines and retries that are due
+    steps: tuple[MigrationStepResult, ...] = ()
+    breaking: bool = False
+    migration: int | None = None  # the row of the history
+
+
+class ScheduleMove(Struct, frozen=True, omit_defaults=True):
+    """What becomes of one schedule: the version it starts, and its initial state."""
+
+    schedule_id: str
+    from_version: str
+    to_version: str
+    outcome: Literal["ready", "migrated", "refused"]
+    reason: str = ""
+    changes: tuple[str, ...] = ()  # of the initial state
+
+
+class MigrationReport(Struct, frozen=True, omit_defaults=True):
+    """A result for each run and schedule that was asked for. Nothing is written unless `applied`."""
+
+    workflow: str
+    to_version: str
+    applied: bool
+    runs: tuple[RunMove, ...] = ()
+    schedules: tuple[ScheduleMove, ...] = ()
+
+    def count(self, outcome: str) -> int:
+        """How many runs came to this."""
+        return sum(1 for run in self.runs if run.outcome == outcome)
+
+
+class RunMigrationInfo(Struct, frozen=True, omit_defaults=True):
+    """One entry of the history of moves. Digests are SHA-256 of the state's canonical JSON."""
+
+    id: int
+    run_id: str
+    workflow: str
+    from_version: str
+    to_version: str
+    path: tuple[str, ...]
+    checksums: tuple[str, ...]
+    digest_before: str
+    digest_after: str
+    moved: str
+    at: datetime
+    by: str
+    note: str = ""
+    undone_at: datetime | None = None
+    undone_by: str | None = None

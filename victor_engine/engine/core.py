@@ -19,6 +19,7 @@ from victor_engine.api import (
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import is_trusted, load_config, trust
 from victor_engine.engine.feed import Broadcast
+from victor_engine.engine.moving import MovingActions
 from victor_engine.engine.people import PeopleActions
 from victor_engine.engine.schedules import ScheduleActions
 from victor_engine.engine.versions import VersionActions
@@ -37,7 +38,7 @@ from victor_engine.versioning import catalog
 log = logging.getLogger(__name__)
 
 
-class Engine(ScheduleActions, PeopleActions, VersionActions):
+class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
     """`api.Port` in this process. Made by `Engine.open`, under the lock of its state directory."""
 
     def __init__(

@@ -29,10 +29,13 @@ from victor_engine.api import (
     LogLine,
     MigrationEdge,
     MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
     RequestInfo,
     RequestQuery,
     RunDetail,
     RunInfo,
+    RunMigrationInfo,
     RunQuery,
     ScheduleInfo,
     SchedulePreview,
@@ -40,6 +43,7 @@ from victor_engine.api import (
     WorkflowInfo,
 )
 from victor_engine.clock import Clock
+from victor_engine.engine.planning import Planner
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import backfill, looking
 from victor_engine.scheduler.agenda import agenda
@@ -215,4 +219,32 @@ class Reading(ABC):
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
     ) -> MigrationPreview:
-        return await self._read(catalog.preview_migration, workflow, from_version, to_version, state)
+        def look(connection: sqlite3.Connection) -> MigrationPreview:
+            old = catalog.meant(connection, workflow, from_version) or from_version
+            new = catalog.meant(connection, workflow, to_version) or to_version
+            return catalog.preview_migration(connection, workflow, old, new, state, self._load_function())
+
+        return await self._read(look)
+
+    def _load_function(self) -> catalog.Load | None:
+        """Loads functions of the workspace; None where nothing of it may be executed."""
+        return None
+
+    async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
+        def look(connection: sqlite3.Connection) -> MigrationReport:
+            planner = Planner(connection, spec, self.clock.now(), self._load_function())
+            runs = tuple(planned.move for planned in planner.plans(planner.keys()))
+            return MigrationReport(
+                spec.workflow,
+                planner.to_version,
+                False,
+                (*planner.not_found, *runs),
+                tuple(move for move, _ in planner.schedules()),
+            )
+
+        return await self._read(look)
+
+    async def run_migrations(
+        self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[RunMigrationInfo]:
+        return await self._read(queries.run_migrations, workflow, run_id, limit)

@@ -22,8 +22,18 @@ from victor_engine.runtime.overrides import check_override, override_node
 from victor_engine.runtime.places import Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.redrive import Redrive, redrive
+from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
+
+
+def _waits(connection: sqlite3.Connection, key: int) -> bool:
+    row = connection.execute("SELECT status FROM runs WHERE key = ?", (key,)).fetchone()
+    return row is not None and row[0] == "waiting"
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
 
 
 class Control(ABC):
@@ -110,6 +120,28 @@ class Control(ABC):
             if live.rests and live.walk is not None:
                 live.walk.cancel()
                 await asyncio.wait({live.task})
+
+    async def park(self, key: int) -> bool:
+        """Let go of a run that rests, without a trace, so that its row can be changed; False if it is at work.
+
+        Whoever parks a run enqueues it again, whatever came of the change.
+        """
+        live = self.places.live.get(key)
+        if live is None:
+            self.places.forget(key)
+            return True
+        if live.parking:
+            await asyncio.wait({live.task})
+            return True
+        if not live.rests and await self.store.read(lambda connection: _waits(connection, key)):
+            # It is being taken up, and will find that it still waits.
+            await first_of(live.rested.wait(), _ended(live.task))
+        if not live.rests or live.walk is None or live.cancelling or live.pausing:
+            return False
+        live.parking = True
+        live.walk.cancel()
+        await asyncio.wait({live.task})
+        return True
 
     async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Go on with a paused run."""

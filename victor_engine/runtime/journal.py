@@ -311,6 +311,12 @@ def processes(connection: sqlite3.Connection, run_key: int) -> list[tuple[int, i
     ).fetchall()
 
 
+def at_work(source: Tx | sqlite3.Connection, run_key: int) -> bool:
+    """Whether an attempt of a run is on record as running."""
+    sql = "SELECT 1 FROM attempts WHERE run_key = ? AND status = 'running' LIMIT 1"
+    return source.execute(sql, (run_key,)).fetchone() is not None
+
+
 def last_attempt(source: Tx | sqlite3.Connection, run_key: int) -> int:
     row = source.execute("SELECT MAX(id) FROM attempts WHERE run_key = ?", (run_key,)).fetchone()
     return int(row[0] or 0)

@@ -199,7 +199,7 @@ class Runtime(Control):
             Surroundings(
                 decision=self.decisions.wait,
                 deadlines_changed=self.decisions.deadlines_changed,
-                idle=self.places.dispatch,
+                idle=lambda: self._idle(live),
                 come_back=lambda: self.places.come_back(live),
                 resolve=self._resolve,
                 take_up=self._take_up_child,
@@ -228,6 +228,10 @@ class Runtime(Control):
         block = definition.schedule or {}
         return str(block.get("timezone") or block.get("tz") or self._bindings().timezone)
 
+    def _idle(self, live: Live) -> None:
+        live.rested.set()
+        self.places.dispatch()
+
     async def _walk_once(self, live: Live, walk: Walk, record: RunRecord) -> WalkResult | None:
         """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
         effects = live.effects
@@ -242,6 +246,8 @@ class Runtime(Control):
                 await self._end_cancelled(record.ref, effects.stopwatch.seconds)
             elif self._stopping:
                 await self._interrupt(record.ref)
+            elif live.parking:
+                pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
             elif effects.pausing:
                 # It was waiting for a person: the question stays open, the run rests.
                 await self._rest(record.ref)

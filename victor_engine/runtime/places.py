@@ -27,6 +27,8 @@ class Live:
     back: bool = False  # let back to a place after a wait, and not yet at work
     cancelling: bool = False
     pausing: bool = False
+    rested: asyncio.Event = field(default_factory=asyncio.Event)  # has come to wait for a person
+    parking: bool = False  # let go of, for its row in the store is about to change
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
     hurried: set[str] = field(default_factory=set)  # nodes to retry at once, said before it had effects
 

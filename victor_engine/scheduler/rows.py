@@ -276,3 +276,11 @@ def find(source: Any, schedule: str) -> ScheduleRow | None:
     """A schedule by its whole id, removed or not."""
     stored = source.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (schedule,)).fetchone()
     return None if stored is None else decode_row(stored)
+
+
+def all_schedules(source: Any, workflow: str) -> list[tuple[str, ScheduleSpec]]:
+    """Every schedule of a workflow with the spec in force, by id."""
+    rows = source.execute(
+        "SELECT id, spec FROM schedules WHERE workflow = ? AND removed_at IS NULL ORDER BY id", (workflow,)
+    )
+    return [(schedule_id, msgspec.json.decode(spec, type=ScheduleSpec)) for schedule_id, spec in rows]

@@ -25,11 +25,14 @@ from victor_engine.api import (
     LogLine,
     MigrationEdge,
     MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
     ProblemInfo,
     RequestInfo,
     RequestQuery,
     RunDetail,
     RunInfo,
+    RunMigrationInfo,
     RunQuery,
     ScheduleAdded,
     ScheduleInfo,
@@ -315,6 +318,20 @@ class Client(Connection):
 
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
         return await self._call("roll_back_alias", workflow=workflow, alias=alias, note=note)  # type: ignore[no-any-return]
+
+    async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
+        return await self._call("plan_migration", spec=spec)  # type: ignore[no-any-return]
+
+    async def run_migrations(
+        self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[RunMigrationInfo]:
+        return await self._call("run_migrations", workflow=workflow, run_id=run_id, limit=limit)  # type: ignore[no-any-return]
+
+    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+        return await self._call("migrate_runs", spec=spec, note=note)  # type: ignore[no-any-return]
+
+    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
+        return await self._call("unmigrate_run", run_id=run_id, note=note)  # type: ignore[no-any-return]
 
     async def reload(self) -> list[ProblemInfo]:
         return await self._call("reload")  # type: ignore[no-any-return]

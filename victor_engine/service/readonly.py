@@ -21,6 +21,8 @@ from victor_engine.api import (
     BackfillSpec,
     EngineInfo,
     EventInfo,
+    MigrationReport,
+    MigrationSpec,
     ProblemInfo,
     RequestInfo,
     RunInfo,
@@ -241,6 +243,12 @@ class ReadOnlyPort(Reading):
         self._refuse()
 
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
+        self._refuse()
+
+    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+        self._refuse()
+
+    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         self._refuse()
 
     async def reload(self) -> list[ProblemInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,13 @@ from victor_engine.events import EventKind
 from victor_engine.store.db import Tx
 from victor_engine.versioning import aliases
 from victor_engine.versioning.diff import diff
-from victor_engine.versioning.migration import migration_from_block, migration_to_block
+from victor_engine.versioning.migration import (
+    State,
+    WorkflowMigration,
+    migration_from_block,
+    migration_to_block,
+    with_functions,
+)
 from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
 from victor_engine.versioning.semver import WorkflowVersion, select
 
@@ -299,17 +305,39 @@ def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
     ]
 
 
+Load = Callable[[str], Callable[[State], State]]
+"""Loads the function of a custom step by its reference."""
+
+
 def preview_migration(
-    source: Source, workflow: str, from_version: str, to_version: str, state: Mapping[str, Any]
+    source: Source,
+    workflow: str,
+    from_version: str,
+    to_version: str,
+    state: Mapping[str, Any],
+    load: Load | None = None,
 ) -> MigrationPreview:
     """A dry run: the chain, and the state before and after it. Writes nothing."""
-    registry = load_registry(source, workflow)
-    path = registry.get_migration_path(workflow, from_version, to_version)
-    after, applied = registry.migrate_state(workflow, state, from_version, to_version)
+    path = migration_path(load_registry(source, workflow), workflow, from_version, to_version, load)
+    after = dict(state)
+    for migration in path:
+        after = migration.apply_to_state(after)
     return MigrationPreview(
-        path=tuple(applied),
+        path=tuple(migration.migration_id for migration in path),
         before=dict(state),
         after=after,
         steps=tuple(step.describe() for migration in path for step in migration.steps),
         breaking=any(migration.breaking for migration in path),
     )
+
+
+def migration_path(
+    registry: WorkflowVersionRegistry,
+    workflow: str,
+    from_version: str,
+    to_version: str,
+    load: Load | None = None,
+) -> list[WorkflowMigration]:
+    """The chain from one version to another, its functions loaded. MigrationError names the gap."""
+    path = registry.get_migration_path(workflow, from_version, to_version)
+    return [with_functions(migration, load) for migration in path]

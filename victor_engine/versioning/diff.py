@@ -55,6 +55,11 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     return changes
 
 
+def change_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two states, a line each: `+ path = value`, `- path = value`, `~ path: old -> new`."""
+    return [change.describe() for change in _mappings("", before, after)]
+
+
 def _mappings(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     changes: list[Change] = []
     for key in [*old, *(key for key in new if key not in old)]:

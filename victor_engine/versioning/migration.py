@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.config.places import did_you_mean
-from victor_engine.errors import DefinitionError, VictorError
+from victor_engine.errors import DefinitionError, UntrustedError, VictorError
 from victor_engine.versioning.semver import WorkflowVersion
 
 State = dict[str, Any]
@@ -48,10 +48,12 @@ class MigrationStep:
     |---|---|---|---|
     | add_field, remove_field | the field (dotted) | | the default |
     | rename_field | | old name | new name |
-    | add_node, modify_node, change_start | the node | | |
+    | add_node | the node | | the node that it comes before: a run that stands there does it first |
+    | modify_node, change_start | the node | | |
     | remove_node | the node | | where a run that stands on it goes on |
     | rename_node | | old id | new id |
-    | add_edge, remove_edge | | from | to |
+    | add_edge | | from | to |
+    | remove_edge | where a run that came over it goes on | from | to |
     | custom | | | a function by `custom_handler` or `package.module:function` |
     """
 
@@ -81,6 +83,8 @@ class MigrationStep:
             MigrationType.RENAME_NODE: f"rename node {self.old_value or self.node_id} to {self.new_value}",
             MigrationType.REMOVE_NODE: f"remove node {self.node_id}"
             + (f", runs on it go on at {self.new_value}" if self.new_value else ""),
+            MigrationType.ADD_NODE: f"add node {self.node_id}"
+            + (f" before {self.new_value}" if self.new_value else ""),
             MigrationType.ADD_EDGE: f"add edge {self.old_value} to {self.new_value}",
             MigrationType.REMOVE_EDGE: f"remove edge {self.old_value} to {self.new_value}",
         }.get(
@@ -168,10 +172,12 @@ def _custom(step: MigrationStep, state: State) -> State:
     return result
 
 
-def _move_human(state: State, old: str, new: str) -> None:
-    human = state.get("human")
-    if isinstance(human, dict) and old in human and new not in human:
-        human[new] = human.pop(old)
+def _move_records(state: State, old: str, new: str) -> None:
+    """What the engine itself keeps under a node's id: answers and errors that were handled."""
+    for kept in ("human", "errors"):
+        records = state.get(kept)
+        if isinstance(records, dict) and old in records and new not in records:
+            records[new] = records.pop(old)
 
 
 def apply_step(step: MigrationStep, state: State) -> State:
@@ -187,47 +193,8 @@ def apply_step(step: MigrationStep, state: State) -> State:
     elif step.type is MigrationType.RENAME_NODE:
         old = step.old_value or step.node_id
         if isinstance(old, str) and isinstance(step.new_value, str):
-            _move_human(state, old, step.new_value)
+            _move_records(state, old, step.new_value)
     return state
-
-
-# --- position ----------------------------------------------------------------------------------
-
-
-def apply_to_position(
-    step: MigrationStep, position: Mapping[str, Any], target_nodes: Mapping[str, Any], start: str
-) -> dict[str, Any]:
-    """Where a run stands after a step: `{"frontier": [...], "counts": {...}}`. MigrationError if nowhere.
-
-    `target_nodes` are the nodes of the version that the chain leads to, `start` its first node.
-    """
-    frontier, counts = list(position["frontier"]), dict(position.get("counts", {}))
-    rest = {key: value for key, value in position.items() if key not in ("frontier", "counts")}
-    if step.type is MigrationType.RENAME_NODE:
-        old, new = step.old_value or step.node_id, step.new_value
-        frontier = [new if node == old else node for node in frontier]
-        if old in counts:
-            counts[str(new)] = counts.pop(old)
-    elif step.type is MigrationType.REMOVE_NODE and step.node_id in frontier:
-        if not step.new_value:
-            raise MigrationError(
-                f"the run stands on {step.node_id!r}, which is removed, and remove_node does not say where it goes "
-                "on; give new_value, or let the run finish on its version"
-            )
-        frontier = [step.new_value if node == step.node_id else node for node in frontier]
-    elif step.type is MigrationType.CHANGE_START and not counts:
-        frontier = [step.node_id or start]
-    return {"frontier": list(dict.fromkeys(frontier)), "counts": counts, **rest}
-
-
-def check_position(position: Mapping[str, Any], nodes: Mapping[str, Any]) -> None:
-    """MigrationError if a run stands on a node that the target does not have."""
-    for node in position["frontier"]:
-        if node not in nodes:
-            raise MigrationError(
-                f"the run stands on {node!r}, and the target version has no such node; add a rename_node or "
-                f"remove_node step. {did_you_mean(node, nodes)}"
-            )
 
 
 # --- whole migrations --------------------------------------------------------------------------
@@ -256,14 +223,23 @@ class WorkflowMigration:
     def apply_to_state(self, state: Mapping[str, Any]) -> State:
         """The state after all steps; the one given stays as it is, also if a step fails."""
         current: State = copy.deepcopy(dict(state))
-        for number, step in enumerate(self.steps, 1):
-            try:
-                current = apply_step(step, current)
-            except MigrationError as error:
-                raise MigrationError(
-                    f"{self.migration_id}, step {number} ({step.describe()}): {error.message}"
-                ) from error
+        for number in range(1, len(self.steps) + 1):
+            current = self.apply_one(number, current)
         return current
+
+    def apply_one(self, number: int, state: State) -> State:
+        """Step `number` (1 is the first) on a state that is ours to change; MigrationError names the step."""
+        step = self.steps[number - 1]
+        try:
+            return apply_step(step, state)
+        except MigrationError as error:
+            raise self.failure(number, error) from error
+
+    def failure(self, number: int, error: MigrationError) -> MigrationError:
+        """An error, with the step at which it came."""
+        return MigrationError(
+            f"{self.migration_id}, step {number} ({self.steps[number - 1].describe()}): {error.message}"
+        )
 
     def check(self) -> None:
         """What must hold before it is registered: direction, and breaking only with a major bump."""
@@ -282,9 +258,33 @@ class WorkflowMigration:
             )
 
 
+def with_functions(
+    migration: WorkflowMigration, load: Callable[[str], Callable[[State], State]] | None
+) -> WorkflowMigration:
+    """The migration with its functions loaded. UntrustedError where none may be (`load` is None)."""
+    steps = []
+    for step in migration.steps:
+        reference = step.custom_handler
+        if step.type is MigrationType.CUSTOM and isinstance(reference, str):
+            if load is None:
+                raise UntrustedError(
+                    f"{migration.migration_id} calls {reference}, and nothing of this workspace is executed here; "
+                    "trust it (`victor trust`) and ask an engine"
+                )
+            try:
+                function = load(reference)
+            except Exception as error:
+                raise MigrationError(
+                    f"{migration.migration_id}: {reference} cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+            step = replace(step, custom_handler=function, description=step.describe())
+        steps.append(step)
+    return replace(migration, steps=tuple(steps))
+
+
 _STEP_KEYS = {
     "type", "node_id", "old_value", "new_value", "custom_handler", "description", "field", "from", "to", "default",
-    "node", "handler",
+    "node", "handler", "before",
 }  # fmt: skip
 _BLOCK_KEYS = {
     "from_version",
@@ -313,7 +313,7 @@ def step_from_block(block: Mapping[str, Any]) -> MigrationStep:
         raise DefinitionError(
             f"migration step: there is no type {name!r}. {did_you_mean(name, known)}"
         ) from None
-    new = block.get("new_value", block.get("to", block.get("default")))
+    new = block.get("new_value", block.get("to", block.get("default", block.get("before"))))
     old = block.get("old_value", block.get("from"))
     node = block.get("node_id", block.get("field", block.get("node")))
     if kind is MigrationType.RENAME_FIELD and old is None:

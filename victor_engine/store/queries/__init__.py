@@ -16,6 +16,7 @@ from victor_engine.store.queries.definitions import (
 )
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, schedule_id
+from victor_engine.store.queries.moves import run_migrations
 from victor_engine.store.queries.people import request, requests
 from victor_engine.store.queries.runs import attempts, run_detail, run_info, run_log, runs
 from victor_engine.store.queries.schedules import fires, schedule, schedules
@@ -41,6 +42,7 @@ __all__ = [
     "run_id",
     "run_info",
     "run_log",
+    "run_migrations",
     "runs",
     "schedule",
     "schedule_id",

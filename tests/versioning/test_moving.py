@@ -1,0 +1,571 @@
+"""Runs that wait, moved to another version: each kind of step on a real run that stands where it hurts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import pytest
+
+from tests.engine.support import engine_on, question, until_end, workspace
+from victor_engine import jsonio
+from victor_engine.api import Answer, EventQuery, MigrationSpec, RequestQuery, RunMove, RunQuery, ScheduleSpec
+from victor_engine.engine import Engine
+from victor_engine.errors import ConflictError, NotFoundError, UntrustedError
+from victor_engine.store.state import run_state
+
+V1 = """
+  - {id: first, type: transform, transform: "a = 1", next: [ok]}
+  - {id: ok, type: hitl, hitl_type: approval, prompt: "Ship {a}?", timeout: 4h, next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+
+
+def file(version: str, nodes: str, *migrations: str, more: str = "") -> str:
+    listed = "".join(f"\n      - {text}" for text in migrations)
+    return (
+        f"workflows:\n  w:\n    version: {version}\n"
+        + (f"    {more}\n" if more else "")
+        + (f"    migrations:{listed}\n" if migrations else "")
+        + f"    nodes:\n{indent(nodes.strip(chr(10)), '    ')}\n"
+    )
+
+
+def to_2(*steps: str, reverse: tuple[str, ...] = ()) -> str:
+    back = f", reverse: [{', '.join(reverse)}]" if reverse else ""
+    return f"{{from_version: 1.0.0, to_version: 2.0.0, breaking: true, steps: [{', '.join(steps)}]{back}}}"
+
+
+def two(tmp_path: Path, nodes: str, *migrations: str, old: str = V1, **more: str) -> Path:
+    files = {"workflows/a.yaml": file("1.0.0", old), "workflows/b.yaml": file("2.0.0", nodes, *migrations)}
+    return workspace(tmp_path, files | more)
+
+
+async def waiting(engine: Engine, state: dict[str, Any] | None = None) -> tuple[str, Any]:
+    run = await engine.start_run("w", "1.0.0", state or {})
+    return run.id, await question(engine, run.id)
+
+
+async def row(engine: Engine, run_id: str) -> Any:
+    """All that is stored of a run, attempts and requests included."""
+    return await engine.store.read(
+        lambda c: [
+            c.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchall(),
+            c.execute(
+                "SELECT a.* FROM attempts a JOIN runs r ON r.key = a.run_key WHERE r.id = ?", (run_id,)
+            ).fetchall(),
+            c.execute(
+                "SELECT q.* FROM requests q JOIN runs r ON r.key = q.run_key WHERE r.id = ?", (run_id,)
+            ).fetchall(),
+        ]
+    )
+
+
+async def move(engine: Engine, *run_ids: str, to: str = "2.0.0") -> list[RunMove]:
+    """A dry run, which must change nothing and foresee what the move then does."""
+    spec = MigrationSpec("w", to, run_ids=run_ids)
+    before = [await row(engine, run_id) for run_id in run_ids]
+    planned = await engine.plan_migration(spec)
+    assert [await row(engine, run_id) for run_id in run_ids] == before
+    done = await engine.migrate_runs(spec, "a note")
+    for plan, did in zip(planned.runs, done.runs, strict=True):
+        assert (plan.outcome == "ready") is (did.outcome == "migrated"), did
+        assert (plan.reason, plan.steps, plan.goes_on_at) == (did.reason, did.steps, did.goes_on_at)
+    return list(done.runs)
+
+
+async def refused(engine: Engine, run_id: str) -> str:
+    """The reason why a run is not moved; it is left byte for byte as it was."""
+    before = await row(engine, run_id)
+    (result,) = await move(engine, run_id)
+    assert result.outcome == "refused"
+    assert await row(engine, run_id) == before
+    return result.reason
+
+
+async def answer_and_end(engine: Engine, run_id: str, outcome: str = "approved") -> Any:
+    async with asyncio.timeout(20):
+        while not (asked := await engine.requests(RequestQuery(run_id=run_id, statuses=("open",)))):
+            await question(engine, run_id)
+    (request,) = asked
+    await engine.answer(request.id, request.revision, Answer(outcome=outcome))
+    found = await until_end(engine, run_id)
+    assert (found.run.version, found.run.status) == ("2.0.0", "succeeded"), found.run
+    return found
+
+
+def path_of(found: Any) -> list[str]:
+    return [
+        attempt.node_id
+        for attempt in found.attempts
+        if attempt.status == "succeeded" and attempt.node_id[0] != "@"
+    ]
+
+
+# --- nodes -------------------------------------------------------------------------------------
+
+
+async def test_add_node_before_the_one_it_stands_on(tmp_path: Path) -> None:
+    nodes = (
+        V1.replace("next: [ok]", "next: [check]")
+        + """
+  - {id: check, type: transform, transform: "checked = 1", next: [ok]}
+"""
+    )
+    async with engine_on(two(tmp_path, nodes, to_2("{type: add_node, node: check, before: ok}"))) as engine:
+        run_id, asked = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert (result.stands_on, result.goes_on_at) == (("ok",), ("check",))
+        assert result.steps[0].position == "stands on ok: does check first"
+        assert (await engine.request(asked.id)).status == "withdrawn"
+        found = await answer_and_end(engine, run_id)
+        assert path_of(found) == ["first", "check", "ok", "out"]
+        assert found.state["checked"] == 1
+
+
+async def test_remove_node_says_where_to_go_on_or_refuses(tmp_path: Path) -> None:
+    nodes = """
+  - {id: first, type: transform, transform: "a = 1", next: [sign]}
+  - {id: sign, type: hitl, hitl_type: confirmation, prompt: "Sign {a}", next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    root = two(tmp_path, nodes, to_2("{type: remove_node, node: ok, to: sign}"))
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.goes_on_at == ("sign",)
+        assert result.questions == ("ok: withdrawn, because the run does not stand on ok any more",)
+        assert "it is gone" in result.timers[0]
+        assert path_of(await answer_and_end(engine, run_id, "confirmed")) == ["first", "sign", "out"]
+
+
+async def test_remove_node_without_a_place_to_go_on(tmp_path: Path) -> None:
+    nodes = """
+  - {id: first, type: transform, transform: "a = 1", next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    async with engine_on(two(tmp_path, nodes, to_2("{type: remove_node, node: ok}"))) as engine:
+        run_id, asked = await waiting(engine)
+        assert "the run stands on 'ok', which is removed" in await refused(engine, run_id)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        found = await until_end(engine, run_id)
+        assert (found.run.version, found.run.status) == ("1.0.0", "succeeded")
+
+
+async def test_rename_node_keeps_the_question(tmp_path: Path) -> None:
+    nodes = V1.replace("id: ok", "id: approve").replace("[ok]", "[approve]")
+    async with engine_on(two(tmp_path, nodes, to_2("{type: rename_node, from: ok, to: approve}"))) as engine:
+        run_id, asked = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.questions == ("ok: stays asked",)
+        assert "stays" in result.timers[0]
+        still = await engine.request(asked.id)
+        assert (still.status, still.node_id, still.deadline) == ("open", "approve", asked.deadline)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        found = await until_end(engine, run_id)
+        assert (found.run.version, path_of(found)) == ("2.0.0", ["first", "approve", "out"])
+        assert found.state["approve"] is True
+        assert [a.version for a in found.attempts] == ["1.0.0", "2.0.0", "2.0.0"]
+
+
+async def test_modify_node_asks_anew_what_is_another_question(tmp_path: Path) -> None:
+    nodes = V1.replace("Ship {a}?", "Really ship {a}?")
+    async with engine_on(two(tmp_path, nodes, to_2("{type: modify_node, node: ok}"))) as engine:
+        run_id, asked = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.questions == ("ok: asked anew, because the question is another one",)
+        assert (await engine.request(asked.id)).status == "withdrawn"
+        found = await answer_and_end(engine, run_id)
+        assert [request.prompt for request in found.requests] == ["Really ship 1?", "Ship 1?"]
+
+
+async def test_a_node_of_another_type_takes_the_question_back(tmp_path: Path) -> None:
+    nodes = V1.replace(
+        'type: hitl, hitl_type: approval, prompt: "Ship {a}?", timeout: 4h',
+        'type: transform, transform: "b = 2"',
+    )
+    async with engine_on(two(tmp_path, nodes, to_2("{type: modify_node, node: ok}"))) as engine:
+        run_id, _ = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.questions == ("ok: asked anew, because it is a transform node now",)
+        found = await until_end(engine, run_id)
+        assert (found.run.status, found.state["b"]) == ("succeeded", 2)
+
+
+# --- edges and start ---------------------------------------------------------------------------
+
+
+async def test_add_edge_is_taken_by_who_stands_on_its_source(tmp_path: Path) -> None:
+    nodes = (
+        V1.replace("next: [out]", "next: [out, tell]")
+        + """
+  - {id: tell, type: transform, transform: "told = 1"}
+"""
+    )
+    steps = to_2("{type: add_node, node: tell}", "{type: add_edge, from: ok, to: tell}")
+    async with engine_on(two(tmp_path, nodes, steps)) as engine:
+        run_id, _ = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.steps[1].position == "stands on ok: may go on over the new edge to tell"
+        assert (await answer_and_end(engine, run_id)).state["told"] == 1
+
+
+async def test_an_edge_that_the_version_does_not_have_is_refused(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, V1 + "\n", to_2("{type: add_edge, from: first, to: out}"))) as engine:
+        run_id, _ = await waiting(engine)
+        assert "which has no edge from 'first' to 'out'" in await refused(engine, run_id)
+
+
+CUT = """
+  - {id: first, type: transform, transform: "a = 1", next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+
+
+async def test_remove_edge_refuses_who_is_cut_off_or_says_where_to_go_on(tmp_path: Path) -> None:
+    files = {
+        "workflows/c.yaml": file(
+            "3.0.0",
+            CUT,
+            "{from: 1.0.0, to: 3.0.0, breaking: true, steps: [{type: remove_edge, from: first, to: ok, node: out}]}",
+        )
+    }
+    root = two(tmp_path, CUT, to_2("{type: remove_edge, from: first, to: ok}"), **files)
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+        assert "without the edge from 'first' nothing leads there" in await refused(engine, run_id)
+        (result,) = await move(engine, run_id, to="3.0.0")
+        assert result.goes_on_at == ("out",)
+        found = await until_end(engine, run_id)
+        assert (found.run.version, path_of(found)) == ("3.0.0", ["first", "out"])
+
+
+async def test_change_start_moves_a_run_that_has_done_nothing_yet(tmp_path: Path) -> None:
+    old = """
+  - {id: ok, type: hitl, hitl_type: approval, prompt: "Begin?", next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    nodes = """
+  - {id: prepare, type: transform, transform: "a = 1", next: [ok]}
+  - {id: ok, type: hitl, hitl_type: approval, prompt: "Begin?", next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    steps = to_2("{type: add_node, node: prepare}", "{type: change_start, node: prepare}")
+    async with engine_on(two(tmp_path, nodes, steps, old=old)) as engine:
+        run_id, _ = await waiting(engine)
+        (result,) = await move(engine, run_id)
+        assert result.goes_on_at == ("prepare",)
+        assert path_of(await answer_and_end(engine, run_id)) == ["prepare", "ok", "out"]
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+async def test_fields_are_added_removed_and_renamed(tmp_path: Path) -> None:
+    steps = to_2(
+        "{type: add_field, field: opts.region, default: eu}",
+        "{type: remove_field, field: old}",
+        "{type: rename_field, from: a, to: opts.a}",
+    )
+    nodes = V1.replace("Ship {a}?", "Ship {opts.a}?")
+    async with engine_on(two(tmp_path, nodes, steps)) as engine:
+        run_id, asked = await waiting(engine, {"old": 1, "kept": [1]})
+        (result,) = await move(engine, run_id)
+        assert [step.changes for step in result.steps] == [
+            ('+ opts = {"region":"eu"}',),
+            ("- old = 1",),
+            ("- a = 1", "+ opts.a = 1"),
+        ]
+        assert (await engine.request(asked.id)).status == "open"  # it reads the same
+        found = await answer_and_end(engine, run_id)
+        assert found.state["opts"] == {"region": "eu", "a": 1}
+        assert (found.state["kept"], "old" in found.state, "a" in found.state) == ([1], False, False)
+
+
+async def test_a_rename_onto_what_is_there_is_refused(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, V1 + "\n", to_2("{type: rename_field, from: a, to: b}"))) as engine:
+        run_id, _ = await waiting(engine, {"b": 2})
+        reason = await refused(engine, run_id)
+        assert reason.startswith(
+            "1.0.0->2.0.0, step 1 (rename field a to b): rename_field: 'b' is there already"
+        )
+
+
+WORK = """
+def double(state):
+    state["a"] = state["a"] * 2
+    return state
+
+def fail(state):
+    state.clear()
+    raise RuntimeError("no")
+
+def nothing(state):
+    return None
+"""
+
+
+async def test_a_custom_step_is_given_a_copy_and_its_failures_change_nothing(tmp_path: Path) -> None:
+    files = {
+        "moves.py": WORK,
+        "workflows/c.yaml": file(
+            "3.0.0",
+            V1,
+            "{from: 1.0.0, to: 3.0.0, breaking: true, steps: [{type: custom, handler: 'moves:fail'}]}",
+        ),
+        "workflows/d.yaml": file(
+            "4.0.0",
+            V1,
+            "{from: 1.0.0, to: 4.0.0, breaking: true, steps: [{type: custom, handler: 'moves:nothing'}]}",
+        ),
+    }
+    root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:double'}"), **files)
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+        for version, why in (("3.0.0", "RuntimeError: no"), ("4.0.0", "returned a NoneType")):
+            before = await row(engine, run_id)
+            (result,) = await move(engine, run_id, to=version)
+            assert result.outcome == "refused"
+            assert why in result.reason
+            assert await row(engine, run_id) == before
+        await move(engine, run_id)
+        assert (await answer_and_end(engine, run_id)).state["a"] == 2
+
+
+async def test_a_custom_step_of_a_workspace_that_is_not_trusted_is_not_executed(tmp_path: Path) -> None:
+    from victor_engine.service.connect import find
+    from victor_engine.service.readonly import ReadOnlyPort
+
+    root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:double'}"), **{"moves.py": WORK})
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+    paths = find(root, root / ".state")
+    port = ReadOnlyPort(paths.db_path, workspace=root)
+    (result,) = (await port.plan_migration(MigrationSpec("w", "2.0.0", run_ids=(run_id,)))).runs
+    assert "trust it" in result.reason
+    with pytest.raises(UntrustedError):
+        await port.preview_migration("w", "1.0.0", "2.0.0", {"a": 1})
+    await port.close()
+
+
+# --- what else can be --------------------------------------------------------------------------
+
+
+RENAME = to_2(
+    "{type: rename_node, from: ok, to: approve}",
+    "{type: add_field, field: region, default: eu}",
+    reverse=("{type: remove_field, field: region}", "{type: rename_node, from: approve, to: ok}"),
+)
+RENAMED = V1.replace("id: ok", "id: approve").replace("[ok]", "[approve]")
+
+
+async def test_it_goes_back_to_what_it_was(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        run_id, asked = await waiting(engine, {"x": [1, {"y": None}]})
+        before = await engine.run(run_id)
+        await move(engine, run_id)
+        assert (await engine.run(run_id)).state["region"] == "eu"
+        back = await engine.unmigrate_run(run_id, "not yet")
+        assert (back.version, back.current) == ("1.0.0", ("ok",))
+        after = await engine.run(run_id)
+        assert after.state == before.state
+        assert (await engine.request(asked.id)).node_id == "ok"
+        (entry,) = await engine.run_migrations(run_id=run_id)
+        assert (entry.path, entry.by, entry.note, entry.undone_by) == (
+            ("1.0.0->2.0.0",),
+            "me",
+            "a note",
+            "me",
+        )
+        assert entry.digest_before == jsonio.digest(before.state) != entry.digest_after
+        assert len(entry.checksums[0]) == 64
+        with pytest.raises(ConflictError, match="nothing to go back to"):
+            await engine.unmigrate_run(run_id)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        found = await until_end(engine, run_id)
+        assert (found.run.version, found.run.status, path_of(found)) == (
+            "1.0.0", "succeeded", ["first", "ok", "out"],
+        )  # fmt: skip
+        kinds = [event.kind for event in await engine.events(EventQuery(run_id=run_id))]
+        assert kinds.count("run.migrated") == kinds.count("run.unmigrated") == 1
+
+
+async def test_it_does_not_go_back_once_it_has_gone_on(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        run_id, _ = await waiting(engine)
+        await move(engine, run_id)
+        await answer_and_end(engine, run_id)
+        with pytest.raises(ConflictError):
+            await engine.unmigrate_run(run_id)
+
+
+async def test_a_paused_run_a_dead_letter_and_one_that_is_over(tmp_path: Path) -> None:
+    failing = V1.replace('"done = 1"', '"done = nowhere"')
+    async with engine_on(two(tmp_path, RENAMED, RENAME, old=failing)) as engine:
+        paused, _ = await waiting(engine)
+        await engine.pause_run(paused)
+        dead, asked = await waiting(engine)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert (await until_end(engine, dead)).run.status == "failed"
+        over, _ = await waiting(engine)
+        await engine.cancel_run(over)
+        results = await move(engine, paused, dead, over)
+        assert [result.outcome for result in results] == ["migrated", "migrated", "refused"]
+        assert results[2].reason == "it is cancelled, so there is nothing left to move"
+        assert (await engine.run(paused)).run.status == "paused"
+        assert (await engine.run(dead)).run.dead_letter
+        await engine.resume_run(paused)
+        await answer_and_end(engine, paused)
+        await engine.retry_run(dead)
+        found = await until_end(engine, dead)
+        assert (found.run.version, found.run.status, found.state["done"]) == ("2.0.0", "succeeded", 1)
+
+
+async def test_a_run_that_is_inside_a_parallel_moves_only_if_that_is_the_same(tmp_path: Path) -> None:
+    old = """
+  - {id: both, type: parallel, parallel_nodes: [x, y], join_strategy: all, next: [out]}
+  - {id: x, type: transform, transform: "x1 = 1"}
+  - {id: y, type: hitl, hitl_type: approval, prompt: "y?"}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    same = old.replace('"done = 1"', '"done = 2"')
+    other = old.replace('"y?"', '"really?"')
+    files = {
+        "workflows/c.yaml": file(
+            "3.0.0", other, "{from: 1.0.0, to: 3.0.0, breaking: true, steps: [{type: modify_node, node: y}]}"
+        )
+    }
+    root = two(tmp_path, same, to_2("{type: modify_node, node: out}"), old=old, **files)
+    async with engine_on(root) as engine:
+        run_id, _ = await waiting(engine)
+        async with asyncio.timeout(20):
+            while len(path_of(await engine.run(run_id))) < 1:  # x may be at work still
+                await asyncio.sleep(0)
+        (result,) = await move(engine, run_id, to="3.0.0")
+        assert "the run is inside 'both', whose members have begun, and 'y' differs" in result.reason
+        await move(engine, run_id)
+        assert (await answer_and_end(engine, run_id)).state["done"] == 2
+
+
+async def test_a_timer_goes_on_if_it_is_the_same_and_begins_anew_if_not(tmp_path: Path) -> None:
+    old = """
+  - {id: nap, type: wait, for: 4h, next: [out]}
+  - {id: out, type: transform, transform: "done = 1"}
+"""
+    files = {
+        "workflows/c.yaml": file(
+            "3.0.0",
+            old.replace("4h", "5h"),
+            "{from: 2.0.0, to: 3.0.0, breaking: true, steps: [{type: modify_node, node: nap}]}",
+        )
+    }
+    root = two(tmp_path, old.replace("= 1", "= 2"), to_2("{type: modify_node, node: out}"), old=old, **files)
+    async with engine_on(root) as engine:
+        run_id = (await engine.start_run("w", "1.0.0")).id
+        async with asyncio.timeout(20):
+            while (await engine.run(run_id)).run.status != "waiting":
+                await asyncio.sleep(0)
+        for version, words in (("2.0.0", "nap: its wait goes on"), ("3.0.0", "nap: its wait begins anew")):
+            (result,) = (await engine.plan_migration(MigrationSpec("w", version, run_ids=(run_id,)))).runs
+            assert (result.outcome, result.timers) == ("ready", (words,)), result
+            (result,) = (await engine.migrate_runs(MigrationSpec("w", version, run_ids=(run_id,)))).runs
+            assert result.outcome == "migrated"
+
+
+async def test_what_names_nothing_and_where_nothing_leads(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED)) as engine:
+        run_id, _ = await waiting(engine)
+        assert "no migration leads from 1.0.0 to 2.0.0" in await refused(engine, run_id)
+        (result,) = (await engine.plan_migration(MigrationSpec("w", "2.0.0", run_ids=("nope",)))).runs
+        assert (result.outcome, result.run_id) == ("refused", "nope")
+        with pytest.raises(NotFoundError):
+            await engine.plan_migration(MigrationSpec("w", "9.0.0", run_ids=(run_id,)))
+        (result,) = (await engine.migrate_runs(MigrationSpec("w", "1.0.0", run_ids=(run_id,)))).runs
+        assert result.reason == "it is on 1.0.0 already"
+
+
+async def test_a_target_without_the_node_on_which_the_run_stands(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, to_2("{type: add_field, field: n, default: 1}"))) as engine:
+        run_id, _ = await waiting(engine)
+        assert "stands on 'ok', and the target version has no such node" in await refused(engine, run_id)
+
+
+async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        pinned = await engine.add_schedule(
+            ScheduleSpec(workflow="w", cron="@daily", version="^1", initial_state={"k": 1})
+        )
+        await engine.set_alias("w", "stable", "1.0.0")
+        named = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@hourly", version="stable"))
+        newest = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@weekly"))
+        spec = MigrationSpec("w", "2.0.0", from_version="1.0.0", schedules=True)
+        planned = {move.schedule_id: move for move in (await engine.plan_migration(spec)).schedules}
+        assert (planned[pinned.id].outcome, planned[pinned.id].changes) == ("ready", ("+ region = eu",))
+        assert "starts by alias 'stable'" in planned[named.id].reason
+        assert newest.id not in planned
+        await engine.migrate_runs(spec)
+        found = (await engine.schedule(pinned.id)).spec
+        assert (found.version, found.initial_state) == ("2.0.0", {"k": 1, "region": "eu"})
+        assert (await engine.schedule(named.id)).spec.version == "stable"
+
+
+async def test_after_a_crash_in_the_middle_a_run_goes_on_where_the_store_says(tmp_path: Path) -> None:
+    """Let go of and not yet moved: nothing of that is stored, so the next engine takes the run up."""
+    root = two(tmp_path, RENAMED, RENAME)
+    async with engine_on(root) as engine:
+        run_id, asked = await waiting(engine)
+        (key,) = await engine.store.read(
+            lambda c: c.execute("SELECT key FROM runs WHERE id = ?", (run_id,)).fetchone()
+        )
+        assert await engine.runtime.park(key)
+        assert (await engine.run(run_id)).run.status == "waiting"
+    async with engine_on(root) as engine:
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert (await until_end(engine, run_id)).run.status == "succeeded"
+
+
+async def test_many_move_once_each_while_people_answer(tmp_path: Path) -> None:
+    """Answers and moves of the same runs at the same time: each run is answered once and ends once."""
+    count = 60
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        runs = [(await engine.start_run("w", "1.0.0", {"n": n})).id for n in range(count)]
+        for run_id in runs:
+            await question(engine, run_id)
+        requests = {r.run_id: r for r in await engine.requests(RequestQuery(limit=1000))}
+
+        async def answer(run_id: str) -> None:
+            await asyncio.sleep(0)
+            request = requests[run_id]
+            await engine.answer(request.id, request.revision, Answer(outcome="approved"))
+
+        answering = asyncio.gather(*(answer(run_id) for run_id in runs[::2]))
+        first = asyncio.ensure_future(engine.migrate_runs(MigrationSpec("w", "2.0.0", from_version="1.0.0")))
+        second = asyncio.ensure_future(engine.migrate_runs(MigrationSpec("w", "2.0.0", run_ids=tuple(runs))))
+        results = [*(await first).runs, *(await second).runs]
+        await answering
+        moved = [result.run_id for result in results if result.outcome == "migrated"]
+        assert len(moved) == len(set(moved))
+        assert set(runs[1::2]) <= set(moved)
+        for run_id in runs[1::2]:
+            await answer(run_id)
+        for run_id in runs:
+            found = await until_end(engine, run_id)
+            assert found.run.status == "succeeded"
+            assert found.run.version == ("2.0.0" if run_id in moved else "1.0.0")
+            assert (
+                len([a for a in found.attempts if a.node_id in ("ok", "approve") and a.status == "succeeded"])
+                == 1
+            )
+            assert len(await engine.run_migrations(run_id=run_id)) == (run_id in moved)
+        assert await engine.runs(RunQuery(statuses=("waiting",))) == []
+
+
+async def test_the_stored_state_is_the_sum_of_what_the_attempts_changed(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
+        run_id, _ = await waiting(engine)
+        await move(engine, run_id)
+        (entry,) = await engine.run_migrations("w")
+        key = await engine.store.read(lambda c: c.execute("SELECT key FROM runs").fetchone()[0])
+        assert jsonio.digest(await engine.store.read(lambda c: run_state(c, key))) == entry.digest_after

@@ -1,0 +1,185 @@
+"""Which runs and schedules a migration is about, and how each of them gets there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from victor_engine.api import MigrationSpec, RunMove, ScheduleMove, ScheduleSpec
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.errors import NotFoundError, UsageError, VictorError
+from victor_engine.runtime.moving import Plan, Resting, Way, plan, read_run
+from victor_engine.scheduler.rows import all_schedules
+from victor_engine.store import queries
+from victor_engine.versioning import aliases, catalog
+from victor_engine.versioning.diff import change_lines
+
+DETAILED = 20
+"""Up to how many runs each step is told of."""
+
+
+class Planner:
+    """Plans on one snapshot of the store; what several runs share is looked up once."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, spec: MigrationSpec, now: datetime, load: catalog.Load | None
+    ) -> None:
+        if not (spec.run_ids or spec.from_version or spec.schedule_ids):
+            raise UsageError("say what is to move: runs by id, or all that wait on a version")
+        if spec.schedules and spec.from_version is None:
+            raise UsageError("schedules are taken along from a version; name it, or name the schedules")
+        self.connection = connection
+        self.spec = spec
+        self.now = now
+        self._load = load
+        self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
+        self._ways: dict[int, Way | VictorError] = {}
+        # Nothing new starts on what is removed: neither what moves there.
+        self.target = catalog.resolve(connection, spec.workflow, spec.to_version)
+        self.to_version = self.target.version
+        self.not_found: list[RunMove] = []
+        self._registry = catalog.load_registry(connection, spec.workflow)
+        self._ids = {
+            version: definition_id
+            for definition_id, version in connection.execute(
+                "SELECT id, version FROM definitions WHERE workflow = ?", (spec.workflow,)
+            )
+        }
+        self.from_version = None if spec.from_version is None else self._known(spec.from_version)
+
+    def _known(self, spec: str) -> str:
+        found = catalog.meant(self.connection, self.spec.workflow, spec)
+        version = found if found is not None and found != "latest" else self.to_version
+        if version not in self._ids:
+            have = ", ".join(sorted(self._ids))
+            raise NotFoundError(f"{self.spec.workflow} has no version {spec}; there are {have}")
+        return version
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def keys(self) -> list[int]:
+        """The runs in question. Ids that name none are in `not_found`."""
+        found: dict[int, None] = {}
+        for given in self.spec.run_ids:
+            try:
+                full = queries.run_id(self.connection, given)
+            except VictorError as error:
+                self.not_found.append(RunMove(given, "", self.to_version, "refused", reason=error.message))
+                continue
+            (key,) = self.connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
+            found[key] = None
+        if self.from_version is not None:
+            definition_id = self._ids[self.from_version]
+            rows = self.connection.execute(
+                "SELECT key FROM runs WHERE workflow = ? AND definition_id = ?"
+                " AND status IN ('queued', 'running', 'waiting', 'paused') UNION"
+                " SELECT r.key FROM runs r JOIN dead_letters d ON d.run_key = r.key"
+                " WHERE r.workflow = ? AND r.status = 'failed' AND r.definition_id = ?",
+                (self.spec.workflow, definition_id, self.spec.workflow, definition_id),
+            )
+            found |= dict.fromkeys(key for (key,) in rows)
+        return sorted(found)
+
+    def plans(self, keys: Iterable[int]) -> Iterator[Plan]:
+        """A dry run for each."""
+        wanted = self.spec.detail
+        detail = (
+            wanted if wanted is not None else self.from_version is None and len(self.spec.run_ids) <= DETAILED
+        )
+        for key in keys:
+            yield self.plan(key, detail)
+
+    def plan(self, key: int, detail: bool) -> Plan:
+        run = read_run(self.connection, key)
+        way = self._way(run)
+        if isinstance(way, Way):
+            return plan(run, way, self.now, detail=detail)
+        definition, version = self._definition(run.ref.definition_id)
+        nowhere = Way(definition, version, definition, self.to_version, 0, [], lambda _: None)
+        move = RunMove(
+            run.ref.id, version, self.to_version, "refused", run_status=run.status, reason=way.message
+        )
+        return Plan(run, nowhere, move)
+
+    def _way(self, run: Resting) -> Way | VictorError:
+        definition_id = run.ref.definition_id
+        if definition_id not in self._ways:
+            try:
+                self._ways[definition_id] = self._find_way(run)
+            except VictorError as error:
+                self._ways[definition_id] = error
+        return self._ways[definition_id]
+
+    def _find_way(self, run: Resting) -> Way:
+        source, version = self._definition(run.ref.definition_id)
+        if run.ref.workflow != self.spec.workflow:
+            raise UsageError(f"it is a run of {run.ref.workflow}, not of {self.spec.workflow}")
+        if version == self.to_version:
+            raise UsageError(f"it is on {version} already")
+        path = catalog.migration_path(
+            self._registry, self.spec.workflow, version, self.to_version, self._load
+        )
+        target, _ = self._definition(self.target.id)
+        return Way(source, version, target, self.to_version, self.target.id, path, self._by_version)
+
+    def _definition(self, definition_id: int) -> tuple[WorkflowDefinition, str]:
+        if definition_id not in self._definitions:
+            self._definitions[definition_id] = catalog.load_definition(self.connection, definition_id)
+        return self._definitions[definition_id]
+
+    def _by_version(self, version: str) -> WorkflowDefinition | None:
+        definition_id = self._ids.get(version)
+        return None if definition_id is None else self._definition(definition_id)[0]
+
+    # --- schedules -----------------------------------------------------------------------------
+
+    def schedules(self) -> list[tuple[ScheduleMove, ScheduleSpec]]:
+        """What becomes of each schedule, with the spec that it would get."""
+        found = []
+        for schedule_id, spec in all_schedules(self.connection, self.spec.workflow):
+            named = any(schedule_id.startswith(given) for given in self.spec.schedule_ids)
+            starts = self._starts(spec.version)
+            if named or (self.spec.schedules and starts == self.from_version):
+                found.append(self._schedule(schedule_id, spec, starts))
+        return found
+
+    def _starts(self, spec: str | None) -> str | None:
+        try:
+            return catalog.resolve(self.connection, self.spec.workflow, spec).version
+        except VictorError:
+            return catalog.meant(self.connection, self.spec.workflow, spec)
+
+    def _schedule(
+        self, schedule_id: str, spec: ScheduleSpec, starts: str | None
+    ) -> tuple[ScheduleMove, ScheduleSpec]:
+        def refused(reason: str) -> tuple[ScheduleMove, ScheduleSpec]:
+            was = spec.version or "latest"
+            return ScheduleMove(schedule_id, was, self.to_version, "refused", reason), spec
+
+        if aliases.is_alias_name(spec.version):
+            return refused(f"it starts by alias {spec.version!r}; point that at {self.to_version}")
+        if starts == self.to_version:
+            return refused(f"it starts {self.to_version} already")
+        if starts is None:
+            return refused("it starts no version that is known")
+        try:
+            path = catalog.migration_path(
+                self._registry, self.spec.workflow, starts, self.to_version, self._load
+            )
+            state = dict(spec.initial_state)
+            for migration in path:
+                state = migration.apply_to_state(state)
+        except VictorError as error:
+            return refused(error.message)
+        changed = msgspec.structs.replace(spec, version=self.to_version, initial_state=state)
+        move = ScheduleMove(
+            schedule_id,
+            spec.version or "latest",
+            self.to_version,
+            "ready",
+            changes=tuple(change_lines(spec.initial_state, state)),
+        )
+        return move, changed

@@ -1,0 +1,51 @@
+"""The history of runs that moved to another version."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from victor_engine import jsonio
+from victor_engine.api import RunMigrationInfo
+from victor_engine.clock import from_us
+from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries import ids as known_ids
+from victor_engine.store.queries.text import instant
+
+_SELECT = (
+    "SELECT m.id, r.id, m.workflow, m.from_version, m.to_version, m.path, m.checksums, m.digest_before,"
+    " m.digest_after, m.moved, m.at, m.actor, m.note, m.undone_at, m.undone_by"
+    " FROM run_migrations m JOIN runs r ON r.key = m.run_key"
+)
+
+
+def run_migrations(
+    connection: sqlite3.Connection, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+) -> list[RunMigrationInfo]:
+    """Moves of runs, the newest first."""
+    where: str = ""
+    given: tuple[str, ...] = ()
+    if run_id is not None:
+        where, given = " WHERE r.id = ?", (known_ids.run_id(connection, run_id),)
+    elif workflow is not None:
+        where, given = " WHERE m.workflow = ?", (workflow,)
+    rows = connection.execute(f"{_SELECT}{where} ORDER BY m.id DESC LIMIT ?", (*given, limit))
+    return [
+        RunMigrationInfo(
+            id=row[0],
+            run_id=row[1],
+            workflow=row[2],
+            from_version=row[3],
+            to_version=row[4],
+            path=tuple(jsonio.loads(row[5])),
+            checksums=tuple(jsonio.loads(row[6])),
+            digest_before=row[7],
+            digest_after=row[8],
+            moved=row[9],
+            at=from_us(row[10]),
+            by=actor_from_json(row[11]).user,
+            note=row[12],
+            undone_at=instant(row[13]),
+            undone_by=None if row[14] is None else actor_from_json(row[14]).user,
+        )
+        for row in rows
+    ]
