@@ -8,18 +8,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
+from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.definition.model import HITLNode
+from victor_engine.hitl.ask import Ask
 from victor_engine.hitl.requests import (
     Decision,
+    Person,
     RequestRef,
     answer_request,
+    attend,
     build_ask,
+    due_requests,
     expire_request,
     open_request,
 )
-from victor_engine.store.db import Store, Tx, open_store
+from victor_engine.store.db import Store, Tx, actor_from_json, open_store
 from victor_engine.store.runs import NewRun, insert_run
 
 T = TypeVar("T")
@@ -74,14 +81,40 @@ class Bench:
         )
 
     async def answer(
-        self, ref: RequestRef, answer: Answer, actor: Actor = BOB, revision: int | None = None, **more: Any
+        self,
+        ref: RequestRef,
+        answer: Answer,
+        actor: Actor = BOB,
+        revision: int | None = None,
+        *,
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
     ) -> Decision | None:
         wanted = ref.revision if revision is None else revision
-        return await self.store.write(lambda tx: answer_request(tx, ref.id, wanted, answer, actor, **more))
+        person = Person(actor, frozenset(groups), frozenset(roles))
+        return await self.store.write(lambda tx: answer_request(tx, ref.id, wanted, answer, person))
 
     async def expire(self, ref: RequestRef, after: float = 0.0) -> Decision | None:
         self.clock.set_wall(self.clock.now() + timedelta(seconds=after))
         return await self.store.write(lambda tx: expire_request(tx, ref.id))
+
+    async def attend(self, ref: RequestRef, after: float = 0.0) -> Decision | None:
+        """Let time pass, and do what the engine does then."""
+        self.clock.set_wall(self.clock.now() + timedelta(seconds=after))
+        decision = None
+        for request_id in await self.store.read(lambda c: due_requests(c, self.clock.now())):
+            found = await self.store.write(lambda tx, request_id=request_id: attend(tx, request_id))  # type: ignore[misc]
+            decision = found if request_id == ref.id else decision
+        return decision
+
+    async def ask_row(self, ref: RequestRef) -> Ask:
+        return msgspec.json.decode((await self.row(ref))["spec"], type=Ask)
+
+    async def events(self, ref: RequestRef, kind: str) -> list[dict[str, Any]]:
+        rows = await self.all(
+            "SELECT data, actor FROM events WHERE request_id = ? AND kind = ? ORDER BY seq", ref.id, kind
+        )
+        return [{**jsonio.loads(data or "{}"), "actor": actor_from_json(actor).user} for data, actor in rows]
 
     async def all(self, sql: str, *values: Any) -> list[Any]:
         return await self.store.read(lambda connection: connection.execute(sql, values).fetchall())

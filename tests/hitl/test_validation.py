@@ -38,7 +38,7 @@ def test_nobody_is_asked_what_nobody_could_answer(schema: dict[str, object], wor
 
 
 def test_an_unknown_reject_policy_is_named() -> None:
-    node = HITLNode(id="gate", extra={"reject_policy": "sometimes"})
+    node = HITLNode(id="gate", reject_policy="sometimes")
     with pytest.raises(NodeError, match="'sometimes'"):
         build_ask(node, {}, "alice", datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -12,7 +12,7 @@ from victor_engine.api import Actor, Answer
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import definition_from_content, load_text, raise_for
-from victor_engine.hitl.requests import answer_request
+from victor_engine.hitl.requests import Person, answer_request
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
@@ -175,6 +175,8 @@ class Bench:
 
     async def answer(self, ref: RunRef, answer: Answer, actor: Actor = BOB) -> None:
         request_id, revision = await self.question(ref)
-        decision = await self.store.write(lambda tx: answer_request(tx, request_id, revision, answer, actor))
+        decision = await self.store.write(
+            lambda tx: answer_request(tx, request_id, revision, answer, Person(actor))
+        )
         if decision is not None:
             self.runtime.deliver(request_id, decision)

@@ -27,6 +27,7 @@ from victor_engine.api import (
     EventQuery,
     FireInfo,
     LogLine,
+    MessageInfo,
     PauseInfo,
     ProblemInfo,
     RequestInfo,
@@ -475,6 +476,51 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
     async def release(self, request_id: str) -> RequestInfo:
         self._enter("release", request_id, action=True)
         return await self._claimed(request_id, None)
+
+    async def reassign(
+        self, request_id: str, revision: int, assignees: list[str], note: str = ""
+    ) -> RequestInfo:
+        self._enter("reassign", request_id, revision, assignees, note, action=True)
+        return await self._changed(request_id, "request.reassigned", assignees=tuple(assignees))
+
+    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        self._enter("delegate", request_id, revision, to, note, action=True)
+        return await self._changed(request_id, "request.delegated", assignees=(to,))
+
+    async def undo_answer(self, request_id: str) -> RequestInfo:
+        self._enter("undo_answer", request_id, action=True)
+        return await self._changed(
+            request_id, "request.undone", status="open", outcome=None, answer=None, answered_by=None,
+            answered_at=None, settles_at=None,
+        )  # fmt: skip
+
+    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
+        self._enter("push_back", request_id, revision, to_node, comment, action=True)
+        return await self._changed(
+            request_id, "request.answered", status="answered", outcome="pushed_back", comment=comment,
+            pushed_back_to=to_node, answered_by=ME, answered_at=self.clock.now(),
+        )  # fmt: skip
+
+    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
+        self._enter("ask_requester", request_id, question, action=True)
+        return await self._said(request_id, "question", question, self.clock.now())
+
+    async def reply(self, request_id: str, text: str) -> RequestInfo:
+        self._enter("reply", request_id, text, action=True)
+        return await self._said(request_id, "reply", text, None)
+
+    async def _said(self, request_id: str, kind: Any, text: str, held: datetime | None) -> RequestInfo:
+        request = await self.request(request_id)
+        message = MessageInfo(self.clock.now(), ME, kind, text)
+        name = "request.questioned" if held else "request.replied"
+        return await self._changed(request_id, name, messages=(*request.messages, message), held_since=held)
+
+    async def _changed(self, request_id: str, kind: str, **changes: Any) -> RequestInfo:
+        request = await self.request(request_id)
+        changed = replace(request, revision=request.revision + 1, **changes)
+        self.request_map[request.id] = changed
+        self.emit(kind, request_id=request.id, run_id=request.run_id, workflow=request.workflow)
+        return changed
 
     async def _claimed(self, request_id: str, user: str | None) -> RequestInfo:
         request = replace(await self.request(request_id), claimed_by=user)

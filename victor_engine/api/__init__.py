@@ -24,6 +24,7 @@ from victor_engine.api.engine import (
 from victor_engine.api.people import (
     Answer,
     ChoiceInfo,
+    MessageInfo,
     RequestInfo,
     RequestKind,
     RequestQuery,
@@ -145,6 +146,7 @@ __all__ = [
     "GraphInfo",
     "GraphNode",
     "LogLine",
+    "MessageInfo",
     "MigrationEdge",
     "MigrationPreview",
     "MigrationReport",

@@ -25,10 +25,26 @@ class VoteInfo(Struct, frozen=True, omit_defaults=True):
     actor: Actor
     outcome: str
     comment: str = ""
+    stage: int = 0  # place in a serial chain, from 0
+    undone: bool = False  # taken back by its author
+
+
+class MessageInfo(Struct, frozen=True, omit_defaults=True):
+    """A word between the people asked (question) and whoever wants the answer (reply)."""
+
+    at: datetime
+    actor: Actor
+    kind: Literal["question", "reply"]
+    text: str
 
 
 class RequestInfo(Struct, frozen=True, omit_defaults=True):
-    """One question to people, with exactly what was shown."""
+    """One question to people, with exactly what was shown.
+
+    An answer that can still be taken back has the status `answered` and `settles_at`; the run goes on
+    then. While `held_since` is set the requester was asked something: the deadline stands still, and
+    `held_left` seconds of it are left. `can_go_back_to` is filled by `request` alone.
+    """
 
     id: str
     revision: int
@@ -66,6 +82,17 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     comment: str = ""
     answered_by: Actor | None = None
     answered_at: datetime | None = None
+    reject_policy: str = "any"
+    chain: tuple[str, ...] = ()  # who is asked one after the other; `assignees` are at `stage`
+    stage: int = 0
+    undo_window: float | None = None  # seconds
+    settles_at: datetime | None = None
+    allow_questions: bool = False
+    held_since: datetime | None = None
+    held_left: float | None = None
+    messages: tuple[MessageInfo, ...] = ()
+    pushed_back_to: str | None = None
+    can_go_back_to: tuple[str, ...] = ()
     digest: str = ""
 
 
@@ -84,6 +111,8 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
 
 class RequestQuery(Struct, frozen=True, omit_defaults=True):
+    """`statuses` are those of a request, and `held`: answered, and still to be taken back."""
+
     statuses: tuple[str, ...] = ("open",)
     workflow: str | None = None
     run_id: str | None = None

@@ -67,7 +67,10 @@ BY_TYPE: dict[str, frozenset[str]] = {
             "allow_self_approval",
             "require_comment",
             "reject_policy",
+            "chain",
             "reminders",
+            "remind_every",
+            "allow_questions",
             "priority",
             "undo_window",
         ]

@@ -18,6 +18,7 @@ BACKOFFS = ("fixed", "linear", "exponential")
 JOIN_STRATEGIES = ("all", "any", "merge", "n_of_m")
 TEAM_FORMATIONS = ("sequential", "parallel", "pipeline", "hierarchical", "consensus")
 HITL_KINDS = ("approval", "confirmation", "choice", "input", "review", "override")
+REJECT_POLICIES = ("any", "majority", "quorum")
 FALLBACKS = ("abort", "continue", "skip", "retry", "reject", "approve", "escalate")
 ERROR_STRATEGIES = ("continue", "stop", "retry")
 ON_INTERRUPT = ("retry", "ask", "fail")
@@ -237,7 +238,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HITLNode(Node):
-    """A question to people. `outcomes` is the map form of `next`: outcome to node id."""
+    """A question to people. `outcomes` is the map form of `next`: outcome to node id.
+
+    `reminders` are seconds before the deadline, `remind_every` seconds between two; `undo_window`
+    seconds in which an answer can be taken back. `chain` names who is asked one after the other.
+    """
 
     type: ClassVar[str] = "hitl"
 
@@ -259,7 +264,12 @@ class HITLNode(Node):
     required_approvals: int = 1
     allow_self_approval: bool = True
     require_comment: bool = False
-    reminders: tuple[Any, ...] = ()
+    reject_policy: str = "any"
+    chain: tuple[str, ...] = ()
+    reminders: tuple[float, ...] = ()
+    remind_every: float | None = None
+    undo_window: float | None = None
+    allow_questions: bool = False
     priority: int = 0
     outcomes: Mapping[str, str] = field(default_factory=dict)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from victor_engine.definition.model import FALLBACKS, HITL_KINDS, Choice, HITLNode, Node
-from victor_engine.definition.read import YAML_BOOLEANS, Reader
+from victor_engine.definition.model import FALLBACKS, HITL_KINDS, REJECT_POLICIES, Choice, HITLNode, Node
+from victor_engine.definition.read import YAML_BOOLEANS, Reader, parse_duration
 
 
 def read_choices(reader: Reader) -> tuple[Choice, ...]:
@@ -61,6 +61,7 @@ def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
         if isinstance(escalation, list)
         else ()
     )
+    reminders, every = _reminders(reader)
     return HITLNode(
         **common,
         hitl_type=reader.one_of("hitl_type", HITL_KINDS, "approval"),
@@ -81,10 +82,39 @@ def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
         required_approvals=reader.whole("required_approvals", 1, least=1) or 1,
         allow_self_approval=reader.flag("allow_self_approval", True),
         require_comment=reader.flag("require_comment", False),
-        reminders=tuple(reader.data.get("reminders") or ()),
+        reject_policy=reader.one_of("reject_policy", REJECT_POLICIES, "any"),
+        chain=reader.texts("chain"),
+        reminders=reminders,
+        remind_every=every,
+        undo_window=reader.seconds("undo_window"),
+        allow_questions=reader.flag("allow_questions", False),
         priority=_priority(reader),
         outcomes=read_outcomes(reader),
     )
+
+
+def _reminders(reader: Reader) -> tuple[tuple[float, ...], float | None]:
+    """Seconds before the deadline, longest first, and seconds between two of `every`."""
+    every = reader.seconds("remind_every")
+    value = reader.data.get("reminders")
+    found: list[float] = []
+    for index, item in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+        repeats = isinstance(item, Mapping) and set(item) == {"every"}
+        seconds = parse_duration(item["every"] if repeats else item)
+        if seconds is None or seconds <= 0:
+            path = (
+                (*reader.path, "reminders", index) if isinstance(value, list) else (*reader.path, "reminders")
+            )
+            reader.problems.error(
+                reader.document.place(path),
+                f"{reader.what}: a reminder must be a duration before the deadline, or {{every: a duration}}",
+                "Write: reminders: [10m, 2m]",
+            )
+        elif repeats:
+            every = seconds
+        else:
+            found.append(seconds)
+    return tuple(sorted(set(found), reverse=True)), every
 
 
 def read_outcomes(reader: Reader) -> dict[str, str]:

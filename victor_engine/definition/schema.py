@@ -18,6 +18,7 @@ from victor_engine.definition.model import (
     JOIN_STRATEGIES,
     ON_INTERRUPT,
     ON_WAIT_TIMEOUT,
+    REJECT_POLICIES,
     TEAM_FORMATIONS,
 )
 
@@ -44,6 +45,15 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "tools": _TEXTS,
     "context_keys": _TEXTS,
     "assignees": _TEXTS,
+    "chain": _TEXTS,
+    "reject_policy": {"enum": list(REJECT_POLICIES)},
+    "reminders": {
+        "type": ["array", "object", "string", "number"],
+        "description": "Durations before the deadline, or {every: a duration}",
+    },
+    "remind_every": _DURATION,
+    "undo_window": _DURATION,
+    "allow_questions": {"type": "boolean"},
     "parallel_nodes": _TEXTS,
     "merge": {"type": "boolean"},
     "multiple": {"type": "boolean"},

@@ -2,40 +2,103 @@
 
 from __future__ import annotations
 
-from victor_engine.api import (
-    Answer,
-    RequestInfo,
-)
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from victor_engine.api import Answer, RequestInfo
 from victor_engine.engine.queries import Queries
+from victor_engine.errors import VictorError
+from victor_engine.hitl import back, handover
+from victor_engine.hitl.decisions import Decision
+from victor_engine.hitl.person import Person, look_up, needs_groups, person
 from victor_engine.hitl.requests import answer_request, claim_request, release_request
+from victor_engine.hitl.rows import read_row
 from victor_engine.identity import acting
 from victor_engine.store import queries
+from victor_engine.store.db import Tx
+
+T = TypeVar("T")
+
+GROUPS_SECONDS = 10.0
+"""How long the system may take to say in which groups somebody is."""
 
 
 class PeopleActions(Queries):
-    """Answer, claim, release."""
-
-    def _members(self, role: str) -> frozenset[str]:
-        return frozenset(self.workspace.config.roles.get(role, ()))
+    """Answer, claim, hand on, go back. Who somebody is, is known before the writer is asked."""
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
-        actor = acting()
-        full = await self._read(queries.request_id, request_id)
-        decision = await self.store.write(
-            lambda tx: answer_request(tx, full, revision, answer, actor, self._members)
+        return await self._decided(
+            request_id, lambda tx, full, who: answer_request(tx, full, revision, answer, who)
         )
-        if decision is not None:
-            self.runtime.deliver(full, decision)
-        return await self.request(full)
 
     async def claim(self, request_id: str) -> RequestInfo:
-        actor = acting()
-        full = await self._read(queries.request_id, request_id)
-        await self.store.write(lambda tx: claim_request(tx, full, actor, self._members))
-        return await self.request(full)
+        return await self._acted(request_id, claim_request)
 
     async def release(self, request_id: str) -> RequestInfo:
-        actor = acting()
-        full = await self._read(queries.request_id, request_id)
-        await self.store.write(lambda tx: release_request(tx, full, actor))
+        return await self._acted(request_id, release_request)
+
+    async def reassign(
+        self, request_id: str, revision: int, assignees: list[str], note: str = ""
+    ) -> RequestInfo:
+        people = tuple(assignees)
+        return await self._acted(
+            request_id, lambda tx, full, who: handover.reassign_request(tx, full, revision, people, note, who)
+        )
+
+    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        return await self._acted(
+            request_id, lambda tx, full, who: handover.delegate_request(tx, full, revision, to, note, who)
+        )
+
+    async def undo_answer(self, request_id: str) -> RequestInfo:
+        return await self._acted(request_id, back.undo_answer)
+
+    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
+        return await self._decided(
+            request_id, lambda tx, full, who: back.push_back(tx, full, revision, to_node, comment, who)
+        )
+
+    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
+        return await self._acted(
+            request_id, lambda tx, full, who: back.ask_requester(tx, full, question, who)
+        )
+
+    async def reply(self, request_id: str, text: str) -> RequestInfo:
+        return await self._acted(
+            request_id, lambda tx, full, who: back.reply_to_question(tx, full, text, who)
+        )
+
+    async def _decided(
+        self, request_id: str, transition: Callable[[Tx, str, Person], Decision | None]
+    ) -> RequestInfo:
+        full, decision = await self._write_as(request_id, transition)
+        if decision is not None:
+            self.runtime.deliver(full, decision)
+        else:
+            self.runtime.deadlines_changed()
         return await self.request(full)
+
+    async def _acted(self, request_id: str, transition: Callable[[Tx, str, Person], None]) -> RequestInfo:
+        full, _ = await self._write_as(request_id, transition)
+        self.runtime.deadlines_changed()
+        return await self.request(full)
+
+    async def _write_as(self, request_id: str, transition: Callable[[Tx, str, Person], T]) -> tuple[str, T]:
+        full = await self._read(queries.request_id, request_id)
+        who = await self._person(full)
+        return full, await self.store.write(lambda tx: transition(tx, full, who))
+
+    async def _person(self, request_id: str) -> Person:
+        """Who is acting. Their groups are looked up where the request is not theirs by name."""
+        actor, roles = acting(), self.workspace.config.roles
+        assignees = (await self._read(read_row, request_id)).ask.assignees
+        if not needs_groups(assignees, actor):
+            return person(actor, roles, frozenset())
+        try:
+            async with asyncio.timeout(GROUPS_SECONDS):
+                return await asyncio.to_thread(look_up, actor, roles)
+        except TimeoutError:
+            raise VictorError(
+                f"the system does not say in which groups {actor.user} is (user database); nothing was written"
+            ) from None

@@ -12,13 +12,10 @@ from msgspec import Struct
 from victor_engine import jsonio
 from victor_engine.api import ChoiceInfo
 from victor_engine.definition.expressions import lookup
-from victor_engine.definition.model import HITLNode
+from victor_engine.definition.model import REJECT_POLICIES, HITLNode
 from victor_engine.definition.read import parse_duration
 from victor_engine.definition.templates import as_text, render, resolve_inputs
 from victor_engine.errors import NodeError
-
-REJECT_POLICIES = ("any", "majority")
-"""`any`: one rejection decides. `majority`: whichever side first has `required_approvals` votes decides."""
 
 _SHOWN = (
     "kind",
@@ -57,6 +54,7 @@ class Ask(Struct, frozen=True, omit_defaults=True):
 
     The names are those of `api.RequestInfo`. `timeout` (seconds), `asks`, `max_asks`, `escalation`
     and `step` are for the engine: how often it was asked, and how far the escalation has come.
+    Of a serial `chain`, `assignees` holds the place that `stage` (from 0) has come to.
     """
 
     kind: str
@@ -86,6 +84,12 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     step: int = 0
     missing: tuple[str, ...] = ()
     reject_policy: str = "any"
+    chain: tuple[str, ...] = ()
+    stage: int = 0
+    reminders: tuple[float, ...] = ()
+    remind_every: float | None = None
+    undo_window: float | None = None
+    allow_questions: bool = False
 
     def shown_digest(self) -> str:
         """SHA-256 of the question itself; asking again or escalating does not change it."""
@@ -99,10 +103,9 @@ def build_ask(
 
     NodeError where nobody could ever answer: a schema that is not one, or an unknown `reject_policy`.
     """
-    policy = str(node.extra.get("reject_policy", "any"))
-    if policy not in REJECT_POLICIES:
+    if node.reject_policy not in REJECT_POLICIES:
         raise _unanswerable(
-            node, f"reject_policy must be one of {', '.join(REJECT_POLICIES)}, not {policy!r}"
+            node, f"reject_policy must be one of {', '.join(REJECT_POLICIES)}, not {node.reject_policy!r}"
         )
     if node.input_schema is not None:
         from victor_engine.hitl.validation import check_schema
@@ -144,7 +147,7 @@ def build_ask(
         recommendation=recommendation,
         on_timeout=node.fallback,
         on_timeout_text=silence(node.fallback, default, node.has_default, node.max_asks, chain),
-        assignees=node.assignees,
+        assignees=node.chain[:1] or node.assignees,
         required_approvals=node.required_approvals,
         allow_self_approval=node.allow_self_approval,
         require_comment=node.require_comment,
@@ -153,7 +156,12 @@ def build_ask(
         max_asks=node.max_asks,
         escalation=chain,
         missing=tuple(dict.fromkeys(missing)),
-        reject_policy=policy,
+        reject_policy=node.reject_policy,
+        chain=node.chain,
+        reminders=node.reminders,
+        remind_every=node.remind_every,
+        undo_window=node.undo_window,
+        allow_questions=node.allow_questions,
     )
     seconds = node.timeout_seconds
     if seconds is None and chain:

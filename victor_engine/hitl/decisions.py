@@ -18,16 +18,21 @@ that is one of the choices.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
 
+from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
+from victor_engine.clock import from_us
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
 from victor_engine.definition.people import outcome_key
 from victor_engine.errors import InvalidAnswerError, NodeError
 from victor_engine.hitl.ask import Ask
+from victor_engine.hitl.rows import Row, read_row
+from victor_engine.store.db import Tx, actor_from_json
 
 OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"})
 """Keys of a `next` map that only the engine says: text that somebody typed never passes for one."""
@@ -35,12 +40,16 @@ OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipp
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided. `record` goes under `human.<node id>`; `abort` says why the run ends, if it does."""
+    """What was decided. `record` goes under `human.<node id>`; `abort` says why the run ends, if it does.
+
+    `back_to` names the earlier node at which the run goes on instead of after this one.
+    """
 
     outcome: str
     value: Any
     record: dict[str, Any]
     abort: str | None = None
+    back_to: str | None = None
 
 
 PICKED = ("approval", "confirmation", "choice", "input")
@@ -176,8 +185,61 @@ def record(
     return data
 
 
+def decision_of(source: Tx | sqlite3.Connection, request_id: str) -> Decision | None:
+    """The decision on a request that is decided, as it is stored.
+
+    None while it is open, and while an answer can still be taken back.
+    """
+    row = read_row(source, request_id)
+    if row.status == "open" or row.settles_at is not None:
+        return None
+    if row.status == "withdrawn":
+        return Decision(
+            "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the question was withdrawn"
+        )
+    value = jsonio.loads(row.answer) if row.answer is not None else None
+    outcome = row.outcome or "timed_out"
+    by = actor_from_json(row.answered_by) if row.answered_by is not None else None
+    at = from_us(row.answered_at or 0).isoformat().replace("+00:00", "Z")
+    votes = [
+        {"by": actor_from_json(actor).user, "outcome": said, **({"comment": comment} if comment else {})}
+        for actor, said, comment in source.execute(
+            "SELECT actor, outcome, comment FROM votes WHERE request_key = ? AND undone_at IS NULL ORDER BY id",
+            (row.key,),
+        )
+    ]
+    abort = None
+    if row.status == "expired" and outcome == "aborted":
+        abort = f"nobody answered {row.node_id!r} ({row.ask.title}) before its deadline"
+        if row.ask.on_timeout == "continue":
+            abort += f", and its default {row.ask.default!r} is not an answer that it allows"
+    several = row.ask.required_approvals > 1 or len(row.ask.chain) > 1
+    found = record(outcome, value, row.comment, by, at, votes if several else [])
+    if row.back_to is not None:
+        return Decision(outcome, None, _pushed_back(source, row, found), back_to=row.back_to)
+    return Decision(outcome if outcome != "aborted" else "timed_out", value, found, abort)
+
+
+def _pushed_back(source: Tx | sqlite3.Connection, row: Row, found: dict[str, Any]) -> dict[str, Any]:
+    """The record of an answer that sends the run back, with what the rerun is to know of it."""
+    (times,) = source.execute(
+        "SELECT COUNT(*) FROM requests WHERE run_key = ? AND node_id = ? AND back_to IS NOT NULL AND key <= ?",
+        (row.run_key, row.node_id, row.key),
+    ).fetchone()
+    said = {
+        "to": row.back_to,
+        "comment": row.comment,
+        "by": found["by"],
+        "at": found["at"],
+        "iteration": times,
+    }
+    return {**found, "pushed_back": said}
+
+
 def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinition) -> Way:
     """Where a decision leads. NodeError where the map of outcomes has nothing for it, or silence aborts."""
+    if decision.back_to is not None:
+        return Way((decision.back_to,))
     if decision.abort is not None:
         raise NodeError(
             decision.abort, error_type="HumanTimeoutError", bases=("TimeoutError",), retryable=False

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
-from victor_engine.hitl.requests import Decision, decision_of, due_requests, expire_request, next_deadline
+from victor_engine.hitl.requests import Decision, attend, decision_of, due_requests, next_deadline
 from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store
 
@@ -19,7 +19,7 @@ DEADLINE_POLL = 30.0
 
 
 class Decisions:
-    """Hands committed decisions to who waits for them, and lets requests expire when they are due."""
+    """Hands committed decisions to who waits for them, and sees to what is due on a request."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -64,7 +64,7 @@ class Decisions:
                 due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
                 for request_id in due:
                     decision = await self.store.write(
-                        lambda tx, request_id=request_id: expire_request(tx, request_id)  # type: ignore[misc]
+                        lambda tx, request_id=request_id: attend(tx, request_id)  # type: ignore[misc]
                     )
                     if decision is not None:
                         self.deliver(request_id, decision)

@@ -249,6 +249,7 @@ def _answer_outcome(definition: WorkflowDefinition, condition: str, state: Mappi
 
 def human_done(definition: WorkflowDefinition, node: HITLNode, decision: Decision) -> Done:
     """The bare answer under the output key, the full record under `human.<node id>`, and the way on."""
-    patch = Patch({node.output_key: decision.value}, merge={"human": {node.id: decision.record}})
+    values = {} if decision.back_to is not None else {node.output_key: decision.value}
+    patch = Patch(values, merge={"human": {node.id: decision.record}})
     way = next_nodes(node, decision, definition)
     return Done(patch, way.successors, branch=decision.outcome, rejected=way.rejected, result=decision.value)

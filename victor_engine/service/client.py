@@ -266,6 +266,32 @@ class Client(Connection):
     async def release(self, request_id: str) -> RequestInfo:
         return await self._call("release", request_id=request_id)  # type: ignore[no-any-return]
 
+    async def reassign(
+        self, request_id: str, revision: int, assignees: list[str], note: str = ""
+    ) -> RequestInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "reassign", request_id=request_id, revision=revision, assignees=assignees, note=note
+        )
+
+    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "delegate", request_id=request_id, revision=revision, to=to, note=note
+        )
+
+    async def undo_answer(self, request_id: str) -> RequestInfo:
+        return await self._call("undo_answer", request_id=request_id)  # type: ignore[no-any-return]
+
+    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
+        return await self._call(  # type: ignore[no-any-return]
+            "push_back", request_id=request_id, revision=revision, to_node=to_node, comment=comment
+        )
+
+    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
+        return await self._call("ask_requester", request_id=request_id, question=question)  # type: ignore[no-any-return]
+
+    async def reply(self, request_id: str, text: str) -> RequestInfo:
+        return await self._call("reply", request_id=request_id, text=text)  # type: ignore[no-any-return]
+
     async def deprecate(
         self,
         workflow: str,

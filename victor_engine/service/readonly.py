@@ -207,6 +207,26 @@ class ReadOnlyPort(Reading):
     async def release(self, request_id: str) -> RequestInfo:
         self._refuse()
 
+    async def reassign(
+        self, request_id: str, revision: int, assignees: list[str], note: str = ""
+    ) -> RequestInfo:
+        self._refuse()
+
+    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        self._refuse()
+
+    async def undo_answer(self, request_id: str) -> RequestInfo:
+        self._refuse()
+
+    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
+        self._refuse()
+
+    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
+        self._refuse()
+
+    async def reply(self, request_id: str, text: str) -> RequestInfo:
+        self._refuse()
+
     async def deprecate(
         self,
         workflow: str,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import RequestInfo, RequestQuery, RequestStatus, VoteInfo
+from victor_engine.api import MessageInfo, RequestInfo, RequestQuery, RequestStatus, VoteInfo
 from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
@@ -19,7 +19,8 @@ ALL_STATUSES: tuple[str, ...] = get_args(RequestStatus)
 _COLUMNS = (
     "q.key, q.id, q.revision, r.id, q.workflow, d.version, q.node_id, q.kind, q.status, q.spec, q.digest,"
     " q.created_at, q.deadline, q.priority, q.claimed_by, q.outcome, q.answer, q.comment, q.answered_by,"
-    " q.answered_at, r.actor, r.schedule_id"
+    " q.answered_at, r.actor, r.schedule_id, q.settles_at, q.held_since, q.held_left, q.back_to, q.run_key,"
+    " q.attempt_id"
 )
 _FROM = " FROM requests q JOIN runs r ON r.key = q.run_key JOIN definitions d ON d.id = r.definition_id"
 _SPEC_FIELDS = frozenset(RequestInfo.__struct_fields__)
@@ -45,7 +46,12 @@ def requests(connection: sqlite3.Connection, query: RequestQuery) -> list[Reques
             " ORDER BY q.priority DESC, q.deadline IS NULL, q.deadline, q.key LIMIT ?",
             [*values, limit],
         )
-    decided = [status for status in query.statuses if status != "open"]
+    decided = [status for status in query.statuses if status not in ("open", "held")]
+    if "held" in query.statuses and "answered" not in decided:
+        conditions = " AND ".join(["q.settles_at IS NOT NULL", *where])
+        rows += connection.execute(
+            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions} ORDER BY q.settles_at LIMIT ?", [*values, limit]
+        )
     if decided and len(rows) < limit:
         conditions = " AND ".join([f"q.status IN ({marks(len(decided))})", *where])
         rows += connection.execute(
@@ -59,7 +65,23 @@ def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
     """One request by its id or unique prefix."""
     full = ids.request_id(connection, request_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE q.id = ?", (full,)).fetchone()
-    return _info(connection, row)
+    found = _info(connection, row)
+    if found.status != "open":
+        return found
+    return msgspec.structs.replace(found, can_go_back_to=push_back_targets(connection, row[26], row[27]))
+
+
+def push_back_targets(connection: sqlite3.Connection, run_key: int, attempt_id: int) -> tuple[str, ...]:
+    """The nodes to which a question may send its run back, in the order of their first visit.
+
+    None for a question inside a parallel node: its branches join, and one of them cannot go back alone.
+    """
+    rows = connection.execute(
+        "SELECT node_id FROM attempts WHERE run_key = ? AND id < ? AND parent IS NULL AND status = 'succeeded'"
+        " AND EXISTS (SELECT 1 FROM attempts WHERE id = ? AND parent IS NULL) GROUP BY node_id ORDER BY MIN(id)",
+        (run_key, attempt_id, attempt_id),
+    )
+    return tuple(node for (node,) in rows)
 
 
 def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
@@ -90,15 +112,37 @@ def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
         "comment": row[17],
         "answered_by": None if row[18] is None else actor_from_json(row[18]),
         "answered_at": instant(row[19]),
+        "settles_at": instant(row[22]),
+        "held_since": instant(row[23]),
+        "held_left": None if row[24] is None else row[24] / 1_000_000,
+        "messages": _messages(connection, row[0]),
+        "pushed_back_to": row[25],
     }
     return msgspec.convert({**shown, **known}, RequestInfo)
 
 
 def _votes(connection: sqlite3.Connection, request_key: int) -> tuple[VoteInfo, ...]:
     rows = connection.execute(
-        "SELECT at, actor, outcome, comment FROM votes WHERE request_key = ? ORDER BY id", (request_key,)
+        "SELECT at, actor, outcome, comment, stage, undone_at FROM votes WHERE request_key = ? ORDER BY id",
+        (request_key,),
     )
     return tuple(
-        VoteInfo(at=from_us(at), actor=actor_from_json(actor), outcome=outcome, comment=comment)
-        for at, actor, outcome, comment in rows
+        VoteInfo(
+            at=from_us(at),
+            actor=actor_from_json(actor),
+            outcome=outcome,
+            comment=comment,
+            stage=stage,
+            undone=undone is not None,
+        )
+        for at, actor, outcome, comment, stage, undone in rows
+    )
+
+
+def _messages(connection: sqlite3.Connection, request_key: int) -> tuple[MessageInfo, ...]:
+    rows = connection.execute(
+        "SELECT at, actor, kind, text FROM request_messages WHERE request_key = ? ORDER BY id", (request_key,)
+    )
+    return tuple(
+        MessageInfo(from_us(at), actor_from_json(actor), kind, text) for at, actor, kind, text in rows
     )

@@ -1,0 +1,127 @@
+"""Who has said what, who may say it, and when it is enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.errors import PermissionDeniedError
+from victor_engine.hitl.ask import Ask
+from victor_engine.hitl.decisions import same
+from victor_engine.hitl.person import GROUP, ROLE, Person, person_key
+from victor_engine.hitl.rows import Row
+from victor_engine.store.db import Tx, actor_from_json
+
+Standing = dict[int | str, tuple[str, Any]]
+"""What each person said last: outcome and value, by `Person.key`."""
+
+AGREEING = ("approved", "answered", "accepted", "overridden")
+"""Outcomes that let a run go on: four eyes are about these."""
+
+
+def standing(tx: Tx, row: Row) -> Standing:
+    """What each person said last at this place of the chain, without what was taken back."""
+    rows = tx.execute(
+        "SELECT actor, outcome, value FROM votes WHERE request_key = ? AND stage = ? AND undone_at IS NULL"
+        " ORDER BY id",
+        (row.key, row.ask.stage),
+    )
+    return {
+        person_key(actor_from_json(actor)): (outcome, jsonio.loads(value) if value is not None else None)
+        for actor, outcome, value in rows
+    }
+
+
+def agreeing(said: Standing, outcome: str, value: Any) -> int:
+    """How many people stand by the same answer: the same picks, the same document."""
+    return sum(1 for other, what in said.values() if other == outcome and same(what, value))
+
+
+def enough(ask: Ask, said: Standing, outcome: str, value: Any) -> bool:
+    """Whether this answer decides."""
+    votes = agreeing(said, outcome, value)
+    return votes >= (noes_needed(ask) if outcome == "rejected" else ask.required_approvals)
+
+
+def noes_needed(ask: Ask) -> int:
+    """How many rejections reject, by `reject_policy`.
+
+    `any`: one. `quorum`: as many as approvals approve. `majority`: more than half of the people who
+    are assigned; where groups or roles are, they cannot be counted, and it is more than half of
+    `required_approvals`.
+    """
+    if ask.reject_policy == "quorum":
+        return ask.required_approvals
+    if ask.reject_policy == "majority":
+        countable = ask.assignees and not any(name.startswith((ROLE, GROUP)) for name in ask.assignees)
+        return (len(ask.assignees) if countable else ask.required_approvals) // 2 + 1
+    return 1
+
+
+def record_vote(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str) -> None:
+    """Each vote is a row, and stays one."""
+    tx.execute(
+        "INSERT INTO votes (request_key, revision, at, actor, uid, outcome, value, comment, stage)"
+        " VALUES (?,?,?,?,?,?,?,?,?)",
+        (
+            row.key,
+            row.revision,
+            tx.now_us,
+            msgspec.json.encode(actor).decode(),
+            actor.uid,
+            outcome,
+            jsonio.dumps_text(value),
+            comment,
+            row.ask.stage,
+        ),
+    )
+
+
+# --- who may -----------------------------------------------------------------------------------
+
+
+def check_assigned(row: Row, person: Person) -> None:
+    """PermissionDeniedError unless the request is for this person."""
+    if not person.is_one_of(row.ask.assignees):
+        raise PermissionDeniedError(
+            f"request {row.id} is for {', '.join(row.ask.assignees)}, and you are {person.actor.user}"
+        )
+
+
+def check_voter(tx: Tx, row: Row, person: Person, outcome: str) -> None:
+    """PermissionDeniedError unless this person may give this answer."""
+    check_assigned(row, person)
+    if outcome not in AGREEING:
+        return
+    actor = person.actor
+    if not row.ask.allow_self_approval:
+        for starter in starters(tx, row.run_key):
+            if person.key == person_key(starter) or actor.user == starter.user:
+                raise PermissionDeniedError(
+                    f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
+                )
+    if row.ask.stage:
+        rows = tx.execute(
+            "SELECT actor FROM votes WHERE request_key = ? AND stage < ? AND undone_at IS NULL",
+            (row.key, row.ask.stage),
+        )
+        if any(person_key(actor_from_json(text)) == person.key for (text,) in rows):
+            raise PermissionDeniedError(
+                f"{actor.user} has approved request {row.id} at an earlier place of its chain, which asks "
+                "different people; somebody else has to say this one"
+            )
+
+
+def starters(tx: Tx, run_key: int) -> list[Actor]:
+    """Who started this run, or a run that it comes from."""
+    rows = tx.execute(
+        "WITH RECURSIVE line (key, actor, parent_key) AS ("
+        " SELECT key, actor, parent_key FROM runs WHERE key = ?"
+        " UNION SELECT r.key, r.actor, r.parent_key FROM runs r JOIN line l ON r.key = l.parent_key)"
+        " SELECT actor FROM line WHERE actor IS NOT NULL",
+        (run_key,),
+    )
+    return [actor_from_json(text) for (text,) in rows]
