@@ -29,11 +29,14 @@ from victor_engine.errors import (
     NotFoundError,
     UsageError,
 )
-from victor_engine.identity import acting_as
+from victor_engine.identity import acting_as, user_name
 from victor_engine.service.client import Client
 from victor_engine.service.connect import find, open_engine
 from victor_engine.service.readonly import ReadOnlyPort
 from victor_engine.versioning.catalog import VersionRemovedError
+
+PEOPLE = (ME.user, user_name(ME.uid))
+"""The test's own user by the name that the embedded engine is given, and by the kernel's."""
 
 
 @pytest.fixture
@@ -117,6 +120,27 @@ async def test_a_run_from_start_to_answer(port: Port) -> None:
     assert (await port.run_log(run.id))[0].text == "a line for the log"
     with pytest.raises(ConflictError, match="succeeded"):
         await port.cancel_run(run.id)
+
+
+async def test_people_hand_on_and_go_back(port: Port) -> None:
+    await port.start_run("gate", "1", {"topic": "x"})
+    question = await asked(port)
+    delegated = await port.delegate(question.id, question.revision, "user:nobody-here", "away")
+    assert (delegated.assignees, delegated.revision) == (("user:nobody-here",), 2)
+    with pytest.raises(ConflictError):
+        await port.reassign(question.id, question.revision, ["me"])
+    reassigned = await port.reassign(question.id, 2, ["user:nobody-here", *PEOPLE], "mine after all")
+    assert reassigned.revision == 3
+    with pytest.raises(ConflictError, match="allow_questions"):
+        await port.ask_requester(question.id, "why?")
+    with pytest.raises(ConflictError, match="nobody has asked"):
+        await port.reply(question.id, "because")
+    with pytest.raises(ConflictError, match="open"):
+        await port.undo_answer(question.id)
+    found = await port.request(question.id)
+    assert found.can_go_back_to == ("write",)
+    done = await port.push_back(question.id, 3, "write", "shorter, please")
+    assert (done.outcome, done.pushed_back_to, done.comment) == ("pushed_back", "write", "shorter, please")
 
 
 async def test_cancel_retry_pause_resume(port: Port) -> None:

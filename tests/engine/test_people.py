@@ -1,0 +1,160 @@
+"""People and whole runs: answers that wait for their window, runs that are sent back."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import ME, engine_on, question, until_end, workspace
+from victor_engine.api import Answer, RequestInfo, RequestQuery
+from victor_engine.clock import FakeClock
+from victor_engine.engine import Engine
+from victor_engine.errors import PermissionDeniedError, VictorError
+from victor_engine.identity import acting_as
+
+FLOW = {
+    "workflows/flow.yaml": """
+        workflows:
+          flow:
+            version: 1.0.0
+            nodes:
+              - {id: draft, type: transform, transform: "n = n + 1", next: [gate]}
+              - id: gate
+                type: hitl
+                prompt: "Draft {n}. {human.gate.pushed_back.comment}"
+                timeout: 1h
+                undo_window: 5s
+                allow_questions: true
+                assignees: [me, "group:no-such-group"]
+                next: [out]
+              - {id: out, type: transform, transform: "done = n"}
+        """
+}
+
+
+async def asked(engine: Engine, run_id: str, after: str = "") -> RequestInfo:
+    async with asyncio.timeout(20):
+        while True:
+            found = await engine.requests(RequestQuery(run_id=run_id))
+            if found and found[0].id != after:
+                return found[0]
+            await asyncio.sleep(0)
+
+
+async def later(engine: Engine, clock: FakeClock, seconds: float) -> None:
+    await clock.advance(seconds)
+    engine.runtime.deadlines_changed()
+
+
+async def test_a_run_sent_back_knows_why_and_comes_again(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with engine_on(workspace(tmp_path, FLOW), clock=clock) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        first = await engine.request((await asked(engine, run.id)).id)
+        assert first.can_go_back_to == ("draft",)
+        held = await engine.push_back(first.id, first.revision, "draft", "too long")
+        assert (held.status, held.outcome, held.pushed_back_to) == ("answered", "pushed_back", "draft")
+        await later(engine, clock, 5)
+        second = await asked(engine, run.id, after=first.id)
+        assert second.prompt == "Draft 2. too long"
+        state = (await engine.run(run.id)).state
+        assert state["human"]["gate"]["pushed_back"]["iteration"] == 1
+        assert "gate" not in state
+        await engine.answer(second.id, second.revision, Answer(outcome="approved"))
+        await later(engine, clock, 5)
+        found = await until_end(engine, run.id)
+        assert (found.run.status, found.state["done"], found.state["gate"]) == ("succeeded", 2, True)
+
+
+async def test_an_answer_that_is_held_survives_its_engine(tmp_path: Path) -> None:
+    clock = FakeClock()
+    root = workspace(tmp_path, FLOW)
+    async with engine_on(root, clock=clock) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        await engine.answer(request.id, request.revision, Answer(outcome="approved"))
+        assert [q.id for q in await engine.requests(RequestQuery(statuses=("open", "held")))] == [request.id]
+        assert (await engine.run(run.id)).run.status == "waiting"
+    clock.set_wall(clock.now() + timedelta(seconds=4))
+    async with engine_on(root, clock=clock) as engine:
+        undone = await engine.undo_answer(request.id)
+        assert (undone.status, undone.revision) == ("open", 3)
+        await engine.answer(request.id, 3, Answer(outcome="approved"))
+    clock.set_wall(clock.now() + timedelta(seconds=60))
+    async with engine_on(root, clock=clock) as engine:
+        found = await until_end(engine, run.id)
+        assert (found.run.status, found.state["done"]) == ("succeeded", 1)
+
+
+async def test_a_command_line_without_an_engine_holds_too(tmp_path: Path) -> None:
+    clock = FakeClock()
+    root = workspace(tmp_path, FLOW)
+    async with engine_on(root, clock=clock) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+    async with engine_on(root, clock=clock, work=False) as engine:
+        held = await engine.answer(request.id, request.revision, Answer(outcome="approved"))
+        assert held.settles_at is not None
+    async with engine_on(root, clock=clock) as engine:
+        assert (await engine.undo_answer(request.id)).status == "open"
+
+
+async def test_questions_and_handing_on_through_the_port(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        assert (await engine.ask_requester(request.id, "Why now?")).held_left == 3600.0
+        assert (await engine.reply(request.id, "Because.")).held_since is None
+        given = await engine.delegate(request.id, request.revision, "user:other", "away")
+        assert given.assignees == ("group:no-such-group", "user:other")
+        back = await engine.reassign(request.id, given.revision, [ME.user])
+        assert back.assignees == (ME.user,)
+
+
+async def test_groups_are_looked_up_outside_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    threads: list[str] = []
+
+    def slow(user: str) -> frozenset[str]:
+        threads.append(threading.current_thread().name)
+        return frozenset({"no-such-group"})
+
+    monkeypatch.setattr("victor_engine.hitl.person.unix_groups", slow)
+    async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        await engine.claim(request.id)
+        assert threads == [], "who is named is not looked up"
+        await engine.release(request.id)
+        someone = ME.__class__(user="someone", uid=70000, via="cli")
+        with acting_as(someone):
+            assert (await engine.claim(request.id)).claimed_by == "someone"
+        assert len(threads) == 1
+        assert "writer" not in threads[0]
+        monkeypatch.setattr("victor_engine.hitl.person.unix_groups", lambda user: frozenset())
+        with acting_as(someone), pytest.raises(PermissionDeniedError):
+            await engine.answer(request.id, request.revision, Answer(outcome="approved"))
+
+
+async def test_a_user_database_that_hangs_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    over = threading.Event()
+    monkeypatch.setattr("victor_engine.hitl.person.unix_groups", lambda user: over.wait(20) and frozenset())
+    monkeypatch.setattr("victor_engine.engine.people.GROUPS_SECONDS", 0.05)
+    async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        someone = ME.__class__(user="someone", uid=70000, via="cli")
+        with acting_as(someone), pytest.raises(VictorError, match="in which groups someone is"):
+            await engine.answer(request.id, request.revision, Answer(outcome="approved"))
+        assert (await engine.request(request.id)).status == "open"
+        over.set()
