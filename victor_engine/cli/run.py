@@ -40,6 +40,7 @@ def run(
         engine = await port.engine()
         here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
         started = await port.start_run(workflow, version, initial, remark)
+        await _notice(port, started)
         if not follow and not here:
             if as_json:
                 print_json(started)
@@ -60,6 +61,16 @@ def run(
         note("no longer followed; a run that was under way here is taken up again by the next engine")
         raise
     sys.exit(code)
+
+
+async def _notice(port: Port, started: RunInfo) -> None:
+    """Say that a run was started on a version that nobody should start on any more."""
+    from victor_engine.api import EventQuery
+
+    for event in await port.events(EventQuery(kinds=("version.notice",), run_id=started.id, limit=1)):
+        successor = f"; use {event.data['successor']}" if "successor" in event.data else ""
+        message = event.data.get("message", "")
+        note(f"warning: {started.workflow} {started.version} is deprecated: {message}{successor}")
 
 
 def _own(pid: int) -> bool:

@@ -93,6 +93,8 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
             problems.append(
                 msgspec.structs.replace(problem, path=problem.path or str(path), severity=severity)
             )
+        if definition.deprecated:
+            problems.append(_deprecated(definition, path))
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)
     return problems, len(result.workflows)
@@ -119,6 +121,26 @@ def _schedule(
         line, column = place_of(fault, places)
         message = f"workflow {definition.name!r}: {fault}"
         yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
+
+
+def _deprecated(definition: WorkflowDefinition, path: Path) -> ProblemInfo:
+    """A file that says of its own version that nobody should start on it."""
+    from victor_engine.api import ProblemInfo
+
+    told = _told((definition.content or {}).get("deprecated"), definition.deprecated or "")
+    what = f"{definition.name} {definition.version or ''}".strip()
+    return ProblemInfo(severity="warning", message=f"{what} is deprecated: {told}", path=str(path))
+
+
+def _told(deprecated: object, message: str) -> str:
+    if not isinstance(deprecated, dict):
+        return message
+    parts = [message]
+    if deprecated.get("successor"):
+        parts.append(f"use {deprecated['successor']}")
+    if deprecated.get("removal"):
+        parts.append(f"to be removed {deprecated['removal']}")
+    return "; ".join(parts)
 
 
 def _functions(

@@ -1,0 +1,102 @@
+"""`victor versions` on a real workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Victor
+from tests.engine.support import engine_on, question, workspace
+from tests.versioning.test_moving import RENAME, RENAMED, V1, file
+
+FILES = {"workflows/a.yaml": file("1.0.0", V1), "workflows/b.yaml": file("2.0.0", RENAMED, RENAME)}
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Victor:
+    return Victor(workspace(tmp_path, FILES), capsys)
+
+
+async def _wait(root: Path) -> str:
+    async with engine_on(root) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        await question(engine, run.id)
+        return run.id
+
+
+def waiting_run(victor: Victor) -> str:
+    import asyncio
+
+    return asyncio.run(_wait(victor.root))
+
+
+def test_the_life_of_a_version(victor: Victor) -> None:
+    assert victor("versions", "alias", "w", "stable", "1.0.0", "--split", "2.0.0", "10") == 0
+    assert victor.out == "w stable -> 1.0.0 90% / 2.0.0 10%; roll back leads to 1.0.0\n"
+    assert victor("versions", "list", "w") == 0
+    assert "ramping (10%)" in victor.out
+    assert victor("versions", "promote", "w", "stable", "--note", "good") == 0
+    assert victor.out == "w stable -> 2.0.0\n"
+    assert victor("versions", "alias", "w", "stable", "--json") == 0
+    assert json.loads(victor.out)[0]["sides"][0]["version"] == "2.0.0"
+    assert victor("versions", "rollback", "w", "stable") == 5
+    assert victor("versions", "deprecate", "w", "1.0", "--message", "old", "--successor", "2.0.0",
+                  "--removal", "2027-01-31") == 0  # fmt: skip
+    assert "old; use 2.0.0; to be removed 2027-01-31" in victor.out
+    assert victor("versions", "list", "--deprecated") == 0
+    assert victor.out.count("\n") == 2
+    assert victor("versions", "remove", "w", "1.0.0") == 0
+    assert victor("run", "w", "--version", "1.0.0") == 5
+    assert "is removed, nothing new starts on it: old" in victor.err
+    assert victor("versions", "restore", "w", "1.0.0") == 0
+    assert victor("versions", "diff", "w", "1.0.0", "stable") == 0
+    assert "edges:\n  - first -> ok\n" in victor.out
+    assert victor("versions", "alias", "w", "stable", "--remove") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["alias", "w", "v1", "1.0.0"], 2, "cannot name an alias"),
+        (["alias", "w", "stable", "--split", "2.0.0", "10"], 2, "keeps the rest"),
+        (["alias", "w", "stable", "1.0.0", "--remove"], 2, "nothing else"),
+        (["promote", "w", "stable"], 4, "no alias 'stable'"),
+        (["remove", "w", "9.0.0"], 4, "there is no w 9.0.0"),
+        (["deprecate", "w", "1.0.0", "--message", "x", "--removal", "soon"], 2, "is no date"),
+        (["migrate", "w", "1.0.0", "2.0.0"], 2, "--dry-run"),
+        (["migrate", "w", "1.0.0", "2.0.0", "--apply", "--state", "{}"], 2, "only tried out"),
+        (["migrate", "w", "2.0.0", "1.0.0", "--dry-run", "--state", "[1]"], 2, "must be a JSON object"),
+    ],
+)
+def test_what_is_refused(victor: Victor, words: list[str], code: int, message: str) -> None:
+    assert victor("versions", *words) == code
+    assert message in victor.err
+
+
+def test_a_run_is_tried_moved_and_put_back(victor: Victor) -> None:
+    run_id = waiting_run(victor)
+    assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--run", run_id) == 0
+    assert "1 runs would move to w 2.0.0" in victor.out
+    assert "rename node ok to approve: stands on ok, which is now approve" in victor.out
+    assert "+ region = eu" in victor.out
+    assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--apply", "--json", "--note", "n") == 0
+    assert json.loads(victor.out)["runs"][0]["outcome"] == "migrated"
+    assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--apply", "--run", run_id) == 5
+    assert "is on 2.0.0 already" in victor.out
+    assert victor("versions", "history", "w") == 0
+    assert "1.0.0->2.0.0" in victor.out
+    assert victor("versions", "undo", run_id) == 0
+    assert victor.out == f"{run_id} is back on w 1.0.0\n"
+    assert victor("versions", "undo", run_id) == 5
+    assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--state", '{"a": 1}') == 0
+    assert '"region": "eu"' in victor.out
+
+
+def test_a_deprecation_is_told_where_it_matters(victor: Victor, tmp_path: Path) -> None:
+    assert victor("versions", "deprecate", "w", "1.0.0", "--message", "reads the old feed") == 0
+    text = file("1.0.0", V1, more="deprecated: {message: reads the old feed, successor: 2.0.0}")
+    (tmp_path / "old.yaml").write_text(text)
+    assert victor("validate", str(tmp_path / "old.yaml")) == 0
+    assert "w 1.0.0 is deprecated: reads the old feed; use 2.0.0" in victor.out

@@ -1,0 +1,162 @@
+"""`victor versions migrate`, `undo` and `history`: runs and schedules on their way to another version."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from victor_engine.api import MigrationPreview, MigrationReport, MigrationSpec, Port, RunMove
+from victor_engine.cli.output import json_state, local, note, print_json, say, table, with_port
+from victor_engine.errors import UsageError
+
+LISTED = 50
+"""Runs of a report that are listed one by one."""
+
+REFUSED = 5
+"""The exit code where something was not moved."""
+
+
+@click.command("migrate")
+@click.argument("workflow")
+@click.argument("old")
+@click.argument("new")
+@click.option("--dry-run", is_flag=True, help="Show what would become of it; nothing is changed.")
+@click.option("--apply", "apply_", is_flag=True, help="Move what can be moved.")
+@click.option("--state", metavar="JSON", help="Try it on a state; - reads standard input.")
+@click.option("--run", "run_ids", multiple=True, help="Only this run; may be given several times.")
+@click.option("--schedules", is_flag=True, help="Also the schedules that start OLD.")
+@click.option("--note", "remark", default="", help="Goes into the history.")
+@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.pass_context
+def migrate(
+    ctx: click.Context,
+    workflow: str,
+    old: str,
+    new: str,
+    dry_run: bool,
+    apply_: bool,
+    state: str | None,
+    run_ids: tuple[str, ...],
+    schedules: bool,
+    remark: str,
+    as_json: bool,
+) -> None:
+    """Move the runs that wait on OLD, are paused or have failed, to NEW. Ends with 5 if one stays behind."""
+    if dry_run == apply_:
+        raise UsageError("say --dry-run to see what would become of it, or --apply to do it")
+    if state is not None and (apply_ or run_ids):
+        raise UsageError("a state is only tried out: give --state with --dry-run, and no run")
+    given = json_state(state)
+
+    async def work(port: Port) -> int:
+        if given is not None:
+            preview = await port.preview_migration(workflow, old, new, given)
+            print_json(preview) if as_json else _tell_preview(preview)
+            return 0
+        spec = MigrationSpec(
+            workflow,
+            new,
+            run_ids=run_ids,
+            from_version=None if run_ids and not schedules else old,
+            schedules=schedules,
+        )
+        if run_ids and schedules:
+            raise UsageError("name runs, or take schedules along with all that wait, not both")
+        report = await (port.migrate_runs(spec, remark) if apply_ else port.plan_migration(spec))
+        print_json(report) if as_json else _tell(report)
+        behind = report.count("refused") + sum(move.outcome == "refused" for move in report.schedules)
+        return REFUSED if apply_ and behind else 0
+
+    sys.exit(with_port(ctx, "oneshot" if apply_ else "read", work))
+
+
+def _tell_preview(found: MigrationPreview) -> None:
+    say(f"{' then '.join(found.path) or 'nothing to do'}{' (breaking)' if found.breaking else ''}")
+    for step in found.steps:
+        say(f"  - {step}")
+    say(f"before: {json.dumps(found.before, indent=2)}")
+    say(f"after:  {json.dumps(found.after, indent=2)}")
+
+
+def _tell(report: MigrationReport) -> None:
+    done = report.count("migrated") if report.applied else report.count("ready")
+    refused = [move for move in report.runs if move.outcome == "refused"]
+    moved, stay = ("moved", "stay") if report.applied else ("would move", "would stay")
+    say(f"{done} runs {moved} to {report.workflow} {report.to_version}, {len(refused)} {stay} behind")
+    for move in report.runs[:LISTED]:
+        _tell_run(move)
+    if len(report.runs) > LISTED:
+        note(f"… {len(report.runs) - LISTED} more; --json lists them all")
+    for schedule in report.schedules:
+        why = f": {schedule.reason}" if schedule.reason else ""
+        say(
+            f"schedule {schedule.schedule_id}  {schedule.from_version} -> {schedule.to_version}  "
+            f"{schedule.outcome}{why}"
+        )
+        for line in schedule.changes:
+            say(f"    {line}")
+
+
+def _tell_run(move: RunMove) -> None:
+    if move.outcome == "refused":
+        say(f"run {move.run_id}  {move.from_version}  stays: {move.reason}")
+        return
+    say(
+        f"run {move.run_id}  {' then '.join(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}"
+    )
+    for step in move.steps:
+        say(f"  - {step.step}{f': {step.position}' if step.position else ''}")
+        for line in step.changes:
+            say(f"      {line}")
+    if move.stands_on != move.goes_on_at:
+        say(f"    {', '.join(move.stands_on)} -> {', '.join(move.goes_on_at)}")
+    for line in (*move.questions, *move.timers):
+        say(f"    {line}")
+
+
+@click.command("undo")
+@click.argument("run_id", metavar="RUN")
+@click.option("--note", "remark", default="", help="Goes into the history.")
+@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.pass_context
+def undo(ctx: click.Context, run_id: str, remark: str, as_json: bool) -> None:
+    """Put a run back to what it was before its last move."""
+
+    async def work(port: Port) -> None:
+        found = await port.unmigrate_run(run_id, remark)
+        print_json(found) if as_json else say(f"{found.id} is back on {found.workflow} {found.version}")
+
+    with_port(ctx, "oneshot", work)
+
+
+@click.command("history")
+@click.argument("workflow", required=False)
+@click.option("--run", "run_id", help="Only the moves of this run.")
+@click.option("--limit", default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.pass_context
+def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit: int, as_json: bool) -> None:
+    """Which runs were moved: when, by whom, which way."""
+
+    async def work(port: Port) -> None:
+        found = await port.run_migrations(workflow, run_id, limit)
+        if as_json:
+            print_json(found)
+            return
+        rows = [
+            (
+                local(entry.at),
+                entry.run_id,
+                entry.workflow,
+                " then ".join(entry.path),
+                entry.by,
+                f"undone by {entry.undone_by}" if entry.undone_at else "",
+                entry.moved,
+            )
+            for entry in found
+        ]
+        table(("at", "run", "workflow", "path", "by", "undone", "moved"), rows, "no run was ever moved")
+
+    with_port(ctx, "read", work)
