@@ -16,18 +16,23 @@ from textual.app import App
 from textual.command import Provider
 from textual.screen import Screen
 
-from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
+from victor_engine.api import EngineInfo, EventInfo, Port, RequestInfo, RequestQuery
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_tui.config import theme_name
-from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, LoadFailed, Lost, Refreshed
+from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
 from victor_tui.keys import APP_BINDINGS, SCREENS
-from victor_tui.text import clean, plural
+from victor_tui.text import clean, full, plural
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 T = TypeVar("T")
+
+_GATHER = 0.3
+"""Seconds in which announcements of the same kind are gathered into one."""
+_TOLD_AT_ONCE = 3
+"""Broken promises that one toast names."""
 
 HAND_OVER = "daemon"
 """Result of the app when its engine is to go on in a daemon."""
@@ -82,6 +87,7 @@ class VictorApp(App[str]):
         self.lost: str = ""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self._known_requests: set[str] | None = None
+        self._breaches: list[EventInfo] = []
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
@@ -168,6 +174,27 @@ class VictorApp(App[str]):
             markup=False,
         )
 
+    def on_happened(self, message: Happened) -> None:
+        if not self._breaches:
+            self.set_timer(_GATHER, self._announce_breaches)
+        self._breaches.append(message.event)
+
+    def _announce_breaches(self) -> None:
+        """Say which promises were just broken; many at once share a toast."""
+        found, self._breaches = self._breaches, []
+        lines = [
+            f"{event.workflow or event.schedule_id or 'a run'}: {event.data.get('message', '')}"
+            for event in found[:_TOLD_AT_ONCE]
+        ]
+        if len(found) > _TOLD_AT_ONCE:
+            lines.append(f"and {len(found) - _TOLD_AT_ONCE} more")
+        lines.append("Marked with ⚑ on the Schedules screen.")
+        title = "⚑ A promise was not kept" if len(found) == 1 else f"⚑ {len(found)} promises were not kept"
+        self.bell()
+        self.notify(
+            "\n".join(clean(line) for line in lines), title=title, severity="error", timeout=12, markup=False
+        )
+
     def _set_terminal_title(self, count: int) -> None:
         if self._driver is not None and not self.is_headless:
             words = f"victor · {count} waiting" if count else "victor"
@@ -198,6 +225,20 @@ class VictorApp(App[str]):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is None:
             return "Connecting to the engine…"
+        return "\n".join(line for line in (self._draining(engine), self._trouble(engine)) if line)
+
+    def _draining(self, engine: EngineInfo) -> str:
+        if engine.draining is None:
+            return ""
+        info = engine.draining
+        note = f": {info.note}" if info.note else ""
+        return clean(
+            f"‖ Draining since {full(info.at, self.zone)} by {info.by}{note}. Nothing is started,"
+            f" {engine.running} still running. F8 ends it."
+        )
+
+    @staticmethod
+    def _trouble(engine: EngineInfo) -> str:
         errors = [problem for problem in engine.problems if problem.severity == "error"]
         if errors:
             first = errors[0]
@@ -288,7 +329,7 @@ class VictorApp(App[str]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """With a dialog open, keys that leave the screen or open another dialog do nothing."""
-        leaves = action in ("show", "answer", "leave", "reload")
+        leaves = action in ("show", "answer", "leave", "reload", "drain")
         return not (leaves and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
@@ -324,6 +365,26 @@ class VictorApp(App[str]):
         said = "no problems" if not problems else plural(len(problems), "problem") + ": see Versions"
         self.notify(f"Workflow files read again: {said}.", markup=False)
         self.feed.mark_stale("engine", "workflows", "schedules")
+
+    @work(group="dialog", exclusive=True)
+    async def action_drain(self) -> None:
+        """Drain, or end it, after a confirmation."""
+        engine: EngineInfo | None = self.feed.snapshots.get("engine")
+        if engine is not None and engine.draining is not None:
+            said = f"{self._draining(engine)}\nFires of that time stay skipped; a backfill can make them up."
+            note = await self.confirm("Let the engine start runs again?", said)
+            if note is not None:
+                await self.perform(self.port.undrain(note), "The engine starts runs again.")
+        else:
+            running = engine.running if engine is not None else 0
+            body = (
+                f"{plural(running, 'run')} will finish. Nothing new is started, over restarts too, until somebody"
+                " ends it: fires are skipped with this as the reason, and what is queued waits."
+            )
+            note = await self.confirm("Drain the engine?", body)
+            if note is not None:
+                await self.perform(self.port.drain(note), "The engine is draining.")
+        self.feed.mark_stale("engine", "schedules")
 
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:

@@ -57,6 +57,8 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
 )
+TOLD = frozenset({"sla.breached"})
+"""Kinds of events that are announced."""
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
 
 
@@ -91,6 +93,13 @@ class Lost(Message):
 
     error: VictorError
     retry_in: float | None
+
+
+@dataclass
+class Happened(Message):
+    """An event of which the operator is told at once, whatever is on the screen."""
+
+    event: EventInfo
 
 
 @dataclass
@@ -201,6 +210,8 @@ class Feed:
 
     def _note(self, event: EventInfo) -> None:
         self.mark_stale(*stale_subjects(event.kind))
+        if event.kind in TOLD:
+            self._post(Happened(event))
 
     async def _refresh_for_ever(self, port: Port) -> None:
         while True:

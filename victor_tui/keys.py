@@ -37,6 +37,14 @@ APP_BINDINGS: list[BindingType] = [
     Binding(
         "f5", "reload", "Reload files", id="app.reload", tooltip="Read the workflow files again", show=False
     ),
+    Binding(
+        "f8",
+        "drain",
+        "Drain or undrain",
+        id="app.drain",
+        tooltip="Let what runs finish and start nothing more, or end that",
+        show=False,
+    ),
     Binding("q", "leave", "Quit", id="app.quit", tooltip="Close the console"),
     Binding("ctrl+q", "leave", "Quit", id="app.quit2", tooltip="Close the console", show=False),
 ]

@@ -21,6 +21,7 @@ from tests.tui.fake_port import FakePort
 from victor_engine.api import Port, ProblemInfo
 from victor_engine.errors import ConflictError, EngineUnavailableError
 from victor_tui.app import VictorApp
+from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.header import HeaderBar
@@ -435,6 +436,50 @@ async def test_faults_of_the_workspace_are_in_the_banner(port: FakePort, make_ap
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
         assert banner(app) == "flows/a.yaml:4:7: unknown key 'nxt'. Did you mean next?"
+
+
+async def test_draining_is_asked_for_said_on_every_screen_and_ended(
+    port: FakePort, make_app: MakeApp
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "D")
+        assert isinstance(app.screen, ConfirmDialog)
+        app.screen.query_one("#note", Input).value = "new disks"
+        await go(pilot, "ctrl+s")
+        assert port.calls == [("drain", ("new disks",))]
+        for key in ("1", "2", "3", "4", "5"):
+            await go(pilot, key)
+            assert "Draining since 2026-03-10 14:05:00 UTC by ana: new disks" in banner(app)
+            assert app.screen.query_one("#banner").display
+        port.problems = [ProblemInfo("error", "no such node", "w.yaml", 3, 1, "Remove it.")]
+        port.emit("workspace.reloaded")
+        await go(pilot, "f8")
+        assert "new disks" in str(app.screen.query_one("#body Static", Static).content)
+        await go(pilot, "ctrl+s")
+        assert port.calls[-1] == ("undrain", ("",))
+        assert "Draining" not in banner(app)
+        assert "no such node" in banner(app)
+
+
+async def test_a_broken_promise_is_told_once(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    told: list[tuple[str, str]] = []
+    app.notify = lambda message, *, title="", **_: told.append((title, message))  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "2")
+        port.emit("sla.breached", workflow="deploy", data={"message": "was to be finished by 07:30"})
+        await pilot.pause(0.35)
+        await settle(pilot)
+        assert [title for title, _ in told] == ["⚑ A promise was not kept"]
+        assert told[0][1].startswith("deploy: was to be finished by 07:30")
+        for n in range(9):
+            port.emit("sla.breached", workflow=f"w{n}", data={"message": "late\x1b[2J"})
+        await pilot.pause(0.35)
+        await settle(pilot)
+        assert [title for title, _ in told[1:]] == ["⚑ 9 promises were not kept"]
+        assert "and 6 more" in told[1][1]
+        assert "\x1b" not in told[1][1]
 
 
 async def test_old_answers_do_not_hurry() -> None:

@@ -117,3 +117,7 @@ def test_messages_of_one_subject_replace_each_other() -> None:
 def test_an_unknown_event_makes_everything_stale() -> None:
     assert stale_subjects("something.new") >= {"runs", "schedules", "requests", "workflows", "events"}
     assert "schedules" not in stale_subjects("node.started")
+    assert {"schedules", "agenda"} <= stale_subjects("fire.decided")
+    assert {"schedules", "engine"} <= stale_subjects("sla.breached")
+    assert {"schedules", "runs"} <= stale_subjects("backfill.started")
+    assert "engine" in stale_subjects("engine.draining")

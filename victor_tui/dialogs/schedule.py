@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,9 @@ from textual.widgets import Button, Checkbox, Input, Label, RadioButton, RadioSe
 from victor_engine.api import Port, SchedulePreview, ScheduleSpec
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.more import EXAMPLE
 from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
-from victor_tui.text import relative
+from victor_tui.text import duration, relative
 from victor_tui.widgets.safe import one_line, plain
 
 _DEBOUNCE = 0.25
@@ -34,24 +36,47 @@ def offset_text(offset: timedelta) -> str:
     return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
-def fire_lines(fires: tuple[datetime, ...], zone: ZoneInfo, now: datetime) -> list[Content]:
-    """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens."""
+def clock_change(before: timedelta, after: timedelta) -> str:
+    """`clocks go forward by 1h 00m: +01:00 → +02:00`"""
+    way = "forward" if after > before else "back"
+    size = duration(abs((after - before).total_seconds()))
+    return f"clocks go {way} by {size}: {offset_text(before)} → {offset_text(after)}"
+
+
+def fire_lines(
+    fires: tuple[datetime, ...], zone: ZoneInfo, now: datetime, left_out: Mapping[datetime, str]
+) -> list[Content]:
+    """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens.
+
+    `left_out` has the fires that a calendar skips, with its reason.
+    """
     lines = []
     before = now.astimezone(zone).utcoffset()
     for fire in fires:
         local = fire.astimezone(zone)
         offset = local.utcoffset() or timedelta()
-        line = [
-            (f"{local:%a %Y-%m-%d %H:%M:%S} ", "bold"),
-            (f"{local:%Z}".ljust(5), "$text-muted"),
-            (f" {fire.astimezone(UTC):%H:%M:%S} UTC", "$text-muted"),
-            (f"  {relative(fire, now):<8}", "$text-muted"),
-        ]
         if before is not None and offset != before:
-            line.append((f" clocks {offset_text(before)} → {offset_text(offset)}", "$warning"))
-        lines.append(Content.assemble(*line))
+            lines.append(Content.styled(f"  {clock_change(before, offset)}", "$warning"))
+        reason = left_out.get(fire)
+        seconds = ":%S" if local.second else ""
+        lines.append(
+            Content.assemble(
+                ("× " if reason else "  ", "$warning"),
+                (local.strftime(f"%a %Y-%m-%d %H:%M{seconds} "), "$text-muted" if reason else "bold"),
+                (f"{_abbreviation(local)}{offset_text(offset)}", "$text-muted"),
+                (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC"), "$text-muted"),
+                (f"  {relative(fire, now):<8}", "$text-muted"),
+                (f"left out by {one_line(reason, 60)}" if reason else "", "$warning"),
+            )
+        )
         before = offset
     return lines
+
+
+def _abbreviation(local: datetime) -> str:
+    """`CEST `; nothing for zones that have an offset for a name."""
+    name = f"{local:%Z}"
+    return f"{name} ".ljust(5) if name[:1].isalpha() else ""
 
 
 class WayButton(RadioButton):
@@ -130,6 +155,10 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         yield from self._row(
             "state", "Initial state", TextArea(start.state, id="state", compact=True, tab_behavior="focus")
         )
+        more = TextArea(
+            start.more, id="more", compact=True, tab_behavior="focus", placeholder=Content(EXAMPLE)
+        )
+        yield from self._row("more", "More, as YAML", more)
         version = Input(start.version, placeholder="latest", id="version", compact=True)
         yield from self._row("version", "Version", version)
         overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
@@ -197,6 +226,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
             active=text("active"),
             catchup=next(word for word in CATCHUPS if word == catchup),
             enabled=self.query_one("#enabled", Checkbox).value,
+            more=self.query_one("#more", TextArea).text,
         )
 
     # --- preview ------------------------------------------------------------------------------
@@ -259,7 +289,8 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
             return
         now = self.app.clock.now()  # type: ignore[attr-defined]
         lines = [Content.styled(one_line(preview.summary, 200), "$success")]
-        lines += fire_lines(preview.fires, ZoneInfo(spec.timezone), now)
+        left_out = {each.at: each.reason for each in preview.excluded}
+        lines += fire_lines(preview.fires, ZoneInfo(spec.timezone), now, left_out)
         view.update(Content("\n").join(lines))
 
     # --- leaving ------------------------------------------------------------------------------

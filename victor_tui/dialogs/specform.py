@@ -12,6 +12,7 @@ import msgspec
 
 from victor_engine.api import After, Catchup, Overlap, ScheduleSpec
 from victor_tui.dialogs.base import json_object
+from victor_tui.dialogs.more import more_text, read_more
 
 Way = Literal["cron", "every", "once", "after"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -39,6 +40,7 @@ class SpecFields:
     active: str = "1"
     catchup: Catchup = "none"
     enabled: bool = True
+    more: str = ""
 
 
 def interval_text(seconds: float) -> str:
@@ -79,6 +81,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
         active=str(spec.max_active_runs),
         catchup=spec.catchup,
         enabled=spec.enabled,
+        more=more_text(spec, zone_or_utc(spec.timezone)),
     )
 
 
@@ -111,7 +114,7 @@ def parse_once(text: str, zone: ZoneInfo) -> datetime:
 def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSpec | None, dict[str, str]]:
     """The spec that the fields say, and the faults by field; without a spec where one is needed to go on.
 
-    What has no field (jitter, dates, priority and the like) is kept from `base`.
+    What is not changed is kept from `base` as it is, also where its text is coarser.
     """
     from victor_engine.scheduler.zones import get_zone
 
@@ -148,14 +151,19 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
         changes["max_active_runs"] = int(fields.active)
     else:
         faults["active"] = "A whole number of at least 1 is needed."
+    was = fields_from(base) if base is not None else SpecFields()
+    if fields.more.strip() != was.more.strip():
+        try:
+            changes.update(read_more(fields.more, fields.workflow, zone.key))
+        except ValueError as error:
+            faults["more"] = str(error)
     if "expression" in faults or "timezone" in faults:
         return None, faults
     if base is None:
         return ScheduleSpec(**changes), faults
-    same_time = fields_from(base).expression == fields.expression and fields_from(base).way == fields.way
+    same_time = was.expression == fields.expression and was.way == fields.way
     if same_time and base.timezone == changes["timezone"]:
-        for name in ("cron", "every_seconds", "at", "after"):
-            changes[name] = getattr(base, name)
+        changes.update({name: getattr(base, name) for name in ("cron", "every_seconds", "at", "after")})
     return msgspec.structs.replace(base, **changes), faults
 
 

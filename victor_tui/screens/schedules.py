@@ -60,6 +60,14 @@ class SchedulesScreen(ScheduleActions):
             "l", "runs", "Its runs", id="schedules.runs", tooltip="Show the runs of this schedule", show=False
         ),
         Binding(
+            "D",
+            "app.drain",
+            "Drain",
+            id="schedules.drain",
+            tooltip="Let what runs finish and start nothing more, or end that",
+            show=False,
+        ),
+        Binding(
             "A", "mark_all", "Mark all", id="schedules.mark_all", tooltip="Mark or unmark all", show=False
         ),
     ]

@@ -1,0 +1,131 @@
+"""A schedule's form: its text and back, the keys that are written as YAML, and the preview of fires."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from msgspec.structs import replace
+from textual.widgets import TextArea
+
+from tests.tui.fake_port import NOW, FakePort
+from tests.tui.test_console import MakeApp, go, table
+from tests.tui.test_schedule_actions import fill, text_of
+from victor_engine.api import Excluded, Expect, SchedulePreview, ScheduleSpec
+from victor_tui.dialogs.more import read_more
+from victor_tui.dialogs.schedule import ScheduleDialog, fire_lines
+from victor_tui.dialogs.specform import SpecFields, fields_from, spec_from
+
+BERLIN = ZoneInfo("Europe/Berlin")
+FULL = ScheduleSpec(
+    "report",
+    cron="0 9 * * *",
+    timezone="Europe/Berlin",
+    jitter=90.0,
+    start_date=datetime(2026, 3, 1, 8, 30, 0, 123, tzinfo=UTC),
+    end_date=datetime(2026, 12, 31, 22, 59, 59, tzinfo=UTC),
+    exclude=("holidays", "audit"),
+    expect=Expect(start_within=300.0, finish_by="07:30"),
+    priority=-2,
+    misfire_grace=0.5,
+    catchup_window=86400.0,
+    max_runs=9,
+    pause_after_failures=3,
+    description="What: of the day",
+)
+
+
+def test_what_is_shown_is_read_back() -> None:
+    fields = fields_from(FULL)
+    assert "exclude: [holidays, audit]" in fields.more
+    assert "2026-03-01 09:30+01:00" in fields.more
+    assert spec_from(fields, FULL) == (FULL, {})
+    again, faults = spec_from(fields, None)
+    assert not faults
+    assert again == replace(FULL, start_date=datetime(2026, 3, 1, 8, 30, tzinfo=UTC))
+    assert fields_from(ScheduleSpec("w", cron="@daily")).more == ""
+
+
+def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
+    fields = fields_from(FULL)
+    changed = SpecFields(fields.workflow, fields.way, fields.expression, fields.timezone, more="priority: 5")
+    spec, faults = spec_from(changed, FULL)
+    assert not faults
+    assert spec is not None
+    assert (spec.priority, spec.jitter, spec.expect, spec.misfire_grace) == (5, 0.0, None, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("jitter: [", "Line 1"),
+        ("- a", "Keys with values"),
+        ("jiter: 5m", "jitter"),
+        ("cron: '* * * * *'", "cron is not said here"),
+        ("expect: {finish_by: noon}", "no time of day"),
+        ("max_runs: 0", "at least 1"),
+        ("start_date: soon", "no date or time"),
+        ("start_date: 2026-03-02\nend_date: 2026-03-01", "end_date"),
+        ("1: 2", "1 is not said here"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key_or_place(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match="(?i)" + words):
+        read_more(text, "w", "UTC")
+    _, faults = spec_from(SpecFields("w", "cron", "@daily", more=text), None)
+    assert set(faults) == {"more"}
+
+
+def test_a_wall_time_without_an_offset_is_in_the_zone_of_the_schedule() -> None:
+    found = read_more("start_date: 2026-07-01 09:00\nexpect: {finish_by: 07:30}", "w", "Europe/Berlin")
+    assert found["start_date"] == datetime(2026, 7, 1, 7, tzinfo=UTC)
+    assert found["expect"] == Expect(finish_by="07:30")
+
+
+def test_fires_show_their_offset_and_where_the_clocks_change() -> None:
+    fires = tuple(datetime(2026, 3, day, 7, 30, tzinfo=BERLIN) for day in (27, 28, 29, 30))
+    lines = [line.plain for line in fire_lines(fires, BERLIN, NOW, {fires[1]: "holidays (fair)"})]
+    assert lines[0].startswith("  Fri 2026-03-27 07:30 CET  +01:00  06:30 UTC  in 16d")
+    assert lines[1].startswith("× Sat 2026-03-28 07:30")
+    assert lines[1].endswith("left out by holidays (fair)")
+    assert lines[2] == "  clocks go forward by 1h 00m: +01:00 → +02:00"
+    assert lines[3].startswith("  Sun 2026-03-29 07:30 CEST +02:00  05:30 UTC")
+    assert len(lines) == 5
+
+
+async def test_the_form_previews_over_the_clock_change_and_saves(
+    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    async def preview(spec: ScheduleSpec, count: int = 10, after: Any = None, schedule_id: Any = None) -> Any:
+        asked.append(schedule_id)
+        zone = ZoneInfo(spec.timezone)
+        start = datetime(2026, 3, 24, 7, 30, tzinfo=zone)
+        fires = tuple((start + timedelta(days=n)).astimezone(UTC) for n in range(count))
+        return SchedulePreview("every day at 07:30", fires, None, (Excluded(fires[0], "holidays"),))
+
+    monkeypatch.setattr(port, "preview_schedule", preview)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        table(app).select("nightly_backup")
+        await go(pilot, "e")
+        dialog = app.screen
+        assert isinstance(dialog, ScheduleDialog)
+        await fill(pilot, "#expression", "30 7 * * *")
+        await fill(pilot, "#timezone", "Europe/Berlin")
+        dialog.query_one("#more", TextArea).text = "jitter: x"
+        await go(pilot, "ctrl+s")
+        assert "no duration" in text_of(app, "#more-fault")
+        dialog.query_one("#more", TextArea).text = "jitter: 2m"
+        assert await dialog._check() is not None
+        said = text_of(app, "#preview")
+        assert "clocks go forward by 1h 00m: +01:00 → +02:00" in said
+        assert "× Tue 2026-03-24 07:30 CET" in said
+        await go(pilot, "ctrl+s")
+        spec = port.calls[-1][1][1]
+        assert (spec.cron, spec.timezone, spec.jitter) == ("30 7 * * *", "Europe/Berlin", 120.0)
+        assert set(asked[:-1]) == {"nightly_backup"}
