@@ -251,6 +251,32 @@ def test_what_is_no_time_limit(text: str) -> None:
         seconds(text)
 
 
+async def test_marked_runs_are_rerun_together_from_the_list() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await keys("2", "space", "space", "e")(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
+        await until(pilot, lambda: shown(pilot, "#count") == "2 done")
+    assert len(calls(port, "rerun")) == 2
+
+
+async def test_a_failed_run_of_the_history_is_discarded_and_an_event_has_no_such_key() -> None:
+    port = FakePort()
+    async with console(port).run_test() as pilot:
+        await keys("4", "D", "d", "e")(pilot)
+        assert port.calls == []
+        await pilot.press("v")
+        table = pilot.app.screen.query_one("#past", LineTable)
+        await until(pilot, lambda: len(table.rows) > 0)
+        assert table.select(FAILED)
+        await settle(pilot)
+        await pilot.press("D")
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: calls(port, "discard_run") == [(FAILED, "")])
+
+
 # --- dead letters ------------------------------------------------------------------------------
 
 

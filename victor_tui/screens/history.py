@@ -260,6 +260,11 @@ class HistoryScreen(RunControl, ConsoleScreen):
             facts = self.facts().line((f"{row.workflow} {row.version} ", "head"), (mark.text, mark.tone))
             if row.error is not None:
                 facts.text(f"{row.error.type}: {row.error.message}", "bad")
+            facts.fact(
+                "dead letter",
+                "nobody has dealt with it: d redrives, D discards" if row.dead_letter else "",
+                "bad",
+            )
             facts.fact("run", row.id).fact("began", full(row.created_at, zone))
             facts.fact("ended", full(row.finished_at, zone) if row.finished_at else "")
             facts.fact("took", duration(self._seconds(row)))
