@@ -79,6 +79,7 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
+    from victor_engine.hitl.checks import check_people
     from victor_engine.runtime.bindings import BindingTable
 
     config = _config(path, explicit)
@@ -95,6 +96,8 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
             )
         if definition.deprecated:
             problems.append(_deprecated(definition, path))
+        people = config or Config(workspace=path.resolve().parent)
+        problems += check_people(definition, result.nodes[definition.name], people, str(path))
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)
     return problems, len(result.workflows)

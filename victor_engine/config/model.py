@@ -94,7 +94,11 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HitlConfig:
-    """`strict_timeouts` makes a request whose deadline goes on without an answer an error."""
+    """`strict_timeouts` makes an approval that goes on without an answer an error.
+
+    `default_timeout` (seconds) is for questions whose author gave no limit; `allow_self_approval: false`
+    turns four eyes on for all of them.
+    """
 
     strict_timeouts: bool = False
     default_timeout: float | None = None

@@ -29,6 +29,7 @@ from victor_engine.definition.model import (
     TransformNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.people_checks import check_hitl
 from victor_engine.definition.read import Problems, Reader
 
 _INPUT_NAME = re.compile(r"\$ctx\.([A-Za-z_]\w*)")
@@ -63,7 +64,7 @@ def check_workflow(
         elif isinstance(node, TransformNode):
             _language(check_assignments(node.transform, functions), node_reader, "transform", problems)
         elif isinstance(node, HITLNode):
-            _check_hitl(definition, node, node_reader, problems)
+            check_hitl(node, node_reader, problems)
         if definition.breaker_for(node) is None:
             _check_breaker(node, node_reader, problems)
     _check_schedule(definition, reader, problems)
@@ -232,87 +233,6 @@ def _check_keys_read(
                 f"{reader.what} reads {name!r}, which nothing writes by that name",
                 f"Did you mean {close[0]!r} (written by {written[close[0]]!r})? A JSON result may also bring the key",
                 strict=False,
-            )
-
-
-# --- people ------------------------------------------------------------------------------------
-
-
-def _check_hitl(definition: WorkflowDefinition, node: HITLNode, reader: Reader, problems: Problems) -> None:
-    if node.hitl_type == "choice" and not node.choices:
-        problems.error(
-            reader.place(), f"{reader.what} asks for a choice and offers none", "Add: choices: [a, b]"
-        )
-    if node.fallback_given:
-        key = reader.first("on_timeout", "fallback") or "fallback"
-        if node.fallback == "approve":
-            problems.warning(
-                reader.place(key),
-                f"{reader.what}: silence approves here, because on_timeout is approve",
-                "Keep it only if nobody needs to look; reject, abort or escalate are the safe ones",
-                strict=False,
-            )
-        elif node.fallback == "continue" and node.hitl_type in ("approval", "confirmation"):
-            problems.warning(
-                reader.place(key),
-                f"{reader.what}: without an answer the run goes on as timed_out, never as approved",
-                "Let next map timed_out, or use abort, reject or escalate",
-                strict=False,
-            )
-        if node.fallback == "escalate" and not (node.escalate_to or node.escalation):
-            problems.error(reader.place(key), f"{reader.what}: on_timeout is escalate, and nobody is named",
-                           "Add: escalate_to: <user>, or escalation: [{to: lead, after: 10m}]")  # fmt: skip
-    people = [name for name in node.assignees if not name.startswith("@")]
-    if node.assignees and len(people) == len(node.assignees) and node.required_approvals > len(people):
-        problems.error(
-            reader.place("required_approvals"),
-            f"{reader.what}: {node.required_approvals} approvals are required, and only {len(people)} people are "
-            "assigned",
-            "Assign more people or require fewer approvals",
-        )
-    if node.input_schema is not None:
-        _check_schema(node, reader, problems)
-    elif node.has_default and node.choices and not node.multiple:
-        values = [choice.value for choice in node.choices]
-        if node.default_value not in values:
-            problems.error(
-                reader.place("default_value"),
-                f"{reader.what}: the default {node.default_value!r} is none of the choices",
-                did_you_mean(str(node.default_value), [str(value) for value in values]),
-            )
-    if node.outcomes and not node.choices:
-        needed = {"approval": ("approved", "rejected"), "confirmation": ("approved", "rejected")}.get(
-            node.hitl_type, ()
-        )
-        for outcome in needed:
-            if outcome not in node.outcomes and "default" not in node.outcomes:
-                problems.error(
-                    reader.place("next"),
-                    f"{reader.what}: next maps outcomes and has none for {outcome!r}",
-                    f"Add: {outcome}: <node id>, or a default",
-                )
-
-
-def _check_schema(node: HITLNode, reader: Reader, problems: Problems) -> None:
-    import jsonschema
-
-    assert node.input_schema is not None
-    try:
-        jsonschema.Draft202012Validator.check_schema(node.input_schema)
-    except jsonschema.SchemaError as error:
-        path = (*reader.path, "input_schema", *error.absolute_path)
-        problems.error(
-            reader.document.place(path), f"{reader.what}: input_schema is not a JSON Schema: {error.message}"
-        )
-        return
-    if node.has_default:
-        faults = sorted(
-            jsonschema.Draft202012Validator(node.input_schema).iter_errors(node.default_value), key=str
-        )
-        if faults:
-            problems.error(
-                reader.place("default_value"),
-                f"{reader.what}: the default does not fit its own schema: {faults[0].message}",
             )
 
 

@@ -42,6 +42,8 @@ class LoadResult:
     texts: dict[str, str] = field(default_factory=dict)
     schedules: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
     """Of each workflow's `schedule:` block, where its keys stand; the block itself under ''."""
+    nodes: dict[str, Mapping[str, Reader]] = field(default_factory=dict)
+    """Of each workflow, its nodes as they were read: they say where a key stands."""
 
     @property
     def ok(self) -> bool:
@@ -144,6 +146,7 @@ def _read_workflow(
     if len(problems.errors) > before or definition is None:
         return
     result.workflows[name] = definition
+    result.nodes[name] = readers
     if definition.schedule is not None:
         block = (*reader.path, "schedule")
         result.schedules[name] = {

@@ -19,6 +19,7 @@ from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError, VictorError
+from victor_engine.hitl.checks import check_people
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import place_of, spec_from_block
@@ -85,6 +86,11 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
         for problem in result.problems:
             workspace.add(problem)
         for name, definition in result.workflows.items():
+            people = list(check_people(definition, result.nodes[name], config, str(path)))
+            for problem in people:
+                workspace.add(problem, name)
+            if any(problem.severity == "error" for problem in people):
+                continue
             workspace.workflows.append(
                 Loaded(definition, result.texts[name], path, result.schedules.get(name, {}))
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.api import ChoiceInfo
+from victor_engine.config.model import HitlConfig
 from victor_engine.definition.expressions import lookup
 from victor_engine.definition.model import REJECT_POLICIES, HITLNode
 from victor_engine.definition.read import parse_duration
@@ -167,6 +169,16 @@ def build_ask(
     if seconds is None and chain:
         seconds = chain[0].after  # a chain without a limit of its own still has to begin
     return ask, now + timedelta(seconds=seconds) if seconds is not None else None
+
+
+def with_defaults(node: HITLNode, config: HitlConfig) -> HITLNode:
+    """The node as the configuration has it: a limit where its author gave none, four eyes everywhere."""
+    changes: dict[str, Any] = {}
+    if node.timeout_seconds is None and not node.escalation and config.default_timeout is not None:
+        changes["timeout_seconds"] = config.default_timeout
+    if not config.allow_self_approval:
+        changes["allow_self_approval"] = False
+    return replace(node, **changes) if changes else node
 
 
 def _unanswerable(node: HITLNode, fault: str) -> NodeError:

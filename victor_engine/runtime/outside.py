@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
+from victor_engine.hitl.ask import with_defaults
 from victor_engine.hitl.requests import Decision, build_ask, open_request
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.children import Resolve, Started, known_child, start_child
@@ -75,6 +76,7 @@ class Outside:
     # --- people --------------------------------------------------------------------------------
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
+        node = with_defaults(node, self.bindings.config.hitl)
         ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
         rests = self._rests_with_one_more()
 

@@ -38,12 +38,18 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One widget of a form: where its value goes, how it is drawn, what its schema says."""
+    """One widget of a form: where its value goes, how it is drawn, what its schema says.
+
+    `required` is whether the form needs it, `in_object` whether the object around it does. `optional`
+    are the lengths of `path` at which an object stands that may be left out.
+    """
 
     path: tuple[str, ...]
     kind: FieldKind
     schema: Mapping[str, Any]
     required: bool
+    in_object: bool = True
+    optional: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -79,7 +85,11 @@ def _kind_of(schema: Mapping[str, Any]) -> FieldKind | None:
 
 
 def fields_of(
-    schema: Mapping[str, Any], path: tuple[str, ...] = (), needed: bool = True
+    schema: Mapping[str, Any],
+    path: tuple[str, ...] = (),
+    needed: bool = True,
+    in_object: bool = True,
+    optional: tuple[int, ...] = (),
 ) -> list[Field] | None:
     """The fields of a schema in its own order, or None where the form cannot draw it."""
     if schema.get("type") == "object" or "properties" in schema:
@@ -89,13 +99,19 @@ def fields_of(
         for name, member in schema["properties"].items():
             if not isinstance(member, Mapping):
                 return None
-            inner = fields_of(member, (*path, name), needed and name in schema.get("required", ()))
+            wanted = name in schema.get("required", ())
+            way = (*path, name)
+            inner = fields_of(
+                member, way, needed and wanted, wanted, (*optional, *(() if wanted else (len(way),)))
+            )
             if inner is None:
-                inner = [Field((*path, name), "json", member, name in schema.get("required", ()))]
+                inner = [Field(way, "json", member, needed and wanted, wanted, optional)]
             found.extend(inner)
         return found
     kind = _kind_of(schema)
-    return None if kind is None else [Field(path, kind, schema, needed)]
+    if kind is None:
+        return None
+    return [Field(path, kind, schema, needed, in_object, tuple(n for n in optional if n < len(path)))]
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
@@ -131,6 +147,7 @@ class Form(Vertical):
         fields = fields_of(schema)
         self.drawable = fields is not None
         self._fields = fields or [Field((), "json", schema, True)]
+        self._untouched: list[Any] = []
 
     def compose(self) -> ComposeResult:
         if not self.drawable:
@@ -143,6 +160,16 @@ class Form(Vertical):
                 yield Static(Content.styled(note, "$text-muted"), classes="text")
             yield self._widget(field, f"field-{index}")
             yield Static(classes="fault-field", id=f"fault-{index}")
+
+    def on_mount(self) -> None:
+        """Keep what stands there before anybody types: an object that nobody touched may be left out."""
+        self._untouched = [self._read_or_none(index, field) for index, field in enumerate(self._fields)]
+
+    def _read_or_none(self, index: int, field: Field) -> Any:
+        try:
+            return self._read(index, field)
+        except FormFault:
+            return None
 
     def _start(self, field: Field) -> Any:
         found = _at(self._initial, field.path) if field.path else self._initial
@@ -183,19 +210,41 @@ class Form(Vertical):
                 return Input(text, id=name, placeholder=hint, compact=True)
 
     def read(self) -> Any:
-        """The value as it stands; an empty optional field is left out. Raises FormFault."""
+        """The value as it stands; an empty optional field is left out. Raises FormFault.
+
+        So is an optional object that lacks what it needs and that nobody has touched: a box that is not
+        ticked is no reason to ask for the rest.
+        """
         if not self._fields[0].path:
             return self._read(0, self._fields[0])
+        values = [self._read(index, field) for index, field in enumerate(self._fields)]
+        left_out = self._left_out(values)
         value: dict[str, Any] = {}
-        for index, field in enumerate(self._fields):
-            found = self._read(index, field)
-            if found is None:
+        for field, found in zip(self._fields, values, strict=True):
+            if found is None or any(field.path[: len(way)] == way for way in left_out):
                 continue
             target = value
             for name in field.path[:-1]:
                 target = target.setdefault(name, {})
             target[field.path[-1]] = found
         return value
+
+    def _left_out(self, values: list[Any]) -> list[tuple[str, ...]]:
+        """The optional objects that are incomplete and as they were drawn."""
+        ways = {field.path[:length] for field in self._fields for length in field.optional}
+        left: list[tuple[str, ...]] = []
+        for way in sorted(ways, key=len):
+            inside = [index for index, field in enumerate(self._fields) if field.path[: len(way)] == way]
+            touched = any(values[index] != self._untouched[index] for index in inside)
+            lacks = any(
+                values[index] is None
+                and self._fields[index].in_object
+                and all(length <= len(way) for length in self._fields[index].optional)
+                for index in inside
+            )
+            if lacks and not touched and _at(self._initial, way) is None:
+                left.append(way)
+        return left
 
     def _read(self, index: int, field: Field) -> Any:
         widget = self.query_one(f"#field-{index}")

@@ -1,0 +1,80 @@
+"""What the machine and the configuration say about questions: unknown assignees, strict time-outs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config import load_config, trust
+from victor_engine.definition.loader import load_text
+from victor_engine.definition.model import HITLNode
+from victor_engine.engine.workspace import load_workspace
+from victor_engine.hitl.ask import with_defaults
+from victor_engine.hitl.checks import check_people
+
+HEAD = "workflows:\n  w:\n    nodes:\n"
+
+
+def found(tmp_path: Path, node: str, config: str = "") -> list[ProblemInfo]:
+    (tmp_path / "victor.yaml").write_text(config)
+    result = load_text(f"{HEAD}      - {{id: ask, type: hitl, {node}}}\n", "f.yaml")
+    ((name, definition),) = result.workflows.items()
+    return list(check_people(definition, result.nodes[name], load_config(tmp_path), "f.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("node", "words", "column"),
+    [
+        ("assignees: [root, nobody-at-all]", "no user or group 'nobody-at-all'", 46),
+        ("assignees: nobody-at-all", "no user or group 'nobody-at-all'", 39),
+        ("chain: ['group:no-such', root]", "no group 'group:no-such'", 36),
+        ("escalation: [{to: 'user:no-such', after: 5m}]", "no user 'user:no-such'", 46),
+        ("timeout: 5m, escalate_to: '@no-such'", "no role or group '@no-such'", 54),
+    ],
+)
+def test_an_assignee_whom_nobody_knows_is_a_warning(
+    tmp_path: Path, node: str, words: str, column: int
+) -> None:
+    (problem,) = found(tmp_path, node)
+    assert problem.severity == "warning"
+    assert words in problem.message
+    assert (problem.path, problem.line, problem.column) == ("f.yaml", 4, column + 3)
+
+
+def test_roles_of_the_configuration_are_known(tmp_path: Path) -> None:
+    assert found(tmp_path, "assignees: ['@approver']", "roles: {approver: [root]}\n") == []
+
+
+@pytest.mark.parametrize("fallback", ["continue", "approve"])
+def test_strict_timeouts_refuse_to_go_on(tmp_path: Path, fallback: str) -> None:
+    node = f"timeout: 5m, on_timeout: {fallback}"
+    assert found(tmp_path, node) == []
+    (problem,) = found(tmp_path, node, "hitl: {strict_timeouts: true}\n")
+    assert problem.severity == "error"
+    assert "strict_timeouts refuses" in problem.message
+    assert found(tmp_path, "timeout: 5m, on_timeout: reject", "hitl: {strict_timeouts: true}\n") == []
+    assert found(tmp_path, f"hitl_type: input, {node}", "hitl: {strict_timeouts: true}\n") == []
+
+
+def test_a_workflow_that_is_refused_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "victor.yaml").write_text("hitl: {strict_timeouts: true}\n")
+    (tmp_path / "f.yaml").write_text(
+        HEAD + "      - {id: ask, type: hitl, timeout: 5m, on_timeout: continue}\n"
+    )
+    trust(tmp_path)
+    workspace = load_workspace(load_config(tmp_path), trusted=True)
+    assert workspace.workflows == []
+    assert [(p.line, p.column) for p in workspace.problems if p.severity == "error"] == [(4, 56)]
+
+
+def test_what_the_configuration_gives_to_every_question(tmp_path: Path) -> None:
+    (tmp_path / "victor.yaml").write_text("hitl: {default_timeout: 1h, allow_self_approval: false}\n")
+    config = load_config(tmp_path).hitl
+    plain = with_defaults(HITLNode(id="a"), config)
+    assert (plain.timeout_seconds, plain.allow_self_approval) == (3600.0, False)
+    own = with_defaults(HITLNode(id="a", timeout_seconds=5.0), config)
+    assert own.timeout_seconds == 5.0
+    chained = with_defaults(HITLNode(id="a", escalation=({"to": "x", "after": 5},)), config)
+    assert chained.timeout_seconds is None

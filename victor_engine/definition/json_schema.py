@@ -1,0 +1,201 @@
+"""Whether a value fits a JSON Schema (2020-12), with messages for the person who typed it or wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from victor_engine import jsonio
+
+
+@lru_cache(maxsize=128)
+def _validator(schema: bytes) -> Any:
+    import jsonschema
+    from referencing import Registry
+
+    # An empty registry: a schema of a workflow never makes the engine fetch anything.
+    return jsonschema.Draft202012Validator(
+        jsonio.loads(schema), format_checker=_formats(), registry=Registry()
+    )
+
+
+@lru_cache(maxsize=1)
+def _formats() -> Any:
+    """Checks for the formats that a form draws; the library's own need packages of their own."""
+    import datetime
+    import re
+
+    import jsonschema
+
+    checker = jsonschema.FormatChecker(formats=())
+
+    def parses(parse: Any) -> Any:
+        def check(value: object) -> bool:
+            if isinstance(value, str):
+                parse(value)
+            return True
+
+        return check
+
+    def matches(pattern: str) -> Any:
+        compiled = re.compile(pattern)
+        return lambda value: not isinstance(value, str) or compiled.fullmatch(value) is not None
+
+    def instant(value: str) -> None:
+        if datetime.datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("an offset such as Z or +02:00 is needed")
+
+    checker.checks("date", ValueError)(parses(datetime.date.fromisoformat))
+    checker.checks("time", ValueError)(parses(datetime.time.fromisoformat))
+    checker.checks("date-time", ValueError)(parses(instant))
+    checker.checks("email")(matches(r"[^@\s]+@[^@\s]+\.[^@\s.]+"))
+    checker.checks("uri")(matches(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+"))
+    checker.checks("duration")(
+        matches(r"P(?=.)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?)")
+    )
+    return checker
+
+
+@lru_cache(maxsize=128)
+def _schema_fault(schema: bytes) -> str | None:
+    return check_schema(jsonio.loads(schema))
+
+
+FORMATS = {
+    "date": "a date such as 2026-03-31",
+    "time": "a time such as 14:30",
+    "date-time": "a date and time with offset, such as 2026-03-31T14:30:00Z",
+    "email": "an e-mail address",
+    "uri": "an address such as https://example.org/page",
+    "duration": "a duration such as PT1H30M or P2D",
+}
+"""How each format is explained."""
+
+
+def _words(error: Any) -> str:
+    wanted = error.validator_value
+    if error.validator == "type":
+        kinds = wanted if isinstance(wanted, list) else [wanted]
+        return "must be " + " or ".join(
+            {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "yes or no",
+             "array": "a list", "object": "an object", "null": "empty"}.get(str(kind), str(kind)) for kind in kinds
+        )  # fmt: skip
+    simple: dict[str, Callable[[], str]] = {
+        "enum": lambda: "must be one of " + ", ".join(str(item) for item in wanted),
+        "const": lambda: f"must be {wanted}",
+        "minimum": lambda: f"must be at least {wanted}",
+        "maximum": lambda: f"must be at most {wanted}",
+        "exclusiveMinimum": lambda: f"must be above {wanted}",
+        "exclusiveMaximum": lambda: f"must be below {wanted}",
+        "multipleOf": lambda: f"must be a multiple of {wanted}",
+        "minLength": lambda: "is needed" if wanted == 1 else f"needs at least {wanted} characters",
+        "maxLength": lambda: f"may have at most {wanted} characters",
+        "minItems": lambda: f"needs at least {wanted} entries",
+        "maxItems": lambda: f"may have at most {wanted} entries",
+        "uniqueItems": lambda: "may not name anything twice",
+        "pattern": lambda: f"does not match {wanted}",
+        "format": lambda: f"must be {FORMATS.get(wanted, wanted)}",
+    }
+    make = simple.get(error.validator)
+    return make() if make is not None else str(error.message)
+
+
+Place = tuple[str | int, ...]
+
+
+def check_schema(schema: Any) -> str | None:
+    """Why this is no schema that an answer could be held against, or None: `is not valid: …`."""
+    fault = schema_fault(schema)
+    return fault[1] if fault is not None else None
+
+
+def schema_fault(schema: Any) -> tuple[Place, str] | None:
+    """The first fault of a schema, with its place inside it and in words that follow `input_schema`."""
+    import jsonschema
+
+    if not isinstance(schema, Mapping):
+        return (), f"must be a mapping, not {type(schema).__name__}"
+    plain = jsonio.loads(jsonio.canonical(schema))
+    try:
+        jsonschema.Draft202012Validator.check_schema(plain)
+    except jsonschema.SchemaError as error:
+        path: Place = tuple(error.absolute_path)
+        place = ".".join(map(str, path))
+        return path, f"is not valid{f' at {place}' if place else ''}: {error.message}"
+    return _reference_fault(plain, plain, ()) or _pattern_fault(plain, ())
+
+
+_SINGLE = ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+
+
+def _parts(schema: Any, place: Place) -> list[tuple[Any, Place]]:
+    """The schemas directly inside a schema, with their places; values such as `default` are none."""
+    if not isinstance(schema, dict):
+        return []
+    found: list[tuple[Any, Place]] = [(schema[key], (*place, key)) for key in _SINGLE if key in schema]
+    found += [
+        (part, (*place, key, number)) for key in _LISTS for number, part in enumerate(schema.get(key, ()))
+    ]
+    found += [(part, (*place, key, name)) for key in _MAPS for name, part in schema.get(key, {}).items()]
+    return found
+
+
+def _reference_fault(schema: Any, root: dict[str, Any], place: Place) -> tuple[Place, str] | None:
+    reference = schema.get("$ref") if isinstance(schema, dict) else None
+    if reference is not None:
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
+
+        where = (*place, "$ref")
+        try:
+            resolver = Registry().resolver_with_root(DRAFT202012.create_resource(root))
+            resolver.lookup(reference)
+        except Unresolvable:
+            return where, f"refers to {reference!r} at {'.'.join(map(str, where))}, which is not in it"
+    for part, inner in _parts(schema, place):
+        if fault := _reference_fault(part, root, inner):
+            return fault
+    return None
+
+
+def _pattern_fault(schema: Any, place: Place) -> tuple[Place, str] | None:
+    import re
+
+    patterns: list[tuple[str, Place]] = []
+    if isinstance(schema, dict):
+        patterns = [(schema["pattern"], (*place, "pattern"))] if "pattern" in schema else []
+        named = schema.get("patternProperties", {})
+        patterns += [(pattern, (*place, "patternProperties", pattern)) for pattern in named]
+    for pattern, where in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            place_text = ".".join(map(str, place)) or "its root"
+            return where, f"has a pattern at {place_text} that is none: {pattern!r} ({error})"
+    for part, inner in _parts(schema, place):
+        if fault := _pattern_fault(part, inner):
+            return fault
+    return None
+
+
+def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
+    """Faults of `value` by dotted path (`""` is the whole); empty if it fits.
+
+    A schema that is broken fits nothing, and the fault says so.
+    """
+    if fault := _schema_fault(jsonio.canonical(schema)):
+        return {"": f"cannot be checked, because the schema {fault}"}
+    found: dict[str, str] = {}
+    for error in _validator(jsonio.canonical(schema)).iter_errors(value):
+        path = ".".join(str(part) for part in error.absolute_path)
+        if error.validator == "required":
+            for name in error.validator_value:
+                if isinstance(error.instance, Mapping) and name not in error.instance:
+                    found.setdefault(f"{path}.{name}".lstrip("."), "is needed")
+        else:
+            found.setdefault(path, _words(error))
+    return found
