@@ -42,7 +42,7 @@ APP_BINDINGS: list[BindingType] = [
         "drain",
         "Drain or undrain",
         id="app.drain",
-        tooltip="Let what runs finish and start nothing more, or end that",
+        tooltip="Start nothing more, or end that",
         show=False,
     ),
     Binding("q", "leave", "Quit", id="app.quit", tooltip="Close the console"),

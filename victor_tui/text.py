@@ -98,5 +98,10 @@ def full(instant: datetime, zone: tzinfo | None) -> str:
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def schedule_name(schedule_id: str, workflow: str) -> str:
+    """The workflow and the id; once where they are the same."""
+    return schedule_id if schedule_id == workflow else f"{workflow} {schedule_id}"
+
+
 def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

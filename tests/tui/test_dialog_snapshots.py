@@ -53,9 +53,10 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
     async def show(pilot: Pilot[Any]) -> None:
         for _ in range(6):
             await pilot.pause()
-        for widget in pilot.app.screen.children:
-            widget.styles.opacity = 0
-        pilot.app.push_screen(make(pilot.app.screen))
+        below = pilot.app.screen
+        await pilot.app.push_screen(make(below))
+        for widget in below.children:
+            widget.visible = False
         for _ in range(10):
             await pilot.pause()
         for field in pilot.app.screen.query("Input, TextArea").results():

@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 from victor_engine.api import BackfillPreview, BackfillSpec, Port, ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.text import duration, plural
+from victor_tui.text import duration, plural, schedule_name
 from victor_tui.when import RangeError, parse_range
 from victor_tui.widgets.safe import one_line, plain
 
@@ -62,7 +62,8 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
 
     def compose(self) -> ComposeResult:
         one = len(self._schedules) == 1
-        what = self._schedules[0].id if one else f"{len(self._schedules)} schedules"
+        first = self._schedules[0]
+        what = schedule_name(first.id, first.spec.workflow) if one else f"{len(self._schedules)} schedules"
         with Vertical(id="box"):
             yield Static(Content.styled(f"Backfill {one_line(what, 60)}", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
@@ -217,8 +218,9 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
     def _several(self, found: Sequence[tuple[BackfillSpec, BackfillPreview]]) -> list[Content]:
         total = sum(preview.count for _, preview in found if not preview.problem)
         lines = [self._range(found[0][0]), Content.styled(plural(total, "run"), "bold $success")]
+        workflows = {schedule.id: schedule.spec.workflow for schedule in self._schedules}
         for spec, preview in found[:_LISTED]:
-            name = one_line(spec.schedule_id, 30)
+            name = one_line(schedule_name(spec.schedule_id, workflows[spec.schedule_id]), 40)
             if preview.problem:
                 lines.append(Content.styled(f"✗ {name}: {plain(preview.problem)}", "$error"))
             else:

@@ -17,7 +17,7 @@ from victor_engine.api import BackfillInfo, Port
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.dialogs.confirm import ConfirmDialog
-from victor_tui.text import clean, full, plural
+from victor_tui.text import clean, full, plural, schedule_name
 from victor_tui.widgets.safe import one_line, plain
 
 _BAR = 40
@@ -49,7 +49,7 @@ class BackfillProgressDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            name = one_line(self._backfill.spec.schedule_id, 60)
+            name = one_line(schedule_name(self._backfill.spec.schedule_id, self._backfill.workflow), 60)
             yield Static(Content.styled(f"Backfill of {name}", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Static(id="progress", classes="text")

@@ -64,7 +64,7 @@ def fire_lines(
                 ("× " if reason else "  ", "$warning"),
                 (local.strftime(f"%a %Y-%m-%d %H:%M{seconds} "), "$text-muted" if reason else "bold"),
                 (f"{_abbreviation(local)}{offset_text(offset)}", "$text-muted"),
-                (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC"), "$text-muted"),
+                (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC") if offset else "", "$text-muted"),
                 (f"  {relative(fire, now):<8}", "$text-muted"),
                 (f"left out by {one_line(reason, 60)}" if reason else "", "$warning"),
             )

@@ -16,7 +16,7 @@ from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.screens.schedule_facts import explained
-from victor_tui.text import full
+from victor_tui.text import full, schedule_name
 from victor_tui.when import Span, parse_span
 from victor_tui.widgets.preview import Facts
 from victor_tui.widgets.safe import one_line, plain
@@ -66,7 +66,7 @@ class WhyDialog(Dialog[str | None]):
         return zone_or_utc(self._schedule.spec.timezone)
 
     def compose(self) -> ComposeResult:
-        name = one_line(self._schedule.id, 60)
+        name = one_line(schedule_name(self._schedule.id, self._schedule.spec.workflow), 60)
         with Vertical(id="box"):
             yield Static(Content.styled(f"Why does {name} run, or not?", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):

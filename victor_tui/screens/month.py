@@ -15,7 +15,7 @@ from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.schedule_facts import explained
 from victor_tui.screens.schedule_page import SchedulePage
-from victor_tui.text import clean, plural
+from victor_tui.text import clean, fit, plural, schedule_name
 from victor_tui.when import Span
 from victor_tui.widgets.month import DayCounts, Month, midnight
 from victor_tui.widgets.preview import Facts, Preview
@@ -48,6 +48,13 @@ class MonthScreen(SchedulePage):
     @property
     def month(self) -> Month:
         return self.query_one(Month)
+
+    @property
+    def _title_of(self) -> str:
+        """Workflow and id of the schedule whose month it is, as far as it is known."""
+        known = self.snapshot("schedules") or ()
+        workflow = next((each.spec.workflow for each in known if each.id == self._schedule), None)
+        return schedule_name(self._schedule or "", workflow or self._schedule or "")
 
     @property
     def shown(self) -> str | None:
@@ -90,8 +97,8 @@ class MonthScreen(SchedulePage):
 
     def _draw_head(self) -> None:
         month = self.month
-        of = "all schedules" if self.shown is None else clean(self.shown)
-        keys = "▸ to come  ✓ done  ✗ failed  ! missed  × left out"
+        of = "all schedules" if self.shown is None else clean(self._title_of)
+        keys = "▸ to come ✓ done ✗ failed ! missed × left out"
         self.query_one("#month-head", Static).update(f" {month.days[15]:%B %Y} · {of}   {keys}")
 
     # --- the day --------------------------------------------------------------------------------
@@ -139,7 +146,7 @@ class MonthScreen(SchedulePage):
         if not found:
             facts.text("nothing fires", "dim")
         for lane, counts in found[:_LISTED]:
-            pieces = [(f"{lane.schedule_id:<24} ", "plain")]
+            pieces = [(f"{fit(schedule_name(lane.schedule_id, lane.workflow), 32)} ", "plain")]
             if counts.planned:
                 pieces.append((f"▸{counts.planned:,} ", "busy"))
             if counts.excluded:

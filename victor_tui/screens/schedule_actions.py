@@ -12,16 +12,20 @@ from victor_engine.api import ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.text import clean, full, plural
+from victor_tui.text import clean, full, plural, schedule_name
 from victor_tui.widgets.table import LineTable
 
 _NAMED = 12
 """Schedules that a dialog names before it only counts them."""
 
 
+def name_of(schedule: ScheduleInfo) -> str:
+    return schedule_name(schedule.id, schedule.spec.workflow)
+
+
 def listing(schedules: Sequence[ScheduleInfo], say: Callable[[ScheduleInfo], str] | None = None) -> str:
     """A line for each, with what there is to say of it."""
-    lines = [f"{each.id}{': ' + say(each) if say else ''}" for each in schedules[:_NAMED]]
+    lines = [f"{name_of(each)}{': ' + say(each) if say else ''}" for each in schedules[:_NAMED]]
     if len(schedules) > _NAMED:
         lines.append(f"and {len(schedules) - _NAMED:,} more")
     return "\n".join(clean(line) for line in lines)
@@ -52,15 +56,16 @@ class ScheduleActions(ConsoleScreen):
             await self.console.perform(act(schedules[0]), done(schedules[0]))
             self.console.feed.mark_stale("schedules")
             return
-        results = []
+        results, failed = [], []
         for schedule in schedules:
             try:
                 await act(schedule)
             except VictorError as error:
-                results.append(Result(schedule.id, error.message))
+                results.append(Result(name_of(schedule), error.message))
+                failed.append(schedule.id)
             else:
-                results.append(Result(schedule.id))
-        self.table.set_marks(result.name for result in results if result.error)
+                results.append(Result(name_of(schedule)))
+        self.table.set_marks(failed)
         self.console.feed.mark_stale("schedules")
         await self.app.push_screen_wait(ResultsDialog(title, results))
 
@@ -97,7 +102,7 @@ class ScheduleActions(ConsoleScreen):
                     targets,
                     lambda each: self.port.trigger_schedule(each.id, None, note),
                     "Trigger",
-                    lambda each: f"Started a run of {each.id}.",
+                    lambda each: f"Started a run of {name_of(each)}.",
                 )
             return
         from victor_tui.dialogs.trigger import TriggerDialog
@@ -108,7 +113,7 @@ class ScheduleActions(ConsoleScreen):
         if found is not None:
             state, words = found
             action = self.port.trigger_schedule(schedule.id, state, words)
-            run = await self.console.perform(action, f"Started a run of {schedule.id}.")
+            run = await self.console.perform(action, f"Started a run of {name_of(schedule)}.")
             if run is not None:
                 self.console.open_run(run.id)
 
@@ -118,15 +123,15 @@ class ScheduleActions(ConsoleScreen):
 
         targets = [each for each in self.targets() if each.paused is None]
         many = len(targets) > 1
-        title = f"Pause {len(targets)} schedules" if many else f"Pause {targets[0].id}"
-        names = tuple(each.id for each in targets) if many else ()
+        title = f"Pause {len(targets)} schedules" if many else f"Pause {name_of(targets[0])}"
+        names = tuple(name_of(each) for each in targets) if many else ()
         found = await self.app.push_screen_wait(PauseDialog(title, names=names))
         if found is None:
             return
         note, until = found
 
         def said(schedule: ScheduleInfo) -> str:
-            return f"Paused {schedule.id}{self._until(until)}."
+            return f"Paused {name_of(schedule)}{self._until(until)}."
 
         await self.on_each(
             targets,
@@ -151,7 +156,7 @@ class ScheduleActions(ConsoleScreen):
             targets,
             lambda each: self.port.resume_schedule(each.id, note),
             "Resume",
-            lambda each: f"{each.id} fires again.",
+            lambda each: f"{name_of(each)} fires again.",
         )
 
     @work(group="action")
@@ -171,7 +176,7 @@ class ScheduleActions(ConsoleScreen):
         spec = await self.app.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
         if spec is not None and spec != schedule.spec:
             action = self.port.edit_schedule(schedule.id, spec)
-            await self.console.perform(action, f"Changed {schedule.id}.")
+            await self.console.perform(action, f"Changed {name_of(schedule)}.")
             self.console.feed.mark_stale("schedules")
 
     @work(group="action")
@@ -185,7 +190,7 @@ class ScheduleActions(ConsoleScreen):
         if len(targets) > 1:
             title, body = f"Skip the next fire of {len(targets)} schedules?", listing(targets, when)
         else:
-            title = f"Skip the next fire of {targets[0].id}?"
+            title = f"Skip the next fire of {name_of(targets[0])}?"
             body = f"{when(targets[0])} will not start a run."
         note = await self.console.confirm(title, body)
         if note is not None:
@@ -193,7 +198,7 @@ class ScheduleActions(ConsoleScreen):
                 targets,
                 lambda each: self.port.skip_next(each.id, note),
                 "Skip the next fire",
-                lambda each: f"The next fire of {each.id} is skipped.",
+                lambda each: f"The next fire of {name_of(each)} is skipped.",
             )
 
     @work(group="action")
@@ -204,11 +209,11 @@ class ScheduleActions(ConsoleScreen):
         if len(targets) > 1:
             title, body = f"Remove {len(targets)} schedules?", listing(targets, lambda each: each.summary)
         else:
-            title, body = f"Remove the schedule {targets[0].id}?", targets[0].summary
+            title, body = f"Remove the schedule {name_of(targets[0])}?", targets[0].summary
         body += f"\n{plural(active, 'active run')} will go on; history stays."
         if len(declared) == 1:
             body += (
-                f"\n{declared[0].id} is declared in {declared[0].path}: change that too, or reading it"
+                f"\n{name_of(declared[0])} is declared in {declared[0].path}: change that too, or reading it"
                 " adds it again."
             )
         elif declared:
@@ -221,7 +226,7 @@ class ScheduleActions(ConsoleScreen):
                 targets,
                 lambda each: self.port.remove_schedule(each.id, note),
                 "Remove",
-                lambda each: f"Removed {each.id}.",
+                lambda each: f"Removed {name_of(each)}.",
             )
 
     @work(group="action")
@@ -251,7 +256,7 @@ class ScheduleActions(ConsoleScreen):
             [each for each in targets if each.id in by_id],
             lambda each: self.port.start_backfill(by_id[each.id], note),
             "Backfill",
-            lambda each: f"The backfill of {each.id} has begun: b shows how far it is.",
+            lambda each: f"The backfill of {name_of(each)} has begun: b shows how far it is.",
         )
 
     def action_runs(self) -> None:
@@ -264,7 +269,7 @@ class ScheduleActions(ConsoleScreen):
         schedule: ScheduleInfo = message.row
         run_id = next((fire.run_id for fire in schedule.recent if fire.run_id), None)
         if run_id is None:
-            self.notify(f"{schedule.id} has started no run yet: t starts one.", markup=False)
+            self.notify(f"{name_of(schedule)} has started no run yet: t starts one.", markup=False)
         else:
             await self.open_run(run_id)
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from victor_engine.api import BackfillInfo, Expect, Explanation, FireInfo, ScheduleInfo
 from victor_tui.chain import Chain
-from victor_tui.text import clean, duration, full, moment, plural, relative
+from victor_tui.text import clean, duration, full, moment, plural, relative, schedule_name
 from victor_tui.theme import Tone, fire_mark, run_mark
 from victor_tui.widgets.preview import Facts
 from victor_tui.widgets.table import Cell
@@ -140,7 +140,7 @@ def schedule_facts(
 ) -> Facts:
     """What the pane beside the table says: what is wrong first, then what comes, then what was."""
     spec = schedule.spec
-    facts.title(schedule.id)
+    facts.title(schedule_name(schedule.id, spec.workflow))
     _troubles(facts, schedule, now, zone)
     if schedule.next_fire:
         skipped = " (will be skipped)" if schedule.skip_next else ""

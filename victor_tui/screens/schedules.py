@@ -21,7 +21,7 @@ from victor_tui.screens.schedule_facts import (
     version_cell,
     workflow_cell,
 )
-from victor_tui.text import moment, relative
+from victor_tui.text import moment, plural, relative
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
 
@@ -42,7 +42,7 @@ class SchedulesScreen(ScheduleActions):
         Binding("b", "backfill", "Backfill", id="schedules.backfill", tooltip="Run what should have run"),
         Binding("e", "edit", "Edit", id="schedules.edit", tooltip="Change this schedule"),
         Binding(
-            "v", "timeline", "Timeline", id="schedules.timeline", tooltip="The next day of all schedules"
+            "v", "timeline", "Day", id="schedules.timeline", tooltip="A timeline of the next day, of all"
         ),
         Binding("m", "month", "Month", id="schedules.month", tooltip="A month of this schedule, or of all"),
         Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
@@ -64,7 +64,7 @@ class SchedulesScreen(ScheduleActions):
             "app.drain",
             "Drain",
             id="schedules.drain",
-            tooltip="Let what runs finish and start nothing more, or end that",
+            tooltip="Start nothing more, or end that",
             show=False,
         ),
         Binding(
@@ -113,7 +113,12 @@ class SchedulesScreen(ScheduleActions):
 
     def explain(self, row: Any) -> Facts:
         chain = Chain(self.snapshot("schedules") or ())
-        return schedule_facts(self.facts(), row, chain, self.now(), self.console.zone)
+        facts, marked = self.facts(), len(self.table.marked_rows)
+        if marked:
+            facts.text(
+                f"• {plural(marked, 'schedule')} marked: t p r s d b act on them, A marks all or none", "key"
+            )
+        return schedule_facts(facts, row, chain, self.now(), self.console.zone)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "filter" and super().check_action(action, parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from textual.binding import Binding, BindingType
 from victor_engine.api import Agenda, AgendaLane
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.schedule_page import SchedulePage
-from victor_tui.text import duration, plural
+from victor_tui.text import duration, plural, schedule_name
 from victor_tui.theme import fire_mark, run_mark
 from victor_tui.when import Span
 from victor_tui.widgets.preview import Facts, Preview
@@ -98,17 +99,19 @@ class TimelineScreen(SchedulePage):
         if lane is None or agenda is None:
             return facts
         start, end = (agenda.edges[line.span + n].astimezone(self.console.zone) for n in (0, 1))
-        facts.line((f"{start:%a %d %b %H:%M} to {end:%H:%M %Z}  ", "head"), (lane.schedule_id, "head"))
+        facts.line(
+            (f"{start:%a %d %b %H:%M} to {end:%H:%M %Z}  ", "head"),
+            (schedule_name(lane.schedule_id, lane.workflow), "head"),
+        )
         _of_lane(facts, lane, line.span)
         others = [each for each in agenda.lanes if each is not lane and each.planned[line.span]]
         count, schedules = planned_total(agenda, line.span)
-        if lane.planned[line.span] and others:
-            names = ", ".join(f"{each.schedule_id} ({each.planned[line.span]})" for each in others[:_NAMED])
+        if others:
+            words = [f"{_short(each, others)} ({each.planned[line.span]})" for each in others[:_NAMED]]
             more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-            facts.fact("together", f"with {names}{more}", "warn")
-        elif others:
-            names = ", ".join(f"{each.schedule_id} ({each.planned[line.span]})" for each in others[:_NAMED])
-            facts.fact("others", names)
+            together = lane.planned[line.span] > 0
+            names = ("with " if together else "") + ", ".join(words) + more
+            facts.fact("together" if together else "others", names, "warn" if together else "plain")
         if schedules > 1:
             facts.fact("in all", f"{plural(count, 'fire')} of {schedules} schedules")
         return facts
@@ -139,6 +142,12 @@ class TimelineScreen(SchedulePage):
         if line.current is not None and line.agenda is not None:
             start, end = line.agenda.edges[line.span], line.agenda.edges[line.span + 1]
             self.explain_span(line.current.schedule_id, Span(start, end, "period"))
+
+
+def _short(lane: AgendaLane, among: Sequence[AgendaLane]) -> str:
+    """The workflow of a lane, with its id only where another one is of the same workflow."""
+    alone = sum(each.workflow == lane.workflow for each in among) == 1
+    return lane.workflow if alone else schedule_name(lane.schedule_id, lane.workflow)
 
 
 def _of_lane(facts: Facts, lane: AgendaLane, span: int) -> None:
