@@ -36,7 +36,8 @@ def summary(late: list[float]) -> Lateness:
     return late[len(late) // 2] * 1000, late[int(len(late) * 0.99)] * 1000
 
 
-async def ours(directory: Path, count: int, crowd: int) -> Lateness:
+async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[Lateness, float]:
+    """How late a crowd is; and then, for `idle` seconds, the share of a processor while nothing is due."""
     store = open_store(directory / "victor.db", clock=SystemClock())
     store.begin_epoch()
     store.start()
@@ -72,9 +73,13 @@ async def ours(directory: Path, count: int, crowd: int) -> Lateness:
         raise SystemExit(f"adding {count:,} schedules took too long on this machine")
     await loop.start()
     await done.wait()
+    await asyncio.sleep(1)
+    before = time.process_time()
+    await asyncio.sleep(idle)
+    used = (time.process_time() - before) / idle if idle else 0.0
     await loop.stop()
     await store.close()
-    return summary([moment - due.timestamp() for moment in begun[:crowd]])
+    return summary([moment - due.timestamp() for moment in begun[:crowd]]), used
 
 
 def theirs(count: int, crowd: int) -> Lateness:
@@ -108,10 +113,12 @@ def main() -> None:
     parser.add_argument("--crowd", type=int, default=1000)
     parser.add_argument("--ours", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--theirs", type=int, default=10_000)
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds of idling after the last round")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args([] if __name__ != "__main__" else None)
+    given = parser.parse_args()
     results: dict[str, list[Lateness]] = {}
-    for _ in range(given.rounds):
+    idle: dict[int, float] = {}
+    for number in range(given.rounds):
         try:
             found = theirs(given.theirs, given.crowd)
         except ImportError:
@@ -120,7 +127,8 @@ def main() -> None:
             results.setdefault(f"APScheduler, {given.theirs:,} in memory", []).append(found)
         for count in given.ours:
             with tempfile.TemporaryDirectory() as directory:
-                late = asyncio.run(ours(Path(directory), count, given.crowd))
+                rest = given.idle if number == given.rounds - 1 else 0.0
+                late, idle[count] = asyncio.run(ours(Path(directory), count, given.crowd, rest))
             results.setdefault(f"ours, {count:,} on disk", []).append(late)
     base: Lateness | None = None
     for name, rounds in results.items():
@@ -131,6 +139,8 @@ def main() -> None:
             f"{given.crowd:,} in one second  {name:<32} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms{ratio}",
             flush=True,
         )
+    for count, used in idle.items():
+        print(f"{count:,} schedules at rest for {given.idle:g} s: {used:.2%} of one processor", flush=True)
 
 
 if __name__ == "__main__":

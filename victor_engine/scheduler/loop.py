@@ -23,7 +23,7 @@ from victor_engine.store.runs import HELD
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 512
 """Schedules that are decided in one transaction."""
 
 CLOCK_JUMP = 5.0

@@ -44,6 +44,9 @@ def actor_from_json(text: str | None) -> Actor:
     return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
 
 
+WRITER_CACHE_KB = 65_536
+"""Pages that the writer keeps at most: a crowd of schedules touches pages all over the file."""
+
 _INSERT_EVENT = (
     "INSERT INTO events (seq, at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
     " VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -165,6 +168,7 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot open the database: {error}") from error
     return connection
