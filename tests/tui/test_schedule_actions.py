@@ -18,6 +18,7 @@ from victor_tui.app import VictorApp
 from victor_tui.dialogs.pause import PauseDialog
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.dialogs.why import WhyDialog
+from victor_tui.widgets.filterbar import FilterBar
 
 
 def text_of(app: VictorApp, selector: str) -> str:
@@ -171,3 +172,20 @@ async def test_the_preview_shows_breaches_failures_chain_and_promises(
         table(app).select("after_pipeline")
         await settle(pilot)
         assert "no success since the last fire" in preview(app)
+
+
+async def test_a_filter_narrows_and_all_marks_only_what_it_shows(port: FakePort, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "slash", *"da", "enter", "A")
+        ids = {row.id for row in table(app).marked_rows}  # type: ignore[attr-defined]
+        assert {"daily_report", "data_pipeline", "after_pipeline"} <= ids
+        assert "host_health" not in ids
+        await go(pilot, "slash", "escape")
+        assert len(table(app).rows) == len(port.schedule_map)
+        await go(pilot, "slash", *"paused", "enter")
+        assert [row.id for row in table(app).rows] == ["nightly_backup"]  # type: ignore[attr-defined]
+        bar = app.screen.query_one(FilterBar)
+        bar.value = "took:>5m"
+        await settle(pilot)
+        assert "took is not known here" in str(bar._note.content)

@@ -55,6 +55,11 @@ def _state(schedule: ScheduleInfo) -> tuple[str, str, Tone]:
     return ("◦", "after", "dim") if schedule.spec.after else ("✓", "armed", "ok")
 
 
+def state_words(schedule: ScheduleInfo, now: datetime) -> str:
+    """The state in words, for a filter."""
+    return _state(schedule)[1] + (" breached" if breached_lately(schedule, now) else "")
+
+
 def breached_lately(schedule: ScheduleInfo, now: datetime) -> bool:
     return schedule.last_breach is not None and now - schedule.last_breach.at < _BREACH_SHOWN
 

@@ -12,16 +12,19 @@ from textual.containers import Container
 from victor_engine.api import ScheduleInfo
 from victor_tui.chain import Chain
 from victor_tui.feed import Loader, Subject
+from victor_tui.filters import Filter
 from victor_tui.screens.schedule_actions import ScheduleActions
 from victor_tui.screens.schedule_facts import (
     last_cell,
     recent_cell,
     schedule_facts,
     state_cell,
+    state_words,
     version_cell,
     workflow_cell,
 )
 from victor_tui.text import moment, plural, relative
+from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
 
@@ -29,6 +32,17 @@ EMPTY = """Nothing is scheduled yet.
 
 n  schedule a workflow from here
    or give a workflow file a schedule: block and press F5"""
+
+
+def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
+    """Whether a schedule has every word of the filter in its names, state, time or description."""
+    spec = schedule.spec
+    said = f"{schedule.id} {spec.workflow} {state_words(schedule, now)} {schedule.summary} {spec.description}"
+    return (
+        (wanted.workflow or "").lower() in spec.workflow.lower()
+        and (wanted.schedule or "") in schedule.id
+        and all(word in said.lower() for word in wanted.text.lower().split())
+    )
 
 
 class SchedulesScreen(ScheduleActions):
@@ -46,6 +60,15 @@ class SchedulesScreen(ScheduleActions):
         ),
         Binding("m", "month", "Month", id="schedules.month", tooltip="A month of this schedule, or of all"),
         Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            id="schedules.filter",
+            tooltip="Only those with these words",
+            show=False,
+        ),
         Binding(
             "r",
             "resume",
@@ -72,6 +95,10 @@ class SchedulesScreen(ScheduleActions):
         ),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = Filter()
+
     def compose_body(self) -> ComposeResult:
         def next_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
             if schedule.next_fire is None:
@@ -81,6 +108,9 @@ class SchedulesScreen(ScheduleActions):
             clock = moment(schedule.next_fire, now, self.console.zone)
             return f"{clock} {relative(schedule.next_fire, now)}", "plain"
 
+        bar = FilterBar("words  workflow:deploy  schedule:4f2", self.console.zone)
+        bar.display = False
+        yield bar
         with Container(classes="body"):
             yield LineTable[ScheduleInfo](
                 [
@@ -107,7 +137,15 @@ class SchedulesScreen(ScheduleActions):
         return {"schedules": lambda port: port.schedules()}
 
     def draw(self, subject: Subject) -> None:
-        self.query_one("#schedules", LineTable).set_rows(self.snapshot("schedules"))
+        schedules: list[ScheduleInfo] = self.snapshot("schedules")
+        shown = [each for each in schedules if matches(each, self._filter, self.now())]
+        self.table.set_rows(shown)
+        elsewhere = self._filter.fields - {"workflow", "schedule"}
+        if elsewhere:
+            words = f"{', '.join(sorted(elsewhere))} is not known here: write words, workflow: or schedule:"
+            self.query_one(FilterBar).note(words, bad=True)
+        else:
+            self.query_one(FilterBar).note(f"{len(shown):,} of {len(schedules):,}")
 
     # --- preview ------------------------------------------------------------------------------
 
@@ -120,8 +158,24 @@ class SchedulesScreen(ScheduleActions):
             )
         return schedule_facts(facts, row, chain, self.now(), self.console.zone)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "filter" and super().check_action(action, parameters)
+    # --- filter -------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        bar = self.query_one(FilterBar)
+        bar.display = True
+        bar.edit()
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        self._filter = message.filter
+        if self.snapshot("schedules") is not None:
+            self.draw("schedules")
+
+    def on_filter_bar_done(self) -> None:
+        bar = self.query_one(FilterBar)
+        bar.display = bool(bar.value)
+        self.table.focus()
+
+    # --- other pages --------------------------------------------------------------------------
 
     def action_mark_all(self) -> None:
         self.table.action_mark_all()
