@@ -43,7 +43,8 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
 
     An answer that can still be taken back has the status `answered` and `settles_at`; the run goes on
     then. While `held_since` is set the requester was asked something: the deadline stands still, and
-    `held_left` seconds of it are left. `can_go_back_to` is filled by `request` alone.
+    `held_left` seconds of it are left. `can_go_back_to` is filled by `request` alone. `asked_as` says how
+    whoever looks is asked: by name, through a group or role, as anyone, or not at all.
     """
 
     id: str
@@ -93,6 +94,7 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     messages: tuple[MessageInfo, ...] = ()
     pushed_back_to: str | None = None
     can_go_back_to: tuple[str, ...] = ()
+    asked_as: Literal["", "name", "group", "anyone"] = ""
     digest: str = ""
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import click
-from msgspec import UNSET
 
-from victor_engine.api import Answer, Port, RequestInfo, RequestQuery
-from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
-from victor_engine.errors import ConflictError, UsageError
+from victor_engine.api import Port, RequestInfo, RequestQuery
+from victor_engine.cli.answering import COMMANDS, json_option
+from victor_engine.cli.output import local, print_json, say, span, table, with_port
 from victor_engine.hitl.text import plain
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+STATUSES = ("open", "answered", "expired", "withdrawn")
 
 
 @click.group()
@@ -25,26 +26,47 @@ def inbox() -> None:
 @inbox.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also what was decided.")
 @click.option("--workflow")
+@click.option("--mine", is_flag=True, help="Only what you are asked by name, or have claimed.")
+@click.option("--groups", is_flag=True, help="Only what you are asked through a group or role.")
+@click.option("--unclaimed", is_flag=True, help="Only what nobody is on.")
+@click.option("--overdue", is_flag=True, help="Only what is past its deadline.")
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, everything: bool, workflow: str | None, as_json: bool) -> None:
+def list_(
+    ctx: click.Context,
+    everything: bool,
+    workflow: str | None,
+    mine: bool,
+    groups: bool,
+    unclaimed: bool,
+    overdue: bool,
+    as_json: bool,
+) -> None:
     """Open questions, the most urgent first."""
-    statuses = ("open", "answered", "expired", "withdrawn") if everything else ("open",)
-    query = RequestQuery(statuses=statuses, workflow=workflow)
+    query = RequestQuery(statuses=STATUSES if everything else ("open", "held"), workflow=workflow)
 
     async def work(port: Port) -> None:
-        found = await port.requests(query)
+        engine = await port.engine()
+        now = engine.now
+        found = [
+            request
+            for request in await port.requests(query)
+            if not (mine or groups)
+            or (mine and (request.asked_as == "name" or request.claimed_by == engine.user))
+            or (groups and request.asked_as == "group")
+        ]
+        if unclaimed:
+            found = [request for request in found if request.claimed_by is None]
+        if overdue:
+            found = [request for request in found if request.deadline is not None and request.deadline <= now]
         if as_json:
             print_json(found)
             return
-        now = (await port.engine()).now
         rows = [
             (
                 r.id,
                 r.kind,
-                span((r.deadline - now).total_seconds())
-                if r.deadline and r.status == "open"
-                else r.outcome or "-",
+                _left(r, now),
                 f"{r.workflow} / {r.node_id}",
                 r.claimed_by or ", ".join(r.assignees) or "anyone",
                 r.title,
@@ -56,12 +78,31 @@ def list_(ctx: click.Context, everything: bool, workflow: str | None, as_json: b
     with_port(ctx, "read", work)
 
 
+def _left(request: RequestInfo, now: datetime) -> str:
+    if request.settles_at is not None:
+        return f"{request.outcome}, undo {span((request.settles_at - now).total_seconds())}"
+    if request.status != "open":
+        return request.outcome or "-"
+    if request.held_since is not None:
+        return "held"
+    return span((request.deadline - now).total_seconds()) if request.deadline is not None else "-"
+
+
 def _show(request: RequestInfo) -> None:
     say(f"{request.title}  ({request.kind}, {request.status})")
     say(f"request  {request.id}, revision {request.revision}")
     say(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
     if request.deadline is not None:
         say(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
+    if request.chain:
+        places = [f"[{name}]" if i == request.stage else name for i, name in enumerate(request.chain)]
+        say(f"chain    {' -> '.join(places)}")
+    elif request.assignees:
+        say(f"for      {', '.join(request.assignees)}")
+    if request.required_approvals > 1:
+        say(f"needs    {request.required_approvals} who agree (reject_policy: {request.reject_policy})")
+    if request.claimed_by:
+        say(f"claimed  by {request.claimed_by}")
     say()
     say(plain(request.prompt))
     for key, value in request.context.items():
@@ -71,6 +112,16 @@ def _show(request: RequestInfo) -> None:
         say(f"  - {choice.value}  {choice.label if choice.label != choice.value else ''}{more}")
     if request.input_schema is not None:
         say(f"\nthe answer must fit: {json.dumps(request.input_schema)}")
+    for message in request.messages:
+        say(f"\n{message.kind} by {message.actor.user} at {local(message.at)}: {message.text}")
+    if request.held_since is not None:
+        say("the deadline stands still until the requester replies")
+    for vote in request.votes:
+        undone = ", taken back" if vote.undone else ""
+        comment = f": {vote.comment}" if vote.comment else ""
+        say(f"\n{vote.outcome} said {vote.actor.user} at {local(vote.at)}{undone}{comment}")
+    if request.can_go_back_to:
+        say(f"\nit can be pushed back to {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
         who = request.answered_by.user if request.answered_by else "nobody"
         say(f"\n{request.outcome} by {who} at {local(request.answered_at)}: {json.dumps(request.answer)}")
@@ -90,118 +141,14 @@ def show(ctx: click.Context, request: str, as_json: bool) -> None:
     with_port(ctx, "read", work)
 
 
-def answer_from_words(request: RequestInfo, words: str | None, value: str | None, comment: str) -> Answer:
-    """approve, reject, a choice, a text, or JSON; UsageError if that answers nothing of this kind."""
-    given: Any = UNSET
-    if value is not None:
-        try:
-            given = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"--value is not valid JSON: {error.msg} at column {error.colno}") from None
-    word = (words or "").strip()
-    lower = word.lower()
-    picks = bool(request.choices) and request.kind != "override"
-    if not picks and request.kind in ("approval", "confirmation", "review"):
-        if lower in ("approve", "approved", "yes", "y"):
-            return Answer(outcome="approved", value=given, comment=comment)
-        if lower in ("reject", "rejected", "no", "n"):
-            return Answer(outcome="rejected", value=given, comment=comment)
-        raise UsageError(f"{request.kind} {request.id} is answered with approve or reject, not {word!r}")
-    if request.kind == "override" and lower in ("accept", "accepted", "approve") and given is UNSET:
-        return Answer(outcome="approved", comment=comment)
-    if given is UNSET:
-        if not word:
-            raise UsageError("say what the answer is: a value, or --value JSON")
-        given = _plain_value(request, word)
-    return Answer(outcome="answered", value=given, comment=comment)
-
-
-def _plain_value(request: RequestInfo, word: str) -> Any:
-    """A word from the command line; for a form, JSON is meant."""
-    if request.multiple:
-        return [part.strip() for part in word.split(",")]
-    if request.input_schema is not None and not request.choices:
-        try:
-            return json.loads(word)
-        except json.JSONDecodeError:
-            return word
-    return word
-
-
-@inbox.command("answer")
-@click.argument("request")
-@click.argument("answer", required=False)
-@click.option(
-    "--value", metavar="JSON", help="The answer as JSON: a form's object, a list of choices, a document."
-)
-@click.option("--comment", default="")
-@click.option("--if-revision", type=int, help="Only if the question has not changed since this revision.")
-@json_option
-@click.pass_context
-def answer(
-    ctx: click.Context,
-    request: str,
-    answer: str | None,
-    value: str | None,
-    comment: str,
-    if_revision: int | None,
-    as_json: bool,
-) -> None:
-    """Answer REQUEST: approve, reject, a choice, a text, or --value JSON."""
-
-    async def work(port: Port) -> None:
-        found = await port.request(request)
-        if if_revision is not None and found.status == "open" and found.revision != if_revision:
-            raise ConflictError(f"request {found.id} is at revision {found.revision}, not {if_revision}")
-        words = (
-            Answer(outcome="approved")
-            if found.status != "open"
-            else answer_from_words(found, answer, value, comment)
-        )
-        done = await port.answer(found.id, found.revision, words)
-        if as_json:
-            print_json(done)
-        elif done.status == "open":
-            say(f"your vote counts: {len(done.votes)} of {done.required_approvals} for {done.title}")
-        else:
-            say(f"{done.outcome}: {done.title} (run {done.run_id})")
-            if (await port.engine()).pid == os.getpid():
-                note("no engine runs: the run goes on when one is started (victor scheduler start)")
-
-    with_port(ctx, "oneshot", work)
-
-
-@inbox.command("claim")
-@click.argument("request")
-@click.pass_context
-def claim(ctx: click.Context, request: str) -> None:
-    """Tell the others that you are on it."""
-
-    async def work(port: Port) -> None:
-        say(f"claimed: {(await port.claim(request)).title}")
-
-    with_port(ctx, "oneshot", work)
-
-
-@inbox.command("release")
-@click.argument("request")
-@click.pass_context
-def release(ctx: click.Context, request: str) -> None:
-    """Give a claim back."""
-
-    async def work(port: Port) -> None:
-        say(f"released: {(await port.release(request)).title}")
-
-    with_port(ctx, "oneshot", work)
-
-
 @inbox.command("history")
 @click.option("--limit", default=50)
+@click.option("--workflow")
 @json_option
 @click.pass_context
-def history(ctx: click.Context, limit: int, as_json: bool) -> None:
+def history(ctx: click.Context, limit: int, workflow: str | None, as_json: bool) -> None:
     """What was decided, by whom, when."""
-    query = RequestQuery(statuses=("answered", "expired", "withdrawn"), limit=limit)
+    query = RequestQuery(statuses=STATUSES[1:], workflow=workflow, limit=limit)
 
     async def work(port: Port) -> None:
         found = await port.requests(query)
@@ -215,3 +162,54 @@ def history(ctx: click.Context, limit: int, as_json: bool) -> None:
         table(("id", "when", "who", "outcome", "question", "comment"), rows, "nothing was decided yet")
 
     with_port(ctx, "read", work)
+
+
+@inbox.command("audit")
+@click.argument("request", required=False)
+@click.option("--run", "run_id")
+@click.option("--workflow")
+@click.option("--since", type=click.DateTime(), help="Asked at or after this local time.")
+@click.option("--until", type=click.DateTime(), help="Asked before this local time.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV, a line for each event, in place of JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, a line for each request: the default.")
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    request: str | None,
+    run_id: str | None,
+    workflow: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """What was asked, what was shown, who said what from where: all of it, as it was recorded."""
+    from victor_engine.errors import UsageError
+    from victor_engine.hitl.audit import csv_lines, json_lines
+    from victor_engine.hitl.audit import history as recorded
+    from victor_engine.service.connect import find
+    from victor_engine.store import queries
+    from victor_engine.store.snapshot import SnapshotReader
+
+    if as_csv and as_json:
+        raise UsageError("give --csv or --json, not both")
+    reader = SnapshotReader(find(ctx.obj["workspace"], ctx.obj["state_dir"]).db_path)
+
+    def read(connection: Any) -> list[str]:
+        records: Iterator[dict[str, Any]] = recorded(
+            connection,
+            request_id=queries.request_id(connection, request) if request else None,
+            run_id=queries.run_id(connection, run_id) if run_id else None,
+            workflow=workflow,
+            since=since.astimezone() if since else None,
+            until=until.astimezone() if until else None,
+        )
+        return list(csv_lines(records) if as_csv else json_lines(records))
+
+    for line in reader.read(read):
+        sys.stdout.write(line)
+    reader.close()
+
+
+for command in COMMANDS:
+    inbox.add_command(command)

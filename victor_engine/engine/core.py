@@ -26,6 +26,7 @@ from victor_engine.engine.versions import VersionActions
 from victor_engine.engine.workspace import Workspace, load_workspace, register
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler import endings
@@ -69,6 +70,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self._working = False
         self._fires = True
         self._unbound: dict[int, str | None] = {}
+        self._viewing = Viewing(lambda: self.workspace.config.roles, clock)
         self._closed = False
         self.on_closed: Callable[[], None] | None = None
         self.closers: list[Callable[[], Awaitable[None]]] = []

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from victor_engine.api import Answer, RequestInfo
+from victor_engine.api import Answer, RequestInfo, RequestQuery
 from victor_engine.engine.queries import Queries
 from victor_engine.errors import VictorError
 from victor_engine.hitl import back, handover
@@ -14,6 +14,7 @@ from victor_engine.hitl.decisions import Decision
 from victor_engine.hitl.person import Person, look_up, needs_groups, person
 from victor_engine.hitl.requests import answer_request, claim_request, release_request
 from victor_engine.hitl.rows import read_row
+from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
@@ -21,11 +22,19 @@ from victor_engine.store.db import Tx
 T = TypeVar("T")
 
 GROUPS_SECONDS = 10.0
-"""How long the system may take to say in which groups somebody is."""
+"""How long the system may take to say in which groups somebody is, before something is written."""
 
 
 class PeopleActions(Queries):
     """Answer, claim, hand on, go back. Who somebody is, is known before the writer is asked."""
+
+    _viewing: Viewing
+
+    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
+        return await self._viewing.see(await super().requests(query))
+
+    async def request(self, request_id: str) -> RequestInfo:
+        return (await self._viewing.see([await super().request(request_id)]))[0]
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
         return await self._decided(

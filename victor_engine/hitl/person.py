@@ -11,6 +11,7 @@ import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from victor_engine.api import ENGINE_ACTOR, Actor
 
@@ -48,6 +49,15 @@ class Person:
         if assignee.startswith(ROLE):
             return assignee[len(ROLE) :] in self.roles | self.groups
         return assignee == self.actor.user or assignee in self.groups
+
+
+def asked_as(person: Person, assignees: tuple[str, ...]) -> Literal["", "name", "group", "anyone"]:
+    """How a request with these assignees asks this person; empty where it does not."""
+    if not assignees:
+        return "anyone"
+    if any(name in (person.actor.user, USER + person.actor.user) for name in assignees):
+        return "name"
+    return "group" if person.is_one_of(assignees) else ""
 
 
 def person_key(actor: Actor) -> int | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from victor_engine.api import (
     MigrationSpec,
     ProblemInfo,
     RequestInfo,
+    RequestQuery,
     RunInfo,
     ScheduleAdded,
     ScheduleInfo,
@@ -35,7 +36,8 @@ from victor_engine.api import (
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import load_config
 from victor_engine.engine.reading import Reading
-from victor_engine.errors import EngineUnavailableError
+from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.store import queries
@@ -61,6 +63,7 @@ class ReadOnlyPort(Reading):
         self._reader = SnapshotReader(db_path)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-look")
         self._closed = False
+        self._viewing = Viewing(self._roles, self.clock)
         self._known_calendars: Calendars | None = None
         self.started_at = self.clock.now()
 
@@ -72,6 +75,13 @@ class ReadOnlyPort(Reading):
             return self._reader.read(lambda connection: query(connection, *arguments, **keywords))
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, snapshot)
+
+    def _roles(self) -> Mapping[str, tuple[str, ...]]:
+        """The roles of the workspace; none where its configuration cannot be read."""
+        try:
+            return load_config(self.workspace).roles
+        except VictorError:
+            return {}
 
     def _refuse(self) -> NoReturn:
         raise EngineUnavailableError(
@@ -102,6 +112,12 @@ class ReadOnlyPort(Reading):
         if self._known_calendars is None:
             self._known_calendars = Calendars(load_config(self.workspace).calendars, self.workspace)
         return self._known_calendars
+
+    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
+        return await self._viewing.see(await super().requests(query))
+
+    async def request(self, request_id: str) -> RequestInfo:
+        return (await self._viewing.see([await super().request(request_id)]))[0]
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""

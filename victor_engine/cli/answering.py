@@ -1,0 +1,246 @@
+"""`victor inbox`: what people do to a question: answer, claim, hand on, go back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+from msgspec import UNSET
+
+from victor_engine.api import Answer, Port, RequestInfo
+from victor_engine.cli.output import local, note, print_json, say, with_port
+from victor_engine.errors import ConflictError, UsageError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+revision_option = click.option(
+    "--if-revision", type=int, help="Only if the question has not changed since this revision."
+)
+note_option = click.option("--note", default="", help="Goes into the record.")
+
+
+def answer_from_words(request: RequestInfo, words: str | None, value: str | None, comment: str) -> Answer:
+    """approve, reject, a choice, a text, or JSON; UsageError if that answers nothing of this kind."""
+    given: Any = UNSET
+    if value is not None:
+        try:
+            given = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"--value is not valid JSON: {error.msg} at column {error.colno}") from None
+    word = (words or "").strip()
+    lower = word.lower()
+    picks = bool(request.choices) and request.kind != "override"
+    if not picks and request.kind in ("approval", "confirmation", "review"):
+        if lower in ("approve", "approved", "yes", "y"):
+            return Answer(outcome="approved", value=given, comment=comment)
+        if lower in ("reject", "rejected", "no", "n"):
+            return Answer(outcome="rejected", value=given, comment=comment)
+        raise UsageError(f"{request.kind} {request.id} is answered with approve or reject, not {word!r}")
+    if request.kind == "override" and lower in ("accept", "accepted", "approve") and given is UNSET:
+        return Answer(outcome="approved", comment=comment)
+    if given is UNSET:
+        if not word:
+            raise UsageError("say what the answer is: a value, or --value JSON")
+        given = _plain_value(request, word)
+    return Answer(outcome="answered", value=given, comment=comment)
+
+
+def _plain_value(request: RequestInfo, word: str) -> Any:
+    """A word from the command line; for a form, JSON is meant."""
+    if request.multiple:
+        return [part.strip() for part in word.split(",")]
+    if request.input_schema is not None and not request.choices:
+        try:
+            return json.loads(word)
+        except json.JSONDecodeError:
+            return word
+    return word
+
+
+@click.command("answer")
+@click.argument("request")
+@click.argument("answer", required=False)
+@click.option(
+    "--value", metavar="JSON", help="The answer as JSON: a form's object, a list of choices, a document."
+)
+@click.option("--comment", default="")
+@revision_option
+@json_option
+@click.pass_context
+def answer(
+    ctx: click.Context,
+    request: str,
+    answer: str | None,
+    value: str | None,
+    comment: str,
+    if_revision: int | None,
+    as_json: bool,
+) -> None:
+    """Answer REQUEST: approve, reject, a choice, a text, or --value JSON."""
+
+    async def work(port: Port) -> None:
+        found = await port.request(request)
+        if found.status == "open":
+            _expected(found, if_revision)
+        words = (
+            Answer(outcome="approved")
+            if found.status != "open"
+            else answer_from_words(found, answer, value, comment)
+        )
+        done = await port.answer(found.id, found.revision, words)
+        if as_json:
+            print_json(done)
+        elif done.settles_at is not None:
+            say(f"{done.outcome}: {done.title} (run {done.run_id}); counts from {local(done.settles_at)}")
+            note(f"`victor inbox undo {done.id}` takes it back until then")
+        elif done.status == "open":
+            say(f"your vote counts: {len(done.votes)} of {done.required_approvals} for {done.title}")
+        else:
+            say(f"{done.outcome}: {done.title} (run {done.run_id})")
+            if (await port.engine()).pid == os.getpid():
+                note("no engine runs: the run goes on when one is started (victor scheduler start)")
+
+    with_port(ctx, "oneshot", work)
+
+
+def _expected(request: RequestInfo, revision: int | None) -> int:
+    """The revision to act on; ConflictError if the caller has seen another one."""
+    if revision is not None and request.revision != revision:
+        raise ConflictError(f"request {request.id} is at revision {request.revision}, not {revision}")
+    return request.revision
+
+
+def _act(
+    ctx: click.Context,
+    as_json: bool,
+    action: Callable[[Port], Awaitable[RequestInfo]],
+    said: Callable[[RequestInfo], str],
+) -> None:
+    """Do one thing to one question, and say what it is now."""
+
+    async def work(port: Port) -> None:
+        done = await action(port)
+        print_json(done) if as_json else say(said(done))
+
+    with_port(ctx, "oneshot", work)
+
+
+def _who(request: RequestInfo) -> str:
+    return ", ".join(request.assignees) or "anyone"
+
+
+@click.command("claim")
+@click.argument("request")
+@json_option
+@click.pass_context
+def claim(ctx: click.Context, request: str, as_json: bool) -> None:
+    """Tell the others that you are on it."""
+    _act(ctx, as_json, lambda port: port.claim(request), lambda done: f"claimed: {done.title}")
+
+
+@click.command("release")
+@click.argument("request")
+@json_option
+@click.pass_context
+def release(ctx: click.Context, request: str, as_json: bool) -> None:
+    """Give a claim back."""
+    _act(ctx, as_json, lambda port: port.release(request), lambda done: f"released: {done.title}")
+
+
+@click.command("reassign")
+@click.argument("request")
+@click.argument("people", nargs=-1, required=True)
+@note_option
+@revision_option
+@json_option
+@click.pass_context
+def reassign(
+    ctx: click.Context,
+    request: str,
+    people: tuple[str, ...],
+    note: str,
+    if_revision: int | None,
+    as_json: bool,
+) -> None:
+    """Put PEOPLE in the place of those who are asked: users, group:NAME, @ROLE."""
+
+    async def action(port: Port) -> RequestInfo:
+        found = await port.request(request)
+        return await port.reassign(found.id, _expected(found, if_revision), list(people), note)
+
+    _act(ctx, as_json, action, lambda done: f"now for {_who(done)}: {done.title}")
+
+
+@click.command("delegate")
+@click.argument("request")
+@click.argument("to")
+@note_option
+@revision_option
+@json_option
+@click.pass_context
+def delegate(
+    ctx: click.Context, request: str, to: str, note: str, if_revision: int | None, as_json: bool
+) -> None:
+    """Let TO answer in your place."""
+
+    async def action(port: Port) -> RequestInfo:
+        found = await port.request(request)
+        return await port.delegate(found.id, _expected(found, if_revision), to, note)
+
+    _act(ctx, as_json, action, lambda done: f"now for {_who(done)}: {done.title}")
+
+
+@click.command("push-back")
+@click.argument("request")
+@click.argument("node")
+@click.option("--comment", required=True, help="Why: the rerun works with it.")
+@revision_option
+@json_option
+@click.pass_context
+def push_back(
+    ctx: click.Context, request: str, node: str, comment: str, if_revision: int | None, as_json: bool
+) -> None:
+    """Send the run back to NODE, which it has visited."""
+
+    async def action(port: Port) -> RequestInfo:
+        found = await port.request(request)
+        return await port.push_back(found.id, _expected(found, if_revision), node, comment)
+
+    _act(ctx, as_json, action, lambda done: f"run {done.run_id} goes back to {done.pushed_back_to}")
+
+
+@click.command("undo")
+@click.argument("request")
+@json_option
+@click.pass_context
+def undo(ctx: click.Context, request: str, as_json: bool) -> None:
+    """Take your answer back while its undo window is open."""
+    _act(ctx, as_json, lambda port: port.undo_answer(request), lambda done: f"open again: {done.title}")
+
+
+@click.command("ask")
+@click.argument("request")
+@click.argument("question")
+@json_option
+@click.pass_context
+def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
+    """Ask who wants the answer; the deadline stands still until they reply."""
+    _act(
+        ctx, as_json, lambda port: port.ask_requester(request, question),
+        lambda done: f"asked {done.requested_by}: {done.title}",
+    )  # fmt: skip
+
+
+@click.command("reply")
+@click.argument("request")
+@click.argument("text")
+@json_option
+@click.pass_context
+def reply(ctx: click.Context, request: str, text: str, as_json: bool) -> None:
+    """Reply to what was asked about your run; the deadline goes on."""
+    _act(ctx, as_json, lambda port: port.reply(request, text), lambda done: f"replied: {done.title}")
+
+
+COMMANDS = (answer, claim, release, reassign, delegate, push_back, undo, ask, reply)
