@@ -42,7 +42,7 @@ def test_explain(victor: Victor) -> None:
     assert victor("scheduler", "explain", schedule, "--at", "2040-01-01", "--json") == 0
     assert json.loads(victor.out)["headline"].startswith("it will fire then")
     assert victor("scheduler", "explain", schedule, "--at", "sometime") == 2
-    assert "write 02:30" in victor.err
+    assert "Write 02:30" in victor.err
 
 
 def test_a_preview_shows_clock_changes_and_calendars(victor: Victor) -> None:

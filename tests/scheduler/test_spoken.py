@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.spoken import moment, span
+from victor_engine.scheduler.spoken import moment, stretch
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)  # a Wednesday, 13:00 in Berlin
@@ -26,7 +26,7 @@ def utc(text: str) -> datetime:
         ("02:30", "2026-03-26T01:30", "2026-03-25T01:30"),
         ("monday", "2026-03-29T22:00", "2026-03-22T23:00"),
         ("mon 07:30", "2026-03-30T05:30", "2026-03-23T06:30"),
-        ("wednesday", "2026-03-31T22:00", "2026-03-17T23:00"),
+        ("wednesday", "2026-03-31T22:00", "2026-03-24T23:00"),
         ("tomorrow 08:00", "2026-03-26T07:00", "2026-03-26T07:00"),
         ("Yesterday", "2026-03-23T23:00", "2026-03-23T23:00"),
         ("-7d", "2026-03-18T12:00", "2026-03-18T12:00"),
@@ -39,7 +39,7 @@ def utc(text: str) -> datetime:
 )
 def test_moments(text: str, future: str, past: str) -> None:
     assert moment(text, NOW, BERLIN) == utc(future)
-    assert moment(text, NOW, BERLIN, "past") == utc(past)
+    assert moment(text, NOW, BERLIN, ahead=False) == utc(past)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_moments(text: str, future: str, past: str) -> None:
     ],
 )
 def test_spans(text: str, start: str, end: str) -> None:
-    assert span(text, NOW, BERLIN) == (utc(start), utc(end))
+    assert stretch(text, NOW, BERLIN) == (utc(start), utc(end))
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "2026-13-01", "m", "last night", "t 10:00"])
+@pytest.mark.parametrize("text", ["", "soon", "25:00", "2026-13-01", "m", "t 10:00"])
 def test_what_is_none(text: str) -> None:
     with pytest.raises(UsageError):
         moment(text, NOW, BERLIN)
@@ -68,4 +68,4 @@ def test_what_is_none(text: str) -> None:
 
 def test_a_span_that_runs_backwards() -> None:
     with pytest.raises(UsageError, match="ends before it starts"):
-        span("2026-03-03..2026-03-01", NOW, BERLIN)
+        stretch("2026-03-03..2026-03-01", NOW, BERLIN)

@@ -49,11 +49,11 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
         start: datetime | None = None
         end: datetime | None = None
         if at is not None and info is not None:
-            from victor_engine.scheduler.spoken import span as spoken_span
+            from victor_engine.scheduler.spoken import stretch
             from victor_engine.scheduler.zones import get_zone
 
             now = (await port.engine()).now
-            start, end = spoken_span(at, now, get_zone(info.spec.timezone))
+            start, end = stretch(at, now, get_zone(info.spec.timezone))
             if end - start <= timedelta(minutes=1):
                 end = None
         found = await port.explain_schedule(schedule, start, end)
@@ -262,18 +262,17 @@ def start_(
 def _range(
     start: str | None, end: str | None, spoken: str | None, now: datetime, timezone: str
 ) -> tuple[datetime, datetime]:
-    from victor_engine.scheduler.spoken import moment
-    from victor_engine.scheduler.spoken import span as spoken_span
+    from victor_engine.scheduler.spoken import moment, stretch
     from victor_engine.scheduler.zones import get_zone
 
     zone = get_zone(timezone)
     if (spoken is None) == (start is None):
         raise UsageError("give --range, or --from and --to")
     if spoken is not None:
-        first, after = spoken_span(spoken, now, zone)
+        first, after = stretch(spoken, now, zone)
     else:
-        first = moment(str(start), now, zone, "past")
-        after = now if end is None else spoken_span(end, now, zone)[1]
+        first = moment(str(start), now, zone, ahead=False)
+        after = now if end is None else stretch(end, now, zone)[1]
     return first, after - timedelta(microseconds=1)
 
 

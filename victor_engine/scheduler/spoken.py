@@ -1,158 +1,234 @@
-"""Times as an operator says them: `02:30`, `yesterday 02:00`, `monday`, `-7d`, `last week`, ISO dates."""
+"""Times as people type them: `02:30`, `mon 07:30`, `tomorrow 08:00`, `-7d`, `last week`, ISO dates.
+
+What is read is a span. Whoever asks shows it in full before anything is done with it, so that a
+word that was understood otherwise than it was meant is seen in time.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
-from zoneinfo import ZoneInfo
 
-from victor_engine.definition.read import parse_duration
 from victor_engine.errors import UsageError
 
-Prefer = Literal["past", "future"]
-"""Whether a weekday or a bare time of day means the last one or the next one."""
-
-HINT = "write 02:30, yesterday 02:00, monday 07:30, -7d, 2026-03-08 or 2026-03-08T02:30"
+Kind = Literal["instant", "day", "period"]
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AWAY = re.compile(r"([+-]?)\s*(\d{1,6})\s*([mhdw])\Z")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
-def moment(text: str, now: datetime, zone: ZoneInfo, prefer: Prefer = "future") -> datetime:
-    """The instant that is meant, in UTC; of a day without a time its first moment. UsageError otherwise."""
-    return _read(text, now, zone, prefer)[0]
+class TimeTextError(UsageError, ValueError):
+    """Text that is no time; it says what can be written instead."""
 
 
-def span(text: str, now: datetime, zone: ZoneInfo, prefer: Prefer = "past") -> tuple[datetime, datetime]:
-    """The first instant and the one after the last of what is meant: a day, a minute, a week, `A..B`."""
-    words = " ".join(text.strip().lower().split())
-    for divider in ("..", " to ", " until "):
-        left, found, right = words.partition(divider)
-        if found and left.strip():
-            start = _read(left, now, zone, prefer)[0]
-            end, length = _read(right or "now", now, zone, prefer)
-            return _checked(start, _after(end, length, zone), text)
-    today = now.astimezone(zone).date()
-    named = _named_span(words, today)
-    if named is not None:
-        first, last = named
-        return _midnight(first, zone), _midnight(last, zone)
-    start, length = _read(text, now, zone, prefer)
-    if words.startswith("-"):
-        return _checked(start, now, text)
-    return start, _after(start, length, zone)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` up to `end`, in UTC, the end left out. An instant has both the same.
+
+    `note` says what the clocks do there, where the time as typed comes never or twice.
+    """
+
+    start: datetime
+    end: datetime
+    kind: Kind = "instant"
+    note: str = ""
 
 
-def _named_span(words: str, today: date) -> tuple[date, date] | None:
-    monday = today - timedelta(days=today.weekday())
-    month = today.replace(day=1)
-    match words:
-        case "this week":
-            return monday, monday + timedelta(days=7)
-        case "last week":
-            return monday - timedelta(days=7), monday
-        case "next week":
-            return monday + timedelta(days=7), monday + timedelta(days=14)
-        case "this month":
-            return month, _next_month(month)
-        case "last month":
-            return (month - timedelta(days=1)).replace(day=1), month
-    return None
+def parse_span(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool) -> Span:
+    """What `text` means, in `zone` (None: the machine's).
 
-
-def _next_month(first: date) -> date:
-    return (first + timedelta(days=32)).replace(day=1)
-
-
-def _checked(start: datetime, end: datetime, text: str) -> tuple[datetime, datetime]:
-    if end <= start:
-        raise UsageError(f"{text!r} ends before it starts")
-    return start, end
-
-
-def _after(instant: datetime, length: str, zone: ZoneInfo) -> datetime:
-    if length == "day":
-        return _midnight(instant.astimezone(zone).date() + timedelta(days=1), zone)
-    return instant + timedelta(minutes=1) if length == "minute" else instant
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
-def _read(text: str, now: datetime, zone: ZoneInfo, prefer: Prefer) -> tuple[datetime, str]:
-    """The instant, and how long it is: day, minute or nothing."""
-    words = text.strip().lower().replace(",", " ").split()
-    if not words:
-        raise UsageError(f"no time is given; {HINT}")
-    if words == ["now"]:
-        return now, "nothing"
-    relative = _relative(" ".join(words), now, prefer)
-    if relative is not None:
-        return relative, "nothing"
-    local = now.astimezone(zone)
-    clock = _CLOCK.match(words[-1])
-    wall = _wall(clock, words[-1]) if clock else None
-    if wall is not None and len(words) == 1:
-        return _nearest(wall, local, zone, prefer), "minute"
-    if words[0] == "last" and words[1:] == ["night"]:
-        raise UsageError("last night is many instants; write yesterday, or yesterday 23:00")
-    day = _day(words[0], local.date(), prefer) if len(words) == 1 + (wall is not None) else None
-    if day is not None:
-        if wall is None:
-            return _midnight(day, zone), "day"
-        return datetime.combine(day, wall, zone).astimezone(UTC), "minute"
-    return _iso(text.strip(), zone)
-
-
-def _relative(words: str, now: datetime, prefer: Prefer) -> datetime | None:
-    sign = words[0]
-    bare = words.lstrip("+-")
-    if sign not in "+-" and not re.search(r"[a-z]\Z", bare):
-        return None
-    seconds = parse_duration(bare) if re.match(r"\d", bare) else None
-    if seconds is None:
-        return None
-    back = sign == "-" or (sign != "+" and prefer == "past")
-    return now - timedelta(seconds=seconds) if back else now + timedelta(seconds=seconds)
-
-
-def _wall(clock: re.Match[str], text: str) -> time:
+    `ahead` says where a weekday or a time without a day is looked for: after `now`, or before it.
+    Raises TimeTextError with what can be written instead.
+    """
     try:
-        return time(int(clock[1]), int(clock[2]), int(clock[3] or 0))
-    except ValueError:
-        raise UsageError(f"{text!r} is no time of day") from None
+        return _span(" ".join(text.lower().split()), now, zone, ahead)
+    except OverflowError:
+        raise TimeTextError(f"{_short(text)} is too far away.") from None
 
 
-def _nearest(wall: time, local: datetime, zone: ZoneInfo, prefer: Prefer) -> datetime:
-    found = datetime.combine(local.date(), wall, zone)
-    if prefer == "past" and found > local:
-        found = datetime.combine(local.date() - timedelta(days=1), wall, zone)
-    if prefer == "future" and found <= local:
-        found = datetime.combine(local.date() + timedelta(days=1), wall, zone)
-    return found.astimezone(UTC)
+def _span(text: str, now: datetime, zone: tzinfo | None, ahead: bool) -> Span:
+    here = now.astimezone(zone)
+    today = here.date()
+    if text == "now":
+        return Span(now, now)
+    if away := _AWAY.match(text):
+        by = timedelta(**{_UNITS[away[3]]: int(away[2])})
+        forward = away[1] == "+" or (not away[1] and ahead)
+        at = now + by if forward else now - by
+        return Span(at, at)
+    if (period := _period(text, today, zone)) is not None:
+        return period
+    if (found := _iso_instant(text.upper())) is not None:
+        return Span(found, found)
+    word, _, rest = text.replace("t", " ", 1).partition(" ") if _looks_iso(text) else _words(text)
+    if _CLOCK.match(word) and not rest:
+        clock = _clock(word)
+        span = _at(datetime.combine(today, clock), zone)
+        late = span.start <= now if ahead else span.start > now
+        if late:
+            span = _at(datetime.combine(today + timedelta(days=1 if ahead else -1), clock), zone)
+        return span
+    day = _day(word, today, ahead)
+    if day is None:
+        raise _unknown(text, ahead)
+    if not rest:
+        if _is_weekday(word) and ahead and day == today:
+            day += timedelta(days=7)
+        return Span(_midnight(day, zone), _midnight(day + timedelta(days=1), zone), "day")
+    if not _CLOCK.match(rest):
+        raise _unknown(text, ahead)
+    clock = _clock(rest)
+    span = _at(datetime.combine(day, clock), zone)
+    if _is_weekday(word):
+        if ahead and span.start <= now:
+            span = _at(datetime.combine(day + timedelta(days=7), clock), zone)
+        elif not ahead and span.start > now:
+            span = _at(datetime.combine(day - timedelta(days=7), clock), zone)
+    return span
 
 
-def _day(word: str, today: date, prefer: Prefer) -> date | None:
-    named = {"today": 0, "yesterday": -1, "tomorrow": 1}
-    if word in named:
-        return today + timedelta(days=named[word])
-    matches = [index for index, name in enumerate(_DAYS) if len(word) >= 2 and name.startswith(word)]
-    if len(matches) == 1:
-        ahead = (matches[0] - today.weekday()) % 7
-        return today + timedelta(days=ahead - 7 if prefer == "past" else ahead or 7)
-    try:
-        return date.fromisoformat(word)
-    except ValueError:
-        return None
+def _short(text: str) -> str:
+    plain = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return plain if len(plain) <= 40 else f"{plain[:39]}…"
 
 
-def _iso(text: str, zone: ZoneInfo) -> tuple[datetime, str]:
+def _unknown(text: str, ahead: bool) -> TimeTextError:
+    ways = (
+        "90m, 4h, 2d, monday, mon 07:30, tomorrow 08:00 or 2026-03-10 14:00"
+        if ahead
+        else "02:30, yesterday 02:00, last night, last week, mon, -7d, 2026-03-08 or 2026-03-08 02:30"
+    )
+    return TimeTextError(f"{_short(text)} is not a time. Write {ways}.")
+
+
+def _looks_iso(text: str) -> bool:
+    return _DATE.match(text[:10]) is not None
+
+
+def _words(text: str) -> tuple[str, str, str]:
+    """`last monday 07:30` and `next monday` are the weekday that the direction finds anyway."""
+    for lead in ("last ", "next ", "on "):
+        text = text.removeprefix(lead)
+    return text.partition(" ")
+
+
+def _iso_instant(text: str) -> datetime | None:
+    """An instant with its own offset."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no time; {HINT}") from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=zone)
-    return found.astimezone(UTC), "minute"
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else None
+
+
+def _clock(text: str) -> time:
+    match = _CLOCK.match(text)
+    assert match is not None
+    try:
+        return time(int(match[1]), int(match[2]), int(match[3] or 0))
+    except ValueError:
+        raise TimeTextError(f"{text} is no time of day: hours go to 23, minutes to 59.") from None
+
+
+def _is_weekday(word: str) -> bool:
+    return len(word) >= 3 and any(name.startswith(word) for name in _DAYS)
+
+
+def _day(word: str, today: date, ahead: bool) -> date | None:
+    """The day that a word names; a weekday is today's or the nearest one in the direction."""
+    near = {"today": 0, "yesterday": -1, "tomorrow": 1}
+    if word in near:
+        return today + timedelta(days=near[word])
+    if _DATE.match(word):
+        try:
+            return date.fromisoformat(word)
+        except ValueError:
+            raise TimeTextError(f"{word} is no day of the calendar.") from None
+    if _is_weekday(word):
+        wanted = next(i for i, name in enumerate(_DAYS) if name.startswith(word))
+        step = (wanted - today.weekday()) % 7 if ahead else -((today.weekday() - wanted) % 7)
+        return today + timedelta(days=step)
+    return None
+
+
+def _period(text: str, today: date, zone: tzinfo | None) -> Span | None:
+    week = today - timedelta(days=today.weekday())
+    month = today.replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    if text == "last night":
+        start = _at(datetime.combine(today - timedelta(days=1), time(18)), zone).start
+        return Span(start, _at(datetime.combine(today, time(8)), zone).start, "period")
+    days: dict[str, tuple[date, date]] = {
+        "last week": (week - timedelta(days=7), week),
+        "this week": (week, week + timedelta(days=7)),
+        "last month": (before, month),
+        "this month": (month, (month + timedelta(days=32)).replace(day=1)),
+    }
+    if text not in days:
+        return None
+    first, last = days[text]
+    return Span(_midnight(first, zone), _midnight(last, zone), "period")
+
+
+def _midnight(day: date, zone: tzinfo | None) -> datetime:
+    return _at(datetime.combine(day, time()), zone).start
+
+
+def _at(wall: datetime, zone: tzinfo | None) -> Span:
+    """The instant of a wall time: after a gap the first one, of two the first, each with a note."""
+    early = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    late = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    if early == late:
+        return Span(early, early)
+    if late > early:
+        return Span(early, early, note=f"{wall:%H:%M} comes twice on that day: the first one is meant.")
+    # In a gap the two readings lie on both sides of it; the instant between is where it ends.
+    before, after = late, early
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    end = after.replace(microsecond=0)
+    note = f"{wall:%H:%M} does not exist on that day: clocks go forward to {end.astimezone(zone):%H:%M}."
+    return Span(end, end, note=note)
+
+
+def moment(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool = True) -> datetime:
+    """The instant that is meant, in UTC; of a day, its first one."""
+    return parse_span(text, now, zone, ahead=ahead).start
+
+
+def stretch(text: str, now: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    """The first instant of what is meant and the one after its last: `yesterday`, `last week`, `A..B`, `-7d`.
+
+    What lies behind is meant. An instant is its minute; one so long ago lasts until now.
+    """
+    for divider in ("..", " to ", " until "):
+        left, found, right = text.partition(divider)
+        if found and left.strip():
+            first = parse_span(left, now, zone, ahead=False)
+            last = parse_span(right.strip() or "now", now, zone, ahead=False)
+            end = last.end if last.kind != "instant" else _after_minute(right, last.end)
+            if end <= first.start:
+                raise TimeTextError(f"{_short(text)} ends before it starts.")
+            return first.start, end
+    span = parse_span(text, now, zone, ahead=False)
+    if span.kind != "instant":
+        return span.start, span.end
+    if _AWAY.match(" ".join(text.lower().split())) and span.start < now:
+        return span.start, now
+    return span.start, span.start + timedelta(minutes=1)
+
+
+def _after_minute(text: str, instant: datetime) -> datetime:
+    """The end of a stretch: a time of day includes its minute, now and a distance from it do not."""
+    words = " ".join(text.lower().split())
+    return instant if words in ("", "now") or _AWAY.match(words) else instant + timedelta(minutes=1)
