@@ -752,6 +752,14 @@ def hash_of(text: str) -> int:
 
 def make_definition(info: VersionInfo) -> DefinitionInfo:
     graph = graph_of(info.workflow)
+    if info.version < "2" and info.workflow == "data_pipeline":
+        gone = graph.nodes[-1].id
+        graph = GraphInfo(
+            graph.start,
+            graph.nodes[:-1],
+            tuple(edge for edge in graph.edges if gone not in (edge.source, edge.target)),
+        )
+    content: dict[str, Any] = {"nodes": [{"id": n.id, "type": n.type, "name": n.name} for n in graph.nodes]}
     lines = ["workflows:", f"  {info.workflow}:", f'    version: "{info.version}"', "    nodes:"]
     for node in graph.nodes:
         lines += [f"      - id: {node.id}", f"        type: {node.type}", f"        name: {node.name}"]
@@ -760,5 +768,8 @@ def make_definition(info: VersionInfo) -> DefinitionInfo:
             lines.append(f"        next: [{', '.join(targets)}]")
     if info.version >= "2":
         lines.append("    max_iterations: 50  # keeps the repair loop short")
+        content["max_iterations"] = 50
     text = "\n".join(lines) + "\n"
-    return DefinitionInfo(workflow=info.workflow, version=info.version, text=text, graph=graph)
+    return DefinitionInfo(
+        workflow=info.workflow, version=info.version, text=text, graph=graph, content=content
+    )

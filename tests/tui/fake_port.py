@@ -68,6 +68,7 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
         self.request_map = {} if empty else {q.id: q for q in data.make_requests(now)}
         self.workflow_map = {} if empty else {w.name: w for w in data.make_workflows(now)}
         self.event_list = [] if empty else data.make_events(now, runs)
+        self.give_aliases()
         self.trusted = trusted
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.fail_next: VictorError | None = None

@@ -37,9 +37,7 @@ class FakeVersions:
     workflow_map: dict[str, WorkflowInfo]
     run_map: dict[str, RunInfo]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.alias_map: dict[tuple[str, str], AliasInfo] = {}
+    alias_map: dict[tuple[str, str], AliasInfo]
 
     def _enter(self, name: str, *args: Any, action: bool = False) -> None:
         raise NotImplementedError(name)
@@ -54,6 +52,9 @@ class FakeVersions:
     def give_aliases(self) -> None:
         """A rollout in the middle, and an alias that just points."""
         now = self.clock.now()
+        self.alias_map = {}
+        if not self.workflow_map:
+            return
         stable = AliasSide("1.1.0", 80, 412, 3, 400, 8, 1, 0, 400 / 408, 312.0)
         canary = AliasSide("2.0.0", 20, 98, 1, 90, 7, 0, 0, 90 / 97, 260.0)
         self.alias_map["data_pipeline", "stable"] = AliasInfo(

@@ -14,7 +14,8 @@ from textual.widgets import Input, TextArea
 from tests.tui.conftest import console
 from tests.tui.fake_port import NOW, FakePort
 from tests.tui.test_answer import SCHEMA, TWO, request_for
-from victor_engine.api import BackfillInfo, BackfillSpec, ScheduleSpec, TrustInfo
+from victor_engine.api import BackfillInfo, BackfillSpec, ScheduleSpec, TrustInfo, VersionInfo
+from victor_tui.dialogs.alias import AliasDialog
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.dialogs.backfill import BackfillDialog
 from victor_tui.dialogs.confirm import ConfirmDialog
@@ -62,7 +63,7 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
         for field in pilot.app.screen.query("Input, TextArea").results():
             assert isinstance(field, Input | TextArea)
             field.cursor_blink = False
-        asked = [each for each in pilot.app.workers if each.group in ("preview", "workflows")]
+        asked = [each for each in pilot.app.workers if each.group in ("preview", "preview-runs", "workflows")]
         if asked:  # given none, it would wait for the feed, which never ends
             await pilot.app.workers.wait_for_complete(asked)
         for _ in range(10):
@@ -140,6 +141,7 @@ DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     "help": HelpDialog,
     "schedule": lambda _: ScheduleDialog(SPEC),
     "new-schedule": lambda _: ScheduleDialog(None),
+    "alias": lambda _: AliasDialog(VersionInfo("deploy", "2.1.0", "c", NOW), []),
     "migrate": lambda _: MigrateDialog("data_pipeline", "1.0.0", "2.0.0"),
 }
 

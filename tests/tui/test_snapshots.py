@@ -57,3 +57,12 @@ def test_page_of_schedules(snap_compare: Any, size: tuple[int, int], page: str) 
 def test_page_of_schedules_in_16_colours(snap_compare: Any, page: str) -> None:
     app = console(FakePort(), theme="victor-ansi")
     assert snap_compare(app, run_before=keys("down", *PAGES[page]), terminal_size=(80, 24))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("shown", ["diff", "notices", "rollout"])
+def test_versions(snap_compare: Any, size: tuple[int, int], shown: str) -> None:
+    """What the Versions screen says beside its tree; `q Quit` is in the footer at every size."""
+    pressed = {"diff": ["f"], "notices": ["N"], "rollout": []}[shown]
+    app = console(FakePort())
+    assert snap_compare(app, run_before=keys("5", "down", *pressed), terminal_size=size)

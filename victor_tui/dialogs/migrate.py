@@ -1,4 +1,4 @@
-"""A dry run of a migration: what it would make of a state, before anybody depends on it."""
+"""A migration tried first: on the runs that wait for it, or on a state that is pasted; then applied."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Button, Label, Static, TextArea
 
-from victor_engine.api import MigrationPreview, Port
+from victor_engine.api import MigrationPreview, MigrationReport, MigrationSpec, Port, RunMove
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody, json_object
+from victor_tui.text import plural
 from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import diff_style
 
 _DEBOUNCE = 0.25
 """Seconds without a key before the dry run is asked for."""
+_REASONS = 5
+"""Reasons for staying behind that are listed."""
 _SHOWN = 400
 """Lines of a difference that are shown."""
 
@@ -51,8 +54,45 @@ def preview_text(preview: MigrationPreview) -> Content:
     return Content("\n").join(lines)
 
 
+def _reasons(report: MigrationReport) -> list[tuple[str, int]]:
+    """Why runs stay behind, the commonest reason first."""
+    found: dict[str, int] = {}
+    for move in report.runs:
+        if move.outcome == "refused":
+            found[move.reason] = found.get(move.reason, 0) + 1
+    return sorted(found.items(), key=lambda entry: -entry[1])
+
+
+def report_text(report: MigrationReport, example: RunMove | None) -> Content:
+    """How many runs and schedules move, why others do not, and one run step by step."""
+    done = report.count("migrated" if report.applied else "ready")
+    verb = "moved" if report.applied else "would move"
+    tone = "$text-success" if done else "$text-muted"
+    lines = [Content.styled(f"{plural(done, 'run')} {verb}", f"bold {tone}")]
+    for reason, count in _reasons(report)[:_REASONS]:
+        lines.append(
+            Content.styled(one_line(f"! {plural(count, 'run')} stay: {reason}", 300), "$text-warning")
+        )
+    for schedule in report.schedules:
+        words = schedule.reason or f"{schedule.from_version} → {schedule.to_version}"
+        style = "$text-warning" if schedule.outcome == "refused" else "$text-success"
+        lines.append(Content.styled(one_line(f"schedule {schedule.schedule_id}: {words}", 300), style))
+    if example is not None and example.outcome != "refused":
+        lines.append(Content.styled(one_line(f"For example run {example.run_id}:", 300), "bold"))
+        for step in example.steps:
+            said = f": {step.position}" if step.position else ""
+            lines.append(Content.styled(one_line(f"  {step.step}{said}", 300), "$text-muted"))
+            lines += [Content.styled(one_line(f"    {row}", 300), diff_style(row)) for row in step.changes]
+        where = f"{', '.join(example.stands_on)} → {', '.join(example.goes_on_at)}"
+        lines.append(Content.styled(one_line(f"  stands on {where}", 300), "$text-primary"))
+        for words in (*example.questions, *example.timers):
+            lines.append(Content.styled(one_line(f"  {words}", 300), "$text-muted"))
+    return Content("\n").join(lines)
+
+
 class MigrateDialog(Dialog[None]):
-    """Shows what the migrations from one version to another do to the state typed in; changes nothing."""
+    """Shows what the migrations from one version to another do to the runs that wait on it, and to the
+    state typed in. Nothing is changed until the runs are told to move."""
 
     def __init__(self, workflow: str, from_version: str, to_version: str) -> None:
         super().__init__()
@@ -67,11 +107,13 @@ class MigrateDialog(Dialog[None]):
                 id="head",
             )
             with DialogBody(id="body"):
+                yield Static("Looking at the runs…", id="runs", classes="text")
                 yield Label("State to try it on (a JSON object; nothing is changed)", classes="label")
                 yield TextArea("{}", id="state", compact=True)
                 yield Static(id="result", classes="text")
             yield Static(id="fault")
             with Horizontal(id="actions"):
+                yield Button("Move", id="move", variant="warning", compact=True, disabled=True)
                 yield Button("Close", id="leave", compact=True)
                 yield Label("ctrl+s try now · pgup pgdn scroll · esc close", classes="hint")
 
@@ -80,9 +122,63 @@ class MigrateDialog(Dialog[None]):
         area.select_all()
         area.focus()
         self._try()
+        self._plan()
 
-    def on_button_pressed(self) -> None:
-        self.dismiss(None)
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "move":
+            self._move()
+        else:
+            self.dismiss(None)
+
+    def _spec(self, **more: Any) -> MigrationSpec:
+        workflow, old, new = self._of
+        return MigrationSpec(
+            workflow=workflow, to_version=new, **(more or {"from_version": old, "schedules": True})
+        )
+
+    @work(group="preview-runs", exclusive=True)
+    async def _plan(self) -> None:
+        """The dry run of all that waits, and of one run step by step."""
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        try:
+            report = await port.plan_migration(self._spec())
+            ready = next((move for move in report.runs if move.outcome == "ready"), None)
+            example = None
+            if ready is not None:
+                example = (await port.plan_migration(self._spec(run_ids=(ready.run_id,)))).runs[0]
+        except VictorError as error:
+            self.query_one("#runs", Static).update(
+                Content.styled(one_line(error.message, 500), "$text-warning")
+            )
+            return
+        self._show(report, example)
+        button = self.query_one("#move", Button)
+        schedules = sum(move.outcome == "ready" for move in report.schedules)
+        button.disabled = not (report.count("ready") or schedules)
+        button.label = f"Move {plural(report.count('ready'), 'run')}" + (
+            f", {plural(schedules, 'schedule')}" if schedules else ""
+        )
+
+    @work(group="move", exclusive=True)
+    async def _move(self) -> None:
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        button = self.query_one("#move", Button)
+        button.disabled = True
+        button.label = "Moving…"
+        try:
+            report = await port.migrate_runs(self._spec())
+        except VictorError as error:
+            self.fault(error.message)
+            return
+        finally:
+            button.label = "Moved"
+        self._show(report, None)
+
+    def _show(self, report: MigrationReport, example: RunMove | None) -> None:
+        self.query_one("#runs", Static).update(report_text(report, example))
+        if report.runs:
+            # What becomes of real runs comes first, although the state below it has the focus.
+            self.call_after_refresh(self.query_one("#body", DialogBody).scroll_home, animate=False)
 
     def on_text_area_changed(self) -> None:
         if self._timer is not None:

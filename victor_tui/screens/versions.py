@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import unified_diff
 from typing import Any, ClassVar
 
 from textual import work
@@ -12,15 +12,27 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from victor_engine.api import ProblemInfo, VersionInfo, WorkflowInfo
+from victor_engine.api import AliasInfo, DefinitionDiff, MigrationEdge, ProblemInfo, VersionInfo, WorkflowInfo
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.version_facts import (
+    alias_facts,
+    diff_facts,
+    migration_facts,
+    notice_facts,
+    notices,
+    notices_facts,
+    status_of,
+)
 from victor_tui.text import full, plural, relative
 from victor_tui.theme import Tone, palette_for
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
 from victor_tui.widgets.yamltext import highlight_yaml
+
+UNFOLDED_AT_FIRST = 100
+"""Up to how many versions every workflow is shown with all of its own."""
 
 EMPTY = """No workflow is registered.
 
@@ -36,38 +48,46 @@ class VersionRow:
     problems: tuple[ProblemInfo, ...]
     first: bool
     last: bool
+    folded: int = 0  # versions that are folded away under it
 
     @property
     def id(self) -> tuple[str, str]:
         return self.info.workflow, self.info.version
 
 
-def version_rows(workflows: list[WorkflowInfo]) -> list[VersionRow]:
-    """Workflows by name, each with its versions, newest first."""
+def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None = None) -> list[VersionRow]:
+    """Workflows by name, each with its versions, newest first; of a folded one only the first.
+
+    `unfolded` None unfolds all.
+    """
     rows = []
     for workflow in sorted(workflows, key=lambda w: w.name):
-        end = len(workflow.versions) - 1
-        for place, info in enumerate(workflow.versions):
+        versions = workflow.versions
+        folded = 0
+        if unfolded is not None and workflow.name not in unfolded and len(versions) > 1:
+            shown = next((v for v in versions if v.current), versions[0])
+            versions, folded = (shown,), len(versions) - 1
+        end = len(versions) - 1
+        for place, info in enumerate(versions):
             first = place == 0
-            rows.append(VersionRow(info, workflow.description, workflow.problems, first, place == end))
+            rows.append(
+                VersionRow(info, workflow.description, workflow.problems, first, place == end, folded)
+            )
     return rows
 
 
 def status_cell(row: VersionRow, now: datetime) -> Cell:
-    info = row.info
     if row.first and any(problem.severity == "error" for problem in row.problems):
         return "✗ fault", "bad"
-    if info.deprecated:
-        return "! deprecated", "warn"
-    if info.current:
-        return "✓ current", "ok"
-    return ("● in use", "busy") if info.active_runs or info.schedules else ("· older", "dim")
+    return status_of(row.info)
 
 
 def name_cell(row: VersionRow, now: datetime) -> Cell:
+    if row.folded:
+        return f"▸ {row.info.workflow} +{row.folded}", "head"
     if row.first:
-        return row.info.workflow, "head"
-    return ("└" if row.last else "├") + "─", "dim"
+        return (row.info.workflow if row.last else f"▾ {row.info.workflow}"), "head"
+    return ("└" if row.last else "├") + "─" + "".join(f" {alias}" for alias in row.info.aliases), "dim"
 
 
 def use_cell(row: VersionRow, now: datetime) -> Cell:
@@ -79,41 +99,55 @@ def use_cell(row: VersionRow, now: datetime) -> Cell:
     return " ".join(parts), "busy"
 
 
-def diff_facts(facts: Facts, old: VersionInfo, new: VersionInfo, before: str, after: str) -> Facts:
-    """A unified diff of two definitions, removed and added lines marked by sign and tone."""
-    facts.title(f"{old.workflow} {old.version} → {new.workflow} {new.version}")
-    lines = list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3))[2:]
-    tones: dict[str, Tone] = {"+": "ok", "-": "bad", "@": "busy"}
-    added = sum(line.startswith("+") for line in lines)
-    removed = sum(line.startswith("-") for line in lines)
-    if not lines:
-        return facts.text("The two definitions are the same.", "dim")
-    facts.line((f"+{added} ", "ok"), (f"-{removed} lines", "bad"))
-    for line in lines:
-        facts.line((line, tones.get(line[:1], "plain")))
-    return facts
-
-
 class VersionsScreen(ConsoleScreen):
     MODE = "versions"
     CSS_PATH = "versions.tcss"
     LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "start", "Start", id="versions.start", tooltip="Start a run of this version"),
-        Binding("f", "diff", "Compare", id="versions.diff", tooltip="Differences of two marked versions"),
+        Binding("f", "diff", "Diff", id="versions.diff", tooltip="Differences of two marked versions"),
+        Binding("m", "migrate", "Migrate", id="versions.migrate", tooltip="Try a migration, and move runs"),
+        Binding("p", "promote", "Promote", id="versions.promote", tooltip="Give the new side everything"),
+        Binding("b", "roll_back", "Roll back", id="versions.back", tooltip="Give the old side everything"),
+        Binding("N", "notices", "Notices", id="versions.notices", tooltip="All deprecation notices"),
+        # In the help and the palette: the footer of a narrow terminal has room for the rest only.
+        Binding("A", "alias", "Set alias", id="versions.alias", tooltip="Point an alias here", show=False),
         Binding(
-            "m", "migrate", "Migrate", id="versions.migrate", tooltip="Try its migration on a state you paste"
+            "D",
+            "deprecate",
+            "Deprecate",
+            id="versions.deprecate",
+            tooltip="Warn everyone who still uses it",
+            show=False,
         ),
         Binding(
-            "D", "deprecate", "Deprecate", id="versions.deprecate", tooltip="Warn everyone who still uses it"
+            "X", "remove", "Remove", id="versions.remove", tooltip="Let nothing new start on it", show=False
         ),
-        Binding("l", "runs", "Its runs", id="versions.runs", tooltip="Show the runs of this workflow"),
+        Binding(
+            "U",
+            "restore",
+            "Take back",
+            id="versions.restore",
+            tooltip="Take a deprecation or removal back",
+            show=False,
+        ),
+        Binding(
+            "l", "runs", "Its runs", id="versions.runs", tooltip="Show the runs of this workflow", show=False
+        ),
+        Binding(
+            "right", "fold(False)", "Unfold", id="versions.unfold", tooltip="Show all versions", show=False
+        ),
+        Binding("left", "fold(True)", "Fold", id="versions.fold", tooltip="Show one version", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._texts: dict[tuple[str, str], str] = {}
         self._compared: tuple[VersionRow, VersionRow] | None = None
+        self._difference: DefinitionDiff | None = None
+        self._edges: dict[str, list[MigrationEdge]] = {}
+        self._unfolded: set[str] | None = None
+        self._notices = False
 
     def compose_body(self) -> ComposeResult:
         with Container(classes="body tall"):
@@ -121,7 +155,7 @@ class VersionsScreen(ConsoleScreen):
                 [
                     Column("name", "Workflow", 14, name_cell, None, 0, 1),
                     Column("version", "Version", 8, lambda r, _: (r.info.version, "plain")),
-                    Column("status", "Status", 12, status_cell, None),
+                    Column("status", "Status", 13, status_cell, None),
                     Column("use", "In use", 8, use_cell, None, 1),
                     Column(
                         "runs",
@@ -149,14 +183,49 @@ class VersionsScreen(ConsoleScreen):
             yield Preview()
 
     def loaders(self) -> dict[Subject, Loader]:
-        return {"workflows": lambda port: port.workflows()}
+        return {"workflows": lambda port: port.workflows(), "aliases": lambda port: port.aliases()}
 
     def draw(self, subject: Subject) -> None:
-        self.query_one("#versions", LineTable).set_rows(version_rows(self.snapshot("workflows")))
+        if subject == "aliases":
+            self._explain(to_top=False)
+            self.refresh_bindings()
+            return
+        workflows: list[WorkflowInfo] = self.snapshot("workflows")
+        if self._unfolded is None and sum(len(w.versions) for w in workflows) > UNFOLDED_AT_FIRST:
+            self._unfolded = set()
+        self._edges.clear()
+        table = self.query_one("#versions", LineTable)
+        table.set_rows(version_rows(workflows, self._unfolded))
+
+    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        row: VersionRow = message.row
+        self._fold(row, not row.folded)
+
+    def action_fold(self, folded: bool) -> None:
+        if self.current is not None:
+            self._fold(self.current, folded)
+
+    def _fold(self, row: VersionRow, folded: bool) -> None:
+        """Show one version of a workflow, or all."""
+        workflows: list[WorkflowInfo] = self.snapshot("workflows") or []
+        if self._unfolded is None:
+            self._unfolded = {workflow.name for workflow in workflows}
+        name = row.info.workflow
+        self._unfolded = self._unfolded - {name} if folded else self._unfolded | {name}
+        table: LineTable[VersionRow] = self.query_one("#versions", LineTable)
+        table.set_rows(version_rows(workflows, self._unfolded))
+        if not table.select(row.id):
+            heads = [found.id for found in table.rows if found.info.workflow == name]
+            table.select(heads[0]) if heads else None
+
+    def _aliases(self, workflow: str) -> list[AliasInfo]:
+        found: list[AliasInfo] = self.snapshot("aliases") or []
+        return [info for info in found if info.workflow == workflow]
 
     def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
         if self._identity(self.current) != self._identity(message.row):
             self._compared = None
+            self._notices = False
         super().on_line_table_highlighted(message)
         self.refresh_bindings()
         if message.row is not None:
@@ -164,6 +233,11 @@ class VersionsScreen(ConsoleScreen):
 
     @work(group="definition", exclusive=True)
     async def _load_text(self, row: VersionRow) -> None:
+        if row.info.workflow not in self._edges:
+            try:
+                self._edges[row.info.workflow] = await self.port.migration_graph(row.info.workflow)
+            except VictorError as error:
+                self.console.report(error)
         if await self._text(row) is not None and self.current is not None and self.current.id == row.id:
             self._explain(to_top=False)
 
@@ -181,18 +255,18 @@ class VersionsScreen(ConsoleScreen):
     # --- preview ------------------------------------------------------------------------------
 
     def explain(self, row: Any) -> Facts:
-        if self._compared is not None:
+        if self._notices:
+            found: list[WorkflowInfo] = self.snapshot("workflows") or []
+            return notices_facts(self.facts(), notices(v for w in found for v in w.versions))
+        if self._compared is not None and self._difference is not None:
             old, new = self._compared
-            return diff_facts(self.facts(), old.info, new.info, self._texts[old.id], self._texts[new.id])
+            return diff_facts(self.facts(), self._difference, self._texts[old.id], self._texts[new.id])
         version: VersionRow = row
         info, now, zone = version.info, self.now(), self.console.zone
         status, tone = status_cell(version, now)
         facts = self.facts().line((f"{info.workflow} {info.version}  ", "head"), (status, tone))
         facts.text(version.description, "dim")
-        if info.deprecated:
-            successor = f" → {info.successor}" if info.successor else ""
-            by = f" (by {info.deprecated_by})" if info.deprecated_by else ""
-            facts.text(f"! {info.deprecated}{successor}{by}", "warn")
+        notice_facts(facts, info)
         if info.unversioned:
             facts.text("The file names no version: this number counts its changes.", "dim")
         for problem in version.problems:
@@ -205,7 +279,8 @@ class VersionsScreen(ConsoleScreen):
         )
         facts.fact("since", full(info.registered_at, zone))
         facts.fact("file", info.path).fact("checksum", info.checksum[:16])
-        facts.fact("migrates", ", ".join(f"from {origin}" for origin in info.migrations_from))
+        alias_facts(facts, self._aliases(info.workflow), zone)
+        migration_facts(facts, self._edges.get(info.workflow, ()), info.version)
         text = self._texts.get(version.id)
         if text is not None:
             facts.heading("Definition").block(highlight_yaml(text, palette_for(self.app.theme)))
@@ -217,6 +292,15 @@ class VersionsScreen(ConsoleScreen):
         row: VersionRow | None = self.current
         if action in ("start", "runs", "deprecate"):
             return row is not None and (action != "deprecate" or row.info.deprecated is None)
+        if action in ("alias", "remove", "restore"):
+            ended = row is not None and (row.info.removed is not None or row.info.deprecated is not None)
+            return (
+                row is not None
+                and (action != "remove" or row.info.removed is None)
+                and (action != "restore" or ended)
+            )
+        if action in ("promote", "roll_back"):
+            return self._rollout(action) is not None
         if action == "migrate":
             return row is not None and self._migration() is not None
         if action == "diff":
@@ -261,8 +345,16 @@ class VersionsScreen(ConsoleScreen):
         if self._compared is not None:
             self._compared = None
         elif (pair := self._pair()) is not None:
+            old, new = pair
+            if old.info.workflow != new.info.workflow:
+                self.notify("Versions of one workflow are compared.", markup=False)
+                return
             texts = [await self._text(row) for row in pair]
-            self._compared = pair if None not in texts else None
+            numbers = [row.info.version for row in pair]
+            self._difference = await self.console.perform(
+                self.port.diff_versions(new.info.workflow, *numbers), ""
+            )
+            self._compared = pair if None not in texts and self._difference is not None else None
         self._explain(to_top=True)
 
     @work(group="action")
@@ -278,6 +370,72 @@ class VersionsScreen(ConsoleScreen):
             action = self.port.deprecate(info.workflow, info.version, note or "deprecated")
             await self.console.perform(action, f"Deprecated {info.workflow} {info.version}.")
             self.console.feed.mark_stale("workflows")
+
+    def action_notices(self) -> None:
+        self._notices = not self._notices
+        self._explain(to_top=True)
+
+    @work(group="action")
+    async def action_remove(self) -> None:
+        info: VersionInfo = self.current.info
+        body = (
+            "Nothing new starts on it any more; what runs on it goes on. Fires of schedules that name it are\n"
+            f"skipped with your note. It has {plural(info.schedules, 'schedule')} and "
+            f"{plural(info.active_runs, 'active run')}."
+        )
+        note = await self.console.confirm(f"Remove {info.workflow} {info.version}?", body)
+        if note is not None:
+            action = self.port.remove_version(info.workflow, info.version, note)
+            await self.console.perform(action, f"Nothing new starts on {info.workflow} {info.version}.")
+
+    @work(group="action")
+    async def action_restore(self) -> None:
+        info: VersionInfo = self.current.info
+        action = self.port.restore_version(info.workflow, info.version)
+        await self.console.perform(action, f"{info.workflow} {info.version} may be started on again.")
+
+    @work(group="action")
+    async def action_alias(self) -> None:
+        from victor_tui.dialogs.alias import AliasDialog
+
+        info: VersionInfo = self.current.info
+        await self.app.push_screen_wait(AliasDialog(info, self._aliases(info.workflow)))
+
+    def _rollout(self, action: str) -> AliasInfo | None:
+        """The alias that a promotion or roll-back would change: one that points at this version first."""
+        if self.current is None:
+            return None
+        row: VersionRow = self.current
+        able = [
+            info
+            for info in self._aliases(row.info.workflow)
+            if (len(info.sides) > 1 if action == "promote" else info.rolls_back_to is not None)
+        ]
+        here = [info for info in able if info.name in row.info.aliases]
+        return next(iter(here or able), None)
+
+    @work(group="action")
+    async def action_promote(self) -> None:
+        info = self._rollout("promote")
+        if info is None:
+            return
+        old, new = info.sides
+        body = f"All that starts by {info.name} is {new.version} then; now {old.weight}% is {old.version}."
+        note = await self.console.confirm(f"Promote {info.workflow} {new.version}?", body)
+        if note is not None:
+            action = self.port.promote_alias(info.workflow, info.name, note=note)
+            await self.console.perform(action, f"{info.name} is {new.version}.")
+
+    @work(group="action")
+    async def action_roll_back(self) -> None:
+        info = self._rollout("roll_back")
+        if info is None:
+            return
+        body = f"All that starts by {info.name} is {info.rolls_back_to} then. What runs goes on."
+        note = await self.console.confirm(f"Roll {info.workflow} {info.name} back?", body)
+        if note is not None:
+            action = self.port.roll_back_alias(info.workflow, info.name, note=note)
+            await self.console.perform(action, f"{info.name} is {info.rolls_back_to}.")
 
     def action_runs(self) -> None:
         self.console.show_runs(f"workflow:{self.current.info.workflow}")

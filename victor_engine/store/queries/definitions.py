@@ -23,13 +23,23 @@ _COLUMNS = (
 
 @lru_cache(maxsize=65536)
 def version_order(version: str) -> tuple[Any, ...]:
-    """A key that sorts versions by semver precedence; what is no semver sorts before all that are."""
+    """A key that sorts versions by semver precedence; what is no semver sorts before all that are.
+
+    Of plain values only: a screen sorts ten thousand of them.
+    """
     import semver
 
     try:
-        return (1, semver.Version.parse(version))
+        parsed = semver.Version.parse(version)
     except ValueError:
         return (0, version)
+    # No prerelease comes after every one; numbers come before words; more parts after fewer.
+    parts = tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in (parsed.prerelease or "").split(".")
+        if part
+    )
+    return (1, parsed.major, parsed.minor, parsed.patch, not parts, parts)
 
 
 def current_version(connection: sqlite3.Connection, workflow: str) -> str | None:
