@@ -3,49 +3,33 @@ or an answer that does not fit is shown inside, and nothing that somebody typed 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import ClassVar
 
 from textual import work
-from textual.app import App, ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.widgets import Button, Input, Label, Markdown, OptionList, SelectionList, Static, TextArea
-from textual.widgets.option_list import Option
-from textual.widgets.selection_list import Selection
+from textual.widgets import Button, Input, Label, OptionList, SelectionList, Static, TextArea
 
-from victor_engine.api import Answer, ChoiceInfo, Port, RequestInfo
+from victor_engine.api import Answer, Port, RequestInfo
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, InvalidAnswerError, VictorError
+from victor_tui.dialogs import drafts
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.dialogs.editor import edit_text
-from victor_tui.text import countdown, full, plural
-from victor_tui.theme import kind_mark
+from victor_tui.dialogs.question import (
+    changes_of,
+    compose_actions,
+    compose_answer,
+    compose_context,
+    compose_messages,
+    compose_prompt,
+    head_lines,
+    says_yes_or_no,
+)
+from victor_tui.text import full
 from victor_tui.widgets.form import Form, FormFault
-from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line, plain
-from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, shape_of, text_lines
-
-_drafts: WeakKeyDictionary[App[Any], dict[str, dict[str, Any]]] = WeakKeyDictionary()
-_PROMPT_LIMIT = 20_000
-"""Characters of a prompt rendered as Markdown; more is shown as lines of text."""
-_CHOICE_STYLES = {"success": "$success", "warning": "$warning", "danger": "$error", "primary": "$primary"}
-
-
-def markdown_source(prompt: str) -> str:
-    """A prompt as Markdown whose raw HTML and images stay text."""
-    return plain(prompt).replace("![", "\\![").replace("<", "\\<")
-
-
-def choice_line(choice: ChoiceInfo) -> Content:
-    """A choice as its label and description, in the colour that its author gave it."""
-    label = (one_line(choice.label or str(choice.value), 200), _CHOICE_STYLES.get(choice.style, "") or "bold")
-    if not choice.description:
-        return Content.assemble(label)
-    return Content.assemble(label, ("  " + one_line(choice.description, 400), "$text-muted"))
 
 
 class AnswerDialog(Dialog[RequestInfo | None]):
@@ -54,7 +38,15 @@ class AnswerDialog(Dialog[RequestInfo | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "say('approved')", "Approve", id="answer.approve", tooltip="Approve"),
         Binding("n", "say('rejected')", "Reject", id="answer.reject", tooltip="Reject"),
-        Binding("ctrl+x", "edit", "$EDITOR", id="answer.edit", tooltip="Edit the text in $EDITOR"),
+        # Before the field sees it: there the key cuts, and the editor would be out of reach.
+        Binding(
+            "ctrl+x",
+            "edit",
+            "$EDITOR",
+            id="answer.edit",
+            tooltip="Edit the long text in $EDITOR",
+            priority=True,
+        ),
     ]
 
     def __init__(self, request: RequestInfo) -> None:
@@ -62,13 +54,6 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         self.request = request
         self._over = False
         self._sending = False
-
-    # --- what is asked -------------------------------------------------------------------------
-
-    @property
-    def _yes_no(self) -> bool:
-        kind = self.request.kind
-        return kind == "review" or (kind in ("approval", "confirmation") and not self.request.choices)
 
     @property
     def _port(self) -> Port:
@@ -80,95 +65,24 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         with Vertical(id="box"):
             yield Static(id="head")
             with DialogBody(id="body"):
-                yield from self._compose_prompt()
-                yield from self._compose_context()
-                yield from self._compose_answer()
+                yield from compose_prompt(request)
+                yield from compose_messages(request)
+                yield from compose_context(request)
+                yield from compose_answer(request)
                 needed = " (required)" if request.require_comment else ""
                 yield Label(f"Comment{needed}", classes="label")
                 yield Input(id="comment", compact=True)
             yield Static(id="fault")
             with Horizontal(id="actions"):
-                yield from self._compose_actions()
-
-    def _compose_prompt(self) -> ComposeResult:
-        prompt = self.request.prompt
-        if len(prompt) > _PROMPT_LIMIT or prompt.count("\n") > 1000:
-            yield LineView(text_lines(prompt), id="prompt")
-        elif prompt:
-            yield Markdown(markdown_source(prompt), id="prompt", open_links=False)
-
-    def _compose_context(self) -> ComposeResult:
-        tree = {}
-        for key, value in self.request.context.items():
-            if shape_of(value) == "text":
-                yield Label(one_line(key, 80), classes="label")
-                style = diff_style if looks_like_diff(value) else None
-                yield LineView(text_lines(value, style))
-            else:
-                tree[key] = value
-        if tree:
-            yield Label("Context", classes="label")
-            yield ValueTree(tree, id="context")
-
-    def _compose_answer(self) -> ComposeResult:
-        request = self.request
-        if request.kind == "review":
-            yield from self._compose_review()
-        elif request.kind == "override":
-            yield Label("Recommended", classes="label")
-            yield ValueTree({"value": request.recommendation}, id="recommendation")
-            yield Label("Instead (empty: the recommendation is accepted)", classes="label")
-        if request.choices:
-            yield from self._compose_choices()
-        elif request.kind in ("input", "choice", "override"):
-            if request.input_schema is not None:
-                start = request.recommendation if request.kind == "override" else None
-                yield Form(request.input_schema, request.default if request.has_default else start)
-            else:
-                text = str(request.default) if request.has_default and request.default is not None else ""
-                if request.kind != "override":
-                    yield Label("Answer", classes="label")
-                yield TextArea(text, id="answer", compact=True)
-
-    def _compose_review(self) -> ComposeResult:
-        document = self.request.document or ""
-        if self.request.allow_edit:
-            yield Label("Document (ctrl+x opens $EDITOR)", classes="label")
-            yield TextArea(document, id="answer", classes="tall", compact=True, show_line_numbers=True)
-            yield Static(id="changes", classes="text")
-        else:
-            yield Label("Document", classes="label")
-            style = diff_style if looks_like_diff(document) else None
-            yield LineView(text_lines(document, style), id="document")
-
-    def _compose_choices(self) -> ComposeResult:
-        choices = self.request.choices
-        default = self.request.default if self.request.has_default else None
-        if self.request.multiple:
-            picked = default if isinstance(default, list) else [default]
-            rows = [Selection(choice_line(c), i, c.value in picked) for i, c in enumerate(choices)]
-            yield SelectionList[int](*rows, id="choices", compact=True)
-        else:
-            yield OptionList(*(Option(choice_line(c)) for c in choices), id="choices", compact=True)
-
-    def _compose_actions(self) -> ComposeResult:
-        if self._yes_no:
-            yes = "Confirm" if self.request.kind == "confirmation" else "Approve"
-            yield Button(f"{yes} (y)", id="approved", variant="success", compact=True)
-            yield Button("Reject (n)", id="rejected", variant="error", compact=True)
-            yield Label("y · n · tab · esc keeps as draft", classes="hint")
-        else:
-            yield Button("Send", id="answered", variant="primary", compact=True)
-            yield Button("Leave", id="leave", compact=True)
-            yield Label("ctrl+s send · tab · esc keeps as draft", classes="hint")
+                yield from compose_actions(request)
 
     # --- life ----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         self._draw_head()
         self._preselect()
-        self._restore()
-        if self._yes_no:
+        drafts.bring_back(self, self.request.id)
+        if says_yes_or_no(self.request):
             self.query_one("#body").focus()
         elif self.request.choices:
             self.query_one("#choices").focus()
@@ -225,86 +139,20 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             button.disabled = button.id != "leave"
 
     def _draw_head(self) -> None:
-        request = self.request
         now = self.app.clock.now()  # type: ignore[attr-defined]
-        sign = kind_mark(request.kind)
-        place = f"{request.workflow}@{request.version} · {request.node_id} · asked by {request.requested_by}"
-        parts = [
-            Content.assemble(
-                (f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")
-            ),
-            Content.styled(one_line(place, 300), "$text-muted"),
-        ]
-        if request.deadline is not None:
-            left = (request.deadline - now).total_seconds()
-            style = "$error bold" if left < 60 else "$warning" if left < 600 else "$success"
-            text = one_line(request.on_timeout_text or f"If nobody answers: {request.on_timeout}", 200)
-            parts.append(
-                Content.assemble((f"⏱ {countdown(request.deadline, now)}  ", style), (text, "$text-muted"))
-            )
-        if people := self._people():
-            parts.append(Content.styled(one_line(people, 300), "$text-muted"))
-        self.query_one("#head", Static).update(Content("\n").join(parts))
-
-    def _people(self) -> str:
-        request = self.request
-        facts = []
-        if request.claimed_by:
-            facts.append(f"claimed by {request.claimed_by}")
-        if request.required_approvals > 1:
-            yes = sum(vote.outcome == "approved" for vote in request.votes)
-            names = ", ".join(f"{vote.actor.user} {vote.outcome}" for vote in request.votes)
-            facts.append(
-                f"{yes} of {plural(request.required_approvals, 'approval')}"
-                + (f" ({names})" if names else "")
-            )
-        if request.assignees:
-            facts.append("for " + ", ".join(request.assignees))
-        if not request.allow_self_approval:
-            facts.append("not by who started the run")
-        return " · ".join(facts)
-
-    # --- drafts --------------------------------------------------------------------------------
-
-    def _snapshot(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"comment": self.query_one("#comment", Input).value}
-        for area in self.query("#answer").results(TextArea):
-            found["answer"] = area.text
-        for form in self.query(Form):
-            found["form"] = form.snapshot()
-        for chooser in self.query("#choices").results(OptionList):
-            found["highlighted"] = chooser.highlighted
-            if isinstance(chooser, SelectionList):
-                found["picked"] = list(chooser.selected)
-        return found
-
-    def _restore(self) -> None:
-        draft = _drafts.get(self.app, {}).get(self.request.id)
-        if draft is None:
-            return
-        self.query_one("#comment", Input).value = draft["comment"]
-        for area in self.query("#answer").results(TextArea):
-            area.text = draft.get("answer", area.text)
-        for form in self.query(Form):
-            form.restore(draft.get("form", {}))
-        for chooser in self.query("#choices").results(OptionList):
-            chooser.highlighted = draft.get("highlighted", chooser.highlighted)
-            if isinstance(chooser, SelectionList) and "picked" in draft:
-                chooser.deselect_all()
-                for place in draft["picked"]:
-                    chooser.select(place)
+        self.query_one("#head", Static).update(head_lines(self.request, now))
 
     def action_leave(self) -> None:
-        _drafts.setdefault(self.app, {})[self.request.id] = self._snapshot()
+        drafts.keep(self, self.request.id)
         self.dismiss(None)
 
     # --- answering -----------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "say":
-            return self._yes_no and not self.typing() and not self._over
+            return says_yes_or_no(self.request) and not self.typing() and not self._over
         if action == "edit":
-            return bool(self.query("#answer"))
+            return self._long_text() is not None
         if action == "submit":
             return not self._over
         return True
@@ -324,25 +172,8 @@ class AnswerDialog(Dialog[RequestInfo | None]):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         if self.request.kind == "review" and event.text_area.id == "answer":
-            self._draw_changes(event.text_area.text)
-
-    def _draw_changes(self, text: str) -> None:
-        before = (self.request.document or "").splitlines()
-        after = text.splitlines()
-        line = self.query_one("#changes", Static)
-        if before == after:
-            line.update(Content.styled("Unchanged.", "$text-muted"))
-            return
-        if len(before) + len(after) > 4000:
-            line.update(
-                Content.styled("Changed; the document is too long to compare while typing.", "$warning")
-            )
-            return
-        rows = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:40]]
-        if len(rows) > 40:
-            shown.append(Content.styled(f"… {len(rows) - 40} more", "$text-muted"))
-        line.update(Content("\n").join(shown))
+            changes = changes_of(self.request.document or "", event.text_area.text)
+            self.query_one("#changes", Static).update(changes)
 
     def action_say(self, outcome: str) -> None:
         if self.request.kind == "review" and outcome == "approved" and self.request.allow_edit:
@@ -354,7 +185,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             )
 
     def action_submit(self) -> None:
-        if self._yes_no:
+        if says_yes_or_no(self.request):
             focused = self.focused
             if isinstance(focused, Button) and focused.id in ("approved", "rejected"):
                 self.action_say(focused.id)
@@ -455,17 +286,25 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         except VictorError as error:
             self.fault(error.message)
         else:
-            _drafts.get(self.app, {}).pop(self.request.id, None)
+            drafts.forget(self, self.request.id)
             self.dismiss(done)
         finally:
             self._sending = False
 
+    def _long_text(self) -> TextArea | None:
+        """The long text that has the focus, else the answer's own."""
+        if isinstance(self.focused, TextArea):
+            return self.focused
+        return next(iter(self.query("#answer").results(TextArea)), None)
+
     def action_edit(self) -> None:
         """The long text in $EDITOR; where the terminal cannot be handed over, the field stays."""
-        area = self.query_one("#answer", TextArea)
+        area = self._long_text()
+        if area is None:
+            return
         try:
-            text = edit_text(self.app, area.text, os.environ)
-        except (OSError, SuspendNotSupported) as error:
+            text = edit_text(self.app, area.text, os.environ, area.name or ".md")
+        except (OSError, UnicodeDecodeError, SuspendNotSupported) as error:
             self.fault(f"$EDITOR cannot be used here ({error}); edit in the field.", "$warning")
             return
         area.text = text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -203,7 +204,9 @@ class Form(Vertical):
                 else:
                     text = start if field.kind == "text" else json.dumps(start, indent=2, ensure_ascii=False)
                 hint = {"list": "one entry a line", "json": "JSON", "text": ""}[field.kind]
-                return TextArea(text, id=name, placeholder=hint, compact=True)
+                # Its name is how an editor is told what kind of text it is.
+                kind = ".json" if field.kind == "json" else ".txt"
+                return TextArea(text, name=kind, id=name, placeholder=hint, compact=True)
             case _:
                 text = "" if start is None else str(start)
                 hint = _HINTS.get(str(field.schema.get("format")), "")
@@ -271,6 +274,33 @@ class Form(Vertical):
                 raise FormFault(field.name, place) from None
         return _scalar(field.kind, text, field.name)
 
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._check_while_typing(event.input)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self._check_while_typing(event.text_area)
+
+    def _check_while_typing(self, widget: Widget) -> None:
+        """Say under a field what is wrong with what stands in it; an empty one is left alone."""
+        index = int((widget.id or "field-0").removeprefix("field-"))
+        field = self._fields[index]
+        faults: dict[str, str] = {}
+        try:
+            value = self._read(index, field)
+        except FormFault as fault:
+            faults = {"": str(fault)}
+        else:
+            if value is not None and value != []:
+                from victor_engine.hitl.validation import validate
+
+                faults = validate(field.schema, value)
+        self._say(index, [f"{path}: {text}" if path else text for path, text in faults.items()])
+
+    def _say(self, index: int, faults: list[str]) -> None:
+        line = self.query_one(f"#fault-{index}", Static)
+        line.display = bool(faults)
+        line.update(Content(plain("; ".join(faults))))
+
     def snapshot(self) -> dict[str, Any]:
         """What every widget holds, for a draft."""
         found: dict[str, Any] = {}
@@ -302,9 +332,7 @@ class Form(Vertical):
         first = True
         for index, field in enumerate(self._fields):
             own = [text for path, text in faults.items() if path == field.name or _inside(path, field.name)]
-            line = self.query_one(f"#fault-{index}", Static)
-            line.display = bool(own)
-            line.update(Content(plain("; ".join(own))))
+            self._say(index, own)
             if own and first:
                 first = False
                 self.query_one(f"#field-{index}").focus()
@@ -325,9 +353,13 @@ def _word(value: Any) -> str:
 def _scalar(kind: str, text: str, path: str) -> Any:
     try:
         if kind == "integer":
+            if "_" in text:
+                raise ValueError
             return int(text)
         if kind == "number":
             number = float(text)
+            if not math.isfinite(number) or "_" in text:
+                raise ValueError
             return (
                 int(number) if number.is_integer() and "e" not in text.lower() and "." not in text else number
             )

@@ -1,0 +1,159 @@
+"""Forms from JSON Schema: each construct filled by keyboard, and the JSON that comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.widgets import Static, TextArea
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import FakePort
+from tests.tui.test_answer import answered, request_for
+from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.widgets.form import Form, fields_of
+
+
+def obj(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+TEXT = {"type": "string"}
+WHOLE = {"type": "integer"}
+FLAG = {"type": "boolean"}
+COLOURS = {"enum": ["red", "green", "blue"]}
+ADDRESS = obj(("host",), host=TEXT, port={**WHOLE, "default": 80}, tls=FLAG)
+NEXT = ["tab"]
+
+TABLE: list[tuple[str, dict[str, Any], list[str], Any]] = [
+    ("string", obj(a=TEXT), [*"hi"], {"a": "hi"}),
+    ("number", obj(a={"type": "number"}), [*"1.5"], {"a": 1.5}),
+    ("a whole number", obj(a={"type": "number"}), [*"7"], {"a": 7}),
+    ("integer", obj(a=WHOLE), [*"-3"], {"a": -3}),
+    ("boolean on", obj(a=FLAG), ["space"], {"a": True}),
+    ("boolean off", obj(a={**FLAG, "default": True}), ["space"], {"a": False}),
+    ("enum", obj(("a",), a=COLOURS), ["enter", "down", "down", "enter"], {"a": "green"}),
+    ("enum of numbers", obj(("a",), a={"enum": [1, 2, None]}), ["enter", "down", "down", "enter"], {"a": 2}),
+    ("date", obj(a={**TEXT, "format": "date"}), [*"2026-03-31"], {"a": "2026-03-31"}),
+    ("date-time", obj(a={**TEXT, "format": "date-time"}), [*"2026-03-31T14:30:00Z"], {"a": "2026-03-31T14:30:00Z"}),
+    ("email", obj(a={**TEXT, "format": "email"}), [*"a@b.org"], {"a": "a@b.org"}),
+    ("uri", obj(a={**TEXT, "format": "uri"}), [*"https://b.org/x"], {"a": "https://b.org/x"}),
+    ("duration", obj(a={**TEXT, "format": "duration"}), [*"PT1H30M"], {"a": "PT1H30M"}),
+    ("pattern", obj(a={**TEXT, "pattern": "^v[0-9]+$"}), [*"v12"], {"a": "v12"}),
+    ("list of text", obj(a={"type": "array", "items": TEXT}), [*"one", "enter", *"two"], {"a": ["one", "two"]}),
+    ("list of numbers", obj(a={"type": "array", "items": WHOLE}), [*"1", "enter", *"2"], {"a": [1, 2]}),
+    ("several of", obj(a={"type": "array", "items": COLOURS}), ["space", "down", "down", "space"],
+     {"a": ["red", "blue"]}),
+    ("list of objects", obj(a={"type": "array", "items": obj(n=WHOLE)}), [*'[{"n":1}]'], {"a": [{"n": 1}]}),
+    ("nested", obj(("at",), at=ADDRESS), [*"web", *NEXT, *NEXT, "space"],
+     {"at": {"host": "web", "port": 80, "tls": True}}),
+    ("nested twice", obj(("a",), a=obj(("b",), b=obj(("c",), c=TEXT))), [*"x"], {"a": {"b": {"c": "x"}}}),
+    ("defaults", obj(a={**TEXT, "default": "x"}, b={**WHOLE, "default": 0}, c={**COLOURS, "default": "blue"}), [],
+     {"a": "x", "b": 0, "c": "blue"}),
+    ("optional left out", obj(a=TEXT, b=WHOLE, c={"type": "array", "items": TEXT}), [], {}),
+    ("an optional object left out", obj(n=TEXT, at=ADDRESS), [*"x"], {"n": "x"}),
+    ("an optional object filled", obj(n=TEXT, at=ADDRESS), [*NEXT, *"web"],
+     {"at": {"host": "web", "port": 80, "tls": False}}),
+    ("title and description", obj(a={**TEXT, "title": "Name", "description": "Yours"}), [*"x"], {"a": "x"}),
+    ("one value", {"type": "integer", "minimum": 1}, [*"5"], 5),
+    ("no form: either", {"anyOf": [{"type": "integer"}, {"type": "string", "format": "date"}]}, [*"7"], 7),
+    ("no form: a reference", {"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, [*"7"], 7),
+    ("a member without a form", obj(a=TEXT, b={"oneOf": [TEXT, WHOLE]}), [*"x", *NEXT, *"7"], {"a": "x", "b": 7}),
+]  # fmt: skip
+
+AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
+    ("required", obj(("a", "b"), a=TEXT, b=TEXT), [*"x"], "field-1", "is needed"),
+    ("minimum", obj(a={**WHOLE, "minimum": 3}), [*"2"], "field-0", "at least 3"),
+    ("maximum", obj(a={"type": "number", "maximum": 3}), [*"3.5"], "field-0", "at most 3"),
+    ("no number", obj(a=WHOLE), [*"1.5"], "field-0", "whole number"),
+    ("infinite", obj(a={"type": "number"}), [*"inf"], "field-0", "a number"),
+    ("pattern", obj(a={**TEXT, "pattern": "^v[0-9]+$"}), [*"w"], "field-0", "does not match"),
+    ("length", obj(a={**TEXT, "minLength": 3}), [*"ab"], "field-0", "at least 3 characters"),
+    ("date", obj(a={**TEXT, "format": "date"}), [*"2026-02-30"], "field-0", "a date such as"),
+    ("an instant without a zone", obj(a={**TEXT, "format": "date-time"}), [*"2026-03-31T14:30:00"], "field-0", "offset"),
+    ("email", obj(a={**TEXT, "format": "email"}), [*"a@b"], "field-0", "e-mail"),
+    ("uri", obj(a={**TEXT, "format": "uri"}), [*"b.org"], "field-0", "an address"),
+    ("duration", obj(a={**TEXT, "format": "duration"}), [*"1h"], "field-0", "PT1H30M"),
+    ("an entry", obj(a={"type": "array", "items": WHOLE}), [*"1", "enter", *"x"], "field-0", "whole number"),
+    ("too many", obj(a={"type": "array", "items": TEXT, "maxItems": 1}), [*"a", "enter", *"b"], "field-0", "at most 1"),
+    ("broken JSON", obj(a={"type": "array", "items": obj(n=WHOLE)}), [*"[{"], "field-0", "line 1, column"),
+    ("half of an optional object", obj(at=ADDRESS), [*NEXT, *"1"], "field-0", "is needed"),
+    ("no form", {"anyOf": [WHOLE, FLAG]}, [*'"x"'], "field-0", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize(("name", "schema", "keys", "expected"), TABLE, ids=[row[0] for row in TABLE])
+async def test_each_construct_is_filled_by_keyboard(
+    port: FakePort, name: str, schema: dict[str, Any], keys: list[str], expected: Any, size: tuple[int, int]
+) -> None:
+    request = request_for(port, "input", input_schema=schema)
+    answer = await answered(port, request, [*keys, "ctrl+s"], size)
+    assert answer.value == expected
+    assert repr(answer.value) == repr(expected), "1 is not true"
+
+
+@pytest.mark.parametrize(("name", "schema", "keys", "at", "words"), AMISS, ids=[row[0] for row in AMISS])
+async def test_what_does_not_fit_is_said_and_focused(
+    port: FakePort, name: str, schema: dict[str, Any], keys: list[str], at: str, words: str
+) -> None:
+    request = request_for(port, "input", input_schema=schema)
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press(*keys, "ctrl+s")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, AnswerDialog)
+        assert pilot.app.focused is not None
+        if words:
+            assert pilot.app.focused.id == at
+            said = pilot.app.screen.query_one(f"#{at.replace('field', 'fault')}", Static)
+            assert said.display
+            assert words in str(said.content)
+        assert not [name for name, _ in port.calls if name == "answer"]
+
+
+async def test_a_fault_is_said_while_one_types_and_goes_when_it_is_mended(port: FakePort) -> None:
+    request = request_for(port, "input", input_schema=obj(a={**TEXT, "pattern": "^v[0-9]+$"}, b=TEXT))
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press("v")
+        await pilot.pause()
+        said = pilot.app.screen.query_one("#fault-0", Static)
+        assert "does not match" in str(said.content)
+        await pilot.press("1")
+        await pilot.pause()
+        assert not said.display
+
+
+async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def edit(app: Any, text: str, environment: Any, suffix: str) -> str:
+        seen.append((text, suffix))
+        return text + " and more"
+
+    monkeypatch.setattr("victor_tui.dialogs.answer.edit_text", edit)
+    schema = obj(a=TEXT, b={**TEXT, "maxLength": 5000}, c={"type": "array", "items": obj(n=WHOLE)})
+    request = request_for(port, "input", input_schema=schema)
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press("ctrl+x")
+        assert seen == [], "a line needs no editor"
+        await pilot.press("tab", *"long", "ctrl+x")
+        await pilot.pause()
+        assert seen == [("long", ".txt")]
+        assert pilot.app.screen.query_one("#field-1", TextArea).text == "long and more"
+        await pilot.press("tab", "ctrl+x")
+        await pilot.pause()
+        assert seen[1] == ("", ".json")
+
+
+def test_an_object_without_members_has_no_form() -> None:
+    assert fields_of({"type": "object"}) is None
+    assert Form({"type": "object"}).drawable is False
