@@ -10,6 +10,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
 from victor_engine.clock import Clock, SystemClock
+from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import definition_from_content, load_text, raise_for
 from victor_engine.hitl.requests import Person, answer_request
@@ -32,6 +33,7 @@ class Work:
     workspace = Path(".")
     timezone = "UTC"
     secrets = SecretStore()
+    config = Config(workspace=Path("."))
 
     def __init__(self, **work: Any) -> None:
         self.work = work
