@@ -1,0 +1,415 @@
+"""Kills an engine again and again at moments that matter, and has an independent reader check its store.
+
+    python -m benchmarks.crash [--kills 300] [--seed 1] [--seed-bug double-apply|early-ack|orphans]
+
+Each life of the engine takes up what the one before left, starts a few runs more (chains, loops,
+parallels, retries, waits, deadlines, questions, commands with children, runs within runs, and a
+schedule every second), and is killed with SIGKILL where it stands still at a drawn moment:
+
+    writer     between BEGIN and COMMIT       committed  after COMMIT, before anybody has been told
+    process    around the start of a command  timer      around a retry's or a deadline's expiry
+    answer     around an answer's transition  anywhere   at a drawn time, nothing standing still
+
+The checker knows SQLite and /proc, and none of the engine's code. Exit status 1 if it finds anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+PHASES = ("writer", "committed", "process", "timer", "answer", "anywhere")
+BUGS = ("", "double-apply", "early-ack", "orphans")
+REPOSITORY = Path(__file__).resolve().parent.parent
+SECOND = 1_000_000
+ENDS = {"chain": 4, "loop": 5, "again": 2, "both": 2, "outer": 2}
+"""What `n` is at the end of each workflow, which is how many steps of it have counted."""
+
+FILES = {
+    "victor.yaml": f"""
+        handlers:
+          quick: {{command: [{sys.executable}, work.py, quick]}}
+          once: {{command: [{sys.executable}, work.py, once]}}
+          long: {{command: [{sys.executable}, work.py, long]}}
+        """,
+    # A command whose engine has died stays for good, with its child, until somebody ends both.
+    "work.py": """
+        import json, os, subprocess, sys, time
+        call = json.load(sys.stdin)
+        parent = os.getppid()
+        if sys.argv[1] == "once" and call["attempt"] == 1:
+            sys.exit(3)
+        if sys.argv[1] == "long":
+            child = subprocess.Popen(["sleep", "1000"])
+            time.sleep(0.3)
+            if os.getppid() != parent:
+                child.wait()
+            child.kill()
+            child.wait()
+        json.dump({"did": call["node_id"]}, sys.stdout)
+        """,
+    "workflows/load.yaml": """
+        workflows:
+          chain:
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [w]}
+              - {id: w, type: wait, for: 0.2s, next: [b]}
+              - {id: b, type: transform, transform: "n = n + 1", next: [c]}
+              - {id: c, type: transform, transform: "n = n + 1", next: [d]}
+              - {id: d, type: transform, transform: "n = n + 1"}
+          loop:
+            nodes:
+              - {id: a, type: transform, transform: "n = default(get(state, 'n'), 0) + 1", next: [w]}
+              - {id: w, type: wait, for: 0.1s, next: [more]}
+              - {id: more, type: transform, transform: "turns = default(get(state, 'turns'), 0) + 1", next: [enough]}
+              - {id: enough, type: condition, condition: turns < 5, branches: {true: a, false: null}}
+          both:
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [p]}
+              - {id: p, type: parallel, parallel_nodes: [x, y, z], next: [b]}
+              - {id: x, type: compute, handler: quick}
+              - {id: y, type: wait, for: 0.2s}
+              - {id: z, type: transform, transform: "z = 1"}
+              - {id: b, type: transform, transform: "n = n + 1"}
+          again:
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [try]}
+              - id: try
+                type: compute
+                handler: once
+                retry_policy: {max_attempts: 60, backoff: fixed, initial_delay: 0.2}
+                next: [b]
+              - {id: b, type: transform, transform: "n = n + 1"}
+          ask:
+            nodes:
+              - {id: gate, type: hitl, hitl_type: approval, timeout: 1h, next: {approved: said, rejected: said}}
+              - {id: said, type: transform, transform: "said = gate"}
+          late:
+            nodes:
+              - id: silent
+                type: hitl
+                hitl_type: approval
+                timeout: 0.4s
+                fallback: continue
+                next: {approved: said, rejected: said, timed_out: said}
+              - {id: said, type: transform, transform: "said = 1"}
+          work:
+            nodes:
+              - {id: long, type: compute, handler: long, next: [quick]}
+              - {id: quick, type: compute, handler: quick}
+          outer:
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [inner]}
+              - {id: inner, type: workflow, workflow: chain, next: [b]}
+              - {id: b, type: transform, transform: "n = n + 1"}
+          tick:
+            schedule: {every: 1s, overlap: allow, catchup: all}
+            nodes:
+              - {id: t, type: transform, transform: "n = 1"}
+        """,
+}
+
+
+@dataclass
+class Told:
+    """What lives of the engine have acknowledged, and how each of them ended."""
+
+    acknowledged: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+
+
+# --- the checker -----------------------------------------------------------------------------------
+
+
+def replayed(connection: sqlite3.Connection, run: int, given: str) -> object:
+    """A run's `n`, from its input and the patches of its attempts."""
+    state = json.loads(given)
+    rows = connection.execute(
+        "SELECT patch FROM attempts WHERE run_key = ? AND patch IS NOT NULL AND parent IS NULL ORDER BY id",
+        (run,),
+    )
+    for (text,) in rows:
+        state.update(json.loads(text).get("s", {}))
+    return state.get("n")
+
+
+def check(path: Path, told: Told, *, final: bool) -> list[str]:
+    """Everything that is wrong with the store, seen on one snapshot of it."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("BEGIN")
+    try:
+        return [
+            *_lost(connection, told),
+            *_twice(connection),
+            *_counted(connection),
+            *_fires(connection),
+            *(_stuck(connection) if final else ()),
+        ]
+    finally:
+        connection.close()
+
+
+def _lost(connection: sqlite3.Connection, told: Told) -> list[str]:
+    there = {
+        seq: (kind, node) for seq, kind, node in connection.execute("SELECT seq, kind, node_id FROM events")
+    }
+    return [
+        f"lost: event {seq} was acknowledged as {fact}, and the store has {there.get(seq)}"
+        for seq, fact in told.acknowledged.items()
+        if there.get(seq) != fact
+    ]
+
+
+def _twice(connection: sqlite3.Connection) -> list[str]:
+    twice = connection.execute(
+        "SELECT run_key, node_id, iteration, count(*) FROM attempts WHERE status = 'succeeded'"
+        " GROUP BY run_key, node_id, iteration HAVING count(*) > 1"
+    )
+    ended = connection.execute(
+        "SELECT run_key, count(*) FROM events WHERE kind = 'run.finished' GROUP BY run_key HAVING count(*) > 1"
+    )
+    answered = connection.execute(
+        "SELECT request_id, count(*) FROM events WHERE kind = 'request.answered'"
+        " GROUP BY request_id HAVING count(*) > 1"
+    )
+    return [
+        *(f"twice: run {run} has applied {node} (visit {visit}) {n} times" for run, node, visit, n in twice),
+        *(f"twice: run {run} has ended {n} times" for run, n in ended),
+        *(f"twice: request {request} was answered {n} times" for request, n in answered),
+    ]
+
+
+def _counted(connection: sqlite3.Connection) -> list[str]:
+    found = []
+    rows = connection.execute(
+        "SELECT key, workflow, status, input FROM runs WHERE status = 'succeeded'"
+    ).fetchall()
+    for key, workflow, _, given in rows:
+        if workflow not in ENDS:
+            continue
+        steps = connection.execute(
+            "SELECT count(*) FROM attempts WHERE run_key = ? AND status = 'succeeded' AND node_type = 'transform'"
+            " AND parent IS NULL AND node_id IN ('a', 'b', 'c', 'd')",
+            (key,),
+        ).fetchone()[0]
+        n = replayed(connection, key, given)
+        if not n == steps == ENDS[workflow]:
+            found.append(
+                f"counted: run {key} of {workflow} has n = {n} after {steps} steps of {ENDS[workflow]}"
+            )
+    return found
+
+
+def _fires(connection: sqlite3.Connection) -> list[str]:
+    found = []
+    for schedule, cursor in connection.execute("SELECT id, cursor FROM schedules").fetchall():
+        fires = connection.execute(
+            "SELECT nominal, outcome, run_key FROM fires WHERE schedule_id = ? ORDER BY nominal", (schedule,)
+        ).fetchall()
+        instants = [nominal for nominal, _, _ in fires]
+        if len(set(instants)) != len(instants):
+            found.append(f"fires: {schedule} has fired an instant twice")
+        for one, next_one in itertools.pairwise(instants):
+            if next_one - one != SECOND:
+                found.append(f"fires: {schedule} does not account for what lies between {one} and {next_one}")
+        if instants and cursor - instants[-1] >= SECOND:
+            found.append(f"fires: {schedule} says {cursor}, and its last fire is {instants[-1]}")
+        runs = Counter(run for _, outcome, run in fires if outcome == "started")
+        real = Counter(
+            key for (key,) in connection.execute("SELECT key FROM runs WHERE schedule_id = ?", (schedule,))
+        )
+        if not set(runs) <= set(real) or any(count > 1 for count in runs.values()):
+            found.append(f"fires: {schedule} has started fires without a run of their own")
+        strays = set(real) - {run for _, _, run in fires}
+        if strays:
+            found.append(f"fires: {schedule} has runs that no fire accounts for: {sorted(strays)[:5]}")
+    return found
+
+
+def _stuck(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT key, workflow, status, error FROM runs WHERE status <> 'succeeded'"
+    ).fetchall()
+    live = connection.execute(
+        "SELECT run_key, node_id, status FROM attempts WHERE status IN ('running', 'waiting', 'retrying')"
+    ).fetchall()
+    return [
+        *(f"stuck: run {key} of {workflow} is {status} ({error})" for key, workflow, status, error in rows),
+        *(f"stuck: {node} of run {key} is still {status}" for key, node, status in live),
+    ]
+
+
+def processes(root: Path, before: float | None = None) -> list[int]:
+    """Commands of the workspace that live; with `before` those that began before that moment of the boot clock."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            inside = os.readlink(entry / "cwd") == str(root)
+            stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        began = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+        if inside and stat[0] not in "ZX" and (before is None or began < before):
+            found.append(int(entry.name))
+    return found
+
+
+# --- lives -----------------------------------------------------------------------------------------
+
+
+def environment(root: Path) -> dict[str, str]:
+    """A home of its own, so that nothing of the person who runs this is touched."""
+    return {**os.environ, "HOME": str(root.parent / "home"), "XDG_CONFIG_HOME": "", "VICTOR_STATE": ""}
+
+
+class Life:
+    """One life of the engine, and what it says."""
+
+    def __init__(
+        self, root: Path, told: Told, phase: str, occurrence: int, runs: int, seed: int, bug: str
+    ) -> None:
+        self.told = told
+        self.ready = threading.Event()
+        self.standing = threading.Event()
+        self.began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        ours, theirs = os.pipe()
+        words = [str(root), str(theirs), phase, str(occurrence), str(runs), str(seed), bug]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.crash_child", *words],
+            cwd=REPOSITORY,
+            env=environment(root),
+            pass_fds=(theirs,),
+        )
+        os.close(theirs)
+        self.listener = threading.Thread(target=self._listen, args=(ours,))
+        self.listener.start()
+
+    def _listen(self, fd: int) -> None:
+        with open(fd, encoding="utf-8") as lines:
+            for line in lines:
+                word, _, rest = line.partition(" ")
+                if word == "ack":
+                    for seq, kind, node in json.loads(rest):
+                        self.told.acknowledged[seq] = (kind, node)
+                elif word.strip() == "ready":
+                    self.ready.set()
+                elif word.strip() == "at":
+                    self.standing.set()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.listener.join(30)
+
+
+def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) -> list[str]:
+    phase = PHASES[turn % len(PHASES)]
+    occurrence = drawn.randint(1, {"writer": 120, "committed": 40, "process": 8}.get(phase, 4))
+    life = Life(root, told, phase, occurrence, drawn.randint(3, 8), drawn.randrange(2**31), bug)
+    problems = []
+    if phase == "anywhere":
+        life.standing.wait(drawn.uniform(0.3, 2.5))
+        stood = True
+    else:
+        stood = life.standing.wait(6)
+        time.sleep(drawn.uniform(0, 0.02))
+    if life.ready.is_set():
+        old = processes(root, life.began)
+        if old:
+            problems.append(f"orphans: {old} are left of an earlier life after recovery")
+    code = life.process.poll()
+    if code is not None:
+        problems.append(f"the engine ended by itself with {code}")
+    life.kill()
+    told.kills[phase] += stood
+    told.missed += not stood
+    return problems
+
+
+def crash(root: Path, kills: int, seed: int, bug: str = "", say: bool = True) -> tuple[Told, list[str]]:
+    """Kill the engine on `root` so many times, then let it finish; what was told and what is wrong."""
+    for name, text in FILES.items():
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(dedent(text))
+    subprocess.run(
+        [sys.executable, "-c", "import sys, pathlib; from victor_engine.config import trust; "
+         "trust(pathlib.Path(sys.argv[1]))", str(root)],
+        cwd=REPOSITORY, env=environment(root), check=True,
+    )  # fmt: skip
+    told, drawn = Told(), random.Random(seed)
+    store = root / ".state" / "victor.db"
+    for turn in range(kills):
+        problems = one_life(root, told, drawn, bug, turn)
+        if store.exists():
+            problems += check(store, told, final=False)
+        if problems:
+            return told, problems
+        if say and (turn + 1) % 20 == 0:
+            print(f"{turn + 1} kills, {len(told.acknowledged):,} acknowledged events are there", flush=True)
+    last = Life(root, told, "end", 0, 0, 0, bug)
+    try:
+        code = last.process.wait(120)
+    except subprocess.TimeoutExpired:
+        code = None
+    last.kill()
+    problems = check(store, told, final=True)
+    if code != 0:
+        problems.append(f"the last engine has not worked everything off (exit status {code})")
+    left = processes(root)
+    if left:
+        problems.append(f"orphans: {left} are left at the end")
+    return told, problems
+
+
+def end_leftovers(root: Path) -> None:
+    for pid in processes(root):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed-bug", choices=BUGS, default="")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory).resolve() / "ws"
+        try:
+            told, problems = crash(root, given.kills, given.seed, given.seed_bug)
+        finally:
+            end_leftovers(root)
+    counts = ", ".join(f"{phase} {told.kills[phase]}" for phase in PHASES)
+    print(f"seed {given.seed}: killed in {counts}; the drawn moment did not come in {told.missed} lives")
+    print(f"{len(told.acknowledged):,} acknowledged events checked")
+    for problem in problems[:20]:
+        print(problem)
+    print("nothing is wrong" if not problems else f"{len(problems)} things are wrong")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The engine that `benchmarks.crash` kills: `crash_child.py ROOT FD PHASE OCCURRENCE RUNS SEED BUG`.
+
+It works off what it finds, starts RUNS more runs, answers questions, and writes lines to FD: `ack` with
+the events of each transition whose `await write` has returned, and `at` when it stands still at the
+drawn moment, where it waits to be killed. PHASE `end` works everything off and ends by itself.
+The hooks are set from here; the product knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from victor_engine.api import Answer, RequestQuery, RunQuery
+from victor_engine.engine import Engine, people
+from victor_engine.errors import VictorError
+from victor_engine.identity import acting_as, local_actor
+from victor_engine.runtime import deadlines, embedded, journal, manager, process
+from victor_engine.service.connect import find, open_engine
+from victor_engine.store import db
+
+WORKFLOWS = ("chain", "loop", "both", "again", "ask", "late", "work", "outer")
+SUITED = {"process": ("work", "again"), "timer": ("late", "again"), "answer": ("ask", "ask")}
+"""What has to run for a phase's moments to come."""
+LIVE = ("queued", "running", "waiting", "paused", "cancelling")
+
+
+class Moment:
+    """Stands still at one drawn moment and says so; every moment passes through `at`."""
+
+    def __init__(self, fd: int, phase: str, occurrence: int) -> None:
+        self.fd = fd
+        self.phase = phase
+        self.left = occurrence
+        self.lock = threading.Lock()
+
+    def say(self, line: str) -> None:
+        os.write(self.fd, line.encode() + b"\n")
+
+    def at(self, phase: str) -> None:
+        if phase != self.phase:
+            return
+        with self.lock:
+            self.left -= 1
+            here = self.left == 0
+        if here:
+            self.say("at")
+            time.sleep(60)
+
+
+class HeldConnection:
+    """The writer's connection, with moments after BEGIN, before and after COMMIT."""
+
+    def __init__(self, connection: sqlite3.Connection, moment: Moment) -> None:
+        self._connection = connection
+        self._moment = moment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            self._moment.at("writer")
+        cursor = self._connection.execute(sql, *parameters)
+        if sql == "COMMIT":
+            self._moment.at("committed")
+        elif sql in ("BEGIN IMMEDIATE", "RELEASE transition"):
+            self._moment.at("writer")
+        return cursor
+
+
+def before(owner: Any, name: str, phase: str, moment: Moment, after: bool = False) -> None:
+    """Pass a moment before (and after) each call of `owner.name`."""
+    plain = getattr(owner, name)
+    if asyncio.iscoroutinefunction(plain):
+
+        async def held(*given: Any, **named: Any) -> Any:
+            moment.at(phase)
+            result = await plain(*given, **named)
+            if after:
+                moment.at(phase)
+            return result
+
+        setattr(owner, name, held)
+        return
+
+    def held_plain(*given: Any, **named: Any) -> Any:
+        moment.at(phase)
+        result = plain(*given, **named)
+        if after:
+            moment.at(phase)
+        return result
+
+    setattr(owner, name, held_plain)
+
+
+def acknowledge(moment: Moment, early: bool) -> None:
+    """Tell the parent what `await write` has returned for; `early` lies before the commit."""
+    plain = db.Store.write
+
+    async def write(self: db.Store, transition: Callable[[db.Tx], Any]) -> Any:
+        facts: list[tuple[int, str, str | None]] = []
+
+        def noted(tx: db.Tx) -> Any:
+            mark = tx.mark()
+            result = transition(tx)
+            facts.extend((event.seq, event.kind, event.node_id) for event in tx.events[mark:])
+            if early:
+                tell()
+            return result
+
+        def tell() -> None:
+            for first in range(0, len(facts), 20):
+                moment.say("ack " + json.dumps(facts[first : first + 20]))
+
+        result = await plain(self, noted)
+        if not early:
+            tell()
+        return result
+
+    db.Store.write = write  # type: ignore[method-assign,assignment]
+
+
+def double_apply() -> None:
+    """A step's result is committed without the position after it: after a crash it is done again."""
+    plain = journal.complete_attempt
+
+    def torn(tx: Any, run: Any, step: Any, attempt: Any, done: Any, position: Any, *rest: Any) -> int:
+        return plain(tx, run, step, attempt, done, None, *rest)
+
+    journal.complete_attempt = torn
+
+
+def leave_orphans() -> None:
+    """Recovery ends nothing that still runs."""
+
+    async def nothing(*given: Any, **named: Any) -> None:
+        return None
+
+    manager.end_process_group = nothing  # type: ignore[assignment]
+
+
+def install(moment: Moment, bug: str) -> None:
+    connect = db.connect
+
+    def held_connect(path: Any, *, readonly: bool = False) -> Any:
+        connection = connect(path, readonly=readonly)
+        return connection if readonly else HeldConnection(connection, moment)
+
+    db.connect = held_connect  # type: ignore[assignment]
+    acknowledge(moment, bug == "early-ack")
+    if bug == "double-apply":
+        double_apply()
+    if bug == "orphans":
+        leave_orphans()
+    before(embedded._Context, "process_started", "process", moment, after=True)
+    before(process.Child, "release", "process", moment, after=True)
+    before(embedded.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
+    before(deadlines, "attend", "timer", moment, after=True)
+    before(people, "answer_request", "answer", moment, after=True)
+
+
+async def answer_everything(engine: Engine) -> None:
+    while True:
+        for asked in await engine.requests(RequestQuery()):
+            if asked.node_id != "gate":
+                continue
+            try:
+                await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+            except VictorError as error:
+                print(f"answering {asked.id}: {error}", file=sys.stderr)
+        await asyncio.sleep(0.1)
+
+
+async def main() -> None:
+    root, fd, phase, occurrence, runs, seed, bug = sys.argv[1:]
+    moment = Moment(int(fd), phase, int(occurrence))
+    install(moment, bug)
+    drawn = random.Random(int(seed))
+    with acting_as(local_actor("cli")):
+        engine = await open_engine(find(root, Path(root) / ".state"), fire=phase != "end", serve=False)
+        moment.say("ready")
+        answering = asyncio.create_task(answer_everything(engine))
+        for workflow in (*SUITED.get(phase, ()), *drawn.choices(WORKFLOWS, k=int(runs))):
+            await engine.start_run(workflow)
+        while phase != "end" or await engine.runs(RunQuery(statuses=LIVE, limit=1)):
+            await asyncio.sleep(0.05)
+        answering.cancel()
+        await engine.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,34 @@
+"""The crash harness: it finds nothing in the product, and it finds what is broken on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.crash import PHASES, crash, end_leftovers
+
+pytestmark = pytest.mark.process
+
+
+def crashed(tmp_path: Path, kills: int, bug: str = "") -> tuple[int, list[str]]:
+    root = tmp_path.resolve() / "ws"
+    try:
+        told, problems = crash(root, kills, seed=7, bug=bug, say=False)
+    finally:
+        end_leftovers(root)
+    return len(told.acknowledged), problems
+
+
+def test_an_engine_that_is_killed_in_every_phase_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    acknowledged, problems = crashed(tmp_path, len(PHASES))
+    assert problems == []
+    assert acknowledged > 100
+
+
+@pytest.mark.parametrize(
+    ("bug", "finding"), [("double-apply", "twice: "), ("early-ack", "lost: "), ("orphans", "orphans: ")]
+)
+def test_a_bug_that_is_seeded_is_found(tmp_path: Path, bug: str, finding: str) -> None:
+    _, problems = crashed(tmp_path, len(PHASES), bug)
+    assert [problem for problem in problems if problem.startswith(finding)], problems
