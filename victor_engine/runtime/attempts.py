@@ -13,7 +13,7 @@ from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime import teams
 from victor_engine.runtime.effects import Done, Effects, Position, Step
 from victor_engine.runtime.retry import delay_before_retry
-from victor_engine.runtime.steps import error_info, node_call, result_patch
+from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
 
 
@@ -91,7 +91,7 @@ class Attempts:
             binding = effects.describe(node, teams.role_of(step))
             this.attempt = await effects.begin(step, this.number, binding)
             result = await effects.work(this.attempt, step, call, self._limit(node))
-            return shape(result) if shape else Done(result_patch(node, result), node.next, result=result)
+            return shape(result) if shape else work_done(node, result)
 
         return await self._tried(step, position, once)
 

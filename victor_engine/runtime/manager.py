@@ -95,11 +95,15 @@ class Runtime(Control):
 
     # --- beginning and end ---------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Recover what a dead engine left, take up every run that is not final, watch deadlines."""
+    async def start(self, *, recover: bool = True) -> None:
+        """Recover what a dead engine left, take up every run that is not final, watch deadlines.
+
+        With `recover=False` no run is touched; `recover` takes up a single one later.
+        """
         self.store.listen(self._heard)
         self.places.open()
-        await self._recover()
+        if recover:
+            await self.recover()
         self.decisions.start()
 
     async def stop(self) -> None:
@@ -117,20 +121,27 @@ class Runtime(Control):
         with contextlib.suppress(VictorError):
             await self.logbook.flush()
 
-    async def _recover(self) -> None:
+    async def recover(self, run_key: int | None = None) -> None:
         """End processes of a dead engine, mark what it was doing as interrupted, queue its runs.
 
-        Runs that wait behind another one of their schedule are left to the scheduler.
+        All of them, or the one with `run_key`. Runs that wait behind another one of their schedule are
+        left to the scheduler.
         """
+        only = "" if run_key is None else " AND {} = :key"
+        wanted = {"key": run_key}
 
         def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
             orphans = connection.execute(
                 "SELECT id, pid, pgid, proc_start FROM attempts WHERE status = 'running' AND pid IS NOT NULL"
+                + only.format("run_key"),
+                wanted,
             ).fetchall()
             runs = connection.execute(
                 "SELECT key, id, workflow, definition_id, schedule_id, status, priority,"
                 " started_at IS NOT NULL OR trigger = 'parent' FROM runs"
-                f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD} ORDER BY key"
+                f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD}"
+                f"{only.format('key')} ORDER BY key",
+                wanted,
             ).fetchall()
             return orphans, runs
 

@@ -110,6 +110,13 @@ def node_call(
     )
 
 
+def work_done(node: Node, result: Any) -> Done:
+    """What an attempt's result comes to. Work that knows the whole change of the state gives the patch itself."""
+    if isinstance(result, Patch):
+        return Done(result, node.next, result=dict(result.set))
+    return Done(result_patch(node, result), node.next, result=result)
+
+
 def result_patch(node: Node, result: Any) -> Patch:
     """Whole under the output key; the keys of an object also go into the state, unless `merge: false`.
 

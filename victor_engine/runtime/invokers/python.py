@@ -9,7 +9,8 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,11 @@ class PythonInvoker:
         except Exception as error:
             raise error_of(error) from error
         capture_logging(function.__module__)
-        token = _current.set(context)
         try:
-            result = await call_function(function, call.payload())
+            with receiving(context):
+                result = await call_function(function, call.payload())
         except Exception as error:
             raise error_of(error) from error
-        finally:
-            _current.reset(token)
         return checked_json(result, f"the function {reference}")
 
     async def _in_worker(self, call: NodeCall, context: CallContext) -> Any:
@@ -301,6 +300,16 @@ class _CallHandler(logging.Handler):
 
 _HANDLER = _CallHandler()
 _HANDLER.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+
+@contextmanager
+def receiving(context: CallContext) -> Iterator[None]:
+    """Let what is logged inside the block, also in threads that it starts, go to the attempt's log."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def capture_logging(module: str) -> None:

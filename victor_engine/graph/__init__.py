@@ -1,0 +1,48 @@
+"""Workflows in Python: graphs of functions over a state, and a builder of definitions.
+
+Both are run by the runtime and kept in the store that workflows from files use.
+"""
+
+from victor_engine.definition.model import RetryPolicy
+from victor_engine.graph.checkpoint import Checkpointer, MemoryCheckpointer
+from victor_engine.graph.compiled import CompiledGraph, StateSnapshot
+from victor_engine.graph.errors import GraphDefinitionError, GraphRunError, ThreadBusyError
+from victor_engine.graph.events import (
+    Checkpoint,
+    Complete,
+    EdgeTaken,
+    Error,
+    GraphEvent,
+    NodeComplete,
+    NodeStart,
+)
+from victor_engine.graph.stategraph import END, START, StateGraph
+from victor_engine.runtime.stateful import idempotency
+
+
+def idempotency_key() -> str | None:
+    """Inside a node's function: a key that is the same whenever this execution is tried again."""
+    return idempotency.get()
+
+
+__all__ = [
+    "END",
+    "START",
+    "Checkpoint",
+    "Checkpointer",
+    "CompiledGraph",
+    "Complete",
+    "EdgeTaken",
+    "Error",
+    "GraphDefinitionError",
+    "GraphEvent",
+    "GraphRunError",
+    "MemoryCheckpointer",
+    "NodeComplete",
+    "NodeStart",
+    "RetryPolicy",
+    "StateGraph",
+    "StateSnapshot",
+    "ThreadBusyError",
+    "idempotency_key",
+]

@@ -1,0 +1,46 @@
+"""What can go wrong with a graph: when it is built, and when it runs."""
+
+from __future__ import annotations
+
+from victor_engine.errors import ConflictError, DefinitionError, VictorError
+
+
+class GraphDefinitionError(DefinitionError, ValueError):
+    """A graph or a built workflow cannot be run as it is: the message names the node and the fault."""
+
+    code = "graph_definition"
+
+
+class GraphRunError(VictorError):
+    """A run of a graph did not succeed; what it had done is kept, and the same thread goes on from there.
+
+    `status` is failed, cancelled or rejected; `error_type` the class of what went wrong, `node_id` where.
+    Where a function raised in this process, its exception is the `__cause__`.
+    """
+
+    code = "graph_run"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: str = "failed",
+        error_type: str = "",
+        node_id: str | None = None,
+        run_id: str = "",
+        thread_id: str = "",
+    ) -> None:
+        super().__init__(
+            message, status=status, type=error_type, node=node_id, run_id=run_id, thread_id=thread_id
+        )
+        self.status = status
+        self.error_type = error_type
+        self.node_id = node_id
+        self.run_id = run_id
+        self.thread_id = thread_id
+
+
+class ThreadBusyError(ConflictError):
+    """The thread is at work already, or stands somewhere else than the caller thinks."""
+
+    code = "thread_busy"

@@ -1,0 +1,83 @@
+"""From committed events of a run to what `stream` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from victor_engine.api import EventInfo
+from victor_engine.definition.model import ConditionNode, Node, WorkflowDefinition
+from victor_engine.graph.events import Checkpoint, EdgeTaken, Error, GraphEvent, NodeComplete, NodeStart
+from victor_engine.store.db import Store
+from victor_engine.store.patch import Patch
+
+END = "__end__"
+
+
+class Telling:
+    """Follows one run. `state` is the state after the last top-level node that was told of."""
+
+    def __init__(
+        self, definition: WorkflowDefinition, hidden: Mapping[str, str], thread_id: str, durable: bool
+    ) -> None:
+        self.state: dict[str, Any] = {}
+        self._definition = definition
+        self._hidden = hidden
+        self._thread_id = thread_id
+        self._durable = durable
+
+    async def events(self, store: Store, run_key: int, event: EventInfo) -> list[GraphEvent]:
+        """What one committed event means to whoever follows the run."""
+        node_id, data = event.node_id, event.data
+        if node_id is None:
+            return []
+        if event.kind == "node.started":
+            return [NodeStart(node=node_id, iteration=data["iteration"], attempt=data["attempt"])]
+        if event.kind in ("node.failed", "node.retrying"):
+            return [
+                Error(
+                    node=self._hidden.get(node_id, node_id),
+                    error_type=data["type"],
+                    message=data["message"],
+                    retry=event.kind == "node.retrying",
+                )
+            ]
+        if event.kind != "node.completed":
+            return []
+        iteration = data["iteration"]
+        parent, patch = await store.read(
+            lambda c: c.execute(
+                "SELECT parent, patch FROM attempts WHERE run_key = ? AND node_id = ? AND iteration = ?"
+                " ORDER BY id DESC LIMIT 1",
+                (run_key, node_id, iteration),
+            ).fetchone()
+        )
+        return list(self._done(node_id, iteration, parent, Patch.from_json(patch), data.get("branch")))
+
+    def _done(
+        self, node_id: str, iteration: int, parent: str | None, patch: Patch, branch: str | None
+    ) -> list[GraphEvent]:
+        node = self._definition.nodes[node_id]
+        told: list[GraphEvent] = []
+        if parent is None:
+            patch.apply(self.state)
+        if node_id not in self._hidden:
+            told.append(NodeComplete(node=node_id, iteration=iteration, update=dict(patch.set)))
+            if parent is None and self._durable:
+                told.append(Checkpoint(thread_id=self._thread_id, node=node_id, state=dict(self.state)))
+        source = self._hidden.get(node_id, node_id)
+        for target in _ways(node, branch):
+            if target not in self._hidden:
+                label = branch or "" if isinstance(node, ConditionNode) else ""
+                told.append(EdgeTaken(source=source, target=target, label=label))
+        return told
+
+
+def _ways(node: Node, branch: str | None) -> tuple[str, ...]:
+    """Where the walk goes from a node that is done."""
+    if branch == "error" and node.on_error is not None:
+        return (node.on_error,)
+    if isinstance(node, ConditionNode) and node.branches:
+        taken = next((b for b in node.branches if b.key == branch), None)
+        return () if taken is None else (taken.target or END,)
+    return node.next or (END,)

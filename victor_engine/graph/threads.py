@@ -1,0 +1,155 @@
+"""Threads: which run of a graph stands under which id, and how one begins, goes on and is stopped.
+
+A thread is a row of `meta`, `thread:<graph>:<id>`, that holds the id of its last run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo
+from victor_engine.clock import from_us
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.errors import NotFoundError
+from victor_engine.graph.errors import ThreadBusyError
+from victor_engine.identity import local_actor
+from victor_engine.runtime.effects import Position
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.manager import Runtime
+from victor_engine.store.db import Tx
+from victor_engine.store.runs import NewRun, insert_run
+from victor_engine.store.state import run_state
+from victor_engine.versioning import catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The last run of a thread."""
+
+    key: int
+    run_id: str
+    workflow: str
+    definition_id: int
+    status: str
+    started: bool
+    next: tuple[str, ...]
+    given: str
+    nodes_done: int
+    created_at: datetime
+    error: ErrorInfo | None
+
+    @property
+    def ref(self) -> RunRef:
+        return RunRef(self.key, self.run_id, self.workflow, self.definition_id, None)
+
+
+def _name(graph: str, thread_id: str) -> str:
+    return f"thread:{graph}:{thread_id}"
+
+
+def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread | None:
+    row = source.execute(
+        "SELECT key, id, workflow, definition_id, status, started_at, position, input, nodes_done, created_at,"
+        " error FROM runs WHERE id = (SELECT value FROM meta WHERE key = ?)",
+        (_name(graph, thread_id),),
+    ).fetchone()
+    if row is None:
+        return None
+    key, run_id, workflow, definition_id, status, started, position, given, done, created, error = row
+    return Thread(
+        key=key,
+        run_id=run_id,
+        workflow=workflow,
+        definition_id=definition_id,
+        status="running" if status in ("queued", "waiting", "paused", "cancelling") else status,
+        started=started is not None,
+        next=tuple(Position.from_data(jsonio.loads(position)).frontier),
+        given=given,
+        nodes_done=done,
+        created_at=from_us(created),
+        error=None if error is None else msgspec.json.decode(error, type=ErrorInfo),
+    )
+
+
+def state_of(connection: sqlite3.Connection, key: int) -> dict[str, Any]:
+    return run_state(connection, key)
+
+
+def begin(
+    tx: Tx,
+    definition: WorkflowDefinition,
+    content: Mapping[str, Any],
+    checksum: str,
+    thread_id: str,
+    given: Mapping[str, Any] | None,
+) -> Thread:
+    """The run that the thread goes on with, or a new one that begins with `given`.
+
+    Raises NotFoundError where there is nothing to go on with, ThreadBusyError where a run was
+    interrupted that began with another state.
+    """
+    graph = definition.name
+    known = find(tx, graph, thread_id)
+    if known is None and given is None:
+        raise NotFoundError(
+            f"graph {graph!r} has no thread {thread_id!r} to go on with; give the state that it begins with"
+        )
+    if known is not None:
+        same = given is None or jsonio.canonical(given) == jsonio.canonical(jsonio.loads(known.given))
+        over = known.status in ("succeeded", "rejected")
+        if given is None or (same and not over):
+            return known
+        if known.status == "running":
+            raise ThreadBusyError(
+                f"thread {thread_id!r} of graph {graph!r} was interrupted at {', '.join(known.next)}, and began "
+                "with another state; go on with it by invoke(None, …), or use another id"
+            )
+    assert given is not None
+    registered = catalog.register_definition(tx, definition, content, _shown(graph, content), None, checksum)
+    new = NewRun(
+        workflow=graph,
+        definition_id=registered.definition_id,
+        start_node=definition.start,
+        state=dict(given),
+        trigger="api",
+        actor=local_actor("api"),
+        note=f"thread {thread_id}",
+    )
+    _, run_id = insert_run(tx, new)
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (_name(graph, thread_id), run_id),
+    )
+    begun = find(tx, graph, thread_id)
+    assert begun is not None
+    return begun
+
+
+def _shown(name: str, content: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump({"workflows": {name: dict(content)}}, sort_keys=False, allow_unicode=True)
+
+
+async def go_on(runtime: Runtime, thread: Thread) -> None:
+    """Let the thread's run be driven: begin it, or take it up where it stopped."""
+    if thread.status in ("failed", "cancelled"):
+        await runtime.retry(thread.ref, local_actor("api"), "")
+    elif thread.started:
+        await runtime.recover(thread.key)
+    else:
+        runtime.enqueue(thread.key)
+
+
+async def stop(runtime: Runtime, thread: Thread, task: asyncio.Task[None]) -> None:
+    """End what the run does. What it has committed stays, and the thread can go on from there."""
+    cancelling = asyncio.ensure_future(runtime.cancel(thread.ref, local_actor("api"), "its caller went away"))
+    await asyncio.shield(cancelling)
