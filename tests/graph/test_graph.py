@@ -166,7 +166,12 @@ async def test_a_dataclass_is_made_anew_in_the_worker() -> None:
 async def test_what_no_worker_can_import_runs_here() -> None:
     pids: list[int] = []
     graph = StateGraph(Counter)
-    graph.add_node("closure", lambda state: pids.append(os.getpid()) or {})
+
+    def closure(state: Counter) -> Counter:
+        pids.append(os.getpid())
+        return {}
+
+    graph.add_node(closure)
     graph.add_node("partial", functools.partial(lambda by, state: {"n": state["n"] + by}, 5))
     graph.add_edge(START, "closure").add_edge("closure", "partial")
     assert await graph.compile().invoke({"n": 1}) == {"n": 6}
@@ -266,7 +271,7 @@ async def test_a_failure_may_lead_to_another_node() -> None:
     async def fail(state: Counter) -> Counter:
         raise LookupError("no such thing")
 
-    async def mend(state: dict[str, Any]) -> Counter:
+    async def mend(state: Any) -> Counter:
         return {"seen": [state["errors"]["a"]["message"]]}
 
     graph = (
