@@ -1,0 +1,359 @@
+"""Runs of a chain of ten trivial nodes, each on disk before the next begins (`synchronous=FULL`).
+
+    python -m benchmarks.bench_runs [--runs 1000] [--concurrency 1 10 100] [--profile]
+
+Beside the product: SQLite that commits as many bytes (each step alone, and grouped by as many steps as
+there are runs at once), and a bare prototype: an asyncio loop and one writer thread, a row for each run
+and each step, grouped commits, and nothing else. LangGraph with its SQLite checkpointer and DBOS on
+SQLite join in where they are installed. Every measurement has a process and a directory of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import queue
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+NODES = 10
+WORKFLOW = "workflows:\n  chain:\n    nodes:\n" + "".join(
+    f"      - {{id: n{i}, type: transform, transform: 'x = x + 1'"
+    + (f", next: [n{i + 1}]" if i + 1 < NODES else "")
+    + "}\n"
+    for i in range(NODES)
+)
+
+
+async def crowd(one: Callable[[], Awaitable[None]], runs: int, concurrency: int) -> dict[str, Any]:
+    """Do `one` so often, so many at once: nodes per second and latencies in milliseconds."""
+    left = runs
+    took: list[float] = []
+
+    async def worker() -> None:
+        nonlocal left
+        while left:
+            left -= 1
+            began = time.perf_counter()
+            await one()
+            took.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    seconds = time.perf_counter() - began
+    return measured(runs, seconds, took)
+
+
+def measured(runs: int, seconds: float, took: list[float]) -> dict[str, Any]:
+    took = sorted(took) or [0.0]
+    return {
+        "rate": runs * NODES / seconds,
+        "p50": took[len(took) // 2] * 1000,
+        "p99": took[int(len(took) * 0.99)] * 1000,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def stored(path: Path) -> int:
+    """Bytes of the database with its log folded in."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path.stat().st_size
+
+
+# --- who is measured -------------------------------------------------------------------------------
+
+
+async def ours(directory: Path, runs: int, concurrency: int, profile: bool = False) -> dict[str, Any]:
+    from victor_engine.config import trust
+    from victor_engine.engine import Engine
+    from victor_engine.identity import acting_as, local_actor
+
+    root = directory / "workspace"
+    (root / "workflows").mkdir(parents=True)
+    (root / "workflows" / "chain.yaml").write_text(WORKFLOW)
+    (root / "victor.yaml").write_text(f"scheduler: {{max_concurrent_runs: {concurrency}}}\n")
+    trust(root)
+    (root / ".state").mkdir()
+    ends: dict[str, asyncio.Future[str]] = {}
+
+    def end_of(run_id: str) -> asyncio.Future[str]:
+        # The end may be told before `start_run` has returned.
+        return ends.setdefault(run_id, asyncio.get_running_loop().create_future())
+
+    def heard(events: list[Any]) -> None:
+        for event in events:
+            if event.kind == "run.finished":
+                end_of(event.run_id).set_result(event.data["status"])
+
+    with acting_as(local_actor("cli")):
+        engine = await Engine.open(root, root / ".state", fire=False)
+        engine.store.listen(heard)
+
+        async def one() -> None:
+            run = await engine.start_run("chain", state={"x": 0})
+            status = await end_of(run.id)
+            del ends[run.id]
+            if status != "succeeded":
+                raise SystemExit(f"run {run.id} has {status}")
+
+        await crowd(one, concurrency, concurrency)
+        before = stored(root / ".state" / "victor.db")
+        if profile:
+            return await profiled(one, runs, concurrency, engine)
+        result = await crowd(one, runs, concurrency)
+        await engine.close()
+    result["bytes"] = (stored(root / ".state" / "victor.db") - before) / runs
+    return result
+
+
+async def profiled(
+    one: Callable[[], Awaitable[None]], runs: int, concurrency: int, engine: Any
+) -> dict[str, Any]:
+    """Where the loop's time and the writer's time go, each by its own thread's clock."""
+    import cProfile
+    import pstats
+
+    loop, writer = cProfile.Profile(time.thread_time), cProfile.Profile(time.thread_time)
+    plain, used = engine.store._commit_group, [0.0]
+
+    def commit(group: Any) -> Any:
+        began = time.thread_time()
+        writer.enable()
+        try:
+            return plain(group)
+        finally:
+            writer.disable()
+            used[0] += time.thread_time() - began
+
+    engine.store._commit_group = commit
+    loop.enable()
+    result = await crowd(one, runs, concurrency)
+    loop.disable()
+    for name, profile in (("loop", loop), ("writer", writer)):
+        print(f"-- {name}", file=sys.stderr)
+        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(22)
+    await engine.close()
+    return {**result, "bytes": 0}
+
+
+def raw(directory: Path, runs: int, group: int, size: int) -> dict[str, Any]:
+    """Commits of `group` rows that carry as many bytes as a step of ours."""
+    connection = sqlite3.connect(directory / "raw.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, data BLOB)")
+    began = time.perf_counter()
+    for first in range(0, runs * NODES, group):
+        connection.execute("BEGIN IMMEDIATE")
+        for _ in range(first, min(first + group, runs * NODES)):
+            connection.execute("INSERT INTO steps (data) VALUES (?)", (os.urandom(size),))
+        connection.execute("COMMIT")
+    result = measured(runs, time.perf_counter() - began, [])
+    connection.close()
+    result["bytes"] = stored(directory / "raw.db") / runs
+    return result
+
+
+class Prototype:
+    """The least that is durable after each node: what a step costs when nothing can be seen of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY, status TEXT, node INTEGER, state TEXT);"
+            "CREATE TABLE steps (run INTEGER, node INTEGER, at REAL, patch TEXT, PRIMARY KEY (run, node))"
+            " WITHOUT ROWID;"
+        )
+        self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.loop = asyncio.get_running_loop()
+        self.last = 0
+        threading.Thread(target=self.write, daemon=True).start()
+
+    def write(self) -> None:
+        while True:
+            group = [self.jobs.get()]
+            while not self.jobs.empty():
+                group.append(self.jobs.get())
+            self.connection.execute("BEGIN IMMEDIATE")
+            for statements, _ in group:
+                for sql, parameters in statements:
+                    self.connection.execute(sql, parameters)
+            self.connection.execute("COMMIT")
+            self.loop.call_soon_threadsafe(self.wake, group)
+
+    def wake(self, group: list[Any]) -> None:
+        for _, future in group:
+            future.set_result(None)
+
+    async def commit(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        future = self.loop.create_future()
+        self.jobs.put((statements, future))
+        await future
+
+    async def one(self) -> None:
+        self.last += 1
+        run, state = self.last, {"x": 0}
+        await self.commit(("INSERT INTO runs VALUES (?, 'running', 0, ?)", (run, json.dumps(state))))
+        for node in range(NODES):
+            state["x"] += 1
+            text = json.dumps(state)
+            status = "succeeded" if node == NODES - 1 else "running"
+            await self.commit(
+                ("INSERT INTO steps VALUES (?, ?, ?, ?)", (run, node, time.time(), text)),
+                ("UPDATE runs SET status = ?, node = ?, state = ? WHERE id = ?", (status, node, text, run)),
+            )
+
+
+async def prototype(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
+    bare = Prototype(directory / "bare.db")
+    result = await crowd(bare.one, runs, concurrency)
+    result["bytes"] = stored(directory / "bare.db") / runs
+    return result
+
+
+async def langgraph(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from langgraph.graph import StateGraph
+
+    graph: Any = StateGraph(dict)
+    for node in range(NODES):
+        graph.add_node(f"n{node}", lambda state: {"x": state["x"] + 1})
+        if node:
+            graph.add_edge(f"n{node - 1}", f"n{node}")
+    graph.set_entry_point("n0")
+    graph.set_finish_point(f"n{NODES - 1}")
+    path = directory / "langgraph.db"
+    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        await saver.conn.execute("PRAGMA synchronous = FULL")
+        compiled = graph.compile(checkpointer=saver)
+        threads = iter(range(runs))
+
+        async def one() -> None:
+            config = {"configurable": {"thread_id": str(next(threads))}}
+            await compiled.ainvoke({"x": 0}, config, durability="sync")
+
+        result = await crowd(one, runs, concurrency)
+    result["bytes"] = stored(path) / runs
+    return result
+
+
+async def dbos(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
+    from dbos import DBOS
+
+    path = directory / "dbos.db"
+    DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{path}", "run_admin_server": False})
+
+    @DBOS.step()
+    async def step(x: int) -> int:
+        return x + 1
+
+    @DBOS.workflow()
+    async def chain() -> None:
+        x = 0
+        for _ in range(NODES):
+            x = await step(x)
+
+    DBOS.launch()
+    result = await crowd(chain, runs, concurrency)
+    DBOS.destroy()
+    result["bytes"] = stored(path) / runs
+    return result
+
+
+# --- the table -------------------------------------------------------------------------------------
+
+OTHERS = {"langgraph": "langgraph.checkpoint.sqlite", "dbos": "dbos"}
+
+
+def measure(name: str, runs: int, concurrency: int, size: int, profile: bool) -> dict[str, Any]:
+    """One measurement, in this process."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as text:
+        directory = Path(text)
+        os.environ["HOME"] = text
+        if name == "ours":
+            return asyncio.run(ours(directory, runs, concurrency, profile))
+        if name in ("raw alone", "raw grouped"):
+            return raw(directory, runs, concurrency if name == "raw grouped" else 1, size)
+        chosen = {"prototype": prototype, "langgraph": langgraph, "dbos": dbos}[name]
+        return asyncio.run(chosen(directory, runs, concurrency))
+
+
+def apart(name: str, runs: int, concurrency: int, size: int, profile: bool) -> dict[str, Any]:
+    """One measurement, in a process of its own."""
+    words = [name, "--runs", str(runs), "--concurrency", str(concurrency), "--size", str(size)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.bench_runs",
+            "--only",
+            *words,
+            *(["--profile"] if profile else []),
+        ],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=Path(__file__).resolve().parent.parent,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(OTHERS[name]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--profile", action="store_true", help="ours alone, under a profiler")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, default=200, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.only:
+        print(json.dumps(measure(given.only, given.runs, given.concurrency[0], given.size, given.profile)))
+        return
+    if given.profile:
+        print(apart("ours", given.runs, given.concurrency[-1], given.size, True))
+        return
+    names = ["ours", "prototype", "raw alone", "raw grouped"]
+    for name in OTHERS:
+        if installed(name):
+            names.append(name)
+        else:
+            print(f"{name} is not installed here: left out")
+    for concurrency in given.concurrency:
+        base, size = 0.0, given.size
+        for name in names:
+            found = apart(name, given.runs, concurrency, size, False)
+            if name == "ours":
+                base, size = found["rate"], max(1, int(found["bytes"] / NODES))
+            print(
+                f"{concurrency:>4} at once  {name:<12}{found['rate']:>9,.0f} nodes/s  p50 {found['p50']:8.1f} ms"
+                f"  p99 {found['p99']:8.1f} ms {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
+                f"  ours is {base / found['rate']:.2f} of it",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
