@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from victor_engine.engine.people import PeopleActions
 from victor_engine.engine.schedules import ScheduleActions
 from victor_engine.engine.versions import VersionActions
 from victor_engine.engine.workspace import Workspace, load_workspace, register
-from victor_engine.errors import FencedError, VictorError
+from victor_engine.errors import FencedError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
@@ -66,6 +66,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self.runtime: Runtime
         self.scheduler: SchedulerLoop
         self.overrides: dict[str, Any] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
         self._broadcast = Broadcast(store)
         self._working = False
         self._fires = True
@@ -88,11 +89,13 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         overrides: dict[str, Any] | None = None,
         work: bool = True,
         fire: bool = True,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> Engine:
         """Open the store, take over, load the workspace, and start.
 
         With `work=False` nothing is recovered, run or fired: the command line writes under the
-        lock. With `fire=False` runs are run, and schedules are left alone.
+        lock. With `fire=False` runs are run, and schedules are left alone. `functions` are called by
+        expressions, beside those of the workspace.
         """
         clock = clock or SystemClock()
         store = open_store(state_dir / "victor.db", clock=clock)
@@ -107,6 +110,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             config_file=config_file,
         )
         engine.overrides = overrides or {}
+        engine._functions = dict(functions or {})
         engine._fires = fire
         try:
             await engine._start(work)
@@ -161,7 +165,25 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
 
     def _load(self) -> Workspace:
         config = load_config(self.workspace_path, cli=self.overrides, config_file=self.config_file)
-        return load_workspace(config, trusted=self.trusted)
+        workspace = load_workspace(config, trusted=self.trusted)
+        for name, function in self._functions.items():
+            workspace.functions.register(name, function)
+        return workspace
+
+    def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        """Let expressions call functions of this process, for as long as the engine lives.
+
+        Raises UsageError where another function has the name already.
+        """
+        for name, function in functions.items():
+            known = self.workspace.functions.get(name)
+            if known is not None and known is not function:
+                raise UsageError(
+                    f"expressions call another function {name!r} already; give this one its own name"
+                )
+        self._functions.update(functions)
+        for name, function in functions.items():
+            self.workspace.functions.register(name, function)
 
     async def close(self) -> None:
         """Stop firing, end what runs (it is tried again at the next start), close the store."""

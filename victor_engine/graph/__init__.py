@@ -4,6 +4,7 @@ Both are run by the runtime and kept in the store that workflows from files use.
 """
 
 from victor_engine.definition.model import RetryPolicy
+from victor_engine.graph.builder import WorkflowBuilder, WorkflowFactory, register_workflow, workflow
 from victor_engine.graph.checkpoint import Checkpointer, MemoryCheckpointer
 from victor_engine.graph.compiled import CompiledGraph, StateSnapshot
 from victor_engine.graph.errors import GraphDefinitionError, GraphRunError, ThreadBusyError
@@ -44,5 +45,9 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "ThreadBusyError",
+    "WorkflowBuilder",
+    "WorkflowFactory",
     "idempotency_key",
+    "register_workflow",
+    "workflow",
 ]

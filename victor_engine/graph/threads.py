@@ -19,6 +19,7 @@ from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import NotFoundError
+from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
 from victor_engine.runtime.effects import Position
@@ -113,7 +114,7 @@ def begin(
                 "with another state; go on with it by invoke(None, …), or use another id"
             )
     assert given is not None
-    registered = catalog.register_definition(tx, definition, content, _shown(graph, content), None, checksum)
+    registered = catalog.register_definition(tx, definition, content, shown(graph, content), None, checksum)
     new = NewRun(
         workflow=graph,
         definition_id=registered.definition_id,
@@ -131,12 +132,6 @@ def begin(
     begun = find(tx, graph, thread_id)
     assert begun is not None
     return begun
-
-
-def _shown(name: str, content: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump({"workflows": {name: dict(content)}}, sort_keys=False, allow_unicode=True)
 
 
 async def go_on(runtime: Runtime, thread: Thread) -> None:

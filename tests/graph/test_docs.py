@@ -1,0 +1,38 @@
+"""The programs in docs/python.md run, and print what stands below them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = re.findall(
+    r"```python\n(.*?)```\n\n```text\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL
+)
+
+
+def test_every_program_says_what_it_prints() -> None:
+    assert len(EXAMPLES) == (ROOT / "docs" / "python.md").read_text().count("```python") > 3
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("program", "printed"), EXAMPLES)
+def test_it_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(program)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", script],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout == printed
