@@ -72,12 +72,13 @@ class MovingActions(RunActions):
         for _ in range(TRIES):
             if not planned.ready:
                 return planned.move
-            if not await self.runtime.park(key):
-                return _refused(
-                    planned, "it is at work just now; pause it, and it can be moved once it rests"
-                )
             try:
-                row = await self.store.write(lambda tx, planned=planned: apply(tx, planned, actor, note))  # type: ignore[misc]
+                async with self.runtime.aside(key) as parked:
+                    if not parked:
+                        return _refused(
+                            planned, "it is at work just now; pause it, and it can be moved once it rests"
+                        )
+                    row = await self.store.write(lambda tx, planned=planned: apply(tx, planned, actor, note))  # type: ignore[misc]
             except MovedMeanwhileError:
                 (planned,) = await self._plan(spec, [key])
             except VictorError as error:
@@ -124,14 +125,17 @@ class MovingActions(RunActions):
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
         actor = acting()
-        if not await self.runtime.park(ref.key):
-            raise ConflictError(f"run {ref.id} is at work; pause it, and it can go back once it rests")
 
         def transition(tx: Tx) -> Any:
             return undo(tx, ref.key, actor, note)
 
         try:
-            await self.store.write(transition)
+            async with self.runtime.aside(ref.key) as parked:
+                if not parked:
+                    raise ConflictError(
+                        f"run {ref.id} is at work; pause it, and it can go back once it rests"
+                    )
+                await self.store.write(transition)
         finally:
             await self._take_up_again(ref.key)
         return await self._run_info(ref.id)

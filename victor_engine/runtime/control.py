@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride
@@ -41,6 +43,8 @@ class Control(ABC):
 
     store: Store
     places: Places
+    _aside: WeakValueDictionary[int, asyncio.Lock]
+    """Who has a run to themselves."""
 
     @abstractmethod
     def definition(
@@ -120,6 +124,22 @@ class Control(ABC):
             if live.rests and live.walk is not None:
                 live.walk.cancel()
                 await asyncio.wait({live.task})
+
+    @asynccontextmanager
+    async def aside(self, key: int) -> AsyncIterator[bool]:
+        """Have a run to oneself: parked, taken up by nobody. False, and as it was, if it is at work.
+
+        Who comes second waits. Afterwards the run is to be enqueued again, whatever came of it.
+        """
+        lock = self._aside.get(key)
+        if lock is None:
+            lock = self._aside[key] = asyncio.Lock()
+        async with lock:
+            self.places.hold(key)
+            try:
+                yield await self.park(key)
+            finally:
+                self.places.release(key)
 
     async def park(self, key: int) -> bool:
         """Let go of a run that rests, without a trace, so that its row can be changed; False if it is at work.

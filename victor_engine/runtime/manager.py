@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
 from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo, EventInfo
@@ -87,6 +88,7 @@ class Runtime(Control):
         self._resolve = resolve
         self._on_ending = on_ending
         self._on_finished = on_finished
+        self._aside = WeakValueDictionary()
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = Children(store)

@@ -58,6 +58,7 @@ class Places:
         self._queue: list[tuple[int, int, bool]] = []
         self._queued: set[int] = set()
         self._once_more: dict[int, int] = {}
+        self._held: set[int] = set()
         self._returning: deque[tuple[Live, asyncio.Future[None]]] = deque()
         self._open = False
         self._draining = False
@@ -74,6 +75,9 @@ class Places:
         """Let a committed run be taken up as soon as there is a place."""
         if key in self._queued or not self._open:
             return
+        if key in self._held:
+            self._once_more[key] = priority
+            return
         if key in self.live:
             # Its task is on its way out: it has committed the run's end, not yet left.
             self._once_more[key] = priority
@@ -81,6 +85,15 @@ class Places:
         self._queued.add(key)
         heapq.heappush(self._queue, (-priority, key, again))
         self.dispatch()
+
+    def hold(self, key: int) -> None:
+        """Do not take a run up, whoever asks for it, until it is released: its row is about to change."""
+        self._held.add(key)
+
+    def release(self, key: int) -> None:
+        self._held.discard(key)
+        if key not in self.live and (priority := self._once_more.pop(key, None)) is not None:
+            self.enqueue(key, priority, True)
 
     def forget(self, key: int) -> None:
         """A run that waited for a place no longer does."""
