@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import functools
+import gc
 import itertools
+import logging
 import os
+import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -16,7 +21,7 @@ import pytest
 from tests.graph import functions
 from tests.graph.functions import Counter, Order
 from victor_engine.definition import HITLNode, TransformNode
-from victor_engine.errors import EngineLockedError, NotFoundError, UsageError
+from victor_engine.errors import EngineLockedError, NotFoundError, StoreError, UsageError
 from victor_engine.graph import (
     END,
     START,
@@ -26,6 +31,7 @@ from victor_engine.graph import (
     EdgeTaken,
     Error,
     GraphDefinitionError,
+    GraphEvent,
     GraphRunError,
     MemoryCheckpointer,
     NodeComplete,
@@ -541,3 +547,65 @@ def test_types_are_those_of_the_state() -> None:
     final: Counter = asyncio.run(app.invoke({"n": 1}))
     loose: Mapping[str, object] = final
     assert loose["n"] == 1
+
+
+# --- when it cannot go on ----------------------------------------------------------------------
+
+
+async def test_a_stream_ends_with_the_failure_and_raises_it() -> None:
+    async def fail(state: Counter) -> Counter:
+        raise LookupError("no such thing")
+
+    app = StateGraph(Counter).add_node("a", fail).set_entry_point("a").compile()
+    told: list[GraphEvent] = []
+
+    async def follow() -> None:
+        async for event in app.stream({}):
+            told.append(event)
+
+    with pytest.raises(GraphRunError, match="no such thing"):
+        await follow()
+    assert [event.type for event in told] == ["node_start", "error", "error"]
+    last = told[-1]
+    assert isinstance(last, Error)
+    assert (last.final, last.node, last.error_type) == (True, "a", "LookupError")
+
+
+async def test_nobody_waits_for_a_run_whose_store_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def overtaken(state: Counter) -> Counter:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
+        return {"n": 1}
+
+    graph = chain("a").add_node("overtaken", overtaken).add_edge("a", "overtaken")
+    app = graph.compile(Checkpointer(path))
+    with pytest.raises(StoreError, match="goes on from its last committed node"):
+        await app.invoke({}, {"thread_id": "t"})
+    assert (await app.get_state({"thread_id": "t"})).next == ("overtaken",)
+
+
+async def test_what_a_function_logs_is_with_its_attempt(tmp_path: Path) -> None:
+    async def speak(state: Counter) -> Counter:
+        logging.getLogger(__name__).info("in the loop")
+        return {}
+
+    checkpointer = Checkpointer(tmp_path / "runs.db")
+    await StateGraph(Counter).add_node("a", speak).set_entry_point("a").compile(checkpointer).invoke({})
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
+        assert [text for (text,) in connection.execute("SELECT text FROM logs")] == [
+            f"INFO {__name__}: in the loop"
+        ]
+
+
+def test_nothing_is_left_of_a_graph_without_a_checkpointer() -> None:
+    before = set(threading.enumerate())
+    app = chain("a").compile()
+    asyncio.run(app.invoke({}))
+    folder = app._checkpointer.path.parent
+    assert list(folder.iterdir()) == []
+    del app
+    gc.collect()
+    assert not folder.exists()
+    assert set(threading.enumerate()) <= before
