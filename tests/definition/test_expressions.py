@@ -136,3 +136,21 @@ def test_any_text_is_a_value_or_a_typed_error(text: str) -> None:
         evaluate(text, {"a": 1, "b": [1, 2], "c": {"d": "e"}}, F)
     except ExpressionError:
         pass
+
+
+def test_a_tree_that_was_sound_is_asked_again_for_its_functions() -> None:
+    has, lacks = FunctionRegistry(), FunctionRegistry()
+    has.register("twice", lambda value: value * 2)
+    for _ in range(2):
+        assert evaluate("twice(x)", {"x": 2}, has) == 4
+        with pytest.raises(ExpressionError, match="unknown function 'twice'"):
+            evaluate("twice(x)", {"x": 2}, lacks)
+
+
+def test_a_text_that_is_run_again_starts_from_its_own_state() -> None:
+    text = "x += 1\ny = [item * x for item in items]"
+    for x in (1, 5):
+        assert run_assignments(text, {"x": x, "items": [1, 2]}, FunctionRegistry()) == {
+            "x": x + 1,
+            "y": [x + 1, 2 * (x + 1)],
+        }

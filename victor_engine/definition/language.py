@@ -7,9 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from victor_engine.definition.functions import FunctionRegistry
 from victor_engine.errors import ExpressionError
+
+PARSED = 1024
+"""Texts whose trees are kept: a run evaluates the same few again and again."""
 
 _FORMAT = re.compile(r"[<>^=+\- #0,_]*\d{0,3}(\.\d{1,2})?[a-zA-Z%]?")
 
@@ -72,7 +77,9 @@ class Fault:
     message: str
 
 
+@lru_cache(maxsize=PARSED)
 def parse(text: str) -> ast.expr:
+    """The tree of an expression; it is shared, and nobody changes it."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -116,6 +123,24 @@ def faults(tree: ast.AST, functions: FunctionRegistry) -> Iterator[Fault]:
                 )
         elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
             yield Fault(line, column, "only named functions and methods can be called")
+
+
+_sound: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
+
+
+def first_fault(tree: ast.AST, functions: FunctionRegistry) -> Fault | None:
+    """The first of `faults`, None if there is none. A tree that was sound is only asked for its functions."""
+    called = _sound.get(tree)
+    if called is not None and all(name in functions for name in called):
+        return None
+    for fault in faults(tree, functions):
+        return fault
+    _sound[tree] = frozenset(
+        call.func.id
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    )
+    return None
 
 
 def plain_name(node: ast.AST) -> str:
@@ -196,7 +221,9 @@ def names_written(text: str) -> frozenset[str]:
     return frozenset(target[0] for target in targets if target)
 
 
+@lru_cache(maxsize=PARSED)
 def parse_module(text: str) -> ast.Module:
+    """The tree of a transform; it is shared, and nobody changes it."""
     import textwrap
 
     return ast.parse(textwrap.dedent(text).strip() + "\n")

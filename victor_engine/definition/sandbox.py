@@ -13,7 +13,7 @@ from victor_engine.definition.language import (
     LIST_METHODS,
     MAPPING_METHODS,
     STRING_METHODS,
-    faults,
+    first_fault,
     nearest,
 )
 from victor_engine.errors import ExpressionError
@@ -140,7 +140,8 @@ def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRe
     names["ctx"] = names["state"] = state
     names.update(state)
     evaluator = _evaluator_class()(functions.as_dict(), names)
-    for fault in faults(tree, functions):
+    fault = first_fault(tree, functions)
+    if fault is not None:
         raise ExpressionError(f"line {fault.line}, column {fault.column}: {fault.message}")
     try:
         value = evaluator._eval(tree)

@@ -135,7 +135,7 @@ class Places:
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
         self._let_back()
-        while self._open and self.taken < self.limit:
+        while self._open and self._queue and self.taken < self.limit:
             entry = self._next()
             if entry is None:
                 return
