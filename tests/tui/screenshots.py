@@ -16,6 +16,10 @@ from tests.tui.fake_port import FakePort
 FOLDER = Path(__file__).resolve().parents[2] / "screenshots"
 SCENES: dict[str, list[str]] = {
     "schedules": ["1", "down"],
+    "day": ["1", "down", "v", "right", "right"],
+    "month": ["1", "down", "m"],
+    "why": ["1", "down", "w"],
+    "backfill": ["1", "down", "b"],
     "runs": ["2", "down"],
     "run": ["2", "down", "down", "down", "down", "down", "enter", "t"],
     "redrive": ["2", "down", "down", "down", "down", "down", "down", "down", "d"],
