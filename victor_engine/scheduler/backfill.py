@@ -24,7 +24,7 @@ from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx, actor_from_json, actor_json
 from victor_engine.store.runs import NewRun, insert_run
 
-MAX_FIRES = 10_000
+MAX_FIRES = 20_000
 """Fires of one backfill. A range with more is refused with their count."""
 
 MAX_CONCURRENCY = 100
