@@ -258,6 +258,15 @@ def source_stamp(workspace: Path) -> int:
     return latest
 
 
+def _parsed(file: Path) -> ast.Module:
+    """The tree of a source file. CPython 3.11 may trip over another thread that parses at the same time."""
+    source = file.read_bytes()
+    try:
+        return ast.parse(source, str(file))
+    except SystemError:
+        return ast.parse(source, str(file))
+
+
 def is_async(reference: str, workspace: Path) -> bool:
     """Whether the function is a coroutine function.
 
@@ -270,7 +279,7 @@ def is_async(reference: str, workspace: Path) -> bool:
         if not file.is_file():
             continue
         try:
-            tree = ast.parse(file.read_bytes(), str(file))
+            tree = _parsed(file)
         except SyntaxError as error:
             raise error_of(error) from error
         for node in tree.body:
