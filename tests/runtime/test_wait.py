@@ -339,3 +339,47 @@ async def test_a_retry_waits_anew(tmp_path: Path) -> None:
         assert await pass_until_end(bench, clock, run) == "failed"
         rows = await bench.all("SELECT number, status FROM attempts WHERE node_id = 'w' ORDER BY id")
         assert rows == [(1, "failed"), (2, "failed")]
+
+
+async def test_many_waits_that_end_at_once_are_at_work_one_after_another(tmp_path: Path) -> None:
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: p, type: parallel, parallel_nodes: [w1, w2], next: [after]}
+      - {id: w1, type: wait, for: 60}
+      - {id: w2, type: wait, for: 60}
+      - {id: after, type: compute, handler: h}
+"""
+    clock = FakeClock(NOW)
+    at_work: set[str] = set()
+    most = 0
+
+    async def work(call: Any) -> Any:
+        nonlocal most
+        at_work.add(call.run_id)
+        most = max(most, len(at_work))
+        await asyncio.sleep(0)
+        at_work.discard(call.run_id)
+
+    async with Bench(tmp_path, Work(after=work), clock, max_concurrent_runs=2) as bench:
+        runs = [await bench.start(text) for _ in range(12)]
+
+        async def all_wait() -> bool:
+            count = await bench.one("SELECT COUNT(*) FROM attempts WHERE status = 'waiting'")
+            return bool(count == 24)
+
+        await bench.until(all_wait)
+        await no_place(bench)
+        await clock.advance(60)
+        for run in runs:
+            assert await bench.end(run) == "succeeded"
+        assert 1 <= most <= 2
+        await no_runs(bench)
+        assert bench.runtime.running == 0
+
+
+async def no_runs(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        while bench.runtime.places.live:
+            await asyncio.sleep(0)

@@ -243,7 +243,7 @@ class Runtime(Control):
 
     def _idle(self, live: Live) -> None:
         live.rested.set()
-        self.places.dispatch()
+        self.places.give_back(live)
 
     async def _walk_once(self, live: Live, walk: Walk, record: RunRecord) -> WalkResult | None:
         """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,19 +23,13 @@ class Live:
     task: asyncio.Task[None]
     effects: EmbeddedEffects | None = None
     walk: asyncio.Task[WalkResult] | None = None
-    back: bool = False  # let back to a place after a wait, and not yet at work
+    holds: bool = True  # a place: until all that it does is to wait, and again from when it goes on
     cancelling: bool = False
     pausing: bool = False
     rested: asyncio.Event = field(default_factory=asyncio.Event)  # has come to wait for a person
     parking: bool = False  # let go of, for its row in the store is about to change
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
     hurried: set[str] = field(default_factory=set)  # nodes to retry at once, said before it had effects
-
-    @property
-    def waits(self) -> bool:
-        """Whether all that it does is to wait, for people, a time or another run: then it holds no place."""
-        effects = self.effects
-        return effects is not None and not self.back and effects.idle >= effects.strands
 
     @property
     def rests(self) -> bool:
@@ -59,7 +52,8 @@ class Places:
         self._queued: set[int] = set()
         self._once_more: dict[int, int] = {}
         self._held: set[int] = set()
-        self._returning: deque[tuple[Live, asyncio.Future[None]]] = deque()
+        self._returning: dict[int, tuple[Live, list[asyncio.Future[None]]]] = {}
+        self.taken = 0
         self._open = False
         self._draining = False
 
@@ -102,35 +96,40 @@ class Places:
             self._queue = [entry for entry in self._queue if entry[1] != key]
             heapq.heapify(self._queue)
 
-    @property
-    def taken(self) -> int:
-        return sum(1 for live in self.live.values() if not live.waits)
+    def give_back(self, live: Live) -> None:
+        """A strand of a run has come to wait. A run of which nothing else is at work holds no place."""
+        if live.holds and live.effects is not None and live.effects.idle >= live.effects.strands:
+            live.holds = False
+            self.taken -= 1
+            self.dispatch()
 
     async def come_back(self, live: Live) -> None:
         """Return when a run that waited may be at work again: it needs a place as any other does.
 
         Those that have begun come before those that have not.
         """
-        if not live.waits or (self.taken < self.limit and not self._returning):
+        if live.holds:
+            return
+        if self.taken < self.limit and not self._returning:
+            live.holds = True
+            self.taken += 1
             return
         free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append((live, free))
-        try:
-            await free
-        finally:
-            live.back = False
+        self._returning.setdefault(id(live), (live, []))[1].append(free)
+        await free
 
     def _let_back(self) -> None:
-        still = deque[tuple[Live, asyncio.Future[None]]]()
-        for live, future in self._returning:
-            if future.done():
-                continue  # cancelled meanwhile
-            if live.waits and self.taken >= self.limit:
-                still.append((live, future))
-                continue
-            live.back = True
-            future.set_result(None)
-        self._returning = still
+        while self._returning:
+            key, (live, strands) = next(iter(self._returning.items()))
+            waiting = [strand for strand in strands if not strand.done()]  # others were cancelled meanwhile
+            if waiting and not live.holds:
+                if self.taken >= self.limit:
+                    return
+                live.holds = True
+                self.taken += 1
+            del self._returning[key]
+            for strand in waiting:
+                strand.set_result(None)
 
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
@@ -143,6 +142,7 @@ class Places:
             self._queued.discard(key)
             task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
             self.live[key] = Live(task)
+            self.taken += 1
             task.add_done_callback(lambda done, key=key: self._gone(key, done))  # type: ignore[misc]
 
     def _next(self) -> tuple[int, int, bool] | None:
@@ -163,7 +163,8 @@ class Places:
         self.dispatch()
 
     def _gone(self, key: int, task: asyncio.Task[None]) -> None:
-        self.live.pop(key, None)
+        live = self.live.pop(key)
+        self.taken -= live.holds
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run %s: the engine could not go on with it", key, exc_info=error)
         priority = self._once_more.pop(key, None)
