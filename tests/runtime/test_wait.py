@@ -73,7 +73,7 @@ async def test_a_duration_passes_by_the_clock_and_is_told(tmp_path: Path) -> Non
         assert await pass_until_end(bench, clock, run, 1) == "succeeded"
         state = await bench.state(run)
         assert state["went"] == "done"
-        assert state["w"]["seconds"] == 600
+        assert 600 <= state["w"]["seconds"] < 660
         assert state["w"]["since"] == "2026-03-28T10:00:00Z"
         assert "outcome" not in state, "what a wait tells stays under its own key"
 
