@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from victor_engine.definition.read import parse_duration
 from victor_engine.errors import UsageError
 from victor_engine.scheduler.calendars import MAX_BYTES, Calendar, Rule, Span, instant
 from victor_engine.scheduler.cron import CronSchedule
+from victor_engine.scheduler.icalendars import Events, read_events
 from victor_engine.scheduler.zones import get_zone
 
 KEYS = ("timezone", "dates", "ranges", "weekly", "recurring", "description")
@@ -112,13 +113,11 @@ class CronRule(Rule):
 class EventsRule(Rule):
     """The events of an iCalendar file, with their recurrences."""
 
-    between: Callable[[date, date], list[tuple[date, date, str]]]
-    """Start, end and name of what overlaps two days; a date is a whole day, a naive datetime wall time."""
+    events: Events
 
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         found = []
-        # A day more on each side: the file's own zones may be a day apart from this one.
-        for start, end, name in self.between(first - timedelta(days=1), last + timedelta(days=2)):
+        for start, end, name in self.events.between(first, last):
             span = Span(_instant(start, zone), _instant(end, zone), name)
             if span.end > span.start:
                 found.append(span)
@@ -147,7 +146,7 @@ def from_file(name: str, path: Path) -> Calendar:
     except OSError as error:
         raise UsageError(f"{path}: the calendar cannot be read: {error.strerror or error}") from None
     if path.suffix == ".ics":
-        return Calendar(name, [EventsRule(_events(data, path))], str(path))
+        return Calendar(name, [EventsRule(read_events(data, path))], str(path))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -301,48 +300,3 @@ class _Block:
         return CronRule(
             str(found["cron"]), timedelta(seconds=seconds), str(found.get("name") or found["cron"])
         )
-
-
-# --- iCalendar -------------------------------------------------------------------------------------
-
-
-def _events(data: bytes, path: Path) -> Callable[[date, date], list[tuple[date, date, str]]]:
-    """What a file's events say between two days. UsageError if it is no calendar, or one of them cannot be read."""
-    import icalendar
-    import recurring_ical_events
-
-    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"BEGIN:VCALENDAR"):
-        raise UsageError(f"{path}:1: is no iCalendar file: it does not begin with BEGIN:VCALENDAR")
-    try:
-        calendar = icalendar.Calendar.from_ical(data)
-        events: list[Any] = [event for event in calendar.walk("VEVENT") if _leaves_out(event)]
-        calendar.subcomponents = [part for part in calendar.subcomponents if part.name != "VEVENT"] + events
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read as an iCalendar file: {error}") from None
-    for event in events:
-        if "DTSTART" not in event:
-            raise UsageError(f"{path}: the event {_name(event)!r} has no beginning (DTSTART)")
-
-    def between(first: date, last: date) -> list[tuple[date, date, str]]:
-        found = recurring_ical_events.of(calendar).between(first, last)
-        return [(event.start, event.end, _name(event)) for event in found]
-
-    try:
-        between(date(2000, 1, 1), date(2000, 1, 2))
-        for event in events:
-            start = event.start
-            day = start.date() if isinstance(start, datetime) else start
-            between(day, day + timedelta(days=1))
-    except Exception as error:  # the library raises its own kinds for what is in a file
-        raise UsageError(f"{path}: an event cannot be read: {error}") from None
-    return between
-
-
-def _leaves_out(event: Any) -> bool:
-    """Cancelled events, and those that leave time free, leave out nothing."""
-    cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
-    return not cancelled and str(event.get("TRANSP", "OPAQUE")).upper() != "TRANSPARENT"
-
-
-def _name(event: Any) -> str:
-    return " ".join(str(event.get("SUMMARY", "")).split()) or "an event without a name"

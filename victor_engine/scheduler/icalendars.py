@@ -1,0 +1,327 @@
+"""iCalendar files (RFC 5545) as calendars: read through libraries, each fault with its line.
+
+What the libraries let pass, or would look for without an end, is refused when the file is read:
+a property that they drop, an unknown zone, an end before its start, a rule that never comes true.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from victor_engine.errors import UsageError
+from victor_engine.scheduler.zones import get_zone
+
+Occurrence = tuple[date, date, str]
+"""Start, end and name. A date is a whole day, a naive datetime is wall time of the asker's zone."""
+
+_MARGIN = timedelta(days=2)
+"""Zones lie up to 26 hours apart: what overlaps a day in one may begin two days before it in another."""
+
+_TIMES = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "RDATE", "EXDATE")
+_HORIZON = 41
+"""Years within which a rule must come true once: a 29th of February that is a Monday takes up to 40."""
+
+_REMEDY = "Correct it, or export the calendar anew"
+_LINE = re.compile(rb"[A-Za-z0-9-]+[;:]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of content, joined where it was folded; `number` is that of its first part, from 1."""
+
+    number: int
+    name: str
+    value: str
+
+
+class Events:
+    """The events of a file that leave time out."""
+
+    def __init__(self, path: Path, single: Sequence[Occurrence], recurring: Any | None) -> None:
+        self._path = path
+        self._single = sorted(single, key=lambda event: _day(event[0]))
+        self._starts = [_day(event[0]) for event in self._single]
+        self._longest = max((_day(end) - _day(start) for start, end, _ in single), default=timedelta())
+        self._recurring = recurring
+
+    def between(self, first: date, last: date) -> list[Occurrence]:
+        """All that overlaps the days from `first` to `last` in any zone, and perhaps a little more.
+
+        Raises `UsageError` where the library finds a recurrence that it cannot work out.
+        """
+        low = bisect_right(self._starts, first - _MARGIN - self._longest - timedelta(days=1))
+        found = self._single[low : bisect_right(self._starts, last + _MARGIN)]
+        if self._recurring is not None:
+            try:
+                events = self._recurring.between(first - _MARGIN, last + _MARGIN + timedelta(days=1))
+                found += [(event.start, event.end, _name(event)) for event in events if _leaves_out(event)]
+            except Exception as error:  # the library raises its own kinds for what is in a file
+                raise UsageError(
+                    f"{self._path}: a recurrence between {first} and {last} cannot be worked out: {error}",
+                    path=str(self._path),
+                ) from error
+        return found
+
+
+def read_events(data: bytes, path: Path) -> Events:
+    """The events of a file's bytes. `UsageError` names the file, the line where it is known, and the remedy."""
+    return _Reader(data, path).read()
+
+
+class _Reader:
+    def __init__(self, data: bytes, path: Path) -> None:
+        self._data = data
+        self._path = path
+        self._events: list[list[_Line]] = []
+        self._zone_line = 0
+
+    def fail(self, line: int, problem: str, remedy: str = _REMEDY) -> NoReturn:
+        place = f"{self._path}:{line}" if line else str(self._path)
+        raise UsageError(
+            f"{place}: {problem}. {remedy}",
+            path=str(self._path),
+            line=line,
+            column=1 if line else 0,
+            problem=problem,
+            remedy=remedy,
+        )
+
+    def read(self) -> Events:
+        import icalendar
+
+        self._scan()
+        try:
+            calendar: Any = icalendar.Calendar.from_ical(self._data)
+        except Exception as error:  # the library raises its own kinds for what is in a file
+            self.fail(0, f"cannot be read as an iCalendar file: {error}")
+        events = [part for part in calendar.subcomponents if str(part.name).upper() == "VEVENT"]
+        default = self._default_zone(calendar)
+        single: list[Occurrence] = []
+        series: dict[str, list[tuple[Any, list[_Line]]]] = {}
+        for number, (event, lines) in enumerate(zip(events, self._events, strict=True)):
+            self._check(event, lines)
+            # Events without an id are not one series; the library would take them for one.
+            uid = str(event.get("UID") or f"event-{number}")
+            event["UID"] = icalendar.vText(uid)
+            series.setdefault(uid, []).append((event, lines))
+        recurring = []
+        for group in series.values():
+            if len(group) == 1 and not _recurs(group[0][0]):
+                event = group[0][0]
+                if _leaves_out(event):
+                    single.append((_in(event.start, default), _in(event.end, default), _name(event)))
+            else:
+                recurring += [event for event, _ in group]
+        calendar.subcomponents = [part for part in calendar.subcomponents if part.name != "VEVENT"]
+        calendar.subcomponents += recurring
+        return Events(self._path, single, self._query(calendar, series) if recurring else None)
+
+    def _scan(self) -> None:
+        """Find the events by line, and what is no line of a calendar, before any of it is read."""
+        if not self._data.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"BEGIN:VCALENDAR"):
+            self.fail(
+                1,
+                "is no iCalendar file: it does not begin with BEGIN:VCALENDAR",
+                "Export the calendar as .ics, or write a .yaml calendar",
+            )
+        parts: list[_Line] = []
+        ended = False
+        for line in self._lines():
+            if line.name == "BEGIN":
+                if ended:
+                    self.fail(line.number, "a second calendar begins here", "Put it into a file of its own")
+                parts.append(line)
+                if line.value.upper() == "VEVENT" and len(parts) == 2:
+                    self._events.append([line])
+            elif line.name == "END":
+                if not parts or parts[-1].value.upper() != line.value.upper():
+                    self.fail(line.number, f"END:{line.value} ends nothing that has begun")
+                parts.pop()
+                ended = not parts
+            elif len(parts) == 2 and parts[-1].value.upper() == "VEVENT":
+                self._events[-1].append(line)
+            elif line.name == "X-WR-TIMEZONE":
+                self._zone_line = line.number
+        if parts:
+            self.fail(
+                parts[-1].number,
+                f"{parts[-1].value} begins here and does not end: the file is cut off",
+            )
+
+    def _lines(self) -> Iterator[_Line]:
+        joined, number = b"", 0
+        data = self._data.removeprefix(b"\xef\xbb\xbf")
+        for count, raw in enumerate([*re.split(rb"\r\n|\r|\n", data), b""], 1):
+            if raw[:1] in (b" ", b"\t"):
+                joined += raw[1:]
+                continue
+            if joined.strip():
+                if b"\0" in joined or not _LINE.match(joined):
+                    shown = joined[:40].decode("utf-8", "replace")
+                    self.fail(
+                        number,
+                        f"{shown!r} is no line of an iCalendar file",
+                        "Write NAME:value; a line that goes on from the one before begins with a space",
+                    )
+                text = joined.decode("utf-8", "replace")
+                name = re.split("[;:]", text, maxsplit=1)[0].upper()
+                value = text.split(":", 1)[1].strip() if ":" in text else ""
+                yield _Line(number, name, value)
+            joined, number = raw, count
+
+    def _check(self, event: Any, lines: list[_Line]) -> None:
+        """What the libraries let pass: dropped properties, unknown zones, rules without an end."""
+
+        def place(name: str) -> int:
+            return next((line.number for line in lines if line.name == name), lines[0].number)
+
+        label = f"the event {_name(event)!r}"
+        for name, message in event.errors:
+            if name is None or name in (*_TIMES, "STATUS", "TRANSP"):
+                self.fail(place(str(name)), f"{label}: {name or 'a line'} cannot be read: {message}")
+        if "DTSTART" not in event:
+            self.fail(lines[0].number, f"{label} has no beginning (DTSTART)")
+        for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
+            for value in _listed(event.get(name)):
+                zone = value.params.get("TZID") if hasattr(value, "params") else None
+                if zone and any(moment.tzinfo is None for moment in _moments(value)):
+                    self.fail(
+                        place(name),
+                        f"{label}: there is no time zone {str(zone)!r}",
+                        "Use an IANA name such as Europe/Berlin, or put its VTIMEZONE into the file",
+                    )
+        try:
+            start, end = event.start, event.end
+            _day(start) - 3 * _MARGIN, _day(end) + 3 * _MARGIN  # near the ends of time there is nothing
+            # The library swaps a pair that runs backwards, so what is written counts.
+            written = event.get("DTEND")
+            backwards = end < start or (written is not None and written.dt < event["DTSTART"].dt)
+        except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
+            self.fail(place("DTSTART"), f"{label} cannot be read: {error}")
+        if backwards:
+            self.fail(place("DTEND"), f"{label} ends before it begins")
+        for rule in _listed(event.get("RRULE")):
+            try:
+                fault = _endless(rule, start)
+            except (ValueError, TypeError, OverflowError) as error:
+                fault = f"has a rule that cannot be read: {error}"
+            if fault:
+                self.fail(place("RRULE"), f"{label} {fault}")
+
+    def _default_zone(self, calendar: Any) -> Any:
+        """The zone that many programs write for times without one."""
+        named = calendar.get("X-WR-TIMEZONE")
+        if not named:
+            return None
+        try:
+            return get_zone(str(named))
+        except ValueError as error:
+            self.fail(self._zone_line, f"X-WR-TIMEZONE: {error}", "Use an IANA name such as Europe/Berlin")
+
+    def _query(self, calendar: Any, series: Mapping[str, list[tuple[Any, list[_Line]]]]) -> Any:
+        """The library's view of what recurs, each series tried once."""
+        import recurring_ical_events
+
+        try:
+            query: Any = recurring_ical_events.of(calendar)
+        except Exception as error:
+            self._blame(calendar, series, error)
+        for one in query.series:
+            event, lines = series[str(one.uid)][0]
+            day = _day(event.start)
+            try:
+                list(one.between(day, day + timedelta(days=1)))
+            except Exception as error:
+                self.fail(lines[0].number, f"the event {_name(event)!r} cannot be read: {error}")
+        return query
+
+    def _blame(
+        self, calendar: Any, series: Mapping[str, list[tuple[Any, list[_Line]]]], error: Exception
+    ) -> NoReturn:
+        """Say which series it is that the library refuses."""
+        import recurring_ical_events
+
+        for group in series.values():
+            if len(group) == 1 and not _recurs(group[0][0]):
+                continue
+            one = calendar.copy()
+            one.subcomponents = [event for event, _ in group]
+            try:
+                recurring_ical_events.of(one)
+            except Exception as found:
+                event, lines = group[0]
+                rules = [line.number for line in lines if line.name == "RRULE"] or [lines[0].number]
+                self.fail(rules[0], f"the event {_name(event)!r} cannot be read: {found}")
+        self.fail(0, f"cannot be read as an iCalendar file: {error}")
+
+
+def _endless(rule: Any, start: date) -> str:
+    """Why a rule is looked through without an end, or in too small steps; empty where it is not."""
+    from dateutil.rrule import rrulestr
+
+    frequency = str(_first(rule, "FREQ") or "").upper()
+    if frequency in ("SECONDLY", "MINUTELY"):
+        return f"recurs {frequency}, which is too often for a calendar"
+    interval = _first(rule, "INTERVAL")
+    if interval is not None and int(interval) < 1:
+        return f"recurs with INTERVAL={interval}, and the least is 1"
+    if "UNTIL" in rule:
+        return ""
+    tried = type(rule)({key: value for key, value in rule.items() if key != "COUNT"})
+    begin = datetime.combine(_day(start), start.time() if isinstance(start, datetime) else time())
+    end = begin.replace(year=min(begin.year + _HORIZON, 9999), day=min(begin.day, 28))
+    text = f"{tried.to_ical().decode()};UNTIL={end:%Y%m%dT%H%M%S}"
+    found = next(iter(rrulestr(text, dtstart=begin)), None)
+    return "" if found is not None else f"never recurs: no day within {_HORIZON} years fits its rule"
+
+
+def _first(rule: Any, key: str) -> Any:
+    values = rule.get(key)
+    return values[0] if isinstance(values, list) and values else values
+
+
+def _recurs(event: Any) -> bool:
+    return any(name in event for name in ("RRULE", "RDATE", "RECURRENCE-ID"))
+
+
+def _listed(value: Any) -> list[Any]:
+    """A property that may be given once, several times, or not at all."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _moments(value: Any) -> Iterator[datetime]:
+    """The times of day in a property; periods count by their start."""
+    for part in value.dts if hasattr(value, "dts") else [value]:
+        moment = part.dt[0] if isinstance(part.dt, tuple) else part.dt
+        if isinstance(moment, datetime):
+            yield moment
+
+
+def _in(moment: date, zone: Any) -> date:
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=zone) if zone is not None else moment
+        return moment.astimezone(UTC)
+    return moment
+
+
+def _day(moment: date) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+def _leaves_out(event: Any) -> bool:
+    """Cancelled events, and those that leave time free, leave out nothing."""
+    cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
+    return not cancelled and str(event.get("TRANSP", "OPAQUE")).upper() != "TRANSPARENT"
+
+
+def _name(event: Any) -> str:
+    return " ".join(str(event.get("SUMMARY", "")).split()) or "an event without a name"
