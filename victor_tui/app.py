@@ -19,6 +19,7 @@ from textual.screen import Screen
 from victor_engine.api import EngineInfo, EventInfo, Port, RequestInfo, RequestQuery
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_tui.alive import is_alive
 from victor_tui.config import theme_name
 from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
 from victor_tui.keys import APP_BINDINGS, SCREENS
@@ -116,8 +117,9 @@ class VictorApp(App[str]):
 
     def _tick(self) -> None:
         self.update_header()
-        if isinstance(self.screen, FeedReader):
-            self.screen.tick()
+        screen = self.screen
+        if is_alive(screen) and isinstance(screen, FeedReader):
+            screen.tick()
 
     # --- feed ---------------------------------------------------------------------------------
 
@@ -144,8 +146,10 @@ class VictorApp(App[str]):
         if message.subject in ("engine", "requests"):
             self.update_header()
         for screen in reversed(self.screen_stack):
+            alive = is_alive(screen)  # one that is not composed yet draws it all when it is
             if isinstance(screen, FeedReader):
-                screen.feed_refreshed(message.subject)
+                if alive:
+                    screen.feed_refreshed(message.subject)
                 break
 
     @property
@@ -215,8 +219,10 @@ class VictorApp(App[str]):
             for header in screen.query(HeaderBar):
                 header.zone = self.zone
                 header.state = self.header_state()
+            alive = is_alive(screen)
             if isinstance(screen, FeedReader):
-                screen.show_banner(self._banner())
+                if alive:
+                    screen.show_banner(self._banner())
                 break
 
     def _banner(self) -> str:

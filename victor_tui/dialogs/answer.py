@@ -90,7 +90,6 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             self.query_one(Form).focus_first()
         else:
             self.query_one("#answer").focus()
-        self.set_interval(1.0, self._draw_head)
 
     def _preselect(self) -> None:
         """Put the cursor on the default of a single choice."""

@@ -9,7 +9,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static
 
@@ -20,8 +19,6 @@ from victor_tui.text import duration, plural, schedule_name
 from victor_tui.when import RangeError, parse_range
 from victor_tui.widgets.safe import one_line, plain
 
-_DEBOUNCE = 0.25
-"""Seconds without a key before the preview is asked for."""
 _LISTED = 8
 """Schedules that the preview names."""
 HINT = "last week, yesterday, -7d, mon, 2026-03-01 or 2026-03-01 02:00"
@@ -42,7 +39,6 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
     def __init__(self, schedules: Sequence[ScheduleInfo]) -> None:
         super().__init__(classes="form")
         self._schedules = schedules
-        self._timer: Timer | None = None
         self._touched = False
 
     @property
@@ -137,9 +133,7 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
         self._later()
 
     def _later(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._look)
+        self.when_quiet(self._look)
 
     @work(group="preview", exclusive=True)
     async def _look(self) -> None:

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Select, Static, TextArea
 
+from victor_tui.alive import Passing, is_alive
 from victor_tui.widgets.safe import plain
 
 ResultT = TypeVar("ResultT")
@@ -19,7 +20,7 @@ class DialogBody(VerticalScroll, can_focus=True):
     """The part of a dialog that scrolls. Focusable, so that the keyboard alone can scroll it."""
 
 
-class Dialog(ModalScreen[ResultT]):
+class Dialog(ModalScreen[ResultT], Passing):
     """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape leaves, ctrl+s submits."""
 
     CSS_PATH = "dialogs.tcss"
@@ -47,7 +48,7 @@ class Dialog(ModalScreen[ResultT]):
         self.call_after_refresh(self._limit_body)
 
     def _limit_body(self) -> None:
-        if not self.query("#head"):  # it was closed before it was laid out
+        if not is_alive(self):  # it was closed before it was laid out
             return
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#fault", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)

@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Button, Label, Static, TextArea
 
 from victor_engine.api import MigrationPreview, MigrationReport, MigrationSpec, Port, RunMove
@@ -20,8 +19,6 @@ from victor_tui.text import plural
 from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import diff_style
 
-_DEBOUNCE = 0.25
-"""Seconds without a key before the dry run is asked for."""
 _REASONS = 5
 """Reasons for staying behind that are listed."""
 _SHOWN = 400
@@ -97,7 +94,6 @@ class MigrateDialog(Dialog[None]):
     def __init__(self, workflow: str, from_version: str, to_version: str) -> None:
         super().__init__()
         self._of = workflow, from_version, to_version
-        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
@@ -181,9 +177,7 @@ class MigrateDialog(Dialog[None]):
             self.call_after_refresh(self.query_one("#body", DialogBody).scroll_home, animate=False)
 
     def on_text_area_changed(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._try)
+        self.when_quiet(self._try)
 
     def action_submit(self) -> None:
         self._try()

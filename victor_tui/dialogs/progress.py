@@ -15,6 +15,7 @@ from textual.widgets import Button, Label, Static
 
 from victor_engine.api import BackfillInfo, Port
 from victor_engine.errors import VictorError
+from victor_tui.alive import is_alive
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.text import clean, full, plural, schedule_name
@@ -63,7 +64,11 @@ class BackfillProgressDialog(Dialog[None]):
     def on_mount(self) -> None:
         self.query_one("#leave").focus()
         self._show()
-        self.set_interval(1.0, self._refresh)
+        self.set_interval(1.0, self._again)
+
+    def _again(self) -> None:
+        if is_alive(self):
+            self._refresh()
 
     @work(group="preview", exclusive=True)
     async def _refresh(self) -> None:

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
 from victor_engine.api import Port, RunDetail, RunInfo
@@ -24,8 +23,6 @@ from victor_tui.widgets.value import diff_style
 EDITABLE = 200_000
 """Characters of a state that can be edited here; a larger one is edited in a file."""
 
-_DEBOUNCE = 0.2
-"""Seconds without a key before the difference is drawn."""
 _SHOWN = 200
 """Lines of a difference that are shown."""
 
@@ -62,7 +59,6 @@ class RedriveDialog(Dialog[RunInfo | None]):
         known = {node.id for node in detail.graph.nodes}
         self._first = from_node if from_node in known else start_node(detail)
         self._text = json.dumps(detail.state, indent=2, ensure_ascii=False)
-        self._timer: Timer | None = None
         self._problem = ""
 
     # --- layout --------------------------------------------------------------------------------
@@ -152,9 +148,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
     # --- state ---------------------------------------------------------------------------------
 
     def on_text_area_changed(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._draw_changes)
+        self.when_quiet(self._draw_changes)
 
     def on_select_changed(self) -> None:
         self._draw_changes()
@@ -220,8 +214,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
 
     @work(group="send", exclusive=True)
     async def _send(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
+        self.hush()
         self._draw_changes()
         state, problem = self._state()
         if problem:

@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Size
 from textual.suggester import SuggestFromList
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Input, Label, RadioButton, RadioSet, Select, Static, TextArea
 
@@ -24,8 +23,6 @@ from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFie
 from victor_tui.text import duration, relative
 from victor_tui.widgets.safe import one_line, plain
 
-_DEBOUNCE = 0.25
-"""Seconds without a key before the preview is asked for."""
 _FIRES = 10
 
 
@@ -100,7 +97,6 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         self._id = schedule_id
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()
-        self._timer: Timer | None = None
         self._shown_all = False
 
     @property
@@ -245,9 +241,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         self._later()
 
     def _later(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._look)
+        self.when_quiet(self._look)
 
     @work(group="preview", exclusive=True)
     async def _look(self) -> None:

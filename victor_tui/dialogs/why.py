@@ -8,7 +8,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.api import Explanation, Port, ScheduleInfo
@@ -21,8 +20,6 @@ from victor_tui.when import Span, parse_span
 from victor_tui.widgets.preview import Facts
 from victor_tui.widgets.safe import one_line, plain
 
-_DEBOUNCE = 0.25
-"""Seconds without a key before the explanation is asked for."""
 HINT = "empty: now · 02:30 · yesterday 02:00 · last night · 2026-03-08 · 2026-03-08 02:30"
 
 
@@ -46,7 +43,6 @@ class WhyDialog(Dialog[str | None]):
     def __init__(self, schedule: ScheduleInfo, at: str = "", span: Span | None = None) -> None:
         super().__init__(id="why-dialog")
         self._schedule, self._at, self._span = schedule, at, span
-        self._timer: Timer | None = None
         self._run: str | None = None
 
     @property
@@ -87,9 +83,7 @@ class WhyDialog(Dialog[str | None]):
         self._ask()
 
     def on_input_changed(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._ask)
+        self.when_quiet(self._ask)
 
     def on_input_submitted(self) -> None:
         self._ask()

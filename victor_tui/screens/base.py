@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from victor_engine.api import Port
+from victor_tui.alive import Passing
 from victor_tui.feed import Loader, Subject
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from victor_tui.app import VictorApp
 
 
-class ConsoleScreen(Screen[None]):
+class ConsoleScreen(Screen[None], Passing):
     """A screen of the console. Subclasses say what they watch and how a row is explained."""
 
     MODE: ClassVar[str] = ""
