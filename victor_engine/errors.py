@@ -125,6 +125,15 @@ class StoreError(VictorError):
     exit_code = 8
 
 
+class StorageError(StoreError):
+    """The file system takes nothing at present (full, read-only, failing, locked), and nothing was written.
+
+    The same may be tried again once it does.
+    """
+
+    code = "storage"
+
+
 class InvalidAnswerError(VictorError):
     """An answer does not fit its request. `details["errors"]` maps a field's path to its fault."""
 

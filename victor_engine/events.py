@@ -15,6 +15,8 @@ class EventKind(StrEnum):
     ENGINE_STARTED = "engine.started"
     ENGINE_STOPPED = "engine.stopped"
     ENGINE_PROBLEM = "engine.problem"
+    ENGINE_STORAGE_LOST = "engine.storage_lost"  # live only: nothing can be stored then
+    ENGINE_STORAGE_BACK = "engine.storage_back"
     ENGINE_DRAINING = "engine.draining"
     ENGINE_UNDRAINED = "engine.undrained"
     WORKSPACE_LOADED = "workspace.loaded"

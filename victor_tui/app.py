@@ -231,7 +231,17 @@ class VictorApp(App[str]):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is None:
             return "Connecting to the engine…"
-        return "\n".join(line for line in (self._draining(engine), self._trouble(engine)) if line)
+        lines = (self._storage(engine), self._draining(engine), self._trouble(engine))
+        return "\n".join(line for line in lines if line)
+
+    def _storage(self, engine: EngineInfo) -> str:
+        if engine.storage is None:
+            return ""
+        info = engine.storage
+        return clean(
+            f"! {info.message}. Since {full(info.since, self.zone)} nothing is started or goes on,"
+            f" {info.waiting} changes wait. It continues by itself."
+        )
 
     def _draining(self, engine: EngineInfo) -> str:
         if engine.draining is None:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 from textual.message import Message
 
 from victor_engine.api import EventInfo, Port
-from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_engine.errors import EngineUnavailableError, StorageError, VictorError
 
 Subject = Literal[
     "engine",
@@ -189,8 +189,8 @@ class Feed:
                 tries = 0
                 await self._follow(port, engine.last_event)
                 error: VictorError = EngineUnavailableError("the engine closed its event feed")
-            except EngineUnavailableError as problem:
-                error = problem
+            except (EngineUnavailableError, StorageError) as problem:
+                error = problem  # both pass: an engine comes back, and so does room on a disk
             except VictorError as problem:
                 self._post(Lost(problem, None))
                 return

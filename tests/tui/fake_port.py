@@ -162,6 +162,7 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
             pid=4242,
             epoch=7,
             draining=self.draining,
+            storage=self.storage,
             user="ana",
             host="ops-1",
             state_dir="/home/ana/.local/state/victor",

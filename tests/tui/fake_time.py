@@ -20,6 +20,7 @@ from victor_engine.api import (
     ExplainLine,
     Explanation,
     PauseInfo,
+    StorageInfo,
 )
 from victor_engine.errors import ConflictError, NotFoundError
 
@@ -35,6 +36,7 @@ class FakeTime:
     def __init__(self) -> None:
         self.backfill_map: dict[int, BackfillInfo] = {}
         self.draining: PauseInfo | None = None
+        self.storage: StorageInfo | None = None
 
     async def explain_schedule(
         self, schedule_id: str, at: datetime | None = None, until: datetime | None = None

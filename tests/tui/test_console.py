@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 
 from tests.tui.conftest import console
 from tests.tui.fake_port import FakePort
-from victor_engine.api import Port, ProblemInfo
+from victor_engine.api import Port, ProblemInfo, StorageInfo
 from victor_engine.errors import ConflictError, EngineUnavailableError
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.confirm import ConfirmDialog
@@ -460,6 +460,24 @@ async def test_draining_is_asked_for_said_on_every_screen_and_ended(
         assert port.calls[-1] == ("undrain", ("",))
         assert "Draining" not in banner(app)
         assert "no such node" in banner(app)
+
+
+async def test_a_disk_that_takes_nothing_is_said_on_every_screen_until_it_does(
+    port: FakePort, make_app: MakeApp
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "2")
+        port.storage = StorageInfo(port.clock.now(), "/s/victor.db cannot be written: the disk is full", 3)
+        port.emit("engine.storage_lost")
+        for key in ("1", "2", "3", "4", "5"):
+            await go(pilot, key)
+            assert banner(app).startswith("! /s/victor.db cannot be written: the disk is full. Since 2026-03-10")
+            assert "3 changes wait" in banner(app)
+        port.storage = None
+        port.emit("engine.storage_back")
+        await go(pilot, "2")
+        assert "disk" not in banner(app)
 
 
 async def test_a_broken_promise_is_told_once(port: FakePort, make_app: MakeApp) -> None:

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Port, RunQuery
-from victor_engine.errors import StoreError
+from victor_engine.errors import StorageError, StoreError
 from victor_tui.feed import Connected, Feed, LoadFailed, Lost, Refreshed, stale_subjects
 
 
@@ -106,6 +106,21 @@ async def test_hopeless_errors_end_the_tries() -> None:
     await Feed(connect, posted.append).run()
     assert [type(m) for m in posted] == [Lost]
     assert posted[0].retry_in is None  # type: ignore[attr-defined]
+
+
+async def test_a_full_disk_is_not_hopeless() -> None:
+    posted = list[Message]()
+
+    async def connect() -> Port:
+        raise StorageError("the disk is full")
+
+    async def sleep(seconds: float) -> None:
+        if len(posted) == 2:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Feed(connect, posted.append, sleep=sleep).run()
+    assert [m.retry_in is not None for m in posted] == [True, True]  # type: ignore[attr-defined]
 
 
 def test_messages_of_one_subject_replace_each_other() -> None:

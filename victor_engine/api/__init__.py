@@ -19,6 +19,7 @@ from victor_engine.api.engine import (
     EngineMode,
     EventInfo,
     EventQuery,
+    StorageInfo,
     TrustInfo,
 )
 from victor_engine.api.people import (
@@ -175,6 +176,7 @@ __all__ = [
     "ScheduleMove",
     "SchedulePreview",
     "ScheduleSpec",
+    "StorageInfo",
     "TriggerKind",
     "TrustInfo",
     "UpstreamEnd",

@@ -14,6 +14,14 @@ from victor_engine.api.versions import ProblemInfo
 EngineMode = Literal["embedded", "daemon", "readonly"]
 
 
+class StorageInfo(Struct, frozen=True, omit_defaults=True):
+    """The store takes nothing: since when, why, and how many changes wait in memory to be recorded."""
+
+    since: datetime
+    message: str
+    waiting: int = 0
+
+
 class EngineInfo(Struct, frozen=True, omit_defaults=True):
     mode: EngineMode
     pid: int
@@ -38,10 +46,13 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     next_fire_workflow: str | None = None
     last_event: int = 0
     draining: PauseInfo | None = None  # finishes what runs, starts nothing
+    storage: StorageInfo | None = None  # the store cannot be written: nothing goes on until it can
     recent_breaches: int = 0  # in the last 24 hours
 
 
 class EventInfo(Struct, frozen=True, omit_defaults=True):
+    """A stored fact. Only `engine.storage_lost` is none: it comes live, with the number of the last one."""
+
     seq: int
     at: datetime
     kind: str

@@ -153,6 +153,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
             f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
         )
         say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
+        if info.storage is not None:
+            note(
+                f"cannot record anything since {local(info.storage.since)}: {info.storage.message}. Nothing is "
+                f"started or goes on; {info.storage.waiting} changes wait, and it continues by itself"
+            )
         if info.draining is not None:
             why = f" ({info.draining.note})" if info.draining.note else ""
             say(f"draining since {local(info.draining.at)} by {info.draining.by}{why}: nothing new starts")

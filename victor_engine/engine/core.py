@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.api import (
+    ENGINE_ACTOR,
     EngineMode,
     EventInfo,
     ProblemInfo,
+    StorageInfo,
     TrustInfo,
 )
 from victor_engine.clock import Clock, SystemClock
@@ -100,7 +102,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         clock = clock or SystemClock()
         store = open_store(state_dir / "victor.db", clock=clock)
         store.begin_epoch()
-        store.start()
+        store.start(patient=work)
         engine = cls(
             workspace=workspace,
             state_dir=state_dir,
@@ -122,6 +124,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
     async def _start(self, work: bool) -> None:
         self.store.listen(self._broadcast.publish)
         self.store.on_fenced = self._overtaken
+        self.store.on_storage = self._storage_changed
         self.workspace = self._load()
         config = self.workspace.config
         self.runtime = Runtime(
@@ -190,6 +193,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         if self._closed:
             return
         self._closed = True
+        self.store.hurry()
         for closer in self.closers:
             await closer()
         if self._working:
@@ -217,6 +221,19 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self.overtaken = error
         self._broadcast.close()
         self.stop_requested.set()
+
+    def _storage_changed(self, info: StorageInfo | None) -> None:
+        """Tell who listens that nothing can be recorded; that it can be again is an event of the store."""
+        if info is not None:
+            self._broadcast.notice(
+                EventInfo(
+                    seq=0,
+                    at=info.since,
+                    kind=EventKind.ENGINE_STORAGE_LOST,
+                    actor=ENGINE_ACTOR,
+                    data={"message": info.message},
+                )
+            )
 
     def _take_up(self, runs: list[tuple[int, int]]) -> None:
         for key, priority in runs:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from victor_engine.api import EventInfo
 from victor_engine.store.db import Store
 from victor_engine.store.queries import events_after
@@ -34,6 +36,12 @@ class Broadcast:
                     break
                 queue.put_nowait(event)
 
+    def notice(self, event: EventInfo) -> None:
+        """Tell everybody of something that the store cannot hold; `event.seq` is 0. Who lags does without."""
+        for queue in self._subscribers:
+            if not queue.full():
+                queue.put_nowait(event)
+
     def close(self) -> None:
         self.closed = True
         for queue in self._subscribers:
@@ -56,5 +64,7 @@ class Broadcast:
                     if event_or_gap.seq > last:
                         last = event_or_gap.seq
                         yield event_or_gap
+                    elif event_or_gap.seq == 0:
+                        yield msgspec.structs.replace(event_or_gap, seq=last)
         finally:
             self._subscribers.discard(queue)

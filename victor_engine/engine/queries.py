@@ -36,6 +36,7 @@ class Queries(EngineBase):
             started_at=self.started_at,
             now=now,
             trusted=self.trusted,
+            storage=self.store.outage,
             problems=tuple(self.workspace.problems),
             **msgspec.structs.asdict(counts),
         )

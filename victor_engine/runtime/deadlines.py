@@ -63,7 +63,7 @@ class Decisions:
             try:
                 due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
                 for request_id in due:
-                    decision = await self.store.write(
+                    decision = await self.store.persist(
                         lambda tx, request_id=request_id: attend(tx, request_id)  # type: ignore[misc]
                     )
                     if decision is not None:

@@ -80,7 +80,7 @@ class EmbeddedEffects(Outside):
     def warn(self, node_id: str, message: str, **data: Any) -> None:
         # Fire and forget: a warning never holds up a run, and the writer keeps the order.
         task = asyncio.ensure_future(
-            self.store.write(lambda tx: journal.warn(tx, self.run, node_id, message, data))
+            self.store.persist(lambda tx: journal.warn(tx, self.run, node_id, message, data))
         )
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -137,7 +137,7 @@ class EmbeddedEffects(Outside):
                 journal.set_working(tx, self.run)
             return journal.begin_attempt(tx, self.run, step, number, binding)
 
-        return await self.store.write(transition)
+        return await self.store.persist(transition)
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
         override = self.record.overrides.get(step.node.id)
@@ -203,7 +203,7 @@ class EmbeddedEffects(Outside):
             if counted:
                 breakers.succeeded(tx, self.run, step)
 
-        await self.store.write(transition)
+        await self.store.persist(transition)
         if position is not None:
             self.record.position = position
 
@@ -218,7 +218,7 @@ class EmbeddedEffects(Outside):
                 breakers.failed(tx, self.run, step, breaker, error)
             return journal.fail_attempt(tx, self.run, step, attempt, number, error, due)
 
-        return await self.store.write(transition)
+        return await self.store.persist(transition)
 
     async def given_up(self, parent: Step) -> None:
         def transition(tx: Tx) -> None:
@@ -226,7 +226,7 @@ class EmbeddedEffects(Outside):
             reason = f"{parent.node.id} was decided without it"
             withdraw_requests(tx, self.run.key, reason, cancelled_only=True)
 
-        await self.store.write(transition)
+        await self.store.persist(transition)
 
     # --- several at once -----------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class EmbeddedEffects(Outside):
 
     async def _show_waiting(self) -> None:
         self._shown_waiting = True
-        await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
+        await self.store.persist(lambda tx: journal.set_waiting(tx, self.run))
         self.surroundings.idle()
 
     async def _run_out(self, limit: float) -> None:
@@ -294,7 +294,7 @@ class _Context:
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         attempt = self._attempt
-        await self._effects.store.write(
+        await self._effects.store.persist(
             lambda tx: journal.process_started(tx, attempt, pid, pgid, start_ticks)
         )
 

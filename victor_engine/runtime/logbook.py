@@ -99,7 +99,7 @@ class Logbook:
             )
 
         try:
-            await self._store.write(insert)
+            await self._store.persist(insert)
         except VictorError:
             self._lines = lines + self._lines
             raise

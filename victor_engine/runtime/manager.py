@@ -160,7 +160,7 @@ class Runtime(Control):
                     journal.end_live_attempts(tx, ref, "interrupted")
 
         if any(row[5] != "queued" for row in runs):
-            await self.store.write(mark)
+            await self.store.persist(mark)
         for key, run_id, workflow, definition_id, schedule_id, status, priority, started in runs:
             if status == "cancelling":
                 ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
@@ -197,7 +197,7 @@ class Runtime(Control):
             return
         live.cancelling = live.cancelling or record.status == "cancelling"
         if record.status != "waiting":
-            await self.store.write(lambda tx: journal.start(tx, record.ref, record.started))
+            await self.store.persist(lambda tx: journal.start(tx, record.ref, record.started))
         if live.cancelling:
             await self._end_cancelled(record.ref, record.spent)
             return
@@ -303,7 +303,7 @@ class Runtime(Control):
             )
             return position
 
-        record.position = await self.store.write(transition)
+        record.position = await self.store.persist(transition)
         record.past = await self.store.read(
             lambda connection: self._past(connection, record.ref.key, record.position, record.definition)
         )
@@ -325,7 +325,7 @@ class Runtime(Control):
 
         with contextlib.suppress(VictorError):
             await self.logbook.flush()
-        ending = await self.store.write(transition)
+        ending = await self.store.persist(transition)
         self.children.ended(ref.key)
         self._on_finished(ref.schedule_id, ending)
 
@@ -341,7 +341,7 @@ class Runtime(Control):
             journal.finish(tx, ref, "cancelled", None, int(seconds * 1_000_000))
             return True, self._on_ending(tx, ref.key, "cancelled")
 
-        first, ending = await self.store.write(transition)
+        first, ending = await self.store.persist(transition)
         self.children.ended(ref.key)
         if first:
             self._on_finished(ref.schedule_id, ending)
@@ -362,7 +362,7 @@ class Runtime(Control):
             for child in children:
                 journal.cancel_child(tx, ref, child)
 
-        await self.store.write(transition)
+        await self.store.persist(transition)
         await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
 
     def _heard(self, events: list[EventInfo]) -> None:
@@ -387,14 +387,14 @@ class Runtime(Control):
 
     async def _interrupt(self, ref: RunRef) -> None:
         with contextlib.suppress(VictorError):
-            await self.store.write(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
+            await self.store.persist(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
 
     async def _rest(self, ref: RunRef) -> None:
         def transition(tx: Tx) -> None:
             journal.end_live_attempts(tx, ref, "interrupted")
             tx.execute("UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,))
 
-        await self.store.write(transition)
+        await self.store.persist(transition)
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ class Outside:
                 journal.set_waiting(tx, self.run)
             return request.id
 
-        request_id = await self.store.write(transition)
+        request_id = await self.store.persist(transition)
         self.surroundings.deadlines_changed()
         async with self._outside():
             return await self.surroundings.decision(request_id)
@@ -129,9 +129,9 @@ class Outside:
         rests = self._rests_with_one_more()
         if known is not None and known.number == number and known.wait is not None:
             if rests:
-                await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
+                await self.store.persist(lambda tx: journal.set_waiting(tx, self.run))
             return known.id, wait.with_data(known.wait)
-        attempt = await self.store.write(
+        attempt = await self.store.persist(
             lambda tx: journal.begin_wait(
                 tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), rests=rests
             )
@@ -174,7 +174,7 @@ class Outside:
             key, due = known.child_key, (known.wait or {}).get("deadline")
             deadline = from_us(due) if due is not None else None
             if rests:
-                await self.store.write(lambda tx: journal.set_waiting(tx, self.run))
+                await self.store.persist(lambda tx: journal.set_waiting(tx, self.run))
             return known.id, await self.store.read(lambda c: known_child(c, key, deadline))
 
         def transition(tx: Tx) -> Started:
@@ -184,7 +184,7 @@ class Outside:
                 tx, self.run, step, number, node, inputs, self.surroundings.resolve, rests=rests
             )
 
-        started = await self.store.write(transition)
+        started = await self.store.persist(transition)
         self.surroundings.take_up(started.child.handle, started.priority)
         return started.attempt, started.child
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from victor_engine.api import ScheduleSpec
-from victor_engine.clock import Clock, to_us
-from victor_engine.errors import FencedError, VictorError
+from victor_engine.clock import Clock, from_us, to_us
+from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
@@ -141,6 +141,7 @@ class SchedulerLoop:
         failures = 0
         while True:
             self._kick.clear()
+            first = self._heap[0][0] if self._heap else None
             try:
                 await self.fire_due()
                 await self.look_at_promises()
@@ -149,11 +150,25 @@ class SchedulerLoop:
             except FencedError as error:
                 log.critical("the scheduler stops: %s", error)
                 return
+            except StorageError as error:
+                await self._sit_out(error, first)
+                continue
             except Exception:
                 # Whatever it is, schedules go on as soon as it has passed.
                 failures += 1
                 log.exception("schedules could not be looked at (try %d)", failures)
             await self._sleep(min(LONGEST_WAIT, 2.0**failures) if failures else 0.0)
+
+    async def _sit_out(self, error: StorageError, due: int | None) -> None:
+        """Nothing can be decided until it can be recorded. What has been due since `due` is missed or
+        caught up, as after any absence."""
+        since = self.clock.now() if due is None else min(self.clock.now(), from_us(due))
+        log.error("no schedule is looked at: %s", error)
+        await self.store.writable()
+        self._absent(presence.Gap(since, self.clock.now(), "the store could not be written"))
+
+    def _absent(self, gap: presence.Gap) -> None:
+        self._gaps = [*self._gaps[-MAX_GAPS + 1 :], gap]
 
     async def _sleep(self, at_least: float = 0.0) -> None:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
@@ -178,7 +193,7 @@ class SchedulerLoop:
             log.warning("the clock jumped by %.0f s; schedules are looked at again", passed)
             if passed > CLOCK_JUMP:
                 why = "the machine slept, or its clock was set,"
-                self._gaps = [*self._gaps[-MAX_GAPS + 1 :], presence.Gap(wall, self.clock.now(), why)]
+                self._absent(presence.Gap(wall, self.clock.now(), why))
 
     async def _look_ahead(self) -> None:
         """Read what is due in the next seconds, so that a crowd that is due at once finds its times worked out."""

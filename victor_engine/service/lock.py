@@ -10,7 +10,7 @@ from types import TracebackType
 
 import msgspec
 
-from victor_engine.errors import ConfigError, EngineLockedError, PermissionDeniedError
+from victor_engine.errors import ConfigError, EngineLockedError, PermissionDeniedError, StorageError
 from victor_engine.identity import user_name
 from victor_engine.service.paths import SERVICE_STATE_DIR
 
@@ -80,7 +80,11 @@ class EngineLock:
             fd = self._open()
             if self._lock(fd):
                 self._fd = fd
-                self._describe(fd, mode, str(socket))
+                try:
+                    self._describe(fd, mode, str(socket))
+                except OSError as error:
+                    self.release()
+                    raise StorageError(f"{self.path} cannot be written: {error.strerror}") from error
                 return
             os.close(fd)
             if attempt < _PROBES - 1:

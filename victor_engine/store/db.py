@@ -3,31 +3,38 @@
 A transition is a function of a `Tx`. All transitions that are ready at the same moment share one
 transaction, each under a savepoint of its own, so that one that fails takes no neighbour with it;
 every caller resumes when that transaction is on disk. The epoch is checked once per transaction.
+
+While the file system takes nothing (`outage`), what people ask for fails at once, and what happens in
+runs (`persist`) is held back and recorded when there is room again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
+from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo, StorageInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
-from victor_engine.errors import FencedError, StoreError, VictorError
+from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
+from victor_engine.events import EventKind
 from victor_engine.ids import fresh_ids
 from victor_engine.store import schema
+from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_code, storage_error
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 MAX_GROUP = 512
 """Transitions in one transaction: bounds how long the first of them waits for the last."""
@@ -140,14 +147,6 @@ class Tx:
         return seq
 
 
-@dataclass(slots=True)
-class _Job:
-    run: Callable[[Tx], Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-
-
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection with our settings: WAL, full durability, statements cached."""
     uri = Path(path).absolute().as_uri()
@@ -170,22 +169,30 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot open the database: {error}") from error
+        known = storage_error(Path(path), error)
+        raise known or StoreError(f"{path}: cannot open the database: {error}") from error
     return connection
 
 
 class Store:
-    """One SQLite file. `write` for transitions, `read` for queries; both from asyncio."""
+    """One SQLite file. `write` and `persist` for transitions, `read` for queries; all from asyncio."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.path = path
         self.clock: Clock = clock or SystemClock()
         self.epoch = 0
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[list[EventInfo]], None]] = []
         self.on_fenced: Callable[[FencedError], None] = lambda error: None
         """Called in the loop, once, when a newer engine has taken over."""
         self._fenced = False
+        self.on_storage: Callable[[StorageInfo | None], None] = lambda info: None
+        """Called in the loop when the storage takes nothing any more, and with None when it does again."""
+        self._patient = False
+        self._outage: Outage | None = None
+        self._takes = asyncio.Event()
+        self._takes.set()
+        self._prober: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -206,8 +213,8 @@ class Store:
     def begin_epoch(self) -> int:
         """Take over: every later write of an older engine fails (called under the lock)."""
         writer = self._require_writer()
-        writer.execute("BEGIN IMMEDIATE")
         try:
+            writer.execute("BEGIN IMMEDIATE")
             row = writer.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
             self.epoch = (int(row[0]) if row else 0) + 1
             writer.execute(
@@ -216,14 +223,18 @@ class Store:
                 (self.epoch,),
             )
             writer.execute("COMMIT")
-        except BaseException:
-            writer.execute("ROLLBACK")
+        except BaseException as error:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._store_error(error) from error
             raise
         return self.epoch
 
-    def start(self) -> None:
-        """Start the writer thread for the running loop."""
+    def start(self, *, patient: bool = False) -> None:
+        """Start the writer thread for the running loop. Where `patient` is not set, `persist` is `write`."""
         self._require_writer()
+        self._patient = patient
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._write_loop, name="victor-writer", daemon=True)
         self._thread.start()
@@ -233,13 +244,42 @@ class Store:
         self._listeners.append(listener)
 
     async def write(self, transition: Callable[[Tx], T]) -> T:
-        """Run one transition; returns when it is on disk. Its exception is raised here, alone."""
+        """Run one transition; returns when it is on disk. Its exception is raised here, alone.
+
+        StorageError if the file system takes nothing: then nothing was changed.
+        """
+        return await self._submit(transition)
+
+    async def persist(self, transition: Callable[[Tx], T]) -> T:
+        """As `write`, for what has happened already: waits until the file system takes it, however long.
+
+        The transition may run more than once; only its last run counts.
+        """
+        return await self._submit(transition, patient=self._patient)
+
+    async def _submit(
+        self, transition: Callable[[Tx], T], *, patient: bool = False, probe: bool = False
+    ) -> T:
         if self._closed or self._loop is None:
             raise StoreError(f"{self.path}: the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(transition, future))
+        self._jobs.put(Job(transition, future, patient, probe))
         # The transition commits whether or not its caller is cancelled meanwhile.
         return await asyncio.shield(future)
+
+    @property
+    def outage(self) -> StorageInfo | None:
+        """Since when and why nothing can be written, and how much waits for that; None if it can."""
+        outage = self._outage
+        return None if outage is None else outage.info
+
+    async def writable(self) -> None:
+        """Return when the file system takes writes (at once if it does)."""
+        await self._takes.wait()
+
+    def hurry(self) -> None:
+        """The end is near: from now on `persist` waits for nothing."""
+        self._patient = False
 
     def _require_writer(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -251,7 +291,7 @@ class Store:
         while not stopping:
             job = self._jobs.get()
             if job is None:
-                return
+                break
             group = [job]
             while len(group) < MAX_GROUP:
                 try:
@@ -262,14 +302,49 @@ class Store:
                     stopping = True
                     break
                 group.append(more)
-            events = self._commit_group(group)
-            assert self._loop is not None
             try:
-                self._loop.call_soon_threadsafe(self._deliver, group, events)
+                if self._outage is None:
+                    self._commit_and_tell(group)
+                else:
+                    self._during(self._outage, group)
             except RuntimeError:  # the loop is gone: nobody is left to tell
                 return
+        if self._outage is not None and self._loop is not None:
+            self._outage.retry(self._commit_one)
+            self._loop.call_soon_threadsafe(self._deliver, self._outage.give_up(), [])
 
-    def _commit_group(self, group: list[_Job]) -> list[EventInfo]:
+    def _commit_and_tell(self, group: list[Job]) -> None:
+        events = self._commit_group(group)
+        assert self._loop is not None
+        failure = group[0].error
+        if isinstance(failure, StorageError):
+            self._outage = Outage(self.clock.now(), failure)
+            group, _ = self._outage.sort(group)
+            self._loop.call_soon_threadsafe(self._outage_begins)
+        self._loop.call_soon_threadsafe(self._deliver, group, events)
+
+    def _during(self, outage: Outage, group: list[Job]) -> None:
+        """Hold back, refuse, and with a probe try again."""
+        assert self._loop is not None
+        refused, probes = outage.sort(group)
+        for probe in probes:
+            if outage.retry(self._commit_one) and self._commit_one(probe):
+                self._outage = None
+            elif probe.error is None:
+                probe.error = outage.error
+                refused.append(probe)
+        self._loop.call_soon_threadsafe(self._deliver, refused, [])
+
+    def _commit_one(self, job: Job) -> bool:
+        """Commit one transition alone and tell its caller; False if the storage does not take it."""
+        assert self._loop is not None
+        events = self._commit_group([job])
+        if isinstance(job.error, StorageError) and not job.probe:
+            return False
+        self._loop.call_soon_threadsafe(self._deliver, [job], events)
+        return not isinstance(job.error, StorageError)
+
+    def _commit_group(self, group: list[Job]) -> list[EventInfo]:
         connection = self._require_writer()
         events: list[EventInfo] = []
         try:
@@ -283,7 +358,7 @@ class Store:
                     job.result = job.run(tx)
                     tx.flush()
                 except BaseException as error:
-                    if not connection.in_transaction:
+                    if not connection.in_transaction or storage_code(error) is not None:
                         raise  # the whole transaction is lost (disk full, I/O error)
                     connection.execute("ROLLBACK TO transition")
                     tx.rewind(mark)
@@ -311,9 +386,9 @@ class Store:
             )
 
     def _store_error(self, error: BaseException) -> StoreError:
-        return StoreError(f"{self.path}: cannot write: {error}")
+        return storage_error(self.path, error) or StoreError(f"{self.path}: cannot write: {error}")
 
-    def _deliver(self, group: Iterable[_Job], events: list[EventInfo]) -> None:
+    def _deliver(self, group: Iterable[Job], events: list[EventInfo]) -> None:
         for job in group:
             if job.future.done():
                 continue
@@ -332,6 +407,35 @@ class Store:
         if events:
             for listener in self._listeners:
                 listener(events)
+
+    # --- while the storage takes nothing ---------------------------------------------------
+
+    def _outage_begins(self) -> None:
+        outage = self.outage
+        if outage is None:
+            return
+        log.critical(
+            "%s. Nothing is started or goes on; what has happened is kept in memory and recorded when it can be",
+            outage.message,
+        )
+        self._takes.clear()
+        self._prober = asyncio.get_running_loop().create_task(self._probe(outage), name="victor-storage")
+        self.on_storage(outage)
+
+    async def _probe(self, outage: StorageInfo) -> None:
+        """Try again until the storage takes something."""
+        data = {"since": to_us(outage.since), "message": outage.message}
+        while not self._takes.is_set():
+            await self.clock.sleep(RETRY_SECONDS)
+            try:
+                await self._submit(lambda tx: tx.event(EventKind.ENGINE_STORAGE_BACK, data=data), probe=True)
+            except StorageError:
+                continue
+            except VictorError:
+                return  # overtaken or closed: nobody writes here any more
+            log.warning("%s can be written again", self.path)
+            self._takes.set()
+            self.on_storage(None)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -368,6 +472,8 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        if self._prober is not None:
+            self._prober.cancel()
         if self._thread is not None:
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)

@@ -1,0 +1,168 @@
+"""An engine whose disk takes nothing says so, starts nothing, loses nothing, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import ME, until_end, workspace
+from victor_engine.api import EngineInfo, RunQuery
+from victor_engine.clock import FakeClock
+from victor_engine.engine import Engine
+from victor_engine.errors import StorageError
+from victor_engine.identity import acting_as
+from victor_engine.store.outage import RETRY_SECONDS
+
+FILES = {
+    "victor.yaml": """
+        handlers:
+          held: {command: [sh, -c, 'read line < go; echo {\\"n\\": 1}']}
+        """,
+    "workflows/w.yaml": """
+        workflows:
+          flow:
+            nodes:
+              - {id: work, type: compute, handler: held, next: [after]}
+              - {id: after, type: transform, transform: "n = n + 1"}
+          tick:
+            schedule: {cron: "*/5 * * * *", timezone: UTC, catchup: none, misfire_grace: 30}
+            nodes:
+              - {id: t, type: transform, transform: "n = 1"}
+        """,
+}
+START = datetime(2026, 5, 4, 8, 1, tzinfo=UTC)
+
+
+class World:
+    def __init__(self, engine: Engine, clock: FakeClock) -> None:
+        self.engine = engine
+        self.clock = clock
+
+    def writable(self, yes: bool) -> None:
+        self.engine.store._require_writer().execute(f"PRAGMA query_only = {int(not yes)}")
+
+    async def until(self, condition: Callable[[EngineInfo], bool]) -> EngineInfo:
+        async with asyncio.timeout(20):
+            while True:
+                info = await self.engine.engine()
+                if condition(info):
+                    return info
+
+    async def back(self) -> None:
+        self.writable(True)
+        async with asyncio.timeout(20):
+            while self.engine.store.outage is not None:
+                await self.clock.advance(RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    root, clock = workspace(tmp_path, FILES), FakeClock(START)
+    os.mkfifo(root / "go")
+    with acting_as(ME):
+        engine = await Engine.open(root, root / ".state", clock=clock)
+        try:
+            yield World(engine, clock)
+        finally:
+            await engine.close()
+
+
+async def started(engine: Engine, run_id: str) -> None:
+    """Return when the command of `work` is on record and waits for its line."""
+    async with asyncio.timeout(20):
+        while not await engine.store.read(
+            lambda c: c.execute("SELECT 1 FROM attempts WHERE pid IS NOT NULL").fetchone()
+        ):
+            await asyncio.sleep(0)
+
+
+async def go_on(tmp_path: Path) -> None:
+    """Give the command the line that it waits for; blocks until it does wait."""
+    await asyncio.to_thread((tmp_path / "ws" / "go").write_text, "on\n")
+
+
+async def test_what_a_command_has_done_is_kept_until_it_can_be_recorded(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        run = await w.engine.start_run("flow")
+        await started(w.engine, run.id)
+        w.writable(False)
+        await go_on(tmp_path)
+        info = await w.until(lambda info: info.storage is not None and info.storage.waiting > 0)
+        assert info.storage is not None
+        assert "read-only" in info.storage.message
+        assert (await w.engine.run(run.id)).run.status == "running"
+        with pytest.raises(StorageError, match="Nothing was changed"):
+            await w.engine.start_run("flow")
+        with pytest.raises(StorageError, match="Nothing was changed"):
+            await w.engine.cancel_run(run.id)
+        await w.back()
+        found = await until_end(w.engine, run.id)
+        assert found.run.status == "succeeded"
+        assert found.state["n"] == 2
+        assert [(a.node_id, a.number, a.status) for a in found.attempts] == [
+            ("work", 1, "succeeded"),
+            ("after", 1, "succeeded"),
+        ]
+        assert len(await w.engine.runs(RunQuery())) == 1
+        assert (await w.engine.engine()).storage is None
+
+
+async def test_who_listens_is_told_at_once_and_again_when_it_is_over(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        feed = w.engine.subscribe((await w.engine.engine()).last_event)
+        told = asyncio.ensure_future(anext(feed))
+        await asyncio.sleep(0)
+        w.writable(False)
+        with pytest.raises(StorageError):
+            await w.engine.start_run("flow")
+        async with asyncio.timeout(20):
+            lost = await told
+            assert (lost.kind, lost.seq) == ("engine.storage_lost", (await w.engine.engine()).last_event)
+            await w.back()
+            back = await anext(feed)
+        assert back.kind == "engine.storage_back"
+        await feed.aclose()
+
+
+async def test_fires_of_the_time_are_accounted_for_with_the_reason(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        (schedule,) = await w.engine.schedules()
+        w.writable(False)
+        await w.clock.advance(5 * 60)
+        await w.until(lambda info: info.storage is not None)
+        await w.clock.advance(10 * 60)
+        assert await w.engine.fires(schedule.id) == []
+        await w.back()
+        async with asyncio.timeout(20):
+            while len(fires := await w.engine.fires(schedule.id)) < 3:
+                await asyncio.sleep(0)
+        assert [fire.outcome for fire in fires] == ["missed"] * 3
+        assert all("the store could not be written from" in fire.reason for fire in fires)
+
+
+async def test_an_engine_that_ends_meanwhile_tries_the_work_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        run = await w.engine.start_run("flow")
+        await started(w.engine, run.id)
+        w.writable(False)
+        await go_on(tmp_path)
+        await w.until(lambda info: info.storage is not None and info.storage.waiting > 0)
+    with acting_as(ME):
+        engine = await Engine.open(tmp_path / "ws", tmp_path / "ws" / ".state", fire=False)
+        try:
+            await go_on(tmp_path)
+            found = await until_end(engine, run.id)
+        finally:
+            await engine.close()
+    assert found.run.status == "succeeded"
+    assert [(a.node_id, a.status) for a in found.attempts] == [
+        ("work", "interrupted"),
+        ("work", "succeeded"),
+        ("after", "succeeded"),
+    ]
