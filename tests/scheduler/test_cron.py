@@ -77,11 +77,58 @@ def test_rules(expression: str, zone: str, after: str, expected: list[str]) -> N
 @pytest.mark.parametrize(
     "expression",
     ["0 0 30 2 *", "0 0 31 2,4,6 *", "@never", "0 9 ? * *", "*/90 * * * *", "5-1 * * * *", "* * * *", "", "0 0 * * 1#6",
-     "H * * * *", "0 0 R * *", "0 0 * * L", "1,,2 * * * *", "0 0 32W * *"],
+     "H * * * *", "0 0 R * *", "0 0 * * L", "1,,2 * * * *", "0 0 32W * *", "0 0 31 2 */2", "0 0 30W 2 *", "0\u00a09 * * *",
+     "0" * 5000 + " * * * *", "*/" + "1" * 5000 + " * * * *", "0 9 * * 1-5L", "0 9 * * 1#1#2", "*-5 * * * *", "1_0 * * * *"],
 )  # fmt: skip
 def test_what_is_none(expression: str) -> None:
     with pytest.raises(ValueError, match="Invalid cron expression: "):
         CronSchedule.from_cron(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("*/7 * * * *", "every 7 minutes from minute 0 to 56 of every hour"),
+        ("1-59/2 * * * *", "every 2 minutes from minute 1 to 59 of every hour"),
+        ("0-29 * * * *", "every hour at minutes 0 to 29"),
+        ("0 */5 * * *", "every 5 hours from 00:00 to 20:00"),
+        ("30 */6 * * *", "every 6 hours, at minute 30"),
+        ("15 9-17 * * 1-5", "every hour from 09:15 to 17:15 on weekdays"),
+        ("*/20 */2 * * *", "every 20 minutes in every 2nd hour from 0 to 22"),
+        ("0 0 13 * 5", "at 00:00 on day 13 of the month, and also on Friday"),
+        ("0 0 */2 * 1", "at 00:00 on every 2nd day of the month from the 1st to the 31st, if it is Monday"),
+        ("0 0 13 * 0-6", "at 00:00 every day"),
+        ("* * 1-31 * 5L", "every minute"),
+        ("0 0 * * 5-7", "at 00:00 on Friday to Sunday"),
+        ("0 0 29 2 *", "at 00:00 on 29 February"),
+        ("0 9 1w,LW 1 1#2", "at 09:00 on the last weekday of the month and the weekday nearest the 1st,"
+         " and also on the second Monday of the month, in January"),
+    ],
+)  # fmt: skip
+def test_in_plain_english(expression: str, words: str) -> None:
+    assert CronSchedule.from_cron(expression).describe() == words
+
+
+@pytest.mark.parametrize(("reversed_range", "instead"), [("SAT-SUN", "6-7"), ("FRI-MON", "5-7,0-1")])
+def test_a_range_that_runs_backwards_is_told_how_to_be_written(reversed_range: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=f"write {instead}$"):
+        CronSchedule.from_cron(f"0 0 * * {reversed_range}")
+    assert CronSchedule.from_cron(f"0 0 * * {instead}").day_of_week
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Apia", "America/Adak"])
+def test_the_calendar_has_two_ends(zone: str) -> None:
+    schedule = CronSchedule.from_cron("*/5 * * * *", zone)
+    assert schedule.next_run(datetime.max.replace(tzinfo=UTC)) is None
+    assert not schedule.matches(datetime.max)
+    assert schedule.next_run(datetime.min) is not None
+    assert not schedule.matches(datetime.min.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize("zone", ["posix/UTC", "right/UTC", "localtime", "Factory"])
+def test_what_only_some_machines_have_is_no_zone(zone: str) -> None:
+    with pytest.raises(ValueError, match="there is no time zone"):
+        CronSchedule.from_cron("0 9 * * *", zone)
 
 
 def test_an_unknown_zone_names_the_nearest() -> None:

@@ -32,6 +32,9 @@ from victor_engine.scheduler.zones import Zone, zone_table
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO = date(1970, 1, 1).toordinal()
 MAX_YEAR = 9998
+_FIRST = -62_104_060_800
+_LAST = 253_370_678_400
+"""Seconds of 0002-01-01 and 9999-01-01, between which an offset cannot leave the calendar."""
 
 FULL = {MINUTE.name: (1 << 60) - 1, HOUR.name: (1 << 24) - 1, DAY.name: (1 << 32) - 2, MONTH.name: (1 << 13) - 2,
         WEEKDAY.name: (1 << 7) - 1}  # fmt: skip
@@ -160,19 +163,19 @@ class CronSchedule:
         """Whether a fire is due in the minute of `instant` (a naive one is wall time in the zone)."""
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=self._zone.info)
-        start = instant.astimezone(UTC).replace(microsecond=0)
+        start = _seconds(instant)
         if self.interval is None:
-            start = start.replace(second=0)
-        found = self.next_run(start - timedelta(seconds=1))
-        return found == start
+            start -= start % 60
+        return _FIRST < start < _LAST and self.next_seconds(start - 1) == start
 
     def next_run(self, after: datetime | None = None) -> datetime | None:
-        """The first instant strictly after `after` (now by default), in UTC; None if none comes."""
+        """The first instant strictly after `after` (now by default), in UTC; None if none comes before year 9999."""
         if after is None:
             after = datetime.now(UTC)
         elif after.tzinfo is None:
             after = after.replace(tzinfo=self._zone.info)
-        seconds = self.next_seconds(_seconds(after.astimezone(UTC)))
+        begin = max(_seconds(after), _FIRST)
+        seconds = self.next_seconds(begin) if begin < _LAST else None
         return None if seconds is None else _EPOCH + timedelta(seconds=seconds)
 
     def upcoming(self, n: int, after: datetime | None = None) -> list[datetime]:

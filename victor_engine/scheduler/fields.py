@@ -24,6 +24,12 @@ ALIASES = {
 }
 
 
+_DIGITS = 9
+"""Digits that a number may have: more would say nothing that fits into a field."""
+
+_BLANK = " \t\r\n"
+
+
 class CronSyntaxError(ValueError):
     """An expression that is none; the message says which field and what to write instead."""
 
@@ -77,6 +83,8 @@ def _number(text: str, spec: FieldSpec, whole: str) -> int:
         return spec.names[upper]
     if not (text.isascii() and text.isdigit()):
         raise CronSyntaxError(f"{spec.name} {whole!r}: {text!r} is not a number{_or_name(spec)}")
+    if len(text) > _DIGITS:
+        raise CronSyntaxError(f"{spec.name}: a number of {len(text)} digits is outside {spec.low}-{spec.high}")
     number = int(text)
     if not spec.low <= number <= spec.high:
         raise CronSyntaxError(f"{spec.name} {whole!r}: {number} is outside {spec.low}-{spec.high}")
@@ -88,7 +96,8 @@ def _or_name(spec: FieldSpec) -> str:
 
 
 def _step(text: str, spec: FieldSpec, whole: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if len(text) > _DIGITS or not (text.isascii() and text.isdigit()) or int(text) == 0:
+        text = text if len(text) <= _DIGITS else f"{text[:_DIGITS]}…"
         raise CronSyntaxError(f"{spec.name} {whole!r}: a step is a number above zero, not {text!r}")
     step, size = int(text), spec.high - spec.low + 1
     if step > size:
@@ -180,20 +189,26 @@ def _plain(item: str, spec: FieldSpec, whole: str) -> int:
         raise CronSyntaxError(f"{spec.name} {whole!r}: {body!r} is not a number{_or_name(spec)}")
     low, high = _number(start, spec, whole), _number(end, spec, whole)
     if low > high:
-        raise CronSyntaxError(
-            f"{spec.name} {whole!r}: the range runs backwards; write {low}-{spec.high},{spec.low}-{high}"
-        )
+        instead = f"{low}-{spec.high}"
+        if not (spec is WEEKDAY and high == 0):  # 7 is Sunday already
+            instead += f",{spec.low}-{high}" if high > spec.low else f",{spec.low}"
+        raise CronSyntaxError(f"{spec.name} {whole!r}: the range runs backwards; write {instead}")
     return _range_bits(low, high, step)
 
 
 def split_expression(expression: str) -> list[str]:
     """The five fields of an expression or an alias."""
-    text = expression.strip()
+    if not isinstance(expression, str):
+        raise CronSyntaxError("it is not a text")
+    text = expression.strip(_BLANK)
     if text.startswith("@"):
         found = ALIASES.get(text.lower())
         if found is None:
             raise CronSyntaxError(f"there is no {text!r}; there are {', '.join(ALIASES)}")
         return found.split()
+    odd = next((mark for mark in text if mark.isspace() and mark not in _BLANK), None)
+    if odd is not None:
+        raise CronSyntaxError(f"{odd!r} stands between fields, where a blank or a tab belongs")
     parts = text.split()
     if len(parts) != 5:
         raise CronSyntaxError(

@@ -55,89 +55,125 @@ def _spans(numbers: list[int], name: tuple[str, ...] | None = None) -> list[str]
     return spans
 
 
-def _even_step(numbers: list[int], size: int) -> int | None:
-    """The step of a set that starts at 0 and goes evenly through the whole field."""
-    if len(numbers) < 2 or numbers[0] != 0:
+def _step(numbers: list[int], at_least: int) -> int | None:
+    """The distance between numbers, if it is the same for all of at least so many."""
+    if len(numbers) < at_least:
         return None
-    step = numbers[1]
-    return step if numbers == list(range(0, size, step)) else None
+    step = numbers[1] - numbers[0]
+    return step if numbers == list(range(numbers[0], numbers[-1] + 1, step)) else None
+
+
+def _divides(numbers: list[int], size: int) -> int | None:
+    """The step of a set that goes evenly round the whole field, from 0 to 0."""
+    step = _step(numbers, 2)
+    return step if step is not None and numbers[0] == 0 and numbers[-1] + step == size else None
+
+
+def _minutes(minutes: list[int]) -> str:
+    """The minutes of an hour: `every 15 minutes`, `at minutes 0 to 29`."""
+    even = _divides(minutes, 60)
+    if even is not None:
+        return "every minute" if even == 1 else f"every {even} minutes"
+    step = _step(minutes, 5)
+    if step is not None and step > 1:
+        return f"every {step} minutes from minute {minutes[0]} to {minutes[-1]}"
+    return f"at minute{'s' if len(minutes) > 1 else ''} {listed(_spans(minutes))}"
+
+
+def _hours(hours: list[int]) -> str:
+    """The hours in which minutes are counted: `from 09:00 to 17:59`, `in the hours 0 to 4 and 22`."""
+    step = _step(hours, 5)
+    if len(hours) == 1 or _step(hours, 2) == 1:
+        return f"from {hours[0]:02}:00 to {hours[-1]:02}:59"
+    if step is not None:
+        return f"in every {ordinal(step)} hour from {hours[0]} to {hours[-1]}"
+    return f"in the hours {listed(_spans(hours))}"
 
 
 def _time(schedule: CronSchedule) -> str:
     minutes, hours = sorted(schedule.minute), sorted(schedule.hour)
-    every_hour, every_minute = len(hours) == 24, len(minutes) == 60
-    step = _even_step(minutes, 60)
-    if every_hour:
-        if every_minute:
-            return "every minute"
-        if step:
-            return f"every {step} minutes"
+    if len(hours) == 24:
         if minutes == [0]:
             return "every hour, on the hour"
-        return f"every hour at minute {listed([str(n) for n in minutes])}"
-    hour_step = _even_step(hours, 24)
+        words = _minutes(minutes)
+        if words.startswith("at "):
+            return f"every hour {words}"
+        return words if _divides(minutes, 60) is not None else f"{words} of every hour"
     if len(minutes) == 1:
-        if hour_step and len(hours) > 3:
-            at = "on the hour" if minutes[0] == 0 else f"at minute {minutes[0]}"
-            return f"every {hour_step} hours, {at}"
+        minute = minutes[0]
+        even, step = _divides(hours, 24), _step(hours, 4)
+        if even is not None and len(hours) > 3:
+            return f"every {even} hours, {'on the hour' if minute == 0 else f'at minute {minute}'}"
+        if step is not None:
+            each = "every hour" if step == 1 else f"every {step} hours"
+            return f"{each} from {hours[0]:02}:{minute:02} to {hours[-1]:02}:{minute:02}"
         if len(hours) <= 8:
-            return f"at {listed([f'{hour:02}:{minutes[0]:02}' for hour in hours])}"
-    span = f"{hours[0]:02}:00 to {hours[-1]:02}:59" if hours == list(range(hours[0], hours[-1] + 1)) else None
-    if every_minute:
-        what = "every minute"
-    elif step:
-        what = f"every {step} minutes"
-    else:
-        what = f"at minute {listed([str(n) for n in minutes])}"
-    if len(minutes) * len(hours) <= 6:
+            return f"at {listed([f'{hour:02}:{minute:02}' for hour in hours])}"
+    elif len(minutes) * len(hours) <= 6:
         return f"at {listed([f'{h:02}:{m:02}' for h in hours for m in minutes])}"
-    return f"{what} from {span}" if span else f"{what} in the hours {listed(_spans(hours))}"
+    return f"{_minutes(minutes)} {_hours(hours)}"
+
+
+def _days_of_month(schedule: CronSchedule) -> list[str]:
+    field = schedule.fields[2]
+    numbers = sorted(schedule.day_of_month)
+    words: list[str] = []
+    if 0 < len(numbers) < 31:
+        step = _step(numbers, 5)
+        if step is not None and step > 1:
+            words.append(
+                f"every {ordinal(step)} day of the month from the {ordinal(numbers[0])} to the {ordinal(numbers[-1])}"
+            )
+        else:
+            several = "s" if len(numbers) > 1 else ""
+            words.append(f"day{several} {listed(_spans(numbers))} of the month")
+    if field.last:
+        words.append("the last day of the month")
+    if field.last_weekday:
+        words.append("the last weekday of the month")
+    return words + [f"the weekday nearest the {ordinal(number)}" for number in sorted(field.nearest)]
+
+
+def _days_of_week(schedule: CronSchedule) -> list[str]:
+    field = schedule.fields[4]
+    numbers = sorted(number or 7 for number in schedule.day_of_week)
+    words: list[str] = []
+    if 0 < len(numbers) < 7:
+        if numbers == [1, 2, 3, 4, 5]:
+            words.append("weekdays")
+        elif numbers == [6, 7]:
+            words.append("weekends")
+        else:
+            words += _spans(numbers, (*WEEKDAYS, WEEKDAYS[0]))
+    words += [f"the {ORDINALS[k]} {WEEKDAYS[day]} of the month" for day, k in field.nth]
+    return words + [f"the last {WEEKDAYS[day]} of the month" for day in field.last_of]
 
 
 def _days(schedule: CronSchedule) -> str:
     by_day, by_week = schedule.fields[2], schedule.fields[4]
-    day_words: list[str] = []
-    numbers = sorted(schedule.day_of_month)
-    plain_days = bool(numbers) and len(numbers) < 31
-    if plain_days:
-        step = _even_step([n - 1 for n in numbers], 31)
-        if step and by_day.star:
-            day_words.append(f"every {ordinal(step)} day of the month")
-        else:
-            day_words.append(f"day {listed(_spans(numbers))} of the month")
-    if by_day.last:
-        day_words.append("the last day of the month")
-    if by_day.last_weekday:
-        day_words.append("the last weekday of the month")
-    day_words += [f"the weekday nearest the {ordinal(number)}" for number in by_day.nearest]
-    week_words: list[str] = []
-    weekdays = sorted(schedule.day_of_week)
-    if 0 < len(weekdays) < 7:
-        if weekdays == [1, 2, 3, 4, 5]:
-            week_words.append("weekdays")
-        elif weekdays == [0, 6]:
-            week_words.append("weekends")
-        else:
-            week_words += _spans(weekdays, WEEKDAYS)
-    week_words += [f"the {ORDINALS[k]} {WEEKDAYS[day]} of the month" for day, k in by_week.nth]
-    week_words += [f"the last {WEEKDAYS[day]} of the month" for day in by_week.last_of]
-    days = f"on {listed(day_words)}" if day_words else ""
-    week = f"on {listed(week_words)}" if week_words else ""
+    both = by_day.star or by_week.star
+    days, week = _days_of_month(schedule), _days_of_week(schedule)
+    if not both and not (days and week):
+        days = week = []  # one of them is any day, and either is enough
+    months = sorted(schedule.month)
+    when = listed(_spans(months, MONTHS)) if len(months) < 12 else ""
+    if len(months) == 1 and not week and len(days) == len(schedule.day_of_month) == 1:
+        return f"on {next(iter(schedule.day_of_month))} {when}"
     if days and week:
-        return f"{days}, {'if it is ' + listed(week_words) if by_day.star or by_week.star else 'and ' + week}"
-    return days or week
+        words = f"on {listed(days)}, {'if it is ' if both else 'and also on '}{listed(week)}"
+        return f"{words}, in {when}" if when else words
+    words = f"on {listed(days or week)}" if days or week else ""
+    return f"{words} in {when}".strip() if when else words
 
 
 def describe(schedule: CronSchedule) -> str:
-    """`at 09:00 on weekdays in March`; `every day` where nothing narrows the days."""
+    """`at 09:00 on weekdays in March`; `every day` where nothing narrows the days of a time."""
     if schedule.interval is not None:
         return f"every {elapsed(schedule.interval)}"
     time, days = _time(schedule), _days(schedule)
-    months = sorted(schedule.month)
-    when = f"in {listed(_spans(months, MONTHS))}" if len(months) < 12 else ""
-    if not days and time.startswith("at "):
-        days = "every day"
-    return " ".join(part for part in (time, days, when) if part)
+    if time.startswith("at ") and not days.startswith("on "):
+        time += " every day"
+    return f"{time} {days}".strip()
 
 
 def after_words(after: After) -> str:

@@ -10,14 +10,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")
+"""What lies beside the zones on some machines, and means another thing on another, or leap seconds."""
+
 
 @lru_cache(maxsize=1024)
 def get_zone(name: str) -> ZoneInfo:
     """The zone of an IANA name; ValueError names the nearest one."""
     try:
+        if str(name).startswith(_NO_ZONES):
+            raise ValueError(name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        known = sorted(available_timezones())
+        known = sorted(zone for zone in available_timezones() if not zone.startswith(_NO_ZONES))
         folded = {zone.casefold(): zone for zone in known}
         close = get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.5)
         if not close:
