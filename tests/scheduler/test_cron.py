@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -269,13 +270,18 @@ def _oracle(schedule: CronSchedule, zone: str, start: datetime, end: datetime) -
     return sorted(fires)
 
 
-_minutes = st.sampled_from(["0", "30", "*/7", "*", "15,45", "59", "1-5", "0,30", "*/30"])
-_hours = st.sampled_from(["0", "1", "2", "3", "*", "*/2", "1-3", "2,3", "23", "0,12", "0-4"])
+_minutes = st.sampled_from(
+    ["0", "30", "*/7", "*", "15,45", "59", "1-5", "0,30", "*/30", "5/15", "*,5", "8,*/25"]
+)
+_hours = st.sampled_from(
+    ["0", "1", "2", "3", "*", "*/2", "1-3", "2,3", "23", "0,12", "0-4", "22-23,0,1", "1/2"]
+)
 _days = st.sampled_from(["*", "*", "*", "*/2", "1", "8,29", "25-31"])
 _weekdays = st.sampled_from(["*", "*", "0", "1-5", "SUN", "*/2"])
 
 
-@settings(max_examples=80, deadline=None)
+# Many more with VICTOR_CRON_EXAMPLES=20000, which takes a while.
+@settings(max_examples=int(os.environ.get("VICTOR_CRON_EXAMPLES", "80")), deadline=None)
 @given(st.sampled_from(ZONES), st.integers(0, 100), _minutes, _hours, _days, _weekdays)
 def test_every_minute_around_a_change_of_the_clock(
     zone: str, pick: int, minute: str, hour: str, day: str, weekday: str

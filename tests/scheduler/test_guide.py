@@ -69,3 +69,51 @@ async def test_the_loop_starts_what_is_due_once() -> None:
         await clock.advance(60)
     await scheduler.stop()
     assert len(ran) == 5
+
+
+async def test_what_is_registered_while_the_loop_sleeps_is_not_slept_through() -> None:
+    clock = FakeClock(datetime(2026, 5, 4, 9, 0, 30, tzinfo=UTC))
+    ran: list[datetime] = []
+    scheduler = WorkflowScheduler(
+        check_interval=3600, executor=lambda workflow: ran.append(clock.now()), clock=clock
+    )
+    await scheduler.start()
+    await clock.advance(1)
+    found = scheduler.register(ScheduledWorkflow("w", CronSchedule.from_interval(minutes=1)))
+    await clock.advance(0)  # the loop takes notice
+    await clock.advance(60)
+    assert len(ran) == 1
+    scheduler.disable(found)
+    await clock.advance(120)
+    assert len(ran) == 1
+    await scheduler.stop()
+
+
+def test_the_zone_is_said_here_or_with_the_schedule() -> None:
+    berlin = CronSchedule.from_cron("H 9 * * *", "Europe/Berlin", hash_id="a")
+    assert ScheduledWorkflow("w", berlin).timezone == "Europe/Berlin"
+    hashed = ScheduledWorkflow(
+        "w", CronSchedule.from_cron("H 9 * * *", hash_id="a"), timezone="Europe/Berlin"
+    )
+    assert hashed.schedule.minute == berlin.minute
+    assert hashed.schedule.next_run(datetime(2026, 5, 4, tzinfo=UTC)) == berlin.next_run(
+        datetime(2026, 5, 4, tzinfo=UTC)
+    )
+    with pytest.raises(ValueError, match=r"timezone is Asia/Tokyo, and its schedule is in Europe/Berlin"):
+        ScheduledWorkflow("w", berlin, timezone="Asia/Tokyo")
+
+
+def test_what_cannot_be_scheduled_is_said() -> None:
+    daily = CronSchedule.from_cron("@daily")
+    with pytest.raises(TypeError, match="schedule is a CronSchedule"):
+        ScheduledWorkflow("w", "0 9 * * *")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_active_runs must be at least 1"):
+        ScheduledWorkflow("w", daily, max_active_runs=0)
+    with pytest.raises(ValueError, match="initial_state is no JSON"):
+        ScheduledWorkflow("w", daily, {"x": object()})
+    with pytest.raises(ValueError, match="end_date"):
+        ScheduledWorkflow(
+            "w", daily, start_date=datetime(2026, 5, 2), end_date=datetime(2026, 5, 1, tzinfo=UTC)
+        )
+    with pytest.raises(ValueError, match="a calendar can hold"):
+        CronSchedule.from_interval(hours=float("nan"))

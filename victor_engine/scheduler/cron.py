@@ -95,9 +95,12 @@ class CronSchedule:
         tz: str = "UTC",
     ) -> CronSchedule:
         """Aligned to the wall clock where the interval divides the hour or the day; else exact elapsed time."""
-        total = timedelta(
-            weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
-        ).total_seconds()
+        try:
+            total = timedelta(
+                weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
+            ).total_seconds()
+        except (ValueError, OverflowError):
+            raise ValueError("an interval is a number of seconds that a calendar can hold") from None
         if total <= 0:
             raise ValueError(f"an interval must be above zero, not {total:g} seconds")
         whole = round(total)

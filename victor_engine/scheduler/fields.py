@@ -84,7 +84,9 @@ def _number(text: str, spec: FieldSpec, whole: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise CronSyntaxError(f"{spec.name} {whole!r}: {text!r} is not a number{_or_name(spec)}")
     if len(text) > _DIGITS:
-        raise CronSyntaxError(f"{spec.name}: a number of {len(text)} digits is outside {spec.low}-{spec.high}")
+        raise CronSyntaxError(
+            f"{spec.name}: a number of {len(text)} digits is outside {spec.low}-{spec.high}"
+        )
     number = int(text)
     if not spec.low <= number <= spec.high:
         raise CronSyntaxError(f"{spec.name} {whole!r}: {number} is outside {spec.low}-{spec.high}")

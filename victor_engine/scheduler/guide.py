@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.scheduler.cron import CronSchedule
 from victor_engine.scheduler.declare import schedule_id as spec_id
+from victor_engine.scheduler.zones import get_zone
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +44,47 @@ class ScheduledWorkflow:
     run_count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if self.timezone != "UTC" and self.schedule.timezone == "UTC" and self.schedule.interval is None:
-            self.schedule = CronSchedule.from_cron(self.schedule.expression, self.timezone)
-        if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
-            raise ValueError(f"end_date {self.end_date} is not after start_date {self.start_date}")
-        if not self.schedule_id:
-            spec = ScheduleSpec(
-                workflow=self.workflow_name,
-                cron=self.schedule.expression,
-                timezone=self.schedule.timezone,
-                initial_state=self.initial_state,
+        if not isinstance(self.schedule, CronSchedule):
+            raise TypeError(
+                f"{self.workflow_name}: schedule is a CronSchedule, as from CronSchedule.from_cron({self.schedule!r})"
             )
-            self.schedule_id = spec_id(spec)
+        self._settle_zone()
+        start, end = _aware(self.start_date), _aware(self.end_date)
+        if start is not None and end is not None and end <= start:
+            raise ValueError(f"end_date {self.end_date} is not after start_date {self.start_date}")
+        if self.max_active_runs < 1:
+            raise ValueError(f"max_active_runs must be at least 1, not {self.max_active_runs}")
+        if not self.schedule_id:
+            self.schedule_id = self._own_id()
         if self.next_run is None:
             self.next_run = self.find_next(datetime.now(UTC))
+
+    def _settle_zone(self) -> None:
+        """The zone is said here or with the schedule; both may say the same."""
+        of_schedule = self.schedule.timezone
+        if self.timezone == "UTC":
+            self.timezone = of_schedule
+        elif of_schedule == "UTC":
+            get_zone(self.timezone)
+            self.schedule = replace(self.schedule, timezone=self.timezone)
+        elif of_schedule != self.timezone:
+            raise ValueError(
+                f"{self.workflow_name}: timezone is {self.timezone}, and its schedule is in {of_schedule}; give one"
+            )
+
+    def _own_id(self) -> str:
+        spec = ScheduleSpec(
+            workflow=self.workflow_name,
+            cron=self.schedule.expression,
+            timezone=self.schedule.timezone,
+            initial_state=self.initial_state,
+        )
+        try:
+            return spec_id(spec)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.workflow_name}: initial_state is no JSON ({error}); give schedule_id= to name it yourself"
+            ) from None
 
     def find_next(self, after: datetime) -> datetime | None:
         """The next instant after `after`, within start and end date."""
@@ -103,11 +131,14 @@ class WorkflowScheduler:
         self._schedules: dict[str, ScheduledWorkflow] = {}
         self._task: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        """Something is due at another time than the loop sleeps for."""
 
     def register(self, workflow: ScheduledWorkflow) -> str:
         """Add a schedule; returns its id."""
         workflow.next_run = workflow.find_next(self.clock.now())
         self._schedules[workflow.schedule_id] = workflow
+        self._changed.set()
         return workflow.schedule_id
 
     def unregister(self, schedule_id: str) -> bool:
@@ -133,6 +164,7 @@ class WorkflowScheduler:
         found.enabled = enabled
         if enabled:
             found.next_run = found.find_next(self.clock.now())
+            self._changed.set()
         return True
 
     @property
@@ -140,7 +172,9 @@ class WorkflowScheduler:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
+        """Look at the schedules from now on, in the running loop; a second start changes nothing."""
         if not self.is_running:
+            self._changed = asyncio.Event()  # of the loop that runs now
             self._task = asyncio.create_task(self._loop(), name="victor-memory-scheduler")
 
     async def stop(self) -> None:
@@ -181,13 +215,20 @@ class WorkflowScheduler:
 
     async def _loop(self) -> None:
         while True:
+            self._changed.clear()
             await self.check()
             upcoming = [w.next_run for w in self._schedules.values() if w.enabled and w.next_run is not None]
             seconds = self.check_interval
             if upcoming:
                 left = (min(upcoming) - self.clock.now()).total_seconds()
                 seconds = min(seconds, max(left, 0.0) or 1.0)
-            await self.clock.sleep(seconds)
+            sleep = asyncio.ensure_future(self.clock.sleep(seconds))
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait({sleep, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleep.cancel()
+                changed.cancel()
 
 
 _scheduler: WorkflowScheduler | None = None
