@@ -79,7 +79,8 @@ def test_rules(expression: str, zone: str, after: str, expected: list[str]) -> N
     "expression",
     ["0 0 30 2 *", "0 0 31 2,4,6 *", "@never", "0 9 ? * *", "*/90 * * * *", "5-1 * * * *", "* * * *", "", "0 0 * * 1#6",
      "H * * * *", "0 0 R * *", "0 0 * * L", "1,,2 * * * *", "0 0 32W * *", "0 0 31 2 */2", "0 0 30W 2 *", "0\u00a09 * * *",
-     "0" * 5000 + " * * * *", "*/" + "1" * 5000 + " * * * *", "0 9 * * 1-5L", "0 9 * * 1#1#2", "*-5 * * * *", "1_0 * * * *"],
+     "0" * 5000 + " * * * *", "*/" + "1" * 5000 + " * * * *", "0 9 * * 1-5L", "0 9 * * 1#1#2",
+     "*-5 * * * *", "1_0 * * * *"],
 )  # fmt: skip
 def test_what_is_none(expression: str) -> None:
     with pytest.raises(ValueError, match="Invalid cron expression: "):
