@@ -117,9 +117,9 @@ class VictorApp(App[str]):
 
     def _tick(self) -> None:
         self.update_header()
-        screen = self.screen
-        if is_alive(screen) and isinstance(screen, FeedReader):
-            screen.tick()
+        for screen in self.screen_stack[-1:]:  # there is none while the console ends
+            if is_alive(screen) and isinstance(screen, FeedReader):
+                screen.tick()
 
     # --- feed ---------------------------------------------------------------------------------
 

@@ -42,6 +42,18 @@ def fit(text: str, width: int, align: str = "left") -> str:
     return text + " " * (width - size)
 
 
+def fit_path(path: str, width: int, home: str = "") -> str:
+    """A path in at most `width` cells: its end tells it apart, so it is cut at its start."""
+    if home.strip("/") and f"{path}/".startswith(f"{home}/"):
+        path = f"~{path[len(home) :]}"
+    if cell_len(path) <= width:
+        return path
+    for at, character in enumerate(path):
+        if character == "/" and at and cell_len(path[at:]) < width:
+            return "…" + path[at:]
+    return "…" + "".join(reversed(set_cell_size("".join(reversed(path)), max(0, width - 1)))).lstrip()
+
+
 def duration(seconds: float | None) -> str:
     """`0.4s`, `42s`, `3m 05s`, `2h 14m`, `3d 4h`."""
     if seconds is None:

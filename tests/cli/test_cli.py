@@ -148,6 +148,7 @@ def test_validate_in_a_workspace_outside_of_one_and_of_bad_files(victor: Victor,
     assert "Did you mean 'next'" in victor.out
     bad.write_text("workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: painter}\n")
     assert victor("validate", str(bad)) == 3
+    assert f"{bad}:4:9: error" in victor.out
     assert "painter" in victor.out
     assert "agents:" in victor.out
     bad.write_text("workflows: [\n")

@@ -87,9 +87,8 @@ def test_check_names_every_node_that_could_not_run(tmp_path: Path) -> None:
         TeamNode(id="c", members=(TeamMember(id="m", role="writer"), TeamMember(id="lost"))),
     )
     definition = WorkflowDefinition(name="w", nodes={node.id: node for node in nodes}, path="w.yaml")
-    found = table(tmp_path, "handlers: {h: {command: [cat]}}\nagents: {writer: {command: [cat]}}").check(
-        definition
-    )
+    bindings = table(tmp_path, "handlers: {h: {command: [cat]}}\nagents: {writer: {command: [cat]}}")
+    found = bindings.check(definition, {"b": (7, 9)})
     assert [(p.severity, p.path) for p in found] == [
         ("warning", "w.yaml"),
         ("error", "w.yaml"),
@@ -99,6 +98,14 @@ def test_check_names_every_node_that_could_not_run(tmp_path: Path) -> None:
     assert "'nobody'" in found[1].message
     assert found[1].remedy.startswith("Add to victor.yaml:\nagents:\n  nobody:\n")
     assert "'lost'" in found[2].message
+    assert [(p.line, p.column) for p in found] == [(0, 0), (7, 9), (0, 0)]
+
+
+def test_lines_that_would_bind_several_nodes_are_shown_once(tmp_path: Path) -> None:
+    nodes = {id: ComputeNode(id=id, handler="h") for id in ("a", "b")}
+    first, second = table(tmp_path, "").check(WorkflowDefinition(name="w", nodes=nodes))
+    assert first.remedy == "Add to victor.yaml:\nhandlers:\n  h:\n    command: [./bin/h]"
+    assert second.remedy == "The lines for node 'a' bind it too"
 
 
 def test_the_summary_lists_all_that_trust_would_allow(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ async def test_a_tick_and_a_snapshot_before_a_dialog_is_composed_and_after_it_is
         await dialog.dismiss(None)
         assert not is_alive(dialog)
         app._tick()
+    app._tick()
 
 
 async def test_a_worker_ends_before_the_children_of_its_screen_go() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.cells import cell_len
 
-from victor_tui.text import clean, clean_lines, countdown, duration, fit, moment, relative
+from victor_tui.text import clean, clean_lines, countdown, duration, fit, fit_path, moment, relative
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 
@@ -19,6 +19,24 @@ def test_control_and_direction_characters_become_visible() -> None:
 
 def test_lines_stay_lines() -> None:
     assert clean_lines("a\r\nb\x1b") == "a\nb␛"
+
+
+@pytest.mark.parametrize("width", range(1, 40))
+@pytest.mark.parametrize(
+    "path", ["/srv/a", "/home/ann/flows/nightly/prod", "/漢字漢字/漢字", "/long-name-of-one"]
+)
+def test_a_path_keeps_its_end(path: str, width: int) -> None:
+    fitted = fit_path(path, width)
+    assert cell_len(fitted) <= width
+    assert fitted == path or (fitted.startswith("…") and path.endswith(fitted[1:]))
+
+
+def test_a_path_is_cut_at_a_directory_and_home_is_a_tilde() -> None:
+    assert fit_path("/home/ann/flows/nightly/prod", 15) == "…/nightly/prod"
+    assert fit_path("/home/ann/flows", 30, "/home/ann") == "~/flows"
+    assert fit_path("/home/anna/flows", 30, "/home/ann") == "/home/anna/flows"
+    assert fit_path("/home/ann", 30, "/home/ann") == "~"
+    assert fit_path("/srv", 30, "/") == "/srv"
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 9, 30])

@@ -33,7 +33,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     for path in _files(paths):
         files += 1
         found, count = _check(path, ctx.obj["workspace"], strict)
-        problems += found
+        problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
         workflows += count
     errors = sum(problem.severity == "error" for problem in problems)
     if as_json:
@@ -89,13 +89,14 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
     result = load_file(path, functions=functions, strict=strict)
     problems += result.problems
     for definition in result.workflows.values():
-        for problem in bindings.check(definition):
+        for problem in bindings.check(definition, result.places(definition.name)):
             severity = problem.severity if config is not None else "warning"
             problems.append(
                 msgspec.structs.replace(problem, path=problem.path or str(path), severity=severity)
             )
         if definition.deprecated:
-            problems.append(_deprecated(definition, path))
+            place = result.readers[definition.name].key_place("deprecated")
+            problems.append(_deprecated(definition, path, place))
         people = config or Config(workspace=path.resolve().parent)
         problems += check_people(definition, result.nodes[definition.name], people, str(path))
         if definition.schedule is not None:
@@ -126,13 +127,14 @@ def _schedule(
         yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
 
 
-def _deprecated(definition: WorkflowDefinition, path: Path) -> ProblemInfo:
+def _deprecated(definition: WorkflowDefinition, path: Path, place: tuple[int, int]) -> ProblemInfo:
     """A file that says of its own version that nobody should start on it."""
     from victor_engine.api import ProblemInfo
 
     told = _told((definition.content or {}).get("deprecated"), definition.deprecated or "")
     what = f"{definition.name} {definition.version or ''}".strip()
-    return ProblemInfo(severity="warning", message=f"{what} is deprecated: {told}", path=str(path))
+    line, column = place
+    return ProblemInfo("warning", f"{what} is deprecated: {told}", str(path), line, column)
 
 
 def _told(deprecated: object, message: str) -> str:

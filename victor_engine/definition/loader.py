@@ -44,6 +44,12 @@ class LoadResult:
     """Of each workflow's `schedule:` block, where its keys stand; the block itself under ''."""
     nodes: dict[str, Mapping[str, Reader]] = field(default_factory=dict)
     """Of each workflow, its nodes as they were read: they say where a key stands."""
+    readers: dict[str, Reader] = field(default_factory=dict)
+    """Each workflow as it was read."""
+
+    def places(self, workflow: str) -> dict[str, tuple[int, int]]:
+        """Line and column of the nodes of a workflow, by id."""
+        return {node: reader.place() for node, reader in self.nodes[workflow].items()}
 
     @property
     def ok(self) -> bool:
@@ -146,7 +152,7 @@ def _read_workflow(
     if len(problems.errors) > before or definition is None:
         return
     result.workflows[name] = definition
-    result.nodes[name] = readers
+    result.nodes[name], result.readers[name] = readers, reader
     if definition.schedule is not None:
         block = (*reader.path, "schedule")
         result.schedules[name] = {
@@ -353,8 +359,9 @@ def raise_for(problems: tuple[ProblemInfo, ...]) -> None:
 
 
 def describe(problem: ProblemInfo) -> str:
-    """`file:line:column: severity: message. remedy`"""
-    place = f"{problem.path}:{problem.line}:{problem.column}: " if problem.path else ""
+    """`file:line:column: severity: message. remedy`; only the file where the place in it is not known."""
+    spot = f":{problem.line}:{problem.column}" if problem.line else ""
+    place = f"{problem.path}{spot}: " if problem.path else ""
     remedy = f". {problem.remedy}" if problem.remedy else ""
     return f"{place}{problem.severity}: {problem.message}{remedy}"
 

@@ -94,7 +94,7 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
             workspace.workflows.append(
                 Loaded(definition, result.texts[name], path, result.schedules.get(name, {}))
             )
-            for problem in bindings.check(definition):
+            for problem in bindings.check(definition, result.places(name)):
                 found = msgspec.structs.replace(problem, path=problem.path or str(path))
                 workspace.add(found, name)
     for name, problem in check_nesting(loaded.definition for loaded in workspace.workflows):

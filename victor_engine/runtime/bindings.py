@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec.structs import replace
+
 from victor_engine.api import ProblemInfo
 from victor_engine.config.model import Binding, Config
 from victor_engine.definition.model import (
@@ -88,32 +90,31 @@ class BindingTable:
         binding = self.binding(workflow, node, role)
         return self._guarded(binding, _declared_secrets(node))
 
-    def check(self, definition: WorkflowDefinition) -> list[ProblemInfo]:
-        """What would keep the nodes from running (errors), and what is not enforced (warnings)."""
+    def check(
+        self, definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]] | None = None
+    ) -> list[ProblemInfo]:
+        """What would keep the nodes from running (errors), and what is not enforced (warnings).
+
+        `places` are line and column of the nodes in their file, by id.
+        """
         problems: list[ProblemInfo] = []
+        told: dict[str, str] = {}
         for node, role in _work(definition):
+            line, column = (places or {}).get(node.id, (0, 0))
+            at = ProblemInfo("warning", "", path=definition.path or "", line=line, column=column)
             try:
                 binding = self.binding(definition.name, node, role)
             except ConfigError as error:
-                problems.append(
-                    ProblemInfo(
-                        "error",
-                        str(error.details.get("problem", error.message)),
-                        path=definition.path or "",
-                        remedy=str(error.details.get("remedy", "")),
-                    )
-                )
+                problem = str(error.details.get("problem", error.message))
+                remedy = str(error.details.get("remedy", ""))
+                first = told.setdefault(remedy, node.id)
+                if remedy and first != node.id:
+                    remedy = f"The lines for node {first!r} bind it too"
+                problems.append(replace(at, severity="error", message=problem, remedy=remedy))
                 continue
-            missing = self._missing_program(binding)
-            if missing:
-                problems.append(
-                    ProblemInfo("warning", f"node {node.id!r}: {missing}", path=definition.path or "")
-                )
-            constraints: Constraints = getattr(node, "constraints", NO_CONSTRAINTS)
-            for problem in _constraint_problems(binding, constraints):
-                problems.append(
-                    ProblemInfo("warning", f"node {node.id!r}: {problem}", path=definition.path or "")
-                )
+            said = [self._missing_program(binding)]
+            said += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
+            problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
         return problems
 
     def functions(self) -> dict[str, Callable[..., Any]]:

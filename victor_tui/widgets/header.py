@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from pathlib import Path
 
 from rich.segment import Segment
 from rich.style import Style
@@ -15,7 +16,7 @@ from textual.widget import Widget
 
 from victor_engine.api import EngineInfo, RequestInfo
 from victor_tui.keys import SCREENS
-from victor_tui.text import clean, fit
+from victor_tui.text import clean, fit_path
 from victor_tui.theme import Tone, palette_for
 from victor_tui.urgency import urgency
 
@@ -110,7 +111,7 @@ class HeaderBar(Widget):
         words, tone = engine_words(state)
         right += [(clean(words), tone), (f"  {clock:%H:%M:%S} {clock:%Z} ", "head")]
         room = self.size.width - sum(len(text) for text, _ in right) - 10
-        where = fit(place, room).rstrip() if 8 <= room < len(place) else place if room >= 8 else ""
+        where = fit_path(place, room, str(Path.home())) if room >= 8 else ""
         return self._strip([(" victor ", "head"), (where, "dim")], right)
 
     def _screens(self, state: HeaderState) -> Strip:
