@@ -150,3 +150,47 @@ def test_faults_of_a_schedule_block_have_their_place(victor: Victor) -> None:
 def _specs(victor: Victor) -> list[dict[str, str]]:
     assert victor("scheduler", "list", "--json") == 0
     return sorted((s["spec"] for s in json.loads(victor.out)), key=lambda spec: str(spec["workflow"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cron", "61 * * * *"], "minute '61': 61 is outside 0-59"),
+        (["--cron", "0 0 30 2 *"], "no calendar has such a day"),
+        (["--cron", "@daily", "--every", "5m"], "exactly one of cron, every, at and after; cron and every are"),
+        (["--cron", "@daily", "--tz", "Europe/Berlim"], "--timezone: there is no time zone 'Europe/Berlim'; did you"),
+        (["--cron", "@daily", "--start-date", "2027-02-02", "--end-date", "2027-02-01"], "is not after start_date"),
+        (["--every", "0"], "--every: '0' is less than a second"),
+        (["--cron", "@daily", "--max-active-runs", "0"], "--max-active-runs: must be at least 1"),
+        (["--cron", "@daily", "--set", "exclude=holiday"], "holiday"),
+        (["--cron", "@daily", "--set", "exclude=broken"], "gone.ics"),
+        (["--cron", "@daily", "--set", "exclude=none.ics"], "none.ics"),
+        (["--cron", "@daily", "--set", "exclude=text.ics"], "text.ics"),
+        (["--after", "gate"], "gate cannot come after itself"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_scheduled_is_refused_with_its_reason(
+    victor: Victor, words: list[str], message: str
+) -> None:
+    (victor.root / "text.ics").write_text("hello", encoding="utf-8")
+    assert victor("scheduler", "add", "gate", *words) in (2, 4)
+    assert message in victor.err
+    added(victor, "--cron", "@yearly")
+    assert victor("scheduler", "list", "--json") == 0
+    assert len(json.loads(victor.out)) == 2  # and the one of its file
+
+
+def test_the_same_times_with_other_policies_are_not_taken_for_the_same(victor: Victor) -> None:
+    assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
+    schedule = victor.out.split()[0]
+    assert victor("scheduler", "add", "gate", "--cron", "@daily", "--overlap", "allow") == 5
+    assert 'overlap: "skip" -> "allow"' in victor.err
+    assert f"victor scheduler edit {schedule}" in victor.err
+
+
+def test_an_expression_is_previewed_without_a_schedule(victor: Victor) -> None:
+    assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
+    assert victor("scheduler", "preview", "0 9 * * 1-5", "--tz", "Europe/Berlin") == 0
+    assert "at 09:00 on weekdays (Europe/Berlin)" in victor.out
+    assert victor("scheduler", "preview", "*/5 * * *") == 2
+    assert "4 fields, and five are needed" in victor.err

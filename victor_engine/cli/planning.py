@@ -34,6 +34,14 @@ def local_zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def as_option(fault: str) -> str:
+    """A fault of a `schedule:` block, told of the option that stands for its key."""
+    key, colon, rest = fault.partition(": ")
+    if not colon or not key.startswith("schedule"):
+        return fault
+    return f"--{key.removeprefix('schedule.').replace('_', '-')}: {rest}" if "." in key else rest
+
+
 @click.command("explain")
 @click.argument("schedule")
 @click.option(
@@ -87,7 +95,7 @@ def preview(
     start: str | None,
     as_json: bool,
 ) -> None:
-    """The next fires of SCHEDULE, or of a cron expression or interval that is not saved."""
+    """The next fires of SCHEDULE, which may be a cron expression, or of an interval that is not saved."""
 
     async def work(port: Port) -> None:
         from victor_engine.scheduler.declare import changed_spec, spec_from_block
@@ -95,7 +103,10 @@ def preview(
 
         block = {"cron": cron, "every": every, "timezone": timezone}
         given = {key: value for key, value in block.items() if value is not None}
-        if schedule is not None:
+        if schedule is not None and (" " in schedule.strip() or schedule.startswith("@")):
+            spec, faults = spec_from_block("preview", {**given, "cron": schedule})
+            known = None
+        elif schedule is not None:
             info = await port.schedule(schedule)
             spec, faults = changed_spec(info.spec, given) if given else (info.spec, [])
             known = info.id
@@ -103,7 +114,7 @@ def preview(
             spec, faults = spec_from_block("preview", given)
             known = None
         if spec is None:
-            raise UsageError("; ".join(faults))
+            raise UsageError("; ".join(map(as_option, faults)))
         after = None if start is None else moment(start, (await port.engine()).now, local_zone())
         found = await port.preview_schedule(spec, count, after, known)
         if as_json:

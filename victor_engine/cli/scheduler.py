@@ -13,6 +13,7 @@ from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
 from victor_engine.cli.daemon import install, start, status, stop
 from victor_engine.cli.output import fail, json_state, local, print_json, say, span, table, with_port
 from victor_engine.cli.planning import (
+    as_option,
     backfill,
     calendars,
     drain,
@@ -107,7 +108,7 @@ def add(
     block.update(_settings(settings))
     spec, faults = spec_from_block(workflow, block)
     if spec is None:
-        raise UsageError("; ".join(fault.replace("schedule.", "--") for fault in faults))
+        raise UsageError("; ".join(map(as_option, faults)))
     wanted: ScheduleSpec = spec
 
     async def work(port: Port) -> None:
@@ -316,7 +317,7 @@ def edit(
 
         spec, faults = changed_spec(found.spec, block)
         if spec is None:
-            raise UsageError("; ".join(faults))
+            raise UsageError("; ".join(map(as_option, faults)))
         changes = describe_changes(found.spec, spec)
         if not changes:
             say(f"{found.id}  nothing changes")

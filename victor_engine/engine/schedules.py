@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -34,9 +35,15 @@ class ScheduleActions(Queries, RunActions):
             await self.scheduler.refresh(schedule_id)
         return await self.schedule(schedule_id)
 
+    async def _check_calendars(self, names: tuple[str, ...]) -> None:
+        """UsageError or NotFoundError for a calendar that cannot be read: its fires would all be skipped."""
+        for name in names:
+            await asyncio.to_thread(self._calendars().get, name)
+
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         actor = acting()
         origin = actor.via if actor.via in ("console", "cli") else "python"
+        await self._check_calendars(spec.exclude)
 
         def transition(tx: Tx) -> ScheduleAdded:
             catalog.resolve(tx, spec.workflow, spec.version)
@@ -48,6 +55,8 @@ class ScheduleActions(Queries, RunActions):
 
     async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
         actor = acting()
+        before = (await self.schedule(schedule_id)).spec.exclude
+        await self._check_calendars(tuple(name for name in spec.exclude if name not in before))
         full = await self.store.write(
             lambda tx: operations.edit(tx, schedule_id, spec, actor=actor, note=note)
         )

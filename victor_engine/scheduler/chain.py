@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from victor_engine.api import ScheduleSpec
 from victor_engine.config.places import did_you_mean
 from victor_engine.errors import UsageError
@@ -18,16 +20,16 @@ def depend(tx: Tx, schedule_id: str, spec: ScheduleSpec | None) -> None:
         tx.execute("DELETE FROM arrivals WHERE schedule_id = ?", (schedule_id,))
 
 
-def check(tx: Tx, schedule_id: str, spec: ScheduleSpec) -> None:
+def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec) -> None:
     """UsageError if `spec` closes a circle, or comes after what nobody has registered."""
     if spec.after is None:
         return
     for name in spec.after.workflows:
-        if tx.execute("SELECT 1 FROM definitions WHERE workflow = ? LIMIT 1", (name,)).fetchone() is None:
-            known = [row[0] for row in tx.execute("SELECT DISTINCT workflow FROM definitions ORDER BY 1")]
+        if source.execute("SELECT 1 FROM definitions WHERE workflow = ? LIMIT 1", (name,)).fetchone() is None:
+            known = [row[0] for row in source.execute("SELECT DISTINCT workflow FROM definitions ORDER BY 1")]
             raise UsageError(f"after: there is no workflow {name!r}. {did_you_mean(name, known)}")
     edges: dict[str, set[str]] = {}
-    for upstream, workflow in tx.execute(
+    for upstream, workflow in source.execute(
         "SELECT d.upstream, s.workflow FROM dependencies d JOIN schedules s ON s.id = d.schedule_id"
         " WHERE s.removed_at IS NULL AND s.id <> ?",
         (schedule_id,),

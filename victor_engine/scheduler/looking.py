@@ -18,7 +18,7 @@ from victor_engine.api import (
 )
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import backfill, upstream
+from victor_engine.scheduler import backfill, chain, upstream
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import schedule_id as spec_id
@@ -81,11 +81,9 @@ def preview(
     """What a spec would do. With a schedule's id, as an edit of it: `H`, jitter and anchor depend on that."""
     try:
         known = ops.get(source, schedule) if schedule is not None else None
-        timing = Timing(
-            spec,
-            known.id if known is not None else spec_id(spec),
-            known.created_at if known is not None else after,
-        )
+        shown_id = known.id if known is not None else spec_id(spec)
+        timing = Timing(spec, shown_id, known.created_at if known is not None else after)
+        chain.check(source, shown_id, spec)
         fires = tuple(timing.upcoming(max(0, min(count, MAX_PREVIEW)), after))
         left_out = []
         if spec.exclude:

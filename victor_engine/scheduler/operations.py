@@ -24,6 +24,7 @@ from victor_engine.scheduler.rows import (
     ScheduleRow,
     decode_row,
     draining,
+    find,
     first_fire,
     get,
     paused_words,
@@ -49,10 +50,19 @@ def add(
     given_id: str | None = None,
     file_spec: ScheduleSpec | None = None,
 ) -> ScheduleAdded:
-    """Add a schedule. The very same one again is no change; one that was removed comes back."""
+    """Add a schedule. The very same one again is no change; one that was removed comes back.
+
+    ConflictError for one that differs from a schedule with the same times, zone, state and version.
+    """
     new_id = given_id or schedule_id(spec)
-    row = tx.execute("SELECT created_at, removed_at FROM schedules WHERE id = ?", (new_id,)).fetchone()
-    if row is not None and row[1] is None:
+    known = find(tx, new_id)
+    if known is not None and not known.removed:
+        changes = describe_changes(known.spec, spec)
+        if changes:
+            raise ConflictError(
+                f"schedule {new_id} starts {spec.workflow} at these times with this state already, and differs in "
+                f"{'; '.join(changes)}; `victor scheduler edit {new_id}` changes it"
+            )
         return ScheduleAdded(new_id, False)
     timing = Timing(spec, new_id, tx.now)
     if file_spec is None:

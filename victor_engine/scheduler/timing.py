@@ -20,6 +20,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
+_WAYS = {"cron": "cron", "every": "every_seconds", "at": "at", "after": "after"}
+"""What a schedule is due by: the keys of a block, and the fields of a spec."""
+
+
 @dataclass(frozen=True, slots=True)
 class Nominal:
     """One nominal instant: in UTC, as wall time in the schedule's zone, and which pass of an overlap."""
@@ -39,7 +43,7 @@ class Timing:
             self._zone = get_zone(spec.timezone)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        ways = [name for name in ("cron", "every_seconds", "at", "after") if getattr(spec, name) is not None]
+        ways = [name for name in ("cron", "every", "at", "after") if getattr(spec, _WAYS[name]) is not None]
         if len(ways) != 1:
             said = "none is given" if not ways else f"{' and '.join(ways)} are given"
             raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {said}")
