@@ -49,16 +49,18 @@ async def crowd(one: Callable[[], Awaitable[None]], runs: int, concurrency: int)
             await one()
             took.append(time.perf_counter() - began)
 
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
-    seconds = time.perf_counter() - began
-    return measured(runs, seconds, took)
+    seconds, used = time.perf_counter() - began, time.process_time() - used
+    return measured(runs, seconds, used, took)
 
 
-def measured(runs: int, seconds: float, took: list[float]) -> dict[str, Any]:
+def measured(runs: int, seconds: float, used: float, took: list[float]) -> dict[str, Any]:
+    """`seconds` by the clock on the wall, `used` by the processors, `took` by each run."""
     took = sorted(took) or [0.0]
     return {
         "rate": runs * NODES / seconds,
+        "cpu": used / runs / NODES * 1e6,
         "p50": took[len(took) // 2] * 1000,
         "p99": took[int(len(took) * 0.99)] * 1000,
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -155,13 +157,13 @@ def raw(directory: Path, runs: int, group: int, size: int) -> dict[str, Any]:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, data BLOB)")
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     for first in range(0, runs * NODES, group):
         connection.execute("BEGIN IMMEDIATE")
         for _ in range(first, min(first + group, runs * NODES)):
             connection.execute("INSERT INTO steps (data) VALUES (?)", (os.urandom(size),))
         connection.execute("COMMIT")
-    result = measured(runs, time.perf_counter() - began, [])
+    result = measured(runs, time.perf_counter() - began, time.process_time() - used, [])
     connection.close()
     result["bytes"] = stored(directory / "raw.db") / runs
     return result
@@ -349,7 +351,7 @@ def main() -> None:
                 base, size = found["rate"], max(1, int(found["bytes"] / NODES))
             print(
                 f"{concurrency:>4} at once  {name:<12}{found['rate']:>9,.0f} nodes/s  p50 {found['p50']:8.1f} ms"
-                f"  p99 {found['p99']:8.1f} ms {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
+                f"  p99 {found['p99']:8.1f} ms {found['cpu']:6.1f} µs CPU a node {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
                 f"  ours is {base / found['rate']:.2f} of it",
                 flush=True,
             )

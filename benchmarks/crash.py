@@ -198,7 +198,8 @@ def _twice(connection: sqlite3.Connection) -> list[str]:
 def _counted(connection: sqlite3.Connection) -> list[str]:
     found = []
     rows = connection.execute(
-        "SELECT key, workflow, status, input FROM runs WHERE status = 'succeeded'"
+        "SELECT key, workflow, status, state FROM runs JOIN run_states ON run_key = key AND after_attempt = 0"
+        " WHERE status = 'succeeded'"
     ).fetchall()
     for key, workflow, _, given in rows:
         if workflow not in ENDS:

@@ -73,7 +73,7 @@ class HeldConnection:
         cursor = self._connection.execute(sql, *parameters)
         if sql == "COMMIT":
             self._moment.at("committed")
-        elif sql in ("BEGIN IMMEDIATE", "RELEASE transition"):
+        elif sql in ("BEGIN IMMEDIATE", "RELEASE transition", "SAVEPOINT held", "RELEASE held"):
             self._moment.at("writer")
         return cursor
 
@@ -104,16 +104,17 @@ def before(owner: Any, name: str, phase: str, moment: Moment, after: bool = Fals
 
 
 def acknowledge(moment: Moment, early: bool) -> None:
-    """Tell the parent what `await write` has returned for; `early` lies before the commit."""
-    plain = db.Store.write
+    """Tell the parent what was acknowledged to callers of the store; `early` lies before the commit."""
+    submit = db.Store._submit
 
-    async def write(self: db.Store, transition: Callable[[db.Tx], Any]) -> Any:
+    def submit_noted(self: db.Store, transition: Callable[[db.Tx], Any], **how: bool) -> asyncio.Future[Any]:
         facts: list[tuple[int, str, str | None]] = []
 
         def noted(tx: db.Tx) -> Any:
             mark = tx.mark()
             result = transition(tx)
-            facts.extend((event.seq, event.kind, event.node_id) for event in tx.events[mark:])
+            # A transition may be called again; its last call counts.
+            facts[:] = [(event.seq, event.kind, event.node_id) for event in tx.events[mark.events :]]
             if early:
                 tell()
             return result
@@ -122,22 +123,28 @@ def acknowledge(moment: Moment, early: bool) -> None:
             for first in range(0, len(facts), 20):
                 moment.say("ack " + json.dumps(facts[first : first + 20]))
 
-        result = await plain(self, noted)
-        if not early:
-            tell()
-        return result
+        def done(future: asyncio.Future[Any]) -> None:
+            if not early and not future.cancelled() and future.exception() is None:
+                tell()
 
-    db.Store.write = write  # type: ignore[method-assign,assignment]
+        future = submit(self, noted, **how)
+        future.add_done_callback(done)
+        return future
+
+    db.Store._submit = submit_noted  # type: ignore[method-assign,assignment]
 
 
 def double_apply() -> None:
     """A step's result is committed without the position after it: after a crash it is done again."""
-    plain = journal.complete_attempt
+    whole, whole_pure = journal.complete_attempt, journal.pure_step
 
-    def torn(tx: Any, run: Any, step: Any, attempt: Any, done: Any, position: Any, *rest: Any) -> int:
-        return plain(tx, run, step, attempt, done, None, *rest)
+    def torn(tx: Any, run: Any, step: Any, attempt: Any, done: Any, onward: Any, *rest: Any) -> int:
+        return whole(tx, run, step, attempt, done, None, *rest)
 
-    journal.complete_attempt = torn
+    def torn_pure(run: Any, step: Any, done: Any, onward: Any, *rest: Any) -> None:
+        whole_pure(run, step, done, None, *rest)
+
+    journal.complete_attempt, journal.pure_step = torn, torn_pure
 
 
 def leave_orphans() -> None:

@@ -472,7 +472,9 @@ async def test_a_disk_that_takes_nothing_is_said_on_every_screen_until_it_does(
         port.emit("engine.storage_lost")
         for key in ("1", "2", "3", "4", "5"):
             await go(pilot, key)
-            assert banner(app).startswith("! /s/victor.db cannot be written: the disk is full. Since 2026-03-10")
+            assert banner(app).startswith(
+                "! /s/victor.db cannot be written: the disk is full. Since 2026-03-10"
+            )
             assert "3 changes wait" in banner(app)
         port.storage = None
         port.emit("engine.storage_back")

@@ -12,6 +12,7 @@ from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import NewRun, Start, insert_run
+from victor_engine.store.state import given_state
 from victor_engine.versioning import catalog
 
 
@@ -104,8 +105,8 @@ class RunActions(EngineBase):
         actor = acting()
 
         def transition(tx: Tx) -> tuple[int, str, int]:
-            definition_id, given, priority = tx.execute(
-                "SELECT definition_id, input, priority FROM runs WHERE key = ?", (ref.key,)
+            definition_id, priority = tx.execute(
+                "SELECT definition_id, priority FROM runs WHERE key = ?", (ref.key,)
             ).fetchone()
             if version is None:
                 catalog.refuse_removed(tx, definition_id)
@@ -117,7 +118,7 @@ class RunActions(EngineBase):
                 definition_id=start.definition_id,
                 start_node=start.node,
                 choice=start.choice,
-                state=jsonio.loads(given) if state is None else state,
+                state=jsonio.loads(given_state(tx, ref.key)) if state is None else state,
                 trigger="rerun",
                 actor=actor,
                 parent_key=ref.key,

@@ -22,12 +22,12 @@ from victor_engine.errors import NotFoundError
 from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
-from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.store.db import Tx
+from victor_engine.store.progress import progress
 from victor_engine.store.runs import NewRun, insert_run
-from victor_engine.store.state import run_state
+from victor_engine.store.state import given_state, run_state
 from victor_engine.versioning import catalog
 
 
@@ -58,13 +58,14 @@ def _name(graph: str, thread_id: str) -> str:
 
 def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread | None:
     row = source.execute(
-        "SELECT key, id, workflow, definition_id, status, started_at, position, input, nodes_done, created_at,"
+        "SELECT key, id, workflow, definition_id, status, started_at, position, created_at,"
         " error FROM runs WHERE id = (SELECT value FROM meta WHERE key = ?)",
         (_name(graph, thread_id),),
     ).fetchone()
     if row is None:
         return None
-    key, run_id, workflow, definition_id, status, started, position, given, done, created, error = row
+    key, run_id, workflow, definition_id, status, started, position, created, error = row
+    done = progress(source, key, position)
     return Thread(
         key=key,
         run_id=run_id,
@@ -72,9 +73,9 @@ def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread 
         definition_id=definition_id,
         status="running" if status in ("queued", "waiting", "paused", "cancelling") else status,
         started=started is not None,
-        next=tuple(Position.from_data(jsonio.loads(position)).frontier),
-        given=given,
-        nodes_done=done,
+        next=done.frontier,
+        given=given_state(source, key),
+        nodes_done=done.nodes_done,
         created_at=from_us(created),
         error=None if error is None else msgspec.json.decode(error, type=ErrorInfo),
     )

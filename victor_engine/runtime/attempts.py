@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from victor_engine.api import ErrorInfo
@@ -11,7 +11,7 @@ from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime import teams
-from victor_engine.runtime.effects import Done, Effects, Position, Step
+from victor_engine.runtime.effects import Done, Effects, Onward, Position, Step
 from victor_engine.runtime.retry import delay_before_retry
 from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
@@ -69,7 +69,7 @@ class Attempts:
             return await self._give_up(step, None, number, error_info(error, step.node.id), position)
         if done.ended is not None:
             self.effects.warn(step.node.id, done.ended)
-        await self.effects.finish(step, None, done, self._after(step, done, position))
+        await self._commit(step, None, done, position)
         return done
 
     async def _work(
@@ -126,7 +126,7 @@ class Attempts:
                 await effects.fail(step, this.attempt, number, info, due)
                 await effects.wait_for_retry(step, due)
                 continue
-            await effects.finish(step, this.attempt, done, self._after(step, done, position))
+            await self._commit(step, this.attempt, done, position)
             if done.rejected is not None and step.parent is not None:
                 raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
             return done
@@ -156,14 +156,28 @@ class Attempts:
         attempt = await self.effects.fail(step, attempt, number, info, None)
         if handled is None:
             raise StepFailedError(info)
-        await self.effects.finish(step, attempt, handled, self._after(step, handled, position))
+        await self._commit(step, attempt, handled, position)
         return handled
 
-    @staticmethod
-    def _after(step: Step, done: Done, position: Position) -> Position | None:
-        """The position to commit with a result; None inside a parallel or team, which commits its own."""
+    async def _commit(
+        self,
+        step: Step,
+        attempt: int | None,
+        done: Done,
+        position: Position,
+        inside: Mapping[str, int] | None = None,
+    ) -> None:
+        """Commit a step's result, and go on to the position after it once it is on disk.
+
+        A step inside a parallel or team leaves the position alone: whoever holds it commits its own.
+        """
         if step.parent is not None:
-            return None
-        successors = () if done.rejected is not None else done.successors
-        after = position.after(step.node.id, step.iteration, successors)
-        return replace(after, frontier=[]) if done.rejected is not None else after
+            await self.effects.finish(step, attempt, done, None)
+            return
+        node_id = step.node.id
+        if done.rejected is None:
+            onward = position.onward(node_id, done.successors, inside)
+        else:
+            onward = Onward(position.ordinal + 1, [], inside or {})
+        await self.effects.finish(step, attempt, done, onward)
+        position.advance(node_id, step.iteration, onward)

@@ -27,6 +27,7 @@ from victor_engine.runtime.redrive import Redrive, redrive
 from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
+from victor_engine.store.progress import position_of
 
 
 def _waits(connection: sqlite3.Connection, key: int) -> bool:
@@ -199,12 +200,10 @@ class Control(ABC):
         """Go on with a failed or cancelled run from the node at which it stopped."""
 
         def transition(tx: Tx) -> int:
-            row = tx.execute(
-                "SELECT status, position, priority FROM runs WHERE key = ?", (ref.key,)
-            ).fetchone()
+            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
             if row[0] not in ("failed", "cancelled"):
                 raise ConflictError(f"run {ref.id} is {row[0]}; only a failed or cancelled run is resumed")
-            position = Position.from_data(jsonio.loads(row[1]))
+            position = Position.from_data(position_of(tx, ref.key))
             if not position.frontier:
                 raise ConflictError(f"run {ref.id} has no node left to go on from")
             # Whoever lets it go on gives it its limits anew; else it would meet them again at once.
@@ -225,7 +224,7 @@ class Control(ABC):
                 workflow=ref.workflow,
                 data={"from": position.frontier[0], **({"note": note} if note else {})},
             )
-            return int(row[2])
+            return int(row[1])
 
         self.places.enqueue(ref.key, await self.store.write(transition), True)
 

@@ -7,7 +7,7 @@ an effect goes through it, so the walk itself is deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from victor_engine.runtime.waits import Wait, WaitEnd
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """What a step of the walk changes of the position. `inside` counts nodes that were done within it."""
+
+    ordinal: int
+    frontier: list[str]
+    inside: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Position:
     """Where a walk stands: the nodes still to do, in order, and how often each was done."""
@@ -30,31 +39,56 @@ class Position:
     counts: dict[str, int] = field(default_factory=dict)
     mark: int = 0  # failed attempts up to this handle no longer count: the run was retried since
     floor: int = 0  # node executions before the last redrive: they no longer count towards the limit
+    ordinal: int = 0  # steps of the walk that are done and on record
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = sum(self.counts.values())
 
     @property
     def done(self) -> int:
         """Node executions that count towards `max_iterations`."""
-        return sum(self.counts.values()) - self.floor
+        return self.total - self.floor
 
     def to_data(self) -> dict[str, Any]:
+        """See `store.progress`."""
         data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
-        if self.mark:
-            data["mark"] = self.mark
-        if self.floor:
-            data["floor"] = self.floor
+        for name, value in (("at", self.ordinal), ("mark", self.mark), ("floor", self.floor)):
+            if value:
+                data[name] = value
         return data
 
     @staticmethod
     def from_data(data: dict[str, Any]) -> Position:
         return Position(
-            list(data["frontier"]), dict(data.get("counts", {})), data.get("mark", 0), data.get("floor", 0)
+            list(data["frontier"]),
+            dict(data.get("counts", {})),
+            data.get("mark", 0),
+            data.get("floor", 0),
+            data.get("at", 0),
         )
 
-    def after(self, node_id: str, iteration: int, successors: Sequence[str]) -> Position:
-        """The position once `node_id` is done. A successor that already waits is not added twice."""
+    def onward(
+        self, node_id: str, successors: Sequence[str], inside: Mapping[str, int] | None = None
+    ) -> Onward:
+        """What follows once `node_id` is done. A successor that already waits is not added twice."""
         frontier = [pending for pending in self.frontier if pending != node_id]
-        frontier.extend(target for target in dict.fromkeys(successors) if target not in frontier)
-        return Position(frontier, {**self.counts, node_id: iteration}, self.mark, self.floor)
+        for target in successors:
+            if target not in frontier:
+                frontier.append(target)
+        return Onward(self.ordinal + 1, frontier, inside or {})
+
+    def advance(self, node_id: str, iteration: int, onward: Onward) -> None:
+        """Go on: the step has been committed."""
+        self.ordinal = onward.ordinal
+        self.frontier = onward.frontier
+        self.count({**onward.inside, node_id: iteration} if onward.inside else {node_id: iteration})
+
+    def count(self, times: Mapping[str, int]) -> None:
+        """Take over how often some nodes were done."""
+        for node_id, iteration in times.items():
+            self.total += iteration - self.counts.get(node_id, 0)
+            self.counts[node_id] = iteration
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +191,9 @@ class Effects(Protocol):
         """Do the work of a node that is bound to something outside, within `limit` seconds."""
         ...
 
-    async def finish(self, step: Step, attempt: int | None, done: Done, position: Position | None) -> None:
-        """Commit the step's result, and with it the position. Without an attempt, one is recorded."""
+    async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
+        """Commit the step's result, and with it what it changes of the position (None inside a parallel or
+        team, which commits its own). Without an attempt, one is recorded."""
         ...
 
     async def fail(

@@ -7,8 +7,10 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
@@ -16,7 +18,7 @@ from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
 from victor_engine.hitl.requests import withdraw_requests
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.calls import Invoker, NodeCall
-from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Past, Position, Step
+from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step
 from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
@@ -50,7 +52,7 @@ class EmbeddedEffects(Outside):
         self._waits: dict[str, asyncio.Event] = {}
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
         self._patched = 0
-        self._snapshot_size = 0
+        self._snapshot_size = record.state_bytes
 
     # --- small things --------------------------------------------------------------------------
 
@@ -182,15 +184,14 @@ class EmbeddedEffects(Outside):
             log.close()
             self._logs.pop(attempt, None)
 
-    async def finish(self, step: Step, attempt: int | None, done: Done, position: Position | None) -> None:
-        snapshot = None
-        if position is not None:
-            encoded = done.patch.to_json()
-            self._patched += len(encoded) if encoded else 0
-            if self._patched > max(SNAPSHOT_BYTES, self._snapshot_size):
-                snapshot = dict(self.record.state)
-                done.patch.apply(snapshot)
-                self._snapshot_size, self._patched = self._patched, 0
+    async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
+        patch = journal.patch_json(step, done)
+        snapshot = self._snapshot(done, patch) if onward is not None else None
+        if attempt is None and snapshot is None:
+            await self.store.persist(
+                partial(journal.pure_step, self.run, step, done, onward, patch), plain=True
+            )
+            return
         spent = int(self.stopwatch.seconds * 1_000_000)
         counted = (
             attempt is not None
@@ -199,13 +200,22 @@ class EmbeddedEffects(Outside):
         )
 
         def transition(tx: Tx) -> None:
-            journal.complete_attempt(tx, self.run, step, attempt, done, position, spent, snapshot)
+            journal.complete_attempt(tx, self.run, step, attempt, done, onward, patch, spent, snapshot)
             if counted:
                 breakers.succeeded(tx, self.run, step)
 
         await self.store.persist(transition)
-        if position is not None:
-            self.record.position = position
+
+    def _snapshot(self, done: Done, patch: str | None) -> str | None:
+        """The state after a step, as JSON, once the patches since the last one have outgrown it."""
+        self._patched += len(patch) if patch else 0
+        if self._patched <= max(SNAPSHOT_BYTES, self._snapshot_size):
+            return None
+        state = dict(self.record.state)
+        done.patch.apply(state)
+        snapshot = jsonio.dumps_text(state)
+        self._snapshot_size, self._patched = len(snapshot), 0
+        return snapshot
 
     async def fail(
         self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None

@@ -13,9 +13,10 @@ from victor_engine.api import Actor, ErrorInfo
 from victor_engine.clock import to_us
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
-from victor_engine.runtime.effects import Done, Position, Step
+from victor_engine.runtime.effects import Done, Onward, Step
 from victor_engine.store.db import Tx
 from victor_engine.store.deadletters import add_dead_letter
+from victor_engine.store.progress import onward_json, position_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,17 @@ def start(tx: Tx, run: RunRef, again: bool) -> None:
         _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
 
 
-def finish(tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int) -> None:
+def finish(
+    tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int, nodes_done: int | None = None
+) -> None:
     """The run's end. A failed run keeps its position, so that it can go on from there, and is a dead letter
     until somebody deals with it."""
+    if nodes_done is None:
+        nodes_done = position_of(tx, run.key).get("at", 0)
     tx.execute(
-        "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, revision = revision + 1"
-        " WHERE key = ?",
-        (status, tx.now_us, error_json(error), spent, run.key),
+        "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, nodes_done = ?,"
+        " revision = revision + 1 WHERE key = ?",
+        (status, tx.now_us, error_json(error), spent, nodes_done, run.key),
     )
     data: dict[str, Any] = {"status": status}
     if error is not None:
@@ -153,11 +158,11 @@ def set_waiting(tx: Tx, run: RunRef) -> None:
     )
 
 
-def set_working(tx: Tx, run: RunRef) -> None:
-    """A run that waited has something to do again."""
+def set_working(tx: Tx, run: RunRef, *, revised: bool = True) -> None:
+    """A run that waited has something to do again. `revised`: whoever looked at it has to look again."""
     tx.execute(
-        "UPDATE runs SET status = 'running', revision = revision + 1 WHERE key = ? AND status = 'waiting'",
-        (run.key,),
+        "UPDATE runs SET status = 'running', revision = revision + ? WHERE key = ? AND status = 'waiting'",
+        (int(revised), run.key),
     )
 
 
@@ -168,45 +173,80 @@ def process_started(tx: Tx, attempt: int, pid: int, pgid: int, start_ticks: int)
     )
 
 
+def pure_step(run: RunRef, step: Step, done: Done, onward: Onward | None, patch: str | None, tx: Tx) -> None:
+    """A step that only computes: an attempt that is over as it begins. A plain transition."""
+    node = step.node
+    tx.later(
+        _PURE_STEP,
+        (
+            run.key,
+            run.definition_id,
+            step.key,
+            node.type,
+            step.iteration,
+            step.parent,
+            tx.now_us,
+            tx.now_us,
+            patch,
+            done.branch,
+            *_onward(onward),
+        ),
+    )
+    _completed(tx, run, step, done)
+
+
+_PURE_STEP = (
+    "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, parent, status,"
+    " started_at, finished_at, patch, branch, ordinal, onward) VALUES (?,?,?,?,?,1,?,'succeeded',?,?,?,?,?,?)"
+)
+
+
 def complete_attempt(
     tx: Tx,
     run: RunRef,
     step: Step,
     attempt: int | None,
     done: Done,
-    position: Position | None,
+    onward: Onward | None,
+    patch: str | None,
     spent: int,
-    snapshot: dict[str, Any] | None,
+    snapshot: str | None,
 ) -> int:
-    """A step's result, with the position after it. Without an attempt (a pure node) one is recorded."""
-    patch = _patch_json(step, done)
+    """A step's result, with what it changes of the position. Without an attempt (a pure node) one is recorded.
+
+    `patch` is what `patch_json` gives, `snapshot` the JSON of the state after the step.
+    """
     if attempt is None:
-        attempt = _insert(tx, run, step, 1, "succeeded", patch=patch, branch=done.branch, ended=True)
+        pure_step(run, step, done, onward, patch, tx)
+        tx.flush()
+        attempt = last_attempt(tx, run.key)
     else:
         # A failed attempt whose failure the author handles keeps its status.
         tx.execute(
             "UPDATE attempts SET status = CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END,"
-            " finished_at = ?, patch = ?, branch = ? WHERE id = ?",
-            (tx.now_us, patch, done.branch, attempt),
+            " finished_at = ?, patch = ?, branch = ?, ordinal = ?, onward = ? WHERE id = ?",
+            (tx.now_us, patch, done.branch, *_onward(onward), attempt),
         )
-    if position is not None:
-        tx.execute(
-            "UPDATE runs SET position = ?, nodes_done = nodes_done + 1, spent = ?,"
-            " status = CASE status WHEN 'waiting' THEN 'running' ELSE status END WHERE key = ?",
-            (jsonio.dumps_text(position.to_data()), spent, run.key),
-        )
-        if snapshot is not None:
-            tx.execute(
-                "UPDATE runs SET snapshot = ?, snapshot_at = ? WHERE key = ?",
-                (jsonio.dumps_text(snapshot), attempt, run.key),
-            )
+        _completed(tx, run, step, done)
+    if onward is not None:
+        tx.execute("UPDATE runs SET spent = ? WHERE key = ? AND spent <> ?", (spent, run.key, spent))
+        set_working(tx, run, revised=False)
+    if snapshot is not None:
+        tx.execute("INSERT INTO run_states VALUES (?,?,?)", (run.key, attempt, snapshot))
+    return attempt
+
+
+def _onward(onward: Onward | None) -> tuple[int | None, str | None]:
+    return (None, None) if onward is None else (onward.ordinal, onward_json(onward.frontier, onward.inside))
+
+
+def _completed(tx: Tx, run: RunRef, step: Step, done: Done) -> None:
     data: dict[str, Any] = {"iteration": step.iteration}
     if done.branch is not None:
         data["branch"] = done.branch
     _event(tx, run, EventKind.NODE_COMPLETED, node_id=step.key, data=data)
     if done.ended is not None:
         _event(tx, run, EventKind.BRANCH_ENDED, node_id=step.key, data={"reason": done.ended})
-    return attempt
 
 
 def fail_attempt(
@@ -322,7 +362,8 @@ def last_attempt(source: Tx | sqlite3.Connection, run_key: int) -> int:
     return int(row[0] or 0)
 
 
-def _patch_json(step: Step, done: Done) -> str | None:
+def patch_json(step: Step, done: Done) -> str | None:
+    """The stored form of what a step changed."""
     if step.parent is None:
         return done.patch.to_json()
     # Inside a parallel or team the way on and a member's bare result are kept as well: after a
@@ -406,8 +447,10 @@ __all__ = [
     "fail_attempt",
     "finish",
     "last_attempt",
+    "patch_json",
     "process_started",
     "processes",
+    "pure_step",
     "set_status",
     "set_waiting",
     "set_working",

@@ -34,8 +34,9 @@ from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx, actor_from_json
+from victor_engine.store.progress import position_of
 from victor_engine.store.runs import HELD, Start, node_overrides
-from victor_engine.store.state import run_state
+from victor_engine.store.state import run_state_sized
 from victor_engine.versioning import catalog
 
 if TYPE_CHECKING:
@@ -313,14 +314,9 @@ class Runtime(Control):
         spent = int(effects.stopwatch.seconds * 1_000_000)
 
         def transition(tx: Tx) -> Any:
-            if result.position is not record.position:
-                tx.execute(
-                    "UPDATE runs SET position = ? WHERE key = ?",
-                    (jsonio.dumps_text(result.position.to_data()), ref.key),
-                )
             journal.end_live_attempts(tx, ref, "cancelled")
             withdraw_requests(tx, ref.key, f"the run has {result.status}")
-            journal.finish(tx, ref, result.status, result.error, spent)
+            journal.finish(tx, ref, result.status, result.error, spent, result.position.ordinal)
             return self._on_ending(tx, ref.key, result.status)
 
         with contextlib.suppress(VictorError):
@@ -400,23 +396,25 @@ class Runtime(Control):
 
     def _load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         row = connection.execute(
-            "SELECT id, workflow, definition_id, schedule_id, status, position, spent, reruns, actor,"
+            "SELECT id, workflow, definition_id, schedule_id, status, spent, reruns, actor,"
             " started_at, overrides FROM runs WHERE key = ?",
             (key,),
         ).fetchone()
         if row is None:
             raise NotFoundError(f"there is no run with key {key}")
-        run_id, workflow, definition_id, schedule_id, status, position_json, spent, reruns, actor, *rest = row
+        run_id, workflow, definition_id, schedule_id, status, spent, reruns, actor, *rest = row
         started, overrides = rest
         definition, version = self.definition(connection, definition_id)
-        position = Position.from_data(jsonio.loads(position_json))
+        position = Position.from_data(position_of(connection, key))
+        state, state_bytes = run_state_sized(connection, key)
         return RunRecord(
             ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
             definition=definition,
             version=version,
             requested_by=actor_from_json(actor).user,
             position=position,
-            state=run_state(connection, key),
+            state=state,
+            state_bytes=state_bytes,
             spent=spent / 1_000_000,
             reruns=reruns,
             status=status,

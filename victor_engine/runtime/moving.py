@@ -26,6 +26,7 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.redrive import difference
 from victor_engine.store.db import Tx, actor_from_json, actor_json
 from victor_engine.store.patch import Patch
+from victor_engine.store.progress import position_of
 from victor_engine.store.state import EDIT, run_state
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration import MigrationError, WorkflowMigration
@@ -107,12 +108,13 @@ class Resting:
 def read_run(connection: sqlite3.Connection, key: int) -> Resting:
     """A run with what it waits for. NotFoundError if it is gone."""
     row = connection.execute(
-        "SELECT id, workflow, definition_id, schedule_id, status, revision, position, actor FROM runs WHERE key = ?",
+        "SELECT id, workflow, definition_id, schedule_id, status, revision, actor FROM runs WHERE key = ?",
         (key,),
     ).fetchone()
     if row is None:
         raise NotFoundError(f"there is no run with key {key}")
-    run_id, workflow, definition_id, schedule_id, status, revision, position, actor = row
+    run_id, workflow, definition_id, schedule_id, status, revision, actor = row
+    position = jsonio.dumps_text(position_of(connection, key))
     questions = _questions(connection, key)
     live = []
     for each in connection.execute(

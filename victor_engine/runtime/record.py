@@ -36,6 +36,7 @@ class RunRecord:
     requested_by: str
     position: Position
     state: dict[str, Any]
+    state_bytes: int  # of the JSON that the state was last written whole as
     spent: float
     reruns: int
     status: str

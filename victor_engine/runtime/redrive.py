@@ -25,6 +25,7 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.deadletters import PART_OF_A_RUN, remove_dead_letter
 from victor_engine.store.patch import Patch
+from victor_engine.store.progress import position_of
 from victor_engine.store.state import EDIT, run_state
 from victor_engine.versioning.catalog import load_registry
 
@@ -60,8 +61,8 @@ class Redrive:
 
 def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     """The transition; returns the run's priority. ConflictError or UsageError say why not."""
-    status, revision, stored, error, priority = tx.execute(
-        "SELECT status, revision, position, error, priority FROM runs WHERE key = ?", (ref.key,)
+    status, revision, error, priority = tx.execute(
+        "SELECT status, revision, error, priority FROM runs WHERE key = ?", (ref.key,)
     ).fetchone()
     check_revision(tx, ref, revision, wanted.revision)
     if status not in REDRIVEN_FROM:
@@ -70,7 +71,7 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
             f"{REDRIVEN_FROM[-1]} is redriven"
         )
     _refuse_part(tx, ref)
-    old = Position.from_data(jsonio.loads(stored))
+    old = Position.from_data(position_of(tx, ref.key))
     failed_at = jsonio.loads(error).get("node_id") if error is not None else None
     frontier = _frontier(tx, ref, wanted, old, failed_at)
     target, how = _target_state(tx, ref, wanted, frontier[0])
@@ -85,7 +86,9 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     remove_dead_letter(tx, ref.key)
     if not edit.empty:
         _record_edit(tx, ref, wanted, how or f"edited by {actor.user}", edit)
-    position = Position(frontier, counts, journal.last_attempt(tx, ref.key), floor=sum(counts.values()))
+    position = Position(
+        frontier, counts, journal.last_attempt(tx, ref.key), floor=sum(counts.values()), ordinal=old.ordinal
+    )
     tx.execute(
         "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
         " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",

@@ -77,13 +77,16 @@ class Several(Attempts, ABC):
             whole = {m: r.result for m, r in zip(members, results, strict=True) if isinstance(r, Done)}
             patch = patch.then(Patch({node.output: whole}))
         done = Done(patch, node.next)
-        position.counts.update(counts)
-        await self.effects.finish(step, attempt, done, self._after(step, done, position))
+        inside = {name: times for name, times in counts.items() if times != position.counts.get(name)}
+        if step.parent is not None:
+            position.count(inside)
+        await self._commit(step, attempt, done, position, inside)
         return done
 
     async def _branch(self, parent: Step, start: str, state: dict[str, Any], counts: dict[str, int]) -> Done:
         """One branch of a parallel: its node, and what follows it up to where the branches join."""
         position = Position([start], dict(counts))
+        before = sum(counts.values())
         stop = {*parent.node.next, parent.node.id}
         total = EMPTY
         result: Any = None
@@ -93,13 +96,13 @@ class Several(Attempts, ABC):
                 position = replace(position, frontier=[n for n in position.frontier if n != node.id])
                 continue
             step = Step(node, position.counts.get(node.id, 0) + 1, parent=parent.node.id)
-            if position.done - sum(counts.values()) >= self.definition.iteration_limit:
+            if position.total - before >= self.definition.iteration_limit:
                 raise StepFailedError(self._too_many(node))
             done = await self._step(step, state, position)
             done.patch.apply(state)
             total = total.then(done.patch)
             result = done.result
-            position = position.after(node.id, step.iteration, done.successors)
+            position.advance(node.id, step.iteration, position.onward(node.id, done.successors))
             for name, times in position.counts.items():
                 counts[name] = max(counts.get(name, 0), times)
         return Done(total, result=result)
@@ -130,7 +133,7 @@ class Several(Attempts, ABC):
             return await self._give_up(step, attempt, number, failure.info, position)
         except NodeError as error:
             return await self._give_up(step, attempt, number, error_info(error, node.id), position)
-        await self.effects.finish(step, attempt, done, self._after(step, done, position))
+        await self._commit(step, attempt, done, position)
         return done
 
     async def _joined(

@@ -11,7 +11,7 @@ Rules that the walk keeps (the files in the wild leave them open):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -71,7 +71,7 @@ class Walk(Several):
         self.identity = identity
 
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
-        """Walk on from `position` until nothing is left to do. `state` is changed in place."""
+        """Walk on from `position` until nothing is left to do. It and `state` are changed in place."""
         while position.frontier:
             await self.effects.checkpoint()
             node = self._pick(position)
@@ -89,10 +89,9 @@ class Walk(Several):
             except RejectedError as rejection:
                 return WalkResult("rejected", state, position, rejection.info)
             done.patch.apply(state)
-            position = position.after(node.id, step.iteration, done.successors)
             if done.rejected is not None:
                 info = ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id)
-                return WalkResult("rejected", state, replace(position, frontier=[]), info)
+                return WalkResult("rejected", state, position, info)
         return WalkResult("succeeded", state, position)
 
     def _pick(self, position: Position) -> Node:
@@ -153,7 +152,7 @@ class Walk(Several):
             done = human_done(self.definition, node, decision)
         except NodeError as error:
             return await self._give_up(step, attempt, number, error_info(error, node.id), position)
-        await self.effects.finish(step, attempt, done, self._after(step, done, position))
+        await self._commit(step, attempt, done, position)
         if done.rejected is not None and step.parent is not None:
             raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
         return done

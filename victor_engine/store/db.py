@@ -19,18 +19,16 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from victor_engine import jsonio
-from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo, StorageInfo
+from victor_engine.api import EventInfo, StorageInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.ids import fresh_ids
 from victor_engine.store import schema
-from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_code, storage_error
+from victor_engine.store.group import run_group
+from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
+from victor_engine.store.transaction import Tx, actor_from_json, actor_json
 
 T = TypeVar("T")
 
@@ -40,111 +38,8 @@ MAX_GROUP = 512
 """Transitions in one transaction: bounds how long the first of them waits for the last."""
 
 
-def actor_json(actor: Actor | None) -> str | None:
-    """The stored form of an actor; NULL stands for the engine itself."""
-    if actor is None or actor == ENGINE_ACTOR:
-        return None
-    return msgspec.json.encode(actor).decode()
-
-
-def actor_from_json(text: str | None) -> Actor:
-    return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
-
-
 WRITER_CACHE_KB = 65_536
 """Pages that the writer keeps at most: a crowd of schedules touches pages all over the file."""
-
-_INSERT_EVENT = (
-    "INSERT INTO events (seq, at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?)"
-)
-
-
-class Tx:
-    """What a transition works with: the writer's connection, the time, and the event log."""
-
-    __slots__ = (
-        "_base",
-        "_clock",
-        "_flushed",
-        "_rows",
-        "connection",
-        "events",
-        "execute",
-        "ids",
-        "now",
-        "now_us",
-    )
-
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
-        self.connection = connection
-        self.execute = connection.execute
-        self._clock = clock
-        self.now = clock.now()
-        self.now_us = to_us(self.now)
-        self.ids = fresh_ids(self.now)
-        """Ids for what this transition creates; no two are the same."""
-        self.events: list[EventInfo] = []
-        self._rows: list[tuple[Any, ...]] = []
-        self._flushed = 0
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        self._base = row[0] + 1 if row is not None else 1
-
-    def mark(self) -> int:
-        """A point to which `rewind` goes back; for whoever sets a savepoint of their own."""
-        return len(self.events)
-
-    def rewind(self, mark: int) -> None:
-        """Forget the events since `mark`, whose savepoint has been rolled back."""
-        del self.events[mark:], self._rows[mark:]
-        self._flushed = min(self._flushed, mark)
-
-    def flush(self) -> None:
-        """Write the events that are held back, many at a time."""
-        if self._flushed < len(self._rows):
-            self.connection.executemany(_INSERT_EVENT, self._rows[self._flushed :])
-            self._flushed = len(self._rows)
-
-    def event(
-        self,
-        kind: str,
-        *,
-        actor: Actor | None = None,
-        run_key: int | None = None,
-        run_id: str | None = None,
-        schedule_id: str | None = None,
-        request_id: str | None = None,
-        workflow: str | None = None,
-        node_id: str | None = None,
-        data: dict[str, Any] | None = None,
-    ) -> int:
-        """Append one event; returns its sequence number. `run_id` saves a look-up if it is known."""
-        kind = str(kind)
-        seq: int = self._base + len(self.events)
-        self._rows.append(
-            (
-                seq, self.now_us, kind, actor_json(actor), run_key, schedule_id, request_id, workflow, node_id,
-                jsonio.dumps_text(data) if data else None,
-            )
-        )  # fmt: skip
-        if run_key is not None and run_id is None:
-            row = self.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
-            run_id = row[0] if row else None
-        self.events.append(
-            EventInfo(
-                seq=seq,
-                at=self.now,
-                kind=kind,
-                actor=actor or ENGINE_ACTOR,
-                run_id=run_id,
-                schedule_id=schedule_id,
-                request_id=request_id,
-                workflow=workflow,
-                node_id=node_id,
-                data=data or {},
-            )
-        )
-        return seq
 
 
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
@@ -243,29 +138,34 @@ class Store:
         """Call `listener` in the loop with the events of each committed group, in order."""
         self._listeners.append(listener)
 
-    async def write(self, transition: Callable[[Tx], T]) -> T:
-        """Run one transition; returns when it is on disk. Its exception is raised here, alone.
+    def write(self, transition: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Submit one transition. The future is done when it is on disk, and raises its exception alone.
 
-        StorageError if the file system takes nothing: then nothing was changed.
+        It commits whether or not its caller is cancelled meanwhile. StorageError if the file system
+        takes nothing: then nothing was changed.
         """
-        return await self._submit(transition)
+        return self._submit(transition)
 
-    async def persist(self, transition: Callable[[Tx], T]) -> T:
+    def persist(self, transition: Callable[[Tx], T], *, plain: bool = False) -> asyncio.Future[T]:
         """As `write`, for what has happened already: waits until the file system takes it, however long.
 
-        The transition may run more than once; only its last run counts.
+        The transition may run more than once; only its last run counts. For `plain` see `store.group`.
         """
-        return await self._submit(transition, patient=self._patient)
+        return self._submit(transition, patient=self._patient, plain=plain)
 
-    async def _submit(
-        self, transition: Callable[[Tx], T], *, patient: bool = False, probe: bool = False
-    ) -> T:
+    def _submit(
+        self,
+        transition: Callable[[Tx], T],
+        *,
+        patient: bool = False,
+        probe: bool = False,
+        plain: bool = False,
+    ) -> asyncio.Future[T]:
         if self._closed or self._loop is None:
             raise StoreError(f"{self.path}: the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(Job(transition, future, patient, probe))
-        # The transition commits whether or not its caller is cancelled meanwhile.
-        return await asyncio.shield(future)
+        self._jobs.put(Job(transition, future, patient, probe, plain))
+        return future
 
     @property
     def outage(self) -> StorageInfo | None:
@@ -351,19 +251,7 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             self._check_epoch(connection)
             tx = Tx(connection, self.clock)
-            for job in group:
-                mark = tx.mark()
-                connection.execute("SAVEPOINT transition")
-                try:
-                    job.result = job.run(tx)
-                    tx.flush()
-                except BaseException as error:
-                    if not connection.in_transaction or storage_code(error) is not None:
-                        raise  # the whole transaction is lost (disk full, I/O error)
-                    connection.execute("ROLLBACK TO transition")
-                    tx.rewind(mark)
-                    job.error = error
-                connection.execute("RELEASE transition")
+            run_group(tx, group)
             connection.execute("COMMIT")
             events = tx.events
         except BaseException as error:

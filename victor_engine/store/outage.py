@@ -20,7 +20,7 @@ from victor_engine.api import StorageInfo
 from victor_engine.errors import StorageError
 
 if TYPE_CHECKING:
-    from victor_engine.store.db import Tx
+    from victor_engine.store.transaction import Tx
 
 RETRY_SECONDS = 1.0
 """How long the writer waits before it tries again whether the storage takes something."""
@@ -46,6 +46,7 @@ class Job:
     future: asyncio.Future[Any]
     patient: bool = False
     probe: bool = False
+    plain: bool = False  # see store.group
     result: Any = None
     error: BaseException | None = None
 

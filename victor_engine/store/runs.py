@@ -60,8 +60,8 @@ class NewRun:
 
 _INSERT = (
     "INSERT INTO runs (key, id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
-    " parent_key, priority, note, created_at, input, position, backfill_id)"
-    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?,?,?,?,?)"
+    " parent_key, priority, note, created_at, position, backfill_id)"
+    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?,?,?,?)"
 )
 
 
@@ -74,6 +74,7 @@ class RunBatch:
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self._rows: list[tuple[Any, ...]] = []
+        self._states: list[tuple[int, str]] = []
         self._choices: list[tuple[Any, ...]] = []
         self._deprecated: dict[int, dict[str, Any] | None] = {}
         self._next: int | None = None
@@ -101,11 +102,11 @@ class RunBatch:
                 new.priority,
                 new.note,
                 tx.now_us,
-                jsonio.dumps_text(new.state),
-                f'{{"frontier":[{jsonio.dumps_text(new.start_node)}],"counts":{{}}}}',
+                f'{{"frontier":[{jsonio.dumps_text(new.start_node)}]}}',
                 new.backfill_id,
             )
         )
+        self._states.append((key, jsonio.dumps_text(new.state)))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:
             data["note"] = new.note
@@ -143,7 +144,7 @@ class RunBatch:
     def rewind(self, mark: int) -> None:
         """Forget the runs since there were `mark` of them."""
         if len(self._rows) > mark:
-            del self._rows[mark:]
+            del self._rows[mark:], self._states[mark:]
             kept = {row[0] for row in self._rows}
             self._choices = [choice for choice in self._choices if choice[0] in kept]
             self._next = None if mark == 0 else self._rows[-1][0] + 1
@@ -152,6 +153,7 @@ class RunBatch:
         if not self._rows:
             return
         self._tx.connection.executemany(_INSERT, self._rows)
+        self._tx.connection.executemany("INSERT INTO run_states VALUES (?,0,?)", self._states)
         for definition_id, count in Counter(row[3] for row in self._rows).items():
             self._tx.execute(
                 "INSERT INTO run_totals VALUES (?, ?)"
@@ -162,6 +164,7 @@ class RunBatch:
             "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)", self._choices
         )
         self._rows.clear()
+        self._states.clear()
         self._choices.clear()
 
 

@@ -1,12 +1,14 @@
-"""A run's state, rebuilt: the last snapshot and the patches since."""
+"""A run's state, rebuilt: the last time that it was written whole, and the patches since."""
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.store.patch import Patch
+from victor_engine.store.transaction import Tx
 
 EDIT = "@edit"
 """Node id and node type of an attempt that records what an operator changed of the state. No node of
@@ -21,18 +23,32 @@ def run_state(
     Attempts inside a parallel or team do not count by themselves: what they changed is in the
     patch of the node that joined them.
     """
-    row = connection.execute(
-        "SELECT input, snapshot, snapshot_at FROM runs WHERE key = ?", (run_key,)
+    return run_state_sized(connection, run_key, until_attempt)[0]
+
+
+def run_state_sized(
+    connection: sqlite3.Connection, run_key: int, until_attempt: int | None = None
+) -> tuple[dict[str, Any], int]:
+    """The state, and the bytes of the JSON that it was last written whole as."""
+    latest = sys.maxsize if until_attempt is None else until_attempt
+    snapshot, since = connection.execute(
+        "SELECT state, after_attempt FROM run_states WHERE run_key = ? AND after_attempt <= ?"
+        " ORDER BY after_attempt DESC LIMIT 1",
+        (run_key, latest),
     ).fetchone()
-    given, snapshot, since = row
-    if snapshot is None or (until_attempt is not None and until_attempt < since):
-        snapshot, since = given, 0
     state: dict[str, Any] = jsonio.loads(snapshot)
-    query = "SELECT patch FROM attempts WHERE run_key = ? AND id > ? AND parent IS NULL AND patch IS NOT NULL"
-    parameters: list[int] = [run_key, since]
-    if until_attempt is not None:
-        query += " AND id <= ?"
-        parameters.append(until_attempt)
-    for (patch,) in connection.execute(query + " ORDER BY id", parameters):
+    for (patch,) in connection.execute(
+        "SELECT patch FROM attempts WHERE run_key = ? AND id > ? AND id <= ? AND parent IS NULL"
+        " AND patch IS NOT NULL ORDER BY id",
+        (run_key, since, latest),
+    ):
         Patch.from_json(patch).apply(state)
-    return state
+    return state, len(snapshot)
+
+
+def given_state(source: sqlite3.Connection | Tx, run_key: int) -> str:
+    """The state that a run began with, as JSON."""
+    row = source.execute(
+        "SELECT state FROM run_states WHERE run_key = ? AND after_attempt = 0", (run_key,)
+    ).fetchone()
+    return str(row[0])

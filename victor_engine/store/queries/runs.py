@@ -24,6 +24,7 @@ from victor_engine.api import (
 from victor_engine.clock import from_us, to_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
+from victor_engine.store.progress import progress
 from victor_engine.store.queries import ids, people
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.text import LIVE, error_info, instant, left, like, marks
@@ -129,12 +130,13 @@ def _run_infos(connection: sqlite3.Connection, rows: Sequence[Any], now: datetim
     typical = {workflow: _typical(connection, workflow) for workflow in {row[2] for row in rows}}
     found = []
     for row in rows:
-        key, status, actor, position = row[0], row[4], row[6], row[13]
+        key, status, actor, done = row[0], row[4], row[6], row[14]
         seconds, expected = typical[row[2]]
         request_id, waits_for = asked.get(key, (None, awaited.get(key)))
         current: tuple[str, ...] = ()
         if status in ACTIVE_RUN_STATUSES:
-            current = live.get(key) or tuple(jsonio.loads(position).get("frontier", ())[:1])
+            stands = progress(connection, key, row[13])
+            current, done = live.get(key) or stands.frontier[:1], stands.nodes_done
         found.append(
             RunInfo(
                 id=row[1],
@@ -150,7 +152,7 @@ def _run_infos(connection: sqlite3.Connection, rows: Sequence[Any], now: datetim
                 schedule_id=row[11],
                 nominal=instant(row[12]),
                 current=current,
-                nodes_done=row[14],
+                nodes_done=done,
                 nodes_expected=expected,
                 retries=row[15],
                 typical_seconds=seconds,

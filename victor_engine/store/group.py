@@ -1,0 +1,72 @@
+"""The transitions of one transaction: each succeeds or fails for itself.
+
+A transition runs under a savepoint of its own. A *plain* one promises to touch nothing but what `Tx`
+holds back (`Tx.later`, `Tx.event`) and to do the same if it is called twice. It needs no savepoint: one
+that fails is forgotten, and the rows of many are written together. If the database refuses those rows,
+each of the transitions is tried alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from victor_engine.store.outage import Job, storage_code
+from victor_engine.store.transaction import Mark, Tx
+
+
+def run_group(tx: Tx, group: Iterable[Job]) -> None:
+    """Run transitions in order, and set their results and errors.
+
+    Raises only where the whole transaction is lost (disk full, I/O error).
+    """
+    held: list[Job] = []
+    begin = tx.mark()
+    for job in group:
+        if job.plain:
+            mark = tx.mark()
+            try:
+                job.result = job.run(tx)
+                held.append(job)
+            except BaseException as error:
+                tx.rewind(mark)
+                job.error = error
+            continue
+        _write_held(tx, held, begin)
+        _run_alone(tx, job)
+        held, begin = [], tx.mark()
+    _write_held(tx, held, begin)
+
+
+def _write_held(tx: Tx, held: list[Job], begin: Mark) -> None:
+    if not held:
+        return
+    tx.execute("SAVEPOINT held")
+    try:
+        tx.flush()
+    except sqlite3.Error as error:
+        _refuse_if_lost(tx, error)
+        tx.execute("ROLLBACK TO held")
+        tx.rewind(begin)
+        for job in held:
+            _run_alone(tx, job)
+    tx.execute("RELEASE held")
+
+
+def _run_alone(tx: Tx, job: Job) -> None:
+    mark = tx.mark()
+    tx.execute("SAVEPOINT transition")
+    try:
+        job.result = job.run(tx)
+        tx.flush()
+    except BaseException as error:
+        _refuse_if_lost(tx, error)
+        tx.execute("ROLLBACK TO transition")
+        tx.rewind(mark)
+        job.error = error
+    tx.execute("RELEASE transition")
+
+
+def _refuse_if_lost(tx: Tx, error: BaseException) -> None:
+    if not tx.connection.in_transaction or storage_code(error) is not None:
+        raise error

@@ -1,0 +1,144 @@
+"""What a transition works with: the writer's connection, the time, the event log, and rows for later.
+
+Events and the rows of `Tx.later` are held back and written many at a time. Until then nothing of them
+is in the database, so that taking them back means to forget them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, NamedTuple
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
+from victor_engine.clock import Clock, to_us
+from victor_engine.ids import fresh_ids
+
+_INSERT_EVENT = (
+    "INSERT INTO events (seq, at, kind, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+def actor_json(actor: Actor | None) -> str | None:
+    """The stored form of an actor; NULL stands for the engine itself."""
+    if actor is None or actor == ENGINE_ACTOR:
+        return None
+    return msgspec.json.encode(actor).decode()
+
+
+def actor_from_json(text: str | None) -> Actor:
+    return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
+
+
+class Mark(NamedTuple):
+    """How much a transaction has held back: events, and other rows."""
+
+    events: int
+    rows: int
+
+
+class Tx:
+    """One transaction, while its transitions run."""
+
+    __slots__ = (
+        "_base",
+        "_flushed",
+        "_later",
+        "_rows",
+        "connection",
+        "events",
+        "execute",
+        "ids",
+        "now",
+        "now_us",
+    )
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self.now = clock.now()
+        self.now_us = to_us(self.now)
+        self.ids = fresh_ids(self.now)
+        """Ids for what this transition creates; no two are the same."""
+        self.events: list[EventInfo] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._flushed = 0
+        self._later: list[tuple[str, tuple[Any, ...]]] = []
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        self._base = row[0] + 1 if row is not None else 1
+
+    def later(self, sql: str, row: tuple[Any, ...]) -> None:
+        """Execute `sql` with `row` before anybody but a plain transition looks, together with its like.
+
+        Rows of one statement keep their order; statements are executed in the order of their first row.
+        """
+        self._later.append((sql, row))
+
+    def mark(self) -> Mark:
+        """A point to which `rewind` goes back; for whoever sets a savepoint of their own."""
+        return Mark(len(self.events), len(self._later))
+
+    def rewind(self, mark: Mark) -> None:
+        """Forget what was held back since `mark`; whoever had it written meanwhile has rolled that back."""
+        del self.events[mark.events :], self._rows[mark.events :], self._later[mark.rows :]
+        self._flushed = min(self._flushed, mark.events)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self._later:
+            together: dict[str, list[tuple[Any, ...]]] = {}
+            for sql, row in self._later:
+                together.setdefault(sql, []).append(row)
+            for sql, rows in together.items():
+                self.connection.executemany(sql, rows)
+            self._later.clear()
+        if self._flushed < len(self._rows):
+            self.connection.executemany(_INSERT_EVENT, self._rows[self._flushed :])
+            self._flushed = len(self._rows)
+
+    def event(
+        self,
+        kind: str,
+        *,
+        actor: Actor | None = None,
+        run_key: int | None = None,
+        run_id: str | None = None,
+        schedule_id: str | None = None,
+        request_id: str | None = None,
+        workflow: str | None = None,
+        node_id: str | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> int:
+        """Append one event; returns its sequence number. `run_id` saves a look-up if it is known."""
+        kind = str(kind)
+        seq: int = self._base + len(self.events)
+        if run_key is not None and run_id is None:
+            row = self.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
+            run_id = row[0] if row else None
+        self._rows.append(
+            (
+                seq, self.now_us, kind, actor_json(actor), run_key, schedule_id, request_id, workflow, node_id,
+                jsonio.dumps_text(data) if data else None,
+            )
+        )  # fmt: skip
+        self.events.append(
+            EventInfo(
+                seq=seq,
+                at=self.now,
+                kind=kind,
+                actor=actor or ENGINE_ACTOR,
+                run_id=run_id,
+                schedule_id=schedule_id,
+                request_id=request_id,
+                workflow=workflow,
+                node_id=node_id,
+                data=data or {},
+            )
+        )
+        return seq
+
+
+__all__ = ["Mark", "Tx", "actor_from_json", "actor_json"]
