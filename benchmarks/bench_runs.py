@@ -350,8 +350,9 @@ def main() -> None:
             if name == "ours":
                 base, size = found["rate"], max(1, int(found["bytes"] / NODES))
             print(
-                f"{concurrency:>4} at once  {name:<12}{found['rate']:>9,.0f} nodes/s  p50 {found['p50']:8.1f} ms"
-                f"  p99 {found['p99']:8.1f} ms {found['cpu']:6.1f} µs CPU a node {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
+                f"{concurrency:>4} at once  {name:<12}{found['rate']:>9,.0f} nodes/s"
+                f"  p50 {found['p50']:8.1f} ms  p99 {found['p99']:8.1f} ms"
+                f"  {found['cpu']:6.1f} µs CPU a node {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
                 f"  ours is {base / found['rate']:.2f} of it",
                 flush=True,
             )
