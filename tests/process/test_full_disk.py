@@ -57,7 +57,7 @@ def fill(disk: Path) -> Path:
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (65_536, 4096, 1):
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(OSError, match="No space left"):  # noqa: PT012
                 while file.write(b"x" * size):
                     pass
     return filler
