@@ -88,6 +88,52 @@ async def test_log_lines_come_while_it_runs(tmp_path: Path) -> None:
     assert recorder.text("stderr") == ["begun", "end"]
 
 
+async def test_text_on_standard_output_is_followed_while_it_runs(tmp_path: Path) -> None:
+    recorder = Recorder()
+    os.mkfifo(tmp_path / "go")
+    work = shell(tmp_path, "echo '[INFO] compiling'; read x < go; echo linked; printf done")
+    task = asyncio.create_task(work(make_call(), recorder))
+    await recorder.line("[INFO] compiling")
+    assert not task.done()
+    await asyncio.to_thread((tmp_path / "go").write_text, "\n")
+    assert await task == "[INFO] compiling\nlinked\ndone"
+    assert recorder.text("stdout") == ["[INFO] compiling", "linked", "done"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "logged"),
+    [
+        ('{"a": 1}', []),
+        ('{\n  "a": 1}', []),
+        ('"a text"', []),
+        ("17", []),
+        ("true\n", []),
+        ("truly\n", ["truly"]),
+        ("1\n2\n", ["1", "2"]),
+        ("{\n broken", ["{", " broken"]),
+        ("[1, 2", ["[1, 2"]),
+        ("", []),
+    ],
+)
+async def test_a_result_is_no_log(tmp_path: Path, printed: str, logged: list[str]) -> None:
+    recorder = Recorder()
+    # In pieces of one byte, so that every beginning is judged.
+    code = f"import os\nfor b in {printed.encode()!r}: os.write(1, bytes([b]))"
+    await python(tmp_path, code)(make_call(), recorder)
+    assert recorder.text("stdout") == logged
+
+
+async def test_what_was_printed_before_its_end_is_kept(tmp_path: Path) -> None:
+    recorder = Recorder()
+    work = shell(tmp_path, """printf '{"half'; echo up >&2; exec sleep 100""")
+    task = asyncio.create_task(work(make_call(), recorder))
+    await recorder.line("up")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert recorder.text("stdout") == ['{"half']
+
+
 async def test_nothing_runs_before_its_process_is_on_record(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.hold = asyncio.Event()

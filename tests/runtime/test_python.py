@@ -44,6 +44,11 @@ def env(): return [os.environ["LEVEL"], os.environ["VICTOR_RUN_ID"], os.getcwd()
 def devices(): return open("/proc/net/dev").read().count(":")
 async def soon(a):
     log.info("in the loop"); await asyncio.sleep(0); return {"a": a, "pid": os.getpid()}
+async def prints(name, gate=None):
+    print(name, "one"); print(name, "two", file=sys.stderr)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(print, name, "three", end="")
+    return name
 async def never():
     log.info("up"); await asyncio.Event().wait()
 async def afails(): raise Own("async broke")
@@ -195,6 +200,31 @@ async def test_async_functions_run_in_the_loop(pool: WorkerPool) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_async_functions_print_goes_to_their_own_attempt(
+    pool: WorkerPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout
+    recorders = {name: Recorder() for name in ("a", "b", "c")}
+    calls = [bind(pool, "prints")(make_call(inputs={"name": n}), r) for n, r in recorders.items()]
+    printing = asyncio.gather(*calls)
+    await asyncio.sleep(0)
+    print("the engine's own")
+    await printing
+    for name, recorder in recorders.items():
+        assert recorder.text("stdout") == [f"{name} one", f"{name} three"]
+        assert recorder.text("stderr") == [f"{name} two"]
+    assert sys.stdout is before
+    assert capsys.readouterr().out == "the engine's own\n"
+
+
+async def test_the_traceback_of_an_async_function_is_in_its_log(pool: WorkerPool) -> None:
+    recorder = Recorder()
+    with pytest.raises(NodeError, match="async broke"):
+        await bind(pool, "afails")(make_call(), recorder)
+    assert "Traceback" in recorder.text("stderr")[0]
+    assert "in afails" in recorder.text("stderr")[0]
 
 
 async def test_a_function_that_is_not_there(pool: WorkerPool) -> None:

@@ -17,6 +17,7 @@ from victor_engine.runtime.calls import CallContext, NodeCall
 from victor_engine.runtime.invokers.results import (
     MAX_OUTPUT,
     LineSplitter,
+    TextOutput,
     limited,
     parse_output,
     time_limit,
@@ -50,11 +51,12 @@ class CommandInvoker:
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         name = self._binding.command[0]
         async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):
-            output, status, last_line = await self._run(call, context)
-        return self._result(output, status, last_line, context)
+            output, status, last_line, printed = await self._run(call, context)
+        return self._result(output, status, last_line, printed)
 
-    async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str]:
+    async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str, TextOutput]:
         output = bytearray()
+        printed = TextOutput(lambda text: context.log("stdout", text))
         last_line = ""
         overflow = False
 
@@ -65,6 +67,7 @@ class CommandInvoker:
                 child.kill()
             if not overflow:
                 output.extend(data)
+                printed.feed(data)
 
         def on_line(text: str) -> None:
             nonlocal last_line
@@ -80,14 +83,16 @@ class CommandInvoker:
         except BaseException:
             await child.end(self._binding.grace)
             splitter.close()
+            printed.close(bytes(output))
             raise
         left = await child.finish(_LEFTOVER_GRACE)
         splitter.close()
         if overflow:
+            printed.close(bytes(output))
             raise too_large(f"the command {self._binding.command[0]}", self._max_output)
         if left:
             context.log("log", f"ended {len(left)} process(es) that the command left behind")
-        return bytes(output), status, last_line
+        return bytes(output), status, last_line, printed
 
     def _start(self, call: NodeCall, on_stdout: Any, on_stderr: Any) -> Child:
         environ = call_environ(call, self._secrets.resolve(self._binding.env))
@@ -104,16 +109,15 @@ class CommandInvoker:
                 bases=("OSError",),
             ) from error
 
-    def _result(self, output: bytes, status: int, last_line: str, context: CallContext) -> Any:
+    def _result(self, output: bytes, status: int, last_line: str, printed: TextOutput) -> Any:
         try:
             value = parse_output(output)
         except NodeError as error:
+            printed.close(None)
             error.process_exit_code = status
             raise
-        if isinstance(value, str) and output.strip() and not output.lstrip().startswith(b'"'):
-            splitter = LineSplitter(lambda text: context.log("stdout", text))
-            splitter.feed(output)
-            splitter.close()
+        is_text = isinstance(value, str) and not output.lstrip().startswith(b'"')
+        printed.close(output if is_text else None)
         if status == 0:
             return value
         name = self._binding.command[0]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import contextvars
 import inspect
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import msgspec
 from victor_engine.config.model import Binding
 from victor_engine.errors import NodeError
 from victor_engine.runtime.calls import CallContext, NodeCall
+from victor_engine.runtime.invokers.capture import capture_logging, receiving
 from victor_engine.runtime.invokers.command import call_environ
 from victor_engine.runtime.invokers.results import (
     MAX_OUTPUT,
@@ -38,15 +37,13 @@ from victor_engine.runtime.secrets import SecretStore
 MAX_IDLE = 2
 """Warm workers that are kept; each holds what its functions have imported."""
 
-_current: contextvars.ContextVar[CallContext | None] = contextvars.ContextVar("victor_call", default=None)
-
 
 class PythonInvoker:
     """Calls `package.module:function`; see `pyworker.call_function` for what it is called with.
 
     A synchronous function runs in a process that a timeout or a cancellation ends with its whole
-    group. An async function runs in the engine's loop and is cancelled like any task; `logging` of
-    its own module is captured, `print` is not.
+    group. An async function runs in the engine's loop and is cancelled like any task. What either
+    prints, and what the loggers of its module log, goes to the attempt's log.
     """
 
     def __init__(
@@ -78,6 +75,7 @@ class PythonInvoker:
             with receiving(context):
                 result = await call_function(function, call.payload())
         except Exception as error:
+            context.log("stderr", "".join(traceback.format_exception(error)).rstrip("\n"))
             raise error_of(error) from error
         return checked_json(result, f"the function {reference}")
 
@@ -295,37 +293,3 @@ def is_async(reference: str, workspace: Path) -> bool:
         found.args = (found.message,)
         raise found from error
     return inspect.iscoroutinefunction(function)
-
-
-class _CallHandler(logging.Handler):
-    """Sends what a function in the loop logs to its own attempt."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        context = _current.get()
-        if context is not None:
-            for line in self.format(record).splitlines():
-                context.log("log", line)
-
-
-_HANDLER = _CallHandler()
-_HANDLER.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-
-
-@contextmanager
-def receiving(context: CallContext) -> Iterator[None]:
-    """Let what is logged inside the block, also in threads that it starts, go to the attempt's log."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def capture_logging(module: str) -> None:
-    """Let the loggers of a workspace's module reach the log of the attempt, from INFO on."""
-    root = logging.getLogger()
-    if _HANDLER not in root.handlers:
-        root.addHandler(_HANDLER)
-    logger = logging.getLogger(module.partition(".")[0])
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -134,6 +135,48 @@ class LineSplitter:
         text = self._rest.decode("utf-8", "replace").rstrip("\r")
         self._emit(f"{text} … [{self._cut} bytes cut]" if self._cut else text)
         self._rest, self._cut = b"", 0
+
+
+_MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]))')
+"""How JSON that is no bare word begins; `[INFO] …` and `{name} …` do not."""
+
+
+class TextOutput:
+    """Passes standard output on to the log as it comes, unless it begins like a result in JSON."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._lines = LineSplitter(emit)
+        self._begin = b""
+        self._kind: Literal["open", "text", "json"] = "open"
+
+    def feed(self, data: bytes) -> None:
+        if self._kind == "open":
+            data = self._begin = self._begin + data
+            self._kind = self._judge(data)
+        if self._kind == "text":
+            self._lines.feed(data)
+
+    @staticmethod
+    def _judge(data: bytes) -> Literal["open", "text", "json"]:
+        begin = data.strip()
+        if not begin or begin in (b"{", b"["):
+            return "open"
+        if _MAY_BE_JSON.match(data):
+            return "json"
+        first, line_break, _ = data.lstrip().partition(b"\n")
+        if not line_break and len(first) <= MAX_LINE:
+            return "open"  # a number or a bare word may still become a result
+        try:
+            msgspec.json.decode(first)
+        except (msgspec.DecodeError, RecursionError):
+            return "text"
+        return "json"
+
+    def close(self, output: bytes | None) -> None:
+        """Nothing more comes. `output` is all of it where it has turned out to be no result."""
+        if self._kind != "text" and output is not None:
+            self._lines.feed(output)
+        self._lines.close()
 
 
 def time_limit(call: NodeCall, own: float | None) -> float | None:

@@ -173,9 +173,9 @@ def _told(key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def logging_to(context: CallContext, function: Callable[..., Any]) -> Iterator[None]:
-    """Let what the function logs reach the log of its attempt."""
-    from victor_engine.runtime.invokers.python import capture_logging, receiving
+    """Let what the function prints and logs reach the log of its attempt; it is printed here as well."""
+    from victor_engine.runtime.invokers.capture import capture_logging, receiving
 
     capture_logging(getattr(function, "__module__", None) or "__main__")
-    with receiving(context):
+    with receiving(context, also_here=True):
         yield
