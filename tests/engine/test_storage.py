@@ -17,6 +17,8 @@ from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.identity import acting_as
+from victor_engine.scheduler.firing import Firing
+from victor_engine.store.db import Tx
 from victor_engine.store.outage import RETRY_SECONDS
 
 FILES = {
@@ -59,12 +61,14 @@ class World:
         async with asyncio.timeout(20):
             while self.engine.store.outage is not None:
                 await self.clock.advance(RETRY_SECONDS)
+                await self.engine.engine()
 
 
 @asynccontextmanager
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, *, fresh: bool = True) -> AsyncIterator[World]:
     root, clock = workspace(tmp_path, FILES), FakeClock(START)
-    os.mkfifo(root / "go")
+    if fresh:
+        os.mkfifo(root / "go")
     with acting_as(ME):
         engine = await Engine.open(root, root / ".state", clock=clock)
         try:
@@ -109,7 +113,7 @@ async def test_what_a_command_has_done_is_kept_until_it_can_be_recorded(tmp_path
             ("work", 1, "succeeded"),
             ("after", 1, "succeeded"),
         ]
-        assert len(await w.engine.runs(RunQuery())) == 1
+        assert len(await w.engine.runs(RunQuery(workflow="flow"))) == 1
         assert (await w.engine.engine()).storage is None
 
 
@@ -142,8 +146,28 @@ async def test_fires_of_the_time_are_accounted_for_with_the_reason(tmp_path: Pat
         async with asyncio.timeout(20):
             while len(fires := await w.engine.fires(schedule.id)) < 3:
                 await asyncio.sleep(0)
-        assert [fire.outcome for fire in fires] == ["missed"] * 3
-        assert all("the store could not be written from" in fire.reason for fire in fires)
+        then = [fire for fire in fires if fire.nominal <= datetime(2026, 5, 4, 8, 15, tzinfo=UTC)]
+        assert [fire.outcome for fire in then] == ["missed"] * 3
+        assert all("the store could not be written from" in fire.reason for fire in then)
+
+
+async def test_an_engine_ends_although_the_end_of_a_run_could_not_be_recorded(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        run = await w.engine.start_run("flow")
+        await started(w.engine, run.id)
+        store = w.engine.store
+
+        def broken_at_the_end(tx: Tx, key: int, status: str) -> Firing:
+            store._require_writer().execute("PRAGMA query_only = 1")
+            return on_ending(tx, key, status)
+
+        on_ending, w.engine.runtime._on_ending = w.engine.runtime._on_ending, broken_at_the_end
+        await go_on(tmp_path)
+        await w.until(lambda info: info.storage is not None and info.storage.waiting > 0)
+    async with world(tmp_path, fresh=False) as w:
+        found = await until_end(w.engine, run.id)
+        assert (found.run.status, found.state["n"]) == ("succeeded", 2)
+        assert [a.number for a in found.attempts] == [1, 1]
 
 
 async def test_an_engine_that_ends_meanwhile_tries_the_work_again(tmp_path: Path) -> None:

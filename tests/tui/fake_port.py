@@ -268,12 +268,23 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
         return RunDetail(run, data.graph_of(run.workflow), tuple(nodes), tuple(attempts), state, requests)
 
     async def run_log(
-        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 2000,
+        node_id: str | None = None,
+        text: str | None = None,
     ) -> list[LogLine]:
         self._enter("run_log")
         run: RunInfo = self._find(self.run_map, run_id, "run")
         lines = data.make_log(run, data.make_attempts(run, self.clock.now())[1])
-        return [line for line in lines if line.seq > after and node_id in (None, line.node_id)][:limit]
+        return [
+            line
+            for line in lines
+            if line.seq > after
+            and node_id in (None, line.node_id)
+            and (text or "").lower() in line.text.lower()
+        ][:limit]
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         self._enter("requests")

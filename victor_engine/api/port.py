@@ -72,8 +72,16 @@ class Port(Protocol):
     async def runs(self, query: RunQuery) -> list[RunInfo]: ...
     async def run(self, run_id: str) -> RunDetail: ...
     async def run_log(
-        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
-    ) -> list[LogLine]: ...
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 2000,
+        node_id: str | None = None,
+        text: str | None = None,
+    ) -> list[LogLine]:
+        """Lines with a number above `after`, oldest first; only a node's, only those that hold `text`."""
+        ...
+
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         """Runs that failed for good, by cause, the one seen last first; `cause` asks for one of them."""
         ...

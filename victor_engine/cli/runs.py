@@ -9,8 +9,8 @@ import click
 from victor_engine.api import DeadLetterGroup, Port, RunQuery
 from victor_engine.cli import control
 from victor_engine.cli.control import json_option
+from victor_engine.cli.logs import logs
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
-from victor_engine.hitl.text import plain
 
 
 @click.group()
@@ -96,25 +96,6 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
     with_port(ctx, "read", work)
 
 
-@runs.command("log")
-@click.argument("run")
-@click.option("--node")
-@click.pass_context
-def log(ctx: click.Context, run: str, node: str | None) -> None:
-    """What a run's commands and agents wrote."""
-
-    async def work(port: Port) -> None:
-        after = 0
-        while lines := await port.run_log(run, after, 2000, node):
-            for line in lines:
-                click.echo(
-                    f"{line.at.astimezone():%H:%M:%S} {plain(line.node_id)} {line.stream}: {plain(line.text)}"
-                )
-            after = lines[-1].seq
-
-    with_port(ctx, "read", work)
-
-
 @runs.command("dead")
 @click.argument("cause", required=False)
 @click.option("--limit", default=20, help="Runs named for each cause.")
@@ -150,4 +131,6 @@ def _show_cause(group: DeadLetterGroup) -> None:
         say(f"and {group.count - len(group.run_ids)} more (--limit)")
 
 
+runs.add_command(logs)
+runs.add_command(logs, "log")
 control.add_to(runs)

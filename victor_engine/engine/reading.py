@@ -166,9 +166,14 @@ class Reading(ABC):
         return await self._read(queries.run_detail, run_id, self.clock.now())
 
     async def run_log(
-        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 2000,
+        node_id: str | None = None,
+        text: str | None = None,
     ) -> list[LogLine]:
-        return await self._read(queries.run_log, run_id, after, limit, node_id)
+        return await self._read(queries.run_log, run_id, after, limit, node_id, text)
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._read(queries.dead_letters, cause, run_limit)

@@ -181,7 +181,6 @@ class EmbeddedEffects(Outside):
                 f"{step.key}: {type(error).__name__}: {error}", error_type=type(error).__name__, bases=bases
             ) from error
         finally:
-            log.close()
             self._logs.pop(attempt, None)
 
     async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:

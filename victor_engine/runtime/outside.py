@@ -160,7 +160,6 @@ class Outside:
         finally:
             if isinstance(watch, HttpWatch):
                 await watch.close()
-            log.close()
             self._logs.pop(attempt, None)
 
     # --- runs that it starts -------------------------------------------------------------------

@@ -118,9 +118,16 @@ class Client(Connection):
         return await self._call("run", run_id=run_id)  # type: ignore[no-any-return]
 
     async def run_log(
-        self, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 2000,
+        node_id: str | None = None,
+        text: str | None = None,
     ) -> list[LogLine]:
-        return await self._call("run_log", run_id=run_id, after=after, limit=limit, node_id=node_id)  # type: ignore[no-any-return]
+        return await self._call(  # type: ignore[no-any-return]
+            "run_log", run_id=run_id, after=after, limit=limit, node_id=node_id, text=text
+        )
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._call("dead_letters", cause=cause, run_limit=run_limit)  # type: ignore[no-any-return]

@@ -178,8 +178,10 @@ class Store:
         await self._takes.wait()
 
     def hurry(self) -> None:
-        """The end is near: from now on `persist` waits for nothing."""
+        """The end is near: what waits is tried once more, and from now on `persist` waits for nothing."""
         self._patient = False
+        if self._outage is not None and self._loop is not None:
+            self._jobs.put(Job(lambda tx: None, self._loop.create_future(), probe=True))
 
     def _require_writer(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -233,6 +235,8 @@ class Store:
             elif probe.error is None:
                 probe.error = outage.error
                 refused.append(probe)
+        if not self._patient:
+            refused += outage.give_up()
         self._loop.call_soon_threadsafe(self._deliver, refused, [])
 
     def _commit_one(self, job: Job) -> bool:

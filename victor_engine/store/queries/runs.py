@@ -346,20 +346,34 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
 
 
 def run_log(
-    connection: sqlite3.Connection, run_id: str, after: int = 0, limit: int = 2000, node_id: str | None = None
+    connection: sqlite3.Connection,
+    run_id: str,
+    after: int = 0,
+    limit: int = 2000,
+    node_id: str | None = None,
+    text: str | None = None,
 ) -> list[LogLine]:
-    """Log lines of a run with a sequence above `after`, oldest first."""
+    """Log lines of a run with a number above `after`, oldest first.
+
+    `node_id` also means the members of a team (`team.member`); `text` is found whatever its case.
+    """
     full = ids.run_id(connection, run_id)
     (key,) = connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
-    only = "" if node_id is None else " AND a.node_id = ?"
-    values: list[Any] = [key, after] + ([] if node_id is None else [node_id]) + [max(0, limit)]
+    only = ""
+    values: list[Any] = [key, after]
+    if node_id is not None:
+        only += " AND (a.node_id = ? OR substr(a.node_id, 1, ?) = ?)"
+        values += [node_id, len(node_id) + 1, f"{node_id}."]
+    if text:
+        only += " AND l.text LIKE ? ESCAPE '\\'"
+        values.append(like(text))
     rows = connection.execute(
         "SELECT l.id, l.at, a.node_id, a.number, l.stream, l.text FROM logs l"
         f" LEFT JOIN attempts a ON a.id = l.attempt_id WHERE l.run_key = ? AND l.id > ?{only}"
         " ORDER BY l.id LIMIT ?",
-        values,
+        [*values, max(0, limit)],
     )
     return [
-        LogLine(seq=seq, at=from_us(at), node_id=node or "", attempt=number or 0, stream=stream, text=text)
-        for seq, at, node, number, stream, text in rows
+        LogLine(seq=seq, at=from_us(at), node_id=node or "", attempt=number or 0, stream=stream, text=line)
+        for seq, at, node, number, stream, line in rows
     ]
