@@ -149,6 +149,8 @@ def test_run_log_pages(world: World) -> None:
     rest = queries.run_log(world.connection, world["waiting"], after=lines[-1].seq)
     assert [line.text for line in rest] == ["three"]
     assert queries.run_log(world.connection, world["waiting"], node_id="gate") == []
+    assert [line.text for line in queries.run_log(world.connection, world["waiting"], text="W")] == ["two"]
+    assert queries.run_log(world.connection, world["waiting"], text="%") == []
 
 
 def test_prefixes(world: World) -> None:

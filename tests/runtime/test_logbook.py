@@ -1,0 +1,122 @@
+"""The log of an attempt: its beginning and its last lines, as they come, and how much lies between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from victor_engine.clock import FakeClock
+from victor_engine.errors import StorageError
+from victor_engine.runtime import logbook
+from victor_engine.runtime.logbook import FLUSH_SECONDS, Logbook
+from victor_engine.store.db import Store, open_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    monkeypatch.setattr(logbook, "HEAD_CHARS", 12)
+    monkeypatch.setattr(logbook, "TAIL_LINES", 3)
+    found = open_store(tmp_path / "victor.db", clock=FakeClock())
+    found.begin_epoch()
+    found.start()
+    yield found
+    await found.close()
+
+
+async def lines(store: Store, attempt: int = 1) -> list[str]:
+    rows = await store.read(
+        lambda c: c.execute("SELECT text FROM logs WHERE attempt_id = ? ORDER BY id", (attempt,)).fetchall()
+    )
+    return [text for (text,) in rows]
+
+
+@pytest.mark.parametrize("batches", [[9], [1] * 9, [4, 5], [5, 4], [6, 2, 1], [2, 7], [3, 1, 5]])
+async def test_head_and_tail_are_kept_whatever_the_batches(store: Store, batches: list[int]) -> None:
+    book = Logbook(store, store.clock)
+    log, number = book.open(1, 1), 0
+    for size in batches:
+        for _ in range(size):
+            number += 1
+            log.write("stdout", f"line {number}")
+        await book.flush()
+    assert await lines(store) == [
+        "line 1",
+        "line 2",
+        "… 4 lines were cut here …",
+        "line 7",
+        "line 8",
+        "line 9",
+    ]
+
+
+async def test_nothing_is_said_to_be_cut_where_nothing_was(store: Store) -> None:
+    book = Logbook(store, store.clock)
+    log = book.open(1, 1)
+    for number in range(1, 6):
+        log.write("stdout", f"line {number}")
+    await book.flush()
+    assert await lines(store) == [f"line {number}" for number in range(1, 6)]
+
+
+async def test_attempts_at_once_do_not_take_each_others_lines(store: Store) -> None:
+    book = Logbook(store, store.clock)
+    logs = {attempt: book.open(1, attempt) for attempt in (1, 2)}
+    for number in range(1, 10):
+        for attempt, log in logs.items():
+            log.write("stdout", f"{attempt}-{number:04}")
+        await book.flush()
+    for attempt in logs:
+        assert await lines(store, attempt) == [
+            f"{attempt}-0001", f"{attempt}-0002", "… 4 lines were cut here …",
+            f"{attempt}-0007", f"{attempt}-0008", f"{attempt}-0009",
+        ]  # fmt: skip
+
+
+async def test_lines_are_written_by_themselves_also_those_that_come_during_a_write(store: Store) -> None:
+    clock = store.clock
+    assert isinstance(clock, FakeClock)
+    book = Logbook(store, clock)
+    log = book.open(1, 1)
+    for number in range(3):
+        log.write("stdout", f"{number}")
+        while len(await lines(store)) <= number:
+            await clock.advance(FLUSH_SECONDS)
+    assert await lines(store) == ["0", "1", "2"]
+
+
+async def test_lines_that_could_not_be_written_are_written_later_in_order(store: Store) -> None:
+    book = Logbook(store, store.clock)
+    log = book.open(1, 1)
+    for number in range(1, 5):
+        log.write("stdout", f"line {number}")
+    store._require_writer().execute("PRAGMA query_only = 1")
+    with pytest.raises(StorageError):
+        await book.flush()
+    for number in range(5, 10):
+        log.write("stdout", f"line {number}")
+    store._require_writer().execute("PRAGMA query_only = 0")
+    clock = store.clock
+    assert isinstance(clock, FakeClock)
+    while store.outage is not None:
+        await clock.advance(1)
+        await lines(store)
+    await book.flush()
+    assert await lines(store) == [
+        "line 1",
+        "line 2",
+        "… 4 lines were cut here …",
+        "line 7",
+        "line 8",
+        "line 9",
+    ]
+
+
+async def test_secrets_are_masked_before_anything_is_stored(store: Store) -> None:
+    book = Logbook(store, store.clock, lambda text: text.replace("hunter2", "***"))
+    log = book.open(1, 1)
+    for _ in range(5):
+        log.write("stdout", "pw hunter2")
+    await book.flush()
+    assert set(await lines(store)) == {"pw ***"}
