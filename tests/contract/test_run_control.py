@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.support import ME, workspace
-from victor_engine.api import EventQuery, Port, RunDetail
+from victor_engine.api import EventQuery, Port, RunDetail, RunQuery
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, EngineUnavailableError, NotFoundError, UsageError
 from victor_engine.identity import acting_as
@@ -196,3 +196,42 @@ async def test_a_node_is_overridden_for_one_run(port: Port, engine: Engine) -> N
     assert [a.number for a in found.attempts if a.node_id == "check"] == [1, 2]
     (override,) = found.overrides
     assert (override.node_id, override.timeout, override.max_attempts) == ("check", 30, 2)
+
+
+async def test_what_an_attempt_did_is_shown_with_the_state_around_it(port: Port) -> None:
+    run_id = (await port.start_run("flaky", state={"part": 7})).id
+    found = await until(port, run_id, "succeeded")
+    assert found.input == {"part": 7}
+    check = next(attempt for attempt in found.attempts if attempt.node_id == "check")
+    around = await port.attempt_state(run_id, check.id)
+    assert around.before == {"part": 7, "taken": 7}
+    assert around.after == {**around.before, "check": {"checked": 7}, "checked": 7}
+    assert {(change.kind, change.path) for change in around.changes} == {
+        ("added", "check"),
+        ("added", "checked"),
+    }
+    with pytest.raises(NotFoundError, match="has no attempt"):
+        await port.attempt_state(run_id, check.id + 1000)
+
+
+async def test_two_runs_are_compared_and_a_view_without_an_engine_says_the_same(
+    port: Port, engine: Engine
+) -> None:
+    bad = await failed(port, 4)
+    good = await until(port, (await port.start_run("flaky", state={"part": 5})).id, "succeeded")
+    found = await port.compare_runs(bad.run.id, good.run.id)
+    assert (found.left.run.status, found.right.run.status) == ("failed", "succeeded")
+    nodes = {node.node_id: node for node in found.nodes}
+    assert list(nodes) == ["take", "check", "out"]
+    assert nodes["check"].left is not None
+    assert (nodes["check"].left.status, nodes["out"].left) == ("failed", None)
+    inputs = {change.path: (change.kind, change.old, change.new) for change in found.input}
+    assert inputs == {"part": ("changed", 4, 5), "broken": ("removed", True, None)}
+    assert {change.path for change in found.state} == {"part", "taken", "broken", "check", "checked", "done"}
+    assert found.definition == ()
+    stats = await port.run_stats(RunQuery(workflow="flaky", limit=100))
+    assert (stats.succeeded, stats.failed, stats.success_rate) == (1, 1, 0.5)
+    view = ReadOnlyPort(engine.store.path, workspace=engine.workspace_path)
+    assert await view.compare_runs(bad.run.id, good.run.id) == found
+    assert await view.run_stats(RunQuery(workflow="flaky", limit=100)) == stats
+    await view.close()

@@ -550,6 +550,13 @@ def graph_of(workflow: str) -> GraphInfo:
     return GRAPHS.get(workflow, SIMPLE_GRAPH)
 
 
+def nodes_of(run: RunInfo) -> set[str]:
+    """The nodes that a run has come to."""
+    failed = run.error.node_id if run.error is not None else None
+    done = [node.id for node in graph_of(run.workflow).nodes][: run.nodes_done]
+    return {*done, *run.current, *([failed] if failed else [])}
+
+
 def make_attempts(run: RunInfo, now: datetime) -> tuple[list[NodeState], list[AttemptInfo]]:
     """Plausible attempts for a run: its done nodes succeeded, its current ones are at work."""
     graph = graph_of(run.workflow)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tests.tui import fake_data as data
 from tests.tui.fake_control import FakeControl, cause_of
+from tests.tui.fake_insight import FakeInsight
 from tests.tui.fake_time import FakeTime
 from tests.tui.fake_versions import FakeVersions
 from victor_engine.api import (
@@ -55,7 +56,7 @@ NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")
 
 
-class FakePort(FakeControl, FakeTime, FakeVersions):
+class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
     """Implements `victor_engine.api.Port` over dictionaries."""
 
     def __init__(self, clock: FakeClock | None = None, *, empty: bool = False, trusted: bool = True) -> None:
@@ -239,6 +240,8 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
         if query.before_id is not None:
             ids = [run.id for run in found]
             found = found[ids.index(query.before_id) + 1 :] if query.before_id in ids else []
+        if query.oldest_first:
+            found.reverse()
         return found[: query.limit]
 
     @staticmethod
@@ -254,6 +257,11 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
             and (query.created_after is None or run.created_at >= query.created_after)
             and (query.created_before is None or run.created_at < query.created_before)
             and (query.longer_than is None or took > query.longer_than)
+            and (query.shorter_than is None or took < query.shorter_than)
+            and query.version in (None, run.version)
+            and query.actor in (None, run.started_by)
+            and (query.node is None or query.node in data.nodes_of(run))
+            and (query.error or "").lower() in (f"{run.error.type}: {error}".lower() if run.error else "")
             and (query.cause is None or (run.dead_letter and cause_of(run) == query.cause))
         )
 
@@ -265,7 +273,16 @@ class FakePort(FakeControl, FakeTime, FakeVersions):
         for attempt in attempts:
             state.update(attempt.changes.get("set", {}))
         requests = tuple(q for q in self.request_map.values() if q.run_id == run.id)
-        return RunDetail(run, data.graph_of(run.workflow), tuple(nodes), tuple(attempts), state, requests)
+        return RunDetail(
+            run,
+            data.graph_of(run.workflow),
+            tuple(nodes),
+            tuple(attempts),
+            state,
+            requests,
+            input={"run": run.id, "region": "eu-1", "hosts": ["web-1", "web-2"]},
+            children=tuple(self.run_map[a.child_run] for a in attempts if a.child_run in self.run_map),
+        )
 
     async def run_log(
         self,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from victor_engine.api.engine import EngineInfo, EventInfo, EventQuery, TrustInfo
+from victor_engine.api.insight import AttemptState, RunComparison, RunStats
 from victor_engine.api.people import Answer, RequestInfo, RequestQuery
 from victor_engine.api.runs import DeadLetterGroup, LogLine, RunDetail, RunInfo, RunQuery
 from victor_engine.api.schedules import (
@@ -82,6 +83,15 @@ class Port(Protocol):
         """Lines with a number above `after`, oldest first; only a node's, only those that hold `text`."""
         ...
 
+    async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
+        """The state before and after one attempt of a run; NotFoundError if it is none of its."""
+        ...
+
+    async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
+        """What became of the newest runs that fit; its `limit` bounds how many are looked at."""
+        ...
+
+    async def compare_runs(self, left: str, right: str) -> RunComparison: ...
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         """Runs that failed for good, by cause, the one seen last first; `cause` asks for one of them."""
         ...

@@ -58,7 +58,11 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     nodes_done: int = 0
     nodes_expected: int | None = None
     retries: int = 0
-    typical_seconds: float | None = None
+    typical_seconds: float | None = None  # median of recent successful runs
+    slow_seconds: float | None = None  # 95th percentile of them
+    since: datetime | None = None  # when what it does or waits for now has begun
+    node_seconds: float | None = None  # what an attempt of the current node usually takes
+    stuck_at: datetime | None = None  # from then on it takes far longer at a node than that ever takes
     waits_for: str | None = None  # plain words: "approval_gate: approval, 12 m left"
     request_id: str | None = None
     parent_run: str | None = None
@@ -134,6 +138,8 @@ class NodeOverride(Struct, frozen=True, omit_defaults=True):
 
 
 class RunDetail(Struct, frozen=True):
+    """One run whole. `children` are the runs that its nodes have started, oldest first."""
+
     run: RunInfo
     graph: GraphInfo
     nodes: tuple[NodeState, ...]
@@ -141,6 +147,8 @@ class RunDetail(Struct, frozen=True):
     state: dict[str, Any]
     requests: tuple[RequestInfo, ...]
     overrides: tuple[NodeOverride, ...] = ()
+    input: dict[str, Any] = {}
+    children: tuple[RunInfo, ...] = ()
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):
@@ -153,7 +161,12 @@ class LogLine(Struct, frozen=True, omit_defaults=True):
 
 
 class RunQuery(Struct, frozen=True, omit_defaults=True):
-    """Filters are combined with and. `text` is matched in id, workflow, note and error."""
+    """Filters are combined with and. `text` is matched in id, workflow, note and error.
+
+    `actor` is who started a run, or the schedule that did. `node` is one that the run came to, `error` a
+    part of its error's type or message. Durations are seconds from start to end, so that runs which
+    have not ended have none.
+    """
 
     workflow: str | None = None
     statuses: tuple[str, ...] = ()
@@ -162,8 +175,14 @@ class RunQuery(Struct, frozen=True, omit_defaults=True):
     created_after: datetime | None = None
     created_before: datetime | None = None
     longer_than: float | None = None
+    shorter_than: float | None = None
+    version: str | None = None
+    actor: str | None = None
+    node: str | None = None
+    error: str | None = None
     cause: str | None = None  # only dead letters of this cause, see `DeadLetterGroup`
     before_id: str | None = None  # paging: only runs older than this one
+    oldest_first: bool = False
     limit: int = 200
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from victor_engine.api import (
     Agenda,
     AliasChange,
     AliasInfo,
+    AttemptState,
     BackfillInfo,
     BackfillPreview,
     BackfillSpec,
@@ -33,16 +35,19 @@ from victor_engine.api import (
     MigrationSpec,
     RequestInfo,
     RequestQuery,
+    RunComparison,
     RunDetail,
     RunInfo,
     RunMigrationInfo,
     RunQuery,
+    RunStats,
     ScheduleInfo,
     SchedulePreview,
     ScheduleSpec,
     WorkflowInfo,
 )
 from victor_engine.clock import Clock
+from victor_engine.engine.comparing import attempt_state, compare_runs
 from victor_engine.engine.planning import Planner
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import backfill, looking
@@ -64,6 +69,11 @@ class Reading(ABC):
     clock: Clock
     _watched: bool = True
     """Whether an engine runs on the store."""
+
+    @cached_property
+    def _paces(self) -> queries.Paces:
+        """What is typical of the workflows that somebody looks at."""
+        return queries.Paces()
 
     @abstractmethod
     async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
@@ -160,10 +170,10 @@ class Reading(ABC):
         return await self._read(look)
 
     async def runs(self, query: RunQuery) -> list[RunInfo]:
-        return await self._read(queries.runs, query, self.clock.now())
+        return await self._read(queries.runs, query, self.clock.now(), self._paces)
 
     async def run(self, run_id: str) -> RunDetail:
-        return await self._read(queries.run_detail, run_id, self.clock.now())
+        return await self._read(queries.run_detail, run_id, self.clock.now(), self._paces)
 
     async def run_log(
         self,
@@ -174,6 +184,15 @@ class Reading(ABC):
         text: str | None = None,
     ) -> list[LogLine]:
         return await self._read(queries.run_log, run_id, after, limit, node_id, text)
+
+    async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
+        return await self._read(attempt_state, run_id, attempt_id)
+
+    async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
+        return await self._read(queries.run_stats, query, buckets)
+
+    async def compare_runs(self, left: str, right: str) -> RunComparison:
+        return await self._read(compare_runs, left, right, self.clock.now(), self._paces)
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._read(queries.dead_letters, cause, run_limit)

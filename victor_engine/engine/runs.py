@@ -20,7 +20,7 @@ class RunActions(EngineBase):
     """Start, cancel, pause, resume, retry, redrive, rerun, discard, and what is set while it retries."""
 
     async def _run_info(self, run_id: str) -> RunInfo:
-        return await self._read(queries.run_info, run_id, self.clock.now())
+        return await self._read(queries.run_info, run_id, self.clock.now(), self._paces)
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""

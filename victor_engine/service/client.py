@@ -10,6 +10,7 @@ from victor_engine.api import (
     AliasChange,
     AliasInfo,
     Answer,
+    AttemptState,
     BackfillInfo,
     BackfillPreview,
     BackfillSpec,
@@ -30,10 +31,12 @@ from victor_engine.api import (
     ProblemInfo,
     RequestInfo,
     RequestQuery,
+    RunComparison,
     RunDetail,
     RunInfo,
     RunMigrationInfo,
     RunQuery,
+    RunStats,
     ScheduleAdded,
     ScheduleInfo,
     SchedulePreview,
@@ -128,6 +131,15 @@ class Client(Connection):
         return await self._call(  # type: ignore[no-any-return]
             "run_log", run_id=run_id, after=after, limit=limit, node_id=node_id, text=text
         )
+
+    async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
+        return await self._call("attempt_state", run_id=run_id, attempt_id=attempt_id)  # type: ignore[no-any-return]
+
+    async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
+        return await self._call("run_stats", query=query, buckets=buckets)  # type: ignore[no-any-return]
+
+    async def compare_runs(self, left: str, right: str) -> RunComparison:
+        return await self._call("compare_runs", left=left, right=right)  # type: ignore[no-any-return]
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._call("dead_letters", cause=cause, run_limit=run_limit)  # type: ignore[no-any-return]

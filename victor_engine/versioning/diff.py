@@ -60,6 +60,11 @@ def change_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
     return [change.describe() for change in _mappings("", before, after)]
 
 
+def value_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What differs between two JSON objects, by dotted path."""
+    return _mappings("", before, after)
+
+
 def _mappings(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     changes: list[Change] = []
     for key in [*old, *(key for key in new if key not in old)]:

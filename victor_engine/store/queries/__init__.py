@@ -17,14 +17,28 @@ from victor_engine.store.queries.definitions import (
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, schedule_id
 from victor_engine.store.queries.moves import run_migrations
+from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.people import request, requests
-from victor_engine.store.queries.runs import attempts, run_detail, run_info, run_log, runs
+from victor_engine.store.queries.runs import (
+    attempt_state,
+    attempts,
+    log_size,
+    run_detail,
+    run_info,
+    run_input,
+    run_log,
+    runs,
+)
 from victor_engine.store.queries.schedules import fires, schedule, schedules
+from victor_engine.store.queries.stats import run_stats
 
 __all__ = [
     "EngineCounts",
+    "Pace",
+    "Paces",
     "alias_history",
     "aliases",
+    "attempt_state",
     "attempts",
     "current_version",
     "dead_letters",
@@ -35,14 +49,17 @@ __all__ = [
     "events_after",
     "fires",
     "last_event",
+    "log_size",
     "request",
     "request_id",
     "requests",
     "run_detail",
     "run_id",
     "run_info",
+    "run_input",
     "run_log",
     "run_migrations",
+    "run_stats",
     "runs",
     "schedule",
     "schedule_id",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from statistics import median
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import (
@@ -21,23 +22,25 @@ from victor_engine.api import (
     RunInfo,
     RunQuery,
 )
-from victor_engine.clock import from_us, to_us
+from victor_engine.clock import from_us
+from victor_engine.errors import NotFoundError
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
 from victor_engine.store.progress import progress
 from victor_engine.store.queries import ids, people
+from victor_engine.store.queries.choosing import by_time, conditions
 from victor_engine.store.queries.definitions import stored_graph
-from victor_engine.store.queries.text import LIVE, error_info, instant, left, like, marks
+from victor_engine.store.queries.live import Doing, doing, waits_until
+from victor_engine.store.queries.pace import Pace, Paces
+from victor_engine.store.queries.text import error_info, instant, marks
 from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import EDIT, run_state
 
-HISTORY = 25
-"""How many recent successful runs of a workflow tell what is typical of it."""
-
+_IDLE = Doing()
 _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
-    " p.id, r.error, r.note, l.run_key IS NOT NULL"
+    " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -49,209 +52,127 @@ def select_runs(connection: sqlite3.Connection, query: RunQuery) -> tuple[str, l
     """The SQL of a page of runs, newest first, and its parameters.
 
     Without a filter on the time the order is that of the keys, so that every index that ends with
-    the key delivers a page without sorting. `text` and `longer_than` walk from the newest run on
-    and stop as soon as the page is full.
+    the key delivers a page without sorting. What no index leads to is looked for from the newest run
+    on, until the page is full.
     """
-    where: list[str] = []
-    values: list[Any] = []
-
-    def add(clause: str, *given: Any) -> None:
-        where.append(clause)
-        values.extend(given)
-
-    if query.workflow is not None:
-        add("r.workflow = ?", query.workflow)
-    if query.schedule_id is not None:
-        add("r.schedule_id = ?", ids.schedule_id(connection, query.schedule_id, removed=True))
-    if query.cause is not None:
-        add(
-            "r.key IN (SELECT run_key FROM dead_letters WHERE cause_id ="
-            " (SELECT id FROM dead_causes WHERE fingerprint = ?))",
-            query.cause,
-        )
-    if query.statuses:
-        add(f"r.status IN ({marks(len(query.statuses))})", *query.statuses)
-    if query.text:
-        pattern = like(query.text)
-        columns = ("r.id", "r.workflow", "r.note", "r.error")
-        add("(" + " OR ".join(f"{c} LIKE ? ESCAPE '\\'" for c in columns) + ")", *[pattern] * len(columns))
-    if query.longer_than is not None:
-        add("r.finished_at - r.started_at > ?", int(query.longer_than * 1_000_000))
-    if query.created_after is not None:
-        add("r.created_at >= ?", to_us(query.created_after))
-    if query.created_before is not None:
-        add("r.created_at < ?", to_us(query.created_before))
-    by_time = query.created_after is not None or query.created_before is not None
+    where, values = conditions(connection, query)
+    timed = by_time(query)
     if query.before_id is not None:
         full = ids.run_id(connection, query.before_id)
         key, created = connection.execute("SELECT key, created_at FROM runs WHERE id = ?", (full,)).fetchone()
-        if by_time:
-            add("(r.created_at, r.key) < (?, ?)", created, key)
-        else:
-            add("r.key < ?", key)
-    order = "r.created_at DESC, r.key DESC" if by_time else "r.key DESC"
+        where.append("(r.created_at, r.key) < (?, ?)" if timed else "r.key < ?")
+        values += [created, key] if timed else [key]
+    way = "ASC" if query.oldest_first else "DESC"
+    order = f"r.created_at {way}, r.key {way}" if timed else f"r.key {way}"
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     values.append(max(0, query.limit))
     return f"SELECT {_COLUMNS}{_FROM}{condition} ORDER BY {order} LIMIT ?", values
 
 
-def runs(connection: sqlite3.Connection, query: RunQuery, now: datetime) -> list[RunInfo]:
+def runs(
+    connection: sqlite3.Connection, query: RunQuery, now: datetime, paces: Paces | None = None
+) -> list[RunInfo]:
     """A page of runs, newest first. Several statuses are merged from one index walk each."""
     if len(query.statuses) < 2:
         sql, values = select_runs(connection, query)
-        return _run_infos(connection, connection.execute(sql, values).fetchall(), now)
+        return _run_infos(connection, connection.execute(sql, values).fetchall(), now, paces)
     rows: list[Any] = []
     for status in dict.fromkeys(query.statuses):
-        sql, values = select_runs(connection, _with_status(query, status))
+        sql, values = select_runs(connection, msgspec.structs.replace(query, statuses=(status,)))
         rows.extend(connection.execute(sql, values))
-    by_time = query.created_after is not None or query.created_before is not None
-    rows.sort(key=lambda row: (row[7], row[0]) if by_time else row[0], reverse=True)
-    return _run_infos(connection, rows[: max(0, query.limit)], now)
+    timed = by_time(query)
+    rows.sort(key=lambda row: (row[7], row[0]) if timed else row[0], reverse=not query.oldest_first)
+    return _run_infos(connection, rows[: max(0, query.limit)], now, paces)
 
 
-def _with_status(query: RunQuery, status: str) -> RunQuery:
-    import msgspec
-
-    return msgspec.structs.replace(query, statuses=(status,))
-
-
-def run_info(connection: sqlite3.Connection, run_id: str, now: datetime) -> RunInfo:
+def run_info(
+    connection: sqlite3.Connection, run_id: str, now: datetime, paces: Paces | None = None
+) -> RunInfo:
     """One run by its id or unique prefix."""
     full = ids.run_id(connection, run_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE r.id = ?", (full,)).fetchone()
-    return _run_infos(connection, [row], now)[0]
+    return _run_infos(connection, [row], now, paces)[0]
 
 
-def _run_infos(connection: sqlite3.Connection, rows: Sequence[Any], now: datetime) -> list[RunInfo]:
-    active = [row[0] for row in rows if row[4] in ACTIVE_RUN_STATUSES]
-    live = _live_nodes(connection, active)
-    asked = _open_requests(connection, active, now)
-    awaited = _waits(connection, active, now)
-    typical = {workflow: _typical(connection, workflow) for workflow in {row[2] for row in rows}}
-    found = []
-    for row in rows:
-        key, status, actor, done = row[0], row[4], row[6], row[14]
-        seconds, expected = typical[row[2]]
-        request_id, waits_for = asked.get(key, (None, awaited.get(key)))
-        current: tuple[str, ...] = ()
-        if status in ACTIVE_RUN_STATUSES:
-            stands = progress(connection, key, row[13])
-            current, done = live.get(key) or stands.frontier[:1], stands.nodes_done
-        found.append(
-            RunInfo(
-                id=row[1],
-                workflow=row[2],
-                version=row[3],
-                status=status,
-                trigger=row[5],
-                started_by=_started_by(actor, row[11]),
-                created_at=from_us(row[7]),
-                revision=row[8],
-                started_at=instant(row[9]),
-                finished_at=instant(row[10]),
-                schedule_id=row[11],
-                nominal=instant(row[12]),
-                current=current,
-                nodes_done=done,
-                nodes_expected=expected,
-                retries=row[15],
-                typical_seconds=seconds,
-                waits_for=waits_for,
-                request_id=request_id,
-                parent_run=row[16],
-                error=error_info(row[17]),
-                note=row[18],
-                dead_letter=bool(row[19]),
-            )
-        )
-    return found
-
-
-def _started_by(actor: str | None, schedule: str | None) -> str:
-    if actor is None and schedule is not None:
-        return schedule
-    return actor_from_json(actor).user
-
-
-def _live_nodes(connection: sqlite3.Connection, keys: Iterable[int]) -> dict[int, tuple[str, ...]]:
-    found = {}
-    for key in keys:
-        rows = connection.execute(
-            f"SELECT DISTINCT node_id FROM attempts WHERE run_key = ? AND status IN {LIVE} ORDER BY id",
-            (key,),
-        )
-        nodes = tuple(row[0] for row in rows)
-        if nodes:
-            found[key] = nodes
-    return found
-
-
-def _open_requests(
-    connection: sqlite3.Connection, keys: Iterable[int], now: datetime
-) -> dict[int, tuple[str, str]]:
-    """For each run its most urgent open request and what it waits for, in plain words."""
-    found = {}
-    for key in keys:
-        rows = connection.execute(
-            "SELECT id, node_id, kind, deadline FROM requests WHERE run_key = ? AND status = 'open'"
-            " ORDER BY deadline IS NULL, deadline, key",
-            (key,),
-        ).fetchall()
-        if rows:
-            request, node, kind, deadline = rows[0]
-            more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-            found[key] = (request, f"{node}: {kind}, {left(instant(deadline), now)}{more}")
-    return found
-
-
-def _waits(connection: sqlite3.Connection, keys: Iterable[int], now: datetime) -> dict[int, str]:
-    """For each run what it waits for beside people, the soonest first, in plain words."""
-    found = {}
-    for key in keys:
-        waits = []
-        for node, text, child in connection.execute(
-            "SELECT a.node_id, a.wait, c.id FROM attempts a LEFT JOIN runs c ON c.key = a.child_key"
-            f" WHERE a.run_key = ? AND a.status IN {LIVE} AND a.status = 'waiting' AND a.wait IS NOT NULL"
-            " ORDER BY a.id",
-            (key,),
-        ):
-            wait = jsonio.loads(text)
-            until = waits_until(wait)
-            name = wait["text"] if child is None else f"{wait['text']}, run {child}"
-            words = f"{node}: {name}" if until is None else f"{node}: {name}, {left(until, now)}"
-            waits.append((until is None, until or now, words))
-        if waits:
-            waits.sort(key=lambda wait: wait[:2])
-            more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
-            found[key] = waits[0][2] + more
-    return found
-
-
-def waits_until(wait: Mapping[str, Any]) -> datetime | None:
-    """When a stored wait ends at the latest."""
-    return instant(min((wait[key] for key in ("due", "deadline") if key in wait), default=None))
-
-
-def _typical(connection: sqlite3.Connection, workflow: str) -> tuple[float | None, int | None]:
-    """Median seconds and median number of nodes of a workflow's recent successful runs."""
+def runs_by_key(
+    connection: sqlite3.Connection, keys: Sequence[int], now: datetime, paces: Paces | None = None
+) -> list[RunInfo]:
+    """These runs, oldest first."""
+    if not keys:
+        return []
     rows = connection.execute(
-        "SELECT started_at, finished_at, nodes_done FROM runs WHERE workflow = ? AND status = 'succeeded'"
-        " ORDER BY key DESC LIMIT ?",
-        (workflow, HISTORY),
+        f"SELECT {_COLUMNS}{_FROM} WHERE r.key IN ({marks(len(keys))}) ORDER BY r.key", keys
     ).fetchall()
-    durations = [(end - start) / 1e6 for start, end, _ in rows if start is not None and end is not None]
-    nodes = [count for _, _, count in rows if count]
-    return (median(durations) if durations else None, round(median(nodes)) if nodes else None)
+    return _run_infos(connection, rows, now, paces)
+
+
+def _run_infos(
+    connection: sqlite3.Connection, rows: Sequence[Any], now: datetime, paces: Paces | None
+) -> list[RunInfo]:
+    paces = paces or Paces()
+    does = doing(connection, [row[0] for row in rows if row[4] in ACTIVE_RUN_STATUSES], now)
+    typical = {row[20]: paces.of(connection, row[2], row[20], now) for row in rows}
+    return [_run_info(connection, row, does.get(row[0], _IDLE), typical[row[20]]) for row in rows]
+
+
+def _run_info(connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace) -> RunInfo:
+    status, actor, schedule, done = row[4], row[6], row[11], row[14]
+    current = does.nodes
+    if status in ACTIVE_RUN_STATUSES:
+        stands = progress(connection, row[0], row[13])
+        current, done = current or stands.frontier[:1], stands.nodes_done
+    node = pace.nodes.get(current[0]) if current else None
+    return RunInfo(
+        id=row[1],
+        workflow=row[2],
+        version=row[3],
+        status=status,
+        trigger=row[5],
+        started_by=schedule if actor is None and schedule is not None else actor_from_json(actor).user,
+        created_at=from_us(row[7]),
+        revision=row[8],
+        started_at=instant(row[9]),
+        finished_at=instant(row[10]),
+        schedule_id=schedule,
+        nominal=instant(row[12]),
+        current=current,
+        nodes_done=done,
+        nodes_expected=pace.nodes_expected,
+        retries=row[15],
+        typical_seconds=pace.typical,
+        slow_seconds=pace.slow,
+        since=does.since,
+        node_seconds=None if node is None else node.typical,
+        stuck_at=_stuck_at(does, pace),
+        waits_for=does.waits_for,
+        request_id=does.request_id,
+        parent_run=row[16],
+        error=error_info(row[17]),
+        note=row[18],
+        dead_letter=bool(row[19]),
+    )
+
+
+def _stuck_at(does: Doing, pace: Pace) -> datetime | None:
+    """From when the first of the attempts at work takes far too long; what waits is not judged."""
+    instants = []
+    for node, began in does.running:
+        patience = pace.patience(node)
+        if patience is not None:
+            instants.append(began + timedelta(seconds=patience))
+    return min(instants, default=None)
 
 
 # --- one run -----------------------------------------------------------------------------------
 
 
-def run_detail(connection: sqlite3.Connection, run_id: str, now: datetime) -> RunDetail:
-    """One run whole: its graph, the state of every node, all attempts, its state and requests."""
-    info = run_info(connection, run_id, now)
-    key, definition_id, overrides = connection.execute(
-        "SELECT key, definition_id, overrides FROM runs WHERE id = ?", (info.id,)
+def run_detail(
+    connection: sqlite3.Connection, run_id: str, now: datetime, paces: Paces | None = None
+) -> RunDetail:
+    """One run whole: its graph, the state of every node, all attempts, its state, requests and children."""
+    info = run_info(connection, run_id, now, paces)
+    key, definition_id, overrides, given = connection.execute(
+        "SELECT key, definition_id, overrides, input FROM runs WHERE id = ?", (info.id,)
     ).fetchone()
     graph = stored_graph(connection, definition_id)
     tries = attempts(connection, key)
@@ -265,7 +186,70 @@ def run_detail(connection: sqlite3.Connection, run_id: str, now: datetime) -> Ru
             people.requests(connection, RequestQuery(statuses=people.ALL_STATUSES, run_id=info.id))
         ),
         overrides=tuple(node_overrides(overrides).values()),
+        input=jsonio.loads(given),
+        children=tuple(_children(connection, key, now, paces)),
     )
+
+
+CHILDREN = 200
+"""Runs that the nodes of one run have started, the newest ones, which are shown with it."""
+
+
+def _children(
+    connection: sqlite3.Connection, run_key: int, now: datetime, paces: Paces | None
+) -> list[RunInfo]:
+    rows = connection.execute(
+        "SELECT child_key FROM attempts WHERE run_key = ? AND child_key IS NOT NULL ORDER BY id DESC LIMIT ?",
+        (run_key, CHILDREN),
+    )
+    return runs_by_key(connection, [row[0] for row in rows], now, paces)
+
+
+def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) -> Around:
+    """An attempt of a run with the state before and after it; NotFoundError if it is none of its."""
+    full = ids.run_id(connection, run_id)
+    (key,) = connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
+    found = next((each for each in attempts(connection, key) if each.id == attempt_id), None)
+    if found is None:
+        raise NotFoundError(f"run {full} has no attempt {attempt_id}; `victor runs show {full}` lists them")
+    first = found.id
+    if found.parent is not None:
+        row = connection.execute(
+            "SELECT MAX(id) FROM attempts WHERE run_key = ? AND id < ? AND node_id = ? AND parent IS NULL",
+            (key, attempt_id, found.parent),
+        ).fetchone()
+        first = row[0] or found.id
+    before = run_state(connection, key, until_attempt=first - 1)
+    (patch,) = connection.execute("SELECT patch FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
+    after = dict(before)
+    Patch.from_json(patch).apply(after)
+    return Around(found, before, after)
+
+
+class Around(NamedTuple):
+    """An attempt, and the state before and after it."""
+
+    attempt: AttemptInfo
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def run_input(connection: sqlite3.Connection, run_id: str) -> tuple[int, dict[str, Any]]:
+    """The definition that a run is pinned to, and the state that it began with."""
+    definition_id, given = connection.execute(
+        "SELECT definition_id, input FROM runs WHERE id = ?", (run_id,)
+    ).fetchone()
+    return definition_id, jsonio.loads(given)
+
+
+def log_size(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
+    """Lines and bytes of a run's log."""
+    lines, size = connection.execute(
+        "SELECT COUNT(*), COALESCE(SUM(length(CAST(text AS BLOB))), 0) FROM logs"
+        " WHERE run_key = (SELECT key FROM runs WHERE id = ?)",
+        (run_id,),
+    ).fetchone()
+    return lines, size
 
 
 def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo, ...]:

@@ -1,0 +1,91 @@
+"""Two runs side by side, and what one attempt made of the state."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from victor_engine.api import (
+    AttemptInfo,
+    AttemptState,
+    ComparedRun,
+    NodeComparison,
+    NodeFacts,
+    RunComparison,
+    RunDetail,
+    ValueChange,
+)
+from victor_engine.store import queries
+from victor_engine.store.state import EDIT
+from victor_engine.versioning.diff import diff, value_changes
+
+
+def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) -> AttemptState:
+    """The state around an attempt, with the difference that it made."""
+    found = queries.attempt_state(connection, run_id, attempt_id)
+    return AttemptState(found.attempt, found.before, found.after, changes(found.before, found.after))
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ValueChange, ...]:
+    """What differs between two JSON objects."""
+    return tuple(
+        ValueChange(cast("Any", change.kind), change.path, change.old, change.new)
+        for change in value_changes(before, after)
+    )
+
+
+def compare_runs(
+    connection: sqlite3.Connection, left: str, right: str, now: datetime, paces: queries.Paces
+) -> RunComparison:
+    """Compare two runs, also of different versions or workflows; ids may be unique prefixes."""
+    one = queries.run_detail(connection, left, now, paces)
+    other = queries.run_detail(connection, right, now, paces)
+    return RunComparison(
+        left=_side(connection, one, now),
+        right=_side(connection, other, now),
+        nodes=compare_nodes(one, other, now),
+        state=changes(one.state, other.state),
+        input=changes(one.input, other.input),
+        definition=_definitions(connection, one, other),
+    )
+
+
+def _side(connection: sqlite3.Connection, detail: RunDetail, now: datetime) -> ComparedRun:
+    run = detail.run
+    seconds = ((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else None
+    return ComparedRun(run, seconds, detail.input, *queries.log_size(connection, run.id))
+
+
+def compare_nodes(one: RunDetail, other: RunDetail, now: datetime) -> tuple[NodeComparison, ...]:
+    """Every node that one of the runs has or came to, in the order of the left one's graph."""
+    left, right = _facts(one.attempts, now), _facts(other.attempts, now)
+    names = [node.id for detail in (one, other) for node in detail.graph.nodes]
+    order = dict.fromkeys([*names, *left, *right])
+    return tuple(NodeComparison(name, left.get(name), right.get(name)) for name in order)
+
+
+def _facts(attempts: Iterable[AttemptInfo], now: datetime) -> dict[str, NodeFacts]:
+    by_node: dict[str, list[AttemptInfo]] = {}
+    for attempt in attempts:
+        if attempt.node_type != EDIT:
+            by_node.setdefault(attempt.node_id, []).append(attempt)
+    return {
+        node: NodeFacts(
+            status=each[-1].status,
+            iterations=len({attempt.iteration for attempt in each}),
+            attempts=len(each),
+            seconds=sum(((a.finished_at or now) - a.started_at).total_seconds() for a in each),
+        )
+        for node, each in by_node.items()
+    }
+
+
+def _definitions(connection: sqlite3.Connection, one: RunDetail, other: RunDetail) -> tuple[str, ...]:
+    left, right = one.run, other.run
+    if (left.workflow, left.version) == (right.workflow, right.version):
+        return ()
+    before = queries.definition_info(connection, left.workflow, left.version).content
+    after = queries.definition_info(connection, right.workflow, right.version).content
+    return tuple(change.describe() for change in diff(before, after))

@@ -1,0 +1,134 @@
+"""What is typical of a workflow: how long its runs and nodes take, and how many nodes a run does.
+
+Learned from recent successful runs, of the same version where there are enough of them. The look
+back is bounded, so the answer costs the same whether a store holds a thousand runs or a million.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median
+
+LOOK_BACK = 200
+"""Successful runs of a workflow that are looked at."""
+SAMPLE = 50
+"""How many of them, the newest of the same version first, tell what is typical."""
+ENOUGH = 3
+"""Successful runs of a version that speak for it; below that its workflow does."""
+NODE_RUNS = 9
+"""Runs whose attempts tell what a node takes."""
+NODE_LIMIT = 300
+"""Runs that did more nodes than this do not tell what a node takes: reading them would cost too much."""
+FRESH = timedelta(seconds=10)
+"""How long what was learned from a full sample is good for, while new runs succeed."""
+_KEPT = 1000
+"""Versions that are remembered."""
+
+STUCK_TIMES = 4.0
+"""A node that takes this many times what is slow for it makes its run stuck."""
+STUCK_LEAST = 30.0
+"""Seconds below which nothing counts as stuck: what takes a moment may take a few now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePace:
+    """Seconds that one successful attempt of a node takes: median and 95th percentile."""
+
+    typical: float
+    slow: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is typical of a version. Seconds of a whole run; None where nothing is known."""
+
+    runs: int = 0
+    typical: float | None = None
+    slow: float | None = None
+    nodes_expected: int | None = None
+    nodes: Mapping[str, NodePace] = field(default_factory=dict)
+
+    def patience(self, node_id: str) -> float | None:
+        """Seconds after which an attempt of a node counts as stuck; None where nothing is known."""
+        node = self.nodes.get(node_id)
+        slow = node.slow if node is not None else self.slow
+        return None if slow is None else max(STUCK_LEAST, STUCK_TIMES * slow)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of the ascending values lie, between neighbours in proportion."""
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+class Paces:
+    """Remembers what is typical, so that a screen that is drawn again does not work it out again.
+
+    Forgets as soon as another run has succeeded; from a full sample, which one more run hardly
+    changes, only after a while. May be used by several threads: the worst is work done twice.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[int, datetime, Pace]] = OrderedDict()
+
+    def of(self, connection: sqlite3.Connection, workflow: str, definition_id: int, now: datetime) -> Pace:
+        """What is typical of a definition of `workflow`."""
+        row = connection.execute(
+            "SELECT MAX(key) FROM runs WHERE workflow = ? AND status = 'succeeded'", (workflow,)
+        ).fetchone()
+        newest: int = row[0] or 0
+        known = self._known.get(definition_id)
+        if known is not None:
+            last, at, pace = known
+            full = pace.runs >= SAMPLE and timedelta(0) <= now - at < FRESH
+            if last == newest or full:
+                return pace
+        pace = learn(connection, workflow, definition_id) if newest else Pace()
+        self._known[definition_id] = (newest, now, pace)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return pace
+
+
+def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> Pace:
+    """Work out what is typical of a definition from the newest successful runs."""
+    rows = connection.execute(
+        "SELECT key, definition_id, started_at, finished_at, nodes_done FROM runs"
+        " WHERE workflow = ? AND status = 'succeeded' ORDER BY key DESC LIMIT ?",
+        (workflow, LOOK_BACK),
+    ).fetchall()
+    own = [row for row in rows if row[1] == definition_id]
+    chosen = (own if len(own) >= ENOUGH else rows)[:SAMPLE]
+    took = sorted((row[3] - row[2]) / 1e6 for row in chosen if row[2] is not None and row[3] is not None)
+    counts = [row[4] for row in chosen if row[4]]
+    small = [row[0] for row in chosen if row[4] <= NODE_LIMIT][:NODE_RUNS]
+    return Pace(
+        runs=len(chosen),
+        typical=median(took) if took else None,
+        slow=percentile(took, 0.95) if took else None,
+        nodes_expected=round(median(counts)) if counts else None,
+        nodes=_nodes(connection, small),
+    )
+
+
+def _nodes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[str, NodePace]:
+    """Seconds of the successful attempts in these runs, by node."""
+    found: dict[str, list[float]] = {}
+    for key in keys:
+        for node, start, end in connection.execute(
+            "SELECT node_id, started_at, finished_at FROM attempts WHERE run_key = ?"
+            " AND status = 'succeeded' AND finished_at IS NOT NULL",
+            (key,),
+        ):
+            found.setdefault(node, []).append((end - start) / 1e6)
+    paces = {}
+    for node, seconds in found.items():
+        seconds.sort()
+        paces[node] = NodePace(median(seconds), percentile(seconds, 0.95))
+    return paces
