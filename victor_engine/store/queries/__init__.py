@@ -25,7 +25,6 @@ from victor_engine.store.queries.runs import (
     log_size,
     run_detail,
     run_info,
-    run_input,
     run_log,
     runs,
 )
@@ -56,7 +55,6 @@ __all__ = [
     "run_detail",
     "run_id",
     "run_info",
-    "run_input",
     "run_log",
     "run_migrations",
     "run_stats",

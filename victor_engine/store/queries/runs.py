@@ -34,7 +34,7 @@ from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.text import error_info, instant, marks
 from victor_engine.store.runs import node_overrides
-from victor_engine.store.state import EDIT, run_state
+from victor_engine.store.state import EDIT, given_state, run_state
 
 _IDLE = Doing()
 _COLUMNS = (
@@ -171,8 +171,8 @@ def run_detail(
 ) -> RunDetail:
     """One run whole: its graph, the state of every node, all attempts, its state, requests and children."""
     info = run_info(connection, run_id, now, paces)
-    key, definition_id, overrides, given = connection.execute(
-        "SELECT key, definition_id, overrides, input FROM runs WHERE id = ?", (info.id,)
+    key, definition_id, overrides = connection.execute(
+        "SELECT key, definition_id, overrides FROM runs WHERE id = ?", (info.id,)
     ).fetchone()
     graph = stored_graph(connection, definition_id)
     tries = attempts(connection, key)
@@ -186,7 +186,7 @@ def run_detail(
             people.requests(connection, RequestQuery(statuses=people.ALL_STATUSES, run_id=info.id))
         ),
         overrides=tuple(node_overrides(overrides).values()),
-        input=jsonio.loads(given),
+        input=jsonio.loads(given_state(connection, key)),
         children=tuple(_children(connection, key, now, paces)),
     )
 
@@ -232,14 +232,6 @@ class Around(NamedTuple):
     attempt: AttemptInfo
     before: dict[str, Any]
     after: dict[str, Any]
-
-
-def run_input(connection: sqlite3.Connection, run_id: str) -> tuple[int, dict[str, Any]]:
-    """The definition that a run is pinned to, and the state that it began with."""
-    definition_id, given = connection.execute(
-        "SELECT definition_id, input FROM runs WHERE id = ?", (run_id,)
-    ).fetchone()
-    return definition_id, jsonio.loads(given)
 
 
 def log_size(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
