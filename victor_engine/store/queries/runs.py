@@ -32,7 +32,7 @@ from victor_engine.store.queries.choosing import by_time, conditions
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.pace import Pace, Paces
-from victor_engine.store.queries.text import error_info, instant, marks
+from victor_engine.store.queries.text import error_info, instant, like, marks
 from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
 
