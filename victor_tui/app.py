@@ -5,10 +5,12 @@ Screens are imported when first shown, so that the first frame waits for nothing
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from textual import work
@@ -16,11 +18,12 @@ from textual.app import App
 from textual.command import Provider
 from textual.screen import Screen
 
-from victor_engine.api import EngineInfo, EventInfo, Port, RequestInfo, RequestQuery
+from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_tui.alive import is_alive
-from victor_tui.config import theme_name
+from victor_tui.announcing import Announcer
+from victor_tui.config import notify_setting, theme_name
 from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.text import clean, full, plural
@@ -29,11 +32,6 @@ from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 T = TypeVar("T")
-
-_GATHER = 0.3
-"""Seconds in which announcements of the same kind are gathered into one."""
-_TOLD_AT_ONCE = 3
-"""Broken promises that one toast names."""
 
 HAND_OVER = "daemon"
 """Result of the app when its engine is to go on in a daemon."""
@@ -87,8 +85,7 @@ class VictorApp(App[str]):
         self.owns_engine = False
         self.lost: str = ""
         self.feed = Feed(connect, self.post_message, interval=interval)
-        self._known_requests: set[str] | None = None
-        self._breaches: list[EventInfo] = []
+        self.announcer = Announcer(self)
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
@@ -112,6 +109,7 @@ class VictorApp(App[str]):
         self.run_worker(self.feed.run(), name="feed", group="feed")
 
     async def on_unmount(self) -> None:
+        self.announcer.give_back_title()
         if self.feed.port is not None:
             await self.feed.port.close()
 
@@ -129,8 +127,20 @@ class VictorApp(App[str]):
         if self.lost:
             self.notify("Connected to the engine again.", markup=False)
         self.lost = ""
+        if not self.is_headless:
+            self._learn_terminal(Path(engine.workspace))
         if not engine.trusted:
             self.ask_for_trust()
+
+    @work(group="terminal", exclusive=True)
+    async def _learn_terminal(self, workspace: Path) -> None:
+        """How this terminal notifies depends on the configuration, which is read once there is time."""
+        try:
+            setting = await asyncio.to_thread(notify_setting, workspace)
+        except VictorError as error:
+            self.report(error)
+            return
+        await self.announcer.learn_terminal(setting, os.environ)
 
     def on_lost(self, message: Lost) -> None:
         again = "" if message.retry_in is None else f" · trying again in {message.retry_in:g} s"
@@ -142,7 +152,7 @@ class VictorApp(App[str]):
 
     def on_refreshed(self, message: Refreshed) -> None:
         if message.subject == "requests":
-            self._requests_changed()
+            self.announcer.requests_changed(self.open_requests)
         if message.subject in ("engine", "requests"):
             self.update_header()
         for screen in reversed(self.screen_stack):
@@ -157,52 +167,8 @@ class VictorApp(App[str]):
         """All open requests, as of the last refresh."""
         return self.feed.snapshots.get("requests") or []
 
-    def _requests_changed(self) -> None:
-        requests = self.open_requests
-        ids = {request.id for request in requests}
-        if self._known_requests is not None:
-            for request in requests:
-                if request.id not in self._known_requests:
-                    self._announce(request)
-        self._known_requests = ids
-        self._set_terminal_title(len(ids))
-
-    def _announce(self, request: RequestInfo) -> None:
-        """Say that somebody is waited for; what the operator does at the moment goes on."""
-        self.bell()
-        self.notify(
-            f"{clean(request.workflow)}: {clean(request.title)}\nPress a to answer.",
-            title="◆ Asked just now",
-            severity="warning",
-            timeout=12,
-            markup=False,
-        )
-
     def on_happened(self, message: Happened) -> None:
-        if not self._breaches:
-            self.set_timer(_GATHER, self._announce_breaches)
-        self._breaches.append(message.event)
-
-    def _announce_breaches(self) -> None:
-        """Say which promises were just broken; many at once share a toast."""
-        found, self._breaches = self._breaches, []
-        lines = [
-            f"{event.workflow or event.schedule_id or 'a run'}: {event.data.get('message', '')}"
-            for event in found[:_TOLD_AT_ONCE]
-        ]
-        if len(found) > _TOLD_AT_ONCE:
-            lines.append(f"and {len(found) - _TOLD_AT_ONCE} more")
-        lines.append("Marked with ⚑ on the Schedules screen.")
-        title = "⚑ A promise was not kept" if len(found) == 1 else f"⚑ {len(found)} promises were not kept"
-        self.bell()
-        self.notify(
-            "\n".join(clean(line) for line in lines), title=title, severity="error", timeout=12, markup=False
-        )
-
-    def _set_terminal_title(self, count: int) -> None:
-        if self._driver is not None and not self.is_headless:
-            words = f"victor · {count} waiting" if count else "victor"
-            self._driver.write(f"\x1b]2;{words}\x07")
+        self.announcer.happened(message.event)
 
     def header_state(self) -> HeaderState:
         return HeaderState(
@@ -295,6 +261,7 @@ class VictorApp(App[str]):
         """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
         from victor_tui.dialogs.answer import AnswerDialog
 
+        self.announcer.forget_toast()
         answered = await self.push_screen_wait(AnswerDialog(request))
         if answered is not None:
             outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()

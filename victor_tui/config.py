@@ -1,8 +1,9 @@
-"""What the console takes from its environment: theme and zone. Cheap to import."""
+"""What the console takes from its environment and its configuration. Cheap to import."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
 def theme_name(env: Mapping[str, str]) -> str:
@@ -18,3 +19,10 @@ def theme_name(env: Mapping[str, str]) -> str:
     term = env.get("TERM", "")
     rich_terminals = ("256", "kitty", "alacritty", "ghostty", "direct")
     return "victor-dark" if any(word in term for word in rich_terminals) else "victor-ansi"
+
+
+def notify_setting(workspace: Path) -> str:
+    """`console.notify` as it holds in `workspace`; blocks. Raises `ConfigError` with place and remedy."""
+    from victor_engine.config import load_config
+
+    return load_config(workspace).console.notify

@@ -72,7 +72,7 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
 )
-TOLD = frozenset({"sla.breached"})
+TOLD = frozenset({"sla.breached", "request.reminded", "request.escalated"})
 """Kinds of events that are announced."""
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Port
@@ -19,6 +21,15 @@ def console(port: FakePort, theme: str = "victor-dark") -> VictorApp:
         return port
 
     return VictorApp(connect, clock=port.clock, zone=UTC, theme=theme, interval=0)
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+    """Wait until something holds; the limit is only for what never comes."""
+    for _ in range(1500):
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came to that")
 
 
 @pytest.fixture

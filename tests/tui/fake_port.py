@@ -51,6 +51,7 @@ from victor_engine.errors import (
     UsageError,
     VictorError,
 )
+from victor_engine.hitl.person import Person, asked_as
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")
@@ -305,10 +306,12 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         self._enter("requests")
+        who = Person(ME, groups=frozenset({"release"}))
+        held = "held" in query.statuses
         return [
-            q
+            replace(q, asked_as=asked_as(who, q.assignees))
             for q in self.request_map.values()
-            if (not query.statuses or q.status in query.statuses)
+            if (not query.statuses or q.status in query.statuses or (held and q.settles_at is not None))
             and query.workflow in (None, q.workflow)
             and query.run_id in (None, q.run_id)
         ][: query.limit]

@@ -16,7 +16,7 @@ from textual.dom import DOMNode
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from tests.tui.conftest import console
+from tests.tui.conftest import console, until
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Port, ProblemInfo, StorageInfo
 from victor_engine.errors import ConflictError, EngineUnavailableError
@@ -305,6 +305,7 @@ async def test_an_arriving_prompt_is_announced_and_steals_nothing(
         await settle(pilot)
         await go(pilot, *"loy")
         assert app.screen.query_one(Input).value == "deploy"
+        await until(pilot, lambda: rings)
         assert rings == [True]
         assert "◆7" in header(app)
         assert any("Really [red]now[/red]?" in n.message for n in app._notifications)
@@ -489,14 +490,12 @@ async def test_a_broken_promise_is_told_once(port: FakePort, make_app: MakeApp) 
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "2")
         port.emit("sla.breached", workflow="deploy", data={"message": "was to be finished by 07:30"})
-        await pilot.pause(0.35)
-        await settle(pilot)
+        await until(pilot, lambda: told)
         assert [title for title, _ in told] == ["⚑ A promise was not kept"]
         assert told[0][1].startswith("deploy: was to be finished by 07:30")
         for n in range(9):
             port.emit("sla.breached", workflow=f"w{n}", data={"message": "late\x1b[2J"})
-        await pilot.pause(0.35)
-        await settle(pilot)
+        await until(pilot, lambda: told[1:])
         assert [title for title, _ in told[1:]] == ["⚑ 9 promises were not kept"]
         assert "and 6 more" in told[1][1]
         assert "\x1b" not in told[1][1]

@@ -20,6 +20,7 @@ from victor_engine.config.model import (
     Binding,
     CalendarSource,
     Config,
+    ConsoleConfig,
     HitlConfig,
     ScheduleDefaults,
     SchedulerConfig,
@@ -34,15 +35,18 @@ SECTIONS = tuple(
 )
 ROLES = ("viewer", "operator", "approver", "admin")
 CATCHUPS = ("none", "latest", "all")
+CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
 
 _SCHEDULER = ("poll_interval", "max_concurrent_runs", "history_retention_days")
 _DEFAULTS = tuple(field.name for field in fields(ScheduleDefaults))
 _HITL = tuple(field.name for field in fields(HitlConfig))
+_CONSOLE = tuple(field.name for field in fields(ConsoleConfig))
 _ENV = {
     **{f"VICTOR_SCHEDULER_{name.upper()}": ("scheduler", name) for name in _SCHEDULER},
     **{f"VICTOR_SCHEDULER_DEFAULTS_{name.upper()}": ("scheduler", "defaults", name) for name in _DEFAULTS},
     **{f"VICTOR_HITL_{name.upper()}": ("hitl", name) for name in _HITL},
+    **{f"VICTOR_CONSOLE_{name.upper()}": ("console", name) for name in _CONSOLE},
 }
 
 T = TypeVar("T")
@@ -99,6 +103,7 @@ class _Builder:
             permissions=self._named("permissions", _plain),
             hitl=self._hitl(),
             notify=self._named("notify", _plain),
+            console=self._console(),
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
             files=files,
@@ -201,6 +206,10 @@ class _Builder:
             allow_self_approval=reader.flag("allow_self_approval", base.allow_self_approval),
         )
 
+    def _console(self) -> ConsoleConfig:
+        reader = self._layered(("console",), _CONSOLE, "console")
+        return ConsoleConfig(notify=reader.one_of("notify", CONSOLE_NOTIFY, ConsoleConfig().notify))
+
     def _function(self, source: Source, way: Key, name: str, value: Any) -> str:
         if not name.isidentifier():
             raise source.fail(way, f"functions.{name}: {name!r} cannot be called in an expression")
@@ -275,10 +284,10 @@ def _from_cli(given: Mapping[str, Any]) -> Source:
 
 
 def _from_environ(environ: Mapping[str, str]) -> Source:
-    """Settings in `VICTOR_SCHEDULER_*`, `VICTOR_SCHEDULER_DEFAULTS_*` and `VICTOR_HITL_*`."""
+    """Settings in `VICTOR_SCHEDULER_*` (and `…_DEFAULTS_*`), `VICTOR_HITL_*` and `VICTOR_CONSOLE_*`."""
     data: dict[str, Any] = {}
     for name, value in environ.items():
-        if not name.startswith(("VICTOR_SCHEDULER_", "VICTOR_HITL_")):
+        if not name.startswith(("VICTOR_SCHEDULER_", "VICTOR_HITL_", "VICTOR_CONSOLE_")):
             continue
         if name not in _ENV:
             raise ConfigError(f"environment: unknown setting {name}. {did_you_mean(name, _ENV)}")

@@ -106,6 +106,17 @@ class HitlConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleConfig:
+    """How a console announces what happens, beside badge and toast.
+
+    `notify` is auto (bell, and a notification of the desktop where the terminal is known to show one),
+    osc9 or osc777 (the terminal shows them by that sequence), bell, or none.
+    """
+
+    notify: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretSource:
     """Where a secret is read: one of an environment variable, a file, or a systemd credential."""
 
@@ -146,6 +157,7 @@ class Config:
     permissions: Mapping[str, Any] = field(default_factory=dict)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: Mapping[str, Any] = field(default_factory=dict)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSource] = field(default_factory=dict)
     files: tuple[Path, ...] = ()

@@ -1,0 +1,138 @@
+"""Who is told what, how often, and what the terminal around the console is sent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.tui.conftest import console, until
+from tests.tui.fake_port import FakePort
+from tests.tui.test_answer import request_for
+from victor_tui import desktop
+from victor_tui.app import VictorApp
+from victor_tui.config import notify_setting
+from victor_tui.desktop import Desktop, desktop_of, find_desktop, terminal_title
+
+WILD = "x\x1b]0;owned\x07\x9d9;y\x9c\x1bPtmux;\x1b\\ \u202egnp; 4;1;50\nnext"
+
+
+@pytest.mark.parametrize(
+    ("env", "protocol"),
+    [
+        ({"TERM": "xterm-256color"}, None),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "Apple_Terminal"}, None),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "vscode"}, None),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "osc9"),
+        ({"TERM": "xterm-256color", "LC_TERMINAL": "iTerm2"}, "osc9"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "osc777"),
+        ({"TERM": "xterm-256color", "KONSOLE_VERSION": "240200"}, "osc777"),
+        ({"TERM": "xterm-ghostty"}, "osc777"),
+        ({"TERM": "xterm-kitty"}, "osc9"),
+        ({"TERM": "foot-extra"}, "osc777"),
+        ({"TERM": "screen-256color", "TERM_PROGRAM": "iTerm.app"}, None),
+        ({"TERM": "xterm-kitty", "STY": "1.pts"}, None),
+        ({}, None),
+    ],
+)
+async def test_only_terminals_that_are_known_are_sent_notifications(
+    env: dict[str, str], protocol: str | None
+) -> None:
+    assert desktop_of(env) == Desktop(protocol)  # type: ignore[arg-type]
+    assert await find_desktop("auto", env) == Desktop(protocol)  # type: ignore[arg-type]
+    for setting in ("bell", "none"):
+        assert await find_desktop(setting, env) == Desktop()
+    assert await find_desktop("osc777", env) == Desktop("osc777")
+    assert await find_desktop("osc9", {**env, "TEXTUAL_DRIVER": "web"}) == Desktop(), "a browser"
+
+
+@pytest.mark.parametrize(
+    ("passthrough", "outside", "setting", "expected"),
+    [
+        ("off", "iTerm2 3.5\txterm-256color", "auto", Desktop()),
+        ("off", "iTerm2 3.5\txterm-256color", "osc9", Desktop()),
+        ("", "", "osc9", Desktop()),
+        ("on", "iTerm2 3.5\txterm-256color", "auto", Desktop("osc9", True)),
+        ("all", "\txterm-kitty", "auto", Desktop("osc9", True)),
+        ("on", "XTerm(379)\txterm-256color", "auto", Desktop(None, True)),
+        ("on", "XTerm(379)\txterm-256color", "osc777", Desktop("osc777", True)),
+    ],
+)
+async def test_inside_of_tmux_only_what_it_lets_through(
+    monkeypatch: pytest.MonkeyPatch, passthrough: str, outside: str, setting: str, expected: Desktop
+) -> None:
+    async def answer(env: Any, command: str, *words: str) -> str:
+        return passthrough if command == "show-options" else outside
+
+    monkeypatch.setattr(desktop, "_ask_tmux", answer)
+    assert await find_desktop(setting, {"TERM": "tmux-256color", "TMUX": "/x,1,0"}) == expected
+
+
+async def test_a_tmux_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+    env = {"PATH": str(tmp_path), "TMUX": "/nowhere,1,0", "TERM": "tmux"}
+    assert await find_desktop("auto", env) == Desktop()
+
+
+def test_nothing_in_a_text_ends_the_sequence() -> None:
+    nine = Desktop("osc9").notification(WILD, WILD)
+    assert (nine[:12], nine[-1]) == ("\x1b]9;victor: ", "\x07")
+    assert all(ord(char) >= 0x20 and not 0x7F <= ord(char) < 0xA0 for char in nine[2:-1])
+    assert "\u202e" not in nine
+    seven = Desktop("osc777").notification(WILD, WILD)
+    assert seven.startswith("\x1b]777;notify;victor: ")
+    assert seven[2:].count(";") == 3, "no field more than there are"
+    through = Desktop("osc777", True).notification(WILD, WILD)
+    assert through == "\x1bPtmux;\x1b" + seven + "\x1b\\"
+    assert terminal_title(WILD)[4:-1].isprintable()
+    assert Desktop().notification("a", "b") == ""
+
+
+def test_the_setting_comes_from_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert notify_setting(tmp_path) == "auto"
+    (tmp_path / "victor.yaml").write_text("console: {notify: bell}\n")
+    assert notify_setting(tmp_path) == "bell"
+    monkeypatch.setenv("VICTOR_CONSOLE_NOTIFY", "none")
+    assert notify_setting(tmp_path) == "none"
+
+
+def toasts(app: VictorApp) -> list[str]:
+    return [each.message for each in app._notifications if "wait" in each.title]
+
+
+async def test_a_crowd_shares_one_toast_and_the_newer_replaces_the_older(port: FakePort) -> None:
+    app = console(port)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.open_requests)
+        for number in range(5):
+            port.ask(request_for(port, "approval", id=f"q{number}", title=f"Number {number}"))
+        await until(pilot, lambda: toasts(app))
+        assert len(toasts(app)) == 1
+        assert "and 2 more" in toasts(app)[0]
+        port.ask(request_for(port, "approval", id="q9", title="The last", deadline=None))
+        await until(pilot, lambda: "The last" in str(toasts(app)))
+        assert len(toasts(app)) == 1
+
+
+async def test_what_asks_others_does_not_ring(port: FakePort, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = console(port)
+    rings: list[bool] = []
+    monkeypatch.setattr(app, "bell", lambda: rings.append(True))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.open_requests)
+        port.ask(request_for(port, "approval", id="q1", title="Theirs", assignees=("bob",)))
+        port.ask(request_for(port, "approval", id="q2", title="Mine", assignees=("ana",)))
+        await until(pilot, lambda: toasts(app))
+        assert "Theirs" not in toasts(app)[0]
+        assert rings == [True]
+        soon = port.clock.now() + timedelta(seconds=30)
+        port.request_map["q2"] = replace(port.request_map["q2"], deadline=soon)
+        port.emit("request.reminded", request_id="q2", workflow="deploy")
+        await until(pilot, lambda: "reminder: deploy · Mine" in str(toasts(app)))
+        app.announcer.setting = "none"
+        port.emit("request.escalated", request_id="q2", workflow="deploy")
+        await until(pilot, lambda: "escalated: deploy · Mine" in str(toasts(app)))
+        assert rings == [True, True]
