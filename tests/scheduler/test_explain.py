@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.scheduler.test_loop import ALICE, World, world
-from victor_engine.api import Explanation, ScheduleSpec
+from victor_engine.api import Explanation, ScheduleInfo, ScheduleSpec
 from victor_engine.errors import UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import agenda as agendas
 from victor_engine.scheduler import explain as explaining
 from victor_engine.scheduler import operations as ops
 from victor_engine.scheduler.firing import nothing_excluded
-from victor_engine.scheduler.looking import preview
+from victor_engine.scheduler.looking import complete, preview
+from victor_engine.store import queries
 
 
 def at(hour: int, minute: int = 0, second: int = 0, day: int = 4) -> datetime:
@@ -43,6 +45,15 @@ async def explain(w: World, schedule: str, *instants: datetime, **options: Any) 
 
 def text(found: Explanation) -> str:
     return "\n".join([found.headline, *(line.text for line in found.lines)])
+
+
+async def next_shown(w: World, schedule: str) -> datetime | None:
+    def look(connection: sqlite3.Connection) -> ScheduleInfo:
+        now = w.clock.now()
+        found = queries.schedule(connection, schedule, now, summarise=lambda *_: "", resolve=lambda *_: None)
+        return complete(connection, [found], now, nothing_excluded)[0]
+
+    return (await w.store.read(look)).next_fire
 
 
 async def started(w: World) -> None:
@@ -218,3 +229,39 @@ async def test_a_machine_that_slept_is_said_to_have(tmp_path: Path) -> None:
             "missed: the machine slept, or its clock was set, from 2026-05-04 08:00:30 to 2026-05-04 10:30:00 UTC;"
             " catchup is off"
         }
+
+
+@pytest.mark.parametrize(
+    ("cron", "count", "expected"),
+    [
+        ("30 7 * * *", 10, ("2027-03-27T06:30", "2027-03-28T05:30")),
+        ("30 2 * * *", 1, ("2027-03-27T01:30", "2027-03-28T01:00")),  # it falls into the gap
+        ("0 9 1 * *", 4, (None, "2027-04-01T07:00")),  # the last one shown is the one before
+        ("0 9 1 1 *", 1, None),  # summer comes and goes between two of them
+        ("*/5 * * * *", 1, ("2027-03-28T00:55", "2027-03-28T01:00")),
+    ],
+)
+async def test_a_preview_tells_how_the_next_change_of_the_clocks_is_met(
+    tmp_path: Path, cron: str, count: int, expected: tuple[str | None, str] | None
+) -> None:
+    async with world(tmp_path) as w:
+        spec = ScheduleSpec(workflow="w", cron=cron, timezone="Europe/Berlin")
+        after = datetime(2026, 11, 25, tzinfo=UTC)
+        found = await w.store.read(lambda c: preview(c, spec, count, after, None, nothing_excluded))
+        change = found.clock_change
+        if expected is None:
+            assert change is None
+            return
+        assert change is not None
+        sides = (change.before, change.after)
+        assert tuple(None if side is None else side.strftime("%Y-%m-%dT%H:%M") for side in sides) == expected
+
+
+async def test_what_is_paused_fires_next_after_its_pause(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 9 * * *")
+        until = datetime(2026, 5, 11, 9, 30, tzinfo=UTC)
+        await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE, until=until))
+        assert await next_shown(w, schedule) == datetime(2026, 5, 12, 9, tzinfo=UTC)
+        await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE))
+        assert await next_shown(w, schedule) is None

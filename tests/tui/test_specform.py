@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from tests.tui.fake_port import NOW, FakePort
 from tests.tui.test_console import MakeApp, go, table
 from tests.tui.test_schedule_actions import fill, text_of
-from victor_engine.api import Excluded, Expect, SchedulePreview, ScheduleSpec
+from victor_engine.api import ClockChange, Excluded, Expect, SchedulePreview, ScheduleSpec
 from victor_tui.dialogs.more import read_more
 from victor_tui.dialogs.schedule import ScheduleDialog, fire_lines
 from victor_tui.dialogs.specform import SpecFields, fields_from, spec_from
@@ -105,7 +105,9 @@ async def test_the_form_previews_over_the_clock_change_and_saves(
         zone = ZoneInfo(spec.timezone)
         start = datetime(2026, 3, 24, 7, 30, tzinfo=zone)
         fires = tuple((start + timedelta(days=n)).astimezone(UTC) for n in range(count))
-        return SchedulePreview("every day at 07:30", fires, None, (Excluded(fires[0], "holidays"),))
+        changes = datetime(2026, 10, 25, 1, tzinfo=UTC)
+        change = ClockChange(changes, changes - timedelta(hours=19.5), changes + timedelta(hours=5.5))
+        return SchedulePreview("every day at 07:30", fires, None, (Excluded(fires[0], "holidays"),), change)
 
     monkeypatch.setattr(port, "preview_schedule", preview)
     app = make_app()
@@ -125,7 +127,12 @@ async def test_the_form_previews_over_the_clock_change_and_saves(
         said = text_of(app, "#preview")
         assert "clocks go forward by 1h 00m: +01:00 → +02:00" in said
         assert "× Tue 2026-03-24 07:30 CET" in said
+        # What lies beyond the ten is told of on both sides.
+        assert "Sat 2026-10-24 07:30 CEST +02:00" in said
+        assert "clocks go back by 1h 00m: +02:00 → +01:00\n  Sun 2026-10-25 07:30 CET" in said
+        await fill(pilot, "#note", "moved for Berlin")
         await go(pilot, "ctrl+s")
-        spec = port.calls[-1][1][1]
+        _, spec, note = port.calls[-1][1]
+        assert note == "moved for Berlin"
         assert (spec.cron, spec.timezone, spec.jitter) == ("30 7 * * *", "Europe/Berlin", 120.0)
         assert set(asked[:-1]) == {"nightly_backup"}

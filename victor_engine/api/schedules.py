@@ -151,6 +151,17 @@ class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
     backfill: BackfillInfo | None = None  # the one that is not finished
 
 
+class ClockChange(Struct, frozen=True, omit_defaults=True):
+    """The next change of the clocks in a schedule's zone, with the fires on both sides of it.
+
+    `before` is left out where it is the last of the fires that are shown.
+    """
+
+    at: datetime
+    before: datetime | None = None
+    after: datetime | None = None
+
+
 class SchedulePreview(Struct, frozen=True, omit_defaults=True):
     """What a spec would do: plain English and the next instants, or the problem with it."""
 
@@ -158,6 +169,7 @@ class SchedulePreview(Struct, frozen=True, omit_defaults=True):
     fires: tuple[datetime, ...] = ()
     problem: str | None = None
     excluded: tuple[Excluded, ...] = ()  # those of `fires` that a calendar skips
+    clock_change: ClockChange | None = None  # where it comes after the last of `fires`, within a year
 
 
 class Excluded(Struct, frozen=True):

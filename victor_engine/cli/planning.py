@@ -136,7 +136,11 @@ def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
     left_out = {item.at: item.reason for item in found.excluded}
     rows = []
     last = None
-    for fire in found.fires:
+    change = found.clock_change
+    later = [fire for fire in (change.before, change.after) if fire is not None] if change is not None else []
+    for fire in (*found.fires, *later):
+        if later and fire == later[0]:
+            rows.append(("…", "", ""))
         there = fire.astimezone(zone)
         remark = f"left out by {left_out[fire]}" if fire in left_out else ""
         if last is not None and last.utcoffset() != there.utcoffset():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import msgspec
 
@@ -12,11 +13,13 @@ from victor_engine.api import (
     BackfillInfo,
     CalendarInfo,
     CalendarSpan,
+    ClockChange,
     ScheduleInfo,
     SchedulePreview,
     ScheduleSpec,
 )
 from victor_engine.api import Excluded as ExcludedFire
+from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import backfill, chain, upstream
 from victor_engine.scheduler import rows as ops
@@ -24,7 +27,9 @@ from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import schedule_id as spec_id
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.timing import Timing
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduler.zones import get_zone, zone_table
+
+_YEAR = timedelta(days=366)
 
 MAX_PREVIEW = 1000
 """Fires of one preview."""
@@ -55,11 +60,23 @@ def _complete(
         changes["backfill"] = backfills[info.id]
     if info.spec.after is not None:
         changes["upstream"] = tuple(upstream.waits_for(source, info.id, info.spec, now))
-    if info.spec.exclude and info.next_fire is not None:
-        reason = why_excluded(info.spec, info.next_fire, excluded)
+    next_fire = info.next_fire
+    if info.paused is not None:
+        changes["next_fire"] = next_fire = _after_pause(source, info)
+    if info.spec.exclude and next_fire is not None:
+        reason = why_excluded(info.spec, next_fire, excluded)
         if reason is not None:
             changes["next_excluded"] = reason
     return msgspec.structs.replace(info, **changes) if changes else info
+
+
+def _after_pause(source: sqlite3.Connection, info: ScheduleInfo) -> datetime | None:
+    """The first fire after the end of a pause; None if nothing ends it."""
+    until = info.paused.until if info.paused is not None else None
+    if until is None or not info.spec.enabled:
+        return None
+    due = ops.first_fire(ops.get(source, info.id).timing, until)
+    return None if due is None else from_us(due)
 
 
 def why_excluded(spec: ScheduleSpec, instant: datetime, excluded: Excluded) -> str | None:
@@ -96,7 +113,35 @@ def preview(
     problem = None
     if not fires and spec.after is None:
         problem = "this would never fire: its time or its end_date has passed"
-    return SchedulePreview(summary=timing.summary, fires=fires, excluded=tuple(left_out), problem=problem)
+    return SchedulePreview(
+        summary=timing.summary,
+        fires=fires,
+        excluded=tuple(left_out),
+        problem=problem,
+        clock_change=_clock_change(timing, fires) if fires else None,
+    )
+
+
+def _clock_change(timing: Timing, fires: Sequence[datetime]) -> ClockChange | None:
+    """How a change of the clocks that `fires` do not reach will be met."""
+    last = fires[-1]
+    zone = zone_table(timing.spec.timezone)
+    change = zone.next_change(int(last.timestamp()), int((last + _YEAR).timestamp()))
+    following = None if change is None else timing.next_after(from_us(change[0] * 1_000_000 - 1))
+    if change is None or following is None:
+        return None
+    at = from_us(change[0] * 1_000_000)
+    if following.instant.astimezone(zone.info).utcoffset() == last.astimezone(zone.info).utcoffset():
+        return None  # it comes so rarely that the clocks have changed back by then
+    span, before = timedelta(hours=1), None
+    while at - span > last:
+        # The span grows until there are fires in it: an hour holds few of a schedule that fires often.
+        found = list(takewhile(lambda instant: instant < at, timing.instants(at - span)))
+        if found:
+            before = found[-1]
+            break
+        span *= 4
+    return ClockChange(at=at, before=before, after=following.instant)
 
 
 def calendars(source: sqlite3.Connection, known: Calendars, now: datetime) -> list[CalendarInfo]:

@@ -41,14 +41,19 @@ def clock_change(before: timedelta, after: timedelta) -> str:
 
 
 def fire_lines(
-    fires: tuple[datetime, ...], zone: ZoneInfo, now: datetime, left_out: Mapping[datetime, str]
+    fires: tuple[datetime, ...],
+    zone: ZoneInfo,
+    now: datetime,
+    left_out: Mapping[datetime, str],
+    begin: datetime | None = None,
 ) -> list[Content]:
     """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens.
 
-    `left_out` has the fires that a calendar skips, with its reason.
+    `left_out` has the fires that a calendar skips, with its reason; `begin` is when the clocks are first looked
+    at, `now` by default.
     """
     lines = []
-    before = now.astimezone(zone).utcoffset()
+    before = (begin or now).astimezone(zone).utcoffset()
     for fire in fires:
         local = fire.astimezone(zone)
         offset = local.utcoffset() or timedelta()
@@ -86,8 +91,8 @@ class WayButton(RadioButton):
         return len(self.label.plain) + 2
 
 
-class ScheduleDialog(Dialog[ScheduleSpec | None]):
-    """Dismisses with the spec as filled in, or None.
+class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
+    """Dismisses with the spec as filled in and a note for the audit trail, or None.
 
     `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
     """
@@ -178,6 +183,8 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         yield from self._row(
             "enabled", "Enabled", Checkbox("it fires", start.enabled, id="enabled", compact=True)
         )
+        note = Input(placeholder="why, for the audit trail", id="note", compact=True)
+        yield from self._row("note", "Note", note)
 
     def on_mount(self) -> None:
         self._load_workflows()
@@ -284,7 +291,13 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         now = self.app.clock.now()  # type: ignore[attr-defined]
         lines = [Content.styled(one_line(preview.summary, 200), "$success")]
         left_out = {each.at: each.reason for each in preview.excluded}
-        lines += fire_lines(preview.fires, ZoneInfo(spec.timezone), now, left_out)
+        zone = ZoneInfo(spec.timezone)
+        lines += fire_lines(preview.fires, zone, now, left_out)
+        change = preview.clock_change
+        if change is not None:
+            later = tuple(fire for fire in (change.before, change.after) if fire is not None)
+            begin = change.at - timedelta(seconds=1)
+            lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin)]
         view.update(Content("\n").join(lines))
 
     # --- leaving ------------------------------------------------------------------------------
@@ -306,7 +319,7 @@ class ScheduleDialog(Dialog[ScheduleSpec | None]):
         self._shown_all = True
         spec = await self._check()
         if spec is not None:
-            self.dismiss(spec)
+            self.dismiss((spec, self.query_one("#note", Input).value.strip()))
             return
         shown = [line for line in self.query(".fault-field").results(Static) if line.display]
         if shown:

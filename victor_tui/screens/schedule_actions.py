@@ -163,9 +163,13 @@ class ScheduleActions(ConsoleScreen):
     async def action_new(self) -> None:
         from victor_tui.dialogs.schedule import ScheduleDialog
 
-        spec = await self.app.push_screen_wait(ScheduleDialog(None))
-        if spec is not None:
-            await self.console.perform(self.port.add_schedule(spec), f"Scheduled {spec.workflow}.")
+        found = await self.app.push_screen_wait(ScheduleDialog(None))
+        if found is not None:
+            spec, note = found
+            added = await self.console.perform(self.port.add_schedule(spec, note), "")
+            if added is not None:
+                said = "Scheduled" if added.created else "There was already such a schedule of"
+                self.console.notify(clean(f"{said} {spec.workflow}."), timeout=4, markup=False)
             self.console.feed.mark_stale("schedules")
 
     @work(group="action")
@@ -173,9 +177,9 @@ class ScheduleActions(ConsoleScreen):
         from victor_tui.dialogs.schedule import ScheduleDialog
 
         schedule: ScheduleInfo = self.current
-        spec = await self.app.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
-        if spec is not None and spec != schedule.spec:
-            action = self.port.edit_schedule(schedule.id, spec)
+        found = await self.app.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
+        if found is not None and found[0] != schedule.spec:
+            action = self.port.edit_schedule(schedule.id, *found)
             await self.console.perform(action, f"Changed {name_of(schedule)}.")
             self.console.feed.mark_stale("schedules")
 
