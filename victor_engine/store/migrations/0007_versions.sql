@@ -47,7 +47,7 @@ CREATE TABLE run_migrations (
   digest_before TEXT NOT NULL,          -- of the state
   digest_after  TEXT NOT NULL,
   moved         TEXT NOT NULL,          -- plain words: what became of where the run stood
-  snapshot      TEXT NOT NULL,          -- JSON, see runtime.moving.Snapshot
+  snapshot      TEXT NOT NULL,          -- JSON, see runtime.moving.applying.Snapshot
   at            INTEGER NOT NULL,
   actor         TEXT,
   note          TEXT NOT NULL DEFAULT '',

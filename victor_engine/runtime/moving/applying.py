@@ -1,0 +1,212 @@
+"""A planned move, carried out in one transition under compare-and-set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.errors import ConflictError
+from victor_engine.events import EventKind
+from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.runtime import journal
+from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.moving.planning import Plan
+from victor_engine.runtime.moving.resting import Resting, read_run
+from victor_engine.runtime.redrive import difference
+from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.patch import Patch
+from victor_engine.store.state import EDIT
+
+
+class MovedMeanwhileError(ConflictError):
+    """The run is not any more what it was when it was planned; plan it again."""
+
+    code = "moved_meanwhile"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a run was before a move: kept with the history, for the way back."""
+
+    definition_id: int
+    position: str  # JSON, as it is stored
+    after: str  # the position after the move: as long as the run is there, it has not gone on
+    state: dict[str, Any]
+    kept: list[tuple[int, str]]  # attempts that went on, with the node that they belonged to
+    overrides: str | None = None  # JSON, as it is stored
+
+
+def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
+    """Move the run as it was planned; returns the row of the history.
+
+    MovedMeanwhileError, and nothing is changed, if the run is not any more what it was.
+    """
+    run, way = planned.run, planned.way
+    if read_run(tx.connection, run.ref.key).mark != run.mark:
+        raise MovedMeanwhileError(f"run {run.ref.id} has gone on since it was planned")
+    edit = difference(run.state, planned.state)
+    # What holds others, a parallel, has no process of its own: it is begun again when the run goes on.
+    journal.end_live_attempts(tx, run.ref, "interrupted")
+    _let_go(tx, planned)
+    keep_attempts(tx, run.ref.key, way.target_id, planned.pending.kept)
+    if not edit.empty:
+        record_edit(tx, run.ref.key, way.target_id, f"migrated: {', '.join(way.ids)}", edit)
+    position = jsonio.dumps_text(_position(tx, planned))
+    (overrides,) = tx.execute("SELECT overrides FROM runs WHERE key = ?", (run.ref.key,)).fetchone()
+    tx.execute(
+        "UPDATE runs SET definition_id = ?, position = ?, status = ?, overrides = ?, revision = revision + 1"
+        " WHERE key = ?",
+        (way.target_id, position, _status_after(planned), _renamed(overrides, planned), run.ref.key),
+    )
+    snapshot = Snapshot(
+        definition_id=run.ref.definition_id,
+        position=run.position,
+        after=position,
+        state=run.state,
+        kept=[(each.id, each.node_id) for each in run.live if each.id in planned.pending.kept],
+        overrides=overrides,
+    )
+    return _record(tx, planned, snapshot, actor, note)
+
+
+def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
+    """The row of the history, and the event that points to it."""
+    run, way = planned.run, planned.way
+    cursor = tx.execute(
+        "INSERT INTO run_migrations (run_key, workflow, from_version, to_version, path, checksums, digest_before,"
+        " digest_after, moved, snapshot, at, actor, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            run.ref.key,
+            run.ref.workflow,
+            way.from_version,
+            way.to_version,
+            jsonio.dumps_text(way.ids),
+            jsonio.dumps_text([migration.checksum for migration in way.path]),
+            jsonio.digest(run.state),
+            jsonio.digest(planned.state),
+            _moved(planned),
+            msgspec.json.encode(snapshot).decode(),
+            tx.now_us,
+            actor_json(actor),
+            note,
+        ),
+    )
+    row = cursor.lastrowid
+    assert row is not None
+    data = {"version": way.to_version, "was": way.from_version, "path": list(way.ids), "row": row}
+    tell(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
+    return row
+
+
+def _moved(planned: Plan) -> str:
+    """In plain words, what became of where the run stood."""
+    said = "; ".join(step.position for step in planned.move.steps if step.position)
+    if said:
+        return said
+    was, now = planned.move.stands_on, planned.stands.frontier
+    return f"stands on {', '.join(now)}" if was == now else f"{', '.join(was)} -> {', '.join(now)}"
+
+
+def _let_go(tx: Tx, planned: Plan) -> None:
+    if not planned.pending.dropped:
+        return
+    ref = planned.run.ref
+    for attempt in planned.pending.dropped:
+        end_attempt(tx, ref, attempt)
+    withdraw_requests(tx, ref.key, f"the run moved to {planned.way.to_version}", cancelled_only=True)
+
+
+def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]) -> None:
+    """Let attempts that wait, and their questions, belong to nodes of another definition."""
+    for attempt, node in kept.items():
+        tx.execute(
+            "UPDATE attempts SET node_id = ?, definition_id = ? WHERE id = ?", (node, definition_id, attempt)
+        )
+        tx.execute(
+            "UPDATE requests SET node_id = ? WHERE run_key = ? AND attempt_id = ?", (node, run_key, attempt)
+        )
+
+
+def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
+    """An attempt that waited is over without a result."""
+    (node,) = tx.execute("SELECT node_id FROM attempts WHERE id = ?", (attempt,)).fetchone()
+    tx.execute(
+        "UPDATE attempts SET status = 'cancelled', finished_at = ?, retry_at = NULL WHERE id = ?",
+        (tx.now_us, attempt),
+    )
+    tx.event(
+        EventKind.NODE_CANCELLED,
+        run_key=ref.key,
+        run_id=ref.id,
+        schedule_id=ref.schedule_id,
+        workflow=ref.workflow,
+        node_id=node,
+    )
+
+
+def record_edit(tx: Tx, run_key: int, definition_id: int, by: str, edit: Patch) -> None:
+    """What changed of the state, as an attempt, so that a state stays the sum of its attempts."""
+    (number,) = tx.execute(
+        "SELECT COUNT(*) FROM attempts WHERE run_key = ? AND node_type = ?", (run_key, EDIT)
+    ).fetchone()
+    tx.execute(
+        "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status,"
+        " started_at, finished_at, binding, patch) VALUES (?,?,?,?,?,1,'succeeded',?,?,?,?)",
+        (run_key, definition_id, EDIT, EDIT, number + 1, tx.now_us, tx.now_us, by, edit.to_json()),
+    )
+
+
+def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
+    """The position after the move. A node that is newly stood on is a visit of its own."""
+    old = jsonio.loads(planned.run.position)
+    counts = dict(planned.stands.counts)
+    floor = old.get("floor", 0)
+    for node in planned.stands.frontier:
+        if node in planned.stands.origin:
+            continue
+        (tried,) = tx.execute(
+            "SELECT COALESCE(MAX(iteration), 0) FROM attempts WHERE run_key = ? AND node_id = ?",
+            (planned.run.ref.key, node),
+        ).fetchone()
+        if tried > counts.get(node, 0):
+            floor += tried - counts.get(node, 0)
+            counts[node] = tried
+    data = {**old, "frontier": list(planned.stands.frontier), "counts": counts}
+    if floor:
+        data["floor"] = floor
+    return data
+
+
+def _status_after(planned: Plan) -> str:
+    run: Resting = planned.run
+    if run.status not in ("waiting", "running"):
+        return run.status
+    waits = any(each.status == "waiting" and each.id in planned.pending.kept for each in run.live)
+    return "waiting" if waits else "queued"
+
+
+def _renamed(overrides: str | None, planned: Plan) -> str | None:
+    """What an operator has set for nodes, under their new names."""
+    if overrides is None:
+        return None
+    names = {was: node for node, was in planned.stands.origin.items()}
+    found = {}
+    for node, override in jsonio.loads(overrides).items():
+        name = names.get(node, node)
+        found[name] = {**override, "node_id": name}
+    return jsonio.dumps_text(found)
+
+
+def tell(tx: Tx, kind: EventKind, ref: RunRef, actor: Actor, data: dict[str, Any], note: str) -> None:
+    """An event of a run that moved, with the operator's note if there is one."""
+    tx.event(
+        kind,
+        actor=actor,
+        run_key=ref.key,
+        run_id=ref.id,
+        schedule_id=ref.schedule_id,
+        workflow=ref.workflow,
+        data={**data, "note": note} if note else data,
+    )

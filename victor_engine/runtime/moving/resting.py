@@ -1,0 +1,145 @@
+"""A run that rests, as it is stored: all that moving it to another version depends on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.errors import NotFoundError
+from victor_engine.hitl.requests import Ask
+from victor_engine.runtime import journal
+from victor_engine.runtime.journal import RunRef
+from victor_engine.store.db import actor_from_json
+from victor_engine.store.progress import position_of
+from victor_engine.store.state import run_state
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that an attempt of a run waits on."""
+
+    key: int
+    revision: int
+    status: str
+    node_id: str
+    digest: str
+    ask: Ask
+    deadline: int | None
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAttempt:
+    """An attempt that is not over: it waits for a person, or for its retry."""
+
+    id: int
+    node_id: str
+    iteration: int
+    parent: str | None
+    status: str
+    retry_at: int | None
+    question: Question | None = None
+    child: int | None = None  # the run that it has started and waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A run as it is stored, and all that a plan depends on."""
+
+    ref: RunRef
+    status: str
+    revision: int
+    position: str
+    started_by: str
+    state: dict[str, Any]
+    live: tuple[LiveAttempt, ...]
+    inside: tuple[str, ...]  # parallel or team nodes that have begun and are not done
+    last_attempt: int
+
+    @property
+    def mark(self) -> tuple[Any, ...]:
+        """What must be the same for a plan to hold."""
+        questions = tuple(
+            (
+                each.id,
+                each.status,
+                each.question and (each.question.revision, each.question.status, each.question.votes),
+            )
+            for each in self.live
+        )
+        return (
+            self.status,
+            self.revision,
+            self.ref.definition_id,
+            self.position,
+            self.last_attempt,
+            questions,
+        )
+
+
+def read_run(connection: sqlite3.Connection, key: int) -> Resting:
+    """A run with what it waits for. NotFoundError if it is gone."""
+    row = connection.execute(
+        "SELECT id, workflow, definition_id, schedule_id, status, revision, actor FROM runs WHERE key = ?",
+        (key,),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no run with key {key}")
+    run_id, workflow, definition_id, schedule_id, status, revision, actor = row
+    position = jsonio.dumps_text(position_of(connection, key))
+    questions = _questions(connection, key)
+    live = []
+    for each in connection.execute(
+        "SELECT id, node_id, iteration, parent, status, retry_at, node_type, child_key FROM attempts"
+        " WHERE run_key = ? AND status IN ('running', 'waiting', 'retrying') ORDER BY id",
+        (key,),
+    ):
+        attempt, node_id, iteration, parent, state, retry_at, kind, child = each
+        if kind == "parallel" or (kind == "team" and parent is None):
+            continue  # holds others, and does nothing itself
+        live.append(
+            LiveAttempt(attempt, node_id, iteration, parent, state, retry_at, questions.get(attempt), child)
+        )
+    return Resting(
+        ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
+        status=status,
+        revision=revision,
+        position=position,
+        started_by=actor_from_json(actor).user,
+        state=run_state(connection, key),
+        live=tuple(live),
+        inside=_inside(connection, key, jsonio.loads(position)),
+        last_attempt=journal.last_attempt(connection, key),
+    )
+
+
+def _questions(connection: sqlite3.Connection, key: int) -> dict[int, Question]:
+    found = {}
+    for attempt, number, revision, status, node_id, digest, spec, deadline, votes in connection.execute(
+        "SELECT q.attempt_id, q.key, q.revision, q.status, q.node_id, q.digest, q.spec, q.deadline,"
+        " (SELECT COUNT(*) FROM votes v WHERE v.request_key = q.key)"
+        " FROM requests q WHERE q.run_key = ? AND q.status <> 'withdrawn' ORDER BY q.key",
+        (key,),
+    ):
+        ask = msgspec.json.decode(spec, type=Ask)
+        found[attempt] = Question(number, revision, status, node_id, digest, ask, deadline, votes)
+    return found
+
+
+def _inside(connection: sqlite3.Connection, key: int, position: Mapping[str, Any]) -> tuple[str, ...]:
+    """Nodes of the frontier that have begun members of their own in this visit."""
+    found = []
+    for node in position["frontier"]:
+        since = position.get("counts", {}).get(node, 0)
+        if connection.execute(
+            "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND iteration > ?"
+            " AND node_type IN ('parallel', 'team') LIMIT 1",
+            (key, node, since),
+        ).fetchone():
+            found.append(node)
+    return tuple(found)
