@@ -160,6 +160,7 @@ def test_prefixes(world: World) -> None:
         queries.schedule(world.connection, "night", NOW)
     with pytest.raises(NotFoundError, match="victor scheduler list"):
         queries.schedule(world.connection, "weekly", NOW)
+    assert queries.schedule(world.connection, "report", NOW).id == "nightmare", "its workflow has no other"
     with pytest.raises(UsageError, match="not unique"):
         queries.run_info(world.connection, world["queued"][:6], NOW)
     with pytest.raises(NotFoundError, match="no run ''"):

@@ -35,6 +35,7 @@ def start(
     """Run the engine of this workspace until it is told to stop."""
     import asyncio
 
+    from victor_engine.definition.loader import describe
     from victor_engine.service.connect import serve
     from victor_engine.service.headless import describe_event
 
@@ -51,7 +52,7 @@ def start(
         trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
         say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
         for problem in engine.workspace.problems:
-            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+            note(describe(problem))
 
     overrides = {"scheduler.poll_interval": interval} if interval is not None else None
     try:
@@ -139,6 +140,7 @@ def stop(ctx: click.Context) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Whether an engine runs, and what it does. Ends with 7 if none runs."""
+    from victor_engine.definition.loader import describe
 
     async def work(port: Port) -> bool:
         info = await port.engine()
@@ -153,6 +155,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
         )
         say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
+        if not info.trusted:
+            note(f"{info.workspace} is not trusted, so nothing in it is executed; say `victor trust`")
         if info.storage is not None:
             note(
                 f"cannot record anything since {local(info.storage.since)}: {info.storage.message}. Nothing is "
@@ -167,7 +171,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             left = span((info.next_fire - info.now).total_seconds())
             say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_workflow})")
         for problem in info.problems:
-            note(f"{problem.severity}: {problem.path}:{problem.line}: {problem.message}")
+            note(describe(problem))
         return info.mode != "readonly"
 
     sys.exit(0 if with_port(ctx, "read", work) else 7)

@@ -12,10 +12,11 @@ import msgspec
 
 from victor_engine.api import Actor, PauseInfo, ScheduleSpec
 from victor_engine.clock import from_us, to_us
-from victor_engine.errors import NotFoundError, UsageError, VictorError
+from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.queries import ids
 from victor_engine.store.runs import Start
 
 Resolve = Callable[[Tx, str, str | None], Start]
@@ -148,20 +149,10 @@ class Coming:
     following: int | None
 
 
-def get(source: Any, schedule: str, *, removed: bool = False) -> ScheduleRow:
-    """A schedule by id or unique prefix."""
-    rows = source.execute(
-        f"SELECT {COLUMNS} FROM schedules WHERE id >= ? AND id < ? LIMIT 5", (schedule, schedule + "\uffff")
-    ).fetchall()
-    found = [row for row in map(decode_row, rows) if removed or not row.removed]
-    exact = [row for row in found if row.id == schedule]
-    if exact:
-        return exact[0]
-    if not schedule or not found:
-        raise NotFoundError(f"there is no schedule {schedule!r}; `victor scheduler list` shows them")
-    if len(found) > 1:
-        raise UsageError(f"{schedule!r} could be {', '.join(row.id for row in found)}; give more of the id")
-    return found[0]
+def get(source: ids.Source, schedule: str, *, removed: bool = False) -> ScheduleRow:
+    """A schedule by its id, a prefix of it, or the name of its workflow; see `ids.schedule_id`."""
+    full = ids.schedule_id(source, schedule, removed=removed)
+    return decode_row(source.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (full,)).fetchone())
 
 
 def all_rows(source: Any) -> list[ScheduleRow]:
