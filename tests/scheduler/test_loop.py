@@ -95,7 +95,10 @@ async def test_a_due_fire_starts_one_run_with_its_reason(tmp_path: Path) -> None
         await w.at(datetime(2026, 5, 4, 8, 5, 2, tzinfo=UTC))
         assert await w.fires() == [("2026-05-04T08:05", "started", "due")]
         assert len(w.started) == 1
-        assert await w.rows("SELECT input, trigger, status FROM runs") == [('{"k":1}', "schedule", "queued")]
+        (run,) = await w.rows(
+            "SELECT state, trigger, status FROM runs JOIN run_states ON run_key = key AND after_attempt = 0"
+        )
+        assert run == ('{"k":1}', "schedule", "queued")
 
 
 async def test_a_clock_set_back_repeats_nothing_and_set_forward_leaves_nothing_out(tmp_path: Path) -> None:
