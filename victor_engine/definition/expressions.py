@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from victor_engine.definition.functions import BUILTINS, MAX_ITEMS, MAX_TEXT, FunctionRegistry
 from victor_engine.definition.language import (
     CONSTANTS,
     DOTTED,
+    PARSED,
     Fault,
     check_assignments,
     check_expression,
@@ -77,52 +80,73 @@ def evaluate_condition(condition: str, state: Mapping[str, Any], functions: Func
     return evaluate(text, state, functions)
 
 
-def run_assignments(text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
-    """Run the assignments of a transform in order; returns the keys that they set, with their values."""
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """One statement of a transform. `problem` is set if it is none that the language has."""
+
+    line: int
+    target: tuple[str, ...]
+    value: ast.expr | None
+    problem: str = ""
+
+
+@lru_cache(maxsize=PARSED)
+def _assignments(text: str) -> tuple[_Assignment, ...]:
     try:
         module = parse_module(text)
     except SyntaxError as error:
         raise ExpressionError(f"line {error.lineno}, column {error.offset}: {error.msg}") from None
     if len(module.body) > MAX_STATEMENTS:
         raise ExpressionError(f"{len(module.body)} assignments; the most is {MAX_STATEMENTS}")
-    local = dict(state)
+    return tuple(_assignment(statement) for statement in module.body)
+
+
+def _assignment(statement: ast.stmt) -> _Assignment:
+    target = target_of(statement)
+    if target is None or not isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
+        problem = f"{plain_name(statement)} is not part of the language; only assignments are"
+        return _Assignment(statement.lineno, (), None, problem)
+    expression: ast.expr | None = statement.value
+    if isinstance(statement, ast.AugAssign):
+        read = ast.parse(ast.unparse(statement.target), mode="eval").body
+        expression = ast.BinOp(left=read, op=statement.op, right=statement.value)
+        ast.copy_location(expression, statement)
+        ast.fix_missing_locations(expression)
+    problem = f"nothing is assigned to {'.'.join(target)}" if expression is None else ""
+    return _Assignment(statement.lineno, target, expression, problem)
+
+
+def run_assignments(text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
+    """Run the assignments of a transform in order; returns the keys that they set, with their values."""
+    statements = _assignments(text)
+    # Only a later statement sees what an earlier one has assigned.
+    local = dict(state) if len(statements) > 1 else state
     assigned: dict[str, Any] = {}
-    for statement in module.body:
-        target = target_of(statement)
-        if target is None or not isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
-            raise ExpressionError(
-                f"line {statement.lineno}: {plain_name(statement)} is not part of the language; only assignments are"
-            )
-        expression: ast.expr | None = statement.value
-        if isinstance(statement, ast.AugAssign):
-            read = ast.parse(ast.unparse(statement.target), mode="eval").body
-            expression = ast.BinOp(left=read, op=statement.op, right=statement.value)
-            ast.copy_location(expression, statement)
-            ast.fix_missing_locations(expression)
-        if expression is None:
-            raise ExpressionError(f"line {statement.lineno}: nothing is assigned to {'.'.join(target)}")
+    for statement in statements:
+        if statement.value is None:
+            raise ExpressionError(f"line {statement.line}: {statement.problem}")
         try:
-            value = evaluate_tree(expression, local, functions)
+            value = evaluate_tree(statement.value, local, functions)
         except ExpressionError as error:
             if error.message.startswith("line "):
                 raise
             raise ExpressionError(
-                f"line {statement.lineno}: {error.message}", error_type=error.error_type
+                f"line {statement.line}: {error.message}", error_type=error.error_type
             ) from error
-        _assign(local, target, value)
-        assigned[target[0]] = local[target[0]]
+        key, *inner = statement.target
+        assigned[key] = _assigned(local.get(key), inner, value)
+        if isinstance(local, dict) and local is not state:
+            local[key] = assigned[key]
     return assigned
 
 
-def _assign(state: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    if len(path) == 1:
-        state[path[0]] = value
-        return
-    # Copied on the way down, so that the run's own state is not changed under it.
-    inner = state.get(path[0])
-    copy = dict(inner) if isinstance(inner, Mapping) else {}
-    _assign(copy, path[1:], value)
-    state[path[0]] = copy
+def _assigned(old: Any, path: Sequence[str], value: Any) -> Any:
+    """`old` with `value` at `path`; copied on the way down, so that the run's own state stays as it is."""
+    if not path:
+        return value
+    copy = dict(old) if isinstance(old, Mapping) else {}
+    copy[path[0]] = _assigned(copy.get(path[0]), path[1:], value)
+    return copy
 
 
 __all__ = [

@@ -21,12 +21,15 @@ class FunctionRegistry:
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._functions: dict[str, Callable[..., Any]] = dict(BUILTINS if functions is None else functions)
+        self.idle_evaluators: list[Any] = []
+        """Evaluators that were made for these functions and that nobody uses; see `sandbox`."""
 
     def register(self, name: str, function: Callable[..., Any]) -> None:
         """Add a function, or put another in its place."""
         if not name.isidentifier() or name.startswith("_"):
             raise ValueError(f"{name!r} cannot be the name of a function")
         self._functions[name] = function
+        self.idle_evaluators = []
 
     def __contains__(self, name: object) -> bool:
         return name in self._functions

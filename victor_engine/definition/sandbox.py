@@ -35,8 +35,8 @@ def _evaluator_class() -> type[Any]:
     class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]
         """simpleeval with our meaning of attributes: keys of objects, and a fixed list of methods."""
 
-        def __init__(self, functions: Mapping[str, Any], names: Any) -> None:
-            super().__init__(functions=dict(functions), names=names)
+        def __init__(self, functions: Mapping[str, Any]) -> None:
+            super().__init__(functions=dict(functions), names={})
             self.nodes[ast.SetComp] = self._eval_set_comprehension
             self.operators: dict[Any, Any] = {
                 **simpleeval.DEFAULT_OPERATORS,
@@ -45,6 +45,17 @@ def _evaluator_class() -> type[Any]:
                 ast.Mod: _modulo,
             }
             self._steps = 0
+
+        def begin(self, state: Mapping[str, Any]) -> None:
+            """Evaluate over `state` from now on, within limits of its own."""
+            self.names = _Names(state)
+            self._steps = self._max_count = 0
+
+        def _check_disallowed_items(self, item: Any) -> None:
+            # What is inside of an object or a list is looked at when it is taken out: looking at all of it
+            # each time it passes by costs its size.
+            if not isinstance(item, dict | list | tuple | set):
+                super()._check_disallowed_items(item)
 
         def _eval(self, node: ast.AST) -> Any:
             self._steps += 1
@@ -130,21 +141,37 @@ def _missing(name: str, known: Mapping[str, Any], where: str) -> ExpressionError
     return ExpressionError(f"{where}: there is no {name!r}{near}", error_type="KeyError")
 
 
-class _Names(dict[str, Any]):
-    def __missing__(self, name: str) -> Any:
-        raise _missing(name, self, "the state")
+class _Names:
+    """What a bare name means: a key of the state, the state itself, or a constant, in this order."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = state
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._state:
+            return self._state[name]
+        if name in ("ctx", "state"):
+            return self._state
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        raise _missing(name, {**CONSTANTS, "ctx": 0, "state": 0, **self._state}, "the state")
 
 
 def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRegistry) -> Any:
-    names = _Names(CONSTANTS)
-    names["ctx"] = names["state"] = state
-    names.update(state)
-    evaluator = _evaluator_class()(functions.as_dict(), names)
     fault = first_fault(tree, functions)
     if fault is not None:
         raise ExpressionError(f"line {fault.line}, column {fault.column}: {fault.message}")
+    # Making an evaluator, with its tables, costs more than most expressions do.
+    idle = functions.idle_evaluators
+    evaluator = idle.pop() if idle else _evaluator_class()(functions.as_dict())
+    evaluator.begin(state)
     try:
-        value = evaluator._eval(tree)
+        value = as_json(evaluator._eval(tree))
+        evaluator.begin({})
+        idle.append(evaluator)
+        return value
     except ExpressionError:
         raise
     except RecursionError:
@@ -153,7 +180,6 @@ def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRe
         raise ExpressionError(
             f"{ast.unparse(tree)[:200]}: {type(error).__name__}: {error}", error_type=type(error).__name__
         ) from error
-    return as_json(value)
 
 
 def as_json(value: Any) -> Any:
