@@ -19,6 +19,7 @@ from victor_engine.errors import (
     NotFoundError,
     UntrustedError,
 )
+from victor_engine.store.queries.pace import SAMPLE
 
 GATE = {
     "victor.yaml": f"""
@@ -47,6 +48,23 @@ GATE = {
               - {id: out, type: transform, transform: "published = ok"}
         """,
 }
+
+
+async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> None:
+    root = workspace(
+        tmp_path,
+        {"workflows/sum.yaml": "workflows: {sum: {nodes: [{id: add, type: transform, transform: x = 1}]}}"},
+    )
+    async with engine_on(root) as engine:
+        for _ in range(SAMPLE):
+            await until_end(engine, (await engine.start_run("sum")).id)
+    async with engine_on(root, work=False) as engine:
+        read = await engine.start_run("sum")
+        assert engine._paces.remembered(1, engine.clock.now()) is not None
+        told = await engine.start_run("sum", note="by hand")
+        assert told == (await engine.run(told.id)).run
+        assert told.nodes_expected == 1
+        assert read == (await engine.run(read.id)).run
 
 
 async def test_a_workspace_runs_asks_and_finishes(tmp_path: Path) -> None:

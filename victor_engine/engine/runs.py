@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from victor_engine import jsonio
@@ -28,7 +29,7 @@ class RunActions(EngineBase):
         self._may_run()
         actor = acting()
 
-        def transition(tx: Tx) -> tuple[int, str]:
+        def transition(tx: Tx) -> tuple[NewRun, int, str, datetime]:
             operations.refuse_while_draining(tx)
             start = self._resolve(tx, workflow, version)
             new = NewRun(
@@ -41,11 +42,15 @@ class RunActions(EngineBase):
                 actor=actor,
                 note=note,
             )
-            return insert_run(tx, new)
+            return (new, *insert_run(tx, new), tx.now)
 
-        key, run_id = await self.store.write(transition)
+        new, key, run_id, created_at = await self.store.write(transition)
         self.runtime.enqueue(key)
-        return await self._run_info(run_id)
+        pace = self._paces.remembered(new.definition_id, self.clock.now())
+        known = self.runtime.known_definition(new.definition_id)
+        if pace is None or known is None:
+            return await self._run_info(run_id)
+        return queries.new_run_info(new, run_id, known[1], created_at, pace)
 
     async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)

@@ -131,6 +131,7 @@ class EmbeddedEffects(Outside):
         if waiting is not None and waiting.number == number:
             return waiting.id
         shown, self._shown_waiting = self._shown_waiting, False
+        self.opened = True
 
         def transition(tx: Tx) -> int:
             if self.record.definition.breaker_for(step.node) is not None:
@@ -220,6 +221,7 @@ class EmbeddedEffects(Outside):
         self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
     ) -> int:
         due = to_us(retry_at) if retry_at is not None else None
+        self.opened = True
         breaker = self.record.definition.breaker_for(step.node) if attempt is not None else None
 
         def transition(tx: Tx) -> int:

@@ -49,6 +49,13 @@ NOT_RETRIED = frozenset(
 )
 """Failures that a workflow-level retry cannot mend: the same limit would be met again."""
 
+_NEW = (
+    "SELECT r.id, r.workflow, r.definition_id, r.schedule_id, r.actor, r.position, s.state, r.overrides"
+    " FROM runs r JOIN run_states s ON s.run_key = r.key AND s.after_attempt = 0"
+    " WHERE r.key = ? AND r.status = 'queued' AND r.started_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_key = r.key)"
+)
+
 
 def newest(tx: Tx, workflow: str, version: str | None) -> Start:
     """What a child starts on, where nobody looks at what its work is bound to."""
@@ -193,12 +200,9 @@ class Runtime(Control):
 
     async def _drive(self, key: int, again: bool) -> None:
         live = self.places.live[key]
-        record = await self.store.read(lambda connection: self._load(connection, key))
-        if record.status in FINAL_RUN_STATUSES or record.status == "paused":
+        record = await self._take_up(live, key, again)
+        if record is None:
             return
-        live.cancelling = live.cancelling or record.status == "cancelling"
-        if record.status != "waiting":
-            await self.store.persist(lambda tx: journal.start(tx, record.ref, record.started))
         if live.cancelling:
             await self._end_cancelled(record.ref, record.spent)
             return
@@ -236,6 +240,20 @@ class Runtime(Control):
                 continue
             await self._finish(record, effects, result)
             return
+
+    async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
+        """Start a run, or go on with one; None if there is nothing to do for it."""
+        if not again:
+            new = await self.store.persist(lambda tx: self._start_new(tx, key))
+            if new is not None:
+                return new
+        record = await self.store.read(lambda connection: self._load(connection, key))
+        if record.status in FINAL_RUN_STATUSES or record.status == "paused":
+            return None
+        live.cancelling = live.cancelling or record.status == "cancelling"
+        if record.status != "waiting":
+            await self.store.persist(lambda tx: journal.start(tx, record.ref, record.started))
+        return record
 
     def _zone(self, definition: WorkflowDefinition) -> str:
         """The zone of wall times in a workflow: its schedule's, else the workspace's."""
@@ -314,8 +332,9 @@ class Runtime(Control):
         spent = int(effects.stopwatch.seconds * 1_000_000)
 
         def transition(tx: Tx) -> Any:
-            journal.end_live_attempts(tx, ref, "cancelled")
-            withdraw_requests(tx, ref.key, f"the run has {result.status}")
+            if effects.opened:
+                journal.end_live_attempts(tx, ref, "cancelled")
+                withdraw_requests(tx, ref.key, f"the run has {result.status}")
             journal.finish(tx, ref, result.status, result.error, spent, result.position.ordinal)
             return self._on_ending(tx, ref.key, result.status)
 
@@ -392,6 +411,30 @@ class Runtime(Control):
 
         await self.store.persist(transition)
 
+    def _start_new(self, tx: Tx, key: int) -> RunRecord | None:
+        """Start a run of which nothing has happened yet; None if it has to be read whole first."""
+        row = tx.execute(_NEW, (key,)).fetchone()
+        if row is None:
+            return None
+        run_id, workflow, definition_id, schedule_id, actor, position, state, overrides = row
+        definition, version = self.definition(tx.connection, definition_id)
+        ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
+        journal.start(tx, ref, again=False)
+        return RunRecord(
+            ref=ref,
+            definition=definition,
+            version=version,
+            requested_by=actor_from_json(actor).user,
+            position=Position.from_data(jsonio.loads(position)),
+            state=jsonio.loads(state),
+            state_bytes=len(state),
+            spent=0.0,
+            reruns=0,
+            status="running",
+            started=False,
+            overrides=node_overrides(overrides),
+        )
+
     # --- reading -------------------------------------------------------------------------------
 
     def _load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
@@ -433,6 +476,10 @@ class Runtime(Control):
             found = self._load_definition(connection, definition_id)
             self._definitions[definition_id] = found
         return found
+
+    def known_definition(self, definition_id: int) -> tuple[WorkflowDefinition, str] | None:
+        """As `definition`, if it is in memory."""
+        return self._definitions.get(definition_id)
 
     @staticmethod
     def _past(

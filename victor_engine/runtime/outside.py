@@ -70,6 +70,7 @@ class Outside:
         self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
         self.idle = 0  # how many of them wait for something outside
         self.resting = 0  # how many wait until a next attempt is due
+        self.opened = record.started  # whether there may be attempts or questions that are not over
         self._shown_waiting = record.status == "waiting"
         self._logs: dict[int, AttemptLog] = {}
 
@@ -125,6 +126,7 @@ class Outside:
             self.idle -= 1
 
     async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
+        self.opened = True
         known = self.record.waiting.get((step.key, step.iteration))
         rests = self._rests_with_one_more()
         if known is not None and known.number == number and known.wait is not None:
@@ -167,6 +169,7 @@ class Outside:
     async def start_child(
         self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
     ) -> tuple[int, Child]:
+        self.opened = True
         known = self.record.waiting.get((step.key, step.iteration))
         rests = self._rests_with_one_more() if node.wait else False
         if known is not None and known.number == number and known.child_key is not None:

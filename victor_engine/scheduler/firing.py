@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from victor_engine.api import PauseInfo, ScheduleSpec
+from victor_engine.api import PauseInfo, ScheduleSpec, TriggerKind
 from victor_engine.clock import to_us
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import policy, sla
@@ -32,7 +32,7 @@ def nothing_excluded(spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> s
 class Cause:
     """What starts a run other than the clock: the run it comes after, and what it takes over."""
 
-    trigger: str = "schedule"
+    trigger: TriggerKind = "schedule"
     reason: str = ""
     state: dict[str, Any] = field(default_factory=dict)
     parent_key: int | None = None

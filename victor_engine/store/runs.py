@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, NodeOverride
+from victor_engine.api import Actor, NodeOverride, TriggerKind
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx, actor_json
@@ -47,7 +47,7 @@ class NewRun:
     definition_id: int
     start_node: str
     state: dict[str, Any] = field(default_factory=dict)
-    trigger: str = "manual"
+    trigger: TriggerKind = "manual"
     actor: Actor | None = None
     schedule_id: str | None = None
     nominal_us: int | None = None

@@ -86,14 +86,22 @@ class Paces:
         known = self._known.get(definition_id)
         if known is not None:
             last, at, pace = known
-            full = pace.runs >= SAMPLE and timedelta(0) <= now - at < FRESH
-            if last == newest or full:
+            if last == newest or _keeps(pace, at, now):
                 return pace
         pace = learn(connection, workflow, definition_id) if newest else Pace()
         self._known[definition_id] = (newest, now, pace)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return pace
+
+    def remembered(self, definition_id: int, now: datetime) -> Pace | None:
+        """What `of` would give without looking at the store; None if it would look."""
+        known = self._known.get(definition_id)
+        return known[2] if known is not None and _keeps(known[2], known[1], now) else None
+
+
+def _keeps(pace: Pace, learned_at: datetime, now: datetime) -> bool:
+    return pace.runs >= SAMPLE and timedelta(0) <= now - learned_at < FRESH
 
 
 def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> Pace:

@@ -12,6 +12,7 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.api import (
     ACTIVE_RUN_STATUSES,
+    ENGINE_ACTOR,
     FINAL_RUN_STATUSES,
     AttemptInfo,
     GraphInfo,
@@ -33,7 +34,7 @@ from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.text import error_info, instant, like, marks
-from victor_engine.store.runs import node_overrides
+from victor_engine.store.runs import NewRun, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
 
 _IDLE = Doing()
@@ -92,6 +93,26 @@ def run_info(
     full = ids.run_id(connection, run_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE r.id = ?", (full,)).fetchone()
     return _run_infos(connection, [row], now, paces)[0]
+
+
+def new_run_info(new: NewRun, run_id: str, version: str, created_at: datetime, pace: Pace) -> RunInfo:
+    """What `run_info` gives of a run that was just created, without reading it."""
+    node = pace.nodes.get(new.start_node)
+    return RunInfo(
+        id=run_id,
+        workflow=new.workflow,
+        version=version,
+        status="queued",
+        trigger=new.trigger,
+        started_by=(new.actor or ENGINE_ACTOR).user,
+        created_at=created_at,
+        current=(new.start_node,),
+        nodes_expected=pace.nodes_expected,
+        typical_seconds=pace.typical,
+        slow_seconds=pace.slow,
+        node_seconds=None if node is None else node.typical,
+        note=new.note,
+    )
 
 
 def runs_by_key(
