@@ -82,7 +82,10 @@ async def test_it_runs_in_order_as_many_at_once_as_was_said(tmp_path: Path, orde
         fires = await w.fires()
         assert {outcome for _, outcome, _ in fires} == {"backfilled"}
         assert fires[0][2] == f"backfill {number} by alice"
-        runs = await w.rows("SELECT DISTINCT trigger, input, priority, schedule_id FROM runs")
+        runs = await w.rows(
+            "SELECT DISTINCT trigger, state, priority, schedule_id FROM runs"
+            " JOIN run_states ON run_key = key AND after_attempt = 0"
+        )
         assert runs == [("backfill", '{"k":1}', 4, schedule)]
 
 

@@ -74,7 +74,10 @@ async def test_one_after_another_takes_what_it_wants_from_the_final_state(tmp_pa
         assert (local, outcome) == (f"run:{first}", "started")
         assert reason == f"after ingest succeeded (run {first})"
         trigger, state, parent = (
-            await w.rows("SELECT trigger, input, parent_key FROM runs WHERE workflow = 'w'")
+            await w.rows(
+                "SELECT trigger, state, parent_key FROM runs"
+                " JOIN run_states ON run_key = key AND after_attempt = 0 WHERE workflow = 'w'"
+            )
         )[0]
         assert trigger == "upstream"
         assert state == '{"region":"eu","rows":7,"day":"mon"}'
