@@ -77,6 +77,9 @@ class EventKind(StrEnum):
     REQUEST_EXPIRED = "request.expired"
     REQUEST_WITHDRAWN = "request.withdrawn"
 
+    NOTIFY_SENT = "notify.sent"
+    NOTIFY_FAILED = "notify.failed"
+
     VERSION_REGISTERED = "version.registered"
     VERSION_DEPRECATED = "version.deprecated"
     VERSION_REMOVED = "version.removed"

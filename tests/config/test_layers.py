@@ -129,6 +129,18 @@ default_agent:
         ("scheduler: 3\n", "1:1", "must be a mapping"),
         ("hitl:\n  strict_timeout: true\n", "2:3", "Did you mean 'strict_timeouts'"),
         ("roles:\n  admins: [root]\n", "2:3", "Did you mean 'admin'"),
+        ("notify: {on: new}\n", "1:1", "must be a list of rules"),
+        ("notify:\n- {on: now, urls: [json://x]}\n", "2:4", "Did you mean 'new'"),
+        ("notify:\n- {urls: [json://x]}\n", "2:3", "does not say on what"),
+        ("notify:\n- {on: new}\n", "2:3", "has no urls"),
+        ("notify:\n- {on: new, urls: [json://x, ops@example.org]}\n", "2:30", "no address of Apprise"),
+        ("notify:\n- {on: new, urls: json://x, assignee: me}\n", "2:29", "Did you mean 'assignees'"),
+        ("notify:\n- {on: new, urls: json://x, body: 'for {who}'}\n", "2:29", "no {who} to fill in"),
+        (
+            "notify:\n- {name: a, on: new, urls: json://x}\n- {name: a, on: sla, urls: json://x}\n",
+            "3:3",
+            "two rules of notify are called 'a'",
+        ),
         ("functions:\n  f: nothing\n", "2:3", "package.module:function"),
         ("secrets:\n  s: {env: A, file: b}\n", "2:3", "one place"),
         ("workflows: ['../elsewhere/*.yaml']\n", "1:1", "leaves the workspace"),
@@ -172,3 +184,27 @@ def test_secrets_and_functions(workspace: Path, home: Path) -> None:
     assert config.functions == {"age": "acme.time:age"}
     assert config.secrets["db"].file == workspace / "keys/db"
     assert config.secrets["api"].env == "API"
+
+
+def test_rules_of_notify(workspace: Path, home: Path) -> None:
+    text = """
+notify:
+- {on: new, urls: $secret.pager}
+- name: leads
+  on: [escalated, expired, escalated]
+  workflows: [deploy, "etl-*"]
+  assignees: ["@lead"]
+  urls: ["json://a", "json://b"]
+  title: "{what}: {title}"
+roles: {lead: [ann, "@ops"]}
+"""
+    config = load(workspace, home, text)
+    first, second = config.notify
+    assert (first.name, first.on, first.urls) == ("rule 1", ("new",), ("$secret.pager",))
+    assert (second.name, second.on, second.workflows) == (
+        "leads",
+        ("escalated", "expired"),
+        ("deploy", "etl-*"),
+    )
+    assert second.place == f"{workspace}/victor.yaml:4:3"
+    assert config.roles == {"lead": ("ann", "@ops")}

@@ -21,6 +21,7 @@ COMMANDS = {
         "Runs: look at them, cancel, pause, redrive, rerun; dead letters.",
     ),
     "scheduler": ("victor_engine.cli.scheduler", "scheduler", "The engine as a daemon, and its schedules."),
+    "notify": ("victor_engine.cli.notify", "notify", "Announcements outward: rules, and a test of them."),
     "versions": ("victor_engine.cli.versions", "versions", "Versions of workflows, and migrations."),
     "trust": ("victor_engine.cli.trust", "trust", "Allow this workspace to run what it declares."),
 }

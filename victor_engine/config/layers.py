@@ -7,6 +7,7 @@ value; a binding, a secret, a role or a function is one setting as a whole, by i
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -26,6 +27,7 @@ from victor_engine.config.model import (
     SchedulerConfig,
     SecretSource,
 )
+from victor_engine.config.notify import read_rules
 from victor_engine.config.places import Key, Source, did_you_mean, read_yaml
 from victor_engine.errors import ConfigError
 
@@ -34,6 +36,9 @@ SECTIONS = tuple(
     field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
+"""Roles that carry permissions; others (`lead`) only stand for people who are asked."""
+MISTYPED = 0.85
+"""How alike a role of one's own may not be to one of these."""
 CATCHUPS = ("none", "latest", "all")
 CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
@@ -102,7 +107,7 @@ class _Builder:
             roles=self._named("roles", self._role),
             permissions=self._named("permissions", _plain),
             hitl=self._hitl(),
-            notify=self._named("notify", _plain),
+            notify=self._first("notify", read_rules) or (),
             console=self._console(),
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
@@ -220,8 +225,9 @@ class _Builder:
         return value
 
     def _role(self, source: Source, way: Key, name: str, value: Any) -> tuple[str, ...]:
-        if name not in ROLES:
-            raise source.fail(way, f"unknown role {name!r}", did_you_mean(name, ROLES))
+        meant = difflib.get_close_matches(name, ROLES, n=1, cutoff=MISTYPED)
+        if name not in ROLES and meant:
+            raise source.fail(way, f"unknown role {name!r}", f"Did you mean {meant[0]!r}?")
         return Reader(source, ("roles",), {name: value}, "roles").texts(name)
 
     def _secret(self, source: Source, way: Key, name: str, value: Any) -> SecretSource:

@@ -117,6 +117,25 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyRule:
+    """What is announced outward: on which occasions, about which workflows and people, to which addresses.
+
+    `urls` are Apprise addresses, or `$secret.name`. `workflows` are patterns (`etl-*`), `assignees` are
+    names as in a workflow; none of them means all. `title` and `body` may hold `{field}`s
+    (`config.notify.FIELDS`); empty ones are the engine's. `place` is where the rule stands.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    urls: tuple[str, ...]
+    workflows: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
+    title: str = ""
+    body: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretSource:
     """Where a secret is read: one of an environment variable, a file, or a systemd credential."""
 
@@ -138,7 +157,8 @@ class CalendarSource:
 class Config:
     """The settings that hold in one workspace.
 
-    `roles` maps viewer, operator, approver and admin to Unix users (`name`) and groups (`@name`).
+    `roles` maps viewer, operator, approver, admin and roles of one's own (whom a question asks as
+    `@role`) to Unix users (`name`) and groups (`@name`).
     `functions` maps a name in expressions to `package.module:function`. `files` are the
     configuration files that were read, the most binding first; `origins` says for each top-level
     setting that somebody gave where it came from.
@@ -156,7 +176,7 @@ class Config:
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permissions: Mapping[str, Any] = field(default_factory=dict)
     hitl: HitlConfig = field(default_factory=HitlConfig)
-    notify: Mapping[str, Any] = field(default_factory=dict)
+    notify: tuple[NotifyRule, ...] = ()
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSource] = field(default_factory=dict)

@@ -30,6 +30,7 @@ from victor_engine.errors import FencedError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
+from victor_engine.notify import Apprise, Notifier, Sender
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler import endings
 from victor_engine.scheduler.firing import Firing
@@ -67,11 +68,13 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self.workspace: Workspace
         self.runtime: Runtime
         self.scheduler: SchedulerLoop
+        self.notifier: Notifier
         self.overrides: dict[str, Any] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._broadcast = Broadcast(store)
         self._working = False
         self._fires = True
+        self._sender: Sender = Apprise()
         self._unbound: dict[int, str | None] = {}
         self._viewing = Viewing(lambda: self.workspace.config.roles, clock)
         self._closed = False
@@ -92,12 +95,13 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         work: bool = True,
         fire: bool = True,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        sender: Sender | None = None,
     ) -> Engine:
         """Open the store, take over, load the workspace, and start.
 
         With `work=False` nothing is recovered, run or fired: the command line writes under the
         lock. With `fire=False` runs are run, and schedules are left alone. `functions` are called by
-        expressions, beside those of the workspace.
+        expressions, beside those of the workspace. `sender` sends announcements in Apprise's place.
         """
         clock = clock or SystemClock()
         store = open_store(state_dir / "victor.db", clock=clock)
@@ -114,6 +118,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         engine.overrides = overrides or {}
         engine._functions = dict(functions or {})
         engine._fires = fire
+        engine._sender = sender or Apprise()
         try:
             await engine._start(work)
         except BaseException:
@@ -147,6 +152,14 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             excluded=self._excluded,
             poll_interval=config.scheduler.poll_interval,
         )
+        self.notifier = Notifier(
+            self.store,
+            self.clock,
+            rules=lambda: self.workspace.config.notify,
+            roles=lambda: self.workspace.config.roles,
+            secrets=lambda: self.workspace.bindings.secrets,
+            sender=self._sender,
+        )
         await register(self.store, self.workspace)
         if work:
             await self.store.write(
@@ -162,6 +175,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
     async def _work(self) -> None:
         self._working = True
         self.runtime.drain(await self.store.read(draining) is not None)
+        await self.notifier.start()
         await self.runtime.start()
         if self._fires:
             await self.scheduler.start()
@@ -199,6 +213,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         if self._working:
             await self.scheduler.stop()
             await self.runtime.stop()
+            await self.notifier.stop()
             for task in self._tasks:
                 task.cancel()
             try:
@@ -297,6 +312,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             )
         )
         if self._working:
+            await self.notifier.changed()
             await self.scheduler.refresh()
         return list(workspace.problems)
 

@@ -15,6 +15,7 @@ from victor_engine.api import (
 )
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
+from victor_engine.notify import notify_problems
 from victor_engine.store import queries
 
 
@@ -24,6 +25,7 @@ class Queries(EngineBase):
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
         counts = await self._read(queries.engine_counts, now)
+        unheard = await self._read(notify_problems, now, self.workspace.config.notify)
         return EngineInfo(
             mode=self.mode,
             pid=os.getpid(),
@@ -37,7 +39,7 @@ class Queries(EngineBase):
             now=now,
             trusted=self.trusted,
             storage=self.store.outage,
-            problems=tuple(self.workspace.problems),
+            problems=(*self.workspace.problems, *unheard),
             **msgspec.structs.asdict(counts),
         )
 

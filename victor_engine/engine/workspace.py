@@ -20,6 +20,8 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl.checks import check_people
+from victor_engine.notify.courier import INSTALL, installed
+from victor_engine.notify.outbox import place_from_text
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import place_of, spec_from_block
@@ -72,6 +74,8 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
     workspace = Workspace(config, bindings, functions, calendars)
     for fault in calendars.faults().values():
         workspace.add(_calendar_problem(fault, config))
+    if config.notify and not installed():
+        workspace.add(_unsendable(config))
     if trusted:
         try:
             for name, function in bindings.functions().items():
@@ -112,6 +116,20 @@ def _calendar_problem(fault: VictorError, config: Config) -> ProblemInfo:
         line=int(detail.get("line") or 0),
         column=int(detail.get("column") or 0),
         remedy=str(detail.get("remedy") or ""),
+    )
+
+
+def _unsendable(config: Config) -> ProblemInfo:
+    """Rules of `notify` that nothing can carry out."""
+    path, line, column = place_from_text(config.notify[0].place)
+    message = f"notify has {len(config.notify)} rules, and apprise, which sends, is not installed"
+    return ProblemInfo(
+        severity="warning",
+        message=message,
+        path=path,
+        line=line,
+        column=column,
+        remedy=f"Install it: {INSTALL}",
     )
 
 

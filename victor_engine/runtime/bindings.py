@@ -146,7 +146,7 @@ class BindingTable:
         return ""
 
     def summary(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """What the bindings would execute, for a trust dialog: commands, functions, addresses."""
+        """What would be executed and called, for a trust dialog: commands, functions, addresses."""
         commands: dict[str, None] = {}
         functions: dict[str, None] = dict.fromkeys(self.config.functions.values())
         urls: dict[str, None] = {}
@@ -159,6 +159,8 @@ class BindingTable:
                 urls[f"{binding.http.method} {binding.http.url}"] = None
             elif binding.chat is not None:
                 urls[f"{binding.chat.base_url} ({binding.chat.model})"] = None
+        for rule in self.config.notify:
+            urls |= dict.fromkeys(f"{rule.name} (notify): {url}" for url in rule.urls)
         return tuple(commands), tuple(functions), tuple(urls)
 
     async def close(self) -> None:

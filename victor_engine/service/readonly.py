@@ -39,6 +39,7 @@ from victor_engine.engine.reading import Reading
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
+from victor_engine.notify import notify_problems
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.store import queries
 from victor_engine.store.snapshot import SnapshotReader
@@ -90,7 +91,8 @@ class ReadOnlyPort(Reading):
         )
 
     async def engine(self) -> EngineInfo:
-        counts = await self._read(queries.engine_counts, self.clock.now())
+        now = self.clock.now()
+        counts = await self._read(queries.engine_counts, now)
         return EngineInfo(
             mode="readonly",
             pid=os.getpid(),
@@ -101,7 +103,8 @@ class ReadOnlyPort(Reading):
             workspace=str(self.workspace),
             product_version=__version__,
             started_at=self.started_at,
-            now=self.clock.now(),
+            now=now,
+            problems=tuple(await self._read(notify_problems, now)),
             **msgspec.structs.asdict(counts),
         )
 

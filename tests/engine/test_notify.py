@@ -1,0 +1,116 @@
+"""Announcing from a whole engine: through Apprise to a server on loopback, and where Apprise is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.support import engine_on, question, until_end, workspace
+from tests.notify.support import Mailbox
+from tests.runtime.server import Server, plain
+from victor_engine.api import Answer
+from victor_engine.config import load_config
+from victor_engine.engine import Engine
+from victor_engine.engine.workspace import load_workspace
+from victor_engine.notify import NotifyError
+
+FLOW = """
+workflows:
+  flow:
+    nodes:
+      - {id: gate, type: hitl, prompt: "Ship <b>it</b>?", name: Ship, next: [out]}
+      - {id: out, type: transform, transform: "done = 1"}
+"""
+
+
+def files(rules: str) -> dict[str, str]:
+    return {"victor.yaml": rules, "workflows/flow.yaml": FLOW}
+
+
+async def until(engine: Engine, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        async for event in engine.subscribe(0):
+            if event.kind == kind:
+                return event.data
+    raise AssertionError("the feed has ended")
+
+
+# Apprise looks for a module that later Pythons do not have.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+async def test_through_apprise_to_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apprise")
+    async with Server() as server:
+        monkeypatch.setenv("HOOK", server.url.replace("http://", "json://") + "/hook?cto=5&rto=5")
+        server.replies += [plain(b"{}"), plain(b"no", "503 Service Unavailable")]
+        rules = 'secrets: {hook: {env: HOOK}}\nnotify: [{on: [new, expired], urls: [$secret.hook], body: "{prompt}"}]\n'
+        async with engine_on(workspace(tmp_path, files(rules))) as engine:
+            run = await engine.start_run("flow")
+            said = await until(engine, "notify.sent")
+            assert (said["to"], said["title"]) == ("$secret.hook", "flow: Ship")
+            ((first, _, body),) = server.requests
+            assert first.startswith("POST /hook")
+            assert (body["title"], body["message"]) == ("flow: Ship", "Ship <b>it</b>?")
+
+            await engine.start_run("flow")
+            failed = await until(engine, "notify.failed")
+            assert "503" in failed["message"]
+            (problem,) = (await engine.engine()).problems
+            assert problem.message.startswith("notify: rule 1 does not get through (1 tried again)")
+            assert (problem.line, problem.column) == (2, 10)
+
+            asked = await question(engine, run.id)
+            await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+            assert (await until_end(engine, run.id)).run.status == "succeeded"
+
+
+async def test_an_engine_makes_up_for_what_it_missed(tmp_path: Path) -> None:
+    root = workspace(tmp_path, files("notify: [{on: new, urls: [json://x]}]\n"))
+    mailbox = Mailbox()
+    async with engine_on(root, sender=mailbox):
+        pass
+    async with engine_on(root, work=False) as hand:
+        await hand.start_run("flow")
+    async with engine_on(root, sender=mailbox) as engine:
+        await mailbox.until(messages=1)
+        await until(engine, "notify.sent")
+    async with engine_on(root, sender=mailbox):
+        pass
+    assert mailbox.titles == ["flow: Ship"]
+
+
+async def test_new_rules_are_taken_up_with_the_workspace(tmp_path: Path) -> None:
+    root = workspace(tmp_path, files(""))
+    mailbox = Mailbox()
+    async with engine_on(root, sender=mailbox) as engine:
+        await question(engine, (await engine.start_run("flow")).id)
+        (root / "victor.yaml").write_text("notify: [{on: new, urls: [json://x]}]\n")
+        await engine.reload()
+        await engine.start_run("flow")
+        await mailbox.until(messages=1)
+    assert mailbox.titles == ["flow: Ship"]
+
+
+async def test_a_sender_that_breaks_is_a_problem_and_no_more(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    mailbox.broken["json://x"] = NotifyError("no route")
+    root = workspace(tmp_path, files("notify: [{on: new, urls: [json://x]}]\n"))
+    async with engine_on(root, sender=mailbox) as engine:
+        run = await engine.start_run("flow")
+        await until(engine, "notify.failed")
+        asked = await question(engine, run.id)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert (await until_end(engine, run.id)).run.status == "succeeded"
+
+
+def test_without_apprise_the_rules_are_a_problem_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("victor_engine.engine.workspace.installed", lambda: False)
+    root = workspace(tmp_path, files("notify:\n  - {on: new, urls: [json://x]}\n"))
+    (problem,) = load_workspace(load_config(root), trusted=True).problems
+    assert "apprise, which sends, is not installed" in problem.message
+    assert (problem.path, problem.line) == (str(root / "victor.yaml"), 2)
+    assert "victor-tui[notify]" in problem.remedy

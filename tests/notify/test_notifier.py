@@ -1,0 +1,325 @@
+"""What is announced, when, once; and that failing to announce holds up nothing and is seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hitl.bench import ALICE, BOB, YES, Bench, bench
+from tests.notify.support import Mailbox
+from victor_engine import jsonio
+from victor_engine.config.model import NotifyRule, SecretSource
+from victor_engine.hitl import back, handover
+from victor_engine.hitl.person import Person
+from victor_engine.notify import Notifier, NotifyError, notify_problems
+from victor_engine.notify.outbox import RETRIES
+from victor_engine.runtime.secrets import SecretStore
+from victor_engine.store.deadletters import add_dead_letter
+
+ALL = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed")
+PAGER = "json://pager"
+
+
+def rule(*on: str, name: str = "r", **fields: Any) -> NotifyRule:
+    return NotifyRule(name=name, on=on or ALL, **{"urls": (PAGER,), **fields})
+
+
+class Office:
+    """A bench with a notifier on it that can be stopped and started again, as an engine is."""
+
+    def __init__(self, at: Bench, *rules: NotifyRule) -> None:
+        self.bench = at
+        self.rules = rules
+        self.mailbox = Mailbox()
+        self.secrets = SecretStore({"pager": SecretSource(env="PAGER")}, {"PAGER": "json://s3cret-token"})
+        self.notifier: Notifier
+
+    async def start(self) -> None:
+        self.notifier = Notifier(
+            self.bench.store,
+            self.bench.clock,
+            rules=lambda: self.rules,
+            roles=lambda: {"approver": ("dora",)},
+            secrets=lambda: self.secrets,
+            sender=self.mailbox,
+        )
+        await self.notifier.start()
+
+    async def settled(self) -> None:
+        """Once everything that has been committed so far is planned, and nothing is due."""
+        (last,) = (
+            await self.bench.all("SELECT COALESCE(MAX(seq), 0) FROM events WHERE kind NOT LIKE 'notify.%'")
+        )[0]
+        async with asyncio.timeout(20):
+            while (self.notifier._cursor or 0) < last or await self._due():
+                self.notifier._kick.set()
+                await asyncio.sleep(0)
+
+    async def _due(self) -> int:
+        now = int(self.bench.clock.now().timestamp() * 1_000_000)
+        count: int = (await self.bench.all("SELECT COUNT(*) FROM announcements WHERE due <= ?", now))[0][0]
+        return count
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        rows = await self.bench.all("SELECT data FROM events WHERE kind = ? ORDER BY seq", kind)
+        return [jsonio.loads(data) for (data,) in rows]
+
+
+@asynccontextmanager
+async def office(path: Path, *rules: NotifyRule) -> AsyncIterator[Office]:
+    async with bench(path) as at:
+        made = Office(at, *rules)
+        await made.start()
+        try:
+            yield made
+        finally:
+            await made.notifier.stop()
+
+
+async def test_a_new_request_is_announced_with_how_to_answer_it(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        ref = await here.bench.ask(name="Ship 1.2", assignees=("alice",), timeout_seconds=3600)
+        await here.mailbox.until(messages=1)
+        ((url, title, body),) = here.mailbox.messages
+        assert (url, title) == (PAGER, "w: Ship 1.2")
+        assert f"victor inbox show {ref.id}" in body
+        assert "for alice" in body
+        assert "Deadline: 2026-01-01 01:00 UTC. If nobody answers: the run is aborted." in body
+        await here.settled()
+        (said,) = await here.events("notify.sent")
+        assert said == {"rule": "r", "occasion": "new", "to": "json://…", "title": "w: Ship 1.2"}
+
+
+async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    async with office(tmp_path, rule()) as here:
+        at = here.bench
+        ref = await at.ask(
+            name="Ship", timeout_seconds=600, reminders=(60.0,), allow_questions=True, fallback="escalate",
+            escalation=({"to": "lead", "after": 300},), assignees=("alice",),
+        )  # fmt: skip
+        await here.mailbox.until(messages=1)
+        bob = Person(BOB, admin=True)
+        await at.write(lambda tx: handover.delegate_request(tx, ref.id, 1, "bob", "on leave", bob))
+        await here.mailbox.until(messages=2)
+        await at.write(lambda tx: back.ask_requester(tx, ref.id, "Which one?", bob))
+        await here.mailbox.until(messages=3)
+        await at.write(lambda tx: back.reply_to_question(tx, ref.id, "That one.", Person(ALICE)))
+        await at.attend(ref, after=545)
+        await here.mailbox.until(messages=4)
+        await at.attend(ref, after=60)
+        await here.mailbox.until(messages=5)
+        await at.attend(ref, after=301)
+        await here.mailbox.until(messages=6)
+        assert here.mailbox.titles == [
+            "w: Ship",
+            "For alice, bob now: w: Ship",
+            "A question to alice: w: Ship",
+            "Reminder, 55 s left: w: Ship",
+            "Escalated to lead: w: Ship",
+            "Not answered in time (aborted): w: Ship",
+        ]
+        assert "on leave" in here.mailbox.messages[1][2]
+        assert "Which one?" in here.mailbox.messages[2][2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "heard"),
+    [
+        ({"workflows": ("w",)}, True),
+        ({"workflows": ("x", "*")}, True),
+        ({"workflows": ("x-*",)}, False),
+        ({"assignees": ("alice",)}, True),
+        ({"assignees": ("user:alice",)}, True),
+        ({"assignees": ("group:ops",)}, True),
+        ({"assignees": ("dora",)}, True),
+        ({"assignees": ("bob", "@viewer")}, False),
+    ],
+)
+async def test_a_rule_hears_of_its_workflows_and_people(
+    tmp_path: Path, fields: dict[str, Any], heard: bool
+) -> None:
+    everything = rule("new", name="all", urls=("json://all",))
+    async with office(tmp_path, rule("new", **fields), everything) as here:
+        await here.bench.ask(assignees=("alice", "ops", "@approver"))
+        await here.settled()
+        assert [url for url, _, _ in here.mailbox.messages] == ([PAGER] if heard else []) + ["json://all"]
+
+
+async def test_what_is_put_to_anybody_is_for_rules_without_people(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new", assignees=("alice",))) as here:
+        await here.bench.ask()
+        await here.settled()
+        assert here.mailbox.messages == []
+
+
+async def test_words_of_its_own_and_nothing_that_acts_on_a_terminal(tmp_path: Path) -> None:
+    words = rule("new", title="{kind} {title}", body="{prompt}|{assignees}|{left}")
+    async with office(tmp_path, words) as here:
+        await here.bench.ask(name="a\nb\x1b]0;c\x07", prompt="\x1b[2J<b>now</b> {{x}}")
+        await here.mailbox.until(messages=1)
+        (_, title, body) = here.mailbox.messages[0]
+        assert title == "approval a⏎b␛]0;c␇"
+        assert body == "␛[2J<b>now</b> {x}|anyone|no limit"
+
+
+async def test_a_restart_neither_repeats_nor_loses(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        await here.bench.ask(name="one")
+        await here.mailbox.until(messages=1)
+        await here.settled()
+        await here.notifier.stop()
+        await here.bench.ask(name="two")
+        await here.start()
+        await here.mailbox.until(messages=2)
+        await here.settled()
+        assert here.mailbox.titles == ["w: one", "w: two"]
+
+
+async def test_what_was_before_the_first_rule_is_not_announced(tmp_path: Path) -> None:
+    async with office(tmp_path) as here:
+        await here.bench.ask(name="before")
+        here.rules = (rule("new"),)
+        await here.notifier.changed()
+        await here.bench.ask(name="after")
+        await here.mailbox.until(messages=1)
+        await here.settled()
+        here.rules = ()
+        await here.notifier.changed()
+        await here.bench.ask(name="unheard")
+        here.rules = (rule("new"),)
+        await here.notifier.changed()
+        await here.settled()
+        assert here.mailbox.titles == ["w: after"]
+
+
+async def test_a_message_that_was_planned_outlives_the_engine_that_planned_it(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.stuck = asyncio.Event()
+        await here.bench.ask(name="one")
+        await here.mailbox.until(tries=1)
+        task = here.notifier._task
+        assert task is not None
+        task.cancel()  # as a kill does: nothing is recorded any more
+        await asyncio.gather(task, return_exceptions=True)
+        here.mailbox.stuck = None
+        await here.start()
+        await here.mailbox.until(messages=1)
+        await here.settled()
+        assert here.mailbox.titles == ["w: one"]
+
+
+async def test_a_decided_request_is_not_announced_any_more(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.broken[PAGER] = NotifyError("down")
+        ref = await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        await here.settled()
+        await here.bench.answer(ref, YES)
+        del here.mailbox.broken[PAGER]
+        await here.bench.clock.advance(RETRIES[0])
+        await here.settled()
+        assert (here.mailbox.messages, len(here.mailbox.tries)) == ([], 1)
+        assert await here.bench.all("SELECT * FROM announcements") == []
+
+
+async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path: Path) -> None:
+    both = rule("new", urls=("$secret.pager", "json://other"))
+    async with office(tmp_path, both) as here:
+        here.mailbox.broken["json://s3cret-token"] = NotifyError("json://s3cret-token refused")
+        await here.bench.ask(name="one")
+        await here.mailbox.until(messages=1, tries=2)
+        await here.settled()
+        (problem,) = await here.bench.store.read(
+            lambda c: notify_problems(c, here.bench.clock.now(), (both,))
+        )
+        assert problem.message == (
+            "notify: r does not get through (1 tried again): $secret.pager: *** refused"
+        )
+        (said,) = await here.events("notify.failed")
+        assert (said["message"], said["to"], said["attempts"]) == ("*** refused", "$secret.pager", 1)
+        await here.bench.ask(name="two")
+        await here.mailbox.until(messages=2, tries=4)
+        await here.settled()
+        del here.mailbox.broken["json://s3cret-token"]
+        await here.bench.clock.advance(RETRIES[0])
+        await here.settled()
+        assert sorted(here.mailbox.titles) == ["w: one", "w: one", "w: two", "w: two"]
+        assert await here.bench.store.read(lambda c: notify_problems(c, here.bench.clock.now())) == []
+
+
+async def test_it_is_given_up_in_the_end_and_that_is_seen_for_a_day(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.broken[PAGER] = NotifyError("down")
+        await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        await here.settled()
+        for number, delay in enumerate(RETRIES):
+            await here.bench.clock.advance(delay)
+            await here.mailbox.until(tries=number + 2)
+            await here.settled()
+        said = await here.events("notify.failed")
+        assert [(e.get("gave_up", False), e["attempts"]) for e in said] == [
+            (False, 1),
+            (True, len(RETRIES) + 1),
+        ]
+        now: Callable[[], Any] = here.bench.clock.now
+        (problem,) = await here.bench.store.read(lambda c: notify_problems(c, now()))
+        assert "1 given up" in problem.message
+        await here.bench.clock.advance(86_400)
+        assert await here.bench.store.read(lambda c: notify_problems(c, now())) == []
+
+
+async def test_an_address_that_nobody_takes_is_given_up_at_once(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new", urls=("$secret.nowhere", PAGER))) as here:
+        here.mailbox.broken[PAGER] = NotifyError("no such service", permanent=True)
+        await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        await here.settled()
+        said = {event["to"]: event for event in await here.events("notify.failed")}
+        assert said["json://…"]["gave_up"] is True
+        assert "the secret 'nowhere' is not available" in said["$secret.nowhere"]["message"]
+
+
+async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("failed")) as here:
+
+        def fail(tx: Any) -> None:
+            for _ in range(30):
+                add_dead_letter(tx, here.bench.run_key, "w", None)
+                tx.event("run.finished", run_key=here.bench.run_key, workflow="w", data={"status": "failed"})
+                tx.execute("DELETE FROM dead_letters")
+            add_dead_letter(tx, here.bench.run_key, "w", None)
+
+        await here.bench.write(fail)
+        await here.settled()
+        assert here.mailbox.titles == ["30 times: Failed: w"]
+
+
+async def test_too_many_that_wait_are_dropped_visibly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("victor_engine.notify.outbox.PENDING", 2)
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.broken[PAGER] = NotifyError("down")
+        for _ in range(4):
+            await here.bench.ask()
+        await here.settled()
+        (waiting,) = (await here.bench.all("SELECT COUNT(*) FROM announcements"))[0]
+        assert waiting == 2
+        assert sum(event.get("dropped", 0) for event in await here.events("notify.failed")) == 2
+
+
+async def test_a_sender_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.stuck = asyncio.Event()
+        ref = await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        decision = await here.bench.answer(ref, YES)
+        assert decision is not None
+        assert decision.outcome == "approved"
+        here.mailbox.stuck.set()

@@ -1,0 +1,133 @@
+"""`victor notify`: what is announced outward, whether it gets through, and a message to try it with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from victor_engine.cli.answering import json_option
+from victor_engine.cli.output import print_json, say, table
+from victor_engine.errors import ConfigError, NotFoundError, UntrustedError
+
+if TYPE_CHECKING:
+    from victor_engine.config.model import Config, NotifyRule
+
+
+@click.group()
+def notify() -> None:
+    """Announcements to people outside: the rules under `notify:`, and whether they get through."""
+
+
+def _configured(ctx: click.Context) -> Config:
+    from victor_engine.config import load_config
+    from victor_engine.service.connect import find
+
+    return load_config(find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace)
+
+
+@notify.command("list")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """The rules, and what of theirs still waits or was given up."""
+    from victor_engine.notify.outbox import label
+
+    config, counts = _configured(ctx), _counts(ctx)
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": rule.name,
+                    "on": rule.on,
+                    "workflows": rule.workflows,
+                    "assignees": rule.assignees,
+                    "urls": [label(url) for url in rule.urls],
+                    "waiting": counts.get(rule.name, (0, 0))[0],
+                    "given_up": counts.get(rule.name, (0, 0))[1],
+                    "place": rule.place,
+                }
+                for rule in config.notify
+            ]
+        )
+        return
+    rows = [
+        (
+            rule.name,
+            ", ".join(rule.on),
+            ", ".join(rule.workflows) or "all",
+            ", ".join(rule.assignees) or "anyone",
+            ", ".join(label(url) for url in rule.urls),
+            *counts.get(rule.name, (0, 0)),
+        )
+        for rule in config.notify
+    ]
+    heads = ("rule", "on", "workflows", "for", "to", "waiting", "given up")
+    table(heads, rows, "nothing is announced: there is no notify: in the configuration")
+
+
+def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
+    """By rule, how much waits and how much was given up; empty where no engine has ever run."""
+    from victor_engine.notify.outbox import waiting
+    from victor_engine.service.connect import find
+    from victor_engine.store.snapshot import SnapshotReader
+
+    path = find(ctx.obj["workspace"], ctx.obj["state_dir"]).db_path
+    if not path.exists():
+        return {}
+    reader = SnapshotReader(path)
+    try:
+        return reader.read(waiting)
+    finally:
+        reader.close()
+
+
+@notify.command("test")
+@click.option("--rule", "name", help="Only this one.")
+@json_option
+@click.pass_context
+def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
+    """Send one message to each address of the rules, now, from here. Ends with 1 if one fails."""
+    from victor_engine.config import is_trusted
+
+    config = _configured(ctx)
+    rules = [rule for rule in config.notify if name is None or rule.name == name]
+    if not rules:
+        known = ", ".join(rule.name for rule in config.notify) or "none"
+        raise NotFoundError(f"there is no such rule under notify: (there are {known})")
+    if not is_trusted(config.workspace):
+        # Its addresses and secrets are those of whoever wrote the files.
+        raise UntrustedError(
+            f"{config.workspace} is not trusted, so nothing is sent; say `victor trust` first"
+        )
+    results = asyncio.run(_try_all(config, rules))
+    if as_json:
+        print_json([{"rule": rule, "to": where, "error": error} for rule, where, error in results])
+    else:
+        for rule, where, error in results:
+            say(f"{rule}: {where}: {'failed: ' + error if error else 'sent'}")
+    ctx.exit(1 if any(error for _, _, error in results) else 0)
+
+
+async def _try_all(config: Config, rules: list[NotifyRule]) -> list[tuple[str, str, str | None]]:
+    import socket
+
+    from victor_engine.notify import Apprise, NotifyError
+    from victor_engine.notify.outbox import label
+    from victor_engine.runtime.secrets import SecretStore
+
+    sender, secrets = Apprise(), SecretStore(config.secrets)
+    results: list[tuple[str, str, str | None]] = []
+    for rule in rules:
+        for url in rule.urls:
+            error: str | None = None
+            body = (
+                f"This is a test of the rule {rule.name!r} from {socket.gethostname()}; nothing has happened."
+            )
+            try:
+                await sender.send(secrets.resolve(url), "victor: a test", body)
+            except (NotifyError, ConfigError) as fault:
+                error = secrets.masker.text(fault.message)
+            results.append((rule.name, label(url), error))
+    return results

@@ -1,0 +1,224 @@
+"""The engine's own announcer: reads events behind the runs, and sends behind itself.
+
+What is to be announced follows from events and a cursor that is committed with what was planned, so a
+restart neither forgets nor repeats a plan. A message that was handed over in the moment of a crash,
+before that was recorded, is sent once more: no service outside can be asked whether it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from victor_engine.api import Actor, EventInfo
+from victor_engine.clock import Clock, from_us
+from victor_engine.config.model import NotifyRule
+from victor_engine.errors import ConfigError, VictorError
+from victor_engine.hitl.person import GROUP, ROLE, USER, Person, person, unix_groups
+from victor_engine.notify import outbox
+from victor_engine.notify.courier import NotifyError, Sender
+from victor_engine.notify.messages import KINDS, Happened, compose, is_over, unseen
+from victor_engine.notify.outbox import Announcement
+from victor_engine.runtime.secrets import SecretStore
+from victor_engine.runtime.stopwatch import first_of
+from victor_engine.store.db import Store, Tx
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+LOOK_AGAIN = 30.0
+"""Seconds after which it is looked at again what is due, whatever the timer says: clocks jump."""
+LOOKING_SECONDS = 10.0
+GROUPS_KEPT = 300.0
+CLOSING_SECONDS = 5.0
+"""How long the message that is on its way at the engine's end may take to be recorded as sent."""
+
+_WATCHED = frozenset(str(kind) for kind in KINDS)
+
+
+class Notifier:
+    """Announces what `rules` want, by `sender`. `rules`, `roles` and `secrets` are asked anew each time."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        rules: Callable[[], tuple[NotifyRule, ...]],
+        roles: Callable[[], Mapping[str, tuple[str, ...]]],
+        secrets: Callable[[], SecretStore],
+        sender: Sender,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._rules = rules
+        self._roles = roles
+        self._secrets = secrets
+        self._sender = sender
+        self._host = socket.gethostname()
+        self._cursor: int | None = None
+        self._kick = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._people: tuple[float, dict[str, Person]] = (-1.0, {})
+
+    async def start(self) -> None:
+        """Begin. What happened before anything was ever to be announced is not; the rest is made up for."""
+        self._store.listen(self.heard)
+        await self._begin()
+        self._task = asyncio.create_task(self._work(), name="victor-notify")
+
+    async def stop(self) -> None:
+        """End; what is not sent stays in the store. A message on its way may take a moment."""
+        if self._task is None:
+            return
+        self._stopping = True
+        self._kick.set()
+        done, _ = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
+        if not done:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._cursor is not None:
+            with suppress(VictorError):
+                cursor = self._cursor
+                await self._store.write(lambda tx: outbox.write_cursor(tx, cursor))
+
+    def heard(self, events: list[EventInfo]) -> None:
+        """Told by the store, in the loop, of what was committed."""
+        if self._cursor is not None and any(event.kind in _WATCHED for event in events):
+            self._kick.set()
+
+    async def changed(self) -> None:
+        """The configuration was read again: rules that begin now do not speak of what was before."""
+        self._people = (-1.0, {})
+        await self._begin()
+        self._kick.set()
+
+    async def _begin(self) -> None:
+        known = await self._store.read(outbox.read_cursor)
+        if not self._rules():
+            self._cursor = None
+            if known is not None:
+                await self._store.write(lambda tx: outbox.write_cursor(tx, None))
+            return
+        if self._cursor is not None:
+            return
+
+        def begin(tx: Tx) -> int:
+            (last,) = tx.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
+            outbox.write_cursor(tx, last)
+            outbox.forget_old(tx)
+            return int(last)
+
+        self._cursor = known if known is not None else await self._store.write(begin)
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            self._kick.clear()
+            upcoming = None
+            try:
+                await self._plan()
+                await self._deliver()
+                upcoming = await self._store.read(outbox.next_due)
+            except VictorError as error:
+                log.error("notify: %s", error)
+            seconds = LOOK_AGAIN
+            if upcoming is not None:
+                seconds = min(max((from_us(upcoming) - self._clock.now()).total_seconds(), 0.0), LOOK_AGAIN)
+            if not self._stopping:
+                await first_of(self._clock.sleep(seconds), self._kick.wait())
+
+    async def _plan(self) -> None:
+        """Look through what has happened since, and put down what is to be said about it."""
+        while (after := self._cursor) is not None and not self._stopping:
+            page, last = await self._store.read(partial(unseen, after=after, kinds=KINDS, limit=PAGE))
+            rules = self._rules()
+            if page and rules:
+                people = await self._known(rules)
+                await self._store.write(
+                    partial(self._put_down, page=page, last=last, rules=rules, people=people)
+                )
+            if self._cursor == after:
+                self._cursor = last
+            if len(page) < PAGE:
+                return
+
+    def _put_down(
+        self,
+        tx: Tx,
+        page: Sequence[Happened],
+        last: int,
+        rules: tuple[NotifyRule, ...],
+        people: Mapping[str, Person],
+    ) -> None:
+        outbox.plan(tx, compose(tx, page, rules, people, self._host))
+        outbox.write_cursor(tx, last)
+
+    async def _known(self, rules: tuple[NotifyRule, ...]) -> dict[str, Person]:
+        """The users among the assignees of the rules, with the groups that they are in."""
+        known_until, people = self._people
+        if known_until > self._clock.monotonic():
+            return people
+        names = {name for rule in rules for name in rule.assignees if not name.startswith((GROUP, ROLE))}
+
+        def look_up() -> dict[str, Person]:
+            users = {name: name.removeprefix(USER) for name in names}
+            roles = self._roles()
+            return {name: person(Actor(user=user), roles, unix_groups(user)) for name, user in users.items()}
+
+        if names:
+            try:
+                async with asyncio.timeout(LOOKING_SECONDS):
+                    people = await asyncio.to_thread(look_up)
+            except TimeoutError:
+                log.warning(
+                    "notify: the system does not say in which groups %s are", ", ".join(sorted(names))
+                )
+        self._people = (self._clock.monotonic() + GROUPS_KEPT, people)
+        return people
+
+    # --- sending -------------------------------------------------------------------------------
+
+    async def _deliver(self) -> None:
+        """Send what is due, one after the other; what happens meanwhile is planned in between."""
+        while not self._stopping:
+            items = await self._store.read(lambda c: outbox.due(c, self._clock.now(), 20))
+            for item in items:
+                # After a failure the rest for that address waits with it, so it is read anew.
+                if self._stopping or not await self._send(item):
+                    break
+            if not items:
+                return
+            await self._plan()
+
+    async def _send(self, item: Announcement) -> bool:
+        """Send one, and record what came of it; false where it has failed."""
+        url = next(
+            (
+                url
+                for rule in self._rules()
+                if rule.name == item.rule
+                for url in rule.urls
+                if outbox.target_of(url) == item.target
+            ),
+            None,
+        )
+        over = await self._store.read(lambda c: is_over(c, item.occasion, item.request_id))
+        if url is None or over:
+            await self._store.persist(lambda tx: outbox.dropped(tx, item))
+            return True
+        where, secrets = outbox.label(url), self._secrets()
+        try:
+            await self._sender.send(secrets.resolve(url), item.title, item.body)
+        except (NotifyError, ConfigError) as error:
+            text = secrets.masker.text(error.message)[:500]
+            permanent = bool(error.details.get("permanent"))
+            log.warning("notify: %s to %s failed: %s", item.rule, where, text)
+            await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
+            return False
+        await self._store.persist(lambda tx: outbox.sent(tx, item, where))
+        return True
