@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from victor_engine.api import UsageInfo
 from victor_engine.runtime.calls import NodeCall
 
 
@@ -12,6 +13,7 @@ class Recorder:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
         self.processes: list[tuple[int, int, int]] = []
+        self.usage: list[UsageInfo] = []
         self.changed = asyncio.Condition()
         self.started = asyncio.Event()
         self.hold: asyncio.Event | None = None
@@ -26,6 +28,9 @@ class Recorder:
         self.started.set()
         if self.hold is not None:
             await self.hold.wait()
+
+    async def used(self, usage: UsageInfo) -> None:
+        self.usage.append(usage)
 
     async def line(self, words: str) -> str:
         """Wait until a line that holds `words` was logged."""

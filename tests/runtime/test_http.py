@@ -8,6 +8,7 @@ import pytest
 
 from tests.runtime.recorder import Recorder, make_call
 from tests.runtime.server import Server, delta, plain, stream
+from victor_engine.api import UsageInfo
 from victor_engine.config import load_config
 from victor_engine.definition.model import AgentNode
 from victor_engine.errors import NodeError, NodeTimeoutError
@@ -106,6 +107,7 @@ async def test_chat_streams_its_text_and_counts_tokens(
     assert result == "first\nsecond"
     assert recorder.text("stdout") == ["first", "second"]
     assert recorder.text("log") == ["m1: 12 tokens in, 3 out, 0 tool calls, cost 0.000024"]
+    assert recorder.usage == [UsageInfo("m1", 12, 3, 0, 0.000024)]
     first, headers, body = server.requests[0]
     assert first == "POST /v1/chat/completions HTTP/1.1"
     assert headers["authorization"] == "Bearer sk-very-secret"
@@ -140,8 +142,10 @@ async def test_chat_uses_tools_within_the_budget(tmp_path: Path, server: Server)
         stream(tool_call("{", "t")),
         stream(delta("done", "stop")),
     ]
-    result = await invoke(tmp_path, chat(server), more=TOOLS, tools=("t", "unbound"), tool_budget=2)
+    recorder = Recorder()
+    result = await invoke(tmp_path, chat(server), recorder, more=TOOLS, tools=("t", "unbound"), tool_budget=2)
     assert result == "done"
+    assert [(used.tool_calls, used.cost) for used in recorder.usage] == [(n, None) for n in (0, 1, 1, 2, 2)]
     bodies = [body for _, _, body in server.requests]
     assert [tool["function"]["name"] for tool in bodies[0]["tools"]] == ["t"]
     assert bodies[0]["tools"][0]["function"]["description"] == "Echoes"

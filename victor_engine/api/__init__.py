@@ -63,6 +63,7 @@ from victor_engine.api.runs import (
     RunQuery,
     RunStatus,
     TriggerKind,
+    UsageInfo,
 )
 from victor_engine.api.schedules import (
     After,
@@ -200,6 +201,7 @@ __all__ = [
     "TrustInfo",
     "UpstreamEnd",
     "UpstreamState",
+    "UsageInfo",
     "ValueChange",
     "VersionInfo",
     "VersionStatus",

@@ -94,6 +94,17 @@ class GraphInfo(Struct, frozen=True):
     edges: tuple[GraphEdge, ...]
 
 
+class UsageInfo(Struct, frozen=True, omit_defaults=True):
+    """What a language model has used in one attempt, so far. `cost` is in the currency of the binding's
+    prices, None where it names none."""
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tool_calls: int = 0
+    cost: float | None = None
+
+
 class AttemptInfo(Struct, frozen=True, omit_defaults=True):
     """One try of one node. `changes` is what it changed of the state: set, merged, deleted keys."""
 
@@ -115,6 +126,7 @@ class AttemptInfo(Struct, frozen=True, omit_defaults=True):
     took_branch: str | None = None
     waits_until: datetime | None = None  # when it ends at the latest, if it waits for no person
     child_run: str | None = None  # the run that a workflow node has started
+    usage: UsageInfo | None = None  # what an agent has used
 
 
 class NodeState(Struct, frozen=True, omit_defaults=True):

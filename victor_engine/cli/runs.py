@@ -6,7 +6,7 @@ import json
 
 import click
 
-from victor_engine.api import DeadLetterGroup, Port, RunQuery
+from victor_engine.api import DeadLetterGroup, Port, RunQuery, UsageInfo
 from victor_engine.cli import control
 from victor_engine.cli.control import json_option
 from victor_engine.cli.logs import logs
@@ -91,9 +91,39 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             for a in found.attempts
         ]  # fmt: skip
         table(("node", "iteration", "try", "status", "took", "branch", "by"), rows, "nothing has run yet")
+        used = [(a, a.usage) for a in found.attempts if a.usage is not None]
+        if used:
+            say()
+            table(
+                ("agent", "try", "model", "tokens in", "out", "tools", "cost"),
+                [
+                    (
+                        a.node_id,
+                        a.number,
+                        u.model,
+                        u.input_tokens,
+                        u.output_tokens,
+                        u.tool_calls,
+                        _cost(u.cost),
+                    )
+                    for a, u in used
+                ],
+            )
+            say(_total([u for _, u in used]))
         say(f"\nstate: {json.dumps(found.state, indent=2, ensure_ascii=False)}")
 
     with_port(ctx, "read", work)
+
+
+def _cost(cost: float | None) -> str:
+    return "-" if cost is None else f"{cost:.6f}"
+
+
+def _total(used: list[UsageInfo]) -> str:
+    priced = [u.cost for u in used if u.cost is not None]
+    more = "" if len(priced) == len(used) else f" (of {len(priced)} attempts; the others have no price)"
+    tokens = f"{sum(u.input_tokens for u in used)} tokens in, {sum(u.output_tokens for u in used)} out"
+    return f"in all {tokens}, cost {_cost(sum(priced))}{more}" if priced else f"in all {tokens}"
 
 
 @runs.command("dead")

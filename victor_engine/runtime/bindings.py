@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
-from victor_engine.api import ProblemInfo
+from victor_engine.api import ProblemInfo, UsageInfo
 from victor_engine.config.model import Binding, Config
 from victor_engine.definition.model import (
     NO_CONSTRAINTS,
@@ -259,6 +259,9 @@ class _MaskedContext:
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         await self._inner.process_started(pid, pgid, start_ticks)
+
+    async def used(self, usage: UsageInfo) -> None:
+        await self._inner.used(usage)
 
 
 def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from victor_engine.api import UsageInfo
 from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
 
 
@@ -82,6 +83,10 @@ class CallContext(Protocol):
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         """Commit the process's identity, so that a crash of the engine leaves no orphan."""
+        ...
+
+    async def used(self, usage: UsageInfo) -> None:
+        """Commit what the attempt has used in all until now."""
         ...
 
 

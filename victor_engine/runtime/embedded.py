@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
-from victor_engine.api import ErrorInfo
+from victor_engine.api import ErrorInfo, UsageInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
@@ -308,6 +308,9 @@ class _Context:
         await self._effects.store.persist(
             lambda tx: journal.process_started(tx, attempt, pid, pgid, start_ticks)
         )
+
+    async def used(self, usage: UsageInfo) -> None:
+        await self._effects.store.persist(lambda tx: journal.used(tx, self._attempt, usage))
 
 
 __all__ = ["EmbeddedEffects", "ParkedError"]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, ErrorInfo
+from victor_engine.api import Actor, ErrorInfo, UsageInfo
 from victor_engine.clock import to_us
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
@@ -170,6 +170,14 @@ def process_started(tx: Tx, attempt: int, pid: int, pgid: int, start_ticks: int)
     tx.execute(
         "UPDATE attempts SET pid = ?, pgid = ?, proc_start = ? WHERE id = ?",
         (pid, pgid, start_ticks, attempt),
+    )
+
+
+def used(tx: Tx, attempt: int, usage: UsageInfo) -> None:
+    tx.execute(
+        "INSERT OR REPLACE INTO usage (attempt_id, model, input_tokens, output_tokens, tool_calls, cost)"
+        " VALUES (?,?,?,?,?,?)",
+        (attempt, *msgspec.structs.astuple(usage)),
     )
 
 
@@ -456,5 +464,6 @@ __all__ = [
     "set_working",
     "start",
     "to_us",
+    "used",
     "warn",
 ]

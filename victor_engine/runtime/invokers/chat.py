@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from victor_engine.api import UsageInfo
 from victor_engine.config.model import Binding, ChatTarget
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
@@ -66,7 +67,8 @@ class ChatInvoker:
 
     The role is the system message, the inputs are context, `llm_config` sets temperature and the
     like. Tools of the node that the workspace binds are offered as functions; each call of one
-    counts against `tool_budget`. Tokens go to the log. The key is read for each call.
+    counts against `tool_budget`. Tokens, tool calls and cost are recorded with the attempt as they come.
+    The key is read for each call.
     """
 
     def __init__(
@@ -95,25 +97,36 @@ class ChatInvoker:
         messages = self._opening(call)
         budget = DEFAULT_TOOL_BUDGET if call.tool_budget is None else call.tool_budget
         offered = [name for name in call.tools if name in self._tools]
-        spent, tokens = 0, [0, 0]
+        used = UsageInfo(self._target.model)
         while True:
-            reply = await self._ask(call, context, messages, offered if spent < budget else [])
-            tokens[0] += _count(reply.usage, "prompt_tokens")
-            tokens[1] += _count(reply.usage, "completion_tokens")
+            reply = await self._ask(call, context, messages, offered if used.tool_calls < budget else [])
+            used = self._count(used, reply)
+            await context.used(used)
             if not reply.tools:
-                self._log_usage(context, tokens, spent)
+                _log_usage(context, used)
                 return _result(reply.content)
             messages.append(reply.message())
             for tool_call in reply.message()["tool_calls"]:
-                if spent >= budget:
-                    self._log_usage(context, tokens, spent)
+                if used.tool_calls >= budget:
+                    _log_usage(context, used)
                     raise NodeError(
                         f"the model {self._target.model} asked for more than {budget} tool calls",
                         error_type="ToolBudgetExceeded",
                         retryable=False,
                     )
-                spent += 1
+                used = msgspec.structs.replace(used, tool_calls=used.tool_calls + 1)
+                await context.used(used)
                 messages.append(await self._use_tool(tool_call, call, context, offered))
+
+    def _count(self, used: UsageInfo, reply: _Reply) -> UsageInfo:
+        """What was used, with one reply of the model more."""
+        target = self._target
+        taken = used.input_tokens + _tokens(reply.usage, "prompt_tokens")
+        given = used.output_tokens + _tokens(reply.usage, "completion_tokens")
+        cost = None
+        if target.input_cost or target.output_cost:
+            cost = (taken * target.input_cost + given * target.output_cost) / 1_000_000
+        return msgspec.structs.replace(used, input_tokens=taken, output_tokens=given, cost=cost)
 
     def _opening(self, call: NodeCall) -> list[dict[str, Any]]:
         system = "\n\n".join(
@@ -163,18 +176,20 @@ class ChatInvoker:
         reply = _Reply()
         lines = LineSplitter(lambda text: context.log("stdout", text))
         size = 0
-        async for line in response.aiter_lines():
-            size += len(line)
-            if size > MAX_OUTPUT:
-                raise too_large(f"the model {self._target.model}")
-            if not line.startswith("data:"):
-                continue
-            data = line[5:].strip()
-            if data == "[DONE]":
-                break
-            text = self._take(reply, data.encode(), "delta")
-            lines.feed(text.encode("utf-8", "replace"))
-        lines.close()
+        try:
+            async for line in response.aiter_lines():
+                size += len(line)
+                if size > MAX_OUTPUT:
+                    raise too_large(f"the model {self._target.model}")
+                if not line.startswith("data:"):
+                    continue
+                data = line[5:].strip()
+                if data == "[DONE]":
+                    break
+                text = self._take(reply, data.encode(), "delta")
+                lines.feed(text.encode("utf-8", "replace"))
+        finally:
+            lines.close()  # also what came before the answer broke off
         return reply
 
     def _read_whole(self, data: bytes, context: CallContext) -> _Reply:
@@ -246,10 +261,12 @@ class ChatInvoker:
         self._secrets.masker.add(key)
         return key
 
-    def _log_usage(self, context: CallContext, tokens: list[int], spent: int) -> None:
-        cost = (tokens[0] * self._target.input_cost + tokens[1] * self._target.output_cost) / 1_000_000
-        said = f"{self._target.model}: {tokens[0]} tokens in, {tokens[1]} out, {spent} tool calls"
-        context.log("log", f"{said}, cost {cost:.6f}" if cost else said)
+
+def _log_usage(context: CallContext, used: UsageInfo) -> None:
+    said = (
+        f"{used.model}: {used.input_tokens} tokens in, {used.output_tokens} out, {used.tool_calls} tool calls"
+    )
+    context.log("log", said if used.cost is None else f"{said}, cost {used.cost:.6f}")
 
 
 def _function(name: str, invoker: Invoker) -> dict[str, Any]:
@@ -260,7 +277,7 @@ def _function(name: str, invoker: Invoker) -> dict[str, Any]:
     }
 
 
-def _count(usage: Mapping[str, Any], key: str) -> int:
+def _tokens(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key, 0)
     return value if isinstance(value, int) else 0
 

@@ -22,6 +22,7 @@ from victor_engine.api import (
     RunDetail,
     RunInfo,
     RunQuery,
+    UsageInfo,
 )
 from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
@@ -269,9 +270,11 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
     """All attempts of a run, oldest first."""
     rows = connection.execute(
         "SELECT a.id, a.node_id, a.node_type, a.iteration, a.number, a.status, d.version, a.started_at,"
-        " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch, a.wait, c.id"
+        " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch, a.wait, c.id,"
+        " u.model, u.input_tokens, u.output_tokens, u.tool_calls, u.cost"
         " FROM attempts a JOIN definitions d ON d.id = a.definition_id"
-        " LEFT JOIN runs c ON c.key = a.child_key WHERE a.run_key = ? ORDER BY a.id",
+        " LEFT JOIN usage u ON u.attempt_id = a.id LEFT JOIN runs c ON c.key = a.child_key"
+        " WHERE a.run_key = ? ORDER BY a.id",
         (run_key,),
     )
     return tuple(
@@ -294,6 +297,7 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
             took_branch=row[15],
             waits_until=waits_until(jsonio.loads(row[16])) if row[16] and row[5] == "waiting" else None,
             child_run=row[17],
+            usage=UsageInfo(*row[18:]) if row[18] is not None else None,
         )
         for row in rows
     )
