@@ -27,7 +27,7 @@ from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
 from victor_engine.runtime.invokers.command import CommandInvoker, find_program
 from victor_engine.runtime.invokers.results import error_of
 from victor_engine.runtime.isolation import unenforced
-from victor_engine.runtime.secrets import SecretStore, secret_names
+from victor_engine.runtime.secrets import Masker, SecretStore, secret_names
 
 if TYPE_CHECKING:
     from victor_engine.runtime.invokers.python import WorkerPool
@@ -242,11 +242,17 @@ class BoundInvoker:
         except ConfigError as error:
             raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
         except Exception as error:
-            found = error_of(error)
-            found.message = masker.text(found.message)
-            found.args = (found.message,)
-            raise found from None
+            raise masked(error_of(error), masker) from None
         return masker.value(result)
+
+
+def masked(error: NodeError, masker: Masker) -> NodeError:
+    """The error without secrets in what is said of it, which may all come from the work itself."""
+    error.message = masker.text(error.message)
+    error.args = (error.message,)
+    error.error_type = masker.text(error.error_type)
+    error.bases = tuple(masker.text(base) for base in error.bases)
+    return error
 
 
 class _MaskedContext:
@@ -255,7 +261,7 @@ class _MaskedContext:
         self._secrets = secrets
 
     def log(self, stream: str, text: str) -> None:
-        self._inner.log(stream, self._secrets.masker.text(text))
+        self._inner.log(stream, self._secrets.masker.line(text))
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         await self._inner.process_started(pid, pgid, start_ticks)

@@ -115,6 +115,7 @@ class HttpWatch:
                 error.error_type,
                 *error.bases,
             }:
+                error.message = self._secrets.masker.text(error.message)
                 raise
             reason = error.message
         if reason is None:

@@ -12,13 +12,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from victor_engine.config.model import SecretSource
 from victor_engine.errors import ConfigError
 
 MASK = "***"
 _REFERENCE = re.compile(r"\$secret\.([A-Za-z_][A-Za-z0-9_-]*)")
+_CUT = re.compile(r" … \[\d+ (?:bytes|characters) cut\]$")
+"""How invokers mark a line that was too long."""
 _SHORTEST = 4
 """Values that are shorter are not masked: they would tear ordinary text apart."""
 
@@ -39,6 +41,7 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: set[str] = set()
+        self._longest = 0
         self._pattern: re.Pattern[str] | None = None
         for value in values:
             self.add(value)
@@ -48,20 +51,34 @@ class Masker:
         parts = {value.strip(), *(line.strip() for line in value.splitlines())}
         for part in parts:
             if len(part) >= _SHORTEST:
-                self._values |= {part, quote(part, safe=""), json.dumps(part)[1:-1]}
+                forms = {quote(part), quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]}
+                self._values |= {part, *forms}
         # the longest first, so that a secret that holds another is masked as a whole
         words = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, words))) if words else None
+        self._longest = len(words[0]) if words else 0
 
     def text(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
+    def line(self, text: str) -> str:
+        """A line of a log, which may have been cut in the middle of a secret."""
+        if self._pattern is None:
+            return text
+        cut = _CUT.search(text)
+        if cut is None:
+            return self.text(text)
+        # The beginning of a secret may stand at the end: it is shorter than the longest of them.
+        return self.text(text[: cut.start()])[: -self._longest] + cut[0]
+
     def value(self, value: Any) -> Any:
-        """A value of JSON kind with the secrets in its texts and keys masked."""
+        """A value of JSON kind with the secrets in its texts, numbers and keys masked."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return MASK if self._pattern.search(str(value)) else value
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

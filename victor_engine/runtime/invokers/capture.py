@@ -12,10 +12,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TextIO
 
 from victor_engine.runtime.calls import CallContext
-from victor_engine.runtime.invokers.results import MAX_LINE
+from victor_engine.runtime.invokers.results import LineSplitter
 
 
 class _Receiver:
@@ -24,22 +25,14 @@ class _Receiver:
     def __init__(self, context: CallContext, also_here: bool) -> None:
         self.context = context
         self.also_here = also_here
-        self._rest = {"stdout": "", "stderr": ""}
+        self._lines = {stream: LineSplitter(partial(context.log, stream)) for stream in ("stdout", "stderr")}
 
     def write(self, stream: str, text: str) -> None:
-        *lines, rest = (self._rest[stream] + text).split("\n")
-        for line in lines:
-            self.context.log(stream, line)
-        if len(rest) > MAX_LINE:
-            self.context.log(stream, rest)
-            rest = ""
-        self._rest[stream] = rest
+        self._lines[stream].feed(text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
-        for stream, rest in self._rest.items():
-            if rest:
-                self.context.log(stream, rest)
-        self._rest = {"stdout": "", "stderr": ""}
+        for lines in self._lines.values():
+            lines.close()
 
 
 _current: contextvars.ContextVar[_Receiver | None] = contextvars.ContextVar("victor_call", default=None)
