@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine only. In CI the examples are the same each
+# time, so that a change is judged by what it changes; elsewhere each run looks further.
+settings.register_profile("everywhere", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("everywhere")
 
 
 @pytest.hookimpl(tryfirst=True)

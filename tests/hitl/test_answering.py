@@ -225,7 +225,7 @@ async def test_nobody_is_counted_for_a_document_they_have_not_seen(tmp_path: Pat
         assert decision.value == "draft"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     required=st.integers(1, 3),
     policy=st.sampled_from(["any", "majority", "quorum"]),

@@ -77,7 +77,7 @@ def test_a_day_that_the_clock_cuts_short_is_that_day() -> None:
     assert instant(date(2026, 10, 25), time(2, 30), BERLIN) == at("2026-10-25T00:30")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.datetimes(datetime(2025, 11, 1), datetime(2027, 2, 1)),
     st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Apia"]),

@@ -31,7 +31,7 @@ def one_by_one(timing: Timing, after: datetime, until: datetime) -> int:
     return count
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(CRONS),
     st.sampled_from(ZONES),
@@ -45,7 +45,7 @@ def test_cron(expression: str, zone: str, start: datetime, minutes: int) -> None
     assert timing.count(after, until) == one_by_one(timing, after, until)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(1, 10_000), st.integers(-5000, 5000), st.integers(0, 100_000))
 def test_intervals(seconds: int, offset: int, length: int) -> None:
     after = CREATED + timedelta(seconds=offset)

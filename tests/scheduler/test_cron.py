@@ -282,7 +282,7 @@ _weekdays = st.sampled_from(["*", "*", "0", "1-5", "SUN", "*/2"])
 
 
 # Many more with VICTOR_CRON_EXAMPLES=20000, which takes a while.
-@settings(max_examples=int(os.environ.get("VICTOR_CRON_EXAMPLES", "80")), deadline=None)
+@settings(max_examples=int(os.environ.get("VICTOR_CRON_EXAMPLES", "80")))
 @given(st.sampled_from(ZONES), st.integers(0, 100), _minutes, _hours, _days, _weekdays)
 def test_every_minute_around_a_change_of_the_clock(
     zone: str, pick: int, minute: str, hour: str, day: str, weekday: str
@@ -307,7 +307,7 @@ _plain_weekdays = st.sampled_from(["*", "1-5", "SUN", "0,3", "6"])
 _plain_months = st.sampled_from(["*", "1", "*/3", "JUN-AUG", "2,12"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     _minutes, _hours, _plain_days, _plain_months, _plain_weekdays,
     st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)),
@@ -326,7 +326,7 @@ def test_two_other_libraries_agree(
     assert ours == [counted.get_next(datetime) for _ in range(5)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["L", "LW", "1W", "15W", "31W", "*"]),
     st.sampled_from(["*", "1#1", "FRI#5", "5L", "SUN#2,3L"]),

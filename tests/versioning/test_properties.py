@@ -65,7 +65,7 @@ def reversible(draw: st.DrawFn) -> tuple[dict[str, Any], list[WorkflowMigration]
     return state, chain
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(reversible())
 def test_a_chain_and_its_reverse_give_the_state_back(
     case: tuple[dict[str, Any], list[WorkflowMigration]],
@@ -82,7 +82,7 @@ def test_a_chain_and_its_reverse_give_the_state_back(
     assert back == before == state
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STATES, st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh"))
 def test_a_step_that_fails_leaves_the_state_as_it_was(state: dict[str, Any], old: str, new: str) -> None:
     def spoil(given: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_what_yaml_gets_wrong_is_named() -> None:
         migration_from_block({"from": "1", "to": "2", "stepz": []})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["1.0.0", "1.1.0", "2.0.0"]), min_size=1, max_size=8))
 def test_a_roll_back_never_leads_to_where_the_alias_is(pointed: list[str]) -> None:
     import sqlite3
