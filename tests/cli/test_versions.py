@@ -100,3 +100,40 @@ def test_a_deprecation_is_told_where_it_matters(victor: Victor, tmp_path: Path) 
     (tmp_path / "old.yaml").write_text(text)
     assert victor("validate", str(tmp_path / "old.yaml")) == 0
     assert "w 1.0.0 is deprecated: reads the old feed; use 2.0.0" in victor.out
+
+
+def test_what_is_wrong_with_migrations_is_told_at_its_place(victor: Victor, tmp_path: Path) -> None:
+    text = """workflows:
+  w:
+    version: 2.0.0
+    migrations:
+      - from: 1.0.0
+        breaking: true
+        steps:
+          - {type: rename_feild, from: a, to: b}
+          - {type: rename_field, from: a, to: a.b}
+      - from: 1.1.0
+        steps:
+          - {type: rename_node, from: old, to: aproove}
+          - {type: add_edge, from: ok, to: nowhere}
+      - {from: 2.0.0, to: 1.1.0}
+      - {from: nope}
+      - {from: 1.1.0, breaking: true}
+    nodes:
+      - {id: approve, type: hitl, hitl_type: approval, prompt: "Ship?", next: [ok]}
+      - {id: ok, type: transform, transform: "a = 1"}
+"""
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    assert victor("validate", str(path)) == 3
+    told = {line.removeprefix(f"{path}:").split(":", 1)[0]: line for line in victor.out.splitlines()}
+    for line, words in {
+        "8": "Did you mean 'rename_field'?",
+        "9": "one lies within the other",
+        "12": "no node 'aproove'. Did you mean 'approve'?",
+        "13": "no edge from 'ok' to 'nowhere'",
+        "14": "leads backwards",
+        "15": "Invalid version string: nope",
+        "16": "there is another migration 1.1.0->2.0.0 already",
+    }.items():
+        assert words in told[line]

@@ -97,7 +97,12 @@ class FakeVersions:
     ) -> MigrationPreview:
         self._enter("preview_migration")
         step = f"{from_version}->{to_version}"
-        return MigrationPreview((step,), state, {**state, "migrated": True}, ("sets migrated to true",))
+        return MigrationPreview(
+            (step,),
+            state,
+            {**state, "migrated": True},
+            (MigrationStepResult(step, "sets migrated to true", ("+ migrated = true",)),),
+        )
 
     async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
         self._enter("diff_versions")

@@ -275,3 +275,41 @@ async def test_the_difference_is_told_by_nodes_edges_and_limits(tmp_path: Path) 
             "+ mid -> out",
         ]
         assert found.marks == {"ok": "changed", "mid": "added"}
+
+
+async def test_latest_is_no_prerelease_as_long_as_there_is_anything_else(tmp_path: Path) -> None:
+    files = {"workflows/a.yaml": flow("1.0.0"), "workflows/b.yaml": flow("2.0.0-rc.1")}
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        assert (await engine.start_run("w")).version == "1.0.0"
+        await engine.deprecate("w", "1.0.0", "old")
+        assert (await engine.start_run("w")).version == "1.0.0"
+        assert [v.version for v in (await engine.workflows())[0].versions if v.current] == ["1.0.0"]
+        await engine.remove_version("w", "1.0.0", "gone")
+        assert (await engine.start_run("w")).version == "2.0.0-rc.1"
+
+
+async def test_a_migration_that_is_known_never_changes(tmp_path: Path) -> None:
+    """Neither by a file that was edited, nor by another one that contradicts its way back."""
+
+    def migration(default: int) -> str:
+        return (
+            f"migrations: [{{from: 1.0.0, breaking: true, steps: [{{type: add_field, field: n, default: {default}}}],"
+            " reverse: [{type: remove_field, field: n}]}]"
+        )
+
+    root = workspace(
+        tmp_path,
+        {"workflows/w1.yaml": flow("1.0.0"), "workflows/w2.yaml": flow("2.0.0", more=migration(1))},
+    )
+    async with engine_on(root) as engine:
+        assert (await engine.preview_migration("w", "1.0.0", "2.0.0", {})).after == {"n": 1}
+    (root / "workflows" / "w2.yaml").write_text(flow("2.0.0", more=migration(2)))
+    back = "migrations: [{from: 2.0.0, to: 1.0.0, downgrade: true, breaking: true}]"
+    (root / "workflows" / "w3.yaml").write_text(flow("2.1.0", more=back))
+    async with engine_on(root) as engine:
+        assert (await engine.preview_migration("w", "1.0.0", "2.0.0", {})).after == {"n": 1}
+        (workflow,) = await engine.workflows()
+        assert [version.version for version in workflow.versions] == ["2.0.0", "1.0.0"]
+        said = " ".join(problem.message for problem in workflow.problems)
+        assert "migration 1.0.0->2.0.0 is registered with other steps" in said
+        assert "there is another migration 2.0.0->1.0.0 already" in said

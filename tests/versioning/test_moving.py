@@ -213,7 +213,10 @@ async def test_add_edge_is_taken_by_who_stands_on_its_source(tmp_path: Path) -> 
 
 
 async def test_an_edge_that_the_version_does_not_have_is_refused(tmp_path: Path) -> None:
-    async with engine_on(two(tmp_path, V1 + "\n", to_2("{type: add_edge, from: first, to: out}"))) as engine:
+    # Declared with the old version, where nothing is known yet of the one that it leads to.
+    steps = to_2("{type: add_edge, from: first, to: out}")
+    files = {"workflows/a.yaml": file("1.0.0", V1, steps), "workflows/b.yaml": file("2.0.0", V1 + "\n")}
+    async with engine_on(workspace(tmp_path, files)) as engine:
         run_id, _ = await waiting(engine)
         assert "which has no edge from 'first' to 'out'" in await refused(engine, run_id)
 

@@ -21,8 +21,8 @@ from victor_engine.versioning import (
     WorkflowVersion,
     WorkflowVersionRegistry,
 )
-from victor_engine.versioning.migration import migration_from_block
-from victor_engine.versioning.semver import satisfies, select
+from victor_engine.versioning.blocks import migration_from_block
+from victor_engine.versioning.ranges import satisfies, select
 
 V = WorkflowVersion.parse
 
@@ -65,9 +65,14 @@ def test_short_and_wrong_forms() -> None:
     assert str(V("1.2")) == "1.2.0"
     assert str(V("3")) == "3.0.0"
     assert str(V("1.10")) == "1.10.0"
-    for text in ("", "x", "1.2.3.4", "01.2.3", "1.2.-1"):
-        with pytest.raises(ValueError, match="Invalid version string"):
+    for text in ("", "x", "v1.0.0", "1.2.3.4", "01.2.3", "1.2.-1", "1.2.3-01", "1.2.3-"):
+        with pytest.raises(ValueError, match=r"^Invalid version string: "):
             V(text)
+    for prerelease in ("01", "a b", "a..b"):
+        with pytest.raises(ValueError, match=r"^Invalid version string: 1\.0\.0-"):
+            WorkflowVersion(1, 0, 0, prerelease)
+    with pytest.raises(ValueError, match="Invalid version"):
+        WorkflowVersion(-1)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +86,27 @@ def test_short_and_wrong_forms() -> None:
         ("*", "0.0.1 9.9.9", "1.0.0-rc.1"),
         (">=1.0.0-rc.1", "1.0.0-rc.2 1.1.0", "1.1.0-rc.1 0.9.0"),
         ("1.0.0 || 3.x", "1.0.0 3.1.0", "2.0.0"),
+        ("1.*", "1.0.0 1.5.2", "2.0.0 0.9.0"),
+        ("^1.x", "1.0.0 1.5.2", "2.0.0"),
+        ("~1.2.x", "1.2.0 1.2.9", "1.3.0"),
+        (">1.x", "2.0.0 3.1.0", "1.9.0 1.0.0"),
+        (">=1.2.x", "1.2.0 2.0.0", "1.1.9"),
+        ("<1.x", "0.9.0", "1.0.0 1.5.0"),
+        ("<=1.x", "0.9.0 1.9.9", "2.0.0"),
+        ("^0.0.3", "0.0.3", "0.0.4 0.1.0"),
+        ("^0", "0.0.1 0.9.0", "1.0.0"),
+        (">= 1.2, <2", "1.2.0 1.9.0", "2.0.0 1.1.0"),
     ],
 )
 def test_ranges(spec: str, yes: str, no: str) -> None:
     assert all(satisfies(V(text), spec) for text in yes.split())
     assert not any(satisfies(V(text), spec) for text in no.split())
+
+
+@pytest.mark.parametrize("text", ["", "1 ||", "nope", "1.x.2", "<*", "1.2 - 1.4", "!=1", "1.02", "1.2.3.x"])
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(UsageError, match="no version and no range"):
+        satisfies(V("1.0.0"), text)
 
 
 def test_select() -> None:
@@ -97,45 +118,6 @@ def test_select() -> None:
     assert select("3.x", have) is None
     with pytest.raises(UsageError, match="no version and no range"):
         select("newest", have)
-
-
-def test_the_guides_snippets() -> None:
-    registry = WorkflowVersionRegistry()
-    nodes = {"nodes": [{"id": "a", "type": "transform", "transform": "x = 1"}]}
-    v1 = VersionedWorkflow(name="data_pipeline", version=WorkflowVersion(1, 0, 0), definition=nodes)
-    v2 = VersionedWorkflow(name="data_pipeline", version=WorkflowVersion(2, 0, 0), definition=nodes)
-    registry.register(v1)
-    registry.register(v2)
-    assert registry.get("data_pipeline", "1.0.0") is v1
-    assert registry.get_latest("data_pipeline") is v2
-    assert registry.get_all_versions("data_pipeline") == [v1, v2]
-    assert v1.version_id == "data_pipeline@1.0.0"
-    assert WorkflowVersion(1, 1, 0).is_compatible_with(WorkflowVersion(1, 0, 0))
-    assert not WorkflowVersion(2, 0, 0).is_compatible_with(WorkflowVersion(1, 0, 0))
-    migration = WorkflowMigration(
-        from_version=WorkflowVersion(1, 0, 0),
-        to_version=WorkflowVersion(2, 0, 0),
-        steps=[
-            MigrationStep(
-                type=MigrationType.RENAME_FIELD, old_value="old_field_name", new_value="new_field_name"
-            ),
-            MigrationStep(type=MigrationType.ADD_FIELD, node_id="new_field", new_value="default_value"),
-            MigrationStep(type=MigrationType.REMOVE_FIELD, node_id="deprecated_field"),
-        ],
-        description="Restructure state for v2",
-        breaking=True,
-    )
-    registry.add_migration("data_pipeline", migration)
-    old = {"old_field_name": "data", "deprecated_field": "unused"}
-    state, applied = registry.migrate_state("data_pipeline", old, from_version="1.0.0", to_version="2.0.0")
-    assert state == {"new_field_name": "data", "new_field": "default_value"}
-    assert applied == ["1.0.0->2.0.0"]
-    assert old == {"old_field_name": "data", "deprecated_field": "unused"}
-    registry.deprecate(workflow_name="data_pipeline", version="1.0.0", message="Use v2.0.0 instead.")
-    found = registry.get("data_pipeline", "1.0.0")
-    assert found is not None
-    assert found.is_deprecated()
-    assert found.deprecation_message == "Use v2.0.0 instead."
 
 
 def _migration(a: str, b: str, *steps: MigrationStep, **more: Any) -> WorkflowMigration:
@@ -156,6 +138,87 @@ def test_paths_are_shortest_then_least_breaking_and_no_path_is_an_error() -> Non
         MigrationError, match=r"no migration leads from 1\.0\.0 to 3\.0\.0; the chain ends at 2\.0\.0"
     ):
         registry.migrate_state("p", {}, "1.0.0", "3.0.0")
+
+
+def test_of_equally_long_ways_the_least_breaking_one_is_taken_and_the_others_are_told() -> None:
+    registry = WorkflowVersionRegistry()
+    for a, b, breaking in (
+        ("1.0.0", "2.0.0", True), ("2.0.0", "3.0.0", True), ("1.0.0", "1.5.0", False), ("1.5.0", "3.0.0", True),
+        ("1.0.0", "1.1.0", False), ("1.1.0", "1.5.0", False),
+    ):  # fmt: skip
+        registry.add_migration("p", _migration(a, b, breaking=breaking))
+    found = [[m.migration_id for m in way] for way in registry.get_migration_paths("p", "1.0.0", "3.0.0")]
+    assert found == [
+        ["1.0.0->1.5.0", "1.5.0->3.0.0"],
+        ["1.0.0->2.0.0", "2.0.0->3.0.0"],
+        ["1.0.0->1.1.0", "1.1.0->1.5.0", "1.5.0->3.0.0"],
+    ]
+
+
+def test_every_pair_of_many_versions_has_a_migration_and_one_has_none() -> None:
+    """Forty versions with all ways among them: the best way, and that there is none, come at once."""
+    registry = WorkflowVersionRegistry()
+    for a, b in itertools.permutations(range(40), 2):
+        registry.add_migration("p", _migration(f"1.{a}.0", f"1.{b}.0", downgrade=b < a))
+    registry.add_migration("p", _migration("1.39.0", "2.0.0"))
+    best, second, *_ = registry.get_migration_paths("p", "1.0.0", "2.0.0")
+    assert [m.migration_id for m in best] == ["1.0.0->1.39.0", "1.39.0->2.0.0"]
+    assert len(second) == 3
+    with pytest.raises(MigrationError, match=r"the chain ends at 2\.0\.0"):
+        registry.get_migration_path("p", "1.0.0", "3.0.0")
+
+
+def test_a_way_back_that_is_declared_twice_is_refused_whichever_comes_first() -> None:
+    add = MigrationStep(type=MigrationType.ADD_FIELD, node_id="x")
+    remove = MigrationStep(type=MigrationType.REMOVE_FIELD, node_id="x")
+    forth = _migration("1.0.0", "2.0.0", add, reverse=[remove])
+    back = _migration("2.0.0", "1.0.0", downgrade=True)
+    for first, second in ((forth, back), (back, forth)):
+        registry = WorkflowVersionRegistry()
+        registry.add_migration("p", first)
+        with pytest.raises(MigrationError, match=r"another migration 2\.0\.0->1\.0\.0 already"):
+            registry.add_migration("p", second)
+        registry.add_migration("p", first)  # the same one again is no change
+    same = _migration("2.0.0", "1.0.0", remove, downgrade=True)
+    for first, second in ((forth, same), (same, forth)):  # what is written wins over what follows from it
+        registry = WorkflowVersionRegistry()
+        registry.add_migration("p", first)
+        registry.add_migration("p", second)
+        assert registry.get_migrations("p") == [forth, same]
+
+
+S, T = MigrationStep, MigrationType
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (S(T.ADD_FIELD), "the field is not named"),
+        (S(T.REMOVE_FIELD, "a..b"), "'a..b' is no field"),
+        (S(T.RENAME_FIELD, old_value="a"), "needs old_value and new_value"),
+        (S(T.RENAME_FIELD, old_value="a", new_value="a"), "one lies within the other"),
+        (S(T.RENAME_FIELD, old_value="a", new_value="a.b"), "one lies within the other"),
+        (S(T.RENAME_FIELD, old_value="a.b", new_value="a"), "one lies within the other"),
+        (S(T.CUSTOM), "is no function"),
+        (S(T.CUSTOM, custom_handler="module.function"), "is no function"),
+        (S(T.RENAME_NODE, "a"), "rename_node needs"),
+        (S(T.ADD_EDGE, old_value="a"), "add_edge needs"),
+        (S(T.REMOVE_NODE), "remove_node needs node_id"),
+        (S(T.MODIFY_NODE), "modify_node needs node_id"),
+    ],
+)
+def test_a_step_that_is_not_whole_is_not_registered(step: MigrationStep, why: str) -> None:
+    with pytest.raises(MigrationError, match=f"1.0.0->2.0.0, step 1: .*{why}"):
+        WorkflowVersionRegistry().add_migration("p", _migration("1.0.0", "2.0.0", step))
+    with pytest.raises(MigrationError, match=f"reverse step 1: .*{why}"):
+        WorkflowVersionRegistry().add_migration("p", _migration("1.0.0", "2.0.0", reverse=[step]))
+
+
+def test_a_type_is_known_by_either_name_and_by_no_other() -> None:
+    assert MigrationType("change_start_node") is MigrationType.CHANGE_START_NODE is MigrationType.CHANGE_START
+    assert len(MigrationType) == 11
+    with pytest.raises(MigrationError, match="there is no type 'renam_field'"):
+        MigrationStep(type="renam_field")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -209,8 +272,15 @@ def test_a_failing_step_names_itself_and_changes_nothing() -> None:
 
     state = {"a": 1, "b": 2}
     before = copy.deepcopy(state)
+
+    def leave(state: dict[str, Any]) -> dict[str, Any]:
+        raise SystemExit("bye")
+
     for step in (
         MigrationStep(type=MigrationType.RENAME_FIELD, old_value="a", new_value="b"),
+        MigrationStep(type=MigrationType.ADD_FIELD, node_id="a.b"),
+        MigrationStep(type=MigrationType.CUSTOM, custom_handler=leave),
+        MigrationStep(type=MigrationType.CUSTOM, custom_handler=lambda s: s | {"when": object()}),
         MigrationStep(type=MigrationType.CUSTOM, custom_handler=mutate_and_raise),
         MigrationStep(type=MigrationType.CUSTOM, custom_handler=lambda s: None),  # type: ignore[arg-type,return-value]
     ):
@@ -218,6 +288,33 @@ def test_a_failing_step_names_itself_and_changes_nothing() -> None:
         with pytest.raises(MigrationError, match="step 2"):
             _migration("1.0.0", "1.1.0", add, step).apply_to_state(state)
         assert state == before
+
+
+def test_a_custom_function_keeps_no_hold_on_the_state_and_gives_what_json_holds() -> None:
+    held: list[dict[str, Any]] = []
+
+    def hold(state: dict[str, Any]) -> dict[str, Any]:
+        held.append(state)
+        return state | {"pair": (1, 2)}
+
+    given = {"a": [1]}
+    result = _migration("1.0.0", "1.1.0", S(T.CUSTOM, custom_handler=hold)).apply_to_state(given)
+    held[0]["a"].append("later")
+    assert result == {"a": [1], "pair": [1, 2]}
+    assert given == {"a": [1]}
+
+
+def test_what_is_written_is_what_is_stored() -> None:
+    for default in ("", None, 0, False, [], {"a": None}):
+        step = S(T.ADD_FIELD, "x", new_value=default)
+        stored = migration_from_block(_migration("1.0.0", "1.1.0", step).to_block())
+        assert stored.apply_to_state({}) == {"x": default}
+
+
+def test_where_a_migration_of_a_file_leads_is_its_own_version_unless_it_says_otherwise() -> None:
+    assert migration_from_block({"from": "1.0"}, "1.2").migration_id == "1.0.0->1.2.0"
+    with pytest.raises(DefinitionError, match="to_version is missing"):
+        migration_from_block({"from": "1.0"})
 
 
 fields = st.dictionaries(st.sampled_from("abcdef"), st.integers(), max_size=4)

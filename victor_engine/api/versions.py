@@ -152,16 +152,6 @@ class MigrationEdge(Struct, frozen=True, omit_defaults=True):
     checksum: str = ""
 
 
-class MigrationPreview(Struct, frozen=True, omit_defaults=True):
-    """A dry run: the chain of migrations and the state after each step."""
-
-    path: tuple[str, ...]  # migration ids, `1.0.0->2.0.0`
-    before: dict[str, Any]
-    after: dict[str, Any]
-    steps: tuple[str, ...] = ()  # plain words, one a step
-    breaking: bool = False
-
-
 # --- moving what runs --------------------------------------------------------------------------
 
 
@@ -191,6 +181,17 @@ class MigrationStepResult(Struct, frozen=True, omit_defaults=True):
     position: str = ""
 
 
+class MigrationPreview(Struct, frozen=True, omit_defaults=True):
+    """A dry run on a state: the chain of migrations, and what each step of it changes."""
+
+    path: tuple[str, ...]  # migration ids, `1.0.0->2.0.0`
+    before: dict[str, Any]
+    after: dict[str, Any]
+    steps: tuple[MigrationStepResult, ...] = ()
+    breaking: bool = False
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways, longer or more breaking
+
+
 class RunMove(Struct, frozen=True, omit_defaults=True):
     """What becomes of one run, or has become of it."""
 
@@ -207,6 +208,7 @@ class RunMove(Struct, frozen=True, omit_defaults=True):
     timers: tuple[str, ...] = ()  # what becomes of deadlines and retries that are due
     steps: tuple[MigrationStepResult, ...] = ()
     breaking: bool = False
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways than `path`, where each step is told
     migration: int | None = None  # the row of the history
 
 

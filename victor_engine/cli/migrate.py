@@ -7,7 +7,14 @@ import sys
 
 import click
 
-from victor_engine.api import MigrationPreview, MigrationReport, MigrationSpec, Port, RunMove
+from victor_engine.api import (
+    MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
+    MigrationStepResult,
+    Port,
+    RunMove,
+)
 from victor_engine.cli.output import json_state, local, note, print_json, say, table, with_port
 from victor_engine.errors import UsageError
 
@@ -73,11 +80,27 @@ def migrate(
 
 
 def _tell_preview(found: MigrationPreview) -> None:
-    say(f"{' then '.join(found.path) or 'nothing to do'}{' (breaking)' if found.breaking else ''}")
-    for step in found.steps:
-        say(f"  - {step}")
+    say(f"{_chain(found.path) or 'nothing to do'}{' (breaking)' if found.breaking else ''}")
+    _tell_steps(found.steps)
+    _tell_alternatives(found.alternatives)
     say(f"before: {json.dumps(found.before, indent=2)}")
     say(f"after:  {json.dumps(found.after, indent=2)}")
+
+
+def _chain(path: tuple[str, ...]) -> str:
+    return " then ".join(path)
+
+
+def _tell_steps(steps: tuple[MigrationStepResult, ...]) -> None:
+    for step in steps:
+        say(f"  - {step.step}{f': {step.position}' if step.position else ''}")
+        for line in step.changes:
+            say(f"      {line}")
+
+
+def _tell_alternatives(alternatives: tuple[tuple[str, ...], ...]) -> None:
+    for path in alternatives:
+        say(f"    another way: {_chain(path)}")
 
 
 def _tell(report: MigrationReport) -> None:
@@ -103,17 +126,13 @@ def _tell_run(move: RunMove) -> None:
     if move.outcome == "refused":
         say(f"run {move.run_id}  {move.from_version}  stays: {move.reason}")
         return
-    say(
-        f"run {move.run_id}  {' then '.join(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}"
-    )
-    for step in move.steps:
-        say(f"  - {step.step}{f': {step.position}' if step.position else ''}")
-        for line in step.changes:
-            say(f"      {line}")
+    say(f"run {move.run_id}  {_chain(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}")
+    _tell_steps(move.steps)
     if move.stands_on != move.goes_on_at:
         say(f"    {', '.join(move.stands_on)} -> {', '.join(move.goes_on_at)}")
     for line in (*move.questions, *move.timers):
         say(f"    {line}")
+    _tell_alternatives(move.alternatives)
 
 
 @click.command("undo")
@@ -150,7 +169,7 @@ def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit:
                 local(entry.at),
                 entry.run_id,
                 entry.workflow,
-                " then ".join(entry.path),
+                _chain(entry.path),
                 entry.by,
                 f"undone by {entry.undone_by}" if entry.undone_at else "",
                 entry.moved,

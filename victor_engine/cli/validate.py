@@ -81,6 +81,7 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
     from victor_engine.definition.loader import load_file
     from victor_engine.hitl.checks import check_people
     from victor_engine.runtime.bindings import BindingTable
+    from victor_engine.versioning.checks import check_migrations
 
     config = _config(path, explicit)
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))
@@ -99,6 +100,7 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
             problems.append(_deprecated(definition, path, place))
         people = config or Config(workspace=path.resolve().parent)
         problems += check_people(definition, result.nodes[definition.name], people, str(path))
+        problems += check_migrations(definition, result.readers[definition.name])
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)
     return problems, len(result.workflows)

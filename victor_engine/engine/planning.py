@@ -119,11 +119,19 @@ class Planner:
             raise UsageError(f"it is a run of {run.ref.workflow}, not of {self.spec.workflow}")
         if version == self.to_version:
             raise UsageError(f"it is on {version} already")
-        path = catalog.migration_path(
-            self._registry, self.spec.workflow, version, self.to_version, self._load
-        )
+        between = (self._registry, self.spec.workflow, version, self.to_version)
+        path = catalog.migration_path(*between, self._load)
         target, _ = self._definition(self.target.id)
-        return Way(source, version, target, self.to_version, self.target.id, path, self._by_version)
+        return Way(
+            source,
+            version,
+            target,
+            self.to_version,
+            self.target.id,
+            path,
+            self._by_version,
+            catalog.other_paths(*between),
+        )
 
     def _definition(self, definition_id: int) -> tuple[WorkflowDefinition, str]:
         if definition_id not in self._definitions:

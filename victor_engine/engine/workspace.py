@@ -28,6 +28,7 @@ from victor_engine.scheduler.declare import place_of, spec_from_block
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog, lifecycle
+from victor_engine.versioning.checks import check_migrations
 from victor_engine.versioning.semver import WorkflowVersion
 
 log = logging.getLogger(__name__)
@@ -90,17 +91,19 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
         for problem in result.problems:
             workspace.add(problem)
         for name, definition in result.workflows.items():
-            people = list(check_people(definition, result.nodes[name], config, str(path)))
-            for problem in people:
+            found = [
+                *check_people(definition, result.nodes[name], config, str(path)),
+                *check_migrations(definition, result.readers[name]),
+            ]
+            for problem in found:
                 workspace.add(problem, name)
-            if any(problem.severity == "error" for problem in people):
+            if any(problem.severity == "error" for problem in found):
                 continue
             workspace.workflows.append(
                 Loaded(definition, result.texts[name], path, result.schedules.get(name, {}))
             )
             for problem in bindings.check(definition, result.places(name)):
-                found = msgspec.structs.replace(problem, path=problem.path or str(path))
-                workspace.add(found, name)
+                workspace.add(msgspec.structs.replace(problem, path=problem.path or str(path)), name)
     for name, problem in check_nesting(loaded.definition for loaded in workspace.workflows):
         workspace.add(problem, name)
     return workspace
@@ -181,20 +184,21 @@ async def _register_one(store: Store, loaded: Loaded) -> None:
         known = catalog.find_registered(connection, definition, digest)
         if known is None:
             return False
-        count, *deprecated = connection.execute(
-            "SELECT (SELECT COUNT(*) FROM state_migrations WHERE workflow = ?), deprecated, successor, removal_at"
-            " FROM definitions WHERE id = ?",
-            (definition.name, known.definition_id),
-        ).fetchone()
-        settled: bool = wanted is None or deprecated == [wanted[0], wanted[1], wanted[2] and to_us(wanted[2])]
-        return settled and bool(count >= len(definition.migrations))
+        deprecated = list(
+            connection.execute(
+                "SELECT deprecated, successor, removal_at FROM definitions WHERE id = ?",
+                (known.definition_id,),
+            ).fetchone()
+        )
+        settled = wanted is None or deprecated == [wanted[0], wanted[1], wanted[2] and to_us(wanted[2])]
+        return settled and catalog.migrations_known(connection, definition)
 
     if await store.read(unchanged):
         return
 
     def transition(tx: Tx) -> None:
         known = catalog.register_definition(tx, definition, content, loaded.text, str(loaded.path), digest)
-        catalog.register_migrations(tx, definition.name, definition.migrations)
+        catalog.register_migrations(tx, definition.name, definition.migrations, known.version)
         if wanted is not None:
             message, successor, removal = wanted
             lifecycle.deprecate(tx, definition.name, known.version, message, successor, removal=removal)

@@ -1,11 +1,6 @@
 """Versions of workflows: semver, registry, migrations of state and position, differences."""
 
-from victor_engine.versioning.migration import (
-    MigrationError,
-    MigrationStep,
-    MigrationType,
-    WorkflowMigration,
-)
+from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.registry import (
     VersionedWorkflow,
     WorkflowVersionRegistry,
@@ -13,6 +8,7 @@ from victor_engine.versioning.registry import (
     reset_version_registry,
 )
 from victor_engine.versioning.semver import WorkflowVersion
+from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
 
 __all__ = [
     "MigrationError",

@@ -16,7 +16,8 @@ from victor_engine.api import Actor
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.versioning.semver import WorkflowVersion, parse_range
+from victor_engine.versioning.ranges import parse_range
+from victor_engine.versioning.semver import WorkflowVersion
 
 Source = Tx | sqlite3.Connection
 

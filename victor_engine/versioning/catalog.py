@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, MigrationEdge, MigrationPreview
+from victor_engine.api import Actor, MigrationEdge, MigrationPreview, MigrationStepResult
 from victor_engine.definition.loader import definition_from_content
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx
+from victor_engine.store.queries.definitions import latest_of
 from victor_engine.versioning import aliases
-from victor_engine.versioning.diff import diff
-from victor_engine.versioning.migration import (
-    State,
-    WorkflowMigration,
-    migration_from_block,
-    migration_to_block,
-    with_functions,
-)
+from victor_engine.versioning.blocks import migration_from_block
+from victor_engine.versioning.diff import change_lines, diff
+from victor_engine.versioning.migration import WorkflowMigration, with_functions
+from victor_engine.versioning.ranges import select
 from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
-from victor_engine.versioning.semver import WorkflowVersion, select
+from victor_engine.versioning.semver import WorkflowVersion
+from victor_engine.versioning.steps import Handler, MigrationError, State
 
 Source = Tx | sqlite3.Connection
 
@@ -199,6 +198,8 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
 
 def _choose(spec: str | None, by_version: Mapping[str, Any]) -> str | None:
     """The best that a spec allows: neither deprecated nor removed, else not removed, else any."""
+    if spec is None or spec.strip() in ("latest", ""):
+        return latest_of([(version, row[2], row[3]) for version, row in by_version.items()])
     there = [version for version, row in by_version.items() if row[3] is None]
     fresh = [version for version in there if by_version[version][2] is None]
     return select(spec, fresh) or select(spec, there) or select(spec, by_version)
@@ -247,31 +248,54 @@ def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple
     return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
 
 
-def register_migrations(tx: Tx, workflow: str, blocks: Iterable[Mapping[str, Any]]) -> int:
-    """Register the migrations that a file declares; how many were new."""
+def register_migrations(
+    tx: Tx, workflow: str, blocks: Iterable[Mapping[str, Any]], version: str | None = None
+) -> int:
+    """Register the migrations that a file of this version declares; how many were new.
+
+    VersionConflictError for one that is known with other steps, or that another one's reverse contradicts.
+    """
+    registry = load_registry(tx, workflow)
     new = 0
-    for block in blocks:
-        migration = migration_from_block(block)
-        stored = jsonio.dumps_text(migration_to_block(migration))
+    for migration in declared_migrations(blocks, version):
         key = (workflow, str(migration.from_version), str(migration.to_version))
         known = tx.execute(
             "SELECT checksum FROM state_migrations WHERE workflow = ? AND from_version = ? AND to_version = ?",
             key,
         ).fetchone()
+        if known is not None and known[0] != migration.checksum:
+            raise VersionConflictError(
+                f"{workflow}: migration {migration.migration_id} is registered with other steps, and never "
+                "changes once it is known; write it as it was, or lead to a new version"
+            )
+        try:
+            registry.add_migration(workflow, migration)
+        except MigrationError as error:
+            raise VersionConflictError(error.message) from error
         if known is not None:
-            if known[0] != migration.checksum:
-                raise VersionConflictError(
-                    f"{workflow}: migration {migration.migration_id} is registered with other steps; "
-                    "a migration never changes once it is known"
-                )
             continue
         tx.execute(
             "INSERT INTO state_migrations (workflow, from_version, to_version, content, checksum, registered_at)"
             " VALUES (?,?,?,?,?,?)",
-            (*key, stored, migration.checksum, tx.now_us),
+            (*key, jsonio.dumps_text(migration.to_block()), migration.checksum, tx.now_us),
         )
         new += 1
     return new
+
+
+def declared_migrations(blocks: Iterable[Mapping[str, Any]], version: str | None) -> list[WorkflowMigration]:
+    """The migrations of a file of this version. DefinitionError or MigrationError names what is wrong."""
+    return [migration_from_block(block, version) for block in blocks]
+
+
+def migrations_known(source: Source, definition: WorkflowDefinition) -> bool:
+    """Whether all that a file declares is registered just so. A read only; raises as `declared_migrations`."""
+    if not definition.migrations:
+        return True
+    rows = source.execute("SELECT checksum FROM state_migrations WHERE workflow = ?", (definition.name,))
+    known = {checksum for (checksum,) in rows}
+    declared = declared_migrations(definition.migrations, definition.version)
+    return all(migration.checksum in known for migration in declared)
 
 
 def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
@@ -286,18 +310,13 @@ def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
 
 def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
     """Every way between two versions of a workflow, also those that follow from a reverse."""
-    stored = set(
-        source.execute(
-            "SELECT from_version, to_version FROM state_migrations WHERE workflow = ?", (workflow,)
-        ).fetchall()
-    )
     return [
         MigrationEdge(
             from_version=str(migration.from_version),
             to_version=str(migration.to_version),
             description=migration.description,
             breaking=migration.breaking,
-            reverse=(str(migration.from_version), str(migration.to_version)) not in stored,
+            reverse=migration.undoes,
             steps=tuple(step.describe() for step in migration.steps),
             checksum=migration.checksum,
         )
@@ -305,7 +324,7 @@ def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
     ]
 
 
-Load = Callable[[str], Callable[[State], State]]
+Load = Callable[[str], Handler]
 """Loads the function of a custom step by its reference."""
 
 
@@ -317,18 +336,33 @@ def preview_migration(
     state: Mapping[str, Any],
     load: Load | None = None,
 ) -> MigrationPreview:
-    """A dry run: the chain, and the state before and after it. Writes nothing."""
-    path = migration_path(load_registry(source, workflow), workflow, from_version, to_version, load)
-    after = dict(state)
+    """A dry run on a state: the chain, and what each step changes. Writes nothing."""
+    registry = load_registry(source, workflow)
+    path = migration_path(registry, workflow, from_version, to_version, load)
+    after: State = copy.deepcopy(dict(state))
+    steps = []
     for migration in path:
-        after = migration.apply_to_state(after)
+        for number, step in enumerate(migration.steps, 1):
+            before = copy.deepcopy(after)
+            after = migration.apply_one(number, after)
+            lines = tuple(change_lines(before, after))
+            steps.append(MigrationStepResult(migration.migration_id, step.describe(), lines))
     return MigrationPreview(
         path=tuple(migration.migration_id for migration in path),
         before=dict(state),
         after=after,
-        steps=tuple(step.describe() for migration in path for step in migration.steps),
+        steps=tuple(steps),
         breaking=any(migration.breaking for migration in path),
+        alternatives=other_paths(registry, workflow, from_version, to_version),
     )
+
+
+def other_paths(
+    registry: WorkflowVersionRegistry, workflow: str, from_version: str, to_version: str
+) -> tuple[tuple[str, ...], ...]:
+    """The ways that are not taken, as ids of migrations, the best first."""
+    found = registry.get_migration_paths(workflow, from_version, to_version)
+    return tuple(tuple(migration.migration_id for migration in path) for path in found[1:])
 
 
 def migration_path(

@@ -9,7 +9,8 @@ from typing import Any
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.graph import reachable
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.versioning.migration import MigrationError, MigrationStep, MigrationType, WorkflowMigration
+from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
 
 
 @dataclass(frozen=True, slots=True)

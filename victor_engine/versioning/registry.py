@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.errors import DefinitionError, NotFoundError
+from victor_engine.versioning import paths
 from victor_engine.versioning.diff import diff
-from victor_engine.versioning.migration import MigrationError, State, WorkflowMigration
-from victor_engine.versioning.semver import WorkflowVersion, select
+from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.ranges import select
+from victor_engine.versioning.semver import WorkflowVersion
+from victor_engine.versioning.steps import MigrationError, State
 
 AnyVersion = WorkflowVersion | str
 
 
-def _version(version: AnyVersion) -> WorkflowVersion:
-    return version if isinstance(version, WorkflowVersion) else WorkflowVersion.parse(version)
-
-
 @dataclass
 class VersionedWorkflow:
-    """One version of one workflow. `definition` is its content (a mapping) or a WorkflowDefinition."""
+    """One version of one workflow. `definition` is its content (a mapping) or a WorkflowDefinition.
+
+    `version` may be given as a string.
+    """
 
     name: str
     version: WorkflowVersion
     definition: Any = None
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     deprecated: bool = False
     deprecation_message: str | None = None
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.version = WorkflowVersion.of(self.version)
 
     @property
     def version_id(self) -> str:
@@ -79,7 +86,7 @@ class WorkflowVersionRegistry:
 
     def unregister(self, workflow_name: str, version: AnyVersion) -> bool:
         """Forget a version; whether there was one."""
-        return self._versions.get(workflow_name, {}).pop(_version(version), None) is not None
+        return self._versions.get(workflow_name, {}).pop(WorkflowVersion.of(version), None) is not None
 
     def get(self, workflow_name: str, version: AnyVersion | None = None) -> VersionedWorkflow | None:
         """The version (exact, or the newest that a range allows), or None."""
@@ -107,7 +114,7 @@ class WorkflowVersionRegistry:
 
     def deprecate(self, workflow_name: str, version: AnyVersion, message: str = "") -> None:
         """Mark a version as one that nobody should start on."""
-        found = self.get(workflow_name, _version(version))
+        found = self.get(workflow_name, WorkflowVersion.of(version))
         if found is None:
             raise NotFoundError(f"there is no {workflow_name}@{version}")
         found.deprecated = True
@@ -116,27 +123,27 @@ class WorkflowVersionRegistry:
     # --- migrations ----------------------------------------------------------------------------
 
     def add_migration(self, workflow_name: str, migration: WorkflowMigration) -> None:
-        """Add a way between two versions. MigrationError if it contradicts itself or one that is there."""
+        """Add a way between two versions, and the way back if it has one.
+
+        MigrationError if it contradicts itself or one that is there. The same one again changes nothing.
+        """
         migration.check()
         known = self._migrations.setdefault(workflow_name, {})
-        key = (migration.from_version, migration.to_version)
-        if key in known and known[key].checksum != migration.checksum:
-            raise MigrationError(
-                f"{workflow_name}: there is another migration {migration.migration_id} already"
-            )
-        known[key] = migration
-        if migration.reverse:
-            back = WorkflowMigration(
-                from_version=migration.to_version,
-                to_version=migration.from_version,
-                steps=tuple(migration.reverse),
-                description=f"Back from {migration.description or migration.migration_id}",
-                breaking=migration.breaking,
-                downgrade=migration.from_version < migration.to_version,
-            )
+        back = migration.backwards()
+        for each in (migration, back):
+            there = each and known.get((each.from_version, each.to_version))
+            if each is not None and there is not None and not _same(each, there):
+                how = f" (the reverse of {migration.migration_id})" if each is back else ""
+                raise MigrationError(
+                    f"{workflow_name}: there is another migration {each.migration_id} already{how}; "
+                    "two versions have one way between them"
+                )
+        known[migration.from_version, migration.to_version] = migration
+        if back is not None:
             known.setdefault((back.from_version, back.to_version), back)
 
     def get_migrations(self, workflow_name: str) -> list[WorkflowMigration]:
+        """All of them, those that follow from a reverse included, by the versions that they lead from and to."""
         known = self._migrations.get(workflow_name, {})
         return [known[key] for key in sorted(known)]
 
@@ -144,65 +151,47 @@ class WorkflowVersionRegistry:
         self, workflow_name: str, from_version: AnyVersion, to_version: AnyVersion, limit: int = 5
     ) -> list[list[WorkflowMigration]]:
         """Ways from one version to another, best first: shortest, then with fewer breaking ones."""
-        start, goal = _version(from_version), _version(to_version)
-        ways: dict[WorkflowVersion, list[WorkflowMigration]] = {}
-        for (source, _), migration in sorted(self._migrations.get(workflow_name, {}).items()):
-            ways.setdefault(source, []).append(migration)
-        found: list[list[WorkflowMigration]] = []
-        level: list[tuple[WorkflowVersion, list[WorkflowMigration]]] = [(start, [])]
-        while level and len(found) < limit:
-            following: list[tuple[WorkflowVersion, list[WorkflowMigration]]] = []
-            done: list[list[WorkflowMigration]] = []
-            for version, path in level:
-                seen = {start, *(step.to_version for step in path)}
-                for migration in ways.get(version, ()):
-                    if migration.to_version == goal:
-                        done.append([*path, migration])
-                    elif migration.to_version not in seen:
-                        following.append((migration.to_version, [*path, migration]))
-            found += sorted(done, key=lambda path: sum(migration.breaking for migration in path))
-            level = following[:1000]
-        return found[:limit]
+        start, goal = WorkflowVersion.of(from_version), WorkflowVersion.of(to_version)
+        known = self._migrations.get(workflow_name, {})
+        return list(islice(paths.ways(known.values(), start, goal), limit))
 
     def get_migration_path(
         self, workflow_name: str, from_version: AnyVersion, to_version: AnyVersion
     ) -> list[WorkflowMigration]:
         """The best way; empty where there is nothing to do. MigrationError names the gap if there is none."""
-        start, goal = _version(from_version), _version(to_version)
+        start, goal = WorkflowVersion.of(from_version), WorkflowVersion.of(to_version)
         if start == goal:
             return []
-        paths = self.get_migration_paths(workflow_name, start, goal, limit=1)
-        if paths:
-            return paths[0]
-        reached = self._reachable(workflow_name, start)
-        nearest = max((version for version in reached if version <= goal), default=start)
-        known = ", ".join(m.migration_id for m in self.get_migrations(workflow_name)) or "none"
+        found = self.get_migration_paths(workflow_name, start, goal, limit=1)
+        if found:
+            return found[0]
+        migrations = self.get_migrations(workflow_name)
+        low, high = sorted((start, goal))
+        reached = [version for version in paths.reachable(migrations, start) if low <= version <= high]
+        nearest = (max if start < goal else min)(reached)
+        known = ", ".join(migration.migration_id for migration in migrations) or "none"
         raise MigrationError(
             f"{workflow_name}: no migration leads from {start} to {goal}; the chain ends at {nearest} "
             f"(registered: {known}). Add a migration {nearest}->{goal}"
         )
 
-    def _reachable(self, workflow_name: str, start: WorkflowVersion) -> set[WorkflowVersion]:
-        reached = {start}
-        todo = [start]
-        while todo:
-            version = todo.pop()
-            for source, target in self._migrations.get(workflow_name, {}):
-                if source == version and target not in reached:
-                    reached.add(target)
-                    todo.append(target)
-        return reached
-
     def migrate_state(
         self, workflow_name: str, state: Mapping[str, Any], from_version: AnyVersion, to_version: AnyVersion
     ) -> tuple[State, list[str]]:
         """The state for another version and the ids of the migrations applied; the given state stays."""
-        current: State = dict(state)
+        current: State = copy.deepcopy(dict(state))
         applied: list[str] = []
         for migration in self.get_migration_path(workflow_name, from_version, to_version):
             current = migration.apply_to_state(current)
             applied.append(migration.migration_id)
         return current, applied
+
+
+def _same(one: WorkflowMigration, other: WorkflowMigration) -> bool:
+    """Whether two migrations between the same versions say the same."""
+    if one.undoes or other.undoes:
+        return [step.to_block() for step in one.steps] == [step.to_block() for step in other.steps]
+    return one.checksum == other.checksum
 
 
 def next_free(version: WorkflowVersion, taken: Any) -> WorkflowVersion:

@@ -12,7 +12,14 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Label, Static, TextArea
 
-from victor_engine.api import MigrationPreview, MigrationReport, MigrationSpec, Port, RunMove
+from victor_engine.api import (
+    MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
+    MigrationStepResult,
+    Port,
+    RunMove,
+)
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody, json_object
 from victor_tui.text import plural
@@ -35,13 +42,30 @@ def state_diff(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return list(unified_diff(old, new, lineterm="", n=3))[2:]
 
 
+def _chain(path: tuple[str, ...]) -> str:
+    return " · ".join(step.replace("->", " → ") for step in path)
+
+
+def _steps(steps: tuple[MigrationStepResult, ...]) -> list[Content]:
+    """Each step in words, with what it means to where a run stands and what it changes of the state."""
+    lines = []
+    for step in steps:
+        said = f": {step.position}" if step.position else ""
+        lines.append(Content.styled(one_line(f"  {step.step}{said}", 300), "$text-muted"))
+        lines += [Content.styled(one_line(f"    {row}", 300), diff_style(row)) for row in step.changes]
+    return lines
+
+
+def _alternatives(paths: tuple[tuple[str, ...], ...]) -> list[Content]:
+    return [Content.styled(one_line(f"  another way: {_chain(path)}", 300), "$text-muted") for path in paths]
+
+
 def preview_text(preview: MigrationPreview) -> Content:
     """The path, the steps in words and the difference."""
-    path = " · ".join(step.replace("->", " → ") for step in preview.path)
-    lines = [Content.styled(one_line(path, 300) or "no migration", "bold")]
+    lines = [Content.styled(one_line(_chain(preview.path), 300) or "no migration", "bold")]
     if preview.breaking:
         lines.append(Content.styled("! breaking: what reads the old state needs a change too", "$warning"))
-    lines += [Content.styled(f"  {one_line(step, 300)}", "$text-muted") for step in preview.steps]
+    lines += _steps(preview.steps) + _alternatives(preview.alternatives)
     rows = state_diff(preview.before, preview.after)
     if not rows:
         lines.append(Content.styled("The state stays as it is.", "$text-muted"))
@@ -76,14 +100,12 @@ def report_text(report: MigrationReport, example: RunMove | None) -> Content:
         lines.append(Content.styled(one_line(f"schedule {schedule.schedule_id}: {words}", 300), style))
     if example is not None and example.outcome != "refused":
         lines.append(Content.styled(one_line(f"For example run {example.run_id}:", 300), "bold"))
-        for step in example.steps:
-            said = f": {step.position}" if step.position else ""
-            lines.append(Content.styled(one_line(f"  {step.step}{said}", 300), "$text-muted"))
-            lines += [Content.styled(one_line(f"    {row}", 300), diff_style(row)) for row in step.changes]
+        lines += _steps(example.steps)
         where = f"{', '.join(example.stands_on)} → {', '.join(example.goes_on_at)}"
         lines.append(Content.styled(one_line(f"  stands on {where}", 300), "$text-primary"))
         for words in (*example.questions, *example.timers):
             lines.append(Content.styled(one_line(f"  {words}", 300), "$text-muted"))
+        lines += _alternatives(example.alternatives)
     return Content("\n").join(lines)
 
 

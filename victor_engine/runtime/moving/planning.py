@@ -16,8 +16,9 @@ from victor_engine.errors import ConflictError, VictorError
 from victor_engine.runtime.moving.pending import Comparison, Pending, pending
 from victor_engine.runtime.moving.resting import Resting
 from victor_engine.versioning.diff import change_lines
-from victor_engine.versioning.migration import MigrationError, WorkflowMigration
+from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.position import Standing, check, move
+from victor_engine.versioning.steps import MigrationError
 
 MOVABLE = ("waiting", "paused", "failed")
 """Statuses in which nothing of a run is at work."""
@@ -34,6 +35,7 @@ class Way:
     target_id: int
     path: list[WorkflowMigration]
     known: Callable[[str], WorkflowDefinition | None]
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways, as ids of migrations
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -75,6 +77,7 @@ def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
             stands_on=tuple(position["frontier"]),
             steps=tuple(steps),
             breaking=any(migration.breaking for migration in way.path),
+            alternatives=way.alternatives if detail else (),
             **more,
         )
 

@@ -11,7 +11,6 @@ from victor_engine.store.queries.definitions import (
     current_version,
     definition_info,
     stored_graph,
-    version_order,
     workflows,
 )
 from victor_engine.store.queries.events import events, events_after, last_event
@@ -65,6 +64,5 @@ __all__ = [
     "schedule_id",
     "schedules",
     "stored_graph",
-    "version_order",
     "workflows",
 ]

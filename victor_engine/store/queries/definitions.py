@@ -12,6 +12,7 @@ from victor_engine import jsonio
 from victor_engine.api import DefinitionInfo, GraphInfo, VersionInfo, VersionStatus, WorkflowInfo
 from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
+from victor_engine.precedence import version_order
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries.text import ACTIVE, instant
 
@@ -21,42 +22,31 @@ _COLUMNS = (
 )
 
 
-@lru_cache(maxsize=65536)
-def version_order(version: str) -> tuple[Any, ...]:
-    """A key that sorts versions by semver precedence; what is no semver sorts before all that are.
-
-    Of plain values only: a screen sorts ten thousand of them.
-    """
-    import semver
-
-    try:
-        parsed = semver.Version.parse(version)
-    except ValueError:
-        return (0, version)
-    # No prerelease comes after every one; numbers come before words; more parts after fewer.
-    parts = tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in (parsed.prerelease or "").split(".")
-        if part
-    )
-    return (1, parsed.major, parsed.minor, parsed.patch, not parts, parts)
-
-
 def current_version(connection: sqlite3.Connection, workflow: str) -> str | None:
     """The version that `latest` means; None where nothing is registered."""
-    return _current(
+    return latest_of(
         connection.execute(
             "SELECT version, deprecated, removed FROM definitions WHERE workflow = ?", (workflow,)
         ).fetchall()
     )
 
 
-def _current(rows: list[tuple[str, str | None, str | None]]) -> str | None:
-    """The highest version that is neither deprecated, nor removed, nor a pre-release, else the highest
-    that is not removed, else the highest of all."""
-    there = [row for row in rows if row[2] is None] or rows
-    stable = [version for version, deprecated, _ in there if deprecated is None and "-" not in version]
-    return max(stable or [row[0] for row in there], key=version_order, default=None)
+def latest_of(rows: list[tuple[str, str | None, str | None]]) -> str | None:
+    """What `latest` means: the highest version that is no prerelease and neither deprecated nor removed.
+
+    Where there is none, a deprecated one counts before a prerelease, and either before a removed one.
+    """
+
+    def rank(row: tuple[str, str | None, str | None]) -> tuple[Any, ...]:
+        version, deprecated, removed = row
+        return (
+            removed is None,
+            "-" not in version.partition("+")[0],
+            deprecated is None,
+            version_order(version),
+        )
+
+    return max(rows, key=rank)[0] if rows else None
 
 
 @dataclass(slots=True)
@@ -157,7 +147,7 @@ def _workflow(
     connection: sqlite3.Connection, name: str, rows: list[Any], use: _Use, choose: Choose
 ) -> WorkflowInfo:
     rows.sort(key=lambda row: version_order(row[1]), reverse=True)
-    current = _current([(row[1], row[6], row[11]) for row in rows])
+    current = latest_of([(row[1], row[6], row[11]) for row in rows])
     migrations: dict[str, list[str]] = {}
     for target, source in use.migrations.get(name, ()):
         migrations.setdefault(target, []).append(source)

@@ -1,0 +1,94 @@
+"""Migrations as they are written in YAML, in either spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from victor_engine.config.places import did_you_mean
+from victor_engine.errors import DefinitionError
+from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.semver import WorkflowVersion
+from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
+
+_STEP_KEYS = frozenset({
+    "type", "node_id", "old_value", "new_value", "custom_handler", "description", "field", "from", "to", "default",
+    "node", "handler", "before",
+})  # fmt: skip
+_BLOCK_KEYS = frozenset({
+    "from_version", "to_version", "from", "to", "steps", "description", "breaking", "downgrade", "reverse",
+})  # fmt: skip
+
+
+def step_from_block(block: Mapping[str, Any]) -> MigrationStep:
+    """A step from YAML: `node_id/old_value/new_value`, or plainly `field`, `from`, `to`, `default`."""
+    if not isinstance(block, Mapping):
+        raise DefinitionError(f"a migration step is a mapping with a type, not {block!r}")
+    for key in block:
+        if key not in _STEP_KEYS:
+            raise DefinitionError(
+                f"migration step: unknown key {key!r}. {did_you_mean(str(key), _STEP_KEYS)}"
+            )
+    name = str(block.get("type", "")).strip().lower()
+    try:
+        kind = MigrationType.named(name)
+    except MigrationError as error:
+        raise DefinitionError(f"migration step: {error.message}") from None
+    return MigrationStep(
+        type=kind,
+        node_id=_first(block, "node_id", "field", "node"),
+        old_value=_first(block, "old_value", "from"),
+        new_value=_first(block, "new_value", "to", "default", "before"),
+        description=str(block.get("description", "")),
+        custom_handler=_first(block, "custom_handler", "handler"),
+    )
+
+
+def _first(block: Mapping[str, Any], *names: str) -> Any:
+    return next((block[name] for name in names if name in block), None)
+
+
+def migration_from_block(block: Mapping[str, Any], to_version: str | None = None) -> WorkflowMigration:
+    """A migration from YAML. DefinitionError or MigrationError names what is wrong.
+
+    `to_version` is where it leads if it does not say so itself: the version of the file it stands in.
+    """
+    for key in block:
+        if key not in _BLOCK_KEYS:
+            raise DefinitionError(f"migration: unknown key {key!r}. {did_you_mean(str(key), _BLOCK_KEYS)}")
+    migration = WorkflowMigration(
+        from_version=_version(block, "from_version", "from"),
+        to_version=_version(block, "to_version", "to", otherwise=to_version),
+        steps=_steps(block, "steps"),
+        description=str(block.get("description") or ""),
+        breaking=_flag(block, "breaking"),
+        downgrade=_flag(block, "downgrade"),
+        reverse=_steps(block, "reverse") or None,
+    )
+    migration.check()
+    return migration
+
+
+def _version(block: Mapping[str, Any], *names: str, otherwise: str | None = None) -> WorkflowVersion:
+    written = _first(block, *names)
+    text = otherwise if written is None else str(written)
+    if text is None:
+        raise DefinitionError(f"migration: {names[0]} is missing, such as {names[0]}: 1.2.0")
+    try:
+        return WorkflowVersion.parse(text)
+    except ValueError as error:
+        raise DefinitionError(f"migration: {names[0]}: {error}") from None
+
+
+def _steps(block: Mapping[str, Any], name: str) -> tuple[MigrationStep, ...]:
+    written = block.get(name) or ()
+    if not isinstance(written, list | tuple):
+        raise DefinitionError(f"migration: {name} is a list of steps, not {written!r}")
+    return tuple(step_from_block(step) for step in written)
+
+
+def _flag(block: Mapping[str, Any], name: str) -> bool:
+    value = block.get(name, False)
+    if not isinstance(value, bool):
+        raise DefinitionError(f"migration: {name} is true or false, not {value!r}")
+    return value

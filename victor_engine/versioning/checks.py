@@ -1,0 +1,65 @@
+"""What can be wrong with the migrations that a workflow file declares, each fault at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from victor_engine.api import ProblemInfo
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.definition.read import Reader
+from victor_engine.definition.yamltext import Path
+from victor_engine.errors import VictorError
+from victor_engine.versioning.blocks import migration_from_block, step_from_block
+from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.position import Standing, move
+from victor_engine.versioning.registry import WorkflowVersionRegistry
+from victor_engine.versioning.semver import WorkflowVersion
+from victor_engine.versioning.steps import MigrationError
+
+
+def check_migrations(definition: WorkflowDefinition, reader: Reader) -> Iterator[ProblemInfo]:
+    """Faults of form, contradictions among the migrations of the file, and steps that do not fit its version.
+
+    `reader` is the workflow as it was read. What other files and the store hold is looked at when the
+    migrations are registered.
+    """
+    registry = WorkflowVersionRegistry()
+    for index, block in enumerate(definition.migrations):
+        path = (*reader.path, "migrations", index)
+        faults = list(_steps(block, path))
+        if not faults:
+            try:
+                migration = migration_from_block(block, definition.version)
+                registry.add_migration(definition.name, migration)
+            except VictorError as error:
+                faults = [(path, error.message)]
+            else:
+                faults = list(_fits(migration, definition, path))
+        for place, message in faults:
+            line, column = reader.document.place(place)
+            yield ProblemInfo("error", f"{reader.what}: {message}", reader.problems.path, line, column)
+
+
+def _steps(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
+    """Steps that are wrong by themselves."""
+    for name in ("steps", "reverse"):
+        steps = block.get(name)
+        for number, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+            try:
+                step_from_block(step).check()
+            except VictorError as error:
+                yield (*path, name, number), error.message
+
+
+def _fits(
+    migration: WorkflowMigration, definition: WorkflowDefinition, path: Path
+) -> Iterator[tuple[Path, str]]:
+    """Steps that speak of nodes and edges which the version they lead to does not have, or still has."""
+    if definition.version is None or migration.to_version != WorkflowVersion.of(definition.version):
+        return
+    for number, step in enumerate(migration.steps):
+        try:
+            move(step, Standing(()), definition)
+        except MigrationError as error:
+            yield (*path, "steps", number), error.message

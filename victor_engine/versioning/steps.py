@@ -1,0 +1,283 @@
+"""The steps of migrations: what each kind names, and what it makes of a state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.config.places import did_you_mean
+from victor_engine.errors import VictorError
+
+State = dict[str, Any]
+Handler = Callable[[State], State]
+
+
+class MigrationError(VictorError, ValueError):
+    """A migration cannot be registered, found or applied; nothing has been changed."""
+
+    code = "migration"
+    exit_code = 3
+
+
+class MigrationType(StrEnum):
+    """What a step does. Node and edge steps speak of where a run stands; field steps of its state."""
+
+    ADD_NODE = "add_node"
+    REMOVE_NODE = "remove_node"
+    RENAME_NODE = "rename_node"
+    MODIFY_NODE = "modify_node"
+    ADD_EDGE = "add_edge"
+    REMOVE_EDGE = "remove_edge"
+    CHANGE_START = "change_start"
+    CHANGE_START_NODE = "change_start"
+    ADD_FIELD = "add_field"
+    REMOVE_FIELD = "remove_field"
+    RENAME_FIELD = "rename_field"
+    CUSTOM = "custom"
+
+    @classmethod
+    def _missing_(cls, value: object) -> MigrationType | None:
+        return cls.CHANGE_START if value == "change_start_node" else None
+
+    @classmethod
+    def named(cls, value: str) -> MigrationType:
+        """The type of this name; MigrationError with the nearest one for others."""
+        try:
+            return cls(value)
+        except ValueError:
+            known = [member.value for member in cls]
+            raise MigrationError(f"there is no type {value!r}. {did_you_mean(str(value), known)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStep:
+    """One step.
+
+    | type | node_id | old_value | new_value |
+    |---|---|---|---|
+    | add_field, remove_field | the field (dotted) | | the default |
+    | rename_field | | old name | new name |
+    | add_node | the node | | the node that it comes before: a run that stands there does it first |
+    | modify_node, change_start | the node | | |
+    | remove_node | the node | | where a run that stands on it goes on |
+    | rename_node | | old id | new id |
+    | add_edge | | from | to |
+    | remove_edge | where a run that came over it goes on | from | to |
+    | custom | | | a function by `custom_handler` or `package.module:function` |
+    """
+
+    type: MigrationType
+    node_id: str | None = None
+    old_value: Any = None
+    new_value: Any = None
+    description: str = ""
+    custom_handler: Handler | str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", MigrationType.named(self.type))
+
+    @property
+    def old_name(self) -> Any:
+        """What a rename starts from: `old_value`, or `node_id` where only that is given."""
+        return self.old_value or self.node_id
+
+    def check(self) -> None:
+        """MigrationError if the step does not name what its type needs, or names it wrongly."""
+        kind = self.type
+        if kind in (MigrationType.ADD_FIELD, MigrationType.REMOVE_FIELD):
+            _check_path(self.node_id, f"{kind}: the field is not named; give node_id (in YAML: field)")
+        elif kind is MigrationType.RENAME_FIELD:
+            needs = "rename_field needs old_value and new_value (in YAML: from and to)"
+            old, new = _check_path(self.old_name, needs), _check_path(self.new_value, needs)
+            if new == old or new.startswith(f"{old}.") or old.startswith(f"{new}."):
+                raise MigrationError(
+                    f"rename_field: {old!r} cannot become {new!r}, one lies within the other"
+                )
+        elif kind is MigrationType.CUSTOM:
+            _check_handler(self.custom_handler)
+        elif kind is MigrationType.RENAME_NODE:
+            _check_names(
+                kind, self.old_name, self.new_value, "old_value and new_value (in YAML: from and to)"
+            )
+        elif kind in (MigrationType.ADD_EDGE, MigrationType.REMOVE_EDGE):
+            _check_names(
+                kind, self.old_value, self.new_value, "old_value and new_value (in YAML: from and to)"
+            )
+        elif kind is not MigrationType.CHANGE_START:
+            _check_names(kind, self.node_id or self.old_value, "-", "node_id (in YAML: node)")
+
+    def describe(self) -> str:
+        """The step in plain words."""
+        if self.description:
+            return self.description
+        old, new, node = self.old_name, self.new_value, self.node_id
+        return {
+            MigrationType.ADD_FIELD: f"add field {node} = {new!r}",
+            MigrationType.REMOVE_FIELD: f"remove field {node}",
+            MigrationType.RENAME_FIELD: f"rename field {old} to {new}",
+            MigrationType.CUSTOM: f"custom: {_handler_name(self.custom_handler)}",
+            MigrationType.RENAME_NODE: f"rename node {old} to {new}",
+            MigrationType.REMOVE_NODE: f"remove node {node or old}"
+            + (f", runs on it go on at {new}" if new else ""),
+            MigrationType.ADD_NODE: f"add node {node}" + (f" before {new}" if new else ""),
+            MigrationType.MODIFY_NODE: f"modify node {node or old}",
+            MigrationType.ADD_EDGE: f"add edge {self.old_value} to {new}",
+            MigrationType.REMOVE_EDGE: f"remove edge {self.old_value} to {new}",
+            MigrationType.CHANGE_START: f"change start {node or new or ''}".strip(),
+        }[self.type]
+
+    def to_block(self) -> dict[str, Any]:
+        """The stored form, as in YAML; a custom function is named by its module and name."""
+        block: dict[str, Any] = {"type": self.type.value}
+        for name, value in (("node_id", self.node_id), ("old_value", self.old_value)):
+            if value is not None:
+                block[name] = value
+        if self.new_value is not None:
+            block["new_value"] = self.new_value
+        if self.description:
+            block["description"] = self.description
+        handler = self.custom_handler
+        if handler is not None:
+            named = handler if isinstance(handler, str) else f"{handler.__module__}:{handler.__qualname__}"
+            block["custom_handler"] = named
+        return block
+
+
+def _check_path(path: Any, otherwise: str) -> str:
+    if not isinstance(path, str) or not path:
+        raise MigrationError(otherwise)
+    if not all(path.split(".")):
+        raise MigrationError(f"{path!r} is no field; write a name, or names with single dots between them")
+    return path
+
+
+def _check_names(kind: MigrationType, one: Any, other: Any, needs: str) -> None:
+    if not (isinstance(one, str) and one and isinstance(other, str) and other):
+        raise MigrationError(f"{kind} needs {needs}")
+
+
+def _check_handler(handler: Handler | str | None) -> None:
+    if not callable(handler) and not (isinstance(handler, str) and all(handler.partition(":"))):
+        raise MigrationError(f"custom: {handler!r} is no function; write package.module:function")
+
+
+def _handler_name(handler: Handler | str | None) -> str:
+    return handler if isinstance(handler, str) else getattr(handler, "__name__", "?")
+
+
+# --- what a step makes of a state --------------------------------------------------------------
+
+
+def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> State:
+    """The state after a step. `state` is ours to change; MigrationError leaves it half done.
+
+    `undoes` says that the step takes back one that was done before, which may have made the objects
+    around its field: those that it leaves empty go with it.
+    """
+    step.check()
+    if step.type is MigrationType.ADD_FIELD:
+        _add(state, str(step.node_id), copy.deepcopy(step.new_value))
+    elif step.type is MigrationType.REMOVE_FIELD:
+        _take(state, str(step.node_id), undoes)
+    elif step.type is MigrationType.RENAME_FIELD:
+        _rename(state, step.old_name, step.new_value, undoes)
+    elif step.type is MigrationType.CUSTOM:
+        return _custom(step, state)
+    elif step.type is MigrationType.RENAME_NODE:
+        _move_records(state, step.old_name, step.new_value)
+    return state
+
+
+_MISSING: Any = object()
+
+
+def _owners(state: State, path: str) -> list[State]:
+    """The objects along a dotted path, from the state to the one that holds its last part; [] if one is missing."""
+    owners: list[State] = [state]
+    for part in path.split(".")[:-1]:
+        value = owners[-1].get(part)
+        if not isinstance(value, dict):
+            return []
+        owners.append(value)
+    return owners
+
+
+def _add(state: State, path: str, value: Any) -> Any:
+    """Set a field unless it is there, with the objects around it; returns what it holds then."""
+    *parents, last = path.split(".")
+    owner = state
+    for part in parents:
+        inner = owner.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise MigrationError(f"{path}: {part} is not an object, so nothing can be added to it")
+        owner = inner
+    return owner.setdefault(last, value)
+
+
+def _take(state: State, path: str, prune: bool) -> Any:
+    """Take a field out and return what it held; with `prune` also the objects that this leaves empty."""
+    owners = _owners(state, path)
+    parts = path.split(".")
+    if not owners or parts[-1] not in owners[-1]:
+        return _MISSING
+    value = owners[-1].pop(parts[-1])
+    for depth in range(len(owners) - 1, 0, -1):
+        if not prune or owners[depth]:
+            break
+        del owners[depth - 1][parts[depth - 1]]
+    return value
+
+
+def _rename(state: State, old: str, new: str, prune: bool) -> None:
+    owners = _owners(state, new)
+    if owners and new.split(".")[-1] in owners[-1]:
+        if _owners(state, old) and old.split(".")[-1] in _owners(state, old)[-1]:
+            raise MigrationError(f"rename_field: {new!r} is there already, so {old!r} cannot take its name")
+        return
+    value = _take(state, old, prune)
+    if value is not _MISSING:
+        _add(state, new, value)
+
+
+def load_handler(reference: Handler | str | None) -> Handler:
+    """A custom step's function, from itself or from `package.module:function`."""
+    _check_handler(reference)
+    if callable(reference):
+        return reference
+    module, _, name = str(reference).partition(":")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MigrationError(f"custom: {reference} cannot be loaded: {error}") from error
+    if not callable(function):
+        raise MigrationError(f"custom: {reference} is not a function")
+    return function  # type: ignore[no-any-return]
+
+
+def _custom(step: MigrationStep, state: State) -> State:
+    handler = load_handler(step.custom_handler)
+    try:
+        result = handler(copy.deepcopy(state))
+    except (Exception, SystemExit) as error:  # sys.exit() of an author's function ends that function only
+        raise MigrationError(f"{step.describe()}: {type(error).__name__}: {error}") from error
+    if not isinstance(result, dict):
+        raise MigrationError(f"{step.describe()} returned a {type(result).__name__}, not the state")
+    try:
+        # By way of JSON: what is stored is what is seen now, and the function keeps no hold on it.
+        found: State = jsonio.loads(jsonio.dumps(result))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MigrationError(f"{step.describe()} returned what JSON cannot hold: {error}") from error
+    return found
+
+
+def _move_records(state: State, old: str, new: str) -> None:
+    """What the engine itself keeps under a node's id: answers and errors that were handled."""
+    for kept in ("human", "errors"):
+        records = state.get(kept)
+        if isinstance(records, dict) and old in records and new not in records:
+            records[new] = records.pop(old)
