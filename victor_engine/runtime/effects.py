@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
+
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import HITLNode, Node, SubWorkflowNode
 from victor_engine.hitl.requests import Decision
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from victor_engine.runtime.waits import Wait, WaitEnd
 
 
-@dataclass(frozen=True, slots=True)
-class Onward:
+class Onward(Struct, frozen=True):
     """What a step of the walk changes of the position. `inside` counts nodes that were done within it."""
 
     ordinal: int
@@ -91,8 +92,7 @@ class Position:
             self.counts[node_id] = iteration
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One visit of the walk to one node. `parent` is the parallel or team node it happens in."""
 
     node: Node
@@ -106,8 +106,7 @@ class Step:
         return self.node.id if self.member is None else f"{self.node.id}.{self.member}"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What a step came to: its patch, where it leads, and the label of the branch it took.
 
     `ended` says why the branch ends here although the node names successors; `rejected` that a
@@ -122,8 +121,7 @@ class Done:
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What is already known of a step from before a crash or a retry of the run.
 
     `failed` counts tries that used up the author's attempts, `tries` all of them. `done` is set

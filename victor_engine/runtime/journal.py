@@ -17,6 +17,7 @@ from victor_engine.runtime.effects import Done, Onward, Step
 from victor_engine.store.db import Tx
 from victor_engine.store.deadletters import add_dead_letter
 from victor_engine.store.progress import onward_json, position_of
+from victor_engine.store.runs import LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,20 +298,17 @@ def fail_attempt(
 
 def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = None) -> int:
     """Everything of a run (or of one parallel in it) that still ran becomes cancelled or interrupted."""
-    query = (
-        "SELECT id, node_id FROM attempts WHERE run_key = ? AND status IN ('running', 'waiting', 'retrying')"
-    )
+    # A question stays asked and a retry stays due: neither needs its engine to be alive.
+    which = "a.status = 'running'" if status == "interrupted" else LIVE
+    query = f"SELECT a.id, a.node_id FROM attempts a WHERE a.run_key = ? AND {which}"
     parameters: list[Any] = [run.key]
     if parent is not None:
         # With what is inside of what is inside of it.
         query = (
             "WITH RECURSIVE inside (id) AS (SELECT ? UNION SELECT a.node_id FROM attempts a JOIN inside i"
             " ON a.parent = i.id WHERE a.run_key = ? AND a.node_type IN ('parallel', 'team')) "
-        ) + f"{query} AND parent IN (SELECT id FROM inside)"
+        ) + f"{query} AND a.parent IN (SELECT id FROM inside)"
         parameters = [parent, run.key, run.key]
-    if status == "interrupted":
-        # A question stays asked and a retry stays due: neither needs its engine to be alive.
-        query = query.replace("('running', 'waiting', 'retrying')", "('running')")
     rows = tx.execute(query, parameters).fetchall()
     kind = EventKind.NODE_CANCELLED if status == "cancelled" else EventKind.NODE_INTERRUPTED
     for attempt, node_id in rows:

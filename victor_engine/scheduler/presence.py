@@ -39,7 +39,8 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
     """
     found: list[Gap] = []
     began = source.execute(
-        "SELECT seq, at FROM events WHERE kind = 'engine.started' AND at >= ? ORDER BY at, seq LIMIT 200",
+        "SELECT seq, at FROM events WHERE node_id IS NULL AND kind = 'engine.started' AND at >= ?"
+        " ORDER BY at, seq LIMIT 200",
         (to_us(start),),
     ).fetchall()
     for seq, at in began:
@@ -55,7 +56,9 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
 
 def newest_downtime(source: sqlite3.Connection) -> Gap | None:
     """The time before the engine's latest start in which none ran."""
-    row = source.execute("SELECT MAX(at) FROM events WHERE kind = 'engine.started'").fetchone()
+    row = source.execute(
+        "SELECT MAX(at) FROM events WHERE node_id IS NULL AND kind = 'engine.started'"
+    ).fetchone()
     if row[0] is None:
         return None
     found = downtimes(source, from_us(row[0]), from_us(row[0]))

@@ -8,19 +8,19 @@ They apply in that order: deletions, settings, merges.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from victor_engine import jsonio
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """An immutable change of a state; applying it twice is the same as applying it once."""
 
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: Mapping[str, Any] = {}
     delete: tuple[str, ...] = ()
-    merge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    merge: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def empty(self) -> bool:

@@ -6,8 +6,8 @@ written whole where somebody changes it: at the creation, and when a run is retr
 another version. Its `at` is the ordinal of the last step that it counts in.
 
 A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?}`, see
-`runtime.effects.Position`. What is onward of a step is the frontier after it, a list, or, where more
-than its own node was counted, `{"frontier": [...], "counts": {node: times}}`.
+`runtime.effects.Position`. What is onward of a step is the frontier after it: the node, or a JSON list of
+nodes, or, where more than the step's own node was counted, `{"frontier": [...], "counts": {node: times}}`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.store.transaction import Tx
+
+_JSON = ("", "[", "{")
+"""How what is stored of a step begins if it is more than the name of one node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Progress:
 def onward_json(frontier: Sequence[str], inside: Mapping[str, int]) -> str:
     """The stored form of what a step changes; `inside` are the nodes that were counted within it."""
     if not inside:
-        return jsonio.dumps_text(frontier)
+        alone = frontier[0] if len(frontier) == 1 else ""
+        return jsonio.dumps_text(frontier) if alone[:1] in _JSON else alone
     return jsonio.dumps_text({"frontier": frontier, "counts": inside})
 
 
@@ -46,7 +50,7 @@ def position_of(source: sqlite3.Connection | Tx, run_key: int) -> dict[str, Any]
         "SELECT node_id, iteration, ordinal, onward FROM attempts WHERE run_key = ? AND ordinal > ? ORDER BY id",
         (run_key, position.get("at", 0)),
     ):
-        onward = jsonio.loads(text)
+        onward = _read(text)
         counts[node_id] = iteration
         if isinstance(onward, dict):
             counts.update(onward["counts"])
@@ -66,7 +70,11 @@ def progress(connection: sqlite3.Connection | Tx, run_key: int, stored: str) -> 
     ).fetchone()
     if last is None or last[0] <= at:
         return Progress(tuple(position["frontier"]), at)
-    return Progress(tuple(_frontier(jsonio.loads(last[1]))), last[0])
+    return Progress(tuple(_frontier(_read(last[1]))), last[0])
+
+
+def _read(text: str) -> Any:
+    return jsonio.loads(text) if text[:1] in _JSON else [text]
 
 
 def _frontier(onward: Any) -> list[str]:

@@ -20,6 +20,10 @@ HELD = (
 )
 """Of a run `r`: it waits behind another run of its schedule (`overlap`), not for a free place."""
 
+LIVE = "(a.status = 'running' OR a.status = 'waiting' OR a.status = 'retrying')"
+"""Of an attempt `a`: it is not over. Spelled as in the index `attempts_live`, which SQLite uses only if it
+recognises it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

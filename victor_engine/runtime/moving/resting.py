@@ -16,6 +16,7 @@ from victor_engine.runtime import journal
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.progress import position_of
+from victor_engine.store.runs import LIVE
 from victor_engine.store.state import run_state
 
 
@@ -95,8 +96,8 @@ def read_run(connection: sqlite3.Connection, key: int) -> Resting:
     questions = _questions(connection, key)
     live = []
     for each in connection.execute(
-        "SELECT id, node_id, iteration, parent, status, retry_at, node_type, child_key FROM attempts"
-        " WHERE run_key = ? AND status IN ('running', 'waiting', 'retrying') ORDER BY id",
+        "SELECT id, node_id, iteration, parent, status, retry_at, node_type, child_key FROM attempts a"
+        f" WHERE run_key = ? AND {LIVE} ORDER BY id",
         (key,),
     ):
         attempt, node_id, iteration, parent, state, retry_at, kind, child = each

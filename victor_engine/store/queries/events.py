@@ -11,8 +11,10 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.text import json_or, like
 
+_WORKFLOW = "COALESCE(e.workflow, r.workflow)"
 _SELECT = (
-    "SELECT e.seq, e.at, e.kind, e.actor, r.id, e.schedule_id, e.request_id, e.workflow, e.node_id, e.data"
+    "SELECT e.seq, e.at, e.kind, e.actor, r.id, e.schedule_id, e.request_id, "
+    f"{_WORKFLOW}, e.node_id, e.data"
     " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
 )
 
@@ -40,21 +42,42 @@ def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]
     if query.request_id is not None:
         add("e.request_id = ?", ids.request_id(connection, query.request_id))
     if query.workflow is not None:
-        add("e.workflow = ?", query.workflow)
+        add(f"{_WORKFLOW} = ?", query.workflow)
     if query.text:
-        columns = ("e.kind", "e.workflow", "e.node_id", "e.schedule_id", "e.actor", "e.data")
+        columns = ("e.kind", _WORKFLOW, "e.node_id", "e.schedule_id", "e.actor", "e.data")
         matches = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
         add(f"({matches})", *[like(query.text)] * len(columns))
     if query.after is not None:
-        add("e.at >= ?", to_us(query.after))
+        since = to_us(query.after)
+        add("e.at >= ? AND e.seq >= ?", since, _first_since(connection, since))
     if query.before_seq is not None:
         add("e.seq < ?", query.before_seq)
-    order = "e.seq DESC" if query.after is None else "e.at DESC, e.seq DESC"
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     rows = connection.execute(
-        f"{_SELECT}{condition} ORDER BY {order} LIMIT ?", [*values, max(0, query.limit)]
+        f"{_SELECT}{condition} ORDER BY e.seq DESC LIMIT ?", [*values, max(0, query.limit)]
     )
     return [_info(row) for row in rows]
+
+
+def _first_since(connection: sqlite3.Connection, since: int) -> int:
+    """A sequence before which nothing lies that has happened since then.
+
+    Only events that belong to no node are indexed by their time, and what is sought may lie among the
+    nodes' events before one of them. Where the clock was set back, the last one before the instant may be
+    later in the log than the first one after it.
+    """
+    found = [
+        connection.execute(
+            f"SELECT seq FROM events WHERE node_id IS NULL AND at {side} ? ORDER BY at {way}, seq {way} LIMIT 1",
+            (since,),
+        ).fetchone()
+        for side, way in (("<", "DESC"), (">=", "ASC"))
+    ]
+    first = min((int(row[0]) for row in found if row is not None), default=0)
+    before = connection.execute(
+        "SELECT seq FROM events WHERE node_id IS NULL AND seq < ? ORDER BY seq DESC LIMIT 1", (first,)
+    ).fetchone()
+    return int(before[0]) if before is not None else 0
 
 
 def events_after(connection: sqlite3.Connection, after: int, limit: int = 1000) -> list[EventInfo]:

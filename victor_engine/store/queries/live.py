@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.clock import from_us
-from victor_engine.store.queries.text import LIVE, instant, left, marks
+from victor_engine.store.queries.text import instant, left, marks
+from victor_engine.store.runs import LIVE
 
 _AT_ONCE = 500
 """Runs that one statement asks about."""
@@ -54,7 +55,7 @@ def _attempts(
     for key, node, status, started, number, retry_at, wait, child in connection.execute(
         "SELECT a.run_key, a.node_id, a.status, a.started_at, a.number, a.retry_at, a.wait, c.id"
         " FROM attempts a LEFT JOIN runs c ON c.key = a.child_key"
-        f" WHERE a.run_key IN ({marks(len(keys))}) AND a.status IN {LIVE} ORDER BY a.id",
+        f" WHERE a.run_key IN ({marks(len(keys))}) AND {LIVE} ORDER BY a.id",
         keys,
     ):
         doing = found.setdefault(key, Doing())

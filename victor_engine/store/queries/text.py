@@ -12,10 +12,8 @@ from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
 
 ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
-"""Spelled as in the partial index `runs_active`, which SQLite uses only if it recognises it."""
-
-LIVE = "('running', 'waiting', 'retrying')"
-"""Attempts that are not over; spelled as in `attempts_live_run`."""
+"""Runs that are not over; spelled as in the partial index `runs_of_schedule`, which SQLite uses only if it
+recognises it."""
 
 
 def instant(us: int | None) -> datetime | None:
