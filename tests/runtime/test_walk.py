@@ -159,7 +159,7 @@ async def test_parallel_all_merges_in_declared_order_and_tells_of_collisions(tmp
         assert state["only_a"] == 1
         assert state["done"] is True
         warning = await bench.one("SELECT data FROM events WHERE kind = 'run.warning'")
-        assert "a and b and c both wrote 'k'" in warning
+        assert "a and b and c all wrote 'k'" in warning
 
 
 async def test_parallel_any_cancels_and_awaits_the_others(tmp_path: Path) -> None:

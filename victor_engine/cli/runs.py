@@ -6,7 +6,7 @@ import json
 
 import click
 
-from victor_engine.api import DeadLetterGroup, Port, RunQuery, UsageInfo
+from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, UsageInfo
 from victor_engine.cli import control
 from victor_engine.cli.control import json_option
 from victor_engine.cli.logs import logs
@@ -87,7 +87,7 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
         rows = [
             (a.node_id, a.iteration, a.number, a.status,
              span((a.finished_at - a.started_at).total_seconds()) if a.finished_at else "-",
-             a.took_branch or "", a.error.message if a.error else a.binding)
+             a.took_branch or "", a.error.message if a.error else _by(a))
             for a in found.attempts
         ]  # fmt: skip
         table(("node", "iteration", "try", "status", "took", "branch", "by"), rows, "nothing has run yet")
@@ -113,6 +113,10 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
         say(f"\nstate: {json.dumps(found.state, indent=2, ensure_ascii=False)}")
 
     with_port(ctx, "read", work)
+
+
+def _by(attempt: AttemptInfo) -> str:
+    return attempt.binding if attempt.child_run is None else f"{attempt.binding}, run {attempt.child_run}"
 
 
 def _cost(cost: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from victor_engine.definition import keys
 from victor_engine.definition.model import (
     JOIN_STRATEGIES,
     TEAM_FORMATIONS,
+    TEAM_MERGE_MODES,
+    TEAM_MERGE_STRATEGIES,
     Node,
     ParallelNode,
     TeamMember,
@@ -108,8 +111,22 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
         team_formation=reader.one_of(key, TEAM_FORMATIONS, "sequential") if key else "sequential",
         members=tuple(members),
         total_tool_budget=reader.whole("total_tool_budget", None),
-        merge_strategy=reader.text("merge_strategy", "dict"),
-        merge_mode=reader.text("merge_mode", "team_wins"),
+        merge_strategy=_way(reader, "merge_strategy", TEAM_MERGE_STRATEGIES, "dict"),
+        merge_mode=_way(reader, "merge_mode", TEAM_MERGE_MODES, "team_wins"),
         inputs=reader.mapping("inputs"),
         input_mapping=reader.input_mapping(),
     )
+
+
+def _way(reader: Reader, key: str, allowed: tuple[str, ...], default: str) -> str:
+    """One of the known words. A mistyped one is an error; one that is close to none counts as the default."""
+    value = reader.text(key, default).strip().lower()
+    if value in allowed:
+        return value
+    hint = did_you_mean(value, allowed)
+    message = f"{reader.what}: {key} {value!r} is not known here"
+    if difflib.get_close_matches(value, allowed, n=1):
+        reader.problems.error(reader.place(key), message, hint)
+    else:
+        reader.problems.warning(reader.place(key), f"{message}, and counts as {default!r}", hint)
+    return default

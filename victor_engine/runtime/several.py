@@ -67,12 +67,7 @@ class Several(Attempts, ABC):
                 info = msgspec.structs.replace(info, message=told)
             return await self._give_up(step, attempt, number, info, position)
         patch, collisions = merged(members, results)
-        for key, writers in collisions.items():
-            self.effects.warn(
-                node.id,
-                f"{' and '.join(writers)} both wrote {key!r}; the last in declared order counts",
-                key=key,
-            )
+        self._tell_collisions(node.id, collisions)
         if node.output is not None:
             whole = {m: r.result for m, r in zip(members, results, strict=True) if isinstance(r, Done)}
             patch = patch.then(Patch({node.output: whole}))
@@ -82,6 +77,11 @@ class Several(Attempts, ABC):
             position.count(inside)
         await self._commit(step, attempt, done, position, inside)
         return done
+
+    def _tell_collisions(self, node_id: str, collisions: Mapping[str, list[str]]) -> None:
+        for key, writers in collisions.items():
+            who = f"{' and '.join(writers)} {'both' if len(writers) == 2 else 'all'}"
+            self.effects.warn(node_id, f"{who} wrote {key!r}; the last in declared order counts", key=key)
 
     async def _branch(self, parent: Step, start: str, state: dict[str, Any], counts: dict[str, int]) -> Done:
         """One branch of a parallel: its node, and what follows it up to where the branches join."""
@@ -129,6 +129,7 @@ class Several(Attempts, ABC):
         try:
             result = await teams.play(node, turn, join)
             done = Done(teams.patch(node, result, state), node.next, result=result)
+            self._tell_collisions(node.id, teams.collisions(node, result))
         except StepFailedError as failure:
             return await self._give_up(step, attempt, number, failure.info, position)
         except NodeError as error:

@@ -102,31 +102,57 @@ def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:
     return {"consensus": ballots[winners[0]], "agreed": winners, "members": dict(results)}
 
 
+def objects(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
+    """By whom which keys may go into the state: the members' objects, or the one that is the team's result."""
+    if not node.merge or node.merge_mode == "none":
+        return {}
+    parts = {node.id: result} if node.team_formation in ("pipeline", "consensus") else dict(result or {})
+    return {
+        name: {key: value for key, value in part.items() if not key.startswith("_")}
+        for name, part in parts.items()
+        if isinstance(part, dict)
+    }
+
+
+def collisions(node: TeamNode, result: Any) -> dict[str, list[str]]:
+    """Keys that several members wrote who knew nothing of each other, and who they are, in declared order."""
+    if node.team_formation not in ("parallel", "hierarchical"):
+        return {}
+    members = [member.id for member in node.members]
+    together = members[1:] if node.team_formation == "hierarchical" else members
+    writers: dict[str, list[str]] = {}
+    for name, part in objects(node, result).items():
+        for key in part:
+            if name in together:
+                writers.setdefault(key, []).append(name)
+    return {key: names for key, names in writers.items() if len(names) > 1}
+
+
 def patch(node: TeamNode, result: Any, state: Mapping[str, Any]) -> Patch:
     """What the team changes of the state.
 
     The whole result goes under the output key (`merge_strategy: list` makes it a list of the
-    members' results). With `merge`, the keys of the members' objects go into the state too:
-    `team_wins` lets them overwrite, `state_wins` (or `graph_wins`) keeps what stood there, `error`
-    (or `strict`) refuses a collision, `none` merges nothing.
+    members' results). With `merge`, the keys of the members' objects go into the state too, a later
+    member's over an earlier one's. Where the state has a key already, `team_wins` overwrites it,
+    `state_wins` (or `graph_wins`) keeps it, `merge` puts the keys of two objects together (and
+    overwrites anything else), `error` (or `strict`) refuses; `none` merges nothing.
     """
     whole = list(result.values()) if node.merge_strategy == "list" and isinstance(result, dict) else result
     settings: dict[str, Any] = {}
-    if node.merge and node.merge_mode != "none":
-        objects = (
-            [result] if node.team_formation in ("pipeline", "consensus") else list((result or {}).values())
+    for part in objects(node, result).values():
+        settings.update(part)
+    clash = [key for key in settings if key in state]
+    if node.merge_mode in ("error", "strict") and clash:
+        raise NodeError(
+            f"{node.id}: the team wrote {', '.join(map(repr, clash))}, which the state has already "
+            f"(merge_mode is {node.merge_mode})",
+            error_type="MergeCollisionError",
         )
-        for part in objects:
-            if isinstance(part, dict):
-                settings.update({k: v for k, v in part.items() if not k.startswith("_")})
-        clash = [key for key in settings if key in state]
-        if node.merge_mode in ("error", "strict") and clash:
-            raise NodeError(
-                f"{node.id}: the team wrote {', '.join(map(repr, clash))}, which the state has already "
-                f"(merge_mode is {node.merge_mode})",
-                error_type="MergeCollisionError",
-            )
-        if node.merge_mode in ("state_wins", "graph_wins"):
-            settings = {key: value for key, value in settings.items() if key not in state}
+    if node.merge_mode in ("state_wins", "graph_wins"):
+        settings = {key: value for key, value in settings.items() if key not in state}
+    if node.merge_mode == "merge":
+        for key in clash:
+            if isinstance(settings[key], dict) and isinstance(state[key], dict):
+                settings[key] = {**state[key], **settings[key]}
     settings[node.output_key] = whole
     return Patch(settings)
