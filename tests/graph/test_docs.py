@@ -34,5 +34,6 @@ def test_it_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> N
         text=True,
         timeout=60,
     )
-    assert done.stderr == ""
+    # The development mode also tells of steps that took long, which says something of the machine alone.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Executing <")] == []
     assert done.stdout == printed

@@ -317,6 +317,22 @@ async def test_a_condition_that_leads_nowhere_names_its_node() -> None:
     assert (failed.value.error_type, failed.value.node_id) == ("NoBranchError", "a")
 
 
+@pytest.mark.parametrize("where", ["loop", "thread"])
+async def test_what_a_node_prints_is_seen_here_and_in_its_log(
+    tmp_path: Path, where: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def speak(state: dict[str, Any]) -> dict[str, Any]:
+        print("to be seen")
+        return {"spoke": True}
+
+    keeper = Checkpointer(tmp_path / "runs.db")
+    app = StateGraph(dict).add_node("speak", speak, run_in=where).set_entry_point("speak").compile(keeper)
+    assert await app.invoke({}, {"thread_id": "t"}) == {"spoke": True}
+    assert capsys.readouterr().out == "to be seen\n"
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        assert connection.execute("SELECT stream, text FROM logs").fetchall() == [("stdout", "to be seen")]
+
+
 # --- threads -----------------------------------------------------------------------------------
 
 

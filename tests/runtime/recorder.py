@@ -20,6 +20,7 @@ class Recorder:
         self._new = asyncio.Event()
 
     def log(self, stream: str, text: str) -> None:
+        asyncio.get_running_loop()  # the real one writes from the loop, and only from there
         self.lines.append((stream, text))
         self._new.set()
 

@@ -48,6 +48,7 @@ async def prints(name, gate=None):
     print(name, "one"); print(name, "two", file=sys.stderr)
     await asyncio.sleep(0)
     await asyncio.to_thread(print, name, "three", end="")
+    await asyncio.to_thread(log.info, "%s logs", name)
     return name
 async def never():
     log.info("up"); await asyncio.Event().wait()
@@ -215,6 +216,7 @@ async def test_what_async_functions_print_goes_to_their_own_attempt(
     for name, recorder in recorders.items():
         assert recorder.text("stdout") == [f"{name} one", f"{name} three"]
         assert recorder.text("stderr") == [f"{name} two"]
+        assert recorder.text("log") == [f"INFO {pool.module}: {name} logs"]  # type: ignore[attr-defined]
     assert sys.stdout is before
     assert capsys.readouterr().out == "the engine's own\n"
 

@@ -6,12 +6,14 @@ starts (`asyncio.to_thread`) inherit it, and whatever else this process prints i
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TextIO
 
@@ -20,19 +22,32 @@ from victor_engine.runtime.invokers.results import LineSplitter
 
 
 class _Receiver:
-    """Takes what one call prints, line by line."""
+    """Takes what one call prints and logs, in whatever thread, line by line."""
 
     def __init__(self, context: CallContext, also_here: bool) -> None:
-        self.context = context
         self.also_here = also_here
-        self._lines = {stream: LineSplitter(partial(context.log, stream)) for stream in ("stdout", "stderr")}
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._lines = {stream: LineSplitter(partial(self.line, stream)) for stream in ("stdout", "stderr")}
 
     def write(self, stream: str, text: str) -> None:
-        self._lines[stream].feed(text.encode("utf-8", "backslashreplace"))
+        with self._lock:
+            self._lines[stream].feed(text.encode("utf-8", "backslashreplace"))
+
+    def line(self, stream: str, text: str) -> None:
+        if threading.get_ident() == self._thread:
+            self._context.log(stream, text)
+            return
+        # A thread that goes on after its loop has ended has nobody left to hear it.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._context.log, stream, text)
 
     def close(self) -> None:
-        for lines in self._lines.values():
-            lines.close()
+        with self._lock:
+            for lines in self._lines.values():
+                lines.close()
 
 
 _current: contextvars.ContextVar[_Receiver | None] = contextvars.ContextVar("victor_call", default=None)
@@ -110,7 +125,7 @@ class _CallHandler(logging.Handler):
         receiver = _current.get()
         if receiver is not None:
             for line in self.format(record).splitlines():
-                receiver.context.log("log", line)
+                receiver.line("log", line)
 
 
 _HANDLER = _CallHandler()
