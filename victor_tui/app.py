@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from textual import work
 from textual.app import App
@@ -21,17 +21,20 @@ from textual.screen import Screen
 from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
+from victor_engine.identity import current_actor
 from victor_tui.alive import is_alive
 from victor_tui.announcing import Announcer
 from victor_tui.config import notify_setting, theme_name
 from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
 from victor_tui.keys import APP_BINDINGS, SCREENS
-from victor_tui.text import clean, full, plural
+from victor_tui.text import clean, countdown, full, plural
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 T = TypeVar("T")
+PassOn = Literal["reassign", "delegate", "push_back", "say"]
+"""What can be done with a request other than answering it."""
 
 HAND_OVER = "daemon"
 """Result of the app when its engine is to go on in a daemon."""
@@ -83,6 +86,8 @@ class VictorApp(App[str]):
         self.zone = zone
         """Zone in which instants are shown; None is the machine's."""
         self.owns_engine = False
+        self.user = current_actor.get().user
+        """Who sits here, as the engine sees them."""
         self.lost: str = ""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self.announcer = Announcer(self)
@@ -101,6 +106,7 @@ class VictorApp(App[str]):
 
     def on_mount(self) -> None:
         self.feed.keep("requests", lambda port: port.requests(RequestQuery()))
+        self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._start_feed)
@@ -153,7 +159,7 @@ class VictorApp(App[str]):
     def on_refreshed(self, message: Refreshed) -> None:
         if message.subject == "requests":
             self.announcer.requests_changed(self.open_requests)
-        if message.subject in ("engine", "requests"):
+        if message.subject in ("engine", "requests", "held"):
             self.update_header()
         for screen in reversed(self.screen_stack):
             alive = is_alive(screen)  # one that is not composed yet draws it all when it is
@@ -166,6 +172,22 @@ class VictorApp(App[str]):
     def open_requests(self) -> list[RequestInfo]:
         """All open requests, as of the last refresh."""
         return self.feed.snapshots.get("requests") or []
+
+    @property
+    def held_answers(self) -> list[RequestInfo]:
+        """Answers that their authors can still take back, the one that counts first first."""
+        now = self.clock.now()
+        held: list[RequestInfo] = self.feed.snapshots.get("held") or []
+        return sorted(
+            (request for request in held if request.settles_at is not None and request.settles_at > now),
+            key=lambda request: request.settles_at or now,
+        )
+
+    @property
+    def my_answer(self) -> RequestInfo | None:
+        """The newest of one's own answers that can be taken back."""
+        mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
+        return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
 
     def on_happened(self, message: Happened) -> None:
         self.announcer.happened(message.event)
@@ -197,8 +219,16 @@ class VictorApp(App[str]):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is None:
             return "Connecting to the engine…"
-        lines = (self._storage(engine), self._draining(engine), self._trouble(engine))
+        lines = (self._undo_words(), self._storage(engine), self._draining(engine), self._trouble(engine))
         return "\n".join(line for line in lines if line)
+
+    def _undo_words(self) -> str:
+        request = self.my_answer
+        if request is None or request.settles_at is None:
+            return ""
+        outcome = str(request.outcome or "answered").replace("_", " ")
+        left = countdown(request.settles_at, self.clock.now())
+        return f"↶ {outcome.capitalize()}: {clean(request.title)}. It counts in {left}; U takes it back."
 
     def _storage(self, engine: EngineInfo) -> str:
         if engine.storage is None:
@@ -264,9 +294,33 @@ class VictorApp(App[str]):
         self.announcer.forget_toast()
         answered = await self.push_screen_wait(AnswerDialog(request))
         if answered is not None:
-            outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
-            self.notify(f"{outcome}: {clean(answered.title)}", timeout=4, markup=False)
-        self.feed.mark_stale("requests")
+            self._tell_outcome(answered)
+        self.feed.mark_stale("requests", "held")
+
+    def _tell_outcome(self, request: RequestInfo) -> None:
+        outcome = str(request.outcome or "answered").replace("_", " ").capitalize()
+        self.notify(f"{outcome}: {clean(request.title)}", timeout=4, markup=False)
+
+    async def take_back(self, request: RequestInfo) -> None:
+        """Take one's own answer back, while it does not count yet."""
+        await self.perform(self.port.undo_answer(request.id), f"Taken back: {request.title} is asked again.")
+        self.feed.mark_stale("requests", "held", "done")
+
+    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
+        """Hand a request on, send its run back, or ask back, by a dialog. Needs a worker."""
+        from victor_tui.dialogs.passing import dialog_for
+
+        try:
+            found = await self.port.request(request.id)
+            dialog = dialog_for(how, found)
+        except VictorError as error:
+            self.report(error)
+            return None
+        done = await self.push_screen_wait(dialog)
+        if done is not None:
+            self.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
+        self.feed.mark_stale("requests", "held")
+        return done
 
     def open_run(self, run_id: str) -> None:
         """Show one run: its graph, state and log."""
@@ -312,7 +366,7 @@ class VictorApp(App[str]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """With a dialog open, keys that leave the screen or open another dialog do nothing."""
-        leaves = action in ("show", "answer", "leave", "reload", "drain")
+        leaves = action in ("show", "answer", "leave", "reload", "drain", "take_back")
         return not (leaves and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
@@ -331,6 +385,14 @@ class VictorApp(App[str]):
             self.notify("Nobody is asked anything at the moment.", markup=False)
         else:
             await self.answer_request(request)
+
+    @work(group="action")
+    async def action_take_back(self) -> None:
+        request = self.my_answer
+        if request is None:
+            self.notify("None of your answers can be taken back any more.", markup=False)
+        else:
+            await self.take_back(request)
 
     async def action_help(self) -> None:
         from victor_tui.dialogs.help import HelpDialog

@@ -21,6 +21,7 @@ from victor_engine.errors import EngineUnavailableError, StorageError, VictorErr
 Subject = Literal[
     "engine",
     "requests",
+    "held",
     "done",
     "schedules",
     "runs",
@@ -33,7 +34,8 @@ Subject = Literal[
     "letters",
     "agenda",
 ]
-"""What a screen can watch. `done` are decided requests, `past` runs in the history, `run` is one run,
+"""What a screen can watch. `done` are decided requests, `held` answers that can still be
+taken back, `past` runs in the history, `run` is one run,
 `dead` causes of dead letters, `letters` the runs of one cause, `agenda` what fires in the shown spans."""
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -63,7 +65,7 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
             }
         ),
     ),
-    ("request.", frozenset({"requests", "done", "runs", "run", "engine"})),
+    ("request.", frozenset({"requests", "held", "done", "runs", "run", "engine"})),
     ("schedule.", frozenset({"schedules", "engine", "agenda"})),
     ("fire.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("version.", frozenset({"workflows", "aliases", "schedules"})),

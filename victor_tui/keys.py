@@ -31,6 +31,9 @@ APP_BINDINGS: list[BindingType] = [
         "a", "answer", "Answer", id="app.answer", tooltip="Answer the most urgent open request", show=False
     ),
     Binding(
+        "U", "take_back", "Take back", id="app.take_back", tooltip="Take your newest answer back", show=False
+    ),
+    Binding(
         "question_mark", "help", "Help", key_display="?", id="app.help", tooltip="All keys of this screen"
     ),
     Binding("f1", "help", "Help", id="app.help1", tooltip="All keys of this screen", show=False),

@@ -35,6 +35,11 @@ def urgency_order(request: RequestInfo) -> tuple[bool, datetime, int, datetime]:
     )
 
 
+def inbox_order(request: RequestInfo) -> tuple[bool, bool, datetime, int, datetime]:
+    """Sort key: answers that can still be taken back for some seconds, then by urgency."""
+    return request.settles_at is None, *urgency_order(request)
+
+
 def most_urgent(requests: Iterable[RequestInfo]) -> RequestInfo | None:
     """The open request that should be answered first."""
     return min((r for r in requests if r.status == "open"), key=urgency_order, default=None)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from textual.binding import Binding
+from textual.content import Content
 from textual.dom import DOMNode
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -25,7 +26,6 @@ from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.header import HeaderBar
-from victor_tui.widgets.preview import Preview
 from victor_tui.widgets.table import LineTable
 
 MakeApp = Callable[[], VictorApp]
@@ -53,9 +53,9 @@ def preview(app: VictorApp) -> str:
     """The preview as plain text, wide enough for any line."""
     from rich.console import Console
 
-    body = app.screen.query_one(Preview).query_one(Static)
     out = Console(width=200, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
-    out.print(body.content)
+    for part in app.screen.query_one("#preview").query(Static):
+        out.print(str(part.content) if isinstance(part.content, Content) else part.content)
     return out.export_text()
 
 

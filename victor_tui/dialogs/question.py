@@ -14,10 +14,11 @@ from textual.widgets.selection_list import Selection
 from victor_engine.api import ChoiceInfo, RequestInfo
 from victor_tui.text import countdown, plural
 from victor_tui.theme import kind_mark
+from victor_tui.widgets.context import context_pieces
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.safe import one_line, plain
-from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, shape_of, text_lines
+from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, text_lines
 
 _PROMPT_LIMIT = 20_000
 """Characters of a prompt rendered as Markdown; more is shown as lines of text."""
@@ -117,17 +118,12 @@ def compose_prompt(request: RequestInfo) -> ComposeResult:
 
 
 def compose_context(request: RequestInfo) -> ComposeResult:
-    tree = {}
-    for key, value in request.context.items():
-        if shape_of(value) == "text":
-            yield Label(one_line(key, 80), classes="label")
-            style = diff_style if looks_like_diff(value) else None
-            yield LineView(text_lines(value, style))
+    for piece in context_pieces(request.context):
+        yield Label(one_line(piece.label, 80), classes="label")
+        if piece.kind == "tree":
+            yield ValueTree(piece.value, id="context")
         else:
-            tree[key] = value
-    if tree:
-        yield Label("Context", classes="label")
-        yield ValueTree(tree, id="context")
+            yield LineView(piece.lines)
 
 
 def compose_answer(request: RequestInfo) -> ComposeResult:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, tzinfo
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -30,19 +31,27 @@ class FilterBar(Horizontal):
     ]
 
     class Changed(Message):
-        def __init__(self, filter: Filter) -> None:
+        """What stands there means this: a `Filter`, or what the bar's own `parse` gives."""
+
+        def __init__(self, filter: Any) -> None:
             super().__init__()
             self.filter = filter
 
     class Done(Message):
         """The operator is done typing."""
 
-    def __init__(self, placeholder: str, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self,
+        placeholder: str,
+        zone: tzinfo | None = None,
+        parse: Callable[[str, datetime, tzinfo | None], Any] = parse_filter,
+    ) -> None:
         super().__init__()
+        self._parse = parse
         self._input = Input(placeholder=placeholder, compact=True, select_on_focus=False)
         self._note = Static("", classes="note", markup=False)
         self.zone = zone
-        self.filter = Filter()
+        self.filter: Any = Filter()
 
     def compose(self) -> ComposeResult:
         yield Static("/", classes="prompt", markup=False)
@@ -72,7 +81,7 @@ class FilterBar(Horizontal):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         try:
-            found = parse_filter(event.value, self._now(), self.zone)
+            found = self._parse(event.value, self._now(), self.zone)
         except FilterError as error:
             self.note(str(error), bad=True)
             return

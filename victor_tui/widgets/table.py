@@ -393,6 +393,11 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         everything = set(self._index)
         self.set_marks(() if everything <= self.marked else everything)
 
+    def redraw(self) -> None:
+        """Draw all rows again: what their cells say depends on more than the row, and that has changed."""
+        self._strips.clear()
+        self.refresh()
+
     def set_marks(self, keys: Iterable[Hashable]) -> None:
         """Mark the rows with these keys and no others."""
         self.marked = {key for key in keys if key in self._index}

@@ -119,6 +119,11 @@ class ValueTree(LineView):
         self._value, self._marks = value, marks
         self._rebuild()
 
+    @property
+    def shown_lines(self) -> list[Content]:
+        """The lines as they are folded now."""
+        return [row.content for row in self._rows]
+
     def _rebuild(self) -> None:
         self._rows = []
         if isinstance(self._value, dict):
