@@ -89,8 +89,8 @@ def test_claim_hand_on_and_questions(inbox: Inbox) -> None:
     assert "held_since" not in inbox("reply", inbox.id, "This one.")
     delegated = inbox("delegate", inbox.id, "root", "--note", "away", "--if-revision", "1")
     assert delegated["assignees"] == ["root"]
-    assert inbox.raw("reassign", inbox.id, ME, "group:ops", "--if-revision", "1", code=5)
-    assert inbox("reassign", inbox.id, ME, "group:ops")["assignees"] == [ME, "group:ops"]
+    assert inbox.raw("reassign", inbox.id, ME, "group:daemon", "--if-revision", "1", code=5)
+    assert inbox("reassign", inbox.id, ME, "group:daemon")["assignees"] == [ME, "group:daemon"]
 
 
 def test_answer_undo_and_answer_again(inbox: Inbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -41,7 +42,8 @@ PEOPLE = (ME.user, user_name(ME.uid))
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    root = workspace(tmp_path, GATE)
+    roles = f"roles: {{approver: {list(PEOPLE)}}}\n"
+    root = workspace(tmp_path, {**GATE, "victor.yaml": dedent(GATE["victor.yaml"]) + roles})
     with acting_as(ME):
         found = await open_engine(find(root, root / ".state"), fire=False)
         yield found
@@ -125,12 +127,14 @@ async def test_a_run_from_start_to_answer(port: Port) -> None:
 async def test_people_hand_on_and_go_back(port: Port) -> None:
     await port.start_run("gate", "1", {"topic": "x"})
     question = await asked(port)
-    delegated = await port.delegate(question.id, question.revision, "user:nobody-here", "away")
-    assert (delegated.assignees, delegated.revision) == (("user:nobody-here",), 2)
+    delegated = await port.delegate(question.id, question.revision, "user:nobody", "away")
+    assert (delegated.assignees, delegated.revision) == (("user:nobody",), 2)
     with pytest.raises(ConflictError):
-        await port.reassign(question.id, question.revision, ["me"])
-    reassigned = await port.reassign(question.id, 2, ["user:nobody-here", *PEOPLE], "mine after all")
+        await port.reassign(question.id, question.revision, ["user:nobody"])
+    reassigned = await port.reassign(question.id, 2, ["user:nobody", "@approver"], "mine after all")
     assert reassigned.revision == 3
+    with pytest.raises(UsageError, match="knows no nobody-at-all"):
+        await port.delegate(question.id, 3, "nobody-at-all")
     with pytest.raises(ConflictError, match="allow_questions"):
         await port.ask_requester(question.id, "why?")
     with pytest.raises(ConflictError, match="nobody has asked"):

@@ -103,15 +103,16 @@ async def test_a_command_line_without_an_engine_holds_too(tmp_path: Path) -> Non
 
 
 async def test_questions_and_handing_on_through_the_port(tmp_path: Path) -> None:
-    async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
+    files = {**FLOW, "victor.yaml": "roles: {approver: [me], admin: [me]}"}
+    async with engine_on(workspace(tmp_path, files), clock=FakeClock()) as engine:
         run = await engine.start_run("flow", state={"n": 0})
         request = await question(engine, run.id)
         assert (await engine.ask_requester(request.id, "Why now?")).held_left == 3600.0
         assert (await engine.reply(request.id, "Because.")).held_since is None
-        given = await engine.delegate(request.id, request.revision, "user:other", "away")
-        assert given.assignees == ("group:no-such-group", "user:other")
-        back = await engine.reassign(request.id, given.revision, [ME.user])
-        assert back.assignees == (ME.user,)
+        given = await engine.delegate(request.id, request.revision, "user:nobody", "away")
+        assert given.assignees == ("group:no-such-group", "user:nobody")
+        back = await engine.reassign(request.id, given.revision, ["user:root", "@approver"])
+        assert back.assignees == ("user:root", "@approver")
 
 
 async def test_groups_are_looked_up_outside_the_writer(

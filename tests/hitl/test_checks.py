@@ -17,11 +17,13 @@ from victor_engine.hitl.checks import check_people
 HEAD = "workflows:\n  w:\n    nodes:\n"
 
 
-def found(tmp_path: Path, node: str, config: str = "") -> list[ProblemInfo]:
+def found(tmp_path: Path, node: str, config: str = "", *, validating: bool = False) -> list[ProblemInfo]:
     (tmp_path / "victor.yaml").write_text(config)
     result = load_text(f"{HEAD}      - {{id: ask, type: hitl, {node}}}\n", "f.yaml")
     ((name, definition),) = result.workflows.items()
-    return list(check_people(definition, result.nodes[name], load_config(tmp_path), "f.yaml"))
+    return list(
+        check_people(definition, result.nodes[name], load_config(tmp_path), "f.yaml", validating=validating)
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,13 +36,24 @@ def found(tmp_path: Path, node: str, config: str = "") -> list[ProblemInfo]:
         ("timeout: 5m, escalate_to: '@no-such'", "no role or group '@no-such'", 54),
     ],
 )
-def test_an_assignee_whom_nobody_knows_is_a_warning(
+def test_an_assignee_whom_nobody_knows_is_an_error_at_validation(
     tmp_path: Path, node: str, words: str, column: int
 ) -> None:
-    (problem,) = found(tmp_path, node)
-    assert problem.severity == "warning"
+    (problem,) = found(tmp_path, node, validating=True)
+    assert problem.severity == "error"
     assert words in problem.message
     assert (problem.path, problem.line, problem.column) == ("f.yaml", 4, column + 3)
+
+
+def test_an_engine_goes_on_where_the_users_are_away(tmp_path: Path) -> None:
+    (problem,) = found(tmp_path, "assignees: [nobody-at-all]")
+    assert problem.severity == "warning"
+
+
+def test_files_may_be_checked_where_the_people_are_not(tmp_path: Path) -> None:
+    config = "hitl: {unknown_assignees: warn}\n"
+    (problem,) = found(tmp_path, "assignees: [nobody-at-all]", config, validating=True)
+    assert problem.severity == "warning"
 
 
 def test_roles_of_the_configuration_are_known(tmp_path: Path) -> None:

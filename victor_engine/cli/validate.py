@@ -99,7 +99,9 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
             place = result.readers[definition.name].key_place("deprecated")
             problems.append(_deprecated(definition, path, place))
         people = config or Config(workspace=path.resolve().parent)
-        problems += check_people(definition, result.nodes[definition.name], people, str(path))
+        problems += check_people(
+            definition, result.nodes[definition.name], people, str(path), validating=True
+        )
         problems += check_migrations(definition, result.readers[definition.name])
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)

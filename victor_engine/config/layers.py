@@ -207,6 +207,7 @@ class _Builder:
         base = HitlConfig()
         return HitlConfig(
             strict_timeouts=reader.flag("strict_timeouts", base.strict_timeouts),
+            unknown_assignees=reader.one_of("unknown_assignees", ("error", "warn"), base.unknown_assignees),
             default_timeout=reader.seconds("default_timeout", None),
             allow_self_approval=reader.flag("allow_self_approval", base.allow_self_approval),
         )

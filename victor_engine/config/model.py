@@ -96,11 +96,13 @@ class SchedulerConfig:
 class HitlConfig:
     """`strict_timeouts` makes an approval that goes on without an answer an error.
 
-    `default_timeout` (seconds) is for questions whose author gave no limit; `allow_self_approval: false`
+    `unknown_assignees` (error or warn) is what validation makes of people whom this machine does not
+    know. `default_timeout` (seconds) is for questions whose author gave no limit; `allow_self_approval: false`
     turns four eyes on for all of them.
     """
 
     strict_timeouts: bool = False
+    unknown_assignees: str = "error"
     default_timeout: float | None = None
     allow_self_approval: bool = True
 

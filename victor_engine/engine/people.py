@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from victor_engine.api import Answer, RequestInfo, RequestQuery
 from victor_engine.engine.queries import Queries
-from victor_engine.errors import VictorError
+from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl import back, handover
 from victor_engine.hitl.decisions import Decision
-from victor_engine.hitl.person import Person, look_up, needs_groups, person
+from victor_engine.hitl.person import Person, exists, look_up, needs_groups, person
 from victor_engine.hitl.requests import answer_request, claim_request, release_request
 from victor_engine.hitl.rows import read_row
 from victor_engine.hitl.viewing import Viewing
@@ -51,11 +51,13 @@ class PeopleActions(Queries):
         self, request_id: str, revision: int, assignees: list[str], note: str = ""
     ) -> RequestInfo:
         people = tuple(assignees)
+        await self._must_exist(people)
         return await self._acted(
             request_id, lambda tx, full, who: handover.reassign_request(tx, full, revision, people, note, who)
         )
 
     async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        await self._must_exist((to,))
         return await self._acted(
             request_id, lambda tx, full, who: handover.delegate_request(tx, full, revision, to, note, who)
         )
@@ -97,6 +99,28 @@ class PeopleActions(Queries):
         full = await self._read(queries.request_id, request_id)
         who = await self._person(full)
         return full, await self.store.write(lambda tx: transition(tx, full, who))
+
+    async def _must_exist(self, names: tuple[str, ...]) -> None:
+        """UsageError for a name that this machine does not know: nobody could answer the request."""
+        config = self.workspace.config
+        if config.hitl.unknown_assignees != "error":
+            return
+
+        def unknown() -> list[str]:
+            return [name for name in names if name.strip() and not exists(name.strip(), config.roles)]
+
+        try:
+            async with asyncio.timeout(GROUPS_SECONDS):
+                found = await asyncio.to_thread(unknown)
+        except TimeoutError:
+            raise VictorError(
+                f"the system does not say whether it knows {', '.join(names)} (user database); nothing was written"
+            ) from None
+        if found:
+            raise UsageError(
+                f"this machine knows no {' and no '.join(found)}, so nobody there could answer; name a user, "
+                "group:<name>, or a @<role> of the configuration"
+            )
 
     async def _person(self, request_id: str) -> Person:
         """Who is acting. Their groups are looked up where the request is not theirs by name."""

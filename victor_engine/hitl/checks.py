@@ -1,12 +1,14 @@
 """What the machine and the configuration have to say about a workflow's questions to people.
 
-Users may live in a directory that this machine does not ask, or be made later, so an assignee whom
-it does not know is a warning and never stops a workflow.
+An assignee whom this machine does not know is an error at validation, unless the configuration says that
+validation happens elsewhere than the work. Where an engine loads a workspace it is a warning: a directory
+of users that is away for a moment must not take workflows and their schedules with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -17,22 +19,33 @@ from victor_engine.definition.people_checks import YES_NO
 from victor_engine.definition.read import Reader
 from victor_engine.hitl.person import GROUP, ROLE, USER, exists
 
+Severity = Literal["error", "warning"]
+
 STRICT = ("continue", "approve")
 """What `hitl.strict_timeouts` refuses on an approval: going on although nobody has said yes."""
 
 
 def check_people(
-    definition: WorkflowDefinition, readers: Mapping[str, Reader], config: Config, path: str
+    definition: WorkflowDefinition,
+    readers: Mapping[str, Reader],
+    config: Config,
+    path: str,
+    *,
+    validating: bool = False,
 ) -> Iterator[ProblemInfo]:
-    """Each with its place. Asks the system for users and groups, so it may block."""
+    """Each with its place. Asks the system for users and groups, so it may block.
+
+    `validating` is true where somebody asks whether the file is right, not where it is to be run.
+    """
+    unknown: Severity = "error" if validating and config.hitl.unknown_assignees == "error" else "warning"
     for node in definition.nodes.values():
         reader = readers.get(node.id)
         if isinstance(node, HITLNode) and reader is not None:
-            for problem in _check(node, reader, config):
+            for problem in _check(node, reader, config, unknown):
                 yield msgspec.structs.replace(problem, path=path)
 
 
-def _check(node: HITLNode, reader: Reader, config: Config) -> Iterator[ProblemInfo]:
+def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) -> Iterator[ProblemInfo]:
     key = reader.first("on_timeout", "fallback") or "fallback"
     if config.hitl.strict_timeouts and node.hitl_type in YES_NO and node.fallback in STRICT:
         yield _problem(
@@ -51,29 +64,24 @@ def _check(node: HITLNode, reader: Reader, config: Config) -> Iterator[ProblemIn
             if not exists(name, config.roles):
                 listed = isinstance(reader.data.get(where), list)
                 inner = (*reader.path, where, *((index,) if listed else ()))
-                yield _unknown(reader, reader.document.place(inner), name)
+                yield _unknown(reader, reader.document.place(inner), name, unknown)
     for index, step in enumerate(node.escalation):
         if step.get("to") and not exists(str(step["to"]), config.roles):
             inner = (*reader.path, "escalation", index, "to")
-            yield _unknown(reader, reader.document.place(inner), str(step["to"]))
+            yield _unknown(reader, reader.document.place(inner), str(step["to"]), unknown)
 
 
-def _unknown(reader: Reader, place: tuple[int, int], name: str) -> ProblemInfo:
+def _unknown(reader: Reader, place: tuple[int, int], name: str, severity: Severity) -> ProblemInfo:
     kinds = {ROLE: "role or group", GROUP: "group", USER: "user"}
     what = next((kind for start, kind in kinds.items() if name.startswith(start)), "user or group")
     return _problem(
-        "warning",
+        severity,
         place,
         f"{reader.what}: this machine knows no {what} {name!r}; nobody else can answer it",
-        "Mind the spelling, or add the user, the group, or the role in victor.yaml",
+        "Mind the spelling, or add the user, the group, or the role in victor.yaml; where files are only "
+        "checked, set hitl.unknown_assignees: warn",
     )
 
 
-def _problem(severity: str, place: tuple[int, int], message: str, remedy: str) -> ProblemInfo:
-    return ProblemInfo(
-        severity="error" if severity == "error" else "warning",
-        message=message,
-        line=place[0],
-        column=place[1],
-        remedy=remedy,
-    )
+def _problem(severity: Severity, place: tuple[int, int], message: str, remedy: str) -> ProblemInfo:
+    return ProblemInfo(severity=severity, message=message, line=place[0], column=place[1], remedy=remedy)

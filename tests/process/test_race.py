@@ -1,0 +1,29 @@
+"""The race for answers, small: it finds nothing in the product, and it finds what is broken on purpose."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.race import contested, race
+
+pytestmark = pytest.mark.process
+
+REQUESTS = int(os.environ.get("VICTOR_RACE_REQUESTS", "40"))
+
+
+async def test_each_question_has_one_winner_and_every_loser_is_told(tmp_path: Path) -> None:
+    told, problems = await race(tmp_path / "ws", REQUESTS, consoles=2, command_lines=2, seed=3, say=False)
+    assert problems == []
+    assert len(told) == REQUESTS
+    assert {answer["kind"] for answers in told for answer in answers if answer["won"]} == {"console", "cli"}
+    assert any(map(contested, told))
+
+
+async def test_a_second_answer_that_counts_is_found(tmp_path: Path) -> None:
+    _, problems = await race(
+        tmp_path / "ws", 5, consoles=3, command_lines=0, seed=3, bug="second-counts", say=False
+    )
+    assert any("were told that they won" in problem for problem in problems)
