@@ -92,8 +92,9 @@ def unseen(
     """Events above `after` of these kinds, oldest first, and how far the log has now been looked through."""
     names = [str(kind) for kind in kinds]
     rows = connection.execute(
-        "SELECT seq, at, kind, run_key, request_id, workflow, node_id, data FROM events"
-        f" WHERE seq > ? AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq LIMIT ?",
+        "SELECT e.seq, e.at, e.kind, e.run_key, e.request_id, COALESCE(e.workflow, r.workflow), e.node_id, e.data"
+        " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
+        f" WHERE e.seq > ? AND e.kind IN ({', '.join('?' * len(names))}) ORDER BY e.seq LIMIT ?",
         (after, *names, limit),
     ).fetchall()
     found = [
