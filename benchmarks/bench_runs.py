@@ -5,7 +5,8 @@
 Beside the product: SQLite that commits as many bytes (each step alone, and grouped by as many steps as
 there are runs at once), and a bare prototype: an asyncio loop and one writer thread, a row for each run
 and each step, grouped commits, and nothing else. LangGraph with its SQLite checkpointer and DBOS on
-SQLite join in where they are installed. Every measurement has a process and a directory of its own.
+SQLite join in where they are installed, with fewer runs (`--others`), for they take long. Every
+measurement has a process and a directory of its own.
 """
 
 from __future__ import annotations
@@ -28,12 +29,6 @@ from pathlib import Path
 from typing import Any
 
 NODES = 10
-WORKFLOW = "workflows:\n  chain:\n    nodes:\n" + "".join(
-    f"      - {{id: n{i}, type: transform, transform: 'x = x + 1'"
-    + (f", next: [n{i + 1}]" if i + 1 < NODES else "")
-    + "}\n"
-    for i in range(NODES)
-)
 
 
 async def crowd(one: Callable[[], Awaitable[None]], runs: int, concurrency: int) -> dict[str, Any]:
@@ -79,45 +74,20 @@ def stored(path: Path) -> int:
 
 
 async def ours(directory: Path, runs: int, concurrency: int, profile: bool = False) -> dict[str, Any]:
-    from victor_engine.config import trust
-    from victor_engine.engine import Engine
-    from victor_engine.identity import acting_as, local_actor
+    from benchmarks.running import chain, database, running
 
-    root = directory / "workspace"
-    (root / "workflows").mkdir(parents=True)
-    (root / "workflows" / "chain.yaml").write_text(WORKFLOW)
-    (root / "victor.yaml").write_text(f"scheduler: {{max_concurrent_runs: {concurrency}}}\n")
-    trust(root)
-    (root / ".state").mkdir()
-    ends: dict[str, asyncio.Future[str]] = {}
-
-    def end_of(run_id: str) -> asyncio.Future[str]:
-        # The end may be told before `start_run` has returned.
-        return ends.setdefault(run_id, asyncio.get_running_loop().create_future())
-
-    def heard(events: list[Any]) -> None:
-        for event in events:
-            if event.kind == "run.finished":
-                end_of(event.run_id).set_result(event.data["status"])
-
-    with acting_as(local_actor("cli")):
-        engine = await Engine.open(root, root / ".state", fire=False)
-        engine.store.listen(heard)
+    async with running(directory, "workflows:\n" + chain("chain", NODES), concurrency) as bench:
 
         async def one() -> None:
-            run = await engine.start_run("chain", state={"x": 0})
-            status = await end_of(run.id)
-            del ends[run.id]
-            if status != "succeeded":
-                raise SystemExit(f"run {run.id} has {status}")
+            await bench.run("chain", {"x": 0})
 
-        await crowd(one, concurrency, concurrency)
-        before = stored(root / ".state" / "victor.db")
+        # Until it is known what is typical of the workflow, and every part of the engine was used.
+        await crowd(one, max(50, concurrency), concurrency)
+        before = stored(database(directory))
         if profile:
-            return await profiled(one, runs, concurrency, engine)
+            return await profiled(one, runs, concurrency, bench.engine)
         result = await crowd(one, runs, concurrency)
-        await engine.close()
-    result["bytes"] = (stored(root / ".state" / "victor.db") - before) / runs
+    result["bytes"] = (stored(database(directory)) - before) / runs
     return result
 
 
@@ -147,7 +117,6 @@ async def profiled(
     for name, profile in (("loop", loop), ("writer", writer)):
         print(f"-- {name}", file=sys.stderr)
         pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(22)
-    await engine.close()
     return {**result, "bytes": 0}
 
 
@@ -327,6 +296,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--others", type=int, default=200, help="runs of LangGraph and DBOS")
     parser.add_argument("--profile", action="store_true", help="ours alone, under a profiler")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=200, help=argparse.SUPPRESS)
@@ -346,7 +316,8 @@ def main() -> None:
     for concurrency in given.concurrency:
         base, size = 0.0, given.size
         for name in names:
-            found = apart(name, given.runs, concurrency, size, False)
+            runs = max(concurrency, given.others) if name in OTHERS else given.runs
+            found = apart(name, runs, concurrency, size, False)
             if name == "ours":
                 base, size = found["rate"], max(1, int(found["bytes"] / NODES))
             print(
