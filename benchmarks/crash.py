@@ -36,6 +36,8 @@ PHASES = ("writer", "committed", "process", "timer", "answer", "anywhere")
 BUGS = ("", "double-apply", "early-ack", "orphans")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECOND = 1_000_000
+LONGEST_LIFE = 20.0
+"""Seconds after which an engine is killed although its drawn moment has not come."""
 ENDS = {"chain": 4, "loop": 5, "again": 2, "both": 2, "outer": 2}
 """What `n` is at the end of each workflow, which is how many steps of it have counted."""
 
@@ -330,7 +332,7 @@ def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) 
         life.standing.wait(drawn.uniform(0.3, 2.5))
         stood = True
     else:
-        stood = life.standing.wait(6)
+        stood = life.standing.wait(LONGEST_LIFE)
         time.sleep(drawn.uniform(0, 0.02))
     if life.ready.is_set():
         old = processes(root, life.began)

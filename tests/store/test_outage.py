@@ -109,7 +109,7 @@ async def test_what_happened_waits_and_what_is_asked_for_is_refused(
         assert await w.names() == ["before", "first", "second", "after"]
         assert [said is None for said in w.said] == [False, True]
         (back,) = [event for event in w.events if event.kind == "engine.storage_back"]
-        assert word in back.data["message"]
+        assert word in back.data["reason"]
 
 
 async def test_neighbours_in_a_group_are_neither_lost_nor_half_acknowledged(tmp_path: Path) -> None:

@@ -168,8 +168,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if info.recent_breaches:
             say(f"{info.recent_breaches} promises not kept in the last 24 h")
         if info.next_fire is not None:
-            left = span((info.next_fire - info.now).total_seconds())
-            say(f"next fire {local(info.next_fire)}, in {left} ({info.next_fire_workflow})")
+            left = (info.next_fire - info.now).total_seconds()
+            when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
+            say(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
         for problem in info.problems:
             note(describe(problem))
         return info.mode != "readonly"

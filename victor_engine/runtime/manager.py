@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETAKE_SECONDS = 30.0
+"""How long a run rests that the store has failed, before it is taken up again."""
+
 NOT_RETRIED = frozenset(
     {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
 )
@@ -101,6 +104,7 @@ class Runtime(Control):
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retakes: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # --- beginning and end ---------------------------------------------------------------------
@@ -125,7 +129,9 @@ class Runtime(Control):
         for live in list(self.places.live.values()):
             (live.walk or live.task).cancel()
             tasks.append(live.task)
-        tasks += self._tasks
+        for retake in self._retakes:
+            retake.cancel()
+        tasks += [*self._tasks, *self._retakes]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(VictorError):
@@ -199,6 +205,26 @@ class Runtime(Control):
     # --- one run -------------------------------------------------------------------------------
 
     async def _drive(self, key: int, again: bool) -> None:
+        """Drive a run until it ends or rests; where the store fails it, take it up again as after a crash."""
+        try:
+            await self._drive_on(key, again)
+        except StoreError as error:
+            # Nothing was acknowledged that is not on disk.
+            log.error("run %s is taken up again in %g s: %s", key, RETAKE_SECONDS, error)
+            task = asyncio.create_task(self._retake(key), name=f"victor-retake-{key}")
+            self._retakes.add(task)
+            task.add_done_callback(self._retakes.discard)
+
+    async def _retake(self, key: int) -> None:
+        while not self._stopping:
+            await self.clock.sleep(RETAKE_SECONDS)
+            try:
+                await self.recover(key)
+                return
+            except StoreError as error:
+                log.error("run %s cannot be taken up again yet: %s", key, error)
+
+    async def _drive_on(self, key: int, again: bool) -> None:
         live = self.places.live[key]
         record = await self._take_up(live, key, again)
         if record is None:
@@ -290,8 +316,10 @@ class Runtime(Control):
         if isinstance(error, ParkedError):
             await self._rest(record.ref)
             return None
-        if isinstance(error, StoreError | FencedError):
-            # Nothing was acknowledged that is not on disk; the next start takes the run up again.
+        if isinstance(error, StoreError):
+            raise error
+        if isinstance(error, FencedError):
+            # Nothing was acknowledged that is not on disk; the newer engine has taken the run up.
             log.error("run %s: %s", record.ref.id, error)
             return None
         text = "".join(traceback.format_exception(error))

@@ -316,7 +316,7 @@ class Store:
 
     async def _probe(self, outage: StorageInfo) -> None:
         """Try again until the storage takes something."""
-        data = {"since": to_us(outage.since), "message": outage.message}
+        data = {"since": to_us(outage.since), "reason": outage.message}
         while not self._takes.is_set():
             await self.clock.sleep(RETRY_SECONDS)
             try:
