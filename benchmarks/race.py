@@ -310,6 +310,16 @@ def check_audit(exported: bytes, told: list[list[dict[str, Any]]]) -> list[str]:
     return problems
 
 
+def resumed(root: Path) -> list[float]:
+    """Milliseconds from each answer's commit to the next thing that its run did, in order of size."""
+    with sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True) as reader:
+        rows = reader.execute(
+            "SELECT (SELECT MIN(n.at) FROM events n WHERE n.run_key = e.run_key AND n.seq > e.seq) - e.at"
+            " FROM events e WHERE e.kind = 'request.answered'"
+        ).fetchall()
+    return sorted(us / 1000 for (us,) in rows)
+
+
 # --- what came of it ---------------------------------------------------------------------------
 
 
@@ -331,12 +341,14 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory).resolve() / "ws"
         told, problems = asyncio.run(
             race(
-                Path(directory).resolve() / "ws", given.requests, given.consoles, given.command_lines, given.seed,
+                root, given.requests, given.consoles, given.command_lines, given.seed,
                 given.seed_bug,
             )
         )  # fmt: skip
+        waits = resumed(root)
     winners = Counter(a["kind"] for answers in told for a in answers if a["won"])
     words = Counter(a["word"] for answers in told for a in answers if a["won"])
     print(
@@ -345,6 +357,10 @@ def main() -> int:
     )
     print(f"in {sum(map(contested, told)):,} a loser was at it before the winner had been told")
     print(f"won by: {dict(winners)}; {dict(words)}")
+    print(
+        f"runs went on after {waits[len(waits) // 2]:.1f} ms (median), {waits[len(waits) * 99 // 100]:.1f} ms (99 %), "
+        f"{waits[-1]:.1f} ms (longest)"
+    )
     for problem in problems[:20]:
         print(problem)
     print("nothing is wrong" if not problems else f"{len(problems)} things are wrong")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,32 @@ async def test_a_deadline_survives_a_restart(tmp_path: Path) -> None:
         assert await again.row(ref) == before
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("start", ["2026-03-29T00:30:00+00:00", "2026-10-25T00:30:00+00:00"])
+async def test_a_change_of_the_clocks_neither_shortens_nor_extends_a_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        async with bench(tmp_path) as b:
+            b.clock.set_wall(datetime.fromisoformat(start))
+            chain = ({"to": "bob", "after": "2h"},)
+            ref = await b.ask(
+                timeout_seconds=2 * HOUR, reminders=(1800.0,), fallback="escalate", escalation=chain
+            )
+            assert await b.attend(ref, after=2 * HOUR - 1) is None
+            assert await b.kinds(ref) == ["request.opened", "request.reminded"]
+            assert await b.attend(ref, after=1) is None
+            assert await _escalations(b, ref) == ["bob"]
+            assert await b.attend(ref, after=2 * HOUR - 1) is None
+            decision = await b.attend(ref, after=1)
+            assert decision is not None
+            assert decision.outcome == "timed_out"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_it_is_asked_again_so_many_times_and_no_more(tmp_path: Path) -> None:
