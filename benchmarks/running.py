@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,9 @@ async def running(
     (root / ".state").mkdir(exist_ok=True)
     with acting_as(local_actor("cli")):
         engine = await Engine.open(root, root / ".state", fire=False)
+        # As a daemon does.
+        gc.collect()
+        gc.freeze()
         try:
             yield Running(engine)
         finally:

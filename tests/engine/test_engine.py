@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
-from victor_engine.api import Answer, RequestQuery, RunQuery, ScheduleSpec
+from victor_engine.api import Answer, EventQuery, RequestQuery, RunQuery, ScheduleSpec
 from victor_engine.engine import Engine
 from victor_engine.errors import (
     AlreadyAnsweredError,
@@ -53,7 +53,9 @@ GATE = {
 async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> None:
     root = workspace(
         tmp_path,
-        {"workflows/sum.yaml": "workflows: {sum: {nodes: [{id: add, type: transform, transform: x = 1}]}}"},
+        {
+            "workflows/sum.yaml": "workflows: {sum: {nodes: [{id: add, type: transform, transform: x = 1}]}}",
+        },
     )
     async with engine_on(root) as engine:
         for _ in range(SAMPLE):
@@ -63,8 +65,24 @@ async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> 
         assert engine._paces.remembered(1, engine.clock.now()) is not None
         told = await engine.start_run("sum", note="by hand")
         assert told == (await engine.run(told.id)).run
-        assert told.nodes_expected == 1
+        assert (told.status, told.nodes_expected) == ("queued", 1)
         assert read == (await engine.run(read.id)).run
+
+
+async def test_a_run_that_finds_a_place_is_started_as_it_is_created(tmp_path: Path) -> None:
+    yaml = "workflows: {sum: {nodes: [{id: add, type: transform, transform: x = 1}]}}"
+    async with engine_on(workspace(tmp_path, {"workflows/sum.yaml": yaml})) as engine:
+        told = [await engine.start_run("sum") for _ in range(SAMPLE + 1)]
+        for run in told:
+            await until_end(engine, run.id)
+        last = await engine.start_run("sum")
+        read = (await until_end(engine, last.id)).run
+        assert (last.status, last.started_at) == ("running", read.started_at)
+        assert read.started_at == read.created_at
+        seen = await engine.events(EventQuery(run_id=last.id))
+        assert [event.kind for event in reversed(seen)] == [
+            "run.created", "run.started", "node.completed", "run.finished",
+        ]  # fmt: skip
 
 
 async def test_a_workspace_runs_asks_and_finishes(tmp_path: Path) -> None:

@@ -44,13 +44,13 @@ class RunActions(EngineBase):
             )
             return (new, *insert_run(tx, new), tx.now)
 
-        new, key, run_id, created_at = await self.store.write(transition)
-        self.runtime.enqueue(key)
+        created, started = await self.runtime.create(transition, key_of=lambda told: told[1])
+        new, _, run_id, created_at = created
         pace = self._paces.remembered(new.definition_id, self.clock.now())
         known = self.runtime.known_definition(new.definition_id)
         if pace is None or known is None:
             return await self._run_info(run_id)
-        return queries.new_run_info(new, run_id, known[1], created_at, pace)
+        return queries.new_run_info(new, run_id, known[1], created_at, pace, started=started)
 
     async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)

@@ -9,7 +9,8 @@ import sqlite3
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETAKE_SECONDS = 30.0
 """How long a run rests that the store has failed, before it is taken up again."""
@@ -104,6 +107,7 @@ class Runtime(Control):
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._created: dict[int, RunRecord] = {}  # started as they were created, and not yet driven
         self._retakes: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -191,6 +195,36 @@ class Runtime(Control):
         """Runs that hold a place: those that wait for a person do not."""
         return self.places.taken
 
+    async def create(self, transition: Callable[[Tx], T], key_of: Callable[[T], int]) -> tuple[T, bool]:
+        """Commit a transition that creates a run, and drive it.
+
+        Where a place is free the run is created and started as one. Returns what the transition returns,
+        in which `key_of` finds the run's key, and whether the run was started.
+        """
+        if not self.places.reserve():
+            told = await self.store.write(transition)
+            self.enqueue(key_of(told))
+            return told, False
+
+        def created(tx: Tx) -> tuple[T, RunRecord | None]:
+            told = transition(tx)
+            return told, self._start_new(tx, key_of(told))
+
+        future = self.store.write(created)
+        # Whether or not the caller still waits for it then: what was committed is driven.
+        future.add_done_callback(partial(self._begin, key_of))
+        told, record = await asyncio.shield(future)
+        return told, record is not None
+
+    def _begin(self, key_of: Callable[[T], int], done: asyncio.Future[tuple[T, RunRecord | None]]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self.places.let_go()
+            return
+        told, record = done.result()
+        if record is not None:
+            self._created[key_of(told)] = record
+        self.places.begin(key_of(told))
+
     def deliver(self, request_id: str, decision: Decision) -> None:
         """Hand a committed decision to the run that waits for it."""
         self.decisions.deliver(request_id, decision)
@@ -269,6 +303,9 @@ class Runtime(Control):
 
     async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
+        created = self._created.pop(key, None)
+        if created is not None:
+            return created
         if not again:
             new = await self.store.persist(lambda tx: self._start_new(tx, key))
             if new is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -231,6 +232,9 @@ async def serve(
         find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
     )
     watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
+    # What is here now stays as long as the process: the collector need not look at it with each pass.
+    gc.collect()
+    gc.freeze()
     try:
         if on_ready is not None:
             on_ready(engine)

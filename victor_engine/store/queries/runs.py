@@ -96,17 +96,21 @@ def run_info(
     return _run_infos(connection, [row], now, paces)[0]
 
 
-def new_run_info(new: NewRun, run_id: str, version: str, created_at: datetime, pace: Pace) -> RunInfo:
-    """What `run_info` gives of a run that was just created, without reading it."""
+def new_run_info(
+    new: NewRun, run_id: str, version: str, created_at: datetime, pace: Pace, *, started: bool
+) -> RunInfo:
+    """What `run_info` gives of a run that was just created, and started with it or not, without reading it."""
     node = pace.nodes.get(new.start_node)
     return RunInfo(
         id=run_id,
         workflow=new.workflow,
         version=version,
-        status="queued",
+        status="running" if started else "queued",
         trigger=new.trigger,
         started_by=(new.actor or ENGINE_ACTOR).user,
         created_at=created_at,
+        revision=int(started),
+        started_at=created_at if started else None,
         current=(new.start_node,),
         nodes_expected=pace.nodes_expected,
         typical_seconds=pace.typical,
