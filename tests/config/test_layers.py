@@ -115,6 +115,8 @@ default_agent:
         ("agents:\n  a: {command: [x], python: 'm:f'}\n", "2:3", "several"),
         ("agents:\n  a: {timeout: 3}\n", "2:3", "binds nothing"),
         ("agents:\n  a: ./run\n", "2:3", "must be a mapping"),
+        ("tools:\n  a: {command: [x], parameters: [q]}\n", "2:21", "parameters must be a mapping"),
+        ("tools:\n  a: {command: [x], parameters: {q: text}}\n", "2:21", "'q' must be a JSON Schema"),
         ("agents:\n  a: {command: 'x \"y'}\n", "2:7", "cannot be split"),
         ("agents:\n  a: {command: []}\n", "2:7", "empty"),
         ("agents:\n  a: {python: 'just a name'}\n", "2:7", "package.module:function"),

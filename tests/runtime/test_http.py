@@ -132,7 +132,7 @@ def tool_call(arguments: str, name: str = "t") -> dict[str, Any]:
     return delta("", "tool_calls", tool_calls=[said])
 
 
-TOOLS = "tools: {t: {command: [cat], description: Echoes}, other: {command: [x]}}"
+TOOLS = "tools: {t: {command: [cat], description: Echoes, parameters: {q: {type: integer}}}, other: {command: [x]}}"
 
 
 @pytest.mark.process
@@ -149,6 +149,9 @@ async def test_chat_uses_tools_within_the_budget(tmp_path: Path, server: Server)
     bodies = [body for _, _, body in server.requests]
     assert [tool["function"]["name"] for tool in bodies[0]["tools"]] == ["t"]
     assert bodies[0]["tools"][0]["function"]["description"] == "Echoes"
+    assert bodies[0]["tools"][0]["function"]["parameters"] == {
+        "type": "object", "properties": {"q": {"type": "integer"}}, "required": ["q"],
+    }  # fmt: skip
     assert json.loads(bodies[1]["messages"][-1]["content"])["inputs"] == {"q": 4}
     assert "not JSON" in bodies[2]["messages"][-1]["content"]
     assert "tools" not in bodies[2]  # the budget is spent

@@ -13,7 +13,7 @@ from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTar
 from victor_engine.config.places import Key, Source
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
-_COMMON = ("env", "cwd", "timeout", "grace", "state", "description")
+_COMMON = ("env", "cwd", "timeout", "grace", "state", "description", "parameters")
 _HTTP = ("url", "method", "headers", "body", "timeout")
 _CHAT = (
     "base_url", "model", "api_key_env", "api_key_file", "stream", "headers", "system", "options",
@@ -58,7 +58,30 @@ def read_binding(source: Source, way: Key, data: Any, section: str, name: str, w
         grace=reader.seconds("grace", 5.0, zero=True) or 0.0,
         state=reader.flag("state"),
         description=reader.text("description"),
+        parameters=_read_parameters(reader),
     )
+
+
+def _read_parameters(reader: Reader) -> dict[str, Any]:
+    """What a model is told of a tool's arguments: a JSON Schema of an object, or only its properties,
+    which then are all required."""
+    given = reader.data.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise reader.fail(
+            "parameters", f"{reader.what}: parameters must be a mapping", "Such as {path: {type: string}}"
+        )
+    if given.get("type") == "object":
+        return dict(given)
+    for name, schema in given.items():
+        if not isinstance(schema, Mapping):
+            raise reader.fail(
+                "parameters",
+                f"{reader.what}: the parameter {name!r} must be a JSON Schema",
+                f"Such as {name}: {{type: string}}",
+            )
+    return {"type": "object", "properties": dict(given), "required": list(given)}
 
 
 def resolve_path(text: str, workspace: Path) -> Path:

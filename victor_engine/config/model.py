@@ -50,7 +50,8 @@ class Binding:
     """Who does the work of a role, tool, handler or node.
 
     `place` is where it was said. `env` may hold `$secret.name`. `state` hands the whole state of
-    the run on. `grace` is the time in seconds between SIGTERM and SIGKILL.
+    the run on. `grace` is the time in seconds between SIGTERM and SIGKILL. `parameters` is a JSON
+    Schema of the arguments with which a model may call the tool; empty where nothing is said of them.
     """
 
     section: str
@@ -67,6 +68,7 @@ class Binding:
     grace: float = 5.0
     state: bool = False
     description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,7 +270,9 @@ def _log_usage(context: CallContext, used: UsageInfo) -> None:
 
 
 def _function(name: str, invoker: Invoker) -> dict[str, Any]:
-    parameters = {"type": "object", "additionalProperties": True}
+    binding: Binding | None = getattr(invoker, "binding", None)
+    parameters = dict(binding.parameters) if binding is not None else {}
+    parameters = parameters or {"type": "object", "additionalProperties": True}
     return {
         "type": "function",
         "function": {"name": name, "description": invoker.description, "parameters": parameters},
