@@ -18,7 +18,7 @@ from victor_engine.runtime.secrets import SecretStore
 
 pytestmark = pytest.mark.process
 
-STEPS = """
+STEPS = r"""
 import asyncio, logging, os, subprocess, sys, time
 log = logging.getLogger(__name__)
 class Base(OSError): pass
@@ -34,6 +34,8 @@ def fails(): raise Own("it broke")
 def leaves(): sys.exit(4)
 def dies(): os._exit(9)
 def odd(): return {1, 2}
+def lone(): return {"name": "\udcff"}
+def prints_lone(): print("a \udcff b"); raise Own("no \udcff")
 def big(n): return "x" * n
 def hangs():
     import signal
@@ -144,7 +146,15 @@ async def test_a_worker_that_dies_is_said(pool: WorkerPool) -> None:
     assert await bind(pool, "whole")(make_call(), Recorder()) == "n"
 
 
-@pytest.mark.parametrize("function", ["odd", "aodd"])
+async def test_names_that_are_no_text_do_not_end_the_worker(pool: WorkerPool) -> None:
+    recorder = Recorder()
+    with pytest.raises(NodeError, match=r"no \\udcff") as caught:
+        await bind(pool, "prints_lone")(make_call(), recorder)
+    assert caught.value.error_type == "Own"
+    assert recorder.text("stdout") == ["a \\udcff b"]
+
+
+@pytest.mark.parametrize("function", ["odd", "aodd", "lone"])
 async def test_what_json_cannot_hold_is_an_error(pool: WorkerPool, function: str) -> None:
     with pytest.raises(NodeError, match="JSON cannot hold") as caught:
         await bind(pool, function)(make_call(), Recorder())

@@ -270,6 +270,18 @@ workflows:
         assert "x" not in state
 
 
+async def test_an_error_that_is_no_text_is_stored_all_the_same(tmp_path: Path) -> None:
+    def fails(call: Any) -> None:
+        raise FileNotFoundError("there is no b\udcffd")
+
+    async with Bench(tmp_path, Work(a=fails)) as bench:
+        run = await bench.start("workflows:\n  w:\n    nodes: [{id: a, type: compute, handler: h}]\n")
+        assert await bench.end(run) == "failed"
+        error = await bench.error(run)
+    assert error["type"] == "FileNotFoundError"
+    assert error["message"].endswith("there is no b\\udcffd")
+
+
 async def test_a_node_limit_ends_the_node(tmp_path: Path) -> None:
     text = "workflows: {w: {nodes: [{id: a, type: compute, handler: h, timeout: 5}]}}"
 

@@ -72,7 +72,13 @@ _MAX_LINE = 16 * 1024
 """Characters of one printed or logged line; a longer one is cut, visibly."""
 
 
+def _clean(text: str) -> str:
+    """The text with lone surrogates spelled out: file names may hold them, and frames may not."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _line(stream: str, text: str) -> dict[str, Any]:
+    text = _clean(text)
     cut = len(text) - _MAX_LINE
     return {"log": stream, "text": text if cut <= 0 else f"{text[:_MAX_LINE]} … [{cut} characters cut]"}
 
@@ -121,9 +127,11 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         traceback.print_exc()
         cls = type(error)
         bases = [base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object)]
-        return {"error": {"type": cls.__name__, "message": str(error) or cls.__name__, "bases": bases}}
+        return {
+            "error": {"type": cls.__name__, "message": _clean(str(error)) or cls.__name__, "bases": bases}
+        }
     try:
-        json.dumps(result, allow_nan=False)
+        json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         said = f"{request['function']} returned {type(result).__name__}, which JSON cannot hold: {error}"
         return {"error": {"type": "ResultNotJSON", "message": said, "retryable": False}}

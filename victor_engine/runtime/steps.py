@@ -35,16 +35,17 @@ Warn = Callable[..., None]
 
 
 def error_info(error: VictorError, node_id: str) -> ErrorInfo:
-    """The stored form of a failure."""
+    """The stored form of a failure. Lone surrogates, which cannot be stored, are spelled out."""
+    message = error.message.encode("utf-8", "backslashreplace").decode()
     if isinstance(error, NodeError):
         return ErrorInfo(
             type=error.error_type,
-            message=error.message,
+            message=message,
             node_id=node_id,
             exit_code=error.process_exit_code,
             http_status=error.http_status,
         )
-    return ErrorInfo(type=type(error).__name__, message=error.message, node_id=node_id)
+    return ErrorInfo(type=type(error).__name__, message=message, node_id=node_id)
 
 
 def node_call(
