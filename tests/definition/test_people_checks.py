@@ -29,6 +29,8 @@ B = "next: [b]"
          "error", "n must be a whole number", "x}, next"),
         (f"hitl_type: input, input_schema: {{format: date}}, default_value: soon, {B}", "error", "a date such as", "soon"),
         (f"assignees: [x, y], required_approvals: 3, {B}", "error", "only 2 people are assigned", "3, next"),
+        (f"assignees: [x], required_approvals: 2, {B}", "error", "only one person is assigned", "2, next"),
+        (f"hitl_type: review, timeout: 1h, on_timeout: continue, {B}", "warning", "never as approved", "continue"),
         ("next: {approved: b}", "error", "none for 'rejected'", "{approved"),
         ("next: {approved: b, rejected: b, aproved: b}", "warning", "'aproved' never comes", "aproved: b"),
         ("choices: [x, y], next: {x: b}", "error", "none for 'y'", "{x: b"),

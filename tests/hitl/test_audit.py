@@ -9,9 +9,14 @@ import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
-from tests.hitl.bench import ALICE, BOB, CAROL, NO, YES, bench
+import pytest
+
+from tests.hitl.bench import ALICE, BOB, CAROL, NO, YES, Bench, bench
 from victor_engine.api import Answer
 from victor_engine.hitl.audit import COLUMNS, csv_lines, history, json_lines
+from victor_engine.hitl.back import ask_requester, reply_to_question
+from victor_engine.hitl.handover import reassign_request
+from victor_engine.hitl.person import Person
 
 
 async def test_a_request_is_told_as_it_happened(tmp_path: Path) -> None:
@@ -98,3 +103,37 @@ async def test_an_independent_reader_agrees(tmp_path: Path) -> None:
     assert [
         (r["request"], r["events"][-1]["by"]["uid"], r["events"][-1]["outcome"]) for r in records
     ] == truth
+
+
+@pytest.mark.parametrize("comment", ["=1+1", "+1", "-1", "@sum(a1)", " =1", "\n=1", "＝1", "\t1"])
+async def test_nothing_that_somebody_wrote_is_computed_by_a_spreadsheet(tmp_path: Path, comment: str) -> None:
+    async with bench(tmp_path) as b:
+        ref = await b.ask()
+        await b.answer(ref, Answer(outcome="rejected", comment=comment))
+        rows = await _rows(b)
+        assert rows[-1]["comment"].startswith("'")
+        assert rows[-1]["value"] == "false"
+
+
+async def test_who_it_was_handed_to_and_why_is_in_the_lines(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        ref = await b.ask(timeout_seconds=60, escalation=({"to": "lead", "after": 60},), allow_questions=True)
+        person = Person(BOB)
+        await b.write(lambda tx: reassign_request(tx, ref.id, 1, ("carol", "bob"), "on\x1b[2J leave", person))
+        await b.write(lambda tx: ask_requester(tx, ref.id, "Which?", person))
+        await b.write(lambda tx: reply_to_question(tx, ref.id, "That.", Person(ALICE)))
+        await b.attend(ref, after=61)
+        assert [
+            (row["event"].removeprefix("request."), row["to"], row["note"]) for row in await _rows(b)
+        ] == [
+            ("opened", "", ""),
+            ("reassigned", "carol, bob", "on␛[2J leave"),
+            ("questioned", "", "Which?"),
+            ("replied", "", "That."),
+            ("escalated", "lead", ""),
+        ]
+
+
+async def _rows(b: Bench) -> list[dict[str, str]]:
+    records = await b.store.read(lambda c: list(history(c)))
+    return list(csv.DictReader(io.StringIO("".join(csv_lines(records)), newline="")))

@@ -285,6 +285,18 @@ async def test_an_address_that_nobody_takes_is_given_up_at_once(tmp_path: Path) 
         assert "the secret 'nowhere' is not available" in said["$secret.nowhere"]["message"]
 
 
+async def test_an_address_that_is_configured_no_more_is_forgotten(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("new")) as here:
+        here.mailbox.broken[PAGER] = NotifyError("down")
+        await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        await here.settled()
+        here.rules = (rule("new", urls=("json://other",)),)
+        await here.notifier.changed()
+        assert await here.bench.all("SELECT * FROM announcements") == []
+        assert await here.bench.store.read(lambda c: notify_problems(c, here.bench.clock.now())) == []
+
+
 async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
     async with office(tmp_path, rule("failed")) as here:
 

@@ -53,7 +53,7 @@ def _check_silence(node: HITLNode, reader: Reader, problems: Problems) -> None:
             "Keep it only if nobody needs to look; reject, abort or escalate are the safe ones",
             strict=False,
         )
-    elif node.fallback == "continue" and node.hitl_type in ("approval", "confirmation"):
+    elif node.fallback == "continue" and node.hitl_type in YES_NO:
         problems.warning(
             reader.place(key),
             f"{reader.what}: without an answer the run goes on as timed_out, never as approved",
@@ -134,8 +134,8 @@ def _check_several(node: HITLNode, reader: Reader, problems: Problems) -> None:
     if node.assignees and not many and node.required_approvals > len(node.assignees):
         problems.error(
             reader.place("required_approvals"),
-            f"{reader.what}: {node.required_approvals} approvals are required, and only {len(node.assignees)} "
-            "people are assigned",
+            f"{reader.what}: {node.required_approvals} approvals are required, and only "
+            f"{'one person is' if len(node.assignees) == 1 else f'{len(node.assignees)} people are'} assigned",
             "Assign more people or require fewer approvals; write group:<name> where one of them is a group",
         )
     if node.reject_policy != "any" and node.required_approvals < 2:

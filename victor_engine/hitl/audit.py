@@ -19,7 +19,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.clock import from_us, to_us
 from victor_engine.hitl.ask import Ask
-from victor_engine.hitl.text import json_safe
+from victor_engine.hitl.text import json_safe, plain
 from victor_engine.store.db import actor_from_json
 
 COLUMNS = (
@@ -41,10 +41,16 @@ COLUMNS = (
     "value",
     "comment",
     "reason",
+    "to",
+    "note",
     "digest",
     "digest_matches",
 )
 """Columns of the CSV export; one row for each thing that happened to a request."""
+
+_COMPUTED = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a cell begins with that a spreadsheet computes: the full-width forms count for some of them."""
+_BLANK = " \t\r\n\u00a0"
 
 _SPEAKING = ("request.voted", "request.answered")
 """Events that stand for one vote each, in the order of the votes."""
@@ -138,7 +144,11 @@ def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def csv_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A header and one line for each event. A cell that a spreadsheet would compute is quoted with `'`."""
+    """A header and one line for each event, safe to print and to open in a spreadsheet.
+
+    A cell that would be computed is quoted with `'`, and what acts on a terminal is shown as a sign;
+    JSON Lines have the very values.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
@@ -156,6 +166,11 @@ def _column(record: dict[str, Any], event: dict[str, Any], name: str) -> Any:
         return event["by"][name]
     if name in ("kind", "title"):
         return record["shown"][name]
+    if name == "to":
+        to = event.get("to") or event.get("escalated_to")
+        return ", ".join(to) if isinstance(to, list) else to
+    if name == "note":
+        return event.get("note") or event.get("text")
     if name in ("at", "event", "outcome", "value", "comment", "reason"):
         return event.get(name)
     return record[name]
@@ -166,4 +181,7 @@ def _cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return jsonio.dumps_text(value)
-    return "'" + value if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    text = plain(value)
+    # Spreadsheets look past white space.
+    computed = text.lstrip(_BLANK).startswith(_COMPUTED) or text.startswith("\t")
+    return "'" + text if computed else text

@@ -62,7 +62,7 @@ def _send(url: str, title: str, body: str) -> None:
         sent = messenger.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
         reasons = [line for line in said.getvalue().splitlines() if line.strip()]
     if not sent:
-        raise NotifyError(reasons[-1].strip() if reasons else "the service did not take it")
+        raise NotifyError(reasons[-1].strip().rstrip(".") if reasons else "the service did not take it")
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -207,7 +207,7 @@ def _request_fields(
         "assignees": ", ".join(names) or "anyone",
         "deadline": _instant(row.deadline) if row.deadline is not None else "none",
         "left": _span(left) if left is not None else "no limit",
-        "on_timeout": row.ask.on_timeout_text,
+        "on_timeout": row.ask.on_timeout_text if row.deadline is not None else "",
         "outcome": str(event.data.get("outcome") or row.outcome or ""),
         "message": str(event.data.get("text") or event.data.get("note") or ""),
     }

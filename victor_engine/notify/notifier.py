@@ -99,8 +99,11 @@ class Notifier:
         self._kick.set()
 
     async def _begin(self) -> None:
+        rules = self._rules()
+        if strays := await self._store.read(lambda c: outbox.strays(c, rules)):
+            await self._store.write(lambda tx: outbox.forget(tx, strays))
         known = await self._store.read(outbox.read_cursor)
-        if not self._rules():
+        if not rules:
             self._cursor = None
             if known is not None:
                 await self._store.write(lambda tx: outbox.write_cursor(tx, None))

@@ -163,6 +163,18 @@ def failed(tx: Tx, item: Announcement, where: str, error: str, *, permanent: boo
     _event(tx, EventKind.NOTIFY_FAILED, item, data)
 
 
+def strays(connection: sqlite3.Connection, rules: Sequence[NotifyRule]) -> list[int]:
+    """Announcements to addresses that no rule has any more."""
+    known = {(rule.name, target_of(url)) for rule in rules for url in rule.urls}
+    rows = connection.execute("SELECT id, rule, target FROM announcements")
+    return [id_ for id_, *whither in rows if tuple(whither) not in known]
+
+
+def forget(tx: Tx, ids: Sequence[int]) -> None:
+    """Announcements that nobody waits for; what was told of them stays."""
+    tx.connection.executemany("DELETE FROM announcements WHERE id = ?", [(id_,) for id_ in ids])
+
+
 def forget_old(tx: Tx) -> None:
     """Rows that were given up long ago; their events stay."""
     before = tx.now_us - int(KEPT.total_seconds() * 1_000_000)
