@@ -7,6 +7,7 @@ spaces is put in double quotes. A fault names the word that is wrong and what wo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
@@ -15,19 +16,25 @@ from victor_engine.api import FINAL_RUN_STATUSES, RunQuery
 
 FIELDS: dict[str, str] = {
     "workflow": "workflow:deploy",
-    "schedule": "schedule:nightly",
-    "run": "run:r00914",
-    "status": "status:failed,rejected",
-    "kind": "kind:fire",
+    "status": "status:failed,rejected or status:active",
     "after": "after:yesterday, after:2h, after:2026-03-01",
     "before": "before:today",
-    "took": "took:>10m",
+    "took": "took:>10m, took:<5s, took:1m..1h",
+    "node": "node:build, runs that came to it",
+    "error": "error:Timeout, in its type or message",
+    "actor": "actor:ana, or the schedule",
+    "version": "version:2.1.0",
+    "schedule": "schedule:nightly",
+    "run": "run:r00914",
+    "kind": "kind:fire, of events",
 }
 """Each field with an example."""
+RUN_FIELDS = tuple(name for name in FIELDS if name != "kind")
 STATUSES = ("queued", "running", "waiting", "paused", "cancelling", *sorted(FINAL_RUN_STATUSES))
 _ALIASES = {
     "active": ("queued", "running", "waiting", "paused", "cancelling"),
     "done": tuple(sorted(FINAL_RUN_STATUSES)),
+    "stuck": ("running",),
 }
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
@@ -35,22 +42,34 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 class FilterError(ValueError):
-    """A filter that cannot be understood; the message says what would be."""
+    """A filter that cannot be understood; the message says what would be.
+
+    `start` and `end` are the characters of the filter that are at fault.
+    """
+
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed filter. `took` is in seconds, `after` and `before` are instants."""
+    """A parsed filter. `took` and `under` are seconds, `after` and `before` are instants."""
 
     text: str = ""
     workflow: str | None = None
     schedule: str | None = None
     run: str | None = None
     statuses: tuple[str, ...] = ()
+    stuck: bool = False
     kinds: tuple[str, ...] = ()
     after: datetime | None = None
     before: datetime | None = None
     took: float | None = None
+    under: float | None = None
+    version: str | None = None
+    actor: str | None = None
+    node: str | None = None
+    error: str | None = None
     fields: frozenset[str] = field(default_factory=frozenset)
 
     def run_query(self, limit: int) -> RunQuery:
@@ -64,6 +83,11 @@ class Filter:
             created_after=self.after,
             created_before=self.before,
             longer_than=self.took,
+            shorter_than=self.under,
+            version=self.version,
+            actor=self.actor,
+            node=self.node,
+            error=self.error,
             limit=limit,
         )
 
@@ -112,6 +136,16 @@ def _statuses(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _took(current: Filter, value: str) -> Filter:
+    """`>10m` (or `10m`), `<5s`, `1m..1h`."""
+    low, dots, high = value.partition("..")
+    if dots:
+        return replace(current, took=parse_duration(low), under=parse_duration(high))
+    if value.startswith("<"):
+        return replace(current, under=parse_duration(value[1:]))
+    return replace(current, took=parse_duration(value.removeprefix(">")))
+
+
 def _apply(current: Filter, name: str, value: str, now: datetime, zone: tzinfo | None) -> Filter:
     current = replace(current, fields=current.fields | {name})
     match name:
@@ -121,8 +155,16 @@ def _apply(current: Filter, name: str, value: str, now: datetime, zone: tzinfo |
             return replace(current, schedule=value)
         case "run":
             return replace(current, run=value)
+        case "version":
+            return replace(current, version=value)
+        case "actor":
+            return replace(current, actor=value)
+        case "node":
+            return replace(current, node=value)
+        case "error":
+            return replace(current, error=value)
         case "status":
-            return replace(current, statuses=_statuses(value))
+            return replace(current, statuses=_statuses(value), stuck="stuck" in value.split(","))
         case "kind":
             kinds = tuple(k if "." in k else f"{k}." for k in value.split(",") if k)
             return replace(current, kinds=kinds)
@@ -131,23 +173,76 @@ def _apply(current: Filter, name: str, value: str, now: datetime, zone: tzinfo |
         case "before":
             return replace(current, before=parse_instant(value, now, zone))
         case _:
-            return replace(current, took=parse_duration(value.removeprefix(">")))
+            return _took(current, value)
 
 
 def parse_filter(text: str, now: datetime, zone: tzinfo | None = None) -> Filter:
-    """Read a filter; raises `FilterError` for one that means nothing."""
+    """Read a filter; raises `FilterError` with its place for one that means nothing."""
     result, words = Filter(), []
-    for raw in _WORD.findall(text):
-        name, colon, value = raw.partition(":")
-        value = value.replace('"', "")
-        if not colon or raw.startswith('"') or not name.isalpha():
-            words.append(raw.replace('"', ""))
-            continue
-        if name not in FIELDS:
-            close = get_close_matches(name, FIELDS, 1)
-            hint = f"did you mean {close[0]}:?" if close else "fields are " + ", ".join(FIELDS)
-            raise FilterError(f"no field {name!r}: {hint}")
-        if not value:
-            raise FilterError(f"{name}: needs a value, for example {FIELDS[name]}")
-        result = _apply(result, name, value, now, zone)
+    for match in _WORD.finditer(text):
+        try:
+            word, result = _read(match.group(), result, now, zone)
+        except FilterError as error:
+            error.start, error.end = match.span()
+            raise
+        if word:
+            words.append(word)
     return replace(result, text=" ".join(words))
+
+
+def _read(raw: str, result: Filter, now: datetime, zone: tzinfo | None) -> tuple[str, Filter]:
+    """One word: what it says as text, or what the filter is with its field."""
+    name, colon, value = raw.partition(":")
+    value = value.replace('"', "")
+    if not colon or raw.startswith('"') or not name.isalpha():
+        return raw.replace('"', ""), result
+    if name not in FIELDS:
+        close = get_close_matches(name, FIELDS, 1)
+        hint = f"did you mean {close[0]}:?" if close else "fields are " + ", ".join(FIELDS)
+        raise FilterError(f"no field {name!r}: {hint}")
+    if not value:
+        raise FilterError(f"{name}: needs a value, for example {FIELDS[name]}")
+    return "", _apply(result, name, value, now, zone)
+
+
+def word_at_end(text: str) -> tuple[int, str]:
+    """The word that is being typed at the end of a filter, and where it begins."""
+    words = list(_WORD.finditer(text))
+    if not words or words[-1].end() != len(text):
+        return len(text), ""
+    return words[-1].start(), words[-1].group()
+
+
+def complete(
+    text: str, known: Mapping[str, Sequence[str]], fields: Sequence[str] = tuple(FIELDS)
+) -> str | None:
+    """The filter with the word at its end completed; None where nothing is left to add.
+
+    `known` are values by field, for those fields whose values are names that can be listed.
+    """
+    start, word = word_at_end(text)
+    name, colon, value = word.partition(":")
+    if not colon:
+        found = next((field for field in fields if word and field.startswith(word)), None)
+        return None if found is None else f"{text[:start]}{found}:"
+    if name not in fields:
+        return None
+    head, _, last = value.rpartition(",")
+    names = (*STATUSES, *_ALIASES) if name == "status" else known.get(name, ())
+    match = next((each for each in names if each.startswith(last.strip('"')) and each != last), None)
+    if match is None:
+        return None
+    quoted = f'"{match}"' if " " in match else match
+    return f"{text[:start]}{name}:{head + ',' if head else ''}{quoted}"
+
+
+def hint(text: str, fields: Sequence[str] = tuple(FIELDS)) -> str:
+    """What can be written where the filter ends: the fields, or examples of the one that is begun."""
+    _, word = word_at_end(text)
+    name, colon, _ = word.partition(":")
+    if colon and name == "status":
+        return " ".join((*_ALIASES, *STATUSES))
+    if colon and name in fields:
+        return FIELDS[name]
+    begun = [field for field in fields if field.startswith(word)] or list(fields)
+    return " ".join(f"{field}:" for field in begun)

@@ -109,6 +109,8 @@ RUN_MARKS: Mapping[str, Mark] = {
     "rejected": Mark("⊘", "rejected", "warn"),
     "cancelled": Mark("⊗", "cancelled", "dim"),
 }
+STUCK_MARK = Mark("▲", "stuck", "bad")
+"""Of a run that is at a node for far longer than that ever takes."""
 NODE_MARKS: Mapping[str, Mark] = {
     "pending": Mark("·", "pending", "dim"),
     "running": RUN_MARKS["running"],

@@ -97,7 +97,18 @@ SIMPLE_GRAPH = GraphInfo(
     edges=(GraphEdge("collect", "review"), GraphEdge("review", "publish")),
 )
 
-GRAPHS = {"deploy": DEPLOY_GRAPH, "data_pipeline": PIPELINE_GRAPH}
+TRAIN_GRAPH = GraphInfo(
+    start="prepare",
+    nodes=(
+        GraphNode("prepare", "compute", "Prepare", "tool: builder"),
+        GraphNode("ship", "workflow", "Ship it", "workflow: deploy"),
+        GraphNode("announce", "agent", "Announce", "role: writer"),
+    ),
+    edges=(GraphEdge("prepare", "ship"), GraphEdge("ship", "announce")),
+)
+"""A graph with a node that is a workflow."""
+
+GRAPHS = {"deploy": DEPLOY_GRAPH, "data_pipeline": PIPELINE_GRAPH, "release_train": TRAIN_GRAPH}
 
 
 # --- schedules ---------------------------------------------------------------------------------
@@ -283,6 +294,10 @@ def make_runs(now: datetime) -> list[RunInfo]:
             nodes_done=2,
             retries=2,
             typical_seconds=140.0,
+            slow_seconds=200.0,
+            since=now - m(4.2),
+            node_seconds=240.0,
+            stuck_at=now + m(3),
         ),
         run("r00918", "host_health", "1.0.0", "queued", 0.3, nodes_expected=3),
         run(
@@ -342,7 +357,20 @@ def make_runs(now: datetime) -> list[RunInfo]:
             trigger="upstream",
             nodes_done=1,
         ),
-        run("r00911", "close_quarter", "1.0.0", "running", 240, typical_seconds=3600.0, current=("collect",)),
+        run(
+            "r00911",
+            "close_quarter",
+            "1.0.0",
+            "running",
+            240,
+            typical_seconds=3600.0,
+            slow_seconds=4200.0,
+            nodes_done=1,
+            current=("review",),
+            since=now - m(238),
+            node_seconds=1500.0,
+            stuck_at=now - m(120),
+        ),
         run("r00910", "expenses", "1.2.0", "waiting", 90, request_id="q-choice", waits_for="pick: choice"),
         run("r00909", "onboarding", "1.0.0", "waiting", 80, request_id="q-input", waits_for="details: input"),
         run(
@@ -350,6 +378,38 @@ def make_runs(now: datetime) -> list[RunInfo]:
         ),
         run(
             "r00907", "autoscale", "1.0.1", "waiting", 7, request_id="q-override", waits_for="scale: override"
+        ),
+    ]
+    runs += [
+        run(
+            "r00906",
+            "release_train",
+            "1.0.0",
+            "waiting",
+            6,
+            nodes_done=1,
+            current=("ship",),
+            waits_for="ship: workflow deploy, run r00905",
+            since=now - m(5.5),
+        ),
+        run(
+            "r00905",
+            "deploy",
+            "2.1.0",
+            "running",
+            5.5,
+            nodes_done=2,
+            nodes_expected=6,
+            current=("roll_out",),
+            since=now - m(1.5),
+            node_seconds=100.0,
+            trigger="parent",
+            started_by="engine",
+            parent_run="r00906",
+            schedule_id=None,
+            typical_seconds=610.0,
+            slow_seconds=900.0,
+            stuck_at=now + m(4),
         ),
     ]
     workflows = (("host_health", "1.0.0"), ("data_pipeline", "1.0.0"), ("daily_report", "0.0.3"))
@@ -550,6 +610,10 @@ def graph_of(workflow: str) -> GraphInfo:
     return GRAPHS.get(workflow, SIMPLE_GRAPH)
 
 
+CHILDREN = {"r00906": "r00905"}
+"""Runs that a node has started, by the run that it belongs to."""
+
+
 def nodes_of(run: RunInfo) -> set[str]:
     """The nodes that a run has come to."""
     failed = run.error.node_id if run.error is not None else None
@@ -600,7 +664,8 @@ def make_attempts(run: RunInfo, now: datetime) -> tuple[list[NodeState], list[At
             )
             states.append(NodeState(node.id, "succeeded", 1, 1, began, began + timedelta(seconds=9)))
         elif node.id in run.current:
-            status = "waiting" if node.type == "hitl" else "running"
+            status = "waiting" if node.type in ("hitl", "workflow") else "running"
+            child = CHILDREN.get(run.id) if node.type == "workflow" else None
             attempts.append(
                 AttemptInfo(
                     id=len(attempts) + 1,
@@ -608,12 +673,15 @@ def make_attempts(run: RunInfo, now: datetime) -> tuple[list[NodeState], list[At
                     node_type=node.type,
                     number=1 + run.retries,
                     status=status,  # type: ignore[arg-type]
-                    pid=None if node.type == "hitl" else 4711 + index,
+                    pid=None if status == "waiting" else 4711 + index,
                     binding=node.detail,
+                    child_run=child,
                     **common,
                 )
             )
-            states.append(NodeState(node.id, status, 1, 1 + run.retries, began))  # type: ignore[arg-type]
+            states.append(
+                NodeState(node.id, status, 1, 1 + run.retries, began, child_run=child)  # type: ignore[arg-type]
+            )
         else:
             states.append(NodeState(node.id, "pending"))
     return states, attempts

@@ -337,7 +337,10 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
                 and query.request_id in (None, event.request_id)
                 and query.workflow in (None, event.workflow)
                 and (query.text or "").lower() in text
+                and query.node in (None, event.node_id)
+                and query.actor in (None, event.actor.user)
                 and (query.after is None or event.at >= query.after)
+                and (query.before is None or event.at < query.before)
                 and (query.before_seq is None or event.seq < query.before_seq)
             )
 
@@ -387,7 +390,7 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
 
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         self._enter("retry_run", run_id, note, action=True)
-        run = self._run_in(run_id, {"failed"}, "retried")
+        run = self._run_in(run_id, {"failed", "cancelled"}, "retried")
         changed = replace(
             run, status="running", finished_at=None, error=None, retries=run.retries + 1, dead_letter=False
         )

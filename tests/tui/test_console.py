@@ -86,7 +86,7 @@ class Shown:
     "case",
     [
         Shown("1", "Workflow", ("host_health", "in 42s", "‖ paused", "✗ fault")),
-        Shown("2", "Status", ("◆ waiting", "✗ failed", "TimeoutError")),
+        Shown("2", "Status", ("▲ stuck", "◆ waiting", "review 3h 58m", "└ deploy")),
         Shown("3", "Time left", ("!!     42s", "? confirm", "≡ choice")),
         Shown("4", "When", ("run.created", "request.opened")),
         Shown("5", "Workflow", ("data_pipeline", "! deprecated", "✓ current")),
@@ -227,7 +227,7 @@ async def test_the_filter_narrows_and_says_what_is_wrong(make_app: MakeApp) -> N
         assert "no status 'x'" in note
         await go(pilot, "escape")
         assert isinstance(app.focused, LineTable)
-        assert len(table(app).rows) == 74
+        assert len(table(app).rows) == 76
 
 
 async def test_typing_in_the_filter_presses_no_keys(port: FakePort, make_app: MakeApp) -> None:

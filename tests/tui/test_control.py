@@ -185,9 +185,13 @@ async def test_a_rerun_and_a_discard_ask_first() -> None:
         assert calls(port, "rerun") == []
         await pilot.press("e")
         await settle(pilot)
-        await pilot.press("x", "ctrl+s")
+        pilot.app.screen.query_one("#note", Input).value = "x"
+        area = pilot.app.screen.query_one("#state", TextArea)
+        area.text = area.text.replace("eu-1", "eu-2")
+        await pilot.press("ctrl+s")
         await settle(pilot)
-        assert calls(port, "rerun") == [(FAILED, None, None, "x")]
+        changed = {"run": FAILED, "region": "eu-2", "hosts": ["web-1", "web-2"]}
+        assert calls(port, "rerun") == [(FAILED, None, changed, "x")]
         await pilot.press("D")
         await settle(pilot)
         await pilot.press("ctrl+s")

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from victor_tui.filters import FilterError, parse_duration, parse_filter, parse_instant
+from victor_tui.filters import FilterError, complete, hint, parse_duration, parse_filter, parse_instant
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 
@@ -83,3 +83,51 @@ def test_durations(text: str, seconds: float) -> None:
 def test_faults_say_what_would_be_right(text: str, said: str) -> None:
     with pytest.raises(FilterError, match=said):
         parse_filter(text, NOW, UTC)
+
+
+def test_more_fields_reach_the_query() -> None:
+    query = parse_filter("actor:ana node:copy error:Timeout version:2.1.0", NOW, UTC).run_query(1)
+    assert (query.actor, query.node, query.error, query.version) == ("ana", "copy", "Timeout", "2.1.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [("took:10m", 600, None), ("took:>10m", 600, None), ("took:<5s", None, 5), ("took:1m..1h", 60, 3600)],
+)
+def test_durations_have_two_sides(text: str, low: float | None, high: float | None) -> None:
+    found = parse_filter(text, NOW, UTC)
+    assert (found.took, found.under) == (low, high)
+
+
+def test_a_fault_has_its_place() -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter("workflow:deploy  stauts:failed x", NOW, UTC)
+    assert (caught.value.start, caught.value.end) == (17, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("wor", "workflow:"),
+        ("status:failed wor", "status:failed workflow:"),
+        ("status:fa", "status:failed"),
+        ("status:failed,rej", "status:failed,rejected"),
+        ("workflow:de", "workflow:deploy"),
+        ("workflow:my", 'workflow:"my flow"'),
+        ("workflow:deploy", None),
+        ("workflow:zzz", None),
+        ("zzz", None),
+        ("", None),
+        ("status:failed ", None),
+    ],
+)
+def test_words_are_completed(text: str, wanted: str | None) -> None:
+    assert complete(text, {"workflow": ["deploy", "my flow"]}) == wanted
+
+
+def test_hints_follow_what_is_typed() -> None:
+    assert "workflow:" in hint("")
+    assert hint("workflow:deploy st") == "status:"
+    assert "failed" in hint("status:")
+    assert "took:>10m" in hint("took:")
+    assert hint("", ("workflow",)) == "workflow:"

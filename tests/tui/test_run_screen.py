@@ -14,9 +14,12 @@ from tests.tui.test_snapshots import keys
 from victor_engine.api import ErrorInfo, GraphEdge, GraphInfo, GraphNode
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.screens.run import RunScreen
+from victor_tui.widgets.gantt import Gantt
 from victor_tui.widgets.graph import RunGraph, outline
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.log import LogLines
+from victor_tui.widgets.statepane import StatePane
+from victor_tui.widgets.value import ValueTree
 
 
 def graph(start: str, *edges: tuple[str, str, str, str]) -> GraphInfo:
@@ -92,9 +95,10 @@ async def test_panes_search_and_controls_by_keyboard() -> None:
         log = screen.query_one("#log", LineView)
         before = log.line_count
         await keys("slash", *"zzzz", "enter")(pilot)
-        assert log.line_count <= max(before, 1)
+        assert log.line_count == before
         await keys("t")(pilot)
-        assert screen.query_one("#attempts", LineView).line_count == max(1, len(screen.detail.attempts))
+        bars = [bar for bar in screen.query_one(Gantt).bars if bar.attempt is not None]
+        assert [bar.attempt for bar in bars] == list(screen.detail.attempts)
         await keys("escape")(pilot)
         assert not isinstance(app.screen, RunScreen)
 
@@ -128,6 +132,118 @@ async def test_colour_codes_of_a_program_are_not_shown_in_the_log() -> None:
         assert not any("\x1b" in line or "␛" in line for line in shown)
 
 
+async def test_matches_are_counted_and_gone_to_and_reading_stops_following() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 14)) as pilot:
+        await opened("r00919", "l")(pilot)
+        screen = app.screen
+        log = screen.query_one(LogLines)
+        count = log.line_count
+        await keys("slash", *"SLOW", "enter", "home")(pilot)
+        assert log.line_count == count
+        assert len(log.matches) == 4
+        facts = screen.query_one("#log-facts", Static)
+        first = log.match
+        await keys("n")(pilot)
+        assert log.match == ((first or 0) + 1) % 4
+        assert "of 4" in str(facts.content)
+        await keys("N")(pilot)
+        assert log.match == first
+        assert not log.follow
+        assert log.line_at(log.matches[log.match or 0]).plain.startswith("▸")
+        await keys("escape")(pilot)
+        assert (log.search, log.matches) == ("", [])
+        assert app.screen is screen
+
+
+async def test_the_log_of_one_node_alone() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened("r00919", "l")(pilot)
+        log = app.screen.query_one(LogLines)
+        everything = log.line_count
+        await keys("o")(pilot)
+        shown = [log.line_at(index).plain for index in range(log.line_count)]
+        assert 0 < len(shown) < everything
+        assert all("fetch_orders" in line for line in shown)
+        await keys("o")(pilot)
+        assert log.line_count == everything
+
+
+async def test_the_state_before_and_after_each_attempt_and_what_it_changed() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await opened("r00914", "g")(pilot)
+        screen = app.screen
+        pane = screen.query_one(StatePane)
+        await keys("up", "up")(pilot)
+        assert pane.around is not None
+        assert pane.around.attempt.node_id == "build"
+        head = screen.query_one("#state-head", Static)
+        assert "after build" in str(head.content)
+        await keys("s", "b")(pilot)
+        assert "before build" in str(head.content)
+        tree = screen.query_one(ValueTree)
+        assert not any("build" in tree.line_at(i).plain for i in range(tree.line_count))
+        await keys("b")(pilot)
+        changes = screen.query_one("#state-changes", LineView)
+        assert "+ build" in changes.line_at(0).plain
+        await keys("J")(pilot)
+        assert pane.around.attempt.node_id == "approval_gate"
+        assert screen.query_one(RunGraph).selected == "approval_gate"
+        await keys("t", "home", "down", "enter")(pilot)
+        assert screen.pane == "state"
+        assert pane.around.attempt.node_id == "build"
+
+
+async def test_lanes_give_way_to_an_outline_on_demand_and_the_node_stays() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened("r00914", "g")(pilot)
+        shown = app.screen.query_one(RunGraph)
+        assert shown.in_lanes
+        assert shown.selected == "roll_out"
+        await keys("v")(pilot)
+        assert not shown.in_lanes
+        assert shown.selected == "roll_out"
+        await keys("v", "down")(pilot)
+        assert shown.selected == "health_check"
+        await keys("F")(pilot)
+        assert shown.size.width > 70
+        await keys("F")(pilot)
+        assert shown.size.width < 40
+
+
+async def test_a_child_run_is_shown_at_its_node_and_opened_from_it() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened("r00906", "g")(pilot)
+        shown = app.screen.query_one(RunGraph)
+        assert shown.selected == "ship"
+        assert "● r00905 roll_out" in shown.line_at(shown.cursor).plain
+        await keys("enter")(pilot)
+        assert isinstance(app.screen, RunScreen)
+        assert app.screen.run_id == "r00905"
+        await keys("P")(pilot)
+        assert app.screen.run_id == "r00906"
+
+
+async def test_the_gantt_zooms_and_moves_and_its_scale_with_it() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(120, 30)) as pilot:
+        await opened("r00914", "t")(pilot)
+        gantt = app.screen.query_one(Gantt)
+        whole = gantt.window
+        await keys("home", "down", "z", "z")(pilot)
+        assert gantt.window.seconds == pytest.approx(whole.seconds / 4)
+        assert "╵" in str(app.screen.query_one("#gantt-scale", Static).content)
+        start = gantt.window.start
+        await keys("right")(pilot)
+        assert gantt.window.start > start
+        await keys("W")(pilot)
+        assert gantt.window == whole
+
+
 async def test_a_answers_what_this_run_asks_and_not_what_is_most_urgent() -> None:
     app = console(FakePort())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -144,8 +260,9 @@ async def test_errors_of_others_cannot_reach_the_terminal() -> None:
     app = console(port)
     async with app.run_test(size=(120, 24)) as pilot:
         await opened("r00914", "t")(pilot)
-        bars = app.screen.query_one("#attempts", LineView)
+        bars = app.screen.query_one(Gantt)
         shown = [bars.line_at(index).plain for index in range(bars.line_count)]
+        shown.append(str(app.screen.query_one("#gantt-facts", Static).content))
         shown.append(str(app.screen.query_one("#run-head", Static).content))
         assert "[b]not bold[/b]" in shown[-1]
         assert not set("".join(shown)) & {"\x1b", "\x07"}

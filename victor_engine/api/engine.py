@@ -71,8 +71,11 @@ class EventQuery(Struct, frozen=True, omit_defaults=True):
     schedule_id: str | None = None
     request_id: str | None = None
     workflow: str | None = None
+    node: str | None = None
+    actor: str | None = None  # a user; `engine` is what the engine did by itself
     text: str | None = None
     after: datetime | None = None
+    before: datetime | None = None
     before_seq: int | None = None  # paging: only older ones
     limit: int = 200
 

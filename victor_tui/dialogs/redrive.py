@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual import work
@@ -12,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
-from victor_engine.api import Port, RunDetail, RunInfo
+from victor_engine.api import Port, RunDetail, RunInfo, VersionInfo
 from victor_engine.errors import ConflictError, VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody, json_object
 from victor_tui.dialogs.migrate import state_diff
@@ -44,6 +45,18 @@ def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     old = {key: before[key] for key in keys if key in before}
     new = {key: after[key] for key in keys if key in after}
     return state_diff(old, new)
+
+
+def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[str, str]]:
+    """Versions to choose from, the run's own first."""
+    return [
+        (f"{run.version} (its own)", run.version),
+        *(
+            (f"{version.version}{' (current)' if version.current else ''}", version.version)
+            for version in known
+            if version.version != run.version
+        ),
+    ]
 
 
 class RedriveDialog(Dialog[RunInfo | None]):
@@ -81,7 +94,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
                 with Horizontal(classes="pair"):
                     yield Label("Version", classes="name")
                     yield Select(
-                        [(f"{run.version} (its own)", run.version)],
+                        version_options(run, ()),
                         value=run.version,
                         allow_blank=False,
                         id="version",
@@ -137,13 +150,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
             self.fault(error.message)
             return
         known = next((flow.versions for flow in found if flow.name == run.workflow), ())
-        options = [(f"{run.version} (its own)", run.version)]
-        options += [
-            (f"{version.version}{' (current)' if version.current else ''}", version.version)
-            for version in known
-            if version.version != run.version
-        ]
-        self.query_one("#version", Select).set_options(options)
+        self.query_one("#version", Select).set_options(version_options(run, known))
 
     # --- state ---------------------------------------------------------------------------------
 

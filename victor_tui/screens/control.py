@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from victor_engine.api import RunInfo
 from victor_engine.errors import VictorError
+from victor_tui.screens.run_cells import now_cell
 from victor_tui.text import clean, plural
 
 if TYPE_CHECKING:
@@ -19,53 +20,58 @@ REDRIVEN_FROM = frozenset({"failed", "cancelled", "rejected", "paused"})
 ON_ITS_WAY = frozenset({"queued", "running", "waiting", "paused"})
 
 ALLOWED: dict[str, Callable[[RunInfo], bool]] = {
+    "cancel": lambda run: run.status in ON_ITS_WAY,
+    "kill": lambda run: run.status == "cancelling",
+    "pause": lambda run: run.status in ("queued", "running", "waiting"),
+    "resume": lambda run: run.status == "paused",
+    "retry": lambda run: run.status in ("failed", "cancelled"),
     "redrive": lambda run: run.status in REDRIVEN_FROM,
     "rerun": lambda run: True,
     "discard": lambda run: run.dead_letter,
     "override": lambda run: run.status in ON_ITS_WAY,
+    "compare": lambda run: True,
 }
 """Whether an action makes sense for a run. What is not allowed has no key and is not in the palette."""
 
+_KEYS: tuple[tuple[str, str, str, str], ...] = (
+    ("c", "cancel", "Cancel", "Cancel this run, or all marked ones"),
+    ("c", "kill", "Kill", "End what does not want to go, at once"),
+    ("p", "pause", "Pause", "Hold this run before its next node"),
+    ("r", "resume", "Resume", "Let this run go on"),
+    ("r", "retry", "Retry", "Try again from where it stopped"),
+    ("d", "redrive", "Redrive", "Go on from any node, with another state or version"),
+    ("e", "rerun", "Rerun", "A new run with the same input or another, on this version or another"),
+    ("D", "discard", "Discard", "Take this failure off the list of dead letters"),
+    ("m", "override", "Limits", "A node's time limit and attempts, for this run only"),
+    ("C", "compare", "Compare", "Two marked runs; or this one with the last that succeeded"),
+    ("x", "dead_letters", "Dead letters", "What failed for good and waits for somebody, by cause"),
+)
+_IDS = {"dead_letters": "dead"}
 
-def control_bindings(place: str, *shown: str) -> list[BindingType]:
+
+def control_bindings(place: str, *shown: str, without: Sequence[str] = ()) -> list[BindingType]:
     """The keys, with ids of their own for each screen (`place`); the footer has those actions `shown`."""
     return [
         Binding(
-            "d",
-            "redrive",
-            "Redrive",
-            id=f"{place}.redrive",
-            tooltip="Go on from any node, with another state or version",
-            show="redrive" in shown,
-        ),
-        Binding(
-            "e", "rerun", "Rerun", id=f"{place}.rerun", tooltip="A new run with the same input", show=False
-        ),
-        Binding(
-            "D",
-            "discard",
-            "Discard",
-            id=f"{place}.discard",
-            tooltip="Take this failure off the list of dead letters",
-            show=False,
-        ),
-        Binding(
-            "m",
-            "override",
-            "Limits",
-            id=f"{place}.override",
-            tooltip="A node's time limit and attempts, for this run only",
-            show=False,
-        ),
-        Binding(
-            "x",
-            "dead_letters",
-            "Dead letters",
-            id=f"{place}.dead",
-            tooltip="What failed for good and waits for somebody, by cause",
-            show="dead_letters" in shown,
-        ),
+            key,
+            action,
+            title,
+            id=f"{place}.{_IDS.get(action, action)}",
+            tooltip=tooltip,
+            show=action in shown,
+        )
+        for key, action, title, tooltip in _KEYS
+        if action not in without
     ]
+
+
+_DONE = {
+    "cancel": "Cancelling {}.",
+    "kill": "What {} started is ended by force.",
+    "pause": "{} is held before its next node.",
+    "resume": "{} goes on.",
+    "retry": "{} tries again.",
+}
 
 
 class RunControl:
@@ -93,6 +99,71 @@ class RunControl:
 
     def _fit(self, action: str) -> list[RunInfo]:
         return [run for run in self.chosen_runs() if ALLOWED[action](run)]
+
+    # --- stop, hold, go on -----------------------------------------------------------------------
+
+    def action_cancel(self) -> None:
+        self._all(
+            "cancel", "What it started is ended, with all its processes; after a grace period by force."
+        )
+
+    def action_kill(self) -> None:
+        self._all("kill", "What it started and still runs is ended by force now, and cannot clean up.")
+
+    def action_pause(self) -> None:
+        self._all("pause")
+
+    def action_resume(self) -> None:
+        self._all("resume")
+
+    def action_retry(self) -> None:
+        self._all("retry", "It goes on from where it stopped; finished nodes stay.")
+
+    @work(group="action")
+    async def _all(self, action: str, words: str = "") -> None:
+        """Do it to the chosen runs for which it makes sense; `words` are asked about first."""
+        runs, console = self._fit(action), self._shell
+        port = console.port
+        does: dict[str, Callable[..., Awaitable[RunInfo]]] = {
+            "cancel": port.cancel_run,
+            "kill": port.cancel_run,
+            "pause": port.pause_run,
+            "resume": port.resume_run,
+            "retry": port.retry_run,
+        }
+        if len(runs) > 1:
+            await self._many(runs, action.capitalize(), words, does[action])
+        elif runs:
+            note: str | None = ""
+            if words:
+                what = self._what(runs[0])
+                note = await console.confirm(f"{action.capitalize()} run {runs[0].id}?", f"{what}\n{words}")
+            if note is not None:
+                await console.perform(does[action](runs[0].id, note), _DONE[action].format(runs[0].id))
+        self.after_control()
+
+    def _what(self, run: RunInfo) -> str:
+        """The run in a line: what is about to be acted on is said before it is."""
+        now = self._shell.clock.now()
+        return clean(f"{run.workflow} {run.version}, {run.status}: {now_cell(run, now)[0]}")
+
+    # --- do it again -------------------------------------------------------------------------------
+
+    def action_compare(self) -> None:
+        self._compare()
+
+    @work(group="action")
+    async def _compare(self) -> None:
+        from victor_tui.screens.compare import CompareScreen
+
+        runs = list(self.chosen_runs())
+        if len(runs) > 2:
+            self._shell.notify("Mark two runs to compare them.", severity="warning", markup=False)
+        elif len(runs) == 2:
+            runs.sort(key=lambda run: run.created_at)
+            self._shell.push_screen(CompareScreen(runs[1], runs[0].id))
+        elif runs:
+            self._shell.push_screen(CompareScreen(runs[0]))
 
     def action_dead_letters(self) -> None:
         from victor_tui.screens.dead import DeadScreen
@@ -140,15 +211,17 @@ class RunControl:
         self.after_control()
 
     async def _rerun_one(self, run: RunInfo) -> None:
+        from victor_tui.dialogs.rerun import RerunDialog
+
         console = self._shell
-        note = await console.confirm(
-            f"Run {clean(run.workflow)} again?",
-            f"A new run with the input of {run.id}, on version {clean(run.version)}.",
-        )
-        if note is not None:
-            new = await console.perform(console.port.rerun(run.id, note=note), "")
-            if new is not None:
-                console.notify(clean(f"{new.id} is a rerun of {run.id}."), timeout=4, markup=False)
+        try:
+            detail = await console.port.run(run.id)
+        except VictorError as error:
+            console.report(error)
+            return
+        new = await console.push_screen_wait(RerunDialog(detail))
+        if new is not None:
+            console.notify(clean(f"{new.id} is a rerun of {run.id}."), timeout=4, markup=False)
 
     def action_discard(self) -> None:
         self._discard()

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 
 from victor_engine.api import RequestInfo, RequestQuery
 from victor_tui.feed import Loader, Subject
-from victor_tui.inboxfilter import CYCLE, InboxFilter, parse_inbox_filter
+from victor_tui.inboxfilter import CYCLE, FIELDS, InboxFilter, parse_inbox_filter
 from victor_tui.screens.inbox_actions import InboxActions
 from victor_tui.screens.inbox_cells import inbox_columns
 from victor_tui.screens.inbox_facts import body_facts, head_facts
@@ -57,7 +57,7 @@ class InboxScreen(InboxActions):
 
     def compose_body(self) -> ComposeResult:
         bar = FilterBar(
-            "mine  groups  unclaimed  overdue  workflow:deploy  words", self.console.zone, parse_inbox_filter
+            "mine  groups  unclaimed  overdue  workflow:deploy  words", self.console.zone, parse_inbox_filter, tuple(FIELDS)
         )
         bar.display = False
         yield bar

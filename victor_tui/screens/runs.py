@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+import msgspec
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo
+from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
-from victor_tui.filters import Filter
+from victor_tui.filters import RUN_FIELDS, Filter
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.screens.control import RunControl, control_bindings
-from victor_tui.text import clean, duration, full, moment, relative
+from victor_tui.screens.run_cells import (
+    arrange,
+    at_work,
+    elapsed,
+    elapsed_cell,
+    is_late,
+    is_stuck,
+    known_names,
+    now_cell,
+    progress_cell,
+    status_cell,
+)
+from victor_tui.text import duration, full, moment, relative
 from victor_tui.theme import run_mark
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -33,63 +46,14 @@ n  start a workflow
 /  change the filter"""
 
 
-def elapsed(run: RunInfo, now: datetime) -> float | None:
-    if run.started_at is None:
-        return None
-    return ((run.finished_at or now) - run.started_at).total_seconds()
-
-
-def status_cell(run: RunInfo, now: datetime) -> Cell:
-    mark = run_mark(run.status)
-    return mark.text, mark.tone
-
-
-def progress_cell(run: RunInfo, now: datetime) -> list[Cell]:
-    """A bar of done against expected nodes, and the numbers. Loops may do more than expected."""
-    if not run.nodes_expected:
-        return [(f"{run.nodes_done} done", "dim")]
-    share = min(1.0, run.nodes_done / run.nodes_expected)
-    filled = round(share * 5)
-    tone = run_mark(run.status).tone
-    return [
-        ("━" * filled, tone),
-        ("╌" * (5 - filled), "dim"),
-        (f" {run.nodes_done}/{run.nodes_expected}", "dim"),
-    ]
-
-
-def elapsed_cell(run: RunInfo, now: datetime) -> Cell:
-    seconds = elapsed(run, now)
-    slow = seconds is not None and run.typical_seconds is not None and seconds > 2 * run.typical_seconds
-    words = duration(seconds)
-    if slow and run.status in ACTIVE_RUN_STATUSES and run.status != "waiting":
-        return f"{words} !", "warn"
-    return words, "plain"
-
-
-def now_cell(run: RunInfo, now: datetime) -> Cell:
-    """What it does, waits for, or died of."""
-    if run.error is not None:
-        return f"{run.error.type}: {run.error.message}", "bad"
-    if run.waits_for:
-        return run.waits_for, "wait"
-    if run.current:
-        return ", ".join(run.current), "busy"
-    return run.note, "dim"
-
-
 class RunsScreen(RunControl, ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="runs.open", tooltip="Graph, state and log of this run"),
         Binding("n", "new", "Start", id="runs.new", tooltip="Start a workflow now"),
-        Binding("c", "cancel", "Cancel", id="runs.cancel", tooltip="Cancel this run or all marked ones"),
-        Binding("p", "pause", "Pause", id="runs.pause", tooltip="Hold this run before its next node"),
-        Binding("r", "resume", "Resume", id="runs.resume", tooltip="Let this run go on"),
-        Binding("r", "retry", "Retry", id="runs.retry", tooltip="Try again from the node that failed"),
         Binding("w", "answer_run", "Answer it", id="runs.answer", tooltip="Answer what this run waits for"),
-        *control_bindings("runs", "redrive", "dead_letters"),
+        *control_bindings("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
         Binding(
             "A", "active", "Active only", id="runs.active", tooltip="Only active runs, or all", show=False
         ),
@@ -99,6 +63,8 @@ class RunsScreen(RunControl, ConsoleScreen):
         super().__init__()
         self.filter = Filter()
         self._wanted: str | None = None
+        self._depths: dict[str, int] = {}
+        self._stuck: frozenset[str] = frozenset()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -106,33 +72,18 @@ class RunsScreen(RunControl, ConsoleScreen):
             self.show_filter(self._wanted)
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar("status:active  workflow:deploy  after:yesterday  took:>10m", self.console.zone)
+        yield FilterBar(
+            "status:active  workflow:deploy  after:yesterday  took:>10m", self.console.zone, fields=RUN_FIELDS
+        )
         with Container(classes="body"):
             yield LineTable[RunInfo](
                 [
-                    Column("status", "Status", 12, status_cell, lambda r: r.status),
-                    Column(
-                        "workflow",
-                        "Workflow",
-                        13,
-                        lambda r, _: (r.workflow, "head"),
-                        lambda r: r.workflow,
-                        0,
-                        1,
-                    ),
-                    Column("progress", "Nodes", 10, progress_cell, lambda r: r.nodes_done, 3),
-                    Column(
-                        "elapsed",
-                        "Time",
-                        8,
-                        elapsed_cell,
-                        lambda r: elapsed(r, self.now()),
-                        1,
-                        align="right",
-                        live=True,
-                    ),
-                    Column("now", "Now", 18, now_cell, None, 2, 4),
-                    Column("started", "Began", 9, self._began_cell, lambda r: r.created_at, 2, live=True),
+                    Column("status", "Status", 12, status_cell, lambda r: r.status, live=True),
+                    Column("workflow", "Workflow", 13, self._workflow_cell, lambda r: r.workflow, 0, 1),
+                    Column("progress", "Nodes", 10, progress_cell, lambda r: r.nodes_done, 2, live=True),
+                    Column("elapsed", "Time/usual", 12, elapsed_cell, self._elapsed, 1, live=True),
+                    Column("now", "Now", 16, now_cell, None, 2, 4, live=True),
+                    Column("started", "Began", 9, self._began_cell, lambda r: r.created_at, 5, live=True),
                     Column(
                         "retries",
                         "Retry",
@@ -154,15 +105,47 @@ class RunsScreen(RunControl, ConsoleScreen):
     def _began_cell(self, run: RunInfo, now: datetime) -> Cell:
         return moment(run.created_at, now, self.console.zone), "dim"
 
+    def _workflow_cell(self, run: RunInfo, now: datetime) -> Cell:
+        depth = self._depths.get(run.id, 0)
+        return f"{'  ' * (depth - 1)}└ {run.workflow}" if depth else run.workflow, "head"
+
+    def _elapsed(self, run: RunInfo) -> float | None:
+        return elapsed(run, self.now())
+
     def loaders(self) -> dict[Subject, Loader]:
         query = self.filter.run_query(PAGE)
-        return {"runs": lambda port: port.runs(query)}
+        if query.statuses:
+            return {"runs": lambda port: port.runs(query)}
+        return {"runs": lambda port: newest_and_active(port, query)}
 
     def draw(self, subject: Subject) -> None:
         runs: list[RunInfo] = self.snapshot("runs")
-        self.query_one("#runs", LineTable).set_rows(runs)
+        now = self.now()
+        self._stuck = self._stuck_now()
+        if self.filter.stuck:
+            runs = [run for run in runs if run.id in self._stuck]
+        arranged = arrange(runs, now)
+        depths = {run.id: depth for run, depth in arranged if depth}
+        table = self.query_one("#runs", LineTable)
+        table.set_rows(run for run, _ in arranged)
+        if depths != self._depths:
+            self._depths = depths
+            table.redraw()
+        bar = self.query_one(FilterBar)
+        bar.learn(known_names(runs))
         more = f"newest {PAGE}" if len(runs) >= PAGE else str(len(runs))
-        self.query_one(FilterBar).note(more)
+        late = f"▲ {len(self._stuck)} stuck · " if self._stuck else ""
+        bar.note(f"{late}{more}", bad=bool(self._stuck))
+
+    def _stuck_now(self) -> frozenset[str]:
+        now = self.now()
+        return frozenset(run.id for run in self.snapshot("runs") or () if is_stuck(run, now))
+
+    def tick(self) -> None:
+        # A run that hangs says nothing: time alone makes it stuck.
+        if self.query("#runs") and self._stuck != self._stuck_now():
+            self.draw("runs")
+        super().tick()
 
     # --- filter -------------------------------------------------------------------------------
 
@@ -201,11 +184,15 @@ class RunsScreen(RunControl, ConsoleScreen):
         if run.waits_for:
             facts.text(f"◆ waits for {run.waits_for}", "wait")
         facts.fact("run", run.id)
-        facts.fact("at", ", ".join(run.current), "busy")
-        expected = f" of {run.nodes_expected}" if run.nodes_expected else ""
+        if is_stuck(run, now):
+            facts.text("▲ stuck: at this node for far longer than it ever takes", "bad")
+        facts.fact("at", at_work(run, now) if run.current else "", "bad" if is_stuck(run, now) else "busy")
+        facts.fact("since", full(run.since, zone) if run.since else "")
+        expected = f" of about {run.nodes_expected}" if run.nodes_expected else ""
         facts.fact("nodes", f"{run.nodes_done}{expected} done")
-        typical = f"  (usually {duration(run.typical_seconds)})" if run.typical_seconds else ""
-        facts.fact("time", f"{duration(elapsed(run, now))}{typical}")
+        facts.fact(
+            "time", f"{duration(elapsed(run, now))}{_usually(run)}", "warn" if is_late(run, now) else "plain"
+        )
         facts.fact("retries", run.retries or "", "warn")
         facts.fact("started by", f"{run.trigger}, {run.started_by}")
         facts.fact("schedule", run.schedule_id)
@@ -224,16 +211,10 @@ class RunsScreen(RunControl, ConsoleScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         run: RunInfo | None = self.current
-        allowed: dict[str, Callable[[RunInfo], bool]] = {
-            "open": lambda r: True,
-            "cancel": lambda r: r.status in ACTIVE_RUN_STATUSES and r.status != "cancelling",
-            "pause": lambda r: r.status in ("queued", "running", "waiting"),
-            "resume": lambda r: r.status == "paused",
-            "retry": lambda r: r.status == "failed",
-            "answer_run": lambda r: r.status == "waiting" and r.request_id is not None,
-        }
-        if action in allowed:
-            return run is not None and allowed[action](run)
+        if action == "open":
+            return run is not None
+        if action == "answer_run":
+            return run is not None and run.status == "waiting" and run.request_id is not None
         controlled = self.control_allowed(action)
         return True if controlled is None else controlled
 
@@ -267,48 +248,26 @@ class RunsScreen(RunControl, ConsoleScreen):
             await self.console.start_workflow(name)
 
     @work(group="action")
-    async def action_cancel(self) -> None:
-        table: LineTable[RunInfo] = self.query_one("#runs", LineTable)
-        runs = [r for r in table.marked_rows if r.status in ACTIVE_RUN_STATUSES] or [self.current]
-        names = "\n".join(
-            f"{clean(r.workflow)} {r.id}: {clean(now_cell(r, self.now())[0])}" for r in runs[:8]
-        )
-        title = f"Cancel {len(runs)} runs?" if len(runs) > 1 else f"Cancel run {runs[0].id}?"
-        note = await self.console.confirm(
-            title, f"{names}\nWhat it started is ended, with all its processes."
-        )
-        if note is None:
-            return
-        for run in runs:
-            await self._do(self.port.cancel_run(run.id, note), f"Cancelling {run.id}.")
-
-    @work(group="action")
-    async def action_pause(self) -> None:
-        run: RunInfo = self.current
-        await self._do(self.port.pause_run(run.id), f"{run.id} is held before its next node.")
-
-    @work(group="action")
-    async def action_resume(self) -> None:
-        run: RunInfo = self.current
-        await self._do(self.port.resume_run(run.id), f"{run.id} goes on.")
-
-    @work(group="action")
-    async def action_retry(self) -> None:
-        run: RunInfo = self.current
-        where = run.error.node_id if run.error and run.error.node_id else "the failed node"
-        note = await self.console.confirm(
-            f"Retry run {run.id}?", f"It goes on from {where}; finished nodes stay."
-        )
-        if note is not None:
-            await self._do(self.port.retry_run(run.id, note), f"{run.id} tries again.")
-
-    @work(group="action")
     async def action_answer_run(self) -> None:
         run: RunInfo = self.current
         request = next((q for q in self.console.open_requests if q.id == run.request_id), None)
         if request is not None:
             await self.console.answer_request(request)
 
-    async def _do(self, action: Any, done: str) -> None:
-        await self.console.perform(action, done)
-        self.console.feed.mark_stale("runs")
+
+def _usually(run: RunInfo) -> str:
+    if run.typical_seconds is None:
+        return ""
+    slow = f", 95 % within {duration(run.slow_seconds)}" if run.slow_seconds is not None else ""
+    return f"  (usually {duration(run.typical_seconds)}{slow})"
+
+
+async def newest_and_active(port: Port, query: RunQuery) -> list[RunInfo]:
+    """A page of the newest runs, and the active ones that are older: what hangs began long ago."""
+    newest = await port.runs(query)
+    if len(newest) < query.limit:
+        return newest
+    active = msgspec.structs.replace(query, statuses=tuple(sorted(ACTIVE_RUN_STATUSES)), oldest_first=True)
+    here = {run.id for run in newest}
+    older = [run for run in await port.runs(active) if run.id not in here]
+    return newest + older[::-1]

@@ -1,22 +1,25 @@
-"""The graph of a run as an outline: one line a node, branches and members indented under theirs.
+"""The graph of a run with its states: in lanes, or as an outline where lanes do not fit.
 
-Loops and joins are shown where they lead back or together: `↺ name` goes back to a node above that
-is being walked, `→ name` on to one that is drawn elsewhere.
+The outline has one line a node, branches and members indented under theirs. Loops and joins are shown
+where they lead back or together: `↺ name` goes back to a node above that is being walked, `→ name` on
+to one that is drawn elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
-from victor_engine.api import GraphInfo, NodeState
+from victor_engine.api import GraphInfo, GraphNode, NodeState, RunInfo
 from victor_tui.text import clean, duration
-from victor_tui.theme import node_mark
+from victor_tui.theme import Mark, node_mark, run_mark
+from victor_tui.widgets.lanes import LaneRow, Layout, labels_of, lay_out
 from victor_tui.widgets.lines import LineView
 
 TONES = {
@@ -37,7 +40,14 @@ TYPE_MARKS = {
     "transform": "=",
     "hitl": "person",
     "team": "team",
+    "workflow": "⤷",
 }
+_NAMES = 16
+"""Cells that names need beside lanes at least; where there are fewer an outline is drawn."""
+_MEASURED = 200
+"""Rows up to which a graph is measured by drawing it."""
+_FACTS = 40
+"""Cells that a node's kind, counts and times may take behind its name."""
 
 
 def toned(tone: str) -> str:
@@ -100,8 +110,18 @@ def outline(graph: GraphInfo) -> list[GraphRow]:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a graph is drawn with: the state of each node, the branch that each took, and child runs."""
+
+    states: Mapping[str, NodeState]
+    taken: Mapping[str, str]
+    children: Mapping[str, RunInfo]
+    now: datetime
+
+
 class RunGraph(LineView):
-    """Nodes with their states. Moving the cursor posts `Selected`."""
+    """Nodes with their states, in lanes or as an outline. Moving the cursor posts `Selected`."""
 
     show_cursor = True
     DEFAULT_CSS = """
@@ -109,6 +129,16 @@ class RunGraph(LineView):
     RunGraph > .lineview--cursor-blurred { background: $block-cursor-blurred-background; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lineview--cursor", "lineview--cursor-blurred"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "choose",
+            "Enter",
+            id="graph.choose",
+            tooltip="The run that this node has started, or its state",
+            show=False,
+        ),
+    ]
 
     class Selected(Message):
         """The cursor is on another node."""
@@ -117,49 +147,139 @@ class RunGraph(LineView):
             super().__init__()
             self.node_id = node_id
 
+    class Chosen(Message):
+        """Enter was pressed on a node."""
+
+        def __init__(self, node_id: str) -> None:
+            super().__init__()
+            self.node_id = node_id
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.rows: list[GraphRow] = []
+        self.rows: Sequence[GraphRow | LaneRow] = ()
+        self.wants_lanes = True
+        """Whether lanes are drawn where they fit."""
+        self.follows = True
+        """Whether the cursor stands on what is at work; it does until somebody moves it."""
         self._graph: GraphInfo | None = None
-        self._followed = True
+        self._layout: Layout | None = None
+        self._outline: list[GraphRow] = []
+        self._sources: dict[int, str] = {}
+        self._named: dict[str, GraphNode] = {}
+        self._drawn = Drawn({}, {}, {}, datetime.min)
 
     @property
     def selected(self) -> str | None:
-        return self.rows[self.cursor].node_id if self.rows else None
+        return self.rows[self.cursor].node_id if self.cursor < len(self.rows) else None
+
+    @property
+    def in_lanes(self) -> bool:
+        return self._layout is not None and self.rows is self._layout.rows
 
     def show(
-        self, graph: GraphInfo, states: Mapping[str, NodeState], taken: Mapping[str, str], now: datetime
+        self,
+        graph: GraphInfo,
+        states: Mapping[str, NodeState],
+        taken: Mapping[str, str],
+        now: datetime,
+        children: Mapping[str, RunInfo] | None = None,
     ) -> None:
-        """Draw the graph with what became of each node; `taken` is the branch label that a node took."""
+        """Draw the graph with what became of each node.
+
+        `taken` is the branch label that a node took, `children` the runs that nodes have started, by id.
+        """
         if self._graph != graph:
             self._graph = graph
-            self.rows = outline(graph)
-        names = {node.id: node for node in graph.nodes}
-        parents: dict[str, str] = {}
-        lines = []
-        for row in self.rows:
-            node = names[row.node_id]
-            parts: list[tuple[str, str]] = [(row.lead, "$foreground-muted")]
-            if row.label:
-                source = parents.get(row.lead[:-1], "")
-                chosen = taken.get(source) == row.label
-                parts.append((f"{clean(row.label)} ", "bold $text-accent" if chosen else "$foreground-muted"))
-            if row.reference:
-                parts.append((f"{'↺' if row.back else '→'} {clean(row.node_id)}", "$foreground-muted"))
-            else:
-                parts += self._node(node.id, TYPE_MARKS.get(node.type, node.type), states.get(node.id), now)
-                parents[row.lead.rstrip("├└")] = node.id
-            lines.append(Content.assemble(*parts))
-        self.set_lines(lines)
-        if self._followed:
+            self._named = {node.id: node for node in graph.nodes}
+            self._layout = lay_out(graph)
+            self._outline = outline(graph)
+            self._sources = _sources(self._outline)
+        self._drawn = Drawn(states, taken, children or {}, now)
+        self._choose_rows()
+        if self.follows:
             self._go_to_live(states)
 
-    @staticmethod
-    def _node(node_id: str, sort: str, state: NodeState | None, now: datetime) -> list[tuple[str, str]]:
-        mark = node_mark(state.status if state is not None else "pending")
-        parts = [(f"{mark.glyph} ", toned(mark.tone))]
+    def _choose_rows(self) -> None:
+        """Lanes where they are wanted and leave room for names, else the outline."""
+        layout = self._layout
+        fits = layout is not None and layout.width + _NAMES <= max(self.size.width, _NAMES + 8)
+        before = self.selected
+        rows: Sequence[GraphRow | LaneRow] = self._outline
+        if layout is not None and fits and self.wants_lanes:
+            rows = layout.rows
+        changed = rows is not self.rows
+        self.rows = rows
+        self.set_line_count(len(rows), self._width())
+        if changed and before is not None:
+            self.go_to(before)
+
+    def _width(self) -> int:
+        """Cells of the widest row; of a large graph about as many, for it is not drawn for that."""
+        if len(self.rows) <= _MEASURED:
+            return max((self.line_at(index).cell_length for index in range(len(self.rows))), default=0)
+        names = max(len(name) for name in self._named)
+        lead = self._layout.width if self._layout is not None and self.in_lanes else _lead(self._outline)
+        return lead + names + _FACTS
+
+    def on_resize(self) -> None:
+        if self._graph is not None:
+            self._choose_rows()
+
+    def toggle_lanes(self) -> None:
+        """Draw an outline instead of lanes, or lanes again."""
+        self.wants_lanes = not self.wants_lanes
+        self._choose_rows()
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def line_at(self, index: int) -> Content:
+        row = self.rows[index]
+        return self._lane_line(row) if isinstance(row, LaneRow) else self._outline_line(index, row)
+
+    def _outline_line(self, index: int, row: GraphRow) -> Content:
+        parts: list[tuple[str, str]] = [(row.lead, "$foreground-muted")]
+        if row.label:
+            chosen = self._drawn.taken.get(self._sources.get(index, "")) == row.label
+            parts.append((f"{clean(row.label)} ", "bold $text-accent" if chosen else "$foreground-muted"))
+        if row.reference:
+            parts.append((f"{'↺' if row.back else '→'} {clean(row.node_id)}", "$foreground-muted"))
+        else:
+            mark = self._mark(row.node_id)
+            parts += [(f"{mark.glyph} ", toned(mark.tone)), *self._facts(row.node_id)]
+        return Content.assemble(*parts)
+
+    def _lane_line(self, row: LaneRow) -> Content:
+        parts: list[tuple[str, str]] = [(row.rails, "$text-accent")]
+        if row.node_id is None:
+            parts.append((row.cells, "$foreground-muted"))
+            for number, (words, chosen) in enumerate(labels_of(row.edges, self._drawn.taken)):
+                parts.append((" · " if number else " ", "$foreground-muted"))
+                parts.append((clean(words), "bold $text-accent" if chosen else "$foreground-muted"))
+            return Content.assemble(*parts)
+        at = 2 * row.lane
+        mark = self._mark(row.node_id)
+        parts += [
+            (row.cells[:at], "$foreground-muted"),
+            (mark.glyph, toned(mark.tone)),
+            (row.cells[at + 1 :], "$foreground-muted"),
+            *self._facts(row.node_id),
+        ]
+        for edge in row.back:
+            sign = "⟲" if edge.target == edge.source else "↺"
+            words = clean("/".join(edge.labels))
+            parts.append((f" {sign} {words}".rstrip(), "$text-accent"))
+        return Content.assemble(*parts)
+
+    def _mark(self, node_id: str) -> Mark:
+        state = self._drawn.states.get(node_id)
+        return node_mark(state.status if state is not None else "pending")
+
+    def _facts(self, node_id: str) -> list[tuple[str, str]]:
+        """The name of a node, its kind, and what became of it."""
+        node, state = self._named[node_id], self._drawn.states.get(node_id)
         reached = state is not None and state.status not in ("pending", "skipped")
-        parts.append((clean(node_id), "bold" if reached else "$foreground-muted"))
+        parts = [(clean(node_id), "bold" if reached else "$foreground-muted")]
+        sort = TYPE_MARKS.get(node.type, node.type)
         if sort:
             parts.append((f" {sort}", "$foreground-muted"))
         if state is None or not reached:
@@ -169,24 +289,87 @@ class RunGraph(LineView):
         if state.attempts > 1:
             parts.append((f" ↻{state.attempts - 1}", "$text-warning"))
         if state.started_at is not None:
-            end = state.finished_at or now
-            parts.append((f" {duration((end - state.started_at).total_seconds())}", "$foreground-muted"))
+            took = ((state.finished_at or self._drawn.now) - state.started_at).total_seconds()
+            parts.append((f" {duration(took)}", "$foreground-muted"))
+        child = self._drawn.children.get(state.child_run or "")
+        if child is not None:
+            mark = run_mark(child.status)
+            parts.append((f" {mark.glyph} {child.id}", toned(mark.tone)))
+            parts.append((f" {clean(', '.join(child.current))}", "$foreground-muted"))
         return parts
 
+    # --- moving -------------------------------------------------------------------------------
+
+    def go_to(self, node_id: str) -> bool:
+        """Put the cursor on a node; False where it is not drawn."""
+        for index, row in enumerate(self.rows):
+            if row.node_id == node_id and not getattr(row, "reference", False):
+                self.move_to(index)
+                return True
+        return False
+
     def _go_to_live(self, states: Mapping[str, NodeState]) -> None:
-        """Until somebody moves it, the cursor stands on what is at work, or on what went wrong."""
         for wanted in (("running", "waiting", "retrying"), ("failed", "interrupted")):
-            for index, row in enumerate(self.rows):
-                state = states.get(row.node_id)
-                if not row.reference and state is not None and state.status in wanted:
-                    self.move_to(index)
+            for row in self.rows:
+                state = states.get(row.node_id) if row.node_id is not None else None
+                if state is not None and state.status in wanted and self.go_to(state.node_id):
                     return
 
+    def follow(self) -> None:
+        """Stand on what is at work again, and stay there."""
+        self.follows = True
+        self._go_to_live(self._drawn.states)
+
+    def action_choose(self) -> None:
+        if self.selected is not None:
+            self.post_message(self.Chosen(self.selected))
+
     def action_move(self, by: int) -> None:
-        self._followed = False
-        super().action_move(by)
+        self.follows = False
+        place = self.cursor + by
+        while 0 <= place < len(self.rows) and self.rows[place].node_id is None:
+            place += by
+        if 0 <= place < len(self.rows):
+            self.move_to(place)
+
+    def action_page(self, by: int) -> None:
+        self.follows = False
+        super().action_page(by)
+        self._to_node(by)
+
+    def action_edge(self, side: int) -> None:
+        self.follows = False
+        super().action_edge(side)
+        self._to_node(-side)
+
+    def _to_node(self, by: int) -> None:
+        """From a row between nodes to the next node that way, or else the other way."""
+        for way in (by, -by):
+            place = self.cursor
+            while 0 <= place < len(self.rows) and self.rows[place].node_id is None:
+                place += way
+            if 0 <= place < len(self.rows):
+                self.move_to(place)
+                return
 
     def watch_cursor(self, old: int, new: int) -> None:
         super().watch_cursor(old, new)
-        if self.rows and new < len(self.rows):
-            self.post_message(self.Selected(self.rows[new].node_id))
+        node_id = self.selected
+        if node_id is not None:
+            self.post_message(self.Selected(node_id))
+
+
+def _lead(rows: Sequence[GraphRow]) -> int:
+    return max((len(row.lead) + len(row.label) + 3 for row in rows), default=0)
+
+
+def _sources(rows: Sequence[GraphRow]) -> dict[int, str]:
+    """For each row the node above it that its label is a way out of."""
+    found: dict[int, str] = {}
+    parents: dict[str, str] = {}
+    for index, row in enumerate(rows):
+        if row.label:
+            found[index] = parents.get(row.lead[:-1], "")
+        if not row.reference:
+            parents[row.lead.rstrip("├└")] = row.node_id
+    return found

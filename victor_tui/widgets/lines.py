@@ -14,6 +14,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
+from victor_tui.theme import palette_for
+
 _CACHE_LINES = 2000
 """Drawn lines kept; more than any screen holds."""
 
@@ -109,7 +111,8 @@ class LineView(ScrollView, can_focus=True):
         if self.show_cursor and index == self.cursor:
             name = "lineview--cursor" if self.has_focus else "lineview--cursor-blurred"
             base = base + self.get_visual_style(name)
-            strip = self._draw(index, base)
+            toned = not self.has_focus or palette_for(self.app.theme).cursor_tones
+            strip = self._draw(index, base, toned)
         else:
             found = self._cache.get(index)
             if found is None:
@@ -119,9 +122,10 @@ class LineView(ScrollView, can_focus=True):
             strip = found
         return strip.crop_extend(scroll_x, scroll_x + width, base.rich_style)
 
-    def _draw(self, index: int, base: Style) -> Strip:
+    def _draw(self, index: int, base: Style, toned: bool = True) -> Strip:
         parse = self.app.stylesheet.parse_style
-        parts = self.line_at(index).render(base, "", parse)
+        line = self.line_at(index)
+        parts = (line if toned else Content(line.plain)).render(base, "", parse)
         return Strip([Segment(text, style.rich_style) for text, style in parts])
 
     # --- moving --------------------------------------------------------------------------------

@@ -1,18 +1,35 @@
-"""The lines of a log: they stay at their end until somebody scrolls up to read."""
+"""The lines of a log: they stay at their end until somebody scrolls up to read, or goes to a match."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.events import MouseScrollUp, Resize
 from textual.message import Message
 
+from victor_engine.api import LogLine
+from victor_tui.text import clean, moment
 from victor_tui.widgets.lines import LineView
+from victor_tui.widgets.safe import one_line
+
+LONGEST = 4000
+"""Characters of a line that are drawn."""
+MOST = 20_000
+"""Lines kept in memory by one console; the command line prints any number."""
+_LEAD = 30
+"""Cells that time and node take before the text, about."""
 
 
 class LogLines(LineView):
-    """A view that is kept at its end by whoever adds lines, as long as `follow` is set."""
+    """The log of a run, of all nodes or one, with what is searched for marked.
+
+    It keeps to its end as long as `follow` is set. Lines are drawn when they are seen.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -27,6 +44,114 @@ class LogLines(LineView):
 
     class Released(Message):
         """Whether the end is followed has changed by scrolling."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.zone: tzinfo | None = None
+        self.today = datetime.min
+        """When it is: lines of today show the time of day only."""
+        self.node: str | None = None
+        """The node whose lines are shown; None shows all."""
+        self.search = ""
+        self.matches: list[int] = []
+        """Numbers of the shown lines that hold what is searched for."""
+        self.match: int | None = None
+        """The place in `matches` that was gone to."""
+        self.last_seq = 0
+        """Sequence of the newest line, shown or not."""
+        self._all: list[LogLine] = []
+        self._shown: list[LogLine] = []
+        self._widest_text = 0
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def extend(self, lines: Sequence[LogLine]) -> None:
+        """Add lines at the end; the oldest go where there are too many."""
+        if not lines:
+            return
+        self.last_seq = lines[-1].seq
+        self._all.extend(lines)
+        if len(self._all) > MOST:
+            del self._all[: len(self._all) - MOST]
+            self.narrow()
+            return
+        self._add([line for line in lines if self.node in (None, line.node_id)])
+        self._settle()
+
+    def narrow(self) -> None:
+        """Show what fits `node` and `search` as they are now."""
+        self._shown, self.matches, self.match, self._widest_text = [], [], None, 0
+        self._add([line for line in self._all if self.node in (None, line.node_id)])
+        self._settle()
+
+    def _add(self, lines: Sequence[LogLine]) -> None:
+        first, wanted = len(self._shown), self.search.lower()
+        self._shown.extend(lines)
+        if wanted:
+            found = [
+                first + i for i, line in enumerate(lines) if wanted in one_line(line.text, LONGEST).lower()
+            ]
+            self.matches.extend(found)
+        longest = max((len(line.text) + len(line.node_id) for line in lines), default=0)
+        self._widest_text = max(self._widest_text, min(longest, LONGEST))
+
+    def _settle(self) -> None:
+        self.set_line_count(max(1, len(self._shown)), self._widest_text + _LEAD)
+        self.keep_up()
+
+    def line_at(self, index: int) -> Content:
+        if not self._shown:
+            return Content.styled(" no output", "$foreground-muted")
+        line = self._shown[index]
+        style = "$text-warning" if line.stream == "engine" else "$foreground"
+        text = Content.styled(one_line(line.text, LONGEST), style)
+        here = self.match is not None and self.matches[self.match] == index
+        return Content.assemble(
+            ("▸" if here else " ", "$text-warning"),
+            (f"{moment(line.at, self.today, self.zone)} ", "$foreground-muted"),
+            (f"{clean(line.node_id)} ", "$text-accent"),
+            self._marked(text),
+        )
+
+    def _marked(self, text: Content) -> Content:
+        """The text with every place that is searched for in reverse."""
+        wanted = self.search.lower()
+        if not wanted:
+            return text
+        low, place = text.plain.lower(), -1
+        while (place := low.find(wanted, place + 1)) >= 0:
+            text = text.stylize("reverse", place, place + len(wanted))
+        return text
+
+    # --- searching ------------------------------------------------------------------------------
+
+    def look_for(self, text: str) -> None:
+        """Search for `text` as it is being typed, and go to the first match from here on."""
+        self.search = text
+        self.narrow()
+        if self.matches:
+            at = bisect_left(self.matches, round(self.scroll_offset.y))
+            self._go_to(min(at, len(self.matches) - 1))
+
+    def step(self, by: int) -> None:
+        """Go to the next or previous match, around the end."""
+        if not self.matches:
+            return
+        if self.match is None:
+            top = round(self.scroll_offset.y)
+            here = bisect_left(self.matches, top) if by > 0 else bisect_right(self.matches, top) - 1
+            self._go_to(here % len(self.matches))
+        else:
+            self._go_to((self.match + by) % len(self.matches))
+
+    def _go_to(self, match: int) -> None:
+        self._set_follow(False)
+        self.match = match
+        self._cache.clear()
+        self.scroll_to(y=max(0, self.matches[match] - self.size.height // 2), animate=False, immediate=True)
+        self.refresh()
+
+    # --- the end ---------------------------------------------------------------------------------
 
     def keep_up(self) -> None:
         """Go to the end if it is followed, once the lines and the size are settled."""

@@ -43,6 +43,10 @@ def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]
         add("e.request_id = ?", ids.request_id(connection, query.request_id))
     if query.workflow is not None:
         add(f"{_WORKFLOW} = ?", query.workflow)
+    if query.node is not None:
+        add("e.node_id = ?", query.node)
+    if query.actor is not None:
+        add("COALESCE(json_extract(e.actor, '$.user'), 'engine') = ?", query.actor)
     if query.text:
         columns = ("e.kind", _WORKFLOW, "e.node_id", "e.schedule_id", "e.actor", "e.data")
         matches = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
@@ -50,6 +54,8 @@ def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]
     if query.after is not None:
         since = to_us(query.after)
         add("e.at >= ? AND e.seq >= ?", since, _first_since(connection, since))
+    if query.before is not None:
+        add("e.at < ?", to_us(query.before))
     if query.before_seq is not None:
         add("e.seq < ?", query.before_seq)
     condition = f" WHERE {' AND '.join(where)}" if where else ""

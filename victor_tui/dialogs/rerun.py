@@ -1,0 +1,140 @@
+"""Start a run again: with the input that it had or another one, on its version or another one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Button, Input, Label, Select, Static, TextArea
+
+from victor_engine.api import Port, RunDetail, RunInfo
+from victor_engine.errors import VictorError
+from victor_tui.dialogs.base import Dialog, DialogBody, json_object
+from victor_tui.dialogs.redrive import EDITABLE, changed_lines, version_options
+from victor_tui.widgets.safe import one_line
+from victor_tui.widgets.value import diff_style
+
+_DEBOUNCE = 0.2
+"""Seconds without a key before the difference is drawn."""
+_SHOWN = 200
+"""Lines of a difference that are shown."""
+
+
+class RerunDialog(Dialog[RunInfo | None]):
+    """Starts the new run itself, so that a refusal takes no edit away. Dismisses with it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self, detail: RunDetail) -> None:
+        super().__init__()
+        self.detail = detail
+        self._text = json.dumps(detail.input, indent=2, ensure_ascii=False)
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        run = self.detail.run
+        with Vertical(id="box"):
+            title = one_line(f"{run.workflow} {run.id}", 80)
+            yield Static(Content.assemble(("Rerun ", "bold"), (title, "bold $primary")), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Static("A new run; the old one stays as it is.", classes="text")
+                with Horizontal(classes="pair"):
+                    yield Label("Version", classes="name")
+                    options = version_options(run, ())
+                    yield Select(options, value=run.version, allow_blank=False, id="version", compact=True)
+                if len(self._text) > EDITABLE:
+                    words = (
+                        f"The input is kept; its {len(self._text):,} characters are too many to edit here."
+                    )
+                    yield Static(words, markup=False, classes="text label")
+                else:
+                    yield Label("Input (a JSON object)", classes="label")
+                    yield TextArea(self._text, id="state", classes="tall", compact=True)
+                    yield Static(id="changes", classes="text")
+                yield Label("Note (goes into the audit trail)", classes="label")
+                yield Input(id="note", compact=True)
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Rerun", id="rerun", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s rerun · esc leave", classes="hint")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#version").focus()
+        self._draw_changes()
+        self._read_versions()
+
+    @property
+    def _port(self) -> Port:
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        return port
+
+    @work(group="preview")
+    async def _read_versions(self) -> None:
+        try:
+            found = await self._port.workflows()
+        except VictorError as error:
+            self.fault(error.message)
+            return
+        run = self.detail.run
+        known = next((flow.versions for flow in found if flow.name == run.workflow), ())
+        self.query_one("#version", Select).set_options(version_options(run, known))
+
+    def _state(self) -> tuple[dict[str, Any] | None, str]:
+        """The edited input (None: as it was), and what is wrong with it."""
+        for area in self.query("#state").results(TextArea):
+            state, problem = json_object(area.text)
+            return (None if problem or state == self.detail.input else state), problem
+        return None, ""
+
+    def on_text_area_changed(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_DEBOUNCE, self._draw_changes)
+
+    def _draw_changes(self) -> None:
+        state, problem = self._state()
+        self.fault(problem)
+        rows = [] if state is None else changed_lines(self.detail.input, state)
+        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:_SHOWN]]
+        if not rows and not problem:
+            shown = [Content.styled("As it was.", "$text-muted")]
+        for line in self.query("#changes").results(Static):
+            line.update(Content("\n").join(shown))
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "rerun":
+            self.action_submit()
+        else:
+            self.dismiss(None)
+
+    def on_input_submitted(self) -> None:
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        self._send()
+
+    @work(group="send", exclusive=True)
+    async def _send(self) -> None:
+        state, problem = self._state()
+        if problem:
+            self.fault(problem)
+            self.query_one("#state").focus()
+            return
+        run = self.detail.run
+        version = str(self.query_one("#version", Select).value)
+        note = self.query_one("#note", Input).value
+        other = None if version == run.version else version
+        try:
+            found = await self._port.rerun(run.id, other, state, note)
+        except VictorError as error:
+            self.fault(one_line(error.message))
+        else:
+            self.dismiss(found)
