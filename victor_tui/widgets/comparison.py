@@ -22,6 +22,9 @@ _MOST = 300
 _SIGNIFICANT = 0.1
 """Seconds that a node must differ by to be marked."""
 
+_OWN = frozenset({"run", "began"})
+"""What every run has of its own, and is not told as a difference."""
+
 Side = tuple[str, str]
 """Text and tone of one side."""
 
@@ -33,8 +36,8 @@ def comparison_lines(
     column = max(12, (width - _NAME - _DELTA - 3) // 2)
     lines = [_head("", column, ("older", "dim"), ("newer", "dim"))]
     for name, left, right, delta in _facts(found.left, found.right, zone):
-        differs = left[0] != right[0]
-        if differs or not only_different:
+        differs = left[0] != right[0] and name not in _OWN
+        if differs or name in _OWN or not only_different:
             lines.append(_head(name, column, left, right, delta, differs))
     lines += _section("Nodes", _nodes(found.nodes, column, only_different))
     lines += _section(_counted("Input", found.input), _changes(found.input, width))
