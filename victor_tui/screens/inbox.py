@@ -57,7 +57,10 @@ class InboxScreen(InboxActions):
 
     def compose_body(self) -> ComposeResult:
         bar = FilterBar(
-            "mine  groups  unclaimed  overdue  workflow:deploy  words", self.console.zone, parse_inbox_filter, tuple(FIELDS)
+            "mine  groups  unclaimed  overdue  workflow:deploy  words",
+            self.console.zone,
+            parse_inbox_filter,
+            tuple(FIELDS),
         )
         bar.display = False
         yield bar

@@ -108,7 +108,9 @@ class SchedulesScreen(ScheduleActions):
             clock = moment(schedule.next_fire, now, self.console.zone)
             return f"{clock} {relative(schedule.next_fire, now)}", "plain"
 
-        bar = FilterBar("words  workflow:deploy  schedule:4f2", self.console.zone, fields=("workflow", "schedule"))
+        bar = FilterBar(
+            "words  workflow:deploy  schedule:4f2", self.console.zone, fields=("workflow", "schedule")
+        )
         bar.display = False
         yield bar
         with Container(classes="body"):

@@ -236,11 +236,6 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self.cursor = place
         return True
 
-    def redraw(self) -> None:
-        """Forget what was drawn: something beside the rows has changed how they read."""
-        self._strips.clear()
-        self.refresh()
-
     def tick(self) -> None:
         """Redraw those visible rows whose clock-dependent cells read differently now."""
         if not any(p.column.live for p in self._placed):
