@@ -4,14 +4,17 @@
 
 Every schedule is an hourly interval; `crowd` of them share their second. Ours counts as begun when
 its fire is claimed, its run created, both are on disk (`synchronous=FULL`), and the run is handed to
-the runtime. APScheduler keeps its jobs in memory and counts as begun when the job's function is
-called in its default pool of threads. Rounds alternate, so that both see the same machine.
+the runtime. APScheduler counts as begun when the job's function is called in its default pool of
+threads: once with its jobs in memory, where nothing is written, and once with fewer of them in its
+SQLAlchemy job store on SQLite, which writes when each is due next and keeps no record of a run.
+Rounds alternate, so that all see the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -82,28 +85,37 @@ async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[La
     return summary([moment - due.timestamp() for moment in begun[:crowd]]), used
 
 
-def theirs(count: int, crowd: int) -> Lateness:
+_begun: list[float] = []
+
+
+def begin() -> None:
+    """The job of APScheduler; a job store on disk finds it by its name."""
+    _begun.append(time.time())
+
+
+def theirs(count: int, crowd: int, directory: Path | None = None) -> Lateness:
+    """How late a crowd of jobs is; they are on disk if there is a `directory`."""
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.interval import IntervalTrigger
 
-    begun: list[float] = []
+    _begun.clear()
     scheduler: Any = BackgroundScheduler(timezone=UTC)
+    if directory is not None:
+        scheduler.add_jobstore("sqlalchemy", url=f"sqlite:///{directory / 'jobs.db'}")
     scheduler.start(paused=True)
-    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=count // 4000 + 10)
+    a_second = 4000 if directory is None else 40
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=count // a_second + 10)
     for n in range(count):
         anchor = due if n % (count // crowd) == 0 else due + timedelta(minutes=10, milliseconds=30 * n)
-        scheduler.add_job(
-            lambda: begun.append(time.time()),
-            IntervalTrigger(hours=1, start_date=anchor, timezone=UTC),
-            misfire_grace_time=None,
-        )
+        trigger = IntervalTrigger(hours=1, start_date=anchor, timezone=UTC)
+        scheduler.add_job(begin, trigger, misfire_grace_time=None)
     if datetime.now(UTC) > due:
         raise SystemExit(f"adding {count:,} jobs took too long on this machine")
     scheduler.resume()
-    while len(begun) < crowd:
+    while len(_begun) < crowd:
         time.sleep(0.1)
     scheduler.shutdown(wait=False)
-    return summary([moment - due.timestamp() for moment in begun])
+    return summary([moment - due.timestamp() for moment in _begun])
 
 
 def main() -> None:
@@ -113,6 +125,9 @@ def main() -> None:
     parser.add_argument("--crowd", type=int, default=1000)
     parser.add_argument("--ours", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--theirs", type=int, default=10_000)
+    parser.add_argument(
+        "--theirs-on-disk", type=int, default=1000, help="jobs in its SQLAlchemy store; 0 leaves that out"
+    )
     parser.add_argument("--idle", type=float, default=60.0, help="seconds of idling after the last round")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -125,6 +140,10 @@ def main() -> None:
             print("APScheduler is not installed (the bench extra installs it): ours alone")
         else:
             results.setdefault(f"APScheduler, {given.theirs:,} in memory", []).append(found)
+            if given.theirs_on_disk and importlib.util.find_spec("sqlalchemy") is not None:
+                with tempfile.TemporaryDirectory() as directory:
+                    found = theirs(given.theirs_on_disk, given.crowd, Path(directory))
+                results.setdefault(f"APScheduler, {given.theirs_on_disk:,} on disk", []).append(found)
         for count in given.ours:
             with tempfile.TemporaryDirectory() as directory:
                 rest = given.idle if number == given.rounds - 1 else 0.0

@@ -252,7 +252,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             )
 
     def _take_up(self, runs: list[tuple[int, int]]) -> None:
-        for key, priority in runs:
+        # The first ones take the places that are free: of a crowd, those that matter most.
+        for key, priority in sorted(runs, key=lambda run: (-run[1], run[0])):
             self.runtime.enqueue(key, priority)
 
     def _later(self, work: Any) -> None:

@@ -64,9 +64,9 @@ class ScheduleActions(Queries, RunActions):
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         actor = acting()
-        await self.store.write(lambda tx: operations.remove(tx, schedule_id, actor=actor, note=note))
+        full = await self.store.write(lambda tx: operations.remove(tx, schedule_id, actor=actor, note=note))
         if self._working:
-            await self.scheduler.refresh()
+            await self.scheduler.refresh(full)
 
     async def trigger_schedule(
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""

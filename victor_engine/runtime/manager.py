@@ -160,7 +160,7 @@ class Runtime(Control):
                 "SELECT key, id, workflow, definition_id, schedule_id, status, priority,"
                 " started_at IS NOT NULL OR trigger = 'parent' FROM runs"
                 f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD}"
-                f"{only.format('key')} ORDER BY key",
+                f"{only.format('key')} ORDER BY status = 'queued', priority DESC, key",
                 wanted,
             ).fetchall()
             return orphans, runs

@@ -233,7 +233,8 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
     return max(row.cursor, until)
 
 
-def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> None:
+def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
+    """Take a schedule out; its history stays. Returns its whole id."""
     row = get(tx, schedule)
     settle(tx, row, tx.now)
     chain.depend(tx, row.id, None)
@@ -243,6 +244,7 @@ def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> Non
     )
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
+    return row.id
 
 
 def hold(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
