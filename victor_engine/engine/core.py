@@ -26,7 +26,7 @@ from victor_engine.engine.people import PeopleActions
 from victor_engine.engine.schedules import ScheduleActions
 from victor_engine.engine.versions import VersionActions
 from victor_engine.engine.workspace import Workspace, load_workspace, register
-from victor_engine.errors import FencedError, UsageError, VictorError
+from victor_engine.errors import FencedError, StorageError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
@@ -293,9 +293,12 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
     def _cancel_key(self, key: int) -> None:
         async def cancel() -> None:
             ref = await self.store.read(lambda c: self._ref_of_key(c, key))
-            await self.runtime.cancel(
-                ref, acting(), "a newer fire takes its place (overlap is cancel_running)"
-            )
+            note = "a newer fire takes its place (overlap is cancel_running)"
+            while True:
+                try:
+                    return await self.runtime.cancel(ref, acting(), note)
+                except StorageError:
+                    await self.store.writable()
 
         self._later(cancel())
 
