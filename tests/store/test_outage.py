@@ -27,6 +27,19 @@ def full(store: Store, on: bool) -> None:
     writer(store).execute(f"PRAGMA max_page_count = {pages}")
 
 
+def locked(store: Store, on: bool) -> None:
+    """Another process works on the file: it has a transaction open that writes."""
+    writer(store).execute("PRAGMA busy_timeout = 0")
+    if on:
+        others[store.path] = sqlite3.connect(store.path, isolation_level=None)
+        others[store.path].execute("BEGIN IMMEDIATE")
+    else:
+        others.pop(store.path).close()
+
+
+others: dict[Path, sqlite3.Connection] = {}
+
+
 def writer(store: Store) -> sqlite3.Connection:
     """The writer's own connection; it rests while the test holds the loop and nothing is submitted."""
     return store._require_writer()
@@ -85,7 +98,7 @@ async def watched(path: Path, *, patient: bool = True) -> AsyncIterator[Watched]
         await store.close()
 
 
-@pytest.mark.parametrize(("break_it", "word"), [(full, "full"), (read_only, "read-only")])
+@pytest.mark.parametrize(("break_it", "word"), [(full, "full"), (read_only, "read-only"), (locked, "locked")])
 async def test_what_happened_waits_and_what_is_asked_for_is_refused(
     tmp_path: Path, break_it: Callable[[Store, bool], None], word: str
 ) -> None:
