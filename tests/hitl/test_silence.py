@@ -165,6 +165,19 @@ async def test_a_chain_of_escalations_has_its_own_deadlines(tmp_path: Path) -> N
         assert decision is not None, "whoever was asked on the way may still answer"
 
 
+async def test_what_comes_next_is_told_at_each_step(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        chain = ({"to": "bob", "after": "10m"}, {"to": "carol", "after": "5m"})
+        ref = await b.ask(timeout_seconds=HOUR, fallback="retry", max_asks=2, escalation=chain)
+        told = []
+        for after in (0, HOUR, HOUR, 600):
+            assert await b.expire(ref, after=after) is None
+            told.append((await b.ask_row(ref)).on_timeout_text.removeprefix("If nobody answers: "))
+        end = "the run is aborted."
+        again = f"it is asked again, 2 times at most; then bob is asked; then carol is asked; then {end}"
+        assert told == [again, again, f"carol is asked; then {end}", end]
+
+
 async def test_a_chain_without_a_limit_of_its_own_begins(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(fallback="escalate", escalation=({"to": "bob", "after": "10m"},))

@@ -199,17 +199,14 @@ def _escalation(node: HITLNode) -> tuple[Escalation, ...]:
 def silence(
     fallback: str, default: Any, has_default: bool, max_asks: int, chain: tuple[Escalation, ...] = ()
 ) -> str:
-    """What happens if nobody answers, in plain words."""
-    if fallback == "escalate" and chain:
-        return f"If nobody answers: {chain[0].to} is asked."
+    """What happens if nobody answers, in plain words: who is asked next, and what comes at the end."""
     with_default = f" with {as_text(default)}" if has_default else " without an answer"
-    what = {
-        "abort": "the run is aborted",
+    end = {
         "continue": f"the run goes on{with_default}, as timed out, not as approved",
         "skip": "the question is skipped",
-        "retry": f"it is asked again, {max_asks} times at most; then the run is aborted",
         "reject": "it counts as rejected",
         "approve": "IT COUNTS AS APPROVED, as its author wrote",
-        "escalate": "the run is aborted",
-    }[fallback]
-    return f"If nobody answers: {what}."
+    }.get(fallback, "the run is aborted")
+    steps = [f"it is asked again, {max_asks} times at most"] if fallback == "retry" else []
+    steps += [f"{step.to} is asked" for step in chain]
+    return f"If nobody answers: {'; then '.join((*steps, end))}."

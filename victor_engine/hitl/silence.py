@@ -37,7 +37,8 @@ def expire_request(tx: Tx, request_id: str) -> Decision | None:
         step = ask.escalation[ask.step]
         people = tuple(dict.fromkeys((*ask.assignees, step.to))) if ask.assignees else ()
         rest = ask.escalation[ask.step + 1 :]
-        words = silence(ask.on_timeout, ask.default, ask.has_default, ask.max_asks, rest)
+        then = "abort" if ask.on_timeout == "retry" else ask.on_timeout  # it has been asked often enough
+        words = silence(then, ask.default, ask.has_default, ask.max_asks, rest)
         raised = msgspec.structs.replace(ask, assignees=people, step=ask.step + 1, on_timeout_text=words)
         _go_on(tx, row, raised, step.after or ask.timeout, {"escalated_to": step.to})
         return None
