@@ -23,6 +23,7 @@ from victor_engine.api import (
     RunMigrationInfo,
     RunMove,
     VersionInfo,
+    VersionsShown,
     WorkflowInfo,
 )
 from victor_engine.clock import FakeClock
@@ -51,6 +52,7 @@ class FakeVersions:
 
     def give_aliases(self) -> None:
         """A rollout in the middle, and an alias that just points."""
+        self.listed: list[tuple[str | None, VersionsShown]] = []
         now = self.clock.now()
         self.alias_map = {}
         if not self.workflow_map:
@@ -84,9 +86,22 @@ class FakeVersions:
         self.workflow_map[workflow] = replace(info, versions=versions)
         return changed
 
-    async def workflows(self) -> list[WorkflowInfo]:
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
         self._enter("workflows")
-        return list(self.workflow_map.values())
+        self.listed.append((workflow, shown))
+        found = [info for info in self.workflow_map.values() if workflow in (None, info.name)]
+        counted = [replace(info, version_count=len(info.versions)) for info in found]
+        if shown == "heads":
+            return [replace(info, versions=tuple(v for v in info.versions if v.current)) for info in counted]
+        if shown == "notices":
+            told = [
+                replace(info, versions=tuple(v for v in info.versions if v.deprecated or v.removed))
+                for info in counted
+            ]
+            return [info for info in told if info.versions]
+        return counted
 
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
         self._enter("definition")

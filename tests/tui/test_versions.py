@@ -26,9 +26,12 @@ async def test_many_versions_are_folded_and_unfold_one_by_one(port: FakePort, ma
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "5")
         assert len(table(app).rows) == 4
+        assert [row.folded for row in table(app).rows if row.info.workflow == "deploy"] == [119]
+        assert (None, "all") not in port.listed
         table(app).select(("deploy", "1.119.0"))
         await settle(pilot)
         await go(pilot, "right")
+        assert port.listed[-1] == ("deploy", "all")
         assert len(table(app).rows) == 4 + 119
         await go(pilot, "down", "down", "left")
         assert len(table(app).rows) == 4

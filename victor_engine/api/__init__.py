@@ -112,6 +112,7 @@ from victor_engine.api.versions import (
     RunMove,
     ScheduleMove,
     VersionInfo,
+    VersionsShown,
     VersionStatus,
     WorkflowInfo,
 )
@@ -205,6 +206,7 @@ __all__ = [
     "ValueChange",
     "VersionInfo",
     "VersionStatus",
+    "VersionsShown",
     "VoteInfo",
     "WorkflowInfo",
 ]

@@ -35,6 +35,7 @@ from victor_engine.api.versions import (
     ProblemInfo,
     RunMigrationInfo,
     VersionInfo,
+    VersionsShown,
     WorkflowInfo,
 )
 
@@ -99,7 +100,12 @@ class Port(Protocol):
     async def requests(self, query: RequestQuery) -> list[RequestInfo]: ...
     async def request(self, request_id: str) -> RequestInfo: ...
     async def events(self, query: EventQuery) -> list[EventInfo]: ...
-    async def workflows(self) -> list[WorkflowInfo]: ...
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
+        """Workflows by name (or one), with their versions, newest first; those without any are left out."""
+        ...
+
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo: ...
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]

@@ -57,11 +57,19 @@ class ProblemInfo(Struct, frozen=True, omit_defaults=True):
     remedy: str = ""
 
 
+VersionsShown = Literal["all", "heads", "notices"]
+"""Which versions of a workflow are listed: all, the current one alone, or those deprecated or removed."""
+
+
 class WorkflowInfo(Struct, frozen=True, omit_defaults=True):
+    """A workflow with those of its versions that were asked for, and how many there are in all."""
+
     name: str
     description: str
     versions: tuple[VersionInfo, ...]  # newest first
     problems: tuple[ProblemInfo, ...] = ()
+    version_count: int = 0
+    notice_count: int = 0  # versions that are deprecated or removed
 
 
 class DefinitionInfo(Struct, frozen=True, omit_defaults=True):

@@ -63,7 +63,7 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
     """Versions with their status and use."""
 
     async def work(port: Port) -> None:
-        found = [info for info in await port.workflows() if workflow in (None, info.name)]
+        found = await port.workflows(workflow, "notices" if only_notices else "all")
         shown = [v for info in found for v in info.versions if not only_notices or notice(v)]
         if as_json:
             print_json(shown if only_notices else found)

@@ -11,6 +11,7 @@ from victor_engine import __version__
 from victor_engine.api import (
     EngineInfo,
     TrustInfo,
+    VersionsShown,
     WorkflowInfo,
 )
 from victor_engine.engine.base import EngineBase
@@ -53,8 +54,10 @@ class Queries(EngineBase):
             urls=tuple(urls),
         )
 
-    async def workflows(self) -> list[WorkflowInfo]:
-        found = await super().workflows()
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
+        found = await super().workflows(workflow, shown)
         faults = self.workspace.by_workflow
         return [
             msgspec.structs.replace(info, problems=tuple(faults[info.name])) if info.name in faults else info

@@ -44,6 +44,7 @@ from victor_engine.api import (
     ScheduleInfo,
     SchedulePreview,
     ScheduleSpec,
+    VersionsShown,
     WorkflowInfo,
 )
 from victor_engine.clock import Clock
@@ -206,8 +207,10 @@ class Reading(ABC):
     async def events(self, query: EventQuery) -> list[EventInfo]:
         return await self._read(queries.events, query)
 
-    async def workflows(self) -> list[WorkflowInfo]:
-        return await self._read(queries.workflows, choose=catalog.in_range)
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
+        return await self._read(queries.workflows, workflow, shown, choose=catalog.in_range)
 
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
         def look(connection: sqlite3.Connection) -> DefinitionInfo:

@@ -43,6 +43,7 @@ from victor_engine.api import (
     ScheduleSpec,
     TrustInfo,
     VersionInfo,
+    VersionsShown,
     WorkflowInfo,
 )
 from victor_engine.service.connection import Connection
@@ -153,8 +154,10 @@ class Client(Connection):
     async def events(self, query: EventQuery) -> list[EventInfo]:
         return await self._call("events", query=query)  # type: ignore[no-any-return]
 
-    async def workflows(self) -> list[WorkflowInfo]:
-        return await self._call("workflows")  # type: ignore[no-any-return]
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
+        return await self._call("workflows", workflow=workflow, shown=shown)  # type: ignore[no-any-return]
 
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
         return await self._call("definition", workflow=workflow, version=version)  # type: ignore[no-any-return]

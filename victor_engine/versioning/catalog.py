@@ -15,7 +15,7 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx
-from victor_engine.store.queries.definitions import latest_of
+from victor_engine.store.queries.workflows import latest_of
 from victor_engine.versioning import aliases
 from victor_engine.versioning.blocks import migration_from_block
 from victor_engine.versioning.diff import change_lines, diff

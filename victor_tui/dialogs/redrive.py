@@ -145,12 +145,13 @@ class RedriveDialog(Dialog[RunInfo | None]):
     async def _read_versions(self) -> None:
         run = self.detail.run
         try:
-            found = await self._port.workflows()
+            found = await self._port.workflows(run.workflow)
         except VictorError as error:
             self.fault(error.message)
             return
-        known = next((flow.versions for flow in found if flow.name == run.workflow), ())
-        self.query_one("#version", Select).set_options(version_options(run, known))
+        self.query_one("#version", Select).set_options(
+            version_options(run, found[0].versions if found else ())
+        )
 
     # --- state ---------------------------------------------------------------------------------
 

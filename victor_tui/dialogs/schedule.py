@@ -194,7 +194,7 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
     @work(group="workflows")
     async def _load_workflows(self) -> None:
         try:
-            found = await self._port.workflows()
+            found = await self._port.workflows(shown="heads")
         except VictorError as error:
             self.fault(error.message)
             return

@@ -239,7 +239,7 @@ class RunsScreen(RunControl, ConsoleScreen):
         from victor_tui.screens.pick import PickWorkflow
 
         try:
-            workflows = await self.port.workflows()
+            workflows = await self.port.workflows(shown="heads")
         except VictorError as error:
             self.console.report(error)
             return

@@ -12,7 +12,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from victor_engine.api import AliasInfo, DefinitionDiff, MigrationEdge, ProblemInfo, VersionInfo, WorkflowInfo
+from victor_engine.api import (
+    AliasInfo,
+    DefinitionDiff,
+    MigrationEdge,
+    Port,
+    ProblemInfo,
+    VersionInfo,
+    WorkflowInfo,
+)
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import ConsoleScreen
@@ -32,7 +40,8 @@ from victor_tui.widgets.table import Cell, Column, LineTable
 from victor_tui.widgets.yamltext import highlight_yaml
 
 UNFOLDED_AT_FIRST = 100
-"""Up to how many versions every workflow is shown with all of its own."""
+"""Up to how many versions every workflow is shown with all of its own. Of more, only those that are
+unfolded are asked for."""
 
 EMPTY = """No workflow is registered.
 
@@ -56,17 +65,16 @@ class VersionRow:
 
 
 def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None = None) -> list[VersionRow]:
-    """Workflows by name, each with its versions, newest first; of a folded one only the first.
+    """Workflows by name, each with its versions, newest first; of a folded one only the current one.
 
     `unfolded` None unfolds all.
     """
     rows = []
     for workflow in sorted(workflows, key=lambda w: w.name):
         versions = workflow.versions
-        folded = 0
         if unfolded is not None and workflow.name not in unfolded and len(versions) > 1:
-            shown = next((v for v in versions if v.current), versions[0])
-            versions, folded = (shown,), len(versions) - 1
+            versions = (next((v for v in versions if v.current), versions[0]),)
+        folded = max(workflow.version_count, len(workflow.versions)) - len(versions)
         end = len(versions) - 1
         for place, info in enumerate(versions):
             first = place == 0
@@ -146,7 +154,9 @@ class VersionsScreen(ConsoleScreen):
         self._compared: tuple[VersionRow, VersionRow] | None = None
         self._difference: DefinitionDiff | None = None
         self._edges: dict[str, list[MigrationEdge]] = {}
-        self._unfolded: set[str] | None = None
+        self._unfolded: set[str] | None = None  # None: all, as long as they are few
+        self._whole: dict[str, WorkflowInfo] = {}  # with all versions, where the snapshot has only one
+        self._notice_rows: list[VersionInfo] = []
         self._notices = False
 
     def compose_body(self) -> ComposeResult:
@@ -183,7 +193,15 @@ class VersionsScreen(ConsoleScreen):
             yield Preview()
 
     def loaders(self) -> dict[Subject, Loader]:
-        return {"workflows": lambda port: port.workflows(), "aliases": lambda port: port.aliases()}
+        return {"workflows": self._load_workflows, "aliases": lambda port: port.aliases()}
+
+    async def _load_workflows(self, port: Port) -> list[WorkflowInfo]:
+        """Every workflow, with all versions where they are few or unfolded, else with the current one."""
+        heads = await port.workflows(shown="heads")
+        if sum(workflow.version_count for workflow in heads) <= UNFOLDED_AT_FIRST:
+            return await port.workflows()
+        self._whole = {name: found for name in self._unfolded or () for found in await port.workflows(name)}
+        return heads
 
     def draw(self, subject: Subject) -> None:
         if subject == "aliases":
@@ -191,11 +209,16 @@ class VersionsScreen(ConsoleScreen):
             self.refresh_bindings()
             return
         workflows: list[WorkflowInfo] = self.snapshot("workflows")
-        if self._unfolded is None and sum(len(w.versions) for w in workflows) > UNFOLDED_AT_FIRST:
+        if self._unfolded is None and sum(w.version_count for w in workflows) > UNFOLDED_AT_FIRST:
             self._unfolded = set()
         self._edges.clear()
-        table = self.query_one("#versions", LineTable)
-        table.set_rows(version_rows(workflows, self._unfolded))
+        self._show_rows(workflows)
+        if self._notices:
+            self._load_notices()
+
+    def _show_rows(self, workflows: list[WorkflowInfo]) -> None:
+        known = [self._whole.get(workflow.name, workflow) for workflow in workflows]
+        self.query_one("#versions", LineTable).set_rows(version_rows(known, self._unfolded))
 
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         row: VersionRow = message.row
@@ -212,11 +235,24 @@ class VersionsScreen(ConsoleScreen):
             self._unfolded = {workflow.name for workflow in workflows}
         name = row.info.workflow
         self._unfolded = self._unfolded - {name} if folded else self._unfolded | {name}
+        if not folded and any(w.name == name and len(w.versions) < w.version_count for w in workflows):
+            self._load_whole(name)
+        self._show_rows(workflows)
         table: LineTable[VersionRow] = self.query_one("#versions", LineTable)
-        table.set_rows(version_rows(workflows, self._unfolded))
         if not table.select(row.id):
             heads = [found.id for found in table.rows if found.info.workflow == name]
             table.select(heads[0]) if heads else None
+
+    @work(group="whole")
+    async def _load_whole(self, name: str) -> None:
+        """The other versions of a workflow that has been unfolded."""
+        try:
+            found = await self.port.workflows(name)
+        except VictorError as error:
+            self.console.report(error)
+            return
+        self._whole |= {workflow.name: workflow for workflow in found}
+        self._show_rows(self.snapshot("workflows") or [])
 
     def _aliases(self, workflow: str) -> list[AliasInfo]:
         found: list[AliasInfo] = self.snapshot("aliases") or []
@@ -256,8 +292,7 @@ class VersionsScreen(ConsoleScreen):
 
     def explain(self, row: Any) -> Facts:
         if self._notices:
-            found: list[WorkflowInfo] = self.snapshot("workflows") or []
-            return notices_facts(self.facts(), notices(v for w in found for v in w.versions))
+            return notices_facts(self.facts(), notices(self._notice_rows))
         if self._compared is not None and self._difference is not None:
             old, new = self._compared
             return diff_facts(self.facts(), self._difference, self._texts[old.id], self._texts[new.id])
@@ -373,6 +408,19 @@ class VersionsScreen(ConsoleScreen):
 
     def action_notices(self) -> None:
         self._notices = not self._notices
+        if self._notices:
+            self._load_notices()
+        else:
+            self._explain(to_top=True)
+
+    @work(group="notices", exclusive=True)
+    async def _load_notices(self) -> None:
+        try:
+            found = await self.port.workflows(shown="notices")
+        except VictorError as error:
+            self.console.report(error)
+            return
+        self._notice_rows = [version for workflow in found for version in workflow.versions]
         self._explain(to_top=True)
 
     @work(group="action")
