@@ -86,7 +86,15 @@ class Console:
         self.master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         environment = os.environ | {"TERM": "xterm-256color", "HOME": str(root.parent), "COLORTERM": ""}
-        command = [sys.executable, "-m", "victor_tui", "--workspace", str(root), "--state", str(root / ".state")]
+        command = [
+            sys.executable,
+            "-m",
+            "victor_tui",
+            "--workspace",
+            str(root),
+            "--state",
+            str(root / ".state"),
+        ]
         self.process = subprocess.Popen(
             command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
         )
@@ -131,7 +139,9 @@ def measure(root: Path) -> None:
         for _ in range(TIMES):
             console.press("1", b"Schedule")
             again.append(console.press("5", _name(0).encode())[0])
-        print(f"again, {TIMES} times: {statistics.median(again):.0f} ms (median), {max(again):.0f} ms (worst)")
+        print(
+            f"again, {TIMES} times: {statistics.median(again):.0f} ms (median), {max(again):.0f} ms (worst)"
+        )
     finally:
         console.close()
 
