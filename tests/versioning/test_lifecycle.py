@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engine.support import engine_on, until_end, workspace
-from victor_engine.api import EventQuery, ScheduleSpec
+from victor_engine.api import EventQuery, RunQuery, ScheduleSpec
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 from victor_engine.versioning.aliases import Pointing, check_name, is_alias_name
@@ -71,6 +71,24 @@ async def test_something_new_on_a_deprecated_version_is_an_event(engine: Engine)
         {"version": "1.0.0", "message": "reads the old feed", "successor": "2.0.0"},
     )
     assert event.actor.user == "me"
+
+
+async def test_who_uses_a_deprecated_version_says_so(tmp_path: Path) -> None:
+    files = {"workflows/a.yaml": flow("1.0.0", gate=True), "workflows/b.yaml": flow("2.0.0", gate=True)}
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        schedule = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="1.0.0"))
+        assert (run.deprecated, schedule.deprecated) == (None, None)
+        await engine.deprecate("w", "1.0.0", "reads the old feed", "2.0.0")
+        told = "reads the old feed; use 2.0.0"
+        assert (await engine.start_run("w", "1.0.0")).deprecated == told
+        assert {found.deprecated for found in await engine.runs(RunQuery())} == {told}
+        assert (await engine.schedule(schedule.id)).deprecated == told
+        await engine.remove_version("w", "1.0.0", "gone")
+        assert (await engine.schedule(schedule.id)).deprecated == "gone; use 2.0.0"
+        await engine.cancel_run(run.id)
+        await until_end(engine, run.id)
+        assert (await engine.run(run.id)).run.deprecated is None
 
 
 async def test_what_is_removed_starts_nothing_and_what_runs_on_it_goes_on(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     note: str = ""
     dead_letter: bool = False  # failed for good, and nobody has redriven or discarded it yet
     breach: str = ""  # a promise of its schedule that it has not kept
+    deprecated: str | None = (
+        None  # why nobody should be on its version; of what is not over, and dead letters
+    )
 
 
 class GraphNode(Struct, frozen=True, omit_defaults=True):

@@ -46,9 +46,18 @@ def list_(
         for r in found:
             end = r.finished_at or now
             took = span((end - r.started_at).total_seconds()) if r.started_at else "-"
+            version = f"{r.version} !" if r.deprecated else r.version
             now_at = r.waits_for or ", ".join(r.current) or (r.error.message if r.error else "")
             rows.append(
-                (r.id, r.status, f"{r.workflow} {r.version}", took, local(r.created_at), r.started_by, now_at)
+                (
+                    r.id,
+                    r.status,
+                    f"{r.workflow} {version}",
+                    took,
+                    local(r.created_at),
+                    r.started_by,
+                    now_at,
+                )
             )
         table(("id", "status", "workflow", "took", "created", "by", "now"), rows, "no runs")
 
@@ -77,6 +86,8 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             say(f"{r.trigger} of {r.parent_run}")
         if r.waits_for:
             say(f"waits for {r.waits_for}")
+        if r.deprecated:
+            say(f"its version is deprecated: {r.deprecated}")
         if r.dead_letter:
             say("a dead letter: redrive or discard it")
         for o in found.overrides:

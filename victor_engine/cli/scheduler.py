@@ -11,7 +11,7 @@ import click
 
 from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
 from victor_engine.cli.daemon import install, start, status, stop
-from victor_engine.cli.output import fail, json_state, local, print_json, say, span, table, with_port
+from victor_engine.cli.output import fail, json_state, local, note, print_json, say, span, table, with_port
 from victor_engine.cli.planning import (
     as_option,
     backfill,
@@ -55,6 +55,11 @@ def list_(ctx: click.Context, as_json: bool) -> None:
             rows,
             "no schedules; victor scheduler add",
         )
+        for s in found:
+            if s.deprecated:
+                note(
+                    f"! {s.id} starts {s.spec.workflow} {s.resolved_version}, which is deprecated: {s.deprecated}"
+                )
 
     with_port(ctx, "read", work)
 

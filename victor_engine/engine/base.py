@@ -70,7 +70,7 @@ class EngineBase(Reading):
         run_id = next(tx.ids)
         found = catalog.resolve(tx, workflow, spec, seed=run_id)
         choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
-        return Start(found.id, self._start_node(tx, found.id), choice)
+        return Start(found.id, self._start_node(tx, found.id), choice, found.deprecated is not None)
 
     def _start_node(self, tx: Tx, definition_id: int) -> str:
         """Where a registered definition begins; DefinitionError if somebody's work in it is bound to nothing."""

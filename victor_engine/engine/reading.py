@@ -100,6 +100,8 @@ class Reading(ABC):
     def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
         try:
             return catalog.resolve(connection, workflow, wanted).version
+        except catalog.VersionRemovedError:
+            return catalog.meant(connection, workflow, wanted)
         except VictorError:
             return None
 

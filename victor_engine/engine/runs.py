@@ -29,7 +29,7 @@ class RunActions(EngineBase):
         self._may_run()
         actor = acting()
 
-        def transition(tx: Tx) -> tuple[NewRun, int, str, datetime]:
+        def transition(tx: Tx) -> tuple[NewRun, bool, int, str, datetime]:
             operations.refuse_while_draining(tx)
             start = self._resolve(tx, workflow, version)
             new = NewRun(
@@ -42,13 +42,13 @@ class RunActions(EngineBase):
                 actor=actor,
                 note=note,
             )
-            return (new, *insert_run(tx, new), tx.now)
+            return (new, start.deprecated, *insert_run(tx, new), tx.now)
 
-        created, started = await self.runtime.create(transition, key_of=lambda told: told[1])
-        new, _, run_id, created_at = created
+        created, started = await self.runtime.create(transition, key_of=lambda told: told[2])
+        new, deprecated, _, run_id, created_at = created
         pace = self._paces.remembered(new.definition_id, self.clock.now())
         known = self.runtime.known_definition(new.definition_id)
-        if pace is None or known is None:
+        if pace is None or known is None or deprecated:
             return await self._run_info(run_id)
         return queries.new_run_info(new, run_id, known[1], created_at, pace, started=started)
 

@@ -41,6 +41,7 @@ class Start:
     definition_id: int
     node: str
     choice: Choice | None = None
+    deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,11 @@ def is_late(run: RunInfo, now: datetime) -> bool:
     return working and seconds is not None and run.slow_seconds is not None and seconds > run.slow_seconds
 
 
+def version_cell(run: RunInfo, now: datetime) -> Cell:
+    """The version, marked where it is deprecated."""
+    return (f"{run.version} !", "warn") if run.deprecated else (run.version, "dim")
+
+
 def status_cell(run: RunInfo, now: datetime) -> Cell:
     mark = STUCK_MARK if is_stuck(run, now) else run_mark(run.status)
     return mark.text, mark.tone

@@ -34,6 +34,8 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
         parts.append((f"  {word} {run.parent_run}", "$text-accent"))
     if run.dead_letter:
         parts.append(("  dead letter", "$text-error"))
+    if run.deprecated:
+        parts.append((f"\n ! {clean(run.version)} is deprecated: {clean(run.deprecated)}", "$text-warning"))
     if run.error is not None:
         where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
         parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))

@@ -29,6 +29,7 @@ from victor_tui.screens.run_cells import (
     now_cell,
     progress_cell,
     status_cell,
+    version_cell,
 )
 from victor_tui.text import duration, full, moment, relative
 from victor_tui.theme import run_mark
@@ -92,7 +93,7 @@ class RunsScreen(RunControl, ConsoleScreen):
                         lambda r: r.retries,
                         6,
                     ),
-                    Column("version", "Version", 7, lambda r, _: (r.version, "dim"), lambda r: r.version, 7),
+                    Column("version", "Version", 7, version_cell, lambda r: r.version, 7),
                     Column("id", "Run", 8, lambda r, _: (r.id, "dim"), lambda r: r.id, 8),
                 ],
                 key=lambda run: run.id,
@@ -183,6 +184,8 @@ class RunsScreen(RunControl, ConsoleScreen):
             facts.text(f"✗ {run.error.type}{place}: {run.error.message}", "bad")
         if run.waits_for:
             facts.text(f"◆ waits for {run.waits_for}", "wait")
+        if run.deprecated:
+            facts.text(f"! {run.version} is deprecated: {run.deprecated}", "warn")
         facts.fact("run", run.id)
         if is_stuck(run, now):
             facts.text("▲ stuck: at this node for far longer than it ever takes", "bad")

@@ -34,7 +34,7 @@ from victor_engine.store.queries.choosing import by_time, conditions
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.pace import Pace, Paces
-from victor_engine.store.queries.text import error_info, instant, like, marks
+from victor_engine.store.queries.text import error_info, instant, like, marks, notice
 from victor_engine.store.runs import NewRun, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
 
@@ -42,7 +42,8 @@ _IDLE = Doing()
 _COLUMNS = (
     "r.key, r.id, r.workflow, d.version, r.status, r.trigger, r.actor, r.created_at, r.revision,"
     " r.started_at, r.finished_at, r.schedule_id, r.nominal, r.position, r.nodes_done, r.retries,"
-    " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id"
+    " p.id, r.error, r.note, l.run_key IS NOT NULL, r.definition_id,"
+    " COALESCE(d.removed, d.deprecated), d.successor"
 )
 _FROM = (
     " FROM runs r JOIN definitions d ON d.id = r.definition_id LEFT JOIN runs p ON p.key = r.parent_key"
@@ -176,6 +177,7 @@ def _run_info(connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace)
         error=error_info(row[17]),
         note=row[18],
         dead_letter=bool(row[19]),
+        deprecated=notice(row[21], row[22]) if status in ACTIVE_RUN_STATUSES or row[19] else None,
     )
 
 

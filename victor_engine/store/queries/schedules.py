@@ -13,7 +13,7 @@ from victor_engine.api import BreachInfo, FireInfo, PauseInfo, ScheduleInfo, Sch
 from victor_engine.clock import from_us, to_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
-from victor_engine.store.queries.text import ACTIVE, instant
+from victor_engine.store.queries.text import ACTIVE, instant, notice
 from victor_engine.store.queries.workflows import current_version
 
 RECENT = 20
@@ -100,7 +100,8 @@ def _info(
     recent = tuple(fires(connection, row[0], RECENT))
     version = resolve(connection, spec.workflow, spec.version)
     deprecated = connection.execute(
-        "SELECT deprecated FROM definitions WHERE workflow = ? AND version = ?", (spec.workflow, version)
+        "SELECT COALESCE(removed, deprecated), successor FROM definitions WHERE workflow = ? AND version = ?",
+        (spec.workflow, version),
     ).fetchone()
     paused = None if row[7] is None else msgspec.json.decode(row[7], type=PauseInfo)
     if paused is not None and paused.until is not None and paused.until <= now:
@@ -120,7 +121,7 @@ def _info(
         active_runs=active,
         runs_started=row[9],
         resolved_version=version,
-        deprecated=deprecated[0] if deprecated else None,
+        deprecated=notice(*deprecated) if deprecated else None,
         problem=row[8],
         failures=row[11],
         last_breach=_last_breach(connection, row[0]),

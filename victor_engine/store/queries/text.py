@@ -20,6 +20,13 @@ def instant(us: int | None) -> datetime | None:
     return None if us is None else from_us(us)
 
 
+def notice(message: str | None, successor: str | None) -> str | None:
+    """Why nobody should be on a version any more, with what to use instead; None if nothing is said."""
+    if message is None:
+        return None
+    return f"{message}; use {successor}" if successor and successor not in message else message
+
+
 def error_info(text: str | None) -> ErrorInfo | None:
     return None if text is None else msgspec.json.decode(text, type=ErrorInfo)
 
