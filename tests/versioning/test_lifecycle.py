@@ -78,7 +78,7 @@ async def test_who_uses_a_deprecated_version_says_so(tmp_path: Path) -> None:
     async with engine_on(workspace(tmp_path, files)) as engine:
         run = await engine.start_run("w", "1.0.0")
         schedule = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="1.0.0"))
-        assert (run.deprecated, schedule.deprecated) == (None, None)
+        assert (run.deprecated, (await engine.schedule(schedule.id)).deprecated) == (None, None)
         await engine.deprecate("w", "1.0.0", "reads the old feed", "2.0.0")
         told = "reads the old feed; use 2.0.0"
         assert (await engine.start_run("w", "1.0.0")).deprecated == told
