@@ -26,6 +26,7 @@ Subject = Literal[
     "schedules",
     "runs",
     "past",
+    "stats",
     "run",
     "events",
     "workflows",
@@ -35,7 +36,7 @@ Subject = Literal[
     "agenda",
 ]
 """What a screen can watch. `done` are decided requests, `held` answers that can still be
-taken back, `past` runs in the history, `run` is one run,
+taken back, `past` runs in the history, `stats` how they fared, `run` is one run,
 `dead` causes of dead letters, `letters` the runs of one cause, `agenda` what fires in the shown spans."""
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -54,6 +55,7 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
             {
                 "runs",
                 "past",
+                "stats",
                 "run",
                 "engine",
                 "schedules",

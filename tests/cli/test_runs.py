@@ -116,3 +116,26 @@ def test_a_rerun_says_of_what_it_is_one(victor: Victor) -> None:
     assert (result["given"], result["run"]["status"]) == (new, "cancelled")
     assert victor("runs", "show", old) == 0
     assert "a dead letter" in victor.out
+
+
+def test_two_runs_are_compared_and_many_are_counted(victor: Victor) -> None:
+    (bad,) = broken(victor, 4)
+    assert victor("run", "flaky", "--state", '{"part": 5}') == 0
+    assert victor("runs", "list", "--status", "succeeded", "--json") == 0
+    good = json.loads(victor.out)[0]["id"]
+    assert victor("runs", "compare", bad, good) == 0
+    lines = victor.out.splitlines()
+    assert any(line.split() == ["outcome", "failed", "succeeded"] for line in lines)
+    assert any(line.startswith("check") and "failed" in line and "succeeded" in line for line in lines)
+    assert "  ~ part: 4 -> 5" in lines
+    assert "  - broken = true" in lines
+    assert victor("runs", "compare", bad, good, "--json") == 0
+    assert json.loads(victor.out)["left"]["run"]["id"] == bad
+    assert victor("runs", "compare", bad, "nothing") == 4
+    assert victor("runs", "stats", "--workflow", "flaky", "--after", "yesterday") == 0
+    assert "success rate 50.0%: 1 succeeded, 1 failed" in victor.out
+    assert victor("runs", "stats", "--json") == 0
+    assert json.loads(victor.out)["success_rate"] == 0.5
+    assert victor("runs", "stats", "--workflow", "nothing") == 0
+    assert victor.out == "no runs\n"
+    assert victor("runs", "stats", "--after", "whenever") == 2

@@ -7,7 +7,7 @@ import json
 import click
 
 from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, UsageInfo
-from victor_engine.cli import control
+from victor_engine.cli import control, insight
 from victor_engine.cli.control import json_option
 from victor_engine.cli.logs import logs
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
@@ -179,3 +179,4 @@ def _show_cause(group: DeadLetterGroup) -> None:
 runs.add_command(logs)
 runs.add_command(logs, "log")
 control.add_to(runs)
+insight.add_to(runs)

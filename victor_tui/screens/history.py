@@ -10,17 +10,20 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.widgets import Static
 
-from victor_engine.api import EventInfo, EventQuery, RunInfo
+from victor_engine.api import EventInfo, EventQuery, RunInfo, RunStats
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.screens.control import RunControl, control_bindings
+from victor_tui.screens.run_cells import known_names
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.trend import BUCKETS, Trend, numbers
 
 PAGE = 1000
 """Events or runs shown at once; the filter reaches the older ones."""
@@ -28,6 +31,11 @@ EMPTY = """Nothing happened that fits the filter.
 
 /  change the filter: words, workflow:deploy, kind:request, after:yesterday
 v  events or runs"""
+
+ONLY_RUNS = frozenset({"status", "took", "error", "version"})
+"""Fields that only runs have."""
+LOOK_BACK = 5000
+"""Runs that the statistics are of, at most: they are read again whenever a run ends."""
 
 _TONES: tuple[tuple[str, Tone], ...] = (
     ("failed", "bad"),
@@ -91,18 +99,20 @@ class HistoryScreen(RunControl, ConsoleScreen):
         Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
         Binding("l", "run", "Its run", id="history.run", tooltip="Open the run that this is about"),
         Binding("w", "only", "Only this", id="history.only", tooltip="Filter by the workflow of this row"),
-        *control_bindings("history", "dead_letters"),
+        Binding("t", "trend", "Trend", id="history.trend", tooltip="Durations and outcomes over time"),
+        *control_bindings("history", "compare", "dead_letters"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.filter = Filter()
         self.wants_runs = False
+        self.wants_trend = False
 
     @property
     def showing_runs(self) -> bool:
         """A filter that only runs can satisfy shows runs, one on kinds shows events."""
-        if self.filter.fields & {"status", "took"}:
+        if self.filter.fields & ONLY_RUNS:
             return True
         return self.wants_runs and "kind" not in self.filter.fields
 
@@ -116,6 +126,7 @@ class HistoryScreen(RunControl, ConsoleScreen):
         def ended(run: RunInfo, now: datetime) -> Cell:
             return moment(run.finished_at or run.created_at, now, zone), "dim"
 
+        yield Static("", id="stats", markup=False)
         with Container(classes="body"):
             yield LineTable[EventInfo](
                 [
@@ -163,6 +174,7 @@ class HistoryScreen(RunControl, ConsoleScreen):
                 id="past",
             )
             yield Preview()
+            yield Trend(id="trend", classes="side")
 
     def _seconds(self, run: RunInfo) -> float | None:
         if run.started_at is None:
@@ -185,33 +197,49 @@ class HistoryScreen(RunControl, ConsoleScreen):
             run_id=chosen.run,
             schedule_id=chosen.schedule,
             workflow=chosen.workflow,
+            node=chosen.node,
+            actor=chosen.actor,
             text=chosen.text or None,
             after=chosen.after,
+            before=chosen.before,
             limit=PAGE,
         )
 
     def loaders(self) -> dict[Subject, Loader]:
         if self.showing_runs:
             runs = self.filter.run_query(PAGE)
-            return {"past": lambda port: port.runs(runs)}
+            looked = self.filter.run_query(LOOK_BACK)
+            return {
+                "past": lambda port: port.runs(runs),
+                "stats": lambda port: port.run_stats(looked, BUCKETS),
+            }
         events = self._event_query()
         return {"events": lambda port: port.events(events)}
 
     def draw(self, subject: Subject) -> None:
+        if subject == "stats":
+            stats: RunStats = self.snapshot(subject)
+            self.query_one("#stats", Static).update(numbers(stats))
+            self.query_one(Trend).show(stats)
+            return
         rows: list[Any] = self.snapshot(subject)
-        if subject == "events" and self.filter.before is not None:
-            rows = [event for event in rows if event.at < self.filter.before]
         self.query_one(f"#{subject}", LineTable).set_rows(rows)
+        if subject == "past":
+            self.query_one(FilterBar).learn(known_names(rows))
         word = "runs" if subject == "past" else "events"
         count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
         self.query_one(FilterBar).note(count)
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.query_one(Trend).zone = self.console.zone
         self._choose_table()
 
     def _choose_table(self) -> None:
         runs = self.showing_runs
+        self.query_one("#stats").display = runs
+        self.query_one(Trend).display = runs and self.wants_trend
+        self.query_one(Preview).display = not (runs and self.wants_trend)
         shown, hidden = ("#past", "#events") if runs else ("#events", "#past")
         had_focus = isinstance(self.focused, LineTable) or self.focused is None
         self.query_one(shown, LineTable).display = True
@@ -225,8 +253,20 @@ class HistoryScreen(RunControl, ConsoleScreen):
         self.wants_runs = not self.showing_runs
         if self.showing_runs != self.wants_runs:
             self.notify(
-                "The filter decides here: status and took are of runs, kind is of events.", markup=False
+                "The filter decides here: status, took, error and version are of runs, kind is of events.",
+                markup=False,
             )
+        self._reload()
+
+    def action_trend(self) -> None:
+        """The plot in the place of the preview; from the events to the runs, for events take no time."""
+        if not self.showing_runs:
+            if "kind" in self.filter.fields:
+                self.notify("The filter shows events: kind is of events, and a trend of runs.", markup=False)
+                return
+            self.wants_runs = self.wants_trend = True
+        else:
+            self.wants_trend = not self.wants_trend
         self._reload()
 
     def _reload(self) -> None:

@@ -1,0 +1,152 @@
+"""The history: which table a filter shows, how runs fared, and two of them compared."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from textual.widgets import Static
+
+from tests.tui.conftest import console
+from tests.tui.fake_port import NOW, FakePort
+from tests.tui.test_snapshots import keys
+from victor_engine.api import RunStats, StatsBucket
+from victor_tui.screens.compare import CompareScreen
+from victor_tui.screens.history import HistoryScreen
+from victor_tui.widgets.lines import LineView
+from victor_tui.widgets.preview import Preview
+from victor_tui.widgets.table import LineTable
+from victor_tui.widgets.trend import Trend, numbers, trend_lines
+
+
+def stats(*buckets: tuple[int, int, float | None, float | None]) -> RunStats:
+    return RunStats(
+        looked_at=sum(good + bad for good, bad, _, _ in buckets),
+        succeeded=sum(good for good, _, _, _ in buckets),
+        failed=sum(bad for _, bad, _, _ in buckets),
+        success_rate=0.75,
+        p50=30.0,
+        p95=90.0,
+        longest=100.0,
+        bucket_seconds=3600.0,
+        buckets=tuple(
+            StatsBucket(NOW + timedelta(hours=i), good, bad, 0, p50, p95)
+            for i, (good, bad, p50, p95) in enumerate(buckets)
+        ),
+    )
+
+
+def test_a_column_is_solid_to_the_median_and_light_to_the_95th_percentile() -> None:
+    found = stats((3, 0, 50.0, 100.0), (0, 1, None, None), (1, 1, 100.0, 100.0))
+    rows = [line.plain for line in trend_lines(found, 30, 6, None)]
+    columns = ["".join(row[7 + 4 * i] for row in rows[:4]) for i in range(3)]
+    assert columns == ["░░██", "    ", "████"]
+    assert [rows[4][7 + 4 * i] for i in range(3)] == ["✓", "✗", "✗"]
+    assert "1h each" in rows[5]
+
+
+@pytest.mark.parametrize("width", [20, 47, 80, 200])
+def test_a_plot_is_never_wider_than_its_place(width: int) -> None:
+    found = stats(*[(1, 0, 10.0, 20.0)] * 60)
+    lines = trend_lines(found, width, 8, None)
+    assert all(line.cell_length <= width for line in lines[:-1])
+
+
+def test_numbers_say_when_there_is_more_than_was_looked_at() -> None:
+    assert "75.0 % of 4 succeeded" in numbers(stats((3, 1, 30.0, 90.0))).plain
+    assert "no runs" in numbers(RunStats(looked_at=0)).plain
+
+
+async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("4", "t")(pilot)
+        screen = app.screen
+        assert isinstance(screen, HistoryScreen)
+        assert screen.showing_runs
+        assert screen.query_one(Trend).display
+        assert not screen.query_one(Preview).display
+        assert "succeeded" in str(screen.query_one("#stats", Static).content)
+        await keys("t")(pilot)
+        assert screen.query_one(Preview).display
+        await keys("v")(pilot)
+        assert not screen.query_one("#stats").display
+
+
+async def test_events_are_found_by_who_and_node_and_before() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("4", "slash", *"actor:ana before:1h", "enter")(pilot)
+        rows: Any = app.screen.query_one("#events", LineTable).rows
+        assert rows
+        assert {event.actor.user for event in rows} == {"ana"}
+        assert all(event.at < NOW - timedelta(hours=1) for event in rows)
+
+
+async def test_two_marked_runs_are_compared_the_older_at_the_left() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await keys("2")(pilot)
+        table = app.screen.query_one("#runs", LineTable)
+        table.set_marks(["r00914", "r00913"])
+        await keys("C")(pilot)
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        assert (screen.run.id, screen.other) == ("r00914", "r00913")
+        view = screen.query_one("#compared", LineView)
+        shown = [view.line_at(index).plain for index in range(view.line_count)]
+        assert any("⊘ rejected" in line and "✗ failed" in line for line in shown)
+        assert any(line.startswith("≠roll_out") for line in shown)
+        assert any("web:4.2.0" in line for line in shown)
+        count = view.line_count
+        await keys("d")(pilot)
+        assert view.line_count < count
+        await keys("escape")(pilot)
+        assert not isinstance(app.screen, CompareScreen)
+
+
+async def test_one_run_is_compared_with_the_last_that_succeeded_and_with_yesterdays() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await keys("2")(pilot)
+        app.screen.query_one("#runs", LineTable).select("r00919")
+        await keys("C")(pilot)
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        port: Any = screen.port
+        assert screen.other is not None
+        assert port.run_map[screen.other].status == "succeeded"
+        first = screen.other
+        await keys("o")(pilot)
+        assert screen.other != first
+        await keys("n")(pilot)
+        assert screen.other == first
+        await keys("y")(pilot)
+        age = NOW - port.run_map[screen.other].created_at
+        assert abs(age - timedelta(days=1)) < timedelta(hours=1)
+
+
+async def test_a_run_without_an_earlier_one_says_so() -> None:
+    app = console(FakePort())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await keys("2")(pilot)
+        app.screen.query_one("#runs", LineTable).select("r00908")
+        await keys("C", "y", "o")(pilot)
+        view = app.screen.query_one("#compared", LineView)
+        assert "no earlier run" in view.line_at(0).plain
+
+
+SCENES = {"trend": ("4", "t"), "compared": ("2", "down", "C")}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture(snap_compare: Any, size: tuple[int, int], scene: str) -> None:
+    assert snap_compare(console(FakePort()), run_before=keys(*SCENES[scene]), terminal_size=size)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_picture_in_16_colours(snap_compare: Any, scene: str) -> None:
+    app = console(FakePort(), theme="victor-ansi")
+    assert snap_compare(app, run_before=keys(*SCENES[scene]), terminal_size=(80, 24))

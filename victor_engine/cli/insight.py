@@ -1,0 +1,190 @@
+"""`victor runs compare` and `victor runs stats`: two runs side by side, and how many fared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from victor_engine.api import (
+    ComparedRun,
+    NodeFacts,
+    Port,
+    RunComparison,
+    RunQuery,
+    RunStats,
+    StatsBucket,
+    ValueChange,
+)
+from victor_engine.cli.control import json_option
+from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.scheduler.spoken import moment
+
+MOST = 100
+"""Differences of a state that are printed; `--json` has all."""
+
+
+def add_to(group: click.Group) -> None:
+    """Put the commands into `victor runs`."""
+    group.add_command(compare)
+    group.add_command(stats)
+
+
+@click.command("compare")
+@click.argument("older")
+@click.argument("newer")
+@json_option
+@click.pass_context
+def compare(ctx: click.Context, older: str, newer: str, as_json: bool) -> None:
+    """Two runs: outcome, times and attempts by node, and what differs in input and state."""
+
+    async def work(port: Port) -> None:
+        found = await port.compare_runs(older, newer)
+        if as_json:
+            print_json(found)
+        else:
+            _print_comparison(found)
+
+    with_port(ctx, "read", work)
+
+
+def _print_comparison(found: RunComparison) -> None:
+    left, right = _facts(found.left), _facts(found.right)
+    table(("", "older", "newer"), [(name, left[name], right[name]) for name in left])
+    say()
+    rows = [(node.node_id, _node(node.left), _node(node.right), _longer(node.left, node.right))
+            for node in found.nodes]  # fmt: skip
+    table(("node", "older", "newer", "longer"), rows)
+    _print_changes("input", found.input)
+    _print_changes("state", found.state)
+    if found.definition:
+        say("\ndefinition:")
+        for line in found.definition:
+            say(f"  {line}")
+
+
+def _facts(side: ComparedRun) -> dict[str, str]:
+    run = side.run
+    error = f"{run.error.node_id or '-'} {run.error.type}: {run.error.message}" if run.error else "-"
+    return {
+        "run": run.id,
+        "workflow": f"{run.workflow} {run.version}",
+        "outcome": run.status,
+        "error": error,
+        "began": local(run.created_at),
+        "took": span(side.seconds),
+        "nodes done": str(run.nodes_done),
+        "retries": str(run.retries),
+        "log lines": str(side.log_lines),
+    }
+
+
+def _node(facts: NodeFacts | None) -> str:
+    if facts is None:
+        return "-"
+    loops = f" x{facts.iterations}" if facts.iterations > 1 else ""
+    again = facts.attempts - facts.iterations
+    return f"{facts.status} {span(facts.seconds)}{loops}{f' +{again} retries' if again > 0 else ''}"
+
+
+def _longer(left: NodeFacts | None, right: NodeFacts | None) -> str:
+    return "" if left is None or right is None else span(right.seconds - left.seconds)
+
+
+def _print_changes(name: str, changes: Sequence[ValueChange]) -> None:
+    say(f"\n{name}: {'the same' if not changes else ''}".rstrip())
+    for change in changes[:MOST]:
+        if change.kind == "changed":
+            say(f"  ~ {change.path}: {_value(change.old)} -> {_value(change.new)}")
+        elif change.kind == "added":
+            say(f"  + {change.path} = {_value(change.new)}")
+        else:
+            say(f"  - {change.path} = {_value(change.old)}")
+    if len(changes) > MOST:
+        say(f"  and {len(changes) - MOST} more (--json has all)")
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+@click.command("stats")
+@click.option("--workflow")
+@click.option("--version")
+@click.option("--schedule")
+@click.option("--actor", help="Who started them: a user, or a schedule.")
+@click.option("--after", metavar="TIME", help="Such as yesterday, monday 09:00, 2026-03-01.")
+@click.option("--before", metavar="TIME")
+@click.option("--limit", default=5000, help="The newest runs that are looked at, 20,000 at most.")
+@click.option("--buckets", default=12, help="Spans of time.")
+@json_option
+@click.pass_context
+def stats(
+    ctx: click.Context,
+    workflow: str | None,
+    version: str | None,
+    schedule: str | None,
+    actor: str | None,
+    after: str | None,
+    before: str | None,
+    limit: int,
+    buckets: int,
+    as_json: bool,
+) -> None:
+    """How runs fared: success rate, median and 95th percentile of durations, and both over time."""
+
+    async def work(port: Port) -> None:
+        now = (await port.engine()).now
+        query = RunQuery(
+            workflow=workflow,
+            version=version,
+            schedule_id=schedule,
+            actor=actor,
+            created_after=_instant(after, now),
+            created_before=_instant(before, now),
+            limit=limit,
+        )
+        found = await port.run_stats(query, buckets)
+        if as_json:
+            print_json(found)
+        else:
+            _print_stats(found)
+
+    with_port(ctx, "read", work)
+
+
+def _instant(text: str | None, now: datetime) -> datetime | None:
+    return None if text is None else moment(text, now, None, ahead=False)
+
+
+def _print_stats(found: RunStats) -> None:
+    if not found.looked_at:
+        say("no runs")
+        return
+    rate = "-" if found.success_rate is None else f"{found.success_rate:.1%}"
+    older = ", and there are older ones (--limit)" if found.more else ""
+    say(f"{found.looked_at} runs since {local(found.oldest)}{older}")
+    say(
+        f"success rate {rate}: {found.succeeded} succeeded, {found.failed} failed, {found.rejected} rejected, "
+        f"{found.cancelled} cancelled, {found.active} active"
+    )
+    say(f"durations: p50 {span(found.p50)}, p95 {span(found.p95)}, longest {span(found.longest)}")
+    if found.buckets:
+        say()
+        rows = [_bucket(bucket) for bucket in found.buckets]
+        table(("from", "succeeded", "failed", "other", "p50", "p95"), rows)
+
+
+def _bucket(bucket: StatsBucket) -> tuple[object, ...]:
+    return (
+        local(bucket.start),
+        bucket.succeeded,
+        bucket.failed,
+        bucket.other,
+        span(bucket.p50),
+        span(bucket.p95),
+    )

@@ -1,0 +1,120 @@
+"""How runs fared over time: their durations as columns, and under them what came of them.
+
+A column is solid up to the median and light from there to the 95th percentile, so that it reads the
+same without colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta, tzinfo
+
+from textual.content import Content
+from textual.events import Resize
+from textual.widgets import Static
+
+from victor_engine.api import RunStats, StatsBucket
+from victor_tui.text import duration, short_duration
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_AXIS = 7
+"""Cells for the durations at the left."""
+BUCKETS = 60
+"""Spans that are asked for: as many as an 80 cell terminal has room for."""
+
+
+def numbers(stats: RunStats) -> Content:
+    """Rate and durations in one line."""
+    if not stats.looked_at:
+        return Content.styled(" no runs", "$foreground-muted")
+    rate = "–" if stats.success_rate is None else f"{stats.success_rate:.1%}".replace("%", " %")
+    failed = stats.success_rate is not None and stats.success_rate < 1
+    newest = "newest " if stats.more else ""
+    return Content.assemble(
+        (f" {rate}", "bold $text-error" if failed else "bold $text-success"),
+        (f" of {newest}{stats.looked_at:,} succeeded", "$foreground"),
+        (f" · {stats.failed:,} ✗" if stats.failed else "", "$text-error"),
+        (f" · {stats.active:,} active" if stats.active else "", "$foreground-muted"),
+        (f" · p50 {duration(stats.p50)} · p95 {duration(stats.p95)}", "$foreground"),
+        (f" · longest {duration(stats.longest)}", "$foreground-muted"),
+    )
+
+
+def trend_lines(stats: RunStats, width: int, height: int, zone: tzinfo | None) -> list[Content]:
+    """The plot in `width` by `height` cells: columns, outcomes and an axis of time."""
+    rows = max(2, height - 2)
+    spans = stats.buckets[-max(1, width - _AXIS - 1) :]
+    if not spans:
+        return [Content.styled(" nothing has ended yet", "$foreground-muted")]
+    wide = max(1, min(4, (width - _AXIS - 1) // len(spans)))
+    top = max((span.p95 or 0.0 for span in spans), default=0.0) or 1.0
+    lines = []
+    for row in range(rows):
+        label = duration(top) if row == 0 else duration(top / 2) if row == rows // 2 else ""
+        low = rows - 1 - row
+        solid = "".join(_cell(span.p50, span.p95, top, rows, low) * wide for span in spans)
+        lines.append(
+            Content.assemble((f"{label:>{_AXIS - 1}} ", "$foreground-muted"), (solid, "$text-primary"))
+        )
+    return [*lines, _outcomes(spans, wide), _axis(stats, spans, wide, zone)]
+
+
+def _cell(p50: float | None, p95: float | None, top: float, rows: int, low: int) -> str:
+    """One cell of a column, `low` cells above the ground."""
+    if p50 is None or p95 is None:
+        return " "
+    eighths = round(p50 / top * rows * 8) - low * 8
+    if eighths >= 8:
+        return _BLOCKS[8]
+    if eighths > 0:
+        return _BLOCKS[eighths]
+    if round(p95 / top * rows * 8) > low * 8:
+        return "░"
+    return "▁" if low == 0 else " "
+
+
+def _outcomes(spans: Sequence[StatsBucket], wide: int) -> Content:
+    """Under each column: `✗` where runs failed, `✓` where all succeeded, nothing where none ended."""
+    parts: list[tuple[str, str]] = [(f"{'ended':>{_AXIS - 1}} ", "$foreground-muted")]
+    for span in spans:
+        sign, style = (" ", "$foreground")
+        if span.failed:
+            sign, style = "✗", "$text-error"
+        elif span.succeeded:
+            sign, style = "✓", "$text-success"
+        elif span.other:
+            sign, style = "–", "$foreground-muted"
+        parts.append((sign.ljust(wide), style))
+    return Content.assemble(*parts)
+
+
+def _axis(stats: RunStats, spans: Sequence[StatsBucket], wide: int, zone: tzinfo | None) -> Content:
+    """When the first column begins and the last one ends, and how long one is."""
+    first = f"{spans[0].start.astimezone(zone):%d %b %H:%M}"
+    end = spans[-1].start + timedelta(seconds=stats.bucket_seconds)
+    last = f"{end.astimezone(zone):%d %b %H:%M}"
+    each = f"{short_duration(stats.bucket_seconds)} each"
+    room = max(len(first) + len(last) + len(each) + 4, wide * len(spans))
+    middle = each.center(room - len(first) - len(last))
+    return Content.styled(f"{' ' * _AXIS}{first}{middle}{last}", "$foreground-muted")
+
+
+class Trend(Static):
+    """The plot, as large as the place that it is given."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__("", id=id, classes=classes, markup=False)
+        self.zone: tzinfo | None = None
+        self._stats: RunStats | None = None
+
+    def show(self, stats: RunStats) -> None:
+        self._stats = stats
+        self._draw()
+
+    def on_resize(self, _event: Resize) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._stats is not None and self.size.height:
+            lines = trend_lines(self._stats, self.size.width, min(self.size.height, 14), self.zone)
+            self.update(Content("\n").join(lines))
