@@ -75,6 +75,7 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("sla.", frozenset({"schedules", "runs", "run", "engine"})),
     ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
+    ("notify.", frozenset({"engine"})),
 )
 TOLD = frozenset({"sla.breached", "request.reminded", "request.escalated"})
 """Kinds of events that are announced."""

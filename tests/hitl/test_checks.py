@@ -60,6 +60,16 @@ def test_roles_of_the_configuration_are_known(tmp_path: Path) -> None:
     assert found(tmp_path, "assignees: ['@approver']", "roles: {approver: [root]}\n") == []
 
 
+def test_a_quorum_that_the_roles_cannot_make(tmp_path: Path) -> None:
+    node = "assignees: ['@lead', 'user:root'], required_approvals: 3"
+    (problem,) = found(tmp_path, node, "roles: {lead: [root, daemon]}\n")
+    assert problem.severity == "error"
+    assert "stands for 2: daemon, root" in problem.message
+    assert (problem.line, problem.column) == (4, 86)
+    assert found(tmp_path, node, "roles: {lead: [root, daemon, bin]}\n") == []
+    assert found(tmp_path, node, "roles: {lead: [root, '@daemon']}\n") == []
+
+
 @pytest.mark.parametrize("fallback", ["continue", "approve"])
 def test_strict_timeouts_refuse_to_go_on(tmp_path: Path, fallback: str) -> None:
     node = f"timeout: 5m, on_timeout: {fallback}"

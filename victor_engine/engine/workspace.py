@@ -127,7 +127,7 @@ def _unsendable(config: Config) -> ProblemInfo:
     path, line, column = place_from_text(config.notify[0].place)
     message = f"notify has {len(config.notify)} rules, and apprise, which sends, is not installed"
     return ProblemInfo(
-        severity="warning",
+        severity="error",
         message=message,
         path=path,
         line=line,

@@ -55,6 +55,7 @@ def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) ->
             "go on although nobody approved",
             "Use abort, reject, retry or escalate",
         )
+    yield from _too_few(node, reader, config)
     for where, names in (
         ("assignees", node.assignees),
         ("chain", node.chain),
@@ -69,6 +70,32 @@ def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) ->
         if step.get("to") and not exists(str(step["to"]), config.roles):
             inner = (*reader.path, "escalation", index, "to")
             yield _unknown(reader, reader.document.place(inner), str(step["to"]), unknown)
+
+
+def _too_few(node: HITLNode, reader: Reader, config: Config) -> Iterator[ProblemInfo]:
+    """A quorum that the people of the named roles cannot make. Groups may grow, so they are not counted."""
+    people: set[str] = set()
+    for name in node.assignees:
+        members = config.roles.get(name[len(ROLE) :], ()) if name.startswith(ROLE) else (name,)
+        if not members or any(_is_several(member) for member in members):
+            return
+        people |= {member.removeprefix(USER) for member in members}
+    if people and len(people) < node.required_approvals and any(n.startswith(ROLE) for n in node.assignees):
+        yield _problem(
+            "error",
+            reader.place("required_approvals"),
+            f"{reader.what}: {node.required_approvals} approvals are required, and {', '.join(node.assignees)} "
+            f"stands for {len(people)}: {', '.join(sorted(people))}",
+            "Assign more people, add some to the role, or require fewer approvals",
+        )
+
+
+def _is_several(name: str) -> bool:
+    """Whether a name may stand for several people. Most users have a group of their own name."""
+    bare = not name.startswith((ROLE, GROUP, USER))
+    return name.startswith((ROLE, GROUP)) or (
+        bare and exists(GROUP + name, {}) and not exists(USER + name, {})
+    )
 
 
 def _unknown(reader: Reader, place: tuple[int, int], name: str, severity: Severity) -> ProblemInfo:
