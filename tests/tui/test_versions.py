@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Footer, Static, TextArea
 
 from tests.tui.fake_port import FakePort
 from tests.tui.test_console import MakeApp, go, preview, settle, table
@@ -116,6 +118,8 @@ async def test_runs_are_tried_and_moved(port: FakePort, make_app: MakeApp) -> No
         assert "would move" in said
         assert "stays" not in said or "pause it" in said
         assert "stands on check → checks" in said
+        state = app.screen.query_one("#state", TextArea).text
+        assert json.loads(state) == (await port.run("r1")).state != {}
         assert "migrate_runs" not in names(port)
         button = app.screen.query_one("#move", Button)
         assert str(button.label).startswith("Move 2 runs")
@@ -123,6 +127,28 @@ async def test_runs_are_tried_and_moved(port: FakePort, make_app: MakeApp) -> No
         await settle(pilot)
         assert "migrate_runs" in names(port)
         assert "2 runs moved" in str(app.screen.query_one("#runs", Static).content)
+
+
+async def test_one_run_is_moved_by_its_id_and_goes_back(port: FakePort, make_app: MakeApp) -> None:
+    run = next(run for run in port.run_map.values() if run.workflow == "data_pipeline")
+    port.run_map["r1"] = replace(run, id="r1", version="1.1.0", status="waiting")
+    app: Any = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "5")
+        table(app).select(("data_pipeline", "2.0.0"))
+        await settle(pilot)
+        await go(pilot, "m", "r", "1")
+        button = app.screen.query_one("#move", Button)
+        async with asyncio.timeout(20):
+            while str(button.label) != "Move 1 run":
+                await pilot.pause()
+        await go(pilot, "tab", "tab", "enter")
+        spec, _ = next(args for name, args in port.calls if name == "migrate_runs")
+        assert (spec.run_ids, spec.from_version, spec.schedules) == (("r1",), None, False)
+        assert str(button.label) == "Go back"
+        await go(pilot, "enter")
+        assert ("unmigrate_run", ("r1", "")) in port.calls
+        assert "is back on" in str(app.screen.query_one("#runs", Static).content)
 
 
 @pytest.mark.parametrize("row", [("data_pipeline", "2.0.0"), ("deploy", "2.1.0")])

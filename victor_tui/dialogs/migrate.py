@@ -10,7 +10,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Label, Static, TextArea
+from textual.widgets import Button, Input, Label, Static, TextArea
 
 from victor_engine.api import (
     MigrationPreview,
@@ -46,18 +46,22 @@ def _chain(path: tuple[str, ...]) -> str:
     return " · ".join(step.replace("->", " → ") for step in path)
 
 
+def _line(text: str, style: str, indent: int = 0) -> Content:
+    return Content.styled(" " * indent + one_line(text, 300), style)
+
+
 def _steps(steps: tuple[MigrationStepResult, ...]) -> list[Content]:
     """Each step in words, with what it means to where a run stands and what it changes of the state."""
     lines = []
     for step in steps:
         said = f": {step.position}" if step.position else ""
-        lines.append(Content.styled(one_line(f"  {step.step}{said}", 300), "$text-muted"))
-        lines += [Content.styled(one_line(f"    {row}", 300), diff_style(row)) for row in step.changes]
+        lines.append(_line(f"{step.step}{said}", "$text-muted", 2))
+        lines += [_line(row, diff_style(row), 4) for row in step.changes]
     return lines
 
 
 def _alternatives(paths: tuple[tuple[str, ...], ...]) -> list[Content]:
-    return [Content.styled(one_line(f"  another way: {_chain(path)}", 300), "$text-muted") for path in paths]
+    return [_line(f"another way: {_chain(path)}", "$text-muted", 2) for path in paths]
 
 
 def preview_text(preview: MigrationPreview) -> Content:
@@ -90,32 +94,38 @@ def report_text(report: MigrationReport, example: RunMove | None) -> Content:
     verb = "moved" if report.applied else "would move"
     tone = "$text-success" if done else "$text-muted"
     lines = [Content.styled(f"{plural(done, 'run')} {verb}", f"bold {tone}")]
-    for reason, count in _reasons(report)[:_REASONS]:
-        lines.append(
-            Content.styled(one_line(f"! {plural(count, 'run')} stay: {reason}", 300), "$text-warning")
-        )
+    lines += [
+        _line(f"! {plural(count, 'run')} {'stays' if count == 1 else 'stay'}: {reason}", "$text-warning")
+        for reason, count in _reasons(report)[:_REASONS]
+    ]
     for schedule in report.schedules:
         words = schedule.reason or f"{schedule.from_version} → {schedule.to_version}"
         style = "$text-warning" if schedule.outcome == "refused" else "$text-success"
-        lines.append(Content.styled(one_line(f"schedule {schedule.schedule_id}: {words}", 300), style))
+        lines.append(_line(f"schedule {schedule.schedule_id}: {words}", style))
     if example is not None and example.outcome != "refused":
-        lines.append(Content.styled(one_line(f"For example run {example.run_id}:", 300), "bold"))
+        lines.append(_line(f"Run {example.run_id}:", "bold"))
         lines += _steps(example.steps)
         where = f"{', '.join(example.stands_on)} → {', '.join(example.goes_on_at)}"
-        lines.append(Content.styled(one_line(f"  stands on {where}", 300), "$text-primary"))
-        for words in (*example.questions, *example.timers):
-            lines.append(Content.styled(one_line(f"  {words}", 300), "$text-muted"))
+        lines.append(_line(f"stands on {where}", "$text-primary", 2))
+        lines += [_line(words, "$text-muted", 2) for words in (*example.questions, *example.timers)]
         lines += _alternatives(example.alternatives)
     return Content("\n").join(lines)
 
 
 class MigrateDialog(Dialog[None]):
-    """Shows what the migrations from one version to another do to the runs that wait on it, and to the
-    state typed in. Nothing is changed until the runs are told to move."""
+    """Shows what the migrations from one version to another do to the runs that wait on it, or to one of
+    them, and to the state typed in. Nothing is changed until the runs are told to move."""
 
     def __init__(self, workflow: str, from_version: str, to_version: str) -> None:
         super().__init__()
         self._of = workflow, from_version, to_version
+        self._given = "{}"  # the state that was filled in, until somebody edits it
+        self._moved: str | None = None  # the one run that was moved, and can go back
+
+    @property
+    def _port(self) -> Port:
+        port: Port = self.app.port  # type: ignore[attr-defined]
+        return port
 
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
@@ -124,10 +134,12 @@ class MigrateDialog(Dialog[None]):
                 Content.assemble(("Migrate ", "bold"), (f"{workflow} {old} → {new}", "bold $primary")),
                 id="head",
             )
-            with DialogBody(id="body"):
+            with DialogBody(id="body", can_focus=False):
+                yield Label(f"Run (its id; empty for all that wait on {old})", classes="label")
+                yield Input(id="run", compact=True)
                 yield Static("Looking at the runs…", id="runs", classes="text")
                 yield Label("State to try it on (a JSON object; nothing is changed)", classes="label")
-                yield TextArea("{}", id="state", compact=True)
+                yield TextArea(self._given, id="state", compact=True)
                 yield Static(id="result", classes="text")
             yield Static(id="fault")
             with Horizontal(id="actions"):
@@ -136,67 +148,104 @@ class MigrateDialog(Dialog[None]):
                 yield Label("ctrl+s try now · pgup pgdn scroll · esc close", classes="hint")
 
     def on_mount(self) -> None:
-        area = self.query_one("#state", TextArea)
-        area.select_all()
-        area.focus()
+        self.query_one("#run", Input).focus()
         self._try()
         self._plan()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "move":
-            self._move()
-        else:
+        if event.button.id != "move":
             self.dismiss(None)
+        elif self._moved is not None:
+            self._go_back(self._moved)
+        else:
+            self._move()
 
-    def _spec(self, **more: Any) -> MigrationSpec:
+    def _spec(self, run_id: str = "") -> MigrationSpec:
         workflow, old, new = self._of
-        return MigrationSpec(
-            workflow=workflow, to_version=new, **(more or {"from_version": old, "schedules": True})
-        )
+        wanted = run_id or self.query_one("#run", Input).value.strip()
+        if wanted:
+            return MigrationSpec(workflow, new, run_ids=(wanted,))
+        return MigrationSpec(workflow, new, from_version=old, schedules=True)
 
     @work(group="preview-runs", exclusive=True)
     async def _plan(self) -> None:
-        """The dry run of all that waits, and of one run step by step."""
-        port: Port = self.app.port  # type: ignore[attr-defined]
+        """The dry run of all that is asked for, and of one run step by step."""
         try:
-            report = await port.plan_migration(self._spec())
+            report = await self._port.plan_migration(self._spec())
             ready = next((move for move in report.runs if move.outcome == "ready"), None)
             example = None
             if ready is not None:
-                example = (await port.plan_migration(self._spec(run_ids=(ready.run_id,)))).runs[0]
+                example = (await self._port.plan_migration(self._spec(ready.run_id))).runs[0]
         except VictorError as error:
-            self.query_one("#runs", Static).update(
-                Content.styled(one_line(error.message, 500), "$text-warning")
-            )
+            self.query_one("#runs", Static).update(_line(error.message, "$text-warning"))
+            self._offer("Move", enabled=False)
             return
+        self._moved = None
         self._show(report, example)
-        button = self.query_one("#move", Button)
         schedules = sum(move.outcome == "ready" for move in report.schedules)
-        button.disabled = not (report.count("ready") or schedules)
-        button.label = f"Move {plural(report.count('ready'), 'run')}" + (
-            f", {plural(schedules, 'schedule')}" if schedules else ""
-        )
+        also = f", {plural(schedules, 'schedule')}" if schedules else ""
+        enabled = bool(report.count("ready") or schedules)
+        self._offer(f"Move {plural(report.count('ready'), 'run')}{also}", enabled=enabled)
+        if example is not None:
+            await self._fill_in(example.run_id)
 
-    @work(group="move", exclusive=True)
-    async def _move(self) -> None:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        button = self.query_one("#move", Button)
-        button.disabled = True
-        button.label = "Moving…"
+    async def _fill_in(self, run_id: str) -> None:
+        """Try it on the state of a real run, unless somebody has typed one."""
+        area = self.query_one("#state", TextArea)
+        if area.text != self._given:
+            return
         try:
-            report = await port.migrate_runs(self._spec())
+            state = (await self._port.run(run_id)).state
         except VictorError as error:
             self.fault(error.message)
             return
-        finally:
-            button.label = "Moved"
+        self._given = json.dumps(state, indent=2, ensure_ascii=False, default=str)
+        area.load_text(self._given)
+
+    @work(group="move", exclusive=True)
+    async def _move(self) -> None:
+        self._offer("Moving…", enabled=False)
+        try:
+            report = await self._port.migrate_runs(self._spec())
+        except VictorError as error:
+            self.fault(error.message)
+            self._offer("Move", enabled=True)
+            return
         self._show(report, None)
+        if len(report.runs) == 1 and report.runs[0].outcome == "migrated":
+            self._moved = report.runs[0].run_id
+            self._offer("Go back", enabled=True)
+            self.query_one("#move", Button).focus()  # which it has lost while it was disabled
+        else:
+            self._offer("Moved", enabled=False)
+
+    @work(group="move", exclusive=True)
+    async def _go_back(self, run_id: str) -> None:
+        self._offer("Going back…", enabled=False)
+        try:
+            run = await self._port.unmigrate_run(run_id)
+        except VictorError as error:
+            self.fault(error.message)
+            self._offer("Go back", enabled=False)
+            return
+        self._moved = None
+        words = f"Run {run.id} is back on {run.version}, as it was."
+        self.query_one("#runs", Static).update(_line(words, "bold $text-success"))
+        self._offer("Back", enabled=False)
+
+    def _offer(self, label: str, *, enabled: bool) -> None:
+        button = self.query_one("#move", Button)
+        button.label = label
+        button.disabled = not enabled
 
     def _show(self, report: MigrationReport, example: RunMove | None) -> None:
         self.query_one("#runs", Static).update(report_text(report, example))
         if report.runs:
-            # What becomes of real runs comes first, although the state below it has the focus.
+            # What becomes of real runs comes first, wherever the focus is.
             self.call_after_refresh(self.query_one("#body", DialogBody).scroll_home, animate=False)
+
+    def on_input_changed(self) -> None:
+        self.when_quiet(self._plan)
 
     def on_text_area_changed(self) -> None:
         self.when_quiet(self._try)
@@ -211,9 +260,8 @@ class MigrateDialog(Dialog[None]):
         if state is None:
             self.fault(problem)
             return
-        port: Port = self.app.port  # type: ignore[attr-defined]
         try:
-            preview = await port.preview_migration(*self._of, state)
+            preview = await self._port.preview_migration(*self._of, state)
         except VictorError as error:
             self.fault(error.message)
             result.update("")
