@@ -8,7 +8,8 @@ schedule every second), and is killed with SIGKILL where it stands still at a dr
 
     writer     between BEGIN and COMMIT       committed  after COMMIT, before anybody has been told
     process    around the start of a command  timer      around a retry's or a deadline's expiry
-    answer     around an answer's transition  anywhere   at a drawn time, nothing standing still
+    answer     around an answer's transition  full       while the disk is full, or just after it was
+    anywhere   at a drawn time, nothing standing still
 
 The checker knows SQLite and /proc, and none of the engine's code. Exit status 1 if it finds anything.
 """
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
-PHASES = ("writer", "committed", "process", "timer", "answer", "anywhere")
+PHASES = ("writer", "committed", "process", "timer", "answer", "full", "anywhere")
 BUGS = ("", "double-apply", "early-ack", "orphans")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECOND = 1_000_000
@@ -325,7 +326,7 @@ class Life:
 
 def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) -> list[str]:
     phase = PHASES[turn % len(PHASES)]
-    occurrence = drawn.randint(1, {"writer": 120, "committed": 40, "process": 8}.get(phase, 4))
+    occurrence = drawn.randint(1, {"writer": 120, "committed": 40, "process": 8, "full": 40}.get(phase, 4))
     life = Life(root, told, phase, occurrence, drawn.randint(3, 8), drawn.randrange(2**31), bug)
     problems = []
     if phase == "anywhere":

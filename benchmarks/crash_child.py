@@ -22,7 +22,7 @@ from typing import Any
 
 from victor_engine.api import Answer, RequestQuery, RunQuery
 from victor_engine.engine import Engine, people
-from victor_engine.errors import VictorError
+from victor_engine.errors import StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
 from victor_engine.runtime import deadlines, embedded, journal, manager, process
 from victor_engine.service.connect import find, open_engine
@@ -34,6 +34,10 @@ SUITED = {"process": ("work", "again"), "timer": ("late", "again"), "answer": ("
 LIVE = ("queued", "running", "waiting", "paused", "cancelling")
 
 
+FAILING = 3
+"""COMMITs in a row that find the disk full: a group, and the tries after it."""
+
+
 class Moment:
     """Stands still at one drawn moment and says so; every moment passes through `at`."""
 
@@ -41,10 +45,25 @@ class Moment:
         self.fd = fd
         self.phase = phase
         self.left = occurrence
+        self.dies_full = occurrence % 2 == 1
+        self.up = False  # an engine does not start on a full disk
         self.lock = threading.Lock()
 
     def say(self, line: str) -> None:
         os.write(self.fd, line.encode() + b"\n")
+
+    def full(self) -> bool:
+        """Whether this COMMIT finds the disk full: from the drawn one on a few do, then there is room again.
+
+        The kill comes while it is full, or while what waited is recorded, as the occurrence is odd or even.
+        """
+        if self.phase != "full" or not self.up:
+            return False
+        with self.lock:
+            self.left -= 1
+            if self.left == (0 if self.dies_full else -FAILING - 2):
+                self.say("at")
+            return -FAILING < self.left <= 0
 
     def at(self, phase: str) -> None:
         if phase != self.phase:
@@ -70,6 +89,10 @@ class HeldConnection:
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql == "COMMIT":
             self._moment.at("writer")
+            if self._moment.full():
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
         cursor = self._connection.execute(sql, *parameters)
         if sql == "COMMIT":
             self._moment.at("committed")
@@ -188,6 +211,17 @@ async def answer_everything(engine: Engine) -> None:
         await asyncio.sleep(0.1)
 
 
+async def started(engine: Engine, workflow: str) -> None:
+    """Start a run, as often as it takes: on a full disk it is refused."""
+    while True:
+        try:
+            await engine.start_run(workflow)
+            return
+        except StorageError as error:
+            print(f"starting {workflow}: {error}", file=sys.stderr)
+            await asyncio.sleep(0.1)
+
+
 async def main() -> None:
     root, fd, phase, occurrence, runs, seed, bug = sys.argv[1:]
     moment = Moment(int(fd), phase, int(occurrence))
@@ -196,9 +230,10 @@ async def main() -> None:
     with acting_as(local_actor("cli")):
         engine = await open_engine(find(root, Path(root) / ".state"), fire=phase != "end", serve=False)
         moment.say("ready")
+        moment.up = True
         answering = asyncio.create_task(answer_everything(engine))
         for workflow in (*SUITED.get(phase, ()), *drawn.choices(WORKFLOWS, k=int(runs))):
-            await engine.start_run(workflow)
+            await started(engine, workflow)
         while phase != "end" or await engine.runs(RunQuery(statuses=LIVE, limit=1)):
             await asyncio.sleep(0.05)
         answering.cancel()
