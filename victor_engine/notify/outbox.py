@@ -204,24 +204,21 @@ def waiting(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
 def notify_problems(
     connection: sqlite3.Connection, now: datetime, rules: Sequence[NotifyRule] = ()
 ) -> list[ProblemInfo]:
-    """One for each rule that does not get through at present, with the place of the rule if it is known.
-
-    A single failure is a warning; once it was tried again in vain, or given up, an error.
-    """
+    """One for each rule that does not get through at present, with the place of the rule if it is known."""
     rows = connection.execute(
-        "SELECT rule, error, MAX(failed_at), MAX(attempts), SUM(due IS NOT NULL), SUM(due IS NULL) FROM announcements"
+        "SELECT rule, error, MAX(failed_at), SUM(due IS NOT NULL), SUM(due IS NULL) FROM announcements"
         " WHERE failed_at IS NOT NULL AND (due IS NOT NULL OR failed_at > ?) GROUP BY rule ORDER BY rule",
         (to_us(now - SHOWN),),
     )
     places = {rule.name: rule.place for rule in rules}
     found = []
-    for name, error, _, attempts, retried, lost in rows:
+    for name, error, _, retried, lost in rows:
         parts = [f"{lost} given up"] if lost else []
         parts += [f"{retried} tried again"] if retried else []
         path, line, column = place_from_text(places.get(name, ""))
         found.append(
             ProblemInfo(
-                severity="error" if lost or attempts > 1 else "warning",
+                severity="error",
                 message=f"notify: {name} does not get through ({', '.join(parts)}): {error}",
                 path=path,
                 line=line,
