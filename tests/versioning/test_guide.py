@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +110,11 @@ def test_deprecation(registry: WorkflowVersionRegistry) -> None:
     assert workflow is not None
     assert workflow.is_deprecated()
     assert workflow.deprecation_message == "Use new_pipeline."
+
+
+def test_the_examples_of_the_documentation_hold() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "versions.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        subprocess.run([sys.executable, "-W", "error", "-c", block], check=True, timeout=60)

@@ -237,6 +237,7 @@ class MigrateDialog(Dialog[None]):
         button = self.query_one("#move", Button)
         button.label = label
         button.disabled = not enabled
+        button.refresh(layout=True)  # a label of another length needs another width
 
     def _show(self, report: MigrationReport, example: RunMove | None) -> None:
         self.query_one("#runs", Static).update(report_text(report, example))
