@@ -6,7 +6,7 @@ Beside the product: SQLite that commits as many bytes (each step alone, and grou
 there are runs at once), and a bare prototype: an asyncio loop and one writer thread, a row for each run
 and each step, grouped commits, and nothing else. LangGraph with its SQLite checkpointer and DBOS on
 SQLite join in where they are installed, with fewer runs (`--others`), for they take long. Every
-measurement has a process and a directory of its own.
+measurement has a process and a directory of its own, and they are measured by turns (`--rounds`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 NODES = 10
@@ -296,6 +297,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--rounds", type=int, default=4, help="that the runs are divided into")
     parser.add_argument("--others", type=int, default=200, help="runs of LangGraph and DBOS")
     parser.add_argument("--profile", action="store_true", help="ours alone, under a profiler")
     parser.add_argument("--only", help=argparse.SUPPRESS)
@@ -314,19 +316,31 @@ def main() -> None:
         else:
             print(f"{name} is not installed here: left out")
     for concurrency in given.concurrency:
-        base, size = 0.0, given.size
+        compare(names, concurrency, given)
+
+
+def compare(names: list[str], concurrency: int, given: argparse.Namespace) -> None:
+    """Measure all of them by turns, so that a busy minute of the machine meets each, and print medians."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    size = given.size
+    for _ in range(given.rounds):
         for name in names:
-            runs = max(concurrency, given.others) if name in OTHERS else given.runs
-            found = apart(name, runs, concurrency, size, False)
-            if name == "ours":
-                base, size = found["rate"], max(1, int(found["bytes"] / NODES))
-            print(
-                f"{concurrency:>4} at once  {name:<12}{found['rate']:>9,.0f} nodes/s"
-                f"  p50 {found['p50']:8.1f} ms  p99 {found['p99']:8.1f} ms"
-                f"  {found['cpu']:6.1f} µs CPU a node {found['bytes']:>7,.0f} bytes a run  {found['rss']:4.0f} MB"
-                f"  ours is {base / found['rate']:.2f} of it",
-                flush=True,
-            )
+            runs = given.others if name in OTHERS else given.runs
+            found[name].append(apart(name, max(concurrency, runs // given.rounds), concurrency, size, False))
+        size = max(1, int(found["ours"][0]["bytes"] / NODES))
+    middle = {
+        name: {what: median(each[what] for each in measured) for what in measured[0]}
+        for name, measured in found.items()
+    }
+    ours = middle["ours"]
+    for name, told in middle.items():
+        print(
+            f"{concurrency:>4} at once  {name:<12}{told['rate']:>9,.0f} nodes/s"
+            f"  p50 {told['p50']:8.1f} ms  p99 {told['p99']:8.1f} ms"
+            f"  {told['cpu']:6.1f} µs CPU a node {told['bytes']:>7,.0f} bytes a run  {told['rss']:4.0f} MB"
+            f"  ours is {ours['rate'] / told['rate']:.2f} of it ({told['cpu'] / ours['cpu']:.2f} by CPU)",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -165,9 +165,10 @@ class RunBatch:
                 " ON CONFLICT (definition_id) DO UPDATE SET runs = runs + excluded.runs",
                 (definition_id, count),
             )
-        self._tx.connection.executemany(
-            "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)", self._choices
-        )
+        if self._choices:
+            self._tx.connection.executemany(
+                "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)", self._choices
+            )
         self._rows.clear()
         self._states.clear()
         self._choices.clear()
