@@ -227,7 +227,8 @@ async def dbos(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
     from dbos import DBOS
 
     path = directory / "dbos.db"
-    DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{path}", "run_admin_server": False})
+    config = {"name": "bench", "system_database_url": f"sqlite:///{path}", "run_admin_server": False}
+    DBOS(config={**config, "log_level": "ERROR"})
 
     @DBOS.step()
     async def step(x: int) -> int:
