@@ -136,3 +136,24 @@ async def test_the_form_previews_over_the_clock_change_and_saves(
         assert note == "moved for Berlin"
         assert (spec.cron, spec.timezone, spec.jitter) == ("30 7 * * *", "Europe/Berlin", 120.0)
         assert set(asked[:-1]) == {"nightly_backup"}
+
+
+async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(
+    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def preview(spec: ScheduleSpec, *given: Any, **named: Any) -> SchedulePreview:
+        return SchedulePreview(
+            "", problem="exclude: fair.ics:1: is no iCalendar file" if spec.exclude else None
+        )
+
+    monkeypatch.setattr(port, "preview_schedule", preview)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        table(app).select("nightly_backup")
+        await go(pilot, "e")
+        app.screen.query_one("#more", TextArea).text = "exclude: fair.ics"
+        await go(pilot, "ctrl+s")
+        assert "fair.ics:1: is no iCalendar file" in text_of(app, "#more-fault")
+        assert text_of(app, "#expression-fault") == ""
+        assert not [call for call in port.calls if call[0] == "edit_schedule"]

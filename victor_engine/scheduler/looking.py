@@ -102,14 +102,16 @@ def preview(
         timing = Timing(spec, shown_id, known.created_at if known is not None else after)
         chain.check(source, shown_id, spec)
         fires = tuple(timing.upcoming(max(0, min(count, MAX_PREVIEW)), after))
-        left_out = []
-        if spec.exclude:
-            for instant in fires:
-                reason = excluded(spec, instant, timing.zone)
-                if reason is not None:
-                    left_out.append(ExcludedFire(instant, reason))
     except VictorError as error:
         return SchedulePreview(summary="", problem=error.message)
+    left_out = []
+    try:
+        for instant in fires if spec.exclude else ():
+            reason = excluded(spec, instant, timing.zone)
+            if reason is not None:
+                left_out.append(ExcludedFire(instant, reason))
+    except VictorError as error:
+        return SchedulePreview(summary="", problem=f"exclude: {error.message}")
     problem = None
     if not fires and spec.after is None:
         problem = "this would never fire: its time or its end_date has passed"

@@ -265,7 +265,8 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
             except VictorError as error:
                 preview = SchedulePreview("", problem=error.message)
             if preview.problem:
-                faults["expression"] = preview.problem
+                of_calendar = preview.problem.startswith("exclude: ")
+                faults["more" if of_calendar else "expression"] = preview.problem
             elif fields.way == "once" and not preview.fires:
                 faults["expression"] = "That instant has passed."
         self._show_faults(faults, fields)
