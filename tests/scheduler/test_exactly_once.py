@@ -147,14 +147,17 @@ class Fires(RuleBasedStateMachine):
         self.run(self.world.loop._look_ahead())
 
     @precondition(lambda self: not self.resting)
-    @rule()
-    def the_very_next_fire_comes(self) -> None:
-        """Just in time, worked out ahead: the way that nearly every fire takes."""
+    @rule(late=st.sampled_from([0, 0, 25, 190]), times=st.sampled_from([None, None, *TIMES]))
+    def the_very_next_fire_was_worked_out(self, late: int, times: dict[str, Any] | None) -> None:
+        """Just in time, the way that nearly every fire takes; or something has come between."""
         nominal = Timing(self.spec, self.schedule, self.created).next_after(self.cursor)
         assert nominal is not None
         self.clock.set_wall(nominal.instant - timedelta(seconds=1))
         self.the_loop_looks_ahead()
-        self.clock.set_wall(nominal.instant)
+        if times is not None:
+            policies = {name: getattr(self.spec, name) for name in POLICY_NAMES}
+            self._edit(ScheduleSpec(workflow="w", **times, **policies))
+        self.clock.set_wall(nominal.instant + timedelta(minutes=late))
         self.the_loop_looks()
 
     @rule(after=MINUTES, committed=st.booleans())
