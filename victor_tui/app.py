@@ -256,7 +256,9 @@ class VictorApp(App[str]):
             first = errors[0]
             place = f"{first.path}:{first.line}:{first.column}: " if first.path else ""
             more = f" (and {len(errors) - 1} more: see Versions)" if len(errors) > 1 else ""
-            return clean(f"{place}{first.message} {first.remedy}{more}")
+            message = first.message.rstrip(".")
+            remedy = f". {first.remedy}" if first.remedy else ""
+            return clean(f"{place}{message}{remedy}{more}")
         if engine.mode == "readonly":
             return "No engine runs here: this is a read-only view. Start one with `victor scheduler start`."
         return "" if engine.trusted else "This workspace is not trusted: it is shown, and nothing in it runs."

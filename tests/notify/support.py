@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from victor_engine.notify import NotifyError
-
 
 class Mailbox:
-    """`messages` are (url, title, body). Addresses in `broken` fail, with `permanent` for good."""
+    """`messages` are (url, title, body). Addresses in `broken` fail with what is put there."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, str]] = []
         self.tries: list[str] = []
-        self.broken: dict[str, NotifyError] = {}
+        self.broken: dict[str, Exception] = {}
         self.stuck: asyncio.Event | None = None
         self._told = asyncio.Condition()
 

@@ -298,6 +298,25 @@ async def test_an_address_that_is_configured_no_more_is_forgotten(tmp_path: Path
         assert await here.bench.store.read(lambda c: notify_problems(c, here.bench.clock.now())) == []
 
 
+async def test_what_nobody_foresaw_stops_nothing(tmp_path: Path) -> None:
+    async with office(tmp_path, rule()) as here:
+        here.mailbox.broken[PAGER] = ValueError("of a plugin")
+        ref = await here.bench.ask()
+        await here.mailbox.until(tries=1)
+        await here.settled()
+        data = {"to": 5}
+        await here.bench.write(lambda tx: tx.event("request.reassigned", request_id=ref.id, data=data))
+        await here.settled()
+        assert [event["message"] for event in await here.events("notify.failed")] == [
+            "ValueError: of a plugin",
+            "request.reassigned cannot be put in words: TypeError: 'int' object is not iterable",
+        ]
+        here.mailbox.broken.clear()
+        await here.bench.ask(name="next")
+        await here.mailbox.until(messages=1)
+        assert here.mailbox.titles == ["w: next"]
+
+
 async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
     async with office(tmp_path, rule("failed")) as here:
 

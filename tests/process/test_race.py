@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.race import contested, race
+from benchmarks.race import contested, race, resumed
 
 pytestmark = pytest.mark.process
 
@@ -20,6 +20,8 @@ async def test_each_question_has_one_winner_and_every_loser_is_told(tmp_path: Pa
     assert len(told) == REQUESTS
     assert {answer["kind"] for answers in told for answer in answers if answer["won"]} == {"console", "cli"}
     assert any(map(contested, told))
+    waits = resumed(tmp_path / "ws")
+    assert waits[len(waits) // 2] < 200, "milliseconds until a run goes on after its answer"
 
 
 async def test_a_second_answer_that_counts_is_found(tmp_path: Path) -> None:

@@ -109,18 +109,35 @@ def unseen(
 
 def compose(
     tx: Tx, events: Sequence[Happened], rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
-) -> list[Message]:
-    """What the rules say about these events, as things stand now: what is over already is left out."""
+) -> tuple[list[Message], list[tuple[Happened, str]]]:
+    """What the rules say about these events, as things stand now: what is over already is left out.
+
+    Also the events of which nothing could be said, with the reason: they hold up no others.
+    """
     found: list[Message] = []
+    faults: list[tuple[Happened, str]] = []
     for event in events:
-        told = _told(tx, event, host)
-        if told is None:
-            continue
-        occasion, names, fields = told
-        for rule in rules:
-            if occasion in rule.on and _concerns(rule, event.workflow, names, people):
-                found.append(_message(rule, occasion, event, fields))
-    return _gathered(found)
+        try:
+            found += _said(tx, event, rules, people, host)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            faults.append((event, f"{event.kind} cannot be put in words: {type(error).__name__}: {error}"))
+    return _gathered(found), faults
+
+
+def _said(
+    tx: Tx, event: Happened, rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
+) -> list[Message]:
+    told = _told(tx, event, host)
+    if told is None:
+        return []
+    occasion, names, fields = told
+    return [
+        _message(rule, occasion, event, fields)
+        for rule in rules
+        if occasion in rule.on and _concerns(rule, event.workflow, names, people)
+    ]
 
 
 def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:

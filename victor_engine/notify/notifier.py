@@ -18,6 +18,7 @@ from victor_engine.api import Actor, EventInfo
 from victor_engine.clock import Clock, from_us
 from victor_engine.config.model import NotifyRule
 from victor_engine.errors import ConfigError, VictorError
+from victor_engine.events import EventKind
 from victor_engine.hitl.person import GROUP, ROLE, USER, Person, person, unix_groups
 from victor_engine.notify import outbox
 from victor_engine.notify.courier import NotifyError, Sender
@@ -129,6 +130,9 @@ class Notifier:
                 upcoming = await self._store.read(outbox.next_due)
             except VictorError as error:
                 log.error("notify: %s", error)
+            except Exception:
+                # Announcing goes on: what it was about is planned or tried again.
+                log.exception("notify")
             seconds = LOOK_AGAIN
             if upcoming is not None:
                 seconds = min(max((from_us(upcoming) - self._clock.now()).total_seconds(), 0.0), LOOK_AGAIN)
@@ -158,7 +162,11 @@ class Notifier:
         rules: tuple[NotifyRule, ...],
         people: Mapping[str, Person],
     ) -> None:
-        outbox.plan(tx, compose(tx, page, rules, people, self._host))
+        messages, faults = compose(tx, page, rules, people, self._host)
+        outbox.plan(tx, messages)
+        for event, fault in faults:
+            log.error("notify: event %d: %s", event.seq, fault)
+            tx.event(EventKind.NOTIFY_FAILED, request_id=event.request_id, data={"message": fault})
         outbox.write_cursor(tx, last)
 
     async def _known(self, rules: tuple[NotifyRule, ...]) -> dict[str, Person]:
@@ -217,10 +225,12 @@ class Notifier:
         where, secrets = outbox.label(url), self._secrets()
         try:
             await self._sender.send(secrets.resolve(url), item.title, item.body)
-        except (NotifyError, ConfigError) as error:
-            text = secrets.masker.text(error.message)[:500]
-            permanent = bool(error.details.get("permanent"))
-            log.warning("notify: %s to %s failed: %s", item.rule, where, text)
+        except Exception as error:  # whatever it is, it is seen, and holds up nothing else
+            known = isinstance(error, (NotifyError, ConfigError))
+            text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
+            text = secrets.masker.text(text)[:500]
+            permanent = isinstance(error, VictorError) and bool(error.details.get("permanent"))
+            log.warning("notify: %s to %s failed: %s", item.rule, where, text, exc_info=not known)
             await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
             return False
         await self._store.persist(lambda tx: outbox.sent(tx, item, where))
