@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from victor_engine.api import EventInfo
 from victor_engine.config import trust
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as, local_actor
+from victor_engine.service.memory import settle
 
 
 class Running:
@@ -58,9 +58,7 @@ async def running(
     (root / ".state").mkdir(exist_ok=True)
     with acting_as(local_actor("cli")):
         engine = await Engine.open(root, root / ".state", fire=False)
-        # As a daemon does.
-        gc.collect()
-        gc.freeze()
+        settle()  # as a daemon does
         try:
             yield Running(engine)
         finally:

@@ -131,7 +131,7 @@ _sound: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
 def first_fault(tree: ast.AST, functions: FunctionRegistry) -> Fault | None:
     """The first of `faults`, None if there is none. A tree that was sound is only asked for its functions."""
     called = _sound.get(tree)
-    if called is not None and all(name in functions for name in called):
+    if called is not None and (not called or all(name in functions for name in called)):
         return None
     for fault in faults(tree, functions):
         return fault

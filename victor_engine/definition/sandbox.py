@@ -24,6 +24,9 @@ MAX_STEPS = 5_000_000
 MAX_BITS = 4096
 """Size of a whole number that an expression may make."""
 
+_HARMLESS = frozenset({int, float, str, bool, type(None), dict, list, tuple, set})
+"""Types of values that can do nothing by themselves."""
+
 
 @lru_cache(maxsize=1)
 def _evaluator_class() -> type[Any]:
@@ -51,17 +54,19 @@ def _evaluator_class() -> type[Any]:
             self.names = _Names(state)
             self._steps = self._max_count = 0
 
-        def _check_disallowed_items(self, item: Any) -> None:
-            # What is inside of an object or a list is looked at when it is taken out: looking at all of it
-            # each time it passes by costs its size.
-            if not isinstance(item, dict | list | tuple | set):
-                super()._check_disallowed_items(item)
-
         def _eval(self, node: ast.AST) -> Any:
             self._steps += 1
             if self._steps > MAX_STEPS:
                 raise ExpressionError(f"the expression takes more than {MAX_STEPS} steps")
-            return super()._eval(node)
+            handler = self.nodes.get(type(node))
+            if handler is None:
+                return super()._eval(node)
+            result = handler(node)
+            # What is inside of an object or a list is looked at when it is taken out: looking at all of it
+            # each time it passes by costs its size.
+            if type(result) not in _HARMLESS:
+                self._check_disallowed_items(result)
+            return result
 
         def _eval_set_comprehension(self, node: ast.SetComp) -> Any:
             as_list = ast.copy_location(ast.ListComp(elt=node.elt, generators=node.generators), node)
@@ -169,7 +174,7 @@ def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRe
     evaluator.begin(state)
     try:
         value = as_json(evaluator._eval(tree))
-        evaluator.begin({})
+        evaluator.names = {}
         idle.append(evaluator)
         return value
     except ExpressionError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from victor_engine.api import EventInfo, Port
 from victor_engine.errors import EngineLockedError, EngineUnavailableError, StoreError
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.lock import EngineLock, engine_owner
+from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 
 if TYPE_CHECKING:
@@ -232,9 +232,7 @@ async def serve(
         find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
     )
     watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
-    # What is here now stays as long as the process: the collector need not look at it with each pass.
-    gc.collect()
-    gc.freeze()
+    settle()
     try:
         if on_ready is not None:
             on_ready(engine)
