@@ -14,7 +14,7 @@ from textual.widgets import Static
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunComparison, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.text import clean, moment, plural
+from victor_tui.text import clean, moment
 from victor_tui.theme import run_mark
 from victor_tui.widgets.comparison import comparison_lines
 from victor_tui.widgets.lines import LineView
@@ -134,7 +134,7 @@ class CompareScreen(ConsoleScreen):
         now, zone = self.now(), self.console.zone
         left, right = self.found.left.run, self.found.right.run
         marks = run_mark(left.status), run_mark(right.status)
-        place = f"  {plural(self._place + 1, 'run')} earlier" if self._place >= 0 else ""
+        place = f"  −{self._place + 1}" if self._place >= 0 else ""
         self.query_one("#compare-head", Static).update(
             Content.assemble(
                 (f" {clean(right.workflow)} ", "bold"),

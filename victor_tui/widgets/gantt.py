@@ -106,7 +106,9 @@ class Window:
             low, high = self.place(span.start), self.place(span.end)
             before = before or low < 0
             after = after or high > self.cells + 0.5
-            first, last = max(0, int(low)), min(self.cells, max(int(low) + 1, round(high)))
+            # What took no time at the very end is still a cell of it.
+            begin = self.cells - 1 if low == self.cells else int(low)
+            first, last = max(0, begin), min(self.cells, max(begin + 1, round(high)))
             for place in range(first, last):
                 cells[place] = SIGNS[span.kind]
         if before and cells[0] == " ":
