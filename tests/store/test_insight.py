@@ -274,3 +274,19 @@ async def test_the_state_around_an_attempt(store: Store) -> None:
     assert failed.before == failed.after == {"tables": 3, "a": 1, "b": 2}
     with pytest.raises(NotFoundError, match="has no attempt 99"):
         queries.attempt_state(connection, run_id, 99)
+
+
+async def test_statistics_since_an_instant(store: Store) -> None:
+    def seed(tx: Tx) -> None:
+        one = add_definition(tx, "copy", "1.0.0")
+        for hours in (5, 4, 3, 2, 1):
+            key = ended(tx, one, seconds=10)
+            tx.execute(
+                "UPDATE runs SET created_at = created_at - ? WHERE key = ?", (hours * 3600 * SECOND, key)
+            )
+
+    await store.write(seed)
+    query = RunQuery(workflow="copy", created_after=NOW - timedelta(hours=3), limit=10)
+    assert queries.run_stats(store.reader(), query, 10).looked_at == 3
+    none = RunQuery(workflow="copy", created_after=NOW, limit=10)
+    assert queries.run_stats(store.reader(), none, 10).looked_at == 0

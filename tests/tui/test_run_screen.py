@@ -76,10 +76,18 @@ def opened(run_id: str, pane: str) -> Any:
     return press
 
 
-@pytest.mark.parametrize(("run_id", "pane"), [("r00914", "t"), ("r00919", "s"), ("r00919", "l")])
+@pytest.mark.parametrize(
+    ("run_id", "pane"), [("r00914", "t"), ("r00919", "s"), ("r00919", "l"), ("r00906", "g"), ("r00911", "v")]
+)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 def test_picture(snap_compare: Any, size: tuple[int, int], run_id: str, pane: str) -> None:
     assert snap_compare(console(FakePort()), run_before=opened(run_id, pane), terminal_size=size)
+
+
+@pytest.mark.parametrize(("run_id", "pane"), [("r00914", "t"), ("r00914", "s"), ("r00919", "l")])
+def test_picture_in_16_colours(snap_compare: Any, run_id: str, pane: str) -> None:
+    app = console(FakePort(), theme="victor-ansi")
+    assert snap_compare(app, run_before=opened(run_id, pane), terminal_size=(80, 24))
 
 
 async def test_panes_search_and_controls_by_keyboard() -> None:

@@ -10,8 +10,8 @@ from math import ceil
 from msgspec import Struct
 
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunQuery, RunStats, StatsBucket
-from victor_engine.clock import from_us
-from victor_engine.store.queries.choosing import by_time, conditions, walks
+from victor_engine.clock import from_us, to_us
+from victor_engine.store.queries.choosing import conditions, walks
 from victor_engine.store.queries.pace import percentile
 
 LOOK_BACK = 20_000
@@ -19,6 +19,8 @@ LOOK_BACK = 20_000
 WALKED = 100_000
 """The newest runs among which those are looked for that no index leads to."""
 MOST_BUCKETS = 500
+_DISORDER = 1000
+"""Runs over which the order by time may differ from that of their keys."""
 
 _STEPS = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000)
 """Seconds that a bucket may be long; beyond the last one multiples of it."""
@@ -77,14 +79,26 @@ def _newest(connection: sqlite3.Connection, query: RunQuery) -> tuple[list[_Row]
         cut = last > WALKED
         where.append("r.key > ?")
         values.append(last - WALKED)
+    if query.created_after is not None:
+        # Keys grow with time: what is older need not be passed over to the end of another index.
+        where.append("r.key >= ?")
+        values.append(_first_since(connection, to_us(query.created_after)))
     condition = f" WHERE {' AND '.join(where)}" if where else ""
-    order = "r.created_at DESC" if by_time(query) else "r.key DESC"
     found = connection.execute(
         "SELECT r.status, r.started_at, r.finished_at, r.created_at"
-        f" FROM runs r{condition} ORDER BY {order} LIMIT ?",
+        f" FROM runs r{condition} ORDER BY r.key DESC LIMIT ?",
         [*values, limit + 1],
     ).fetchall()
     return [_Row(*row) for row in found[:limit]], cut or len(found) > limit
+
+
+def _first_since(connection: sqlite3.Connection, since: int) -> int:
+    """The lowest key among the first runs since an instant; a clock that was set back disturbs their order."""
+    row = connection.execute(
+        "SELECT MIN(key) FROM (SELECT key FROM runs WHERE created_at >= ? ORDER BY created_at LIMIT ?)",
+        (since, _DISORDER),
+    ).fetchone()
+    return int(row[0] or 0)
 
 
 def _buckets(rows: Sequence[_Row], wanted: int) -> tuple[int, tuple[StatsBucket, ...]]:
