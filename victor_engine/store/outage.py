@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 1.0
 """How long the writer waits before it tries again whether the storage takes something."""
 
+PLENTY = 64 * 1024 * 1024
+"""Free bytes from which on a disk is not full for everybody."""
+
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -113,7 +116,9 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
     if code is None:
         return None
     if code == sqlite3.SQLITE_FULL:
-        said = f"the disk is full ({_free(path)} free); make room there"
+        # With room left it is a quota, or a transition that is larger than the room.
+        what = "the disk" if (_free_bytes(path) or 0) < PLENTY else "the disk, or a quota on it,"
+        said = f"{what} is full ({_free(path)} free); make room there"
     elif code == sqlite3.SQLITE_READONLY:
         said = "it is read-only; make it writable again"
     elif code == sqlite3.SQLITE_BUSY:
@@ -123,12 +128,19 @@ def storage_error(path: Path, error: BaseException) -> StorageError | None:
     return StorageError(f"{path} cannot be written: {said}")
 
 
-def _free(path: Path) -> str:
+def _free_bytes(path: Path) -> int | None:
     try:
         status = os.statvfs(path.parent)
     except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def _free(path: Path) -> str:
+    found = _free_bytes(path)
+    if found is None:
         return "an unknown amount"
-    free = float(status.f_bavail * status.f_frsize)
+    free = float(found)
     for unit in ("B", "KB", "MB"):
         if free < 1024:
             return f"{free:.0f} {unit}"
