@@ -15,6 +15,7 @@ from victor_engine.api import Answer, EventQuery, MigrationSpec, RequestQuery, R
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UntrustedError
 from victor_engine.store.state import run_state
+from victor_engine.versioning import MigrationError
 
 V1 = """
   - {id: first, type: transform, transform: "a = 1", next: [ok]}
@@ -335,6 +336,25 @@ async def test_a_custom_step_is_given_a_copy_and_its_failures_change_nothing(tmp
             assert await row(engine, run_id) == before
         await move(engine, run_id)
         assert (await answer_and_end(engine, run_id)).state["a"] == 2
+
+
+async def test_a_dead_letter_is_redriven_on_another_version_through_a_custom_step(tmp_path: Path) -> None:
+    """The author's function comes from the workspace there too, and one that fails changes nothing."""
+    failing = V1.replace('"done = 1"', '"done = nowhere"')
+    broken = "{from: 1.0.0, to: 3.0.0, breaking: true, steps: [{type: custom, handler: 'moves:fail'}]}"
+    files = {"moves.py": WORK, "workflows/c.yaml": file("3.0.0", V1, broken)}
+    root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:double'}"), old=failing, **files)
+    async with engine_on(root) as engine:
+        run_id, asked = await waiting(engine)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert (await until_end(engine, run_id)).run.status == "failed"
+        before = await row(engine, run_id)
+        with pytest.raises(MigrationError, match="RuntimeError: no"):
+            await engine.redrive_run(run_id, version="3.0.0")
+        assert await row(engine, run_id) == before
+        await engine.redrive_run(run_id, version="2.0.0")
+        found = await until_end(engine, run_id)
+        assert (found.run.status, found.state["a"], found.state["done"]) == ("succeeded", 2, 1)
 
 
 async def test_a_custom_step_of_a_workspace_that_is_not_trusted_is_not_executed(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class RunActions(EngineBase):
             revision=revision,
             note=note,
             rewind=rewind,
+            load=self._load_function(),
         )
         return await self._run_info(ref.id)
 

@@ -28,6 +28,7 @@ from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
 from victor_engine.store.progress import position_of
+from victor_engine.versioning.catalog import Load
 
 
 def _waits(connection: sqlite3.Connection, key: int) -> bool:
@@ -239,10 +240,12 @@ class Control(ABC):
         resolve: Callable[[Tx], int] | None = None,
         revision: int | None = None,
         note: str = "",
+        load: Load | None = None,
     ) -> None:
         """Let a run go on from a node, with another state or definition; see `runtime.redrive`.
 
-        `resolve` gives the id of the definition to go on with; None keeps the run's own.
+        `resolve` gives the id of the definition to go on with; None keeps the run's own. `load` loads the
+        functions of the migrations that lead to it.
         """
         if rewind and state is not None:
             raise UsageError("give a state, or take the one from before the node (rewind), not both")
@@ -253,7 +256,7 @@ class Control(ABC):
             _, old_version = self.definition(tx.connection, old_id)
             definition, version = self.definition(tx.connection, new_id)
             wanted = Redrive(
-                new_id, definition, version, old_version, from_node, state, rewind, revision, note
+                new_id, definition, version, old_version, from_node, state, rewind, revision, note, load
             )
             return redrive(tx, ref, actor, wanted)
 

@@ -27,7 +27,7 @@ from victor_engine.store.deadletters import PART_OF_A_RUN, remove_dead_letter
 from victor_engine.store.patch import Patch
 from victor_engine.store.progress import position_of
 from victor_engine.store.state import EDIT, run_state
-from victor_engine.versioning.catalog import load_registry
+from victor_engine.versioning.catalog import Load, load_registry, migration_path
 
 REDRIVEN_FROM = ("failed", "cancelled", "rejected", "paused")
 """States from which a run may be redriven: nothing of it is at work."""
@@ -41,7 +41,8 @@ class Redrive:
     """What an operator wants. `state` is the whole new state; None leaves it as it is, or with `rewind`
     as it was before the chosen node began, and takes it through the migrations that lead to the version.
 
-    `definition` and `version` are what the run goes on with, `old_version` what it had.
+    `definition` and `version` are what the run goes on with, `old_version` what it had. `load` loads the
+    functions of custom steps of migrations; without it they are refused.
     """
 
     definition_id: int
@@ -53,6 +54,7 @@ class Redrive:
     rewind: bool = False
     revision: int | None = None
     note: str = ""
+    load: Load | None = None
 
     @property
     def changes_version(self) -> bool:
@@ -140,9 +142,11 @@ def _target_state(tx: Tx, ref: RunRef, wanted: Redrive, node: str) -> tuple[Mapp
         registry = load_registry(tx, ref.workflow)
         versions = wanted.old_version, wanted.version
         if registry.get_migration_paths(ref.workflow, *versions, limit=1):
-            state = run_state(tx.connection, ref.key) if target is None else target
-            target, applied = registry.migrate_state(ref.workflow, state, *versions)
-            words.append(f"migrated: {', '.join(applied)}")
+            target = run_state(tx.connection, ref.key) if target is None else target
+            path = migration_path(registry, ref.workflow, *versions, wanted.load)
+            for migration in path:
+                target = migration.apply_to_state(target)
+            words.append(f"migrated: {', '.join(migration.migration_id for migration in path)}")
     return target, "; ".join(words)
 
 
