@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import Actor, MigrationReport, MigrationSpec, RunInfo, RunMove, ScheduleMove
-from victor_engine.engine.planning import Planner
+from victor_engine.engine.planning import Planner, detailed
 from victor_engine.engine.runs import RunActions
 from victor_engine.errors import ConflictError, VictorError
 from victor_engine.identity import acting
@@ -48,7 +48,7 @@ class MovingActions(RunActions):
         version, target, keys, results = await self.store.read(select)
         await self.store.write(lambda tx: self._start_node(tx, target))  # refuses what cannot run here
         # What `latest` or an alias means may change meanwhile: every chunk goes to the same version.
-        exact = msgspec.structs.replace(spec, to_version=version)
+        exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         for first in range(0, len(keys), AT_ONCE):
             results += await self._move_some(exact, keys[first : first + AT_ONCE], actor, note)
         schedules = await self._move_schedules(exact, actor, note)

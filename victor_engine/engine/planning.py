@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,6 +19,11 @@ from victor_engine.versioning.diff import change_lines
 
 DETAILED = 20
 """Up to how many runs each step is told of."""
+
+
+def detailed(spec: MigrationSpec, count: int) -> bool:
+    """Whether each step is told: as is asked for, else of a few runs."""
+    return spec.detail if spec.detail is not None else count <= DETAILED
 
 
 class Planner:
@@ -83,12 +88,9 @@ class Planner:
             found |= dict.fromkeys(key for (key,) in rows)
         return sorted(found)
 
-    def plans(self, keys: Iterable[int]) -> Iterator[Plan]:
+    def plans(self, keys: Sequence[int]) -> Iterator[Plan]:
         """A dry run for each."""
-        wanted = self.spec.detail
-        detail = (
-            wanted if wanted is not None else self.from_version is None and len(self.spec.run_ids) <= DETAILED
-        )
+        detail = detailed(self.spec, len(keys))
         for key in keys:
             yield self.plan(key, detail)
 

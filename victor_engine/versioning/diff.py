@@ -91,11 +91,19 @@ _EDGES = frozenset({"next", "branches", "on_error", "parallel_nodes", "start_nod
 """Keys of the dialect that lead from node to node: they are told as edges, not as settings."""
 
 
+_OF_THE_VERSION = frozenset({"version", "migrations", "deprecated"})
+"""Keys that speak about a version and its neighbours: they differ whatever the two of them do."""
+
+
 def compare(old: DefinitionInfo, new: DefinitionInfo) -> DefinitionDiff:
     """What differs, told by nodes, edges, limits and schedule."""
     lines: list[DiffLine] = []
     marks: dict[str, str] = {}
-    for change in diff(old.content, new.content):
+    contents = [
+        {key: value for key, value in info.content.items() if key not in _OF_THE_VERSION}
+        for info in (old, new)
+    ]
+    for change in diff(*contents):
         node, _, key = change.path.removeprefix("node ").partition(".")
         if not change.path.startswith("node "):
             section, named = _section(change.path), None
