@@ -71,6 +71,22 @@ async def test_a_pause_that_ended_while_the_engine_was_down_hides_nothing_after_
         ]  # fmt: skip
 
 
+async def test_a_skip_is_good_for_one_fire_also_if_a_pause_or_an_absence_holds_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 * * * *", overlap="allow")
+        await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
+        await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE, until=at(9, 30)))
+        await w.at(at(9, 30))
+        await w.at(at(10, 0))
+        await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
+        await w.at(at(12, 30))
+        await w.at(at(13, 0))
+        assert [(local[11:], outcome, reason[:11]) for local, outcome, reason in await w.fires()] == [
+            ("09:00", "skipped", "paused by a"), ("10:00", "started", "due"), ("11:00", "skipped", "an operator"),
+            ("12:00", "missed", "missed: not"), ("13:00", "started", "due"),
+        ]  # fmt: skip
+
+
 async def test_an_edit_keeps_a_pause_and_its_end(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 * * * *")

@@ -95,16 +95,21 @@ class Firing:
             return "the schedule is disabled"
         if row.exhausted:
             return f"max_runs is {row.spec.max_runs}, and so many have started"
-        excluded = self.why_excluded(row, nominal)
-        if excluded is not None:
-            return excluded
-        if row.skip_next:
-            row.skip_next = False
-            return "an operator had it skipped"
+        left_out = self.why_left_out(row, nominal)
+        if left_out is not None:
+            return left_out
         if self.draining is not None:
             note = f": {self.draining.note}" if self.draining.note else ""
             return f"the engine is draining since {self.draining.at:%Y-%m-%d %H:%M} UTC by {self.draining.by}{note}"
         return None
+
+    def why_left_out(self, row: ScheduleRow, nominal: Nominal) -> str | None:
+        """Which calendar, or which wish of an operator, leaves a fire out. Such a wish is good for one fire."""
+        excluded = self.why_excluded(row, nominal)
+        if excluded is None and row.skip_next:
+            row.skip_next = False
+            return "an operator had it skipped"
+        return excluded
 
     def is_decided(self, row: ScheduleRow, nominal: Nominal) -> bool:
         held_back = self.bulk is not None and (row.id, nominal.local, nominal.fold) in self.bulk.decided

@@ -315,7 +315,7 @@ class SchedulerLoop:
         verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._gaps)
         for verdict in verdicts:
             if verdict.missed is not None:
-                excluded = firing.why_excluded(row, verdict.nominal)
+                excluded = firing.why_left_out(row, verdict.nominal)
                 outcome = "missed" if excluded is None else "skipped"
                 if not firing.is_decided(row, verdict.nominal):
                     firing.record(row, verdict.nominal, outcome, excluded or verdict.missed)

@@ -221,6 +221,10 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
         outcome, reason = "skipped", "the schedule is disabled"
     elif row.exhausted:
         outcome, reason = "skipped", f"max_runs is {row.spec.max_runs}, and so many have started"
+    if row.skip_next and due.fires:
+        # The fire that was to be skipped is among them: it is not made up for by another one.
+        row.skip_next = False
+        tx.execute("UPDATE schedules SET skip_next = 0 WHERE id = ?", (row.id,))
     if due.cut is not None:
         record_fire(tx, row, due.cut.first, outcome, f"{reason} ({due.cut})")
     for nominal in due.fires:
