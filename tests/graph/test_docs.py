@@ -27,7 +27,7 @@ def test_it_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> N
     script.write_text(program)
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-X", "dev", script],
+        [sys.executable, "-W", "default", script],
         env=environ,
         cwd=tmp_path,
         capture_output=True,

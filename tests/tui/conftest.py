@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.tui import calm
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Port
 from victor_tui.app import VictorApp
@@ -30,6 +31,11 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
             return
         await pilot.pause(0.01)
     raise AssertionError("it never came to that")
+
+
+@pytest.fixture(autouse=True)
+def _calm_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pilot, "pause", calm.pause)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A console port in memory: synthetic data, a clock that stands still, actions that take effect.
 
-`calls` records every action as (name, arguments). `fail_next` raises once, in the next call;
-`down` makes every call fail as if the engine had gone away.
+`calls` records every action as (name, arguments). `fail_next` raises once, in the next action,
+`fail_reads` once, in the next call of that name; `down` makes every call fail as if the engine had gone away.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         self.trusted = trusted
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.fail_next: VictorError | None = None
+        self.fail_reads: dict[str, VictorError] = {}
         self.down = False
         self.closed = False
         self.problems: list[ProblemInfo] = []
@@ -121,7 +122,9 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
     def _enter(self, name: str, *args: Any, action: bool = False) -> None:
         if self.down:
             raise EngineUnavailableError("the engine went away: start it with `victor scheduler start`")
-        if self.fail_next is not None:
+        if name in self.fail_reads:
+            raise self.fail_reads.pop(name)
+        if action and self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             raise error
         if action:

@@ -335,7 +335,7 @@ async def test_an_error_of_one_run_is_reported_not_raised() -> None:
     port = FakePort()
     async with console(port).run_test() as pilot:
         await opened(pilot, FAILED)
-        port.fail_next = ConflictError("not now")
+        port.fail_reads["run"] = ConflictError("not now")
         await pilot.press("d")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)

@@ -1,0 +1,55 @@
+"""Waiting until a console has nothing left to do, whatever the speed of the machine.
+
+Textual's own `Pilot.pause` takes an application for idle when the process used little processor time for
+20 ms, which a busy machine grants to one that merely has to wait for its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from textual.app import App
+from textual.message_pump import MessagePump
+from textual.pilot import Pilot
+from textual.worker import WorkerState
+
+from victor_tui.app import VictorApp
+
+_ROUNDS = 60
+"""Looks after which an application counts as one that waits for something outside."""
+_CALM = 3
+"""Calm looks in a row after which nothing more comes."""
+
+_pause = Pilot.pause
+
+
+async def pause(self: Pilot[Any], delay: float | None = None) -> None:
+    """In place of `Pilot.pause`: without a delay, return when nothing is left to do."""
+    if delay is not None:
+        await _pause(self, delay)
+        return
+    calm = 0
+    for _ in range(_ROUNDS):
+        if not await self._wait_for_screen():
+            return
+        await asyncio.sleep(0)
+        self.app.screen._on_timer_update()
+        calm = calm + 1 if _is_calm(self.app) else 0
+        if calm == _CALM:
+            return
+
+
+def _is_calm(app: App[Any]) -> bool:
+    if any(worker.state is WorkerState.RUNNING and worker.group != "feed" for worker in app.workers):
+        return False
+    if isinstance(app, VictorApp) and app.feed.port is not None and app.feed._wake.is_set():
+        return False
+    return all(pump._message_queue.empty() and not pump._next_callbacks for pump in _pumps(app))
+
+
+def _pumps(app: App[Any]) -> Iterator[MessagePump]:
+    yield app
+    for screen in app.screen_stack:
+        yield from screen.walk_children(with_self=True)
