@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
 
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
@@ -34,8 +35,10 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _calm_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "pause", calm.pause)
+    for widget in (Input, TextArea):
+        monkeypatch.setattr(widget.cursor_blink, "_default", False)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from tests.tui.conftest import console
 from tests.tui.fake_port import NOW, FakePort
@@ -60,9 +60,6 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
             widget.visible = False
         for _ in range(10):
             await pilot.pause()
-        for field in pilot.app.screen.query("Input, TextArea").results():
-            assert isinstance(field, Input | TextArea)
-            field.cursor_blink = False
         asked = [each for each in pilot.app.workers if each.group in ("preview", "preview-runs", "workflows")]
         if asked:  # given none, it would wait for the feed, which never ends
             await pilot.app.workers.wait_for_complete(asked)
