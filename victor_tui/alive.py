@@ -27,6 +27,7 @@ class Passing(Widget):
     """
 
     _quiet: Timer | None = None
+    """What waits for a quiet moment."""
 
     def on_screen_suspend(self) -> None:
         """Textual cancels workers only after the children are gone; a worker may wake in between."""
@@ -37,9 +38,16 @@ class Passing(Widget):
     def when_quiet(self, call: Callable[[], object]) -> None:
         """Call once no key has come for a moment; a later call takes the place of this one."""
         self.hush()
-        self._quiet = self.set_timer(QUIET, lambda: call() if is_alive(self) else None)
+
+        def now() -> None:
+            self._quiet = None
+            if is_alive(self):
+                call()
+
+        self._quiet = self.set_timer(QUIET, now)
 
     def hush(self) -> None:
         """Do not call what waits for a quiet moment."""
         if self._quiet is not None:
             self._quiet.stop()
+            self._quiet = None

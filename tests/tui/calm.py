@@ -15,6 +15,7 @@ from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.worker import WorkerState
 
+from victor_tui.alive import Passing
 from victor_tui.app import VictorApp
 
 _ROUNDS = 60
@@ -34,7 +35,7 @@ async def pause(self: Pilot[Any], delay: float | None = None) -> None:
     for _ in range(_ROUNDS):
         if not await self._wait_for_screen():
             return
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
         self.app.screen._on_timer_update()
         calm = calm + 1 if _is_calm(self.app) else 0
         if calm == _CALM:
@@ -45,6 +46,8 @@ def _is_calm(app: App[Any]) -> bool:
     if any(worker.state is WorkerState.RUNNING and worker.group != "feed" for worker in app.workers):
         return False
     if isinstance(app, VictorApp) and app.feed.port is not None and app.feed._wake.is_set():
+        return False
+    if any(isinstance(screen, Passing) and screen._quiet is not None for screen in app.screen_stack):
         return False
     return all(pump._message_queue.empty() and not pump._next_callbacks for pump in _pumps(app))
 

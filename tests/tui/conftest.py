@@ -13,6 +13,7 @@ from textual.widgets import Input, TextArea
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Port
+from victor_tui import alive
 from victor_tui.app import VictorApp
 
 
@@ -37,6 +38,7 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "pause", calm.pause)
+    monkeypatch.setattr(alive, "QUIET", 0.001)
     for widget in (Input, TextArea):
         monkeypatch.setattr(widget.cursor_blink, "_default", False)
 
