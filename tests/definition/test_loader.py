@@ -65,7 +65,7 @@ BAD = {
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: transform, transform: 'x = blub(1)'}\n", "warning", 4, 50, "unknown function 'blub'",
     ),
     "too many approvals": (
-        "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, assignees: [x], required_approvals: 2}\n", "error", 4, 65, "only 1 people",
+        "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, assignees: [x], required_approvals: 2}\n", "error", 4, 65, "only one person",
     ),
     "a map without an outcome": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, next: {approved: b}}\n      - {id: b, type: agent, role: r}\n",

