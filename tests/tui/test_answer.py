@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
-from tests.tui.conftest import console
+from tests.tui.conftest import console, until
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Answer, ChoiceInfo, RequestInfo
 from victor_engine.errors import InvalidAnswerError
 from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.dialogs.passing import PushBackDialog, SayDialog
 
 SIZES = [(80, 24), (120, 40)]
 SCHEMA = {
@@ -170,3 +171,29 @@ async def test_absurd_content_keeps_the_actions_in_sight(port: FakePort, size: t
         drawn = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
         assert "\x1b" not in drawn
         assert "\u202e" not in drawn
+
+
+async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(port: FakePort) -> None:
+    request = request_for(
+        port, "input", allow_questions=True, can_go_back_to=("plan", "build"), requested_by="ana"
+    )
+    port.ask(request)
+    app = console(port)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.feed.port)
+        app.run_worker(app.answer_request(request))
+        await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
+        dialog = app.screen
+        await pilot.press(*"half", "ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SayDialog) and app.focused)
+        await pilot.press(*"which?", "ctrl+s")
+        await until(pilot, lambda: app.screen is dialog)
+        said = dialog.query_one("#messages", Static)
+        await until(pilot, lambda: "which?" in str(said.content) and said.display)
+        assert dialog.query_one("#answer", TextArea).text == "half"
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: isinstance(app.screen, PushBackDialog) and app.focused)
+        await pilot.press("enter", *"less", "ctrl+s")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert port.request_map[request.id].outcome == "pushed_back"
+        assert port.request_map[request.id].pushed_back_to == "build"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual import work
 from textual.app import ComposeResult, SuspendNotSupported
@@ -26,6 +26,7 @@ from victor_tui.dialogs.question import (
     compose_messages,
     compose_prompt,
     head_lines,
+    message_lines,
     says_yes_or_no,
 )
 from victor_tui.text import full
@@ -46,6 +47,21 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             id="answer.edit",
             tooltip="Edit the long text in $EDITOR",
             priority=True,
+        ),
+        # The letters where no field takes them, the control keys everywhere.
+        Binding(
+            "b,ctrl+g",
+            "pass_on('push_back')",
+            "Send back",
+            id="answer.back",
+            tooltip="Send the run back to an earlier node",
+        ),
+        Binding(
+            "m,ctrl+o",
+            "pass_on('say')",
+            "Ask or reply",
+            id="answer.say",
+            tooltip="Ask the requester, or reply to what was asked",
         ),
     ]
 
@@ -123,6 +139,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         elif found.revision != self.request.revision:
             self.request = found
             self._draw_head()
+            self._draw_messages()
 
     def _decided(self, found: RequestInfo) -> None:
         """Somebody or the deadline was first: say who, when and what; what is typed stays."""
@@ -141,6 +158,24 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         now = self.app.clock.now()  # type: ignore[attr-defined]
         self.query_one("#head", Static).update(head_lines(self.request, now))
 
+    def _draw_messages(self) -> None:
+        said = self.query_one("#messages", Static)
+        said.update(message_lines(self.request))
+        said.display = bool(self.request.messages)
+
+    @work(group="pass-on")
+    async def action_pass_on(self, how: Literal["push_back", "say"]) -> None:
+        """Send the run back, which decides the request, or ask back, which leaves it open."""
+        done = await self.app.pass_on(how, self.request)  # type: ignore[attr-defined]
+        if done is None:
+            return
+        if done.status != "open":
+            drafts.forget(self, self.request.id)
+            self._over = True
+            self.dismiss(done)
+        else:
+            self._look()
+
     def action_leave(self) -> None:
         drafts.keep(self, self.request.id)
         self.dismiss(None)
@@ -152,6 +187,9 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             return says_yes_or_no(self.request) and not self.typing() and not self._over
         if action == "edit":
             return self._long_text() is not None
+        if action == "pass_on":
+            asks = self.request.allow_questions or self.request.held_since is not None
+            return not self._over and (parameters != ("say",) or asks)
         if action == "submit":
             return not self._over
         return True

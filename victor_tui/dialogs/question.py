@@ -12,7 +12,7 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
-from victor_tui.text import countdown, plural
+from victor_tui.text import countdown, duration, plural
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.context import context_pieces
 from victor_tui.widgets.form import Form
@@ -58,7 +58,7 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
     ]
     if request.held_since is not None:
         parts.append(
-            Content.styled("⏱ stands still until the requester replies to what was asked", "$warning")
+            Content.styled("⏱ stands still until the requester replies (m) to what was asked", "$warning")
         )
     elif request.deadline is not None:
         left = (request.deadline - now).total_seconds()
@@ -90,6 +90,8 @@ def people_line(request: RequestInfo) -> str:
         facts.append("for " + ", ".join(request.assignees))
     if not request.allow_self_approval:
         facts.append("not by who started the run")
+    if request.undo_window:
+        facts.append(f"an answer can be taken back for {duration(request.undo_window)}")
     return " · ".join(facts)
 
 
@@ -174,7 +176,7 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
         yes = "Confirm" if request.kind == "confirmation" else "Approve"
         yield Button(f"{yes} (y)", id="approved", variant="success", compact=True)
         yield Button("Reject (n)", id="rejected", variant="error", compact=True)
-        yield Label("y · n · tab · esc keeps as draft", classes="hint")
+        yield Label("y · n · b sends back · tab · esc keeps as draft", classes="hint")
     else:
         yield Button("Send", id="answered", variant="primary", compact=True)
         yield Button("Leave", id="leave", compact=True)
@@ -182,13 +184,19 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
 
 
 def compose_messages(request: RequestInfo) -> ComposeResult:
+    said = Static(message_lines(request), id="messages", classes="text said")
+    said.display = bool(request.messages)
+    yield said
+
+
+def message_lines(request: RequestInfo) -> Content:
     """What was asked back, and what the requester said."""
+    lines = []
     for message in request.messages:
         mark = "?" if message.kind == "question" else "↳"
-        said = Content.assemble(
-            (f"{mark} {one_line(message.actor.user, 60)}  ", "bold"), (plain(message.text), "")
-        )
-        yield Static(said, classes="text said")
+        name = f"{mark} {one_line(message.actor.user, 60)}  "
+        lines.append(Content.assemble((name, "bold"), (plain(message.text), "")))
+    return Content("\n").join(lines)
 
 
 def changes_of(before: str, after: str) -> Content:

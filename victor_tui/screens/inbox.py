@@ -37,12 +37,17 @@ class InboxScreen(InboxActions):
     CSS_PATH = "inbox.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "f", "next_view", "Mine/all", id="inbox.view", tooltip="All, mine, my groups, unclaimed, overdue"
+            "f", "next_view", "View", id="inbox.view", tooltip="All, mine, my groups, unclaimed, overdue"
         ),
         Binding(
-            "w", "group", "By workflow", id="inbox.group", tooltip="Group by workflow, or sort by urgency"
+            "w",
+            "group",
+            "By workflow",
+            id="inbox.group",
+            tooltip="Group by workflow, or sort by urgency",
+            show=False,
         ),
-        Binding("v", "toggle_done", "Open/done", id="inbox.done", tooltip="Open requests, or decided ones"),
+        Binding("v", "toggle_done", "Done", id="inbox.done", tooltip="Open requests, or decided ones"),
     ]
 
     show_done: reactive[bool] = reactive(False)

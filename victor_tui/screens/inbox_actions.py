@@ -34,17 +34,40 @@ class InboxActions(ConsoleScreen):
         Binding(
             "u", "undo", "Take back", id="inbox.undo", tooltip="Take your answer back while it does not count"
         ),
-        Binding("c", "claim", "Claim", id="inbox.claim", tooltip="Tell the others that you look at it"),
-        Binding("c", "release", "Release", id="inbox.release", tooltip="Let somebody else look at it"),
-        Binding("r", "reassign", "Reassign", id="inbox.reassign", tooltip="Let other people be asked"),
         Binding(
-            "d", "delegate", "Delegate", id="inbox.delegate", tooltip="Let somebody answer in your place"
+            "c", "claim", "Claim", id="inbox.claim", tooltip="Tell the others that you look at it", show=False
         ),
-        Binding("b", "push_back", "Back", id="inbox.back", tooltip="Send the run back to an earlier node"),
         Binding(
-            "m", "say", "Ask/reply", id="inbox.say", tooltip="Ask the requester, or reply to what was asked"
+            "c", "release", "Release", id="inbox.release", tooltip="Let somebody else look at it", show=False
         ),
-        Binding("l", "run", "Its run", id="inbox.run", tooltip="Open the run that asks"),
+        Binding(
+            "r", "reassign", "Reassign", id="inbox.reassign", tooltip="Let other people be asked", show=False
+        ),
+        Binding(
+            "d",
+            "delegate",
+            "Delegate",
+            id="inbox.delegate",
+            tooltip="Let somebody answer in your place",
+            show=False,
+        ),
+        Binding(
+            "b",
+            "push_back",
+            "Back",
+            id="inbox.back",
+            tooltip="Send the run back to an earlier node",
+            show=False,
+        ),
+        Binding(
+            "m",
+            "say",
+            "Ask/reply",
+            id="inbox.say",
+            tooltip="Ask the requester, or reply to what was asked",
+            show=False,
+        ),
+        Binding("l", "run", "Its run", id="inbox.run", tooltip="Open the run that asks", show=False),
     ]
 
     @property
