@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input, Static, TextArea
 
 from tests.tui.conftest import console, until
@@ -197,3 +198,17 @@ async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(port: 
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert port.request_map[request.id].outcome == "pushed_back"
         assert port.request_map[request.id].pushed_back_to == "build"
+
+
+async def test_keys_that_come_in_a_burst_choose_what_they_say(port: FakePort) -> None:
+    choices = tuple(ChoiceInfo(name, name) for name in ("ship", "hold", "drop"))
+    request = request_for(port, "choice", choices=choices, multiple=True)
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        for key in ("space", "down", "down", "space", "ctrl+s"):
+            pilot.app.post_message(events.Key(key, " " if key == "space" else None))
+        await until(pilot, lambda: port.calls)
+    ((name, (_, _, answer)),) = port.calls
+    assert (name, answer.value) == ("answer", ["ship", "drop"])

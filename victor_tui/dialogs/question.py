@@ -7,13 +7,14 @@ from datetime import datetime
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Button, Label, Markdown, OptionList, SelectionList, Static, TextArea
+from textual.widgets import Button, Label, Markdown, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
 from victor_tui.text import countdown, duration, plural
 from victor_tui.theme import kind_mark
+from victor_tui.widgets.choices import Several
 from victor_tui.widgets.context import context_pieces
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.lines import LineView
@@ -166,7 +167,7 @@ def _compose_choices(request: RequestInfo) -> ComposeResult:
     if request.multiple:
         picked = default if isinstance(default, list) else [default]
         rows = [Selection(choice_line(c), i, c.value in picked) for i, c in enumerate(choices)]
-        yield SelectionList[int](*rows, id="choices", compact=True)
+        yield Several(*rows, id="choices", compact=True)
     else:
         yield OptionList(*(Option(choice_line(c)) for c in choices), id="choices", compact=True)
 
@@ -176,7 +177,7 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
         yes = "Confirm" if request.kind == "confirmation" else "Approve"
         yield Button(f"{yes} (y)", id="approved", variant="success", compact=True)
         yield Button("Reject (n)", id="rejected", variant="error", compact=True)
-        yield Label("y · n · b sends back · tab · esc keeps as draft", classes="hint")
+        yield Label("y · n · b sends back · esc keeps draft", classes="hint")
     else:
         yield Button("Send", id="answered", variant="primary", compact=True)
         yield Button("Leave", id="leave", compact=True)

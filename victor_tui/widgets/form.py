@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input, Label, Select, SelectionList, Static, TextArea
 from textual.widgets.selection_list import Selection
 
+from victor_tui.widgets.choices import Several
 from victor_tui.widgets.safe import one_line, plain
 
 FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "json"]
@@ -195,7 +196,7 @@ class Form(Vertical):
                     Selection(Content(one_line(_word(item), 200)), index, item in picked)
                     for index, item in enumerate(members)
                 ]
-                return SelectionList[int](*rows, id=name, compact=True)
+                return Several(*rows, id=name, compact=True)
             case "text" | "list" | "json":
                 if start is None:
                     text = ""
