@@ -18,7 +18,8 @@ from victor_engine.api import AttemptInfo, RunDetail
 from victor_engine.errors import ConflictError
 from victor_tui.dialogs.bulk import BulkDialog
 from victor_tui.dialogs.override import OverrideDialog, seconds
-from victor_tui.dialogs.redrive import EDITABLE, RedriveDialog, changed_lines, start_node
+from victor_tui.dialogs.redrive import RedriveDialog, start_node
+from victor_tui.dialogs.versioned import EDITABLE, changed_lines
 from victor_tui.screens.dead import DeadScreen
 from victor_tui.screens.run import RunScreen
 from victor_tui.widgets.lines import LineView

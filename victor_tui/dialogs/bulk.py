@@ -47,7 +47,6 @@ class BulkDialog(Dialog[int]):
                 yield Label("↑↓ scroll · esc close", classes="hint")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#close").focus()
         self._run()
 

@@ -100,7 +100,6 @@ class OverrideDialog(Dialog[RunInfo | None]):
         return f"↻ {one_line(name, 60)}  attempt {waits.number} failed{left}"
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#timeout").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

@@ -126,7 +126,6 @@ class ReassignDialog(PassingDialog):
         yield Input(id="note", compact=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#to").focus()
 
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:
@@ -169,7 +168,6 @@ class PushBackDialog(PassingDialog):
         yield TextArea(id="comment", compact=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         nodes = self.query_one("#nodes", OptionList)
         nodes.highlighted = len(self.request.can_go_back_to) - 1  # the step before is meant most often
         nodes.focus()
@@ -220,7 +218,6 @@ class SayDialog(PassingDialog):
         yield TextArea(id="text", compact=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#text").focus()
 
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from textual import work
@@ -13,19 +12,13 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
-from victor_engine.api import Port, RunDetail, RunInfo, VersionInfo
+from victor_engine.api import RunDetail
 from victor_engine.errors import ConflictError, VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody, json_object
-from victor_tui.dialogs.migrate import state_diff
+from victor_tui.dialogs.base import DialogBody, json_object
+from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.theme import node_mark
 from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import diff_style
-
-EDITABLE = 200_000
-"""Characters of a state that can be edited here; a larger one is edited in a file."""
-
-_SHOWN = 200
-"""Lines of a difference that are shown."""
 
 
 def start_node(detail: RunDetail) -> str:
@@ -38,28 +31,7 @@ def start_node(detail: RunDetail) -> str:
     return tried[-1] if tried else detail.graph.start
 
 
-def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """A unified diff of those keys that differ, so that its cost follows the change."""
-    missing = object()
-    keys = [key for key in {**before, **after} if before.get(key, missing) != after.get(key, missing)]
-    old = {key: before[key] for key in keys if key in before}
-    new = {key: after[key] for key in keys if key in after}
-    return state_diff(old, new)
-
-
-def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[str, str]]:
-    """Versions to choose from, the run's own first."""
-    return [
-        (f"{run.version} (its own)", run.version),
-        *(
-            (f"{version.version}{' (current)' if version.current else ''}", version.version)
-            for version in known
-            if version.version != run.version
-        ),
-    ]
-
-
-class RedriveDialog(Dialog[RunInfo | None]):
+class RedriveDialog(VersionedDialog):
     """Redrives the run itself, so that a conflict takes no edit away. Dismisses with the run, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,8 +39,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
     ]
 
     def __init__(self, detail: RunDetail, from_node: str | None = None) -> None:
-        super().__init__()
-        self.detail = detail
+        super().__init__(detail)
         known = {node.id for node in detail.graph.nodes}
         self._first = from_node if from_node in known else start_node(detail)
         self._text = json.dumps(detail.state, indent=2, ensure_ascii=False)
@@ -131,27 +102,8 @@ class RedriveDialog(Dialog[RunInfo | None]):
         return found
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#node").focus()
         self._draw_changes()
-        self._read_versions()
-
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
-    @work(group="preview")
-    async def _read_versions(self) -> None:
-        run = self.detail.run
-        try:
-            found = await self._port.workflows(run.workflow)
-        except VictorError as error:
-            self.fault(error.message)
-            return
-        self.query_one("#version", Select).set_options(
-            version_options(run, found[0].versions if found else ())
-        )
 
     # --- state ---------------------------------------------------------------------------------
 
@@ -199,9 +151,9 @@ class RedriveDialog(Dialog[RunInfo | None]):
             words = "Unchanged." if not other else "Unchanged; migrated if a migration leads to this version."
             return Content.styled(words, "$text-muted")
         rows = changed_lines(self.detail.state, state)
-        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:_SHOWN]]
-        if len(rows) > _SHOWN:
-            shown.append(Content.styled(f"… {len(rows) - _SHOWN} more lines", "$text-muted"))
+        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:SHOWN]]
+        if len(rows) > SHOWN:
+            shown.append(Content.styled(f"… {len(rows) - SHOWN} more lines", "$text-muted"))
         if other:
             shown.insert(0, Content.styled("Taken as it is written here, not migrated.", "$text-muted"))
         return Content("\n").join(shown)
@@ -232,7 +184,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
         run = self.detail.run
         version = str(self.query_one("#version", Select).value)
         try:
-            found = await self._port.redrive_run(
+            found = await self.port.redrive_run(
                 run.id,
                 str(self.query_one("#node", Select).value),
                 state,
@@ -252,7 +204,7 @@ class RedriveDialog(Dialog[RunInfo | None]):
     async def action_look_again(self) -> None:
         """After a conflict: compare with the run as it is now. The text stays as it was typed."""
         try:
-            self.detail = await self._port.run(self.detail.run.id)
+            self.detail = await self.port.run(self.detail.run.id)
         except VictorError as error:
             self.fault(one_line(error.message))
             return

@@ -10,32 +10,24 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
-from victor_engine.api import Port, RunDetail, RunInfo
+from victor_engine.api import RunDetail
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody, json_object
-from victor_tui.dialogs.redrive import EDITABLE, changed_lines, version_options
+from victor_tui.dialogs.base import DialogBody, json_object
+from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import diff_style
 
-_DEBOUNCE = 0.2
-"""Seconds without a key before the difference is drawn."""
-_SHOWN = 200
-"""Lines of a difference that are shown."""
 
-
-class RerunDialog(Dialog[RunInfo | None]):
+class RerunDialog(VersionedDialog):
     """Starts the new run itself, so that a refusal takes no edit away. Dismisses with it, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(self, detail: RunDetail) -> None:
-        super().__init__()
-        self.detail = detail
+        super().__init__(detail)
         self._text = json.dumps(detail.input, indent=2, ensure_ascii=False)
-        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         run = self.detail.run
@@ -66,26 +58,8 @@ class RerunDialog(Dialog[RunInfo | None]):
                 yield Label("ctrl+s rerun · esc leave", classes="hint")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#version").focus()
         self._draw_changes()
-        self._read_versions()
-
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
-    @work(group="preview")
-    async def _read_versions(self) -> None:
-        try:
-            found = await self._port.workflows()
-        except VictorError as error:
-            self.fault(error.message)
-            return
-        run = self.detail.run
-        known = next((flow.versions for flow in found if flow.name == run.workflow), ())
-        self.query_one("#version", Select).set_options(version_options(run, known))
 
     def _state(self) -> tuple[dict[str, Any] | None, str]:
         """The edited input (None: as it was), and what is wrong with it."""
@@ -95,15 +69,13 @@ class RerunDialog(Dialog[RunInfo | None]):
         return None, ""
 
     def on_text_area_changed(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(_DEBOUNCE, self._draw_changes)
+        self.when_quiet(self._draw_changes)
 
     def _draw_changes(self) -> None:
         state, problem = self._state()
         self.fault(problem)
         rows = [] if state is None else changed_lines(self.detail.input, state)
-        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:_SHOWN]]
+        shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:SHOWN]]
         if not rows and not problem:
             shown = [Content.styled("As it was.", "$text-muted")]
         for line in self.query("#changes").results(Static):
@@ -133,7 +105,7 @@ class RerunDialog(Dialog[RunInfo | None]):
         note = self.query_one("#note", Input).value
         other = None if version == run.version else version
         try:
-            found = await self._port.rerun(run.id, other, state, note)
+            found = await self.port.rerun(run.id, other, state, note)
         except VictorError as error:
             self.fault(one_line(error.message))
         else:

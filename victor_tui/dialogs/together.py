@@ -87,7 +87,6 @@ class TogetherDialog(Dialog[str | None]):
         ]
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#comment" if self._needs_comment else "#together").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

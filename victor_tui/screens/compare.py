@@ -59,7 +59,6 @@ class CompareScreen(ConsoleScreen):
         yield LineView(id="compared")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._begin()
 
     def tick(self) -> None:

@@ -99,7 +99,6 @@ class DeadScreen(RunControl, ConsoleScreen):
             yield Preview()
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._choose_table()
 
     def loaders(self) -> dict[Subject, Loader]:

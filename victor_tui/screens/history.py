@@ -231,7 +231,6 @@ class HistoryScreen(RunControl, ConsoleScreen):
         self.query_one(FilterBar).note(count)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Trend).zone = self.console.zone
         self._choose_table()
 

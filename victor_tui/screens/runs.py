@@ -68,7 +68,6 @@ class RunsScreen(RunControl, ConsoleScreen):
         self._stuck: frozenset[str] = frozenset()
 
     def on_mount(self) -> None:
-        super().on_mount()
         if self._wanted is not None:
             self.show_filter(self._wanted)
 
