@@ -1,12 +1,14 @@
 """A process that fires what is due on a store, and says so: `firing.py STORE [slow] [hold FILE]`.
 
-`slow` decides five schedules at a time, and takes its time for it. `hold FILE` stops in the middle of
+`slow` decides five schedules at a time, takes its time for it, and after `ENOUGH` runs waits
+until another engine has taken the store over: then it goes on. `hold FILE` stops in the middle of
 a transition, after its fire was claimed and before its run is there, and makes FILE.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -15,6 +17,9 @@ from victor_engine.scheduler import loop as loops
 from victor_engine.scheduler.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
 from victor_engine.store.runs import RunBatch, Start
+
+ENOUGH = 3000
+"""How many runs a slow process starts before it waits for another."""
 
 
 def hold(path: Path) -> None:
@@ -26,6 +31,15 @@ def hold(path: Path) -> None:
             time.sleep(0.05)
 
     RunBatch.flush = flush  # type: ignore[method-assign]
+
+
+def overtaken(path: Path, epoch: int) -> bool:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    try:
+        (value,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        return int(value) > epoch
+    finally:
+        connection.close()
 
 
 async def main() -> None:
@@ -42,7 +56,18 @@ async def main() -> None:
         time.sleep(0.02 if "slow" in words else 0.0)
         return Start(1, "a")
 
-    loop = SchedulerLoop(store, store.clock, resolve=resolve, on_runs=lambda runs: None)
+    started = 0
+
+    def on_runs(runs: list[tuple[int, int]]) -> None:
+        nonlocal started
+        started += len(runs)
+        if "slow" in words:
+            # Between two transitions the file is free for a moment; after a while, until it was taken over.
+            time.sleep(0.02)
+            while started >= ENOUGH and not overtaken(Path(path), store.epoch):
+                time.sleep(0.02)
+
+    loop = SchedulerLoop(store, store.clock, resolve=resolve, on_runs=on_runs)
     print("ready", flush=True)
     await loop.start()
     assert loop._task is not None

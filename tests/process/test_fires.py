@@ -83,9 +83,9 @@ def ask(path: Path, sql: str) -> list[tuple[int, ...]]:
 
 
 async def until(path: Path, sql: str, enough: int) -> None:
-    async with asyncio.timeout(60):
-        while ask(path, sql)[0][0] < enough:
-            await asyncio.sleep(0.02)
+    """Return when the first number that `sql` gives is `enough` (the test's own limit of time holds)."""
+    while ask(path, sql)[0][0] < enough:
+        await asyncio.sleep(0.02)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
@@ -104,8 +104,7 @@ async def test_of_two_engines_the_older_is_fenced_and_ten_thousand_fires_run_onc
         newer = await start(str(path))
         try:
             assert older.stdout is not None
-            async with asyncio.timeout(60):
-                assert await older.stdout.readline() == b"fenced\n"
+            assert await older.stdout.readline() == b"fenced\n"
             await until(path, "SELECT COUNT(*) FROM fires", SCHEDULES * SECONDS)
         finally:
             await end(newer)

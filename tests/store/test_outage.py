@@ -13,7 +13,7 @@ import pytest
 
 from victor_engine.api import EventInfo, StorageInfo
 from victor_engine.clock import FakeClock
-from victor_engine.errors import StorageError, StoreError
+from victor_engine.errors import FencedError, StorageError, StoreError
 from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.outage import RETRY_SECONDS
 
@@ -153,6 +153,28 @@ async def test_a_transition_that_fails_by_itself_does_so_after_the_outage_too(tm
             await again
         await other
         assert await w.names() == ["twice", "other"]
+
+
+async def test_who_waits_for_the_storage_hears_that_a_newer_engine_took_over(tmp_path: Path) -> None:
+    async with watched(tmp_path) as w:
+        fenced: list[FencedError] = []
+        w.store.on_fenced = fenced.append
+        read_only(w.store, True)
+        held = asyncio.ensure_future(w.store.persist(w.add("held")))
+        await w.held(1)
+        waiting = asyncio.ensure_future(w.store.writable())
+        newer = open_store(w.store.path)
+        newer.begin_epoch()
+        await newer.close()
+        read_only(w.store, False)
+        await w.tried_again(back=True)
+        async with asyncio.timeout(20):
+            await waiting
+        for attempt in (held, w.store.write(w.add("asked"))):
+            with pytest.raises(FencedError):
+                await attempt
+        assert len(fenced) == 1
+        assert await w.names() == []
 
 
 async def test_only_an_engine_is_patient(tmp_path: Path) -> None:

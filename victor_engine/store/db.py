@@ -174,7 +174,7 @@ class Store:
         return None if outage is None else outage.info
 
     async def writable(self) -> None:
-        """Return when the file system takes writes (at once if it does)."""
+        """Return when the file system takes writes (at once if it does), or never will for this engine."""
         await self._takes.wait()
 
     def hurry(self) -> None:
@@ -324,7 +324,9 @@ class Store:
             except StorageError:
                 continue
             except VictorError:
-                return  # overtaken or closed: nobody writes here any more
+                # Overtaken or closed: nobody writes here any more, and who waits is told so when they try.
+                self._takes.set()
+                return
             log.warning("%s can be written again", self.path)
             self._takes.set()
             self.on_storage(None)
