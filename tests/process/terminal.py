@@ -1,0 +1,184 @@
+"""The console in a real terminal: tmux draws what it writes, and types what a person would.
+
+Every terminal has a tmux server of its own, without anybody's configuration, which ends with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+WITHIN = 60.0
+"""Seconds within which whatever is waited for has come, on a slow and busy machine too."""
+_POLL = 0.02
+_numbers = itertools.count()
+
+
+class Terminal:
+    """`victor-tui` (or `command`) on the workspace `root`, whose state is in `root/.state`.
+
+    A context manager: at its end the program is told that its terminal is gone. Everything that fails shows
+    the screen as it last was.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        columns: int = 80,
+        rows: int = 24,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        term: str = "screen-256color",
+    ) -> None:
+        self.root = root
+        self.columns, self.rows = columns, rows
+        state = str(root / ".state")
+        console = [sys.executable, "-m", "victor_tui", "--workspace", str(root), "--state", state]
+        self._command = list(command) if command is not None else console
+        self._term = term
+        self._name = f"victor-{os.getpid()}-{next(_numbers)}"
+        self._sockets = tempfile.mkdtemp(prefix="victor-tmux-")
+        self._environment = {
+            "HOME": os.environ["HOME"],
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "TERM": term,
+            "TMUX_TMPDIR": self._sockets,
+            "VICTOR_STATE": state,
+            **(environment or {}),
+        }
+
+    def __enter__(self) -> Terminal:
+        settings = {"status": "off", "default-terminal": self._term, "remain-on-exit": "on"}
+        words = [word for name, value in settings.items() for word in ("set", "-g", name, value, ";")]
+        size = ["-x", str(self.columns), "-y", str(self.rows)]
+        try:
+            self._tmux(*words, "new-session", "-d", *size, "-c", str(self.root), *self._command)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _tmux(self, *words: str) -> str:
+        command = ["tmux", "-u", "-L", self._name, "-f", "/dev/null", *words]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=WITHIN, check=False
+        )
+        if done.returncode:
+            raise AssertionError(f"tmux {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def close(self) -> None:
+        """End the program as a terminal that goes away does, and then the server."""
+        try:
+            self.hang_up()
+        finally:
+            subprocess.run(
+                ["tmux", "-L", self._name, "kill-server"],
+                env=self._environment, capture_output=True, timeout=WITHIN, check=False,
+            )  # fmt: skip
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def hang_up(self) -> None:
+        """Tell the program that its terminal is gone, and wait until it has ended."""
+        for sign in (signal.SIGHUP, signal.SIGKILL):
+            try:
+                pid, dead = self._tmux("display", "-p", "#{pane_pid} #{pane_dead}").split()
+            except (AssertionError, ValueError):
+                return  # there is no server any more
+            if dead == "1":
+                return
+            os.kill(int(pid), sign)
+            limit = time.monotonic() + WITHIN / 2
+            while time.monotonic() < limit:
+                if self.ended is not None:
+                    return
+                time.sleep(_POLL)
+
+    @property
+    def ended(self) -> int | None:
+        """The exit status of the program (128 and its number for a signal), or None while it runs."""
+        found = self._tmux("display", "-p", "#{pane_dead} #{pane_dead_status} #{pane_dead_signal}").split()
+        if found[0] != "1":
+            return None
+        return int(found[1]) if len(found) > 1 else 128
+
+    # --- typing and looking --------------------------------------------------------------------
+
+    def keys(self, *names: str) -> None:
+        """Press keys by tmux's names (`Enter`, `Tab`, `BTab`, `Space`, `C-s`, `Down`, `x`), in one burst."""
+        self._tmux("send-keys", "--", *(r"\;" if name == ";" else name for name in names))
+
+    def text(self, text: str) -> None:
+        """Type a text, letter for letter."""
+        ends = text.endswith(";")  # which tmux would take for the end of its own command
+        self._tmux("send-keys", "-l", "--", text[:-1] + r"\;" if ends else text)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def screen(self, *, styled: bool = False) -> str:
+        """What stands there, a line for each row; with its control sequences for colours if `styled`."""
+        return self._tmux("capture-pane", "-p", *(["-e"] if styled else []))
+
+    def until(
+        self, *wanted: str | Callable[[str], object], gone: Sequence[str] = (), within: float = WITHIN
+    ) -> str:
+        """Wait until all that is `wanted` is on the screen and nothing of `gone`; gives the screen."""
+
+        def missing(screen: str) -> list[str]:
+            texts = [text for text in wanted if isinstance(text, str) and text not in screen]
+            texts += [
+                f"({test.__doc__ or getattr(test, '__name__', 'a condition')})"
+                for test in wanted
+                if not isinstance(test, str) and not test(screen)
+            ]
+            return texts + [f"no {text}" for text in gone if text in screen]
+
+        limit = time.monotonic() + within
+        while True:
+            over = time.monotonic() > limit or self.ended is not None
+            screen = self.screen()
+            lacks = missing(screen)
+            if not lacks:
+                return screen
+            if over:
+                raise AssertionError(f"It never came to: {'; '.join(lacks)}\n{self._picture(screen)}")
+            time.sleep(_POLL)
+
+    def eventually(self, what: str, test: Callable[[], object], within: float = WITHIN) -> None:
+        """Wait until something outside of the screen holds."""
+        limit = time.monotonic() + within
+        while not test():
+            if time.monotonic() > limit:
+                raise AssertionError(f"It never came to: {what}\n{self._picture(self.screen())}")
+            time.sleep(_POLL)
+
+    def _picture(self, screen: str) -> str:
+        ended = self.ended
+        after = "" if ended is None else f"\nThe program has ended with {ended}."
+        rule = "─" * self.columns
+        return f"┌{rule}┐\n{screen.rstrip()}\n└{rule}┘{after}"
