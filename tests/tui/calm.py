@@ -7,18 +7,19 @@ Textual's own `Pilot.pause` takes an application for idle when the process used 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 from textual.app import App
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
-from textual.worker import WorkerState
+from textual.worker import Worker, WorkerState
 
 from victor_tui.alive import Passing
 from victor_tui.app import VictorApp
 
-_ROUNDS = 60
+_ROUNDS = 500
 """Looks after which an application counts as one that waits for something outside."""
 _CALM = 3
 """Calm looks in a row after which nothing more comes."""
@@ -33,9 +34,12 @@ async def pause(self: Pilot[Any], delay: float | None = None) -> None:
         return
     calm = 0
     for _ in range(_ROUNDS):
+        await asyncio.sleep(0.001)
+        if not _is_calm(self.app):
+            calm = 0
+            continue
         if not await self._wait_for_screen():
             return
-        await asyncio.sleep(0.001)
         self.app.screen._on_timer_update()
         calm = calm + 1 if _is_calm(self.app) else 0
         if calm == _CALM:
@@ -43,13 +47,23 @@ async def pause(self: Pilot[Any], delay: float | None = None) -> None:
 
 
 def _is_calm(app: App[Any]) -> bool:
-    if any(worker.state is WorkerState.RUNNING and worker.group != "feed" for worker in app.workers):
+    if any(_is_busy(worker) for worker in app.workers):
         return False
     if isinstance(app, VictorApp) and app.feed.port is not None and app.feed._wake.is_set():
         return False
     if any(isinstance(screen, Passing) and screen._quiet is not None for screen in app.screen_stack):
         return False
     return all(pump._message_queue.empty() and not pump._next_callbacks for pump in _pumps(app))
+
+
+def _is_busy(worker: Worker[Any]) -> bool:
+    """Whether something comes of it by itself: the feed works for ever, a dialog waits for keys."""
+    if worker.state is not WorkerState.RUNNING or worker.group == "feed":
+        return False
+    waits = None if worker._task is None else worker._task.get_coro()
+    while inspect.iscoroutine(deeper := getattr(waits, "cr_await", None)):
+        waits = deeper
+    return getattr(waits, "cr_code", None) is not App.push_screen_wait.__code__
 
 
 def _pumps(app: App[Any]) -> Iterator[MessagePump]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Button, Input, TextArea
 
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
@@ -41,6 +41,8 @@ def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(alive, "QUIET", 0.001)
     for widget in (Input, TextArea):
         monkeypatch.setattr(widget.cursor_blink, "_default", False)
+    # A button that was pressed takes no second press for 200 ms.
+    monkeypatch.setattr(Button, "_start_active_affect", lambda button: None)
 
 
 @pytest.fixture

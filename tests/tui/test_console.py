@@ -61,7 +61,7 @@ def preview(app: VictorApp) -> str:
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Let feed, messages and workers come to rest."""
-    for _ in range(6):
+    for _ in range(2):
         await pilot.pause()
 
 
