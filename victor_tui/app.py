@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from textual import work
-from textual.app import App
 from textual.command import Provider
 from textual.screen import Screen
 
@@ -26,6 +25,7 @@ from victor_tui.alive import is_alive
 from victor_tui.announcing import Announcer
 from victor_tui.config import notify_setting, theme_name
 from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
+from victor_tui.inorder import InOrder
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.text import clean, countdown, full, plural
 from victor_tui.theme import THEMES
@@ -55,7 +55,7 @@ def _commands() -> type[Provider]:
     return ActionCommands
 
 
-class VictorApp(App[str]):
+class VictorApp(InOrder[str]):
     """The console. `connect` gives a port; it is called again after the engine went away.
 
     `run` returns `HAND_OVER` when a daemon is to take over the engine that this console held.

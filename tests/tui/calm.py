@@ -18,6 +18,7 @@ from textual.worker import Worker, WorkerState
 
 from victor_tui.alive import Passing
 from victor_tui.app import VictorApp
+from victor_tui.inorder import InOrder
 
 _ROUNDS = 500
 """Looks after which an application counts as one that waits for something outside."""
@@ -50,6 +51,8 @@ def _is_calm(app: App[Any]) -> bool:
     if any(_is_busy(worker) for worker in app.workers):
         return False
     if isinstance(app, VictorApp) and app.feed.port is not None and app.feed._wake.is_set():
+        return False
+    if isinstance(app, InOrder) and app._under_way is not None:
         return False
     if any(isinstance(screen, Passing) and screen._quiet is not None for screen in app.screen_stack):
         return False

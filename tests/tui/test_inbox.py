@@ -109,6 +109,7 @@ async def test_the_filter_line_narrows_and_says_what_it_does_not_know(port: Fake
         await pilot.press("slash", *"workflow:sh unclaimed")
         await until(pilot, lambda: ids(app) == ["q0", "q2"])
         await pilot.press("enter")
+        await pilot.pause()
         assert app.focused is table(app)
         assert "2 of 5" in drawn(app)
         await pilot.press("slash", *" nosuchword")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -36,7 +37,7 @@ class FilterBar(Vertical):
     FilterBar Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
     FilterBar Input:focus { border: none; }
     FilterBar .prompt { width: 2; color: $primary; }
-    FilterBar .note { width: auto; max-width: 60%; color: $text-muted; padding: 0 0 0 1; }
+    FilterBar .note { width: 1; max-width: 60%; color: $text-muted; padding: 0 0 0 1; }
     FilterBar .note.-bad { color: $text-error; }
     FilterBar .help { display: none; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     FilterBar .help.-shown { display: block; }
@@ -107,6 +108,8 @@ class FilterBar(Vertical):
     def note(self, text: str, bad: bool = False) -> None:
         """Say how many were found, or what is wrong."""
         self._note.update(text)
+        # Not `auto`: Textual would keep the width of a text that gives way to the next before it is drawn.
+        self._note.styles.width = cell_len(text) + 1
         self._note.set_class(bad, "-bad")
 
     def learn(self, names: Mapping[str, Iterable[str]]) -> None:

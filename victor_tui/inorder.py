@@ -1,0 +1,105 @@
+"""Keys mean what they say when they come in a burst, as over a slow line or from somebody who types ahead.
+
+Textual hands a key to the widget that has the focus, and looks for its binding only once the key has come
+back up from there. The keys behind it are handed out in between: of `b`, backspace, `c` the backspace takes
+the `c`; of space and tab, the space reaches the next field. Here a key waits until the one before it has
+done all that it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TypeVar
+
+from textual import events
+from textual.app import App
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.widget import Widget
+
+ResultT = TypeVar("ResultT")
+
+PATIENCE = 1.0
+"""Seconds after which a key that has not come back no longer holds up those behind it."""
+_LOOK = 0.02
+"""Seconds between looks whether what a key was sent to is still there."""
+
+
+class InOrder(App[ResultT]):
+    """An App that takes one key after the other."""
+
+    class Handled(Message):
+        """Follows a key through the same queues, from `target` up to the App, twice.
+
+        Its binding runs once the key has come up; what that sends to the target is followed the second time.
+        """
+
+        def __init__(self, target: MessagePump) -> None:
+            super().__init__()
+            self.target = target
+            self.again = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._behind: deque[events.Event] = deque()
+        self._under_way: InOrder.Handled | None = None
+        self._look: asyncio.TimerHandle | None = None
+
+    async def on_event(self, event: events.Event) -> None:
+        comes = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
+        if comes and self._under_way is not None:
+            self._behind.append(event)
+        elif comes:
+            await self._let_in(event)
+        else:
+            await super().on_event(event)
+
+    async def _let_in(self, event: events.Event) -> None:
+        target = self.focused or self.screen
+        await super().on_event(event)
+        if isinstance(event, events.Key | events.Paste):
+            # Also where a binding has taken the key before the widget saw it.
+            self._follow(self.Handled(target))
+
+    def _follow(self, message: Handled) -> None:
+        if message.target.post_message(message):
+            self._under_way = message
+            self._look_after(message, asyncio.get_running_loop().time() + PATIENCE)
+        else:  # it is being taken away
+            self._under_way = None
+
+    def _look_after(self, message: Handled, until: float) -> None:
+        """A dialog that a key has closed takes with it what followed the key."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < until and self._is_there(message.target):
+            self._look = loop.call_later(_LOOK, self._look_after, message, until)
+        else:
+            self._is_handled(message)
+
+    def _is_there(self, target: MessagePump) -> bool:
+        return not isinstance(target, Widget) or (
+            target.is_attached and any(screen in target.ancestors_with_self for screen in self.screen_stack)
+        )
+
+    def on_in_order_handled(self, message: Handled) -> None:
+        message.stop()
+        self._is_handled(message)
+
+    def _is_handled(self, message: Handled) -> None:
+        if message is self._under_way:
+            if self._look is not None:
+                self._look.cancel()
+            # Behind the calls that the key has left, such as those that set the focus.
+            self.call_later(self._next, message)
+
+    async def _next(self, message: Handled) -> None:
+        if message is not self._under_way:
+            return
+        self._under_way = None
+        if message.again:
+            again = self.Handled(message.target)
+            again.again = False
+            self._follow(again)
+        while self._behind and self._under_way is None:
+            await self._let_in(self._behind.popleft())
