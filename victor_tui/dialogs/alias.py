@@ -8,14 +8,16 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_engine.api import AliasInfo, Port, VersionInfo
+from victor_engine.api import AliasInfo, VersionInfo
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.widgets.safe import one_line
 
 
-class AliasDialog(Dialog[None]):
+class AliasDialog(SendingDialog[None]):
     """Sends what is filled in by itself, and stays open with the reason if that is refused."""
+
+    SENDS = "yes"
 
     def __init__(self, info: VersionInfo, aliases: list[AliasInfo]) -> None:
         super().__init__()
@@ -56,15 +58,6 @@ class AliasDialog(Dialog[None]):
     def on_mount(self) -> None:
         self.query_one("#alias").focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
-
     def action_submit(self) -> None:
         self._send()
 
@@ -82,13 +75,12 @@ class AliasDialog(Dialog[None]):
         if share < 100 and (old is None or old.version == self._info.version):
             self.fault(f"{name or 'It'} points nowhere else, so there is nothing to share with: make it 100.")
             return
-        port: Port = self.app.port  # type: ignore[attr-defined]
         workflow, version = self._info.workflow, self._info.version
         try:
             if share == 100 or old is None:
-                await port.set_alias(workflow, name, version, note=note)
+                await self.port.set_alias(workflow, name, version, note=note)
             else:
-                await port.set_alias(workflow, name, old.version, version, share, note)
+                await self.port.set_alias(workflow, name, old.version, version, share, note)
         except VictorError as error:
             self.fault(error.message)
             return

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, OptionList, SelectionList, Static, TextArea
 
-from victor_engine.api import Answer, Port, RequestInfo
+from victor_engine.api import Answer, RequestInfo
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, InvalidAnswerError, VictorError
 from victor_tui.dialogs import drafts
 from victor_tui.dialogs.base import Dialog, DialogBody
@@ -71,11 +71,6 @@ class AnswerDialog(Dialog[RequestInfo | None]):
         self._over = False
         self._sending = False
 
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
     def compose(self) -> ComposeResult:
         request = self.request
         with Vertical(id="box"):
@@ -130,7 +125,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
     @work(group="look", exclusive=True)
     async def _look(self) -> None:
         try:
-            found = await self._port.request(self.request.id)
+            found = await self.port.request(self.request.id)
         except VictorError as error:
             self.fault(error.message)
             return
@@ -155,7 +150,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             button.disabled = button.id != "leave"
 
     def _draw_head(self) -> None:
-        now = self.app.clock.now()  # type: ignore[attr-defined]
+        now = self.now()
         self.query_one("#head", Static).update(head_lines(self.request, now))
 
     def _draw_messages(self) -> None:
@@ -311,7 +306,7 @@ class AnswerDialog(Dialog[RequestInfo | None]):
     @work(group="send")
     async def _post(self, answer: Answer) -> None:
         try:
-            done = await self._port.answer(self.request.id, self.request.revision, answer)
+            done = await self.port.answer(self.request.id, self.request.revision, answer)
         except InvalidAnswerError as error:
             self._show_faults(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:

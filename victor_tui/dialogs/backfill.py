@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static
 
-from victor_engine.api import BackfillPreview, BackfillSpec, Port, ScheduleInfo
+from victor_engine.api import BackfillPreview, BackfillSpec, ScheduleInfo
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import duration, plural, schedule_name
 from victor_tui.when import RangeError, parse_range
 from victor_tui.widgets.safe import one_line, plain
@@ -33,18 +33,16 @@ BackfillChoice = tuple[tuple[BackfillSpec, ...], str]
 """What is to be started, one for each schedule, and the note."""
 
 
-class BackfillDialog(Dialog[BackfillChoice | None]):
+class BackfillDialog(SendingDialog[BackfillChoice | None]):
     """Dismisses with the backfills to start and a note, or None. Several schedules share the range."""
+
+    SENDS = "start"
+    ENTER_SENDS = False
 
     def __init__(self, schedules: Sequence[ScheduleInfo]) -> None:
         super().__init__(classes="form")
         self._schedules = schedules
         self._touched = False
-
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
 
     @property
     def _zone(self) -> tzinfo | None:
@@ -98,7 +96,7 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
     def _read(self) -> tuple[tuple[BackfillSpec, ...], dict[str, str]]:
         """A spec for each schedule, and what is wrong by field (then no spec)."""
         faults: dict[str, str] = {}
-        now: datetime = self.app.clock.now()  # type: ignore[attr-defined]
+        now = self.now()
         start = end = now
         try:
             first, last = self.query_one("#from", Input).value, self.query_one("#to", Input).value
@@ -151,7 +149,7 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
         found: list[tuple[BackfillSpec, BackfillPreview]] = []
         for spec in specs:
             try:
-                found.append((spec, await self._port.preview_backfill(spec)))
+                found.append((spec, await self.port.preview_backfill(spec)))
             except VictorError as error:
                 found.append((spec, BackfillPreview(0, problem=error.message)))
         lines = self._one(*found[0]) if len(found) == 1 else self._several(found)
@@ -226,15 +224,6 @@ class BackfillDialog(Dialog[BackfillChoice | None]):
         return lines
 
     # --- leaving --------------------------------------------------------------------------------
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "start":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.focus_next()
 
     def action_submit(self) -> None:
         self._start()

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Select, Static, TextArea
+from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_tui.alive import Passing, is_alive
 from victor_tui.widgets.safe import plain
@@ -73,6 +73,27 @@ class Dialog(ModalScreen[ResultT], Passing):
     def action_scroll_body(self, by: int) -> None:
         body = self.query_one("#body", DialogBody)
         body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
+
+
+class SendingDialog(Dialog[ResultT]):
+    """A dialog in which one button and Enter do the same as ctrl+s, and every other button leaves."""
+
+    SENDS: ClassVar[str] = ""
+    """The id of that button."""
+    ENTER_SENDS: ClassVar[bool] = True
+    """Whether Enter in a field sends; a form of many fields goes on to the next one instead."""
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == self.SENDS:
+            self.action_submit()
+        else:
+            self.action_leave()
+
+    def on_input_submitted(self) -> None:
+        if self.ENTER_SENDS:
+            self.action_submit()
+        else:
+            self.focus_next()
 
 
 def json_object(text: str) -> tuple[dict[str, object] | None, str]:

@@ -7,12 +7,14 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.widgets.safe import one_line, plain
 
 
-class ConfirmDialog(Dialog[str | None]):
+class ConfirmDialog(SendingDialog[str | None]):
     """Dismisses with the note (maybe empty), or None for no."""
+
+    SENDS = "yes"
 
     def __init__(self, title: str, body: str, note: bool = True, danger: bool = False) -> None:
         super().__init__(classes="-danger" if danger else "")
@@ -34,15 +36,6 @@ class ConfirmDialog(Dialog[str | None]):
 
     def on_mount(self) -> None:
         self.query_one("#note" if self._note else "#no").focus()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
 
     def action_submit(self) -> None:
         self.dismiss(self.query_one("#note", Input).value if self._note else "")

@@ -17,7 +17,6 @@ from victor_engine.api import (
     MigrationReport,
     MigrationSpec,
     MigrationStepResult,
-    Port,
     RunMove,
 )
 from victor_engine.errors import VictorError
@@ -122,11 +121,6 @@ class MigrateDialog(Dialog[None]):
         self._given = "{}"  # the state that was filled in, until somebody edits it
         self._moved: str | None = None  # the one run that was moved, and can go back
 
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
         with Vertical(id="box"):
@@ -171,11 +165,11 @@ class MigrateDialog(Dialog[None]):
     async def _plan(self) -> None:
         """The dry run of all that is asked for, and of one run step by step."""
         try:
-            report = await self._port.plan_migration(self._spec())
+            report = await self.port.plan_migration(self._spec())
             ready = next((move for move in report.runs if move.outcome == "ready"), None)
             example = None
             if ready is not None:
-                example = (await self._port.plan_migration(self._spec(ready.run_id))).runs[0]
+                example = (await self.port.plan_migration(self._spec(ready.run_id))).runs[0]
         except VictorError as error:
             self.query_one("#runs", Static).update(_line(error.message, "$text-warning"))
             self._offer("Move", enabled=False)
@@ -195,7 +189,7 @@ class MigrateDialog(Dialog[None]):
         if area.text != self._given:
             return
         try:
-            state = (await self._port.run(run_id)).state
+            state = (await self.port.run(run_id)).state
         except VictorError as error:
             self.fault(error.message)
             return
@@ -206,7 +200,7 @@ class MigrateDialog(Dialog[None]):
     async def _move(self) -> None:
         self._offer("Moving…", enabled=False)
         try:
-            report = await self._port.migrate_runs(self._spec())
+            report = await self.port.migrate_runs(self._spec())
         except VictorError as error:
             self.fault(error.message)
             self._offer("Move", enabled=True)
@@ -223,7 +217,7 @@ class MigrateDialog(Dialog[None]):
     async def _go_back(self, run_id: str) -> None:
         self._offer("Going back…", enabled=False)
         try:
-            run = await self._port.unmigrate_run(run_id)
+            run = await self.port.unmigrate_run(run_id)
         except VictorError as error:
             self.fault(error.message)
             self._offer("Go back", enabled=False)
@@ -262,7 +256,7 @@ class MigrateDialog(Dialog[None]):
             self.fault(problem)
             return
         try:
-            preview = await self._port.preview_migration(*self._of, state)
+            preview = await self.port.preview_migration(*self._of, state)
         except VictorError as error:
             self.fault(error.message)
             result.update("")

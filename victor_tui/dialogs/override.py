@@ -8,9 +8,9 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
-from victor_engine.api import Port, RunDetail, RunInfo
+from victor_engine.api import RunDetail, RunInfo
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import countdown
 from victor_tui.theme import node_mark
 from victor_tui.widgets.safe import one_line
@@ -34,8 +34,10 @@ def seconds(text: str) -> float | None:
     return found
 
 
-class OverrideDialog(Dialog[RunInfo | None]):
+class OverrideDialog(SendingDialog[RunInfo | None]):
     """Sets it on the engine itself. Dismisses with the run, or None."""
+
+    SENDS = "set"
 
     def __init__(self, detail: RunDetail, node: str | None = None) -> None:
         super().__init__()
@@ -95,21 +97,11 @@ class OverrideDialog(Dialog[RunInfo | None]):
             return f"{mark.glyph} {one_line(name, 60)}  {mark.word}"
         left = ""
         if waits.retry_at is not None:
-            clock = self.app.clock  # type: ignore[attr-defined]
-            left = f", again in {countdown(waits.retry_at, clock.now())}"
+            left = f", again in {countdown(waits.retry_at, self.now())}"
         return f"↻ {one_line(name, 60)}  attempt {waits.number} failed{left}"
 
     def on_mount(self) -> None:
         self.query_one("#timeout").focus()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "set":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
 
     def action_submit(self) -> None:
         self._send()
@@ -128,9 +120,8 @@ class OverrideDialog(Dialog[RunInfo | None]):
         except ValueError as error:
             self.fault(str(error))
             return
-        port: Port = self.app.port  # type: ignore[attr-defined]
         try:
-            found = await port.override_node(
+            found = await self.port.override_node(
                 self.detail.run.id,
                 node,
                 timeout,

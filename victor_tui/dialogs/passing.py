@@ -20,12 +20,14 @@ from textual.widgets.option_list import Option
 
 from victor_engine.api import Port, RequestInfo
 from victor_engine.errors import ConflictError, UsageError, VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.widgets.safe import one_line, plain
 
 
-class PassingDialog(Dialog[RequestInfo | None]):
+class PassingDialog(SendingDialog[RequestInfo | None]):
     """Dismisses with the request as it is afterwards, or None when it was left."""
+
+    SENDS = "send"
 
     TITLE_WORDS = ""
     BUTTON = "Send"
@@ -64,20 +66,10 @@ class PassingDialog(Dialog[RequestInfo | None]):
         self.fault(text)
         self.query_one(field).focus()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "send":
-            self.action_submit()
-        else:
-            self.action_leave()
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
-
     def action_submit(self) -> None:
         if self._sending:
             return
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        action = self.action(port)
+        action = self.action(self.port)
         if action is not None:
             self._sending = True
             self.fault("")
@@ -100,7 +92,7 @@ class PassingDialog(Dialog[RequestInfo | None]):
     async def _look_again(self) -> None:
         """After a conflict: the next try is about the request as it is now."""
         try:
-            self.request = await self.app.port.request(self.request.id)  # type: ignore[attr-defined]
+            self.request = await self.port.request(self.request.id)
         except VictorError as error:
             self.fault(error.message)
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.clock import Clock, SystemClock
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import relative
 from victor_tui.when import parse_until
 from victor_tui.widgets.safe import one_line, plain
@@ -19,8 +19,10 @@ from victor_tui.widgets.safe import one_line, plain
 HINT = "empty: until somebody resumes it · 4h · monday · mon 07:30 · tomorrow 08:00 · 2026-03-10 14:00"
 
 
-class PauseDialog(Dialog[tuple[str, datetime | None] | None]):
+class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
     """Dismisses with (note, until), or None. `names` are what is paused, where it is several things."""
+
+    SENDS = "pause"
 
     def __init__(self, title: str = "Pause", clock: Clock | None = None, names: Sequence[str] = ()) -> None:
         super().__init__()
@@ -77,15 +79,6 @@ class PauseDialog(Dialog[tuple[str, datetime | None] | None]):
         words = f"until {local:%A %Y-%m-%d %H:%M %Z}, {relative(span.start, self._now)}"
         said.update(Content.styled(f"{words}. {span.note}" if span.note else words, "$success"))
         return True
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "pause":
-            self.action_submit()
-        else:
-            self.dismiss(None)
 
     def action_submit(self) -> None:
         if not self._look():

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Label, Static
 
-from victor_engine.api import BackfillInfo, Port
+from victor_engine.api import BackfillInfo
 from victor_engine.errors import VictorError
 from victor_tui.alive import is_alive
 from victor_tui.dialogs.base import Dialog, DialogBody
@@ -43,11 +43,6 @@ class BackfillProgressDialog(Dialog[None]):
         super().__init__()
         self._backfill = backfill
 
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             name = one_line(schedule_name(self._backfill.spec.schedule_id, self._backfill.workflow), 60)
@@ -73,7 +68,7 @@ class BackfillProgressDialog(Dialog[None]):
     @work(group="preview", exclusive=True)
     async def _refresh(self) -> None:
         try:
-            found = await self._port.backfills(self._backfill.spec.schedule_id, 50)
+            found = await self.port.backfills(self._backfill.spec.schedule_id, 50)
         except VictorError as error:
             self.fault(error.message)
             return
@@ -151,9 +146,9 @@ class BackfillProgressDialog(Dialog[None]):
     @work(group="action", exclusive=True)
     async def action_hold(self) -> None:
         if self._backfill.status == "paused":
-            await self._do(self._port.resume_backfill(self._backfill.id))
+            await self._do(self.port.resume_backfill(self._backfill.id))
         elif self._backfill.status == "running":
-            await self._do(self._port.pause_backfill(self._backfill.id))
+            await self._do(self.port.pause_backfill(self._backfill.id))
 
     @work(group="action", exclusive=True)
     async def action_end(self) -> None:
@@ -165,7 +160,7 @@ class BackfillProgressDialog(Dialog[None]):
         dialog = ConfirmDialog("Cancel this backfill?", body, danger=True)
         note = await self.app.push_screen_wait(dialog)
         if note is not None:
-            await self._do(self._port.cancel_backfill(info.id, note))
+            await self._do(self.port.cancel_backfill(info.id, note))
 
     def action_submit(self) -> None:
         self.dismiss(None)

@@ -34,6 +34,8 @@ def start_node(detail: RunDetail) -> str:
 class RedriveDialog(VersionedDialog):
     """Redrives the run itself, so that a conflict takes no edit away. Dismisses with the run, or None."""
 
+    SENDS = "redrive"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t", "look_again", "Look again", show=False, tooltip="Take the run as it is now"),
     ]
@@ -159,15 +161,6 @@ class RedriveDialog(VersionedDialog):
         return Content("\n").join(shown)
 
     # --- sending -------------------------------------------------------------------------------
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "redrive":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
 
     def action_submit(self) -> None:
         self._send()

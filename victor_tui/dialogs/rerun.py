@@ -23,6 +23,8 @@ from victor_tui.widgets.value import diff_style
 class RerunDialog(VersionedDialog):
     """Starts the new run itself, so that a refusal takes no edit away. Dismisses with it, or None."""
 
+    SENDS = "rerun"
+
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(self, detail: RunDetail) -> None:
@@ -80,15 +82,6 @@ class RerunDialog(VersionedDialog):
             shown = [Content.styled("As it was.", "$text-muted")]
         for line in self.query("#changes").results(Static):
             line.update(Content("\n").join(shown))
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "rerun":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
 
     def action_submit(self) -> None:
         self._send()

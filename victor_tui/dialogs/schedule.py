@@ -15,9 +15,9 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Input, Label, RadioButton, RadioSet, Select, Static, TextArea
 
-from victor_engine.api import Port, SchedulePreview, ScheduleSpec
+from victor_engine.api import SchedulePreview, ScheduleSpec
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.dialogs.more import EXAMPLE
 from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
 from victor_tui.text import duration, relative
@@ -91,11 +91,14 @@ class WayButton(RadioButton):
         return len(self.label.plain) + 2
 
 
-class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
+class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
     """Dismisses with the spec as filled in and a note for the audit trail, or None.
 
     `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
     """
+
+    SENDS = "save"
+    ENTER_SENDS = False
 
     def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
         super().__init__(id="schedule-dialog", classes="form")
@@ -103,11 +106,6 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()
         self._shown_all = False
-
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
 
     def compose(self) -> ComposeResult:
         title = f"Schedule {one_line(self._base.workflow, 60)}" if self._base else "New schedule"
@@ -194,7 +192,7 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
     @work(group="workflows")
     async def _load_workflows(self) -> None:
         try:
-            found = await self._port.workflows(shown="heads")
+            found = await self.port.workflows(shown="heads")
         except VictorError as error:
             self.fault(error.message)
             return
@@ -261,7 +259,7 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
         preview: SchedulePreview | None = None
         if spec is not None:
             try:
-                preview = await self._port.preview_schedule(spec, _FIRES, schedule_id=self._id)
+                preview = await self.port.preview_schedule(spec, _FIRES, schedule_id=self._id)
             except VictorError as error:
                 preview = SchedulePreview("", problem=error.message)
             if preview.problem:
@@ -289,7 +287,7 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
         if spec is None or preview is None:
             view.update(Content.styled("The next fires are shown here.", "$text-muted"))
             return
-        now = self.app.clock.now()  # type: ignore[attr-defined]
+        now = self.now()
         lines = [Content.styled(one_line(preview.summary, 200), "$success")]
         left_out = {each.at: each.reason for each in preview.excluded}
         zone = ZoneInfo(spec.timezone)
@@ -302,15 +300,6 @@ class ScheduleDialog(Dialog[tuple[ScheduleSpec, str] | None]):
         view.update(Content("\n").join(lines))
 
     # --- leaving ------------------------------------------------------------------------------
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "save":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.focus_next()
 
     def action_submit(self) -> None:
         self._save()

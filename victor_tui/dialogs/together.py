@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.api import RequestInfo
-from victor_tui.dialogs.base import Dialog, DialogBody
+from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import plural
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.safe import one_line
@@ -44,8 +44,10 @@ def differences(requests: Sequence[RequestInfo]) -> list[str]:
     ]
 
 
-class TogetherDialog(Dialog[str | None]):
+class TogetherDialog(SendingDialog[str | None]):
     """Lists what would be answered; dismisses with the comment (maybe empty), or None for no."""
+
+    SENDS = "yes"
 
     def __init__(self, verdict: Verdict, requests: Sequence[RequestInfo]) -> None:
         super().__init__(classes="-danger" if verdict == "rejected" else "")
@@ -88,15 +90,6 @@ class TogetherDialog(Dialog[str | None]):
 
     def on_mount(self) -> None:
         self.query_one("#comment" if self._needs_comment else "#together").focus()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self.action_submit()
-        else:
-            self.dismiss(None)
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
 
     def action_submit(self) -> None:
         comment = self.query_one("#comment", Input).value

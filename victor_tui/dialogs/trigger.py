@@ -10,12 +10,14 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from victor_tui.dialogs.base import Dialog, DialogBody, json_object
+from victor_tui.dialogs.base import DialogBody, SendingDialog, json_object
 from victor_tui.widgets.safe import one_line
 
 
-class TriggerDialog(Dialog[tuple[dict[str, Any], str] | None]):
+class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
     """Dismisses with (state, note), or None."""
+
+    SENDS = "start"
 
     def __init__(self, title: str, state: dict[str, Any]) -> None:
         super().__init__()
@@ -41,15 +43,6 @@ class TriggerDialog(Dialog[tuple[dict[str, Any], str] | None]):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.fault(json_object(event.text_area.text)[1])
-
-    def on_input_submitted(self) -> None:
-        self.action_submit()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "start":
-            self.action_submit()
-        else:
-            self.dismiss(None)
 
     def action_submit(self) -> None:
         area = self.query_one("#state", TextArea)

@@ -8,9 +8,9 @@ from typing import Any
 from textual import work
 from textual.widgets import Select
 
-from victor_engine.api import Port, RunDetail, RunInfo, VersionInfo
+from victor_engine.api import RunDetail, RunInfo, VersionInfo
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog
+from victor_tui.dialogs.base import SendingDialog
 from victor_tui.dialogs.migrate import state_diff
 
 EDITABLE = 200_000
@@ -41,17 +41,12 @@ def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[st
     ]
 
 
-class VersionedDialog(Dialog[RunInfo | None]):
+class VersionedDialog(SendingDialog[RunInfo | None]):
     """A dialog on one run with a `#version` to choose. Dismisses with the run that goes on, or None."""
 
     def __init__(self, detail: RunDetail) -> None:
         super().__init__()
         self.detail = detail
-
-    @property
-    def port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
 
     def on_mount(self) -> None:
         self._read_versions()

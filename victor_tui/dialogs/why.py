@@ -10,8 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_engine.api import Explanation, Port, ScheduleInfo
-from victor_engine.clock import Clock
+from victor_engine.api import Explanation, ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.screens.schedule_facts import explained
@@ -44,16 +43,6 @@ class WhyDialog(Dialog[str | None]):
         super().__init__(id="why-dialog")
         self._schedule, self._at, self._span = schedule, at, span
         self._run: str | None = None
-
-    @property
-    def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
-        return port
-
-    @property
-    def _clock(self) -> Clock:
-        clock: Clock = self.app.clock  # type: ignore[attr-defined]
-        return clock
 
     @property
     def _zone(self) -> tzinfo:
@@ -94,7 +83,7 @@ class WhyDialog(Dialog[str | None]):
         span = self._span
         if text:
             try:
-                span = parse_span(text, self._clock.now(), self._zone, ahead=False)
+                span = parse_span(text, self.now(), self._zone, ahead=False)
             except ValueError as error:
                 self._say(str(error), "$error")
                 return
@@ -104,7 +93,7 @@ class WhyDialog(Dialog[str | None]):
         at = None if span is None else span.start
         until = None if span is None or span.kind == "instant" else span.end
         try:
-            answer = await self._port.explain_schedule(self._schedule.id, at, until)
+            answer = await self.port.explain_schedule(self._schedule.id, at, until)
         except VictorError as error:
             self.fault(error.message)
             return
@@ -116,7 +105,7 @@ class WhyDialog(Dialog[str | None]):
 
     def _show(self, answer: Explanation) -> None:
         zone: tzinfo | None = self.app.zone  # type: ignore[attr-defined]
-        facts = explained(Facts(self.app.theme), answer, self._clock.now(), zone)
+        facts = explained(Facts(self.app.theme), answer, self.now(), zone)
         self.query_one("#answer", Static).update(facts.renderable())
         self._run = next((fire.run_id for fire in answer.fires if fire.run_id), None)
         button = self.query_one("#open", Button)

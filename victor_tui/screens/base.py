@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,7 +10,6 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from victor_engine.api import Port
 from victor_tui.alive import Passing
 from victor_tui.feed import Loader, Subject
 from victor_tui.widgets.header import HeaderBar
@@ -19,7 +17,7 @@ from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
-    from victor_tui.app import VictorApp
+    pass
 
 
 class ConsoleScreen(Screen[None], Passing):
@@ -38,17 +36,6 @@ class ConsoleScreen(Screen[None], Passing):
 
     current: reactive[Any] = reactive(None, bindings=True)
     """The row under the cursor: what the keys act on."""
-
-    @property
-    def console(self) -> VictorApp:
-        return cast("VictorApp", self.app)
-
-    @property
-    def port(self) -> Port:
-        return self.console.port
-
-    def now(self) -> datetime:
-        return self.console.clock.now()
 
     def facts(self) -> Facts:
         return Facts(self.app.theme)
@@ -111,8 +98,10 @@ class ConsoleScreen(Screen[None], Passing):
         return self.console.feed.snapshots.get(subject)
 
     def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
+        if not message.table.display:
+            return  # of two tables that share a place, the one in sight says what is current
         before, self.current = self.current, message.row
-        moved = message.table is not None and self._identity(before) != self._identity(message.row)
+        moved = self._identity(before) != self._identity(message.row)
         self._explain(to_top=moved)
 
     @staticmethod

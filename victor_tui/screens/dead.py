@@ -144,10 +144,6 @@ class DeadScreen(RunControl, ConsoleScreen):
         self._draw_head()
         self._explain(to_top=True)
 
-    def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
-        if message.table.display:
-            super().on_line_table_highlighted(message)
-
     @staticmethod
     def _identity(row: Any) -> Any:
         return row.cause if isinstance(row, DeadLetterGroup) else getattr(row, "id", None)

@@ -282,10 +282,6 @@ class HistoryScreen(RunControl, ConsoleScreen):
     def on_filter_bar_done(self) -> None:
         self.query_one("#past" if self.showing_runs else "#events", LineTable).focus()
 
-    def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
-        if message.table.display:
-            super().on_line_table_highlighted(message)
-
     # --- preview and actions ------------------------------------------------------------------
 
     @staticmethod

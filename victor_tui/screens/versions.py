@@ -262,7 +262,6 @@ class VersionsScreen(ConsoleScreen):
         if self._identity(self.current) != self._identity(message.row):
             self._compared = None
             self._notices = False
-        super().on_line_table_highlighted(message)
         self.refresh_bindings()
         if message.row is not None:
             self._load_text(message.row)
