@@ -137,7 +137,7 @@ def acknowledge(moment: Moment, early: bool) -> None:
             mark = tx.mark()
             result = transition(tx)
             # A transition may be called again; its last call counts.
-            facts[:] = [(event.seq, event.kind, event.node_id) for event in tx.events[mark.events :]]
+            facts[:] = [(event.seq, event.kind, event.node_id) for event in tx.events[mark[0] :]]
             if early:
                 tell()
             return result

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.identity import acting_as
-from victor_engine.scheduler.firing import Firing
+from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.outage import RETRY_SECONDS
 
@@ -157,11 +158,12 @@ async def test_an_engine_ends_although_the_end_of_a_run_could_not_be_recorded(tm
         await started(w.engine, run.id)
         store = w.engine.store
 
-        def broken_at_the_end(tx: Tx, key: int, status: str) -> Firing:
+        def broken_at_the_end(tx: Tx, ref: RunRef, status: str) -> Any:
             store._require_writer().execute("PRAGMA query_only = 1")
-            return on_ending(tx, key, status)
+            return on_ending(tx, ref, status)
 
-        on_ending, w.engine.runtime._on_ending = w.engine.runtime._on_ending, broken_at_the_end
+        endings = w.engine.runtime.endings
+        on_ending, endings._on_ending = endings._on_ending, broken_at_the_end
         await go_on(tmp_path)
         await w.until(lambda info: info.storage is not None and info.storage.waiting > 0)
     async with world(tmp_path, fresh=False) as w:

@@ -30,7 +30,7 @@ async def ended(bench: Bench, clock: FakeClock, run: Any) -> str:
         return status
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
 async def test_a_run_goes_on_after_a_failure_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
@@ -38,12 +38,14 @@ async def test_a_run_goes_on_after_a_failure_of_the_store(
     async with Bench(tmp_path, work, clock) as bench:
         persist, calls = bench.store.persist, 0
 
-        async def once(transition: Callable[..., Any], **how: Any) -> Any:
+        def once(transition: Callable[..., Any], **how: Any) -> asyncio.Future[Any]:
             nonlocal calls
             calls += 1
-            if calls == failing:
-                raise StoreError("cannot read: a bad block")
-            return await persist(transition, **how)
+            if calls != failing:
+                return persist(transition, **how)
+            fails: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            fails.set_exception(StoreError("cannot read: a bad block"))
+            return fails
 
         monkeypatch.setattr(bench.store, "persist", once)
         run = await bench.start(FLOW)

@@ -50,6 +50,28 @@ def direct(key: str) -> Callable[[Tx], list[str]]:
     return transition
 
 
+def apart(key: str) -> Callable[[Tx], list[str]]:
+    """Said to be plain, and finds on its way that it has to see what came before it."""
+
+    def transition(tx: Tx) -> list[str]:
+        tx.later(INSERT, (key, 1))
+        tx.event("engine.problem", data={"message": key})
+        tx.apart()
+        return sorted(row[0] for row in tx.execute("SELECT key FROM meta WHERE key <> 'epoch'"))
+
+    return transition
+
+
+def asking(asked: list[str], name: str) -> Callable[[Tx], int]:
+    """Wants to know how many keys there are."""
+
+    def read(tx: Tx) -> int:
+        asked.append(name)
+        return int(tx.execute("SELECT COUNT(*) FROM meta").fetchone()[0])
+
+    return lambda tx: tx.once("keys", lambda: read(tx))
+
+
 async def together(s: Store, *jobs: tuple[Callable[[Tx], Any], bool]) -> list[Any]:
     """Commit all of them in one transaction: the writer is held until they are there."""
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,3 +144,31 @@ async def test_a_caller_that_is_cancelled_leaves_its_transition_to_be_committed(
             await waits
         await s.write(direct("b"))
         assert await stored(s) == (["a", "b"], ["a", "b"])
+
+
+async def test_one_that_finds_that_it_is_not_plain_is_called_again_alone(tmp_path: Path) -> None:
+    told: list[EventInfo] = []
+    async with store(tmp_path) as s:
+        s.listen(told.extend)
+        found = await together(s, (plain("a"), True), (apart("b"), True), (plain("c"), True))
+        assert found == ["a", ["a", "b"], "c"]
+        assert await stored(s) == (["a", "b", "c"], ["a", "b", "c"])
+        assert [event.data["message"] for event in told] == ["a", "b", "c"]
+        assert [event.seq for event in told] == [1, 2, 3]
+
+
+async def test_plain_ones_share_what_they_read_until_another_one_may_have_changed_it(tmp_path: Path) -> None:
+    asked: list[str] = []
+    async with store(tmp_path) as s:
+        jobs = [
+            (asking(asked, "first"), True),
+            (asking(asked, "second"), True),
+            (direct("a"), False),
+            (asking(asked, "third"), True),
+            (asking(asked, "alone"), False),
+            (asking(asked, "alone too"), False),
+        ]
+        one, two, _, *rest = await together(s, *jobs)
+        assert one == two
+        assert rest == [one + 1] * 3
+        assert asked == ["first", "third", "alone", "alone too"]

@@ -24,6 +24,7 @@ from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.runs import Choice, Start
 from victor_engine.versioning import catalog
+from victor_engine.versioning.aliases import is_alias_name
 
 T = TypeVar("T")
 
@@ -67,10 +68,15 @@ class EngineBase(Reading):
 
         An alias that is split chooses by the id of the run, which is made here for that.
         """
+        if not is_alias_name(spec):
+            return tx.once(("start", workflow, spec), lambda: self._resolved(tx, workflow, spec))
+        return self._resolved(tx, workflow, spec)
+
+    def _resolved(self, tx: Tx, workflow: str, spec: str | None) -> Start:
         run_id = next(tx.ids)
         found = catalog.resolve(tx, workflow, spec, seed=run_id)
         choice = None if found.pointing_id is None else Choice(run_id, found.pointing_id, found.version)
-        return Start(found.id, self._start_node(tx, found.id), choice, found.deprecated is not None)
+        return Start(found.id, self._start_node(tx, found.id), choice)
 
     def _start_node(self, tx: Tx, definition_id: int) -> str:
         """Where a registered definition begins; DefinitionError if somebody's work in it is bound to nothing."""

@@ -31,6 +31,7 @@ from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.notify import Apprise, Notifier, Sender
+from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler import endings
 from victor_engine.scheduler.firing import Firing
@@ -261,31 +262,34 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _run_ending(self, tx: Tx, run_key: int, status: str) -> Firing:
-        """In the transition in which a run ends: what that means to schedules."""
+    def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
+        """In the transition in which a run ends: what that means to schedules, if anything."""
+        if not endings.matters(tx, run.schedule_id, run.workflow):
+            return None
+        tx.apart()
         firing = self.scheduler.firing(tx)
         mark = tx.mark()
         tx.execute("SAVEPOINT ending")
         try:
-            endings.run_ended(firing, run_key, status)
+            endings.run_ended(firing, run.key, status)
         except sqlite3.Error:
             raise
         except Exception as error:
             # The run has ended whatever its schedules make of it.
-            log.exception("run %s: what comes after it could not be decided", run_key)
+            log.exception("run %s: what comes after it could not be decided", run.id)
             tx.execute("ROLLBACK TO ending")
             tx.rewind(mark)
             firing = self.scheduler.firing(tx)
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
             message = f"what comes after this run could not be decided: {text}"
-            tx.event(EventKind.ENGINE_PROBLEM, run_key=run_key, data={"message": message})
+            tx.event(EventKind.ENGINE_PROBLEM, run_key=run.key, run_id=run.id, data={"message": message})
         tx.execute("RELEASE ending")
         return firing
 
-    def _run_finished(self, schedule_id: str | None, ending: Firing) -> None:
+    def _run_finished(self, schedule_id: str | None, ending: Firing | None) -> None:
         if self._closed:
             return
-        if self._working and self._fires:
+        if ending is not None and self._working and self._fires:
             self.scheduler.committed(ending)
         if schedule_id is not None:
             self._later(self.scheduler.run_finished(schedule_id))

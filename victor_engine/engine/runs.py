@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from victor_engine import jsonio
@@ -29,10 +28,10 @@ class RunActions(EngineBase):
         self._may_run()
         actor = acting()
 
-        def transition(tx: Tx) -> tuple[NewRun, bool, int, str, datetime]:
+        def plan(tx: Tx) -> NewRun:
             operations.refuse_while_draining(tx)
             start = self._resolve(tx, workflow, version)
-            new = NewRun(
+            return NewRun(
                 workflow=workflow,
                 definition_id=start.definition_id,
                 start_node=start.node,
@@ -42,15 +41,14 @@ class RunActions(EngineBase):
                 actor=actor,
                 note=note,
             )
-            return (new, start.deprecated, *insert_run(tx, new), tx.now)
 
-        created, started = await self.runtime.create(transition, key_of=lambda told: told[2])
-        new, deprecated, _, run_id, created_at = created
-        pace = self._paces.remembered(new.definition_id, self.clock.now())
-        known = self.runtime.known_definition(new.definition_id)
-        if pace is None or known is None or deprecated:
-            return await self._run_info(run_id)
-        return queries.new_run_info(new, run_id, known[1], created_at, pace, started=started)
+        created = await self.runtime.create(plan)
+        definition_id = created.new.definition_id
+        pace = self._paces.remembered(definition_id, self.clock.now())
+        known = self.runtime.records.known_definition(definition_id)
+        if pace is None or known is None or created.noticed:
+            return await self._run_info(created.id)
+        return queries.new_run_info(created, known[1], pace)
 
     async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)

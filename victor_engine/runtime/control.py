@@ -90,8 +90,8 @@ class Control(ABC):
             await self._end_cancelled(ref, 0.0)
             return
         told, live.cancelling = live.cancelling, True
-        if live.walk is not None and (again or not told):
-            live.walk.cancel()
+        if again or not told:
+            live.interrupt()
         await asyncio.wait({live.task})
 
     async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
@@ -123,8 +123,8 @@ class Control(ABC):
             live.pausing = True
         if live is not None and live.effects is not None:
             live.effects.pausing = True
-            if live.rests and live.walk is not None:
-                live.walk.cancel()
+            if live.rests and live.begun:
+                live.interrupt()
                 await asyncio.wait({live.task})
 
     @asynccontextmanager
@@ -158,10 +158,10 @@ class Control(ABC):
         if not live.rests and await self.store.read(lambda connection: _waits(connection, key)):
             # It is being taken up, and will find that it still waits.
             await first_of(live.rested.wait(), _ended(live.task))
-        if not live.rests or live.walk is None or live.cancelling or live.pausing:
+        if not live.rests or not live.begun or live.cancelling or live.pausing:
             return False
         live.parking = True
-        live.walk.cancel()
+        live.interrupt()
         await asyncio.wait({live.task})
         return True
 

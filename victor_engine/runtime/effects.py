@@ -191,7 +191,8 @@ class Effects(Protocol):
 
     async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
         """Commit the step's result, and with it what it changes of the position (None inside a parallel or
-        team, which commits its own). Without an attempt, one is recorded."""
+        team, which commits its own). Without an attempt, one is recorded. Where nothing is left to do after
+        it, and it is no rejection, the run's success may be committed with it."""
         ...
 
     async def fail(

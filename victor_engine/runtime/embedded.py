@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from victor_engine.hitl.requests import withdraw_requests
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.calls import Invoker, NodeCall
 from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step
+from victor_engine.runtime.journal import RunEnd
 from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
@@ -53,6 +55,8 @@ class EmbeddedEffects(Outside):
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
         self._patched = 0
         self._snapshot_size = record.state_bytes
+        self.ending: asyncio.Future[Any] | None = None
+        """The commit of the last step with the run's end; what it gives is for `Endings.told`."""
 
     # --- small things --------------------------------------------------------------------------
 
@@ -188,11 +192,13 @@ class EmbeddedEffects(Outside):
         patch = journal.patch_json(step, done)
         snapshot = self._snapshot(done, patch) if onward is not None else None
         if attempt is None and snapshot is None:
-            await self.store.persist(
-                partial(journal.pure_step, self.run, step, done, onward, patch), plain=True
-            )
+            pure = partial(journal.pure_step, self.run, step, done, onward, patch)
+            if onward is not None and not onward.frontier and done.rejected is None:
+                await self._finish_with(pure, onward.ordinal)
+            else:
+                await self.store.persist(pure, plain=True)
             return
-        spent = int(self.stopwatch.seconds * 1_000_000)
+        spent = self._spent()
         counted = (
             attempt is not None
             and done.branch not in HANDLED
@@ -205,6 +211,46 @@ class EmbeddedEffects(Outside):
                 breakers.succeeded(tx, self.run, step)
 
         await self.store.persist(transition)
+
+    async def _finish_with(self, last: Callable[[Tx], None], nodes_done: int) -> None:
+        """Commit a step after which nothing is left to do, and with it the run's end.
+
+        Only of a step that computes: work that had an effect is not to be done again because something is
+        wrong with the end of its run.
+        """
+        end = RunEnd("succeeded", self._spent(), nodes_done)
+
+        def transition(tx: Tx) -> Any:
+            last(tx)
+            return self.surroundings.end(tx, self.run, end, opened=self.opened)
+
+        if self.logbook.waits:
+            with contextlib.suppress(VictorError):
+                await self.logbook.flush()
+        committed = asyncio.get_running_loop().create_future()
+
+        def over(ending: asyncio.Future[Any]) -> None:
+            if not ending.cancelled() and ending.exception() is None:
+                self.surroundings.over(self.run.key)
+            if not committed.done():
+                committed.set_result(None)
+
+        # Whether or not the walk is cancelled meanwhile: what it comes to is asked for by `ended`.
+        self.ending = self.store.persist(transition, plain=True)
+        self.ending.add_done_callback(over)
+        await committed
+        self.ending.result()
+
+    def _spent(self) -> int:
+        """Microseconds at work."""
+        return int(self.stopwatch.seconds * 1_000_000)
+
+    async def ended(self) -> bool:
+        """Whether the run's end is committed with its last step."""
+        if self.ending is None:
+            return False
+        await asyncio.wait({self.ending})
+        return self.ending.exception() is None
 
     def _snapshot(self, done: Done, patch: str | None) -> str | None:
         """The state after a step, as JSON, once the patches since the last one have outgrown it."""
@@ -283,7 +329,7 @@ class EmbeddedEffects(Outside):
     async def _show_waiting(self) -> None:
         self._shown_waiting = True
         await self.store.persist(lambda tx: journal.set_waiting(tx, self.run))
-        self.surroundings.idle()
+        self.surroundings.idle(self.run.key)
 
     async def _run_out(self, limit: float) -> None:
         """Return after `limit` seconds at work from now; waiting for people does not count."""

@@ -72,25 +72,49 @@ def start(tx: Tx, run: RunRef, again: bool) -> None:
         _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
 
 
-def finish(
-    tx: Tx, run: RunRef, status: str, error: ErrorInfo | None, spent: int, nodes_done: int | None = None
-) -> None:
+_BEGIN = (
+    "UPDATE runs SET status = 'running', started_at = ?, revision = revision + 1"
+    " WHERE key = ? AND status = 'queued' AND started_at IS NULL"
+)
+
+
+def begin(tx: Tx, run: RunRef) -> None:
+    """A run that is queued and has not begun gets its place. A plain transition."""
+    tx.later(_BEGIN, (tx.now_us, run.key))
+    _event(tx, run, EventKind.RUN_STARTED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended. `spent` is the microseconds that it was at work, `nodes_done` the steps that its walk
+    has done (None: they are counted)."""
+
+    status: str
+    spent: int
+    nodes_done: int | None = None
+    error: ErrorInfo | None = None
+
+
+_FINISH = (
+    "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, nodes_done = ?, revision = revision + 1"
+    " WHERE key = ?"
+)
+
+
+def finish(tx: Tx, run: RunRef, end: RunEnd) -> None:
     """The run's end. A failed run keeps its position, so that it can go on from there, and is a dead letter
-    until somebody deals with it."""
-    if nodes_done is None:
-        nodes_done = position_of(tx, run.key).get("at", 0)
-    tx.execute(
-        "UPDATE runs SET status = ?, finished_at = ?, error = ?, spent = ?, nodes_done = ?,"
-        " revision = revision + 1 WHERE key = ?",
-        (status, tx.now_us, error_json(error), spent, nodes_done, run.key),
-    )
-    data: dict[str, Any] = {"status": status}
-    if error is not None:
-        data["error"] = {"type": error.type, "message": error.message, "node": error.node_id}
+    until somebody deals with it. Of one that has not failed this is a plain transition."""
+    done = end.nodes_done if end.nodes_done is not None else position_of(tx, run.key).get("at", 0)
+    tx.later(_FINISH, (end.status, tx.now_us, error_json(end.error), end.spent, done, run.key))
+    data: dict[str, Any] = {"status": end.status}
+    if end.error is not None:
+        data["error"] = {"type": end.error.type, "message": end.error.message, "node": end.error.node_id}
     _event(tx, run, EventKind.RUN_FINISHED, data=data)
-    # What becomes of a child's failure is for the parent that waits for it to say.
-    if status == "failed" and not _awaited(tx, run):
-        add_dead_letter(tx, run.key, run.workflow, error)
+    if end.status == "failed":
+        tx.apart()
+        # What becomes of a child's failure is for the parent that waits for it to say.
+        if not _awaited(tx, run):
+            add_dead_letter(tx, run.key, run.workflow, end.error)
 
 
 def _awaited(tx: Tx, run: RunRef) -> bool:
@@ -444,7 +468,9 @@ def _event(
 
 
 __all__ = [
+    "RunEnd",
     "RunRef",
+    "begin",
     "begin_attempt",
     "begin_wait",
     "cancel_child",

@@ -116,6 +116,11 @@ class Logbook:
                 # The store says so itself on the next transition; log lines stay for a later try.
                 return
 
+    @property
+    def waits(self) -> bool:
+        """Whether a line has not been given to the store yet."""
+        return bool(self._lines or self._tails)
+
     async def flush(self) -> None:
         """Write every line that waits; they stay in memory if the store cannot take them."""
         async with self._writing:

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -18,26 +16,26 @@ from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo, EventInfo
 from victor_engine.clock import Clock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import FencedError, NotFoundError, StoreError, VictorError
+from victor_engine.errors import FencedError, StoreError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import Decision, withdraw_requests
+from victor_engine.hitl.requests import Decision
 from victor_engine.runtime import journal
 from victor_engine.runtime.children import Children, Resolve, living_children
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runtime.ending import Endings, OnEnding, OnFinished
+from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.outside import ParkedError, Surroundings
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
-from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
+from victor_engine.runtime.record import RunRecord
+from victor_engine.runtime.taking import LoadDefinition, Records, past
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
-from victor_engine.store.db import Store, Tx, actor_from_json
-from victor_engine.store.progress import position_of
-from victor_engine.store.runs import HELD, Start, node_overrides
-from victor_engine.store.state import run_state_sized
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.runs import HELD, Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
 
 if TYPE_CHECKING:
@@ -55,13 +53,6 @@ NOT_RETRIED = frozenset(
 )
 """Failures that a workflow-level retry cannot mend: the same limit would be met again."""
 
-_NEW = (
-    "SELECT r.id, r.workflow, r.definition_id, r.schedule_id, r.actor, r.position, s.state, r.overrides"
-    " FROM runs r JOIN run_states s ON s.run_key = r.key AND s.after_attempt = 0"
-    " WHERE r.key = ? AND r.status = 'queued' AND r.started_at IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_key = r.key)"
-)
-
 
 def newest(tx: Tx, workflow: str, version: str | None) -> Start:
     """What a child starts on, where nobody looks at what its work is bound to."""
@@ -72,10 +63,7 @@ def newest(tx: Tx, workflow: str, version: str | None) -> Start:
 class Runtime(Control):
     """Drives runs, and does what people tell them.
 
-    `load_definition` gives the pinned definition by its id, with its version.
-
-    `on_ending` is called in the transition in which a run ends, with its key and final status; what
-    it returns is handed to `on_finished` once that transition is committed.
+    For what it is given see `taking.LoadDefinition`, `ending.OnEnding` and `ending.OnFinished`.
     """
 
     def __init__(
@@ -83,31 +71,39 @@ class Runtime(Control):
         store: Store,
         clock: Clock,
         *,
-        load_definition: Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]],
+        load_definition: LoadDefinition,
         bindings: Callable[[], BindingTable],
         functions: Callable[[], FunctionRegistry],
         resolve: Resolve = newest,
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
-        on_ending: Callable[[Tx, int, str], Any] = lambda tx, key, status: None,
-        on_finished: Callable[[str | None, Any], None] = lambda schedule_id, ending: None,
+        on_ending: OnEnding = lambda tx, run, status: None,
+        on_finished: OnFinished = lambda schedule_id, ending: None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.logbook = Logbook(store, clock, mask)
-        self._load_definition = load_definition
-        self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
+        self.records = Records(load_definition)
         self._bindings = bindings
         self._functions = functions
-        self._resolve = resolve
-        self._on_ending = on_ending
-        self._on_finished = on_finished
         self._aside = WeakValueDictionary()
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
+        self.endings = Endings(store, self.logbook, self.children, on_ending, on_finished)
+        self._surroundings = Surroundings(
+            decision=self.decisions.wait,
+            deadlines_changed=self.decisions.deadlines_changed,
+            idle=self._idle,
+            come_back=lambda key: self.places.come_back(self.places.live[key]),
+            over=self.places.over,
+            resolve=resolve,
+            take_up=self._take_up_child,
+            child_end=self.children.end_of,
+            end=self.endings.end,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._created: dict[int, RunRecord] = {}  # started as they were created, and not yet driven
+        self._created: dict[int, Created] = {}  # started as they were created, and not yet driven
         self._retakes: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -131,7 +127,7 @@ class Runtime(Control):
         await self.decisions.stop()
         tasks = []
         for live in list(self.places.live.values()):
-            (live.walk or live.task).cancel()
+            live.stop()
             tasks.append(live.task)
         for retake in self._retakes:
             retake.cancel()
@@ -195,35 +191,28 @@ class Runtime(Control):
         """Runs that hold a place: those that wait for a person do not."""
         return self.places.taken
 
-    async def create(self, transition: Callable[[Tx], T], key_of: Callable[[T], int]) -> tuple[T, bool]:
-        """Commit a transition that creates a run, and drive it.
+    async def create(self, plan: Callable[[Tx], NewRun]) -> Created:
+        """Create the run that `plan` says, in a transition, and drive it.
 
-        Where a place is free the run is created and started as one. Returns what the transition returns,
-        in which `key_of` finds the run's key, and whether the run was started.
+        `plan` is a plain transition. Where a place is free the run is created and started as one.
         """
-        if not self.places.reserve():
-            told = await self.store.write(transition)
-            self.enqueue(key_of(told))
-            return told, False
-
-        def created(tx: Tx) -> tuple[T, RunRecord | None]:
-            told = transition(tx)
-            return told, self._start_new(tx, key_of(told))
-
-        future = self.store.write(created)
+        started = self.places.reserve()
+        future = self.store.write(lambda tx: create_run(tx, plan(tx), started=started), plain=True)
+        if not started:
+            created = await future
+            self.enqueue(created.key, created.new.priority)
+            return created
         # Whether or not the caller still waits for it then: what was committed is driven.
-        future.add_done_callback(partial(self._begin, key_of))
-        told, record = await asyncio.shield(future)
-        return told, record is not None
+        future.add_done_callback(self._begin)
+        return await asyncio.shield(future)
 
-    def _begin(self, key_of: Callable[[T], int], done: asyncio.Future[tuple[T, RunRecord | None]]) -> None:
+    def _begin(self, done: asyncio.Future[Created]) -> None:
         if done.cancelled() or done.exception() is not None:
             self.places.let_go()
             return
-        told, record = done.result()
-        if record is not None:
-            self._created[key_of(told)] = record
-        self.places.begin(key_of(told))
+        created = done.result()
+        self._created[created.key] = created
+        self.places.begin(created.key)
 
     def deliver(self, request_id: str, decision: Decision) -> None:
         """Hand a committed decision to the run that waits for it."""
@@ -266,6 +255,28 @@ class Runtime(Control):
         if live.cancelling:
             await self._end_cancelled(record.ref, record.spent)
             return
+        effects = self._effects_of(live, record)
+        identity = RunIdentity(
+            record.ref.id, record.ref.workflow, record.version, self._zone(record.definition)
+        )
+        walk = Walk(record.definition, effects, self._functions(), identity)
+        while True:
+            result = await self._walk(live, walk, effects, record)
+            if effects.ending is not None and await effects.ended():
+                # With its last step, as one; whoever cancelled it meanwhile came too late.
+                self.endings.told(record.ref, effects.ending.result())
+                return
+            if result is None:
+                return
+            if result.status == "failed" and self._may_retry(record, result):
+                await self._again(record, result)
+                continue
+            spent = int(effects.stopwatch.seconds * 1_000_000)
+            end = RunEnd(result.status, spent, result.position.ordinal, result.error)
+            await self.endings.finish(record.ref, end, opened=effects.opened)
+            return
+
+    def _effects_of(self, live: Live, record: RunRecord) -> EmbeddedEffects:
         # What an operator sets from now on is seen at once; what was set while it was read, too.
         live.overrides = record.overrides = {**record.overrides, **live.overrides}
         effects = EmbeddedEffects(
@@ -274,43 +285,69 @@ class Runtime(Control):
             self.clock,
             self._bindings(),
             self.logbook,
-            Surroundings(
-                decision=self.decisions.wait,
-                deadlines_changed=self.decisions.deadlines_changed,
-                idle=lambda: self._idle(live),
-                come_back=lambda: self.places.come_back(live),
-                resolve=self._resolve,
-                take_up=self._take_up_child,
-                child_end=self.children.end_of,
-            ),
+            self._surroundings,
         )
         effects.hurried |= live.hurried
         live.effects = effects
         effects.pausing = live.pausing
-        identity = RunIdentity(
-            record.ref.id, record.ref.workflow, record.version, self._zone(record.definition)
-        )
-        walk = Walk(record.definition, effects, self._functions(), identity)
-        while True:
-            result = await self._walk_once(live, walk, record)
-            if result is None:
-                return
-            if result.status == "failed" and self._may_retry(record, result):
-                await self._again(record, result)
-                continue
-            await self._finish(record, effects, result)
+        return effects
+
+    async def _walk(
+        self, live: Live, walk: Walk, effects: EmbeddedEffects, record: RunRecord
+    ) -> WalkResult | None:
+        """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
+        live.begun = live.walking = True
+        try:
+            if live.cancelling or self._stopping:
+                # Told between two walks, or before the first: there was nothing to cancel then.
+                raise asyncio.CancelledError
+            return await walk.run(record.position, record.state)
+        except asyncio.CancelledError:
+            live.walks_no_more()
+            await self._broken_off(live, effects, record.ref)
+        except ParkedError:
+            live.walks_no_more()
+            await self.endings.rest(record.ref)
+        except StoreError:
+            raise
+        except FencedError as error:
+            # Nothing was acknowledged that is not on disk; the newer engine has taken the run up.
+            log.error("run %s: %s", record.ref.id, error)
+        except Exception as error:
+            log.exception("run %s: fault in the engine", record.ref.id)
+            info = ErrorInfo(type=type(error).__name__, message=f"fault in the engine: {error}")
+            return WalkResult("failed", record.state, record.position, info)
+        finally:
+            live.walks_no_more()
+        return None
+
+    async def _broken_off(self, live: Live, effects: EmbeddedEffects, ref: RunRef) -> None:
+        """A walk was cancelled: see to what is to become of its run."""
+        if await effects.ended():
             return
+        if live.cancelling:
+            await self._end_cancelled(ref, effects.stopwatch.seconds)
+        elif self._stopping:
+            await self.endings.interrupt(ref)
+        elif live.parking:
+            pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
+        elif effects.pausing:
+            # It was waiting for a person: the question stays open, the run rests.
+            await self.endings.rest(ref)
 
     async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
         created = self._created.pop(key, None)
         if created is not None:
-            return created
+            definition_id = created.new.definition_id
+            if self.records.known_definition(definition_id) is None:
+                await self.store.read(lambda connection: self.records.definition(connection, definition_id))
+            return self.records.created(created)
         if not again:
-            new = await self.store.persist(lambda tx: self._start_new(tx, key))
+            new = await self.store.persist(lambda tx: self.records.begin(tx, key), plain=True)
             if new is not None:
                 return new
-        record = await self.store.read(lambda connection: self._load(connection, key))
+        record = await self.store.read(lambda connection: self.records.load(connection, key))
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return None
         live.cancelling = live.cancelling or record.status == "cancelling"
@@ -323,46 +360,10 @@ class Runtime(Control):
         block = definition.schedule or {}
         return str(block.get("timezone") or block.get("tz") or self._bindings().timezone)
 
-    def _idle(self, live: Live) -> None:
+    def _idle(self, key: int) -> None:
+        live = self.places.live[key]
         live.rested.set()
         self.places.give_back(live)
-
-    async def _walk_once(self, live: Live, walk: Walk, record: RunRecord) -> WalkResult | None:
-        """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
-        effects = live.effects
-        assert effects is not None
-        live.walk = asyncio.create_task(walk.run(record.position, record.state))
-        if live.cancelling:
-            # Told between two walks, or before the first: there was nothing to cancel then.
-            live.walk.cancel()
-        await asyncio.wait({live.walk})
-        if live.walk.cancelled():
-            if live.cancelling:
-                await self._end_cancelled(record.ref, effects.stopwatch.seconds)
-            elif self._stopping:
-                await self._interrupt(record.ref)
-            elif live.parking:
-                pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
-            elif effects.pausing:
-                # It was waiting for a person: the question stays open, the run rests.
-                await self._rest(record.ref)
-            return None
-        error = live.walk.exception()
-        if error is None:
-            return live.walk.result()
-        if isinstance(error, ParkedError):
-            await self._rest(record.ref)
-            return None
-        if isinstance(error, StoreError):
-            raise error
-        if isinstance(error, FencedError):
-            # Nothing was acknowledged that is not on disk; the newer engine has taken the run up.
-            log.error("run %s: %s", record.ref.id, error)
-            return None
-        text = "".join(traceback.format_exception(error))
-        log.error("run %s: fault in the engine\n%s", record.ref.id, text)
-        info = ErrorInfo(type=type(error).__name__, message=f"fault in the engine: {error}")
-        return WalkResult("failed", record.state, record.position, info)
 
     def _may_retry(self, record: RunRecord, result: WalkResult) -> bool:
         kind = result.error.type if result.error is not None else ""
@@ -389,42 +390,12 @@ class Runtime(Control):
 
         record.position = await self.store.persist(transition)
         record.past = await self.store.read(
-            lambda connection: self._past(connection, record.ref.key, record.position, record.definition)
+            lambda connection: past(connection, record.ref.key, record.position, record.definition)
         )
-
-    async def _finish(self, record: RunRecord, effects: EmbeddedEffects, result: WalkResult) -> None:
-        ref = record.ref
-        spent = int(effects.stopwatch.seconds * 1_000_000)
-
-        def transition(tx: Tx) -> Any:
-            if effects.opened:
-                journal.end_live_attempts(tx, ref, "cancelled")
-                withdraw_requests(tx, ref.key, f"the run has {result.status}")
-            journal.finish(tx, ref, result.status, result.error, spent, result.position.ordinal)
-            return self._on_ending(tx, ref.key, result.status)
-
-        with contextlib.suppress(VictorError):
-            await self.logbook.flush()
-        ending = await self.store.persist(transition)
-        self.children.ended(ref.key)
-        self._on_finished(ref.schedule_id, ending)
 
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
         await self._cancel_children(ref)
-
-        def transition(tx: Tx) -> tuple[bool, Any]:
-            (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if status in FINAL_RUN_STATUSES:
-                return False, None  # two have cancelled it at once, and this is the second
-            journal.end_live_attempts(tx, ref, "cancelled")
-            withdraw_requests(tx, ref.key, "the run was cancelled")
-            journal.finish(tx, ref, "cancelled", None, int(seconds * 1_000_000))
-            return True, self._on_ending(tx, ref.key, "cancelled")
-
-        first, ending = await self.store.persist(transition)
-        self.children.ended(ref.key)
-        if first:
-            self._on_finished(ref.schedule_id, ending)
+        await self.endings.cancelled(ref, seconds)
 
     # --- runs that runs start ------------------------------------------------------------------
 
@@ -465,97 +436,10 @@ class Runtime(Control):
             # It is on record as told to stop, so the next start sees to it.
             log.error("run %s: could not be cancelled with its parent: %s", run_id, error)
 
-    async def _interrupt(self, ref: RunRef) -> None:
-        with contextlib.suppress(VictorError):
-            await self.store.persist(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
-
-    async def _rest(self, ref: RunRef) -> None:
-        def transition(tx: Tx) -> None:
-            journal.end_live_attempts(tx, ref, "interrupted")
-            tx.execute("UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,))
-
-        await self.store.persist(transition)
-
-    def _start_new(self, tx: Tx, key: int) -> RunRecord | None:
-        """Start a run of which nothing has happened yet; None if it has to be read whole first."""
-        row = tx.execute(_NEW, (key,)).fetchone()
-        if row is None:
-            return None
-        run_id, workflow, definition_id, schedule_id, actor, position, state, overrides = row
-        definition, version = self.definition(tx.connection, definition_id)
-        ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
-        journal.start(tx, ref, again=False)
-        return RunRecord(
-            ref=ref,
-            definition=definition,
-            version=version,
-            requested_by=actor_from_json(actor).user,
-            position=Position.from_data(jsonio.loads(position)),
-            state=jsonio.loads(state),
-            state_bytes=len(state),
-            spent=0.0,
-            reruns=0,
-            status="running",
-            started=False,
-            overrides=node_overrides(overrides),
-        )
-
-    # --- reading -------------------------------------------------------------------------------
-
-    def _load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
-        row = connection.execute(
-            "SELECT id, workflow, definition_id, schedule_id, status, spent, reruns, actor,"
-            " started_at, overrides FROM runs WHERE key = ?",
-            (key,),
-        ).fetchone()
-        if row is None:
-            raise NotFoundError(f"there is no run with key {key}")
-        run_id, workflow, definition_id, schedule_id, status, spent, reruns, actor, *rest = row
-        started, overrides = rest
-        definition, version = self.definition(connection, definition_id)
-        position = Position.from_data(position_of(connection, key))
-        state, state_bytes = run_state_sized(connection, key)
-        return RunRecord(
-            ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
-            definition=definition,
-            version=version,
-            requested_by=actor_from_json(actor).user,
-            position=position,
-            state=state,
-            state_bytes=state_bytes,
-            spent=spent / 1_000_000,
-            reruns=reruns,
-            status=status,
-            started=started is not None,
-            past=self._past(connection, key, position, definition) if started is not None else {},
-            overrides=node_overrides(overrides),
-            waiting=waiting_attempts(connection, key),
-        )
-
     def definition(
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
-        """A pinned definition and its version; kept in memory, since it never changes."""
-        found = self._definitions.get(definition_id)
-        if found is None:
-            found = self._load_definition(connection, definition_id)
-            self._definitions[definition_id] = found
-        return found
-
-    def known_definition(self, definition_id: int) -> tuple[WorkflowDefinition, str] | None:
-        """As `definition`, if it is in memory."""
-        return self._definitions.get(definition_id)
-
-    @staticmethod
-    def _past(
-        connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
-    ) -> dict[tuple[str, int], Any]:
-        rows = connection.execute(
-            "SELECT id, node_id, iteration, number, parent, status, retry_at,"
-            " CASE WHEN parent IS NULL THEN NULL ELSE patch END FROM attempts WHERE run_key = ? ORDER BY id",
-            (key,),
-        ).fetchall()
-        return past_from_rows(rows, position, dict(definition.nodes))
+        return self.records.definition(connection, definition_id)
 
 
 __all__ = ["Runtime"]

@@ -11,7 +11,6 @@ from typing import Any
 
 from victor_engine.api import NodeOverride
 from victor_engine.runtime.embedded import EmbeddedEffects
-from victor_engine.runtime.walk import WalkResult
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +19,10 @@ log = logging.getLogger(__name__)
 class Live:
     """A run that has a task in this engine."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] = field(init=False)
     effects: EmbeddedEffects | None = None
-    walk: asyncio.Task[WalkResult] | None = None
+    begun: bool = False  # it has come to its walk
+    walking: bool = False  # and is at it
     holds: bool = True  # a place: until all that it does is to wait, and again from when it goes on
     cancelling: bool = False
     pausing: bool = False
@@ -30,6 +30,22 @@ class Live:
     parking: bool = False  # let go of, for its row in the store is about to change
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
     hurried: set[str] = field(default_factory=set)  # nodes to retry at once, said before it had effects
+
+    def interrupt(self) -> None:
+        """Break off its walk, if it is at it; what becomes of the run then is for its task to see to."""
+        if self.walking:
+            self.task.cancel()
+
+    def stop(self) -> None:
+        """Break it off before or in its walk; after it the run's end is on its way to the store."""
+        if self.walking or not self.begun:
+            self.task.cancel()
+
+    def walks_no_more(self) -> None:
+        """Its walk is over, or was broken off: its task goes on."""
+        self.walking = False
+        while self.task.cancelling():
+            self.task.uncancel()
 
     @property
     def rests(self) -> bool:
@@ -125,6 +141,14 @@ class Places:
             self.taken -= 1
             self.dispatch()
 
+    def over(self, key: int) -> None:
+        """The end of a run is committed: whoever hears of it may start the next one in its place."""
+        live = self.live.get(key)
+        if live is not None and live.holds:
+            live.holds = False
+            self.taken -= 1
+            self.dispatch()
+
     async def come_back(self, live: Live) -> None:
         """Return when a run that waited may be at work again: it needs a place as any other does.
 
@@ -166,9 +190,18 @@ class Places:
             self._drive_on(key, again)
 
     def _drive_on(self, key: int, again: bool) -> None:
-        task = asyncio.create_task(self._drive(key, again), name=f"victor-run-{key}")
-        self.live[key] = Live(task)
-        task.add_done_callback(lambda done: self._gone(key, done))
+        live = self.live[key] = Live()
+        live.task = asyncio.create_task(self._driven(live, key, again), name=f"victor-run-{key}")
+        # Of one that is cancelled before it begins nothing else tells.
+        live.task.add_done_callback(lambda done: self._gone(live, key))
+
+    async def _driven(self, live: Live, key: int, again: bool) -> None:
+        try:
+            await self._drive(key, again)
+        except Exception as error:
+            log.error("run %s: the engine could not go on with it", key, exc_info=error)
+        finally:
+            self._gone(live, key)
 
     def _next(self) -> tuple[int, int, bool] | None:
         """The queued run that is taken up next; while draining, only one that has begun before."""
@@ -187,11 +220,12 @@ class Places:
         self._draining = draining
         self.dispatch()
 
-    def _gone(self, key: int, task: asyncio.Task[None]) -> None:
-        live = self.live.pop(key)
+    def _gone(self, live: Live, key: int) -> None:
+        """Nothing is done for a run any more: its place is free."""
+        if self.live.get(key) is not live:
+            return
+        del self.live[key]
         self.taken -= live.holds
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("run %s: the engine could not go on with it", key, exc_info=error)
         priority = self._once_more.pop(key, None)
         if priority is not None:
             self.enqueue(key, priority, True)

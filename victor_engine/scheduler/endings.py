@@ -13,6 +13,11 @@ from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.store.db import Tx
 
 
+def matters(tx: Tx, schedule_id: str | None, workflow: str) -> bool:
+    """Whether the end of a run can mean anything to schedules: to its own, or to those that come after it."""
+    return schedule_id is not None or tx.once(("followed", workflow), lambda: upstream.followed(tx, workflow))
+
+
 def run_ended(firing: Firing, run_key: int, status: str) -> None:
     """Called in the transition in which a run ends, after its own rows are written."""
     tx = firing.tx

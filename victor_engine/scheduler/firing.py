@@ -16,7 +16,7 @@ from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.runs import HELD, NewRun, RunBatch, Start, insert_run
+from victor_engine.store.runs import HELD, NewRun, RunBatch, Start, create_run
 
 ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
 
@@ -167,7 +167,8 @@ class Firing:
             parent_key=cause.parent_key,
             priority=row.spec.priority,
         )
-        key, run_id = self.bulk.runs.add(new) if self.bulk is not None else insert_run(self.tx, new)
+        created = self.bulk.runs.add(new) if self.bulk is not None else create_run(self.tx, new)
+        key, run_id = created.key, created.id
         reason = (
             place.reason
             if not cause.reason

@@ -354,7 +354,7 @@ def undrain(tx: Tx, *, actor: Actor, note: str = "") -> None:
 
 def refuse_while_draining(tx: Tx) -> None:
     """ConflictError if the engine starts nothing new."""
-    info = draining(tx)
+    info = tx.once("draining", lambda: draining(tx))
     if info is not None:
         note = f" ({info.note})" if info.note else ""
         raise ConflictError(

@@ -32,6 +32,11 @@ COUNTS = {
 """Which ends of a run count for `on`."""
 
 
+def followed(tx: Tx, workflow: str) -> bool:
+    """Whether any schedule comes after a workflow, or has done so."""
+    return tx.execute("SELECT 1 FROM dependencies WHERE upstream = ?", (workflow,)).fetchone() is not None
+
+
 def run_ended(firing: Firing, run_key: int, run_id: str, workflow: str, status: str) -> None:
     """Fire what comes after `workflow`, now that a run of it has ended as `status`."""
     tx = firing.tx

@@ -63,6 +63,8 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
+            # Else what a savepoint would bring back is written to a temporary file, page by page.
+            connection.execute("PRAGMA temp_store = MEMORY")
     except sqlite3.Error as error:
         known = storage_error(Path(path), error)
         raise known or StoreError(f"{path}: cannot open the database: {error}") from error
@@ -138,13 +140,13 @@ class Store:
         """Call `listener` in the loop with the events of each committed group, in order."""
         self._listeners.append(listener)
 
-    def write(self, transition: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def write(self, transition: Callable[[Tx], T], *, plain: bool = False) -> asyncio.Future[T]:
         """Submit one transition. The future is done when it is on disk, and raises its exception alone.
 
         It commits whether or not its caller is cancelled meanwhile. StorageError if the file system
-        takes nothing: then nothing was changed.
+        takes nothing: then nothing was changed. For `plain` see `store.group`.
         """
-        return self._submit(transition)
+        return self._submit(transition, plain=plain)
 
     def persist(self, transition: Callable[[Tx], T], *, plain: bool = False) -> asyncio.Future[T]:
         """As `write`, for what has happened already: waits until the file system takes it, however long.

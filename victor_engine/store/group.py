@@ -3,7 +3,9 @@
 A transition runs under a savepoint of its own. A *plain* one promises to touch nothing but what `Tx`
 holds back (`Tx.later`, `Tx.event`) and to do the same if it is called twice. It needs no savepoint: one
 that fails is forgotten, and the rows of many are written together. If the database refuses those rows,
-each of the transitions is tried alone.
+each of the transitions is tried alone. So is one that finds out on its way that it is not plain (`Tx.apart`).
+
+Plain ones may read what no plain one writes, and share what they read (`Tx.once`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from victor_engine.store.outage import Job, storage_code
-from victor_engine.store.transaction import Mark, Tx
+from victor_engine.store.transaction import Mark, NotPlainError, Tx
 
 
 def run_group(tx: Tx, group: Iterable[Job]) -> None:
@@ -23,19 +25,30 @@ def run_group(tx: Tx, group: Iterable[Job]) -> None:
     held: list[Job] = []
     begin = tx.mark()
     for job in group:
-        if job.plain:
-            mark = tx.mark()
-            try:
-                job.result = job.run(tx)
-                held.append(job)
-            except BaseException as error:
-                tx.rewind(mark)
-                job.error = error
+        if job.plain and _run_plain(tx, job, held):
             continue
         _write_held(tx, held, begin)
         _run_alone(tx, job)
         held, begin = [], tx.mark()
     _write_held(tx, held, begin)
+
+
+def _run_plain(tx: Tx, job: Job, held: list[Job]) -> bool:
+    """Whether it was plain, whatever came of it."""
+    mark = tx.mark()
+    tx.plain = True
+    try:
+        job.result = job.run(tx)
+        held.append(job)
+    except NotPlainError:
+        tx.rewind(mark)
+        return False
+    except BaseException as error:
+        tx.rewind(mark)
+        job.error = error
+    finally:
+        tx.plain = False
+    return True
 
 
 def _write_held(tx: Tx, held: list[Job], begin: Mark) -> None:
@@ -54,6 +67,7 @@ def _write_held(tx: Tx, held: list[Job], begin: Mark) -> None:
 
 
 def _run_alone(tx: Tx, job: Job) -> None:
+    tx.forget()
     mark = tx.mark()
     tx.execute("SAVEPOINT transition")
     try:

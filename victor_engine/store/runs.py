@@ -41,7 +41,6 @@ class Start:
     definition_id: int
     node: str
     choice: Choice | None = None
-    deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +62,32 @@ class NewRun:
     choice: Choice | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A run that was just created. `state` is the JSON that it begins with, `at` the instant in microseconds;
+    `noticed`: it runs on a version that is deprecated."""
+
+    key: int
+    id: str
+    new: NewRun
+    state: str
+    at: int
+    started: bool
+    noticed: bool
+
+
 _INSERT = (
-    "INSERT INTO runs (key, id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
-    " parent_key, priority, note, created_at, position, backfill_id)"
-    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO runs (key, id, workflow, definition_id, status, revision, trigger, actor, schedule_id, nominal,"
+    " parent_key, priority, note, created_at, started_at, position, backfill_id)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+_INSERT_STATE = "INSERT INTO run_states VALUES (?,0,?)"
+_INSERT_CHOICE = "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)"
+_COUNT = "INSERT INTO run_totals VALUES (?, ?) ON CONFLICT (definition_id) DO UPDATE SET runs = runs + excluded.runs"
 
 
 class RunBatch:
-    """Runs that are created in one transition, and written down together by `flush`.
-
-    Nothing else may create runs in between.
-    """
+    """Runs that are created in one transition, and written down together by `flush`."""
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
@@ -82,14 +95,11 @@ class RunBatch:
         self._states: list[tuple[int, str]] = []
         self._choices: list[tuple[Any, ...]] = []
         self._deprecated: dict[int, dict[str, Any] | None] = {}
-        self._next: int | None = None
 
-    def add(self, new: NewRun) -> tuple[int, str]:
-        """A queued run with its event; returns its key and id."""
+    def add(self, new: NewRun, *, started: bool = False) -> Created:
+        """A run with its events, queued or begun at once."""
         tx = self._tx
-        if self._next is None:
-            self._next = tx.execute("SELECT COALESCE(MAX(key), 0) + 1 FROM runs").fetchone()[0]
-        key, self._next = self._next, self._next + 1
+        key = tx.next_run()
         run_id = next(tx.ids) if new.choice is None else new.choice.run_id
         if new.choice is not None:
             self._choices.append((key, new.choice.pointing_id, new.choice.version))
@@ -99,6 +109,8 @@ class RunBatch:
                 run_id,
                 new.workflow,
                 new.definition_id,
+                "running" if started else "queued",
+                int(started),
                 new.trigger,
                 actor_json(new.actor),
                 new.schedule_id,
@@ -107,11 +119,13 @@ class RunBatch:
                 new.priority,
                 new.note,
                 tx.now_us,
+                tx.now_us if started else None,
                 f'{{"frontier":[{jsonio.dumps_text(new.start_node)}]}}',
                 new.backfill_id,
             )
         )
-        self._states.append((key, jsonio.dumps_text(new.state)))
+        state = jsonio.dumps_text(new.state)
+        self._states.append((key, state))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:
             data["note"] = new.note
@@ -124,14 +138,25 @@ class RunBatch:
             workflow=new.workflow,
             data=data,
         )
-        self._notice(new, key, run_id)
-        return key, run_id
+        noticed = self._notice(new, key, run_id)
+        if started:
+            tx.event(
+                EventKind.RUN_STARTED,
+                run_key=key,
+                run_id=run_id,
+                schedule_id=new.schedule_id,
+                workflow=new.workflow,
+            )
+        return Created(key, run_id, new, state, tx.now_us, started, noticed)
 
-    def _notice(self, new: NewRun, key: int, run_id: str) -> None:
+    def _notice(self, new: NewRun, key: int, run_id: str) -> bool:
         """Something new starts on a version that nobody should start on any more: say so."""
-        if new.definition_id not in self._deprecated:
-            self._deprecated[new.definition_id] = _deprecation(self._tx, new.definition_id)
-        notice = self._deprecated[new.definition_id]
+        definition_id = new.definition_id
+        if definition_id not in self._deprecated:
+            self._deprecated[definition_id] = self._tx.once(
+                ("deprecation", definition_id), lambda: _deprecation(self._tx, definition_id)
+            )
+        notice = self._deprecated[definition_id]
         if notice is not None:
             self._tx.event(
                 EventKind.VERSION_NOTICE,
@@ -142,6 +167,7 @@ class RunBatch:
                 workflow=new.workflow,
                 data=notice,
             )
+        return notice is not None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -152,34 +178,37 @@ class RunBatch:
             del self._rows[mark:], self._states[mark:]
             kept = {row[0] for row in self._rows}
             self._choices = [choice for choice in self._choices if choice[0] in kept]
-            self._next = None if mark == 0 else self._rows[-1][0] + 1
 
     def flush(self) -> None:
-        if not self._rows:
-            return
-        self._tx.connection.executemany(_INSERT, self._rows)
-        self._tx.connection.executemany("INSERT INTO run_states VALUES (?,0,?)", self._states)
-        for definition_id, count in Counter(row[3] for row in self._rows).items():
-            self._tx.execute(
-                "INSERT INTO run_totals VALUES (?, ?)"
-                " ON CONFLICT (definition_id) DO UPDATE SET runs = runs + excluded.runs",
-                (definition_id, count),
-            )
-        if self._choices:
-            self._tx.connection.executemany(
-                "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)", self._choices
-            )
+        """Write them down, or in a plain transition have them written."""
+        later = self._tx.later
+        for row in self._rows:
+            later(_INSERT, row)
+        for state in self._states:
+            later(_INSERT_STATE, state)
+        for count in Counter(row[3] for row in self._rows).items():
+            later(_COUNT, count)
+        for choice in self._choices:
+            later(_INSERT_CHOICE, choice)
+        if not self._tx.plain:
+            self._tx.flush()
         self._rows.clear()
         self._states.clear()
         self._choices.clear()
 
 
-def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
-    """Create a queued run with its event; returns its key and id. The runtime picks it up."""
+def create_run(tx: Tx, new: NewRun, *, started: bool = False) -> Created:
+    """Create a run with its events. One that is not started is picked up by the runtime."""
     batch = RunBatch(tx)
-    created = batch.add(new)
+    created = batch.add(new, started=started)
     batch.flush()
     return created
+
+
+def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
+    """Create a queued run with its event; returns its key and id."""
+    created = create_run(tx, new)
+    return created.key, created.id
 
 
 def _deprecation(tx: Tx, definition_id: int) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ is in the database, so that taking them back means to forget them.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.ids import fresh_ids
+
+T = TypeVar("T")
 
 _INSERT_EVENT = (
     "INSERT INTO events (seq, at, code, name, actor, run_key, schedule_id, request_id, workflow, node_id, detail)"
@@ -52,11 +55,12 @@ def actor_from_json(text: str | None) -> Actor:
     return ENGINE_ACTOR if text is None else msgspec.json.decode(text, type=Actor)
 
 
-class Mark(NamedTuple):
-    """How much a transaction has held back: events, and other rows."""
+Mark = tuple[int, int]
+"""How much a transaction has held back: events, and other rows."""
 
-    events: int
-    rows: int
+
+class NotPlainError(Exception):
+    """A plain transition has found that it has to write by itself; see `Tx.apart`."""
 
 
 class Tx:
@@ -65,7 +69,9 @@ class Tx:
     __slots__ = (
         "_base",
         "_flushed",
+        "_known",
         "_later",
+        "_next_run",
         "_rows",
         "connection",
         "events",
@@ -73,6 +79,7 @@ class Tx:
         "ids",
         "now",
         "now_us",
+        "plain",
     )
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
@@ -83,6 +90,10 @@ class Tx:
         self.ids = fresh_ids(self.now)
         """Ids for what this transition creates; no two are the same."""
         self.events: list[EventInfo] = []
+        self.plain = False
+        """Whether a plain transition is at work: it may not write by itself; see `store.group`."""
+        self._known: dict[Any, Any] = {}
+        self._next_run: int | None = None
         self._rows: list[tuple[Any, ...]] = []
         self._flushed = 0
         self._later: list[tuple[str, tuple[Any, ...]]] = []
@@ -96,14 +107,48 @@ class Tx:
         """
         self._later.append((sql, row))
 
+    def apart(self) -> None:
+        """From here on a transition writes by itself, and sees what was held back before it.
+
+        A plain one is broken off, and called again as one that is not (NotPlainError: let it pass).
+        """
+        if self.plain:
+            raise NotPlainError
+        self.flush()
+
+    def once(self, key: Any, read: Callable[[], T]) -> T:
+        """What `read` gives, which is asked once for all plain transitions that follow each other.
+
+        It may read only what no plain transition writes. `key` says what it is that is read.
+        """
+        if not self.plain:
+            return read()
+        if key not in self._known:
+            self._known[key] = read()
+        found: T = self._known[key]
+        return found
+
+    def forget(self) -> None:
+        """What `once` knows may be so no more."""
+        self._known.clear()
+
+    def next_run(self) -> int:
+        """The key of a run that is about to be created; no other run gets it."""
+        if self._next_run is None:
+            self._next_run = self.execute("SELECT COALESCE(MAX(key), 0) + 1 FROM runs").fetchone()[0]
+        key = self._next_run
+        self._next_run += 1
+        return key
+
     def mark(self) -> Mark:
         """A point to which `rewind` goes back; for whoever sets a savepoint of their own."""
-        return Mark(len(self.events), len(self._later))
+        return len(self.events), len(self._later)
 
     def rewind(self, mark: Mark) -> None:
         """Forget what was held back since `mark`; whoever had it written meanwhile has rolled that back."""
-        del self.events[mark.events :], self._rows[mark.events :], self._later[mark.rows :]
-        self._flushed = min(self._flushed, mark.events)
+        events, rows = mark
+        del self.events[events:], self._rows[events:], self._later[rows:]
+        self._flushed = min(self._flushed, events)
 
     def flush(self) -> None:
         """Write what is held back."""
@@ -161,4 +206,4 @@ class Tx:
         return seq
 
 
-__all__ = ["Mark", "Tx", "actor_from_json", "actor_json"]
+__all__ = ["Mark", "NotPlainError", "Tx", "actor_from_json", "actor_json"]

@@ -35,7 +35,7 @@ from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.text import error_info, instant, like, marks, notice
-from victor_engine.store.runs import NewRun, node_overrides
+from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
 
 _IDLE = Doing()
@@ -97,21 +97,20 @@ def run_info(
     return _run_infos(connection, [row], now, paces)[0]
 
 
-def new_run_info(
-    new: NewRun, run_id: str, version: str, created_at: datetime, pace: Pace, *, started: bool
-) -> RunInfo:
-    """What `run_info` gives of a run that was just created, and started with it or not, without reading it."""
+def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
+    """What `run_info` gives of a run that was just created, without reading it."""
+    new, at = created.new, from_us(created.at)
     node = pace.nodes.get(new.start_node)
     return RunInfo(
-        id=run_id,
+        id=created.id,
         workflow=new.workflow,
         version=version,
-        status="running" if started else "queued",
+        status="running" if created.started else "queued",
         trigger=new.trigger,
         started_by=(new.actor or ENGINE_ACTOR).user,
-        created_at=created_at,
-        revision=int(started),
-        started_at=created_at if started else None,
+        created_at=at,
+        revision=int(created.started),
+        started_at=at if created.started else None,
         current=(new.start_node,),
         nodes_expected=pace.nodes_expected,
         typical_seconds=pace.typical,
