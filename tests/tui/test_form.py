@@ -22,6 +22,7 @@ TEXT = {"type": "string"}
 WHOLE = {"type": "integer"}
 FLAG = {"type": "boolean"}
 COLOURS = {"enum": ["red", "green", "blue"]}
+ZONES = {"enum": [f"zone-{number}" for number in range(200)]}
 ADDRESS = obj(("host",), host=TEXT, port={**WHOLE, "default": 80}, tls=FLAG)
 NEXT = ["tab"]
 
@@ -32,8 +33,12 @@ TABLE: list[tuple[str, dict[str, Any], list[str], Any]] = [
     ("integer", obj(a=WHOLE), [*"-3"], {"a": -3}),
     ("boolean on", obj(a=FLAG), ["space"], {"a": True}),
     ("boolean off", obj(a={**FLAG, "default": True}), ["space"], {"a": False}),
-    ("enum", obj(("a",), a=COLOURS), ["enter", "down", "down", "enter"], {"a": "green"}),
-    ("enum of numbers", obj(("a",), a={"enum": [1, 2, None]}), ["enter", "down", "down", "enter"], {"a": 2}),
+    ("enum", obj(("a",), a=COLOURS), ["down", "down"], {"a": "green"}),
+    ("enum of numbers", obj(("a",), a={"enum": [1, 2, None]}), ["down", "down"], {"a": 2}),
+    ("null in an enum", obj(("a",), a={"enum": [1, None]}), ["end"], {"a": None}),
+    ("an optional enum left out", obj(a={**COLOURS, "default": "blue"}), ["home"], {}),
+    ("a long enum by its letters", obj(("a",), a=ZONES), [*"zone-1", "down", *"zone-17"], {"a": "zone-17"}),
+    ("letters that begin nothing begin anew", obj(("a",), a=COLOURS), [*"grb"], {"a": "blue"}),
     ("date", obj(a={**TEXT, "format": "date"}), [*"2026-03-31"], {"a": "2026-03-31"}),
     ("date-time", obj(a={**TEXT, "format": "date-time"}), [*"2026-03-31T14:30:00Z"], {"a": "2026-03-31T14:30:00Z"}),
     ("email", obj(a={**TEXT, "format": "email"}), [*"a@b.org"], {"a": "a@b.org"}),

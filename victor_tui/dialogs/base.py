@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_tui.alive import Passing, is_alive
+from victor_tui.widgets.choices import One
 from victor_tui.widgets.safe import plain
 
 ResultT = TypeVar("ResultT")
@@ -55,7 +56,7 @@ class Dialog(ModalScreen[ResultT], Passing):
 
     def typing(self) -> bool:
         """Whether a letter key belongs to a field that has the focus."""
-        return isinstance(self.focused, Input | TextArea | Select)
+        return isinstance(self.focused, Input | TextArea | Select | One)
 
     def fault(self, text: str, style: str = "$error") -> None:
         """Say under the body what is wrong; an empty text takes the line away."""

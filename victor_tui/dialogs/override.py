@@ -6,13 +6,14 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Select, Static
 
 from victor_engine.api import RunDetail, RunInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import countdown
 from victor_tui.theme import node_mark
+from victor_tui.widgets.choices import Tick
 from victor_tui.widgets.safe import one_line
 
 SETTABLE = ("agent", "compute", "team", "workflow")
@@ -80,7 +81,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                     yield Label("Attempts", classes="name")
                     yield Input(placeholder="in all, with the first one", id="attempts", compact=True)
                 if self._retrying:
-                    yield Checkbox("Try again at once", True, id="now", compact=True)
+                    yield Tick("Try again at once", True, id="now", compact=True)
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
             yield Static(id="fault")
@@ -126,7 +127,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                 node,
                 timeout,
                 int(tries) if tries else None,
-                any(box.value for box in self.query("#now").results(Checkbox)),
+                any(box.value for box in self.query("#now").results(Tick)),
                 self.query_one("#note", Input).value,
             )
         except VictorError as error:

@@ -10,13 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
+from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
 from victor_engine.api import RunDetail
 from victor_engine.errors import ConflictError, VictorError
 from victor_tui.dialogs.base import DialogBody, json_object
 from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.theme import node_mark
+from victor_tui.widgets.choices import Tick
 from victor_tui.widgets.safe import one_line
 from victor_tui.widgets.value import diff_style
 
@@ -73,7 +74,7 @@ class RedriveDialog(VersionedDialog):
                         id="version",
                         compact=True,
                     )
-                yield Checkbox("With the state from before this node", id="rewind", compact=True)
+                yield Tick("With the state from before this node", id="rewind", compact=True)
                 yield from self._state_part()
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
@@ -122,7 +123,7 @@ class RedriveDialog(VersionedDialog):
 
     @property
     def _rewinds(self) -> bool:
-        return self.query_one("#rewind", Checkbox).value
+        return self.query_one("#rewind", Tick).value
 
     def _state(self) -> tuple[dict[str, Any] | None, str]:
         """The edited state (None: as it is), and what is wrong with it."""

@@ -10,10 +10,9 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.geometry import Size
 from textual.suggester import SuggestFromList
 from textual.widget import Widget
-from textual.widgets import Button, Checkbox, Input, Label, RadioButton, RadioSet, Select, Static, TextArea
+from textual.widgets import Button, Input, Label, RadioSet, Select, Static, TextArea
 
 from victor_engine.api import SchedulePreview, ScheduleSpec
 from victor_engine.errors import VictorError
@@ -21,6 +20,7 @@ from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.dialogs.more import EXAMPLE
 from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
 from victor_tui.text import duration, relative
+from victor_tui.widgets.choices import Pick, Tick
 from victor_tui.widgets.safe import one_line, plain
 
 _FIRES = 10
@@ -81,16 +81,6 @@ def _abbreviation(local: datetime) -> str:
     return f"{name} ".ljust(5) if name[:1].isalpha() else ""
 
 
-class WayButton(RadioButton):
-    """Tells chosen from not chosen by its sign, where colours are missing too."""
-
-    def render(self) -> Content:
-        return Content(f"{'◉' if self.value else '○'} {self.label.plain}")
-
-    def get_content_width(self, container: Size, viewport: Size) -> int:
-        return len(self.label.plain) + 2
-
-
 class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
     """Dismisses with the spec as filled in and a note for the audit trail, or None.
 
@@ -136,7 +126,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
             "Workflow",
             Select(workflows, value=first, id="workflow", compact=True, prompt="Choose"),
         )
-        buttons = [WayButton(way, way == start.way, compact=True) for way in WAYS]
+        buttons = [Pick(way, way == start.way, compact=True) for way in WAYS]
         yield from self._row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
         yield from self._row(
             "expression",
@@ -179,7 +169,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
             ),
         )
         yield from self._row(
-            "enabled", "Enabled", Checkbox("it fires", start.enabled, id="enabled", compact=True)
+            "enabled", "Enabled", Tick("it fires", start.enabled, id="enabled", compact=True)
         )
         note = Input(placeholder="why, for the audit trail", id="note", compact=True)
         yield from self._row("note", "Note", note)
@@ -226,7 +216,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
             overlap=next(word for word in OVERLAPS if word == overlap),
             active=text("active"),
             catchup=next(word for word in CATCHUPS if word == catchup),
-            enabled=self.query_one("#enabled", Checkbox).value,
+            enabled=self.query_one("#enabled", Tick).value,
             more=self.query_one("#more", TextArea).text,
         )
 

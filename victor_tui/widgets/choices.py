@@ -1,17 +1,137 @@
-"""A list of which several may be chosen, where keys that come in a burst mean what they say."""
+"""What is chosen from: each sign says by itself what is chosen, where colours are missing too."""
 
 from __future__ import annotations
 
-from textual.widgets import SelectionList
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.content import Content
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widgets import Checkbox, OptionList, RadioButton, SelectionList
+from textual.widgets.option_list import Option
+
+TICKED, UNTICKED = "[x] ", "[ ] "
+PICKED, UNPICKED = "◉ ", "○ "
 
 
-class Several(SelectionList[int]):
-    """Toggles the row under the cursor when the key is handled.
+class Tick(Checkbox):
+    """A box that is ticked or not."""
 
-    Textual posts a message to toggle whichever row is under the cursor by then: of keys typed ahead over a
-    slow line, the cursor's own are handled in between, and what sends the answer as well.
+    def render(self) -> Content:
+        sign = TICKED if self.value else UNTICKED
+        return Content(sign) + self._label.stylize_before(self.get_visual_style("toggle--label"))
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return len(TICKED) + self._label.cell_length
+
+
+class Pick(RadioButton):
+    """One of the buttons of a RadioSet."""
+
+    def render(self) -> Content:
+        return Content(f"{PICKED if self.value else UNPICKED}{self.label.plain}")
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return len(self.label.plain) + len(PICKED)
+
+
+class _Marked(OptionList):
+    """Options of one line each, with a sign before each."""
+
+    DEFAULT_CSS = """
+    _Marked { text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
+    def sign(self, place: int) -> str:
+        raise NotImplementedError
+
+    def _get_left_gutter_width(self) -> int:
+        return len(self.sign(0))
+
+    def render_line(self, y: int) -> Strip:
+        line = OptionList.render_line(self, y)
+        place = self.scroll_offset.y + y
+        if place >= self.option_count:
+            return line
+        first = next(iter(line), None)
+        style = (first.style if first is not None else None) or self.rich_style
+        return Strip([Segment(self.sign(place), style + Style(meta={"option": place})), *line])
+
+
+class Several(_Marked, SelectionList[int]):
+    """Options of which several may be ticked."""
+
+    def sign(self, place: int) -> str:
+        if place >= self.option_count:
+            return UNTICKED
+        return TICKED if self.get_option_at_index(place).value in self._selected else UNTICKED
+
+
+class One(_Marked):
+    """Options of which one is picked: the one under the cursor. Letters go to the option that they begin.
+
+    `picked` is its place among `labels`, or None. What may be left out has a line of its own for that.
+    """
+
+    LEFT_OUT = "(left out)"
+
+    def __init__(
+        self, labels: Sequence[str], picked: int | None, *, optional: bool, id: str, compact: bool = True
+    ) -> None:
+        self._before = 1 if optional else 0
+        self._labels = [label.casefold() for label in labels]
+        self._typed = ""
+        rows = [Option(Content(label)) for label in labels]
+        if optional:
+            rows.insert(0, Option(Content.styled(self.LEFT_OUT, "italic")))
+        super().__init__(*rows, id=id, compact=compact, markup=False)
+        self.picked = picked
+
+    @property
+    def picked(self) -> int | None:
+        place = self.highlighted
+        return None if place is None or place < self._before else place - self._before
+
+    @picked.setter
+    def picked(self, place: int | None) -> None:
+        if place is not None:
+            self.highlighted = place + self._before
+        else:
+            self.highlighted = 0 if self._before else None
+
+    def sign(self, place: int) -> str:
+        return PICKED if place == self.highlighted else UNPICKED
+
     def action_select(self) -> None:
-        if self.highlighted is not None:
-            self.toggle(self.get_option_at_index(self.highlighted))
+        """What is under the cursor is picked already; before there is a cursor, the first is."""
+        if self.highlighted is None:
+            self.action_first()
+
+    async def _on_key(self, event: events.Key) -> None:
+        text = event.character if event.is_printable else None
+        if event.key == "backspace":
+            self._typed = ""
+            self.picked = None if self._before else self.picked
+        elif text is None or (text == " " and not self._typed):
+            self._typed = ""
+            return
+        else:
+            self._go_to(text.casefold())
+        event.stop()
+        event.prevent_default()
+
+    def _go_to(self, text: str) -> None:
+        """To the next label that begins with what was typed since the cursor moved, else with `text` alone."""
+        here = self.picked if self.picked is not None else -1
+        order = [*range(max(here, 0), len(self._labels)), *range(max(here, 0))]
+        for typed, places in ((self._typed + text, order), (text, [*order[here >= 0 :], *order[:1]])):
+            for place in places:
+                if self._labels[place].startswith(typed):
+                    self._typed, self.picked = typed, place
+                    return
+
+    def on_blur(self) -> None:
+        self._typed = ""

@@ -12,10 +12,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Checkbox, Input, Label, Select, SelectionList, Static, TextArea
+from textual.widgets import Input, Label, Static, TextArea
 from textual.widgets.selection_list import Selection
 
-from victor_tui.widgets.choices import Several
+from victor_tui.widgets.choices import One, Several, Tick
 from victor_tui.widgets.safe import one_line, plain
 
 FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "json"]
@@ -36,6 +36,10 @@ _HINTS = {
     "uri": "https://example.org",
     "duration": "PT1H30M",
 }
+
+
+_ABSENT: Any = object()
+"""In place of a value that is left out; `None` is a value, `null`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,10 @@ class Form(Vertical):
 
     DEFAULT_CSS = """
     Form { height: auto; }
-    Form Checkbox { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
-    Form Select { height: auto; }
+    Form Tick { border: none; background: $panel; padding: 0 1; height: 1; width: 100%; }
+    Form Tick:focus { border: none; padding: 0 1; }
+    Form One { max-height: 7; padding: 0 1; }
+    Form Several { padding: 0 1; }
     Form .fault-field { display: none; }
     """
 
@@ -165,13 +171,13 @@ class Form(Vertical):
 
     def on_mount(self) -> None:
         """Keep what stands there before anybody types: an object that nobody touched may be left out."""
-        self._untouched = [self._read_or_none(index, field) for index, field in enumerate(self._fields)]
+        self._untouched = [self._read_if_sound(index, field) for index, field in enumerate(self._fields)]
 
-    def _read_or_none(self, index: int, field: Field) -> Any:
+    def _read_if_sound(self, index: int, field: Field) -> Any:
         try:
             return self._read(index, field)
         except FormFault:
-            return None
+            return _ABSENT
 
     def _start(self, field: Field) -> Any:
         found = _at(self._initial, field.path) if field.path else self._initial
@@ -181,19 +187,16 @@ class Form(Vertical):
         start = self._start(field)
         match field.kind:
             case "boolean":
-                return Checkbox("yes", value=bool(start), id=name, compact=True)
+                return Tick("yes", value=bool(start), id=name, compact=True)
             case "enum":
                 values = list(field.schema["enum"])
-                options = [(Content(one_line(_word(item), 200)), index) for index, item in enumerate(values)]
-                chosen = values.index(start) if start in values else None
-                if chosen is None:
-                    return Select(options, id=name, compact=True)
-                return Select(options, value=chosen, allow_blank=not field.required, id=name, compact=True)
+                labels = [one_line(_word(item), 200) for item in values]
+                return One(labels, _place(values, start), optional=not field.required, id=name)
             case "multi":
                 members = field.schema["items"]["enum"]
-                picked = start if isinstance(start, list) else []
+                ticked = start if isinstance(start, list) else []
                 rows = [
-                    Selection(Content(one_line(_word(item), 200)), index, item in picked)
+                    Selection(Content(one_line(_word(item), 200)), index, item in ticked)
                     for index, item in enumerate(members)
                 ]
                 return Several(*rows, id=name, compact=True)
@@ -220,18 +223,19 @@ class Form(Vertical):
         ticked is no reason to ask for the rest.
         """
         if not self._fields[0].path:
-            return self._read(0, self._fields[0])
+            value = self._read(0, self._fields[0])
+            return None if value is _ABSENT else value
         values = [self._read(index, field) for index, field in enumerate(self._fields)]
         left_out = self._left_out(values)
-        value: dict[str, Any] = {}
+        read: dict[str, Any] = {}
         for field, found in zip(self._fields, values, strict=True):
-            if found is None or any(field.path[: len(way)] == way for way in left_out):
+            if found is _ABSENT or any(field.path[: len(way)] == way for way in left_out):
                 continue
-            target = value
+            target = read
             for name in field.path[:-1]:
                 target = target.setdefault(name, {})
             target[field.path[-1]] = found
-        return value
+        return read
 
     def _left_out(self, values: list[Any]) -> list[tuple[str, ...]]:
         """The optional objects that are incomplete and as they were drawn."""
@@ -241,7 +245,7 @@ class Form(Vertical):
             inside = [index for index, field in enumerate(self._fields) if field.path[: len(way)] == way]
             touched = any(values[index] != self._untouched[index] for index in inside)
             lacks = any(
-                values[index] is None
+                values[index] is _ABSENT
                 and self._fields[index].in_object
                 and all(length <= len(way) for length in self._fields[index].optional)
                 for index in inside
@@ -252,21 +256,21 @@ class Form(Vertical):
 
     def _read(self, index: int, field: Field) -> Any:
         widget = self.query_one(f"#field-{index}")
-        if isinstance(widget, Checkbox):
+        if isinstance(widget, Tick):
             return widget.value
-        if isinstance(widget, Select):
-            return field.schema["enum"][widget.value] if isinstance(widget.value, int) else None
-        if isinstance(widget, SelectionList):
+        if isinstance(widget, One):
+            return field.schema["enum"][widget.picked] if widget.picked is not None else _ABSENT
+        if isinstance(widget, Several):
             picked = sorted(widget.selected)
-            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else None
+            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else _ABSENT
         assert isinstance(widget, Input | TextArea)
         text = widget.value if isinstance(widget, Input) else widget.text
         if field.kind == "list":
             inner = str(field.schema["items"].get("type"))
             rows = [_scalar(inner, line.strip(), field.name) for line in text.split("\n") if line.strip()]
-            return rows if rows or field.required else None
+            return rows if rows or field.required else _ABSENT
         if not text.strip():
-            return None
+            return _ABSENT
         if field.kind == "json":
             try:
                 return json.loads(text)
@@ -291,7 +295,7 @@ class Form(Vertical):
         except FormFault as fault:
             faults = {"": str(fault)}
         else:
-            if value is not None and value != []:
+            if value is not _ABSENT and value != []:
                 from victor_engine.hitl.validation import validate
 
                 faults = validate(field.schema, value)
@@ -307,11 +311,13 @@ class Form(Vertical):
         found: dict[str, Any] = {}
         for index in range(len(self._fields)):
             widget = self.query_one(f"#field-{index}")
-            if isinstance(widget, SelectionList):
+            if isinstance(widget, Several):
                 found[str(widget.id)] = list(widget.selected)
+            elif isinstance(widget, One):
+                found[str(widget.id)] = widget.picked
             elif isinstance(widget, TextArea):
                 found[str(widget.id)] = widget.text
-            elif isinstance(widget, Input | Select | Checkbox):
+            elif isinstance(widget, Input | Tick):
                 found[str(widget.id)] = widget.value
         return found
 
@@ -319,13 +325,15 @@ class Form(Vertical):
         """Put a snapshot back."""
         for name, value in draft.items():
             widget = self.query_one(f"#{name}")
-            if isinstance(widget, SelectionList):
+            if isinstance(widget, Several):
                 widget.deselect_all()
                 for item in value:
                     widget.select(item)
+            elif isinstance(widget, One):
+                widget.picked = value
             elif isinstance(widget, TextArea):
                 widget.text = value
-            elif isinstance(widget, Input | Select | Checkbox):
+            elif isinstance(widget, Input | Tick):
                 widget.value = value
 
     def show_faults(self, faults: Mapping[str, str]) -> bool:
@@ -345,6 +353,14 @@ class Form(Vertical):
 
 def _inside(path: str, name: str) -> bool:
     return bool(name) and path.startswith(name + ".")
+
+
+def _place(values: list[Any], wanted: Any) -> int | None:
+    """Where `wanted` stands; unlike Python, JSON tells 1 from true."""
+    for place, value in enumerate(values):
+        if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
+            return place
+    return None
 
 
 def _word(value: Any) -> str:
