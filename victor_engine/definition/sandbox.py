@@ -16,23 +16,18 @@ from victor_engine.definition.language import (
     first_fault,
     nearest,
 )
+from victor_engine.definition.operators import HARMLESS, MAX_BITS, operators
+from victor_engine.definition.quick import quick
 from victor_engine.errors import ExpressionError
 
 MAX_STEPS = 5_000_000
 """Parts of an expression that one evaluation may look at, so that nested loops come to an end."""
-
-MAX_BITS = 4096
-"""Size of a whole number that an expression may make."""
-
-_HARMLESS = frozenset({int, float, str, bool, type(None), dict, list, tuple, set})
-"""Types of values that can do nothing by themselves."""
 
 
 @lru_cache(maxsize=1)
 def _evaluator_class() -> type[Any]:
     import simpleeval
 
-    simpleeval.MAX_STRING_LENGTH = MAX_TEXT
     simpleeval.MAX_COMPREHENSION_LENGTH = MAX_ITEMS
 
     class Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]
@@ -41,12 +36,7 @@ def _evaluator_class() -> type[Any]:
         def __init__(self, functions: Mapping[str, Any]) -> None:
             super().__init__(functions=dict(functions), names={})
             self.nodes[ast.SetComp] = self._eval_set_comprehension
-            self.operators: dict[Any, Any] = {
-                **simpleeval.DEFAULT_OPERATORS,
-                ast.Mult: _times,
-                ast.Pow: _power,
-                ast.Mod: _modulo,
-            }
+            self.operators = operators()
             self._steps = 0
 
         def begin(self, state: Mapping[str, Any]) -> None:
@@ -64,7 +54,7 @@ def _evaluator_class() -> type[Any]:
             result = handler(node)
             # What is inside of an object or a list is looked at when it is taken out: looking at all of it
             # each time it passes by costs its size.
-            if type(result) not in _HARMLESS:
+            if type(result) not in HARMLESS:
                 self._check_disallowed_items(result)
             return result
 
@@ -109,31 +99,6 @@ def _evaluator_class() -> type[Any]:
     return Evaluator
 
 
-def _times(a: Any, b: Any) -> Any:
-    if isinstance(a, int) and isinstance(b, int) and a.bit_length() + b.bit_length() > MAX_BITS:
-        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
-    for sequence, count in ((a, b), (b, a)):
-        if (
-            isinstance(sequence, str | list | tuple)
-            and isinstance(count, int)
-            and len(sequence) * count > MAX_ITEMS
-        ):
-            raise ExpressionError(f"a repetition of {len(sequence) * count} items; the most is {MAX_ITEMS}")
-    return a * b
-
-
-def _power(a: Any, b: Any) -> Any:
-    if isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > MAX_BITS:
-        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
-    return a**b
-
-
-def _modulo(a: Any, b: Any) -> Any:
-    if isinstance(a, str):
-        raise ExpressionError("% does not format text here; write f'{value}' or join the parts with +")
-    return a % b
-
-
 def _kind(value: Any) -> str:
     if value is None:
         return "null"
@@ -165,6 +130,13 @@ class _Names:
 
 
 def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRegistry) -> Any:
+    """The value of an expression; ExpressionError says what is wrong with it."""
+    evaluate = quick(tree)
+    if evaluate is not None:
+        try:
+            return as_json(evaluate(state))
+        except Exception:
+            pass  # below it is said what is wrong, or the value found that the quick way leaves alone
     fault = first_fault(tree, functions)
     if fault is not None:
         raise ExpressionError(f"line {fault.line}, column {fault.column}: {fault.message}")
@@ -196,3 +168,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset) or hasattr(value, "__iter__"):
         return [as_json(item) for item in value]
     raise ExpressionError(f"the result is a {type(value).__name__}, which a state cannot hold")
+
+
+__all__ = ["MAX_BITS", "MAX_STEPS", "as_json", "evaluate_tree"]
