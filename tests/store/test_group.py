@@ -135,6 +135,20 @@ async def test_rows_that_the_database_refuses_take_no_neighbour_with_them(tmp_pa
         assert [event.seq for event in told] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("refused", [0, 31, 32, 70])
+async def test_of_many_rows_that_are_written_at_once_the_refused_one_is_left_out(
+    tmp_path: Path, refused: int
+) -> None:
+    names = [f"{number:03}" for number in range(75)]
+    async with store(tmp_path) as s:
+        jobs = [(plain("epoch" if number == refused else names[number]), True) for number in range(75)]
+        found = await together(s, *jobs)
+        assert isinstance(found[refused], StoreError)
+        kept = names[:refused] + names[refused + 1 :]
+        assert found[:refused] + found[refused + 1 :] == kept
+        assert await stored(s) == (kept, kept)
+
+
 async def test_a_caller_that_is_cancelled_leaves_its_transition_to_be_committed(tmp_path: Path) -> None:
     async with store(tmp_path) as s:
         waits = asyncio.ensure_future(asyncio.wait_for(s.persist(plain("a"), plain=True), 20))

@@ -83,7 +83,10 @@ class Position:
         """Go on: the step has been committed."""
         self.ordinal = onward.ordinal
         self.frontier = onward.frontier
-        self.count({**onward.inside, node_id: iteration} if onward.inside else {node_id: iteration})
+        if onward.inside:
+            self.count(onward.inside)
+        self.total += iteration - self.counts.get(node_id, 0)
+        self.counts[node_id] = iteration
 
     def count(self, times: Mapping[str, int]) -> None:
         """Take over how often some nodes were done."""
@@ -173,7 +176,7 @@ class Effects(Protocol):
         """What was recorded of this step before the walk came (back) to it."""
         ...
 
-    async def checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         """Between two nodes: the place where a paused run comes to rest (by an exception)."""
         ...
 
@@ -189,7 +192,7 @@ class Effects(Protocol):
         """Do the work of a node that is bound to something outside, within `limit` seconds."""
         ...
 
-    async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
+    def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
         """Commit the step's result, and with it what it changes of the position (None inside a parallel or
         team, which commits its own). Without an attempt, one is recorded. Where nothing is left to do after
         it, and it is no rejection, the run's success may be committed with it."""

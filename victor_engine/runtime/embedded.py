@@ -71,7 +71,7 @@ class EmbeddedEffects(Outside):
             return NOTHING_YET
         return self.record.past.get((step.key, step.iteration), NOTHING_YET)
 
-    async def checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         if self.pausing:
             raise ParkedError
 
@@ -188,16 +188,14 @@ class EmbeddedEffects(Outside):
         finally:
             self._logs.pop(attempt, None)
 
-    async def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> None:
+    def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
         patch = journal.patch_json(step, done)
         snapshot = self._snapshot(done, patch) if onward is not None else None
         if attempt is None and snapshot is None:
             pure = partial(journal.pure_step, self.run, step, done, onward, patch)
             if onward is not None and not onward.frontier and done.rejected is None:
-                await self._finish_with(pure, onward.ordinal)
-            else:
-                await self.store.persist(pure, plain=True)
-            return
+                return self._finish_with(pure, onward.ordinal)
+            return self.store.persist(pure, plain=True)
         spent = self._spent()
         counted = (
             attempt is not None
@@ -210,7 +208,7 @@ class EmbeddedEffects(Outside):
             if counted:
                 breakers.succeeded(tx, self.run, step)
 
-        await self.store.persist(transition)
+        return self.store.persist(transition)
 
     async def _finish_with(self, last: Callable[[Tx], None], nodes_done: int) -> None:
         """Commit a step after which nothing is left to do, and with it the run's end.
@@ -249,7 +247,8 @@ class EmbeddedEffects(Outside):
         """Whether the run's end is committed with its last step."""
         if self.ending is None:
             return False
-        await asyncio.wait({self.ending})
+        if not self.ending.done():
+            await asyncio.wait({self.ending})
         return self.ending.exception() is None
 
     def _snapshot(self, done: Done, patch: str | None) -> str | None:

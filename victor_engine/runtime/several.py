@@ -25,7 +25,7 @@ class Several(Attempts, ABC):
     """Branches that run at once, each on its own copy of the state, and how they join."""
 
     @abstractmethod
-    async def _step(self, step: Step, state: dict[str, Any], position: Position) -> Done:
+    def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
         """Do one node, whatever its type, and commit what came of it."""
 
     @abstractmethod

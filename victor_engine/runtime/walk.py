@@ -11,6 +11,7 @@ Rules that the walk keeps (the files in the wild leave them open):
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,6 +46,10 @@ from victor_engine.runtime.steps import (
 from victor_engine.runtime.waits import Wait, plan_wait, unsatisfied, wait_done
 
 
+async def _known(done: Done) -> Done:
+    return done
+
+
 @dataclass(frozen=True, slots=True)
 class WalkResult:
     """How a walk ended: succeeded, failed or rejected; where, and with which state."""
@@ -73,7 +78,7 @@ class Walk(Several):
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
         """Walk on from `position` until nothing is left to do. It and `state` are changed in place."""
         while position.frontier:
-            await self.effects.checkpoint()
+            self.effects.checkpoint()
             node = self._pick(position)
             if position.done >= self.definition.iteration_limit:
                 return WalkResult("failed", state, position, self._too_many(node))
@@ -117,30 +122,30 @@ class Walk(Several):
 
     # --- one step ------------------------------------------------------------------------------
 
-    async def _step(self, step: Step, state: dict[str, Any], position: Position) -> Done:
+    def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
         """Do one node, whatever its type, and commit what came of it."""
         past = self.effects.past(step)
         if past.done is not None:
-            return past.done
+            return _known(past.done)
         node = step.node
+        if isinstance(node, TransformNode):
+            return self._pure(step, position, partial(transform_patch, node, state, self.functions))
         if isinstance(node, ConditionNode):
-            return await self._pure(
+            return self._pure(
                 step, position, partial(choose_branch, self.definition, node, state, self.functions)
             )
-        if isinstance(node, TransformNode):
-            return await self._pure(step, position, partial(transform_patch, node, state, self.functions))
         if isinstance(node, HITLNode):
-            return await self._ask(step, node, state, position)
+            return self._ask(step, node, state, position)
         if isinstance(node, ParallelNode):
-            return await self._parallel(step, node, state, position)
+            return self._parallel(step, node, state, position)
         if isinstance(node, TeamNode):
-            return await self._team(step, node, state, position)
+            return self._team(step, node, state, position)
         if isinstance(node, WaitNode):
-            return await self._wait(step, node, state, position)
+            return self._wait(step, node, state, position)
         if isinstance(node, SubWorkflowNode):
-            return await self._child(step, node, state, position)
+            return self._child(step, node, state, position)
         assert isinstance(node, AgentNode | ComputeNode)
-        return await self._work(step, state, position)
+        return self._work(step, state, position)
 
     # --- people --------------------------------------------------------------------------------
 
