@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from victor_tui.alive import Passing
 from victor_tui.feed import Loader, Subject
 from victor_tui.widgets.header import HeaderBar
+from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
@@ -65,7 +66,7 @@ class ConsoleScreen(Screen[None], Passing):
         yield HeaderBar(self.MODE)
         yield Static("", id="banner", markup=False)
         yield from self.compose_body()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)

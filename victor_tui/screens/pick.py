@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from victor_engine.api import WorkflowInfo
+from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.table import Column, LineTable
 
 
@@ -51,7 +51,7 @@ class PickWorkflow(ModalScreen[str | None]):
                 now=lambda: datetime.now(UTC),
                 empty="No workflow is registered: put a file into workflows/ and press F5.",
             )
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(LineTable).set_rows(self._workflows)

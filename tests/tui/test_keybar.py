@@ -1,0 +1,40 @@
+"""The last line of a screen: however much can be done, it says how to get help and how to leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.tui.test_console import MakeApp, go, settle, table
+from victor_tui.widgets.keybar import KeyBar
+
+
+def shown(app: Any) -> list[Any]:
+    return list(app.screen.query_one(KeyBar).query("FooterKey"))
+
+
+@pytest.mark.parametrize("key", ["1", "2", "3", "4", "5"])
+async def test_help_and_quit_are_in_sight_on_every_row_at_80_columns(make_app: MakeApp, key: str) -> None:
+    app: Any = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, key)
+        rows = table(app)
+        for _ in range(len(rows.rows)):
+            await settle(pilot)
+            keys = shown(app)
+            assert [each.description for each in keys[-2:]] == ["Help", "Quit"]
+            assert keys[-1].region.right <= 80
+            await pilot.press("down")
+
+
+async def test_what_made_room_comes_back_on_a_wider_terminal(make_app: MakeApp) -> None:
+    app: Any = make_app()
+    async with app.run_test(size=(60, 24)) as pilot:
+        await go(pilot, "4")
+        few = [key.description for key in shown(app)]
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        many = [key.description for key in shown(app)]
+        assert few[-2:] == many[-2:] == ["Help", "Quit"]
+        assert set(few) < set(many)
