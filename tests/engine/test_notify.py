@@ -12,10 +12,13 @@ from tests.engine.support import engine_on, question, until_end, workspace
 from tests.notify.support import Mailbox
 from tests.runtime.server import Server, plain
 from victor_engine.api import Answer
+from victor_engine.clock import FakeClock
 from victor_engine.config import load_config
 from victor_engine.engine import Engine
 from victor_engine.engine.workspace import load_workspace
+from victor_engine.errors import StorageError
 from victor_engine.notify import NotifyError
+from victor_engine.notify.outbox import RETRIES
 
 FLOW = """
 workflows:
@@ -114,3 +117,28 @@ def test_without_apprise_the_rules_are_a_problem_with_its_place(
     assert "apprise, which sends, is not installed" in problem.message
     assert (problem.path, problem.line) == (str(root / "victor.yaml"), 2)
     assert "victor-tui[notify]" in problem.remedy
+
+
+async def test_a_disk_that_takes_nothing_is_told_past_the_store(tmp_path: Path) -> None:
+    mailbox, clock = Mailbox(), FakeClock()
+    mailbox.broken["json://down"] = NotifyError("no route")
+    rules = "notify: [{on: storage, workflows: [other], urls: [json://x, json://down]}, {on: new, urls: [json://y]}]\n"
+    async with engine_on(workspace(tmp_path, files(rules)), sender=mailbox, clock=clock) as engine:
+        writer = engine.store._require_writer()
+        writer.execute("PRAGMA query_only = 1")
+        with pytest.raises(StorageError):
+            await engine.start_run("flow")
+        await mailbox.until(messages=1, tries=2)
+        del mailbox.broken["json://down"]
+        async with asyncio.timeout(30):
+            while len(mailbox.messages) < 2:
+                await clock.advance(RETRIES[0])
+        writer.execute("PRAGMA query_only = 0")
+        async with asyncio.timeout(30):
+            while len(mailbox.messages) < 4:
+                await clock.advance(1)
+    lost, back = mailbox.messages[:2], mailbox.messages[2:]
+    assert [url for url, *_ in lost] == ["json://x", "json://down"]
+    assert sorted(url for url, *_ in back) == ["json://down", "json://x"]
+    assert all(title.endswith("can record nothing") and "read-only" in body for _, title, body in lost)
+    assert all(title.endswith("records again") and "read-only" in body for _, title, body in back)

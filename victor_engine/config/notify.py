@@ -9,8 +9,8 @@ from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import NotifyRule
 from victor_engine.config.places import Key, Source, did_you_mean
 
-OCCASIONS = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed")
-"""What a rule may be about. The last two are about runs, the others about requests."""
+OCCASIONS = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed", "storage")
+"""What a rule may be about: requests, then runs, and at last the engine itself."""
 
 FIELDS = (
     "assignees", "at", "deadline", "event", "host", "kind", "left", "message", "node", "on_timeout", "outcome",

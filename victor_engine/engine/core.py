@@ -241,6 +241,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
 
     def _storage_changed(self, info: StorageInfo | None) -> None:
         """Tell who listens that nothing can be recorded; that it can be again is an event of the store."""
+        self.notifier.storage_changed(info)
         if info is not None:
             self._broadcast.notice(
                 EventInfo(

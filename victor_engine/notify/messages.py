@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from victor_engine import jsonio
+from victor_engine.api import StorageInfo
 from victor_engine.clock import from_us, to_us
 from victor_engine.config.model import NotifyRule
 from victor_engine.definition.templates import render
@@ -32,6 +33,7 @@ KINDS = (
     EventKind.REQUEST_QUESTIONED,
     EventKind.SLA_BREACHED,
     EventKind.RUN_FINISHED,
+    EventKind.ENGINE_STORAGE_BACK,
 )
 """Events that may be worth announcing."""
 
@@ -51,6 +53,7 @@ _TITLES = {
     "question": "A question to {assignees}: {workflow}: {title}",
     "sla": "Promise not kept: {workflow}",
     "failed": "Failed: {workflow}",
+    "storage": "{title}",
 }
 _ASKED = (
     "{message}A request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
@@ -136,8 +139,20 @@ def _said(
     return [
         _message(rule, occasion, event, fields)
         for rule in rules
-        if occasion in rule.on and _concerns(rule, event.workflow, names, people)
+        # What stops everything concerns everybody, whatever else a rule is about.
+        if occasion in rule.on and (occasion == "storage" or _concerns(rule, event.workflow, names, people))
     ]
+
+
+def storage_lost(info: StorageInfo, rules: Sequence[NotifyRule], host: str) -> list[Message]:
+    """What the rules say when nothing can be recorded: of that there is no event in the store."""
+    event = Happened(0, to_us(info.since), EventKind.ENGINE_STORAGE_LOST, None, None, None, None, {})
+    fields = {
+        **_fields(event, host),
+        "title": f"victor on {host} can record nothing",
+        "message": f"{info.message}. Nothing is started or goes on until then; nothing is lost",
+    }
+    return [_message(rule, "storage", event, fields) for rule in rules if "storage" in rule.on]
 
 
 def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:
@@ -152,14 +167,11 @@ def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | No
 
 def _told(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
     """The occasion, who is concerned, and the fields of a template; None where there is nothing to tell."""
-    fields = {
-        "workflow": event.workflow or "",
-        "node": event.node_id or "",
-        "event": event.kind,
-        "host": host,
-        "at": _instant(event.at),
-        "run": _run_id(tx, event.run_key),
-    }
+    fields = {**_fields(event, host), "run": _run_id(tx, event.run_key)}
+    if event.kind == EventKind.ENGINE_STORAGE_BACK:
+        since, reason = _instant(event.data["since"]), event.data["reason"]
+        title = f"victor on {host} records again"
+        return "storage", (), {**fields, "title": title, "message": f"Since {since}: {reason}"}
     if event.kind == EventKind.RUN_FINISHED:
         return _failed(tx, event, fields)
     if event.kind == EventKind.SLA_BREACHED:
@@ -173,6 +185,16 @@ def _told(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dic
     if is_over(tx, occasion, row.id):
         return None
     return occasion, names, {**fields, **_request_fields(row, occasion, names, event, tx.now)}
+
+
+def _fields(event: Happened, host: str) -> dict[str, str]:
+    return {
+        "workflow": event.workflow or "",
+        "node": event.node_id or "",
+        "event": event.kind,
+        "host": host,
+        "at": _instant(event.at),
+    }
 
 
 def _failed(
@@ -254,11 +276,11 @@ def _bare(name: str) -> str:
 
 
 def _message(rule: NotifyRule, occasion: str, event: Happened, fields: Mapping[str, str]) -> Message:
-    about_run = event.request_id is None
+    usual = _ASKED if event.request_id is not None else _RAN if event.run_key is not None else "{message}"
     message = fields.get("message", "")
     filled = {**fields, "message": message + "\n" if message and not rule.body else message}
     title = render(rule.title or _TITLES[occasion], filled).text
-    body = render(rule.body or (_RAN if about_run else _ASKED), filled).text
+    body = render(rule.body or usual, filled).text
     return Message(rule, occasion, event, one_line(title, TITLE_LENGTH), _cut(plain(body)), event.request_id)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from victor_engine.api import Actor, EventInfo
+from victor_engine.api import Actor, EventInfo, StorageInfo
 from victor_engine.clock import Clock, from_us
 from victor_engine.config.model import NotifyRule
 from victor_engine.errors import ConfigError, VictorError
@@ -22,7 +22,7 @@ from victor_engine.events import EventKind
 from victor_engine.hitl.person import GROUP, ROLE, USER, Person, person, unix_groups
 from victor_engine.notify import outbox
 from victor_engine.notify.courier import NotifyError, Sender
-from victor_engine.notify.messages import KINDS, Happened, compose, is_over, unseen
+from victor_engine.notify.messages import KINDS, Happened, Message, compose, is_over, storage_lost, unseen
 from victor_engine.notify.outbox import Announcement
 from victor_engine.runtime.secrets import SecretStore
 from victor_engine.runtime.stopwatch import first_of
@@ -65,6 +65,7 @@ class Notifier:
         self._kick = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._alarms: set[asyncio.Task[None]] = set()
         self._people: tuple[float, dict[str, Person]] = (-1.0, {})
 
     async def start(self) -> None:
@@ -75,6 +76,7 @@ class Notifier:
 
     async def stop(self) -> None:
         """End; what is not sent stays in the store. A message on its way may take a moment."""
+        self.storage_changed(None)
         if self._task is None:
             return
         self._stopping = True
@@ -92,6 +94,29 @@ class Notifier:
         """Told by the store, in the loop, of what was committed."""
         if self._cursor is not None and any(event.kind in _WATCHED for event in events):
             self._kick.set()
+
+    def storage_changed(self, info: StorageInfo | None) -> None:
+        """Told that nothing can be recorded since and why, or None when it can again.
+
+        The first goes out past the store and is tried again from memory until it gets through or is over;
+        the second is an event as any other.
+        """
+        for alarm in self._alarms:
+            alarm.cancel()
+        if info is None or self._task is None:
+            return
+        for message in storage_lost(info, self._rules(), self._host):
+            for url in message.rule.urls:
+                alarm = asyncio.create_task(self._alarm(message, url), name="victor-notify-storage")
+                self._alarms.add(alarm)
+                alarm.add_done_callback(self._alarms.discard)
+
+    async def _alarm(self, message: Message, url: str) -> None:
+        for seconds in (0.0, *outbox.RETRIES):
+            await self._clock.sleep(seconds)
+            fault = await self._hand_over(message.rule.name, url, message.title, message.body)
+            if fault is None or fault[1]:
+                return
 
     async def changed(self) -> None:
         """The configuration was read again: rules that begin now do not speak of what was before."""
@@ -222,16 +247,24 @@ class Notifier:
         if url is None or over:
             await self._store.persist(lambda tx: outbox.dropped(tx, item))
             return True
-        where, secrets = outbox.label(url), self._secrets()
-        try:
-            await self._sender.send(secrets.resolve(url), item.title, item.body)
-        except Exception as error:  # whatever it is, it is seen, and holds up nothing else
-            known = isinstance(error, (NotifyError, ConfigError))
-            text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
-            text = secrets.masker.text(text)[:500]
-            permanent = isinstance(error, VictorError) and bool(error.details.get("permanent"))
-            log.warning("notify: %s to %s failed: %s", item.rule, where, text, exc_info=not known)
+        where = outbox.label(url)
+        fault = await self._hand_over(item.rule, url, item.title, item.body)
+        if fault is not None:
+            text, permanent = fault
             await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
             return False
         await self._store.persist(lambda tx: outbox.sent(tx, item, where))
         return True
+
+    async def _hand_over(self, rule: str, url: str, title: str, body: str) -> tuple[str, bool] | None:
+        """Send once; what was wrong and whether trying again cannot help, or None. It holds up nothing."""
+        secrets = self._secrets()
+        try:
+            await self._sender.send(secrets.resolve(url), title, body)
+        except Exception as error:  # whatever it is, it is seen
+            known = isinstance(error, (NotifyError, ConfigError))
+            text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
+            text = secrets.masker.text(text)[:500]
+            log.warning("notify: %s to %s failed: %s", rule, outbox.label(url), text, exc_info=not known)
+            return text, isinstance(error, VictorError) and bool(error.details.get("permanent"))
+        return None
