@@ -107,8 +107,9 @@ class Announcer:
         self._shown = toast
         self._app.post_message(Notify(toast))
 
-    def forget_toast(self) -> None:
-        """Take the toast about requests away: the operator is looking at them."""
+    def looks_at(self, request_id: str) -> None:
+        """The operator has this request open: take the toast about requests away, and announce it no more."""
+        self._asked.pop(request_id, None)
         if self._shown is not None:
             self._app._unnotify(self._shown)
             self._shown = None

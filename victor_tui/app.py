@@ -293,7 +293,7 @@ class VictorApp(InOrder[str]):
         """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
         from victor_tui.dialogs.answer import AnswerDialog
 
-        self.announcer.forget_toast()
+        self.announcer.looks_at(request.id)
         answered = await self.push_screen_wait(AnswerDialog(request))
         if answered is not None:
             self._tell_outcome(answered)

@@ -1,9 +1,10 @@
-"""The console in a real terminal, by keyboard alone."""
+"""The console in a real terminal, by keyboard alone: what reaches the store is what was typed."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,43 @@ import pytest
 from tests.engine.support import workspace
 from tests.process.terminal import Terminal, needs_tmux
 from tests.process.test_kill import attached
+from tests.tui.test_form import AMISS, TABLE
 
 pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(900)]
 
+OPEN = "╭──"
+"""The corner of a dialog that no toast covers."""
+NAMES = {"enter": "Enter", "tab": "Tab", "space": "Space", "down": "Down", "end": "End", "home": "Home"}
+"""tmux's names for Textual's keys."""
 
-def chain(nodes: list[dict[str, Any]]) -> str:
-    """A workflow file whose nodes are asked one after the other, whatever is answered."""
-    for node, after in zip(nodes, [*nodes[1:], None], strict=True):
-        node.update(type="hitl")
-        if after is not None:
-            following = after["id"]
+Question = dict[str, Any]
+Stored = tuple[str, Any, str]
+"""Outcome, answer and comment."""
+
+
+def one_after_the_other(questions: list[Question]) -> str:
+    """A workflow that asks them all, whatever is answered; their ids are `q00`, `q01`, …"""
+    nodes = []
+    for number, question in enumerate(questions):
+        node = {"id": f"q{number:02}", "type": "hitl", "name": name_of(number), "prompt": "Well?", **question}
+        if number + 1 < len(questions):
+            after = f"q{number + 1:02}"
             yes_no = node["hitl_type"] in ("approval", "confirmation", "review") and "choices" not in node
-            node["next"] = {"approved": following, "rejected": following} if yes_no else [following]
+            node["next"] = {"approved": after, "rejected": after} if yes_no else [after]
+        nodes.append(node)
     return json.dumps({"workflows": {"asks": {"nodes": nodes}}})
 
 
-def stored(root: Path) -> dict[str, tuple[str, Any, str]]:
-    """Outcome, answer and comment of every decided request by its node, read beside the engine."""
-    with sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True) as connection:
+def name_of(number: int) -> str:
+    return f"Asked {number:02}"
+
+
+def stored(root: Path) -> dict[str, Stored]:
+    """What was decided, by node, read beside the engine."""
+    path = f"file:{root / '.state' / 'victor.db'}?mode=ro"
+    with closing(sqlite3.connect(path, uri=True)) as connection:
         rows = connection.execute(
-            "SELECT node_id, outcome, answer, comment FROM requests WHERE status <> 'open'"
+            "SELECT node_id, outcome, answer, comment FROM requests WHERE status = 'answered'"
         )
         return {
             node: (outcome, None if answer is None else json.loads(answer), comment)
@@ -40,7 +58,7 @@ def stored(root: Path) -> dict[str, tuple[str, Any, str]]:
 
 
 def press(terminal: Terminal, keys: list[str]) -> None:
-    """Keys in one burst; what begins with `=` is a text."""
+    """Type without waiting for anything: keys by tmux's names, and texts that begin with `=`."""
     for key in keys:
         if key.startswith("="):
             terminal.text(key[1:])
@@ -48,23 +66,107 @@ def press(terminal: Terminal, keys: list[str]) -> None:
             terminal.keys(key)
 
 
-KINDS: list[tuple[dict[str, Any], list[str], tuple[str, Any, str]]] = [
-    ({"id": "yes", "hitl_type": "approval"}, ["y"], ("approved", True, "")),
-]
+def as_pressed(keys: list[str]) -> list[str]:
+    """Textual's keys as tmux presses them, with letters that follow each other as a text."""
+    found: list[str] = []
+    for key in keys:
+        if key in NAMES:
+            found.append(NAMES[key])
+        elif found and found[-1].startswith("="):
+            found[-1] += key
+        else:
+            found.append(f"={key}")
+    return found
 
 
-async def test_every_kind_is_answered_by_keyboard(tmp_path: Path) -> None:
-    nodes = [{**node, "name": f"Asked: {node['id']}", "prompt": "Well?"} for node, _, _ in KINDS]
-    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": chain(nodes)})
+def open_dialog(terminal: Terminal, number: int) -> None:
+    """From the inbox, once the question stands there."""
+    terminal.until(name_of(number))
+    terminal.keys("a")
+    terminal.until(OPEN)
+
+
+async def answer_all(root: Path, given: list[tuple[list[str], Stored]]) -> None:
+    """Answer every question of `asks` in a terminal of 80 by 24, and compare what is stored."""
     with Terminal(root) as terminal:
         async with attached(root) as port:
-            await port.start_run("asks")
-        for node, keys, expected in KINDS:
-            name = node["id"]
-            terminal.until(f"Asked: {name}")
-            terminal.keys("a")
-            terminal.until("Well?")
-            press(terminal, keys)
-            terminal.until(gone=["Well?"])
-            terminal.eventually(f"{name} is answered", lambda name=name: name in stored(root))
-            assert stored(root)[name] == expected
+            run = await port.start_run("asks")
+            terminal.keys("3")
+            for number, (keys, expected) in enumerate(given):
+                open_dialog(terminal, number)
+                press(terminal, keys)
+                terminal.until(gone=[OPEN])
+                assert stored(root)[f"q{number:02}"] == expected
+            terminal.eventually("the run has ended", lambda: status(root, run.id) == "succeeded")
+
+
+def status(root: Path, run_id: str) -> str:
+    with closing(sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True)) as connection:
+        (found,) = connection.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return str(found)
+
+
+SHIP = [{"value": "ship", "label": "Ship", "description": "now", "style": "success"}, "hold", "drop"]
+KINDS: list[tuple[Question, list[str], Stored]] = [
+    ({"hitl_type": "approval"}, ["y"], ("approved", True, "")),
+    ({"hitl_type": "approval"}, ["n"], ("rejected", False, "")),
+    # Refused without a comment, which then has the focus; the button is two further.
+    ({"hitl_type": "approval", "require_comment": True},
+     ["n", "=not y", "BSpace", "BSpace", "= now", "Tab", "Tab", "Enter"], ("rejected", False, "not now")),
+    ({"hitl_type": "approval"}, ["Tab", "=fine", "Tab", "Enter"], ("approved", True, "fine")),
+    ({"hitl_type": "approval", "choices": SHIP}, ["Down", "C-s"], ("answered", "hold", "")),
+    ({"hitl_type": "confirmation"}, ["y"], ("approved", True, "")),
+    ({"hitl_type": "confirmation"}, ["n"], ("rejected", False, "")),
+    ({"hitl_type": "choice", "choices": SHIP}, ["Down", "Down", "Enter", "Enter"], ("answered", "drop", "")),
+    ({"hitl_type": "choice", "choices": SHIP, "multiple": True}, ["Space", "Down", "Down", "Space", "Tab", "=two", "C-s"],
+     ("answered", ["ship", "drop"], "two")),
+    ({"hitl_type": "input"}, ["=first", "Enter", "=secnd", "Left", "Left", "=o", "C-s"], ("answered", "first\nsecond", "")),
+    ({"hitl_type": "review", "context_keys": ["text"]}, ["y"], ("approved", True, "")),
+    ({"hitl_type": "review", "context_keys": ["text"]}, ["n"], ("rejected", False, "")),
+    ({"hitl_type": "review", "context_keys": ["text"], "allow_edit": True},
+     ["Tab", "Down", "End", "=, changed", "Tab", "Tab", "Enter"], ("approved", "one\ntwo, changed\nthree", "")),
+    ({"hitl_type": "override", "default_value": "scale up"}, ["C-s"], ("accepted", "scale up", "")),
+    ({"hitl_type": "override", "default_value": {"by": 2}}, ['={"by": 3}', "Tab", "=more", "C-s"],
+     ("overridden", {"by": 3}, "more")),
+    ({"hitl_type": "override", "default_value": 3, "input_schema": {"type": "integer"}}, ["BSpace", "=5", "C-s"],
+     ("overridden", 5, "")),
+]  # fmt: skip
+
+
+async def test_every_kind_is_answered(tmp_path: Path) -> None:
+    first = {"id": "write", "type": "transform", "transform": r"text = 'one\ntwo\nthree'", "next": ["q00"]}
+    content = json.loads(one_after_the_other([question for question, _, _ in KINDS]))
+    content["workflows"]["asks"]["nodes"].insert(0, first)
+    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": json.dumps(content)})
+    await answer_all(root, [(keys, expected) for _, keys, expected in KINDS])
+
+
+async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
+    questions = [{"hitl_type": "input", "input_schema": schema} for _, schema, _, _ in TABLE]
+    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": one_after_the_other(questions)})
+    given = [([*as_pressed(keys), "C-s"], ("answered", expected, "")) for _, _, keys, expected in TABLE]
+    await answer_all(root, given)
+
+
+async def test_what_does_not_fit_a_schema_is_said_and_nothing_is_stored(tmp_path: Path) -> None:
+    files = {
+        f"workflows/w{number:02}.yaml": one_after_the_other([{"hitl_type": "input", "input_schema": schema}])
+        .replace("asks", f"w{number:02}").replace(name_of(0), name_of(number))
+        for number, (_, schema, _, _, _) in enumerate(AMISS)
+    }  # fmt: skip
+    root = workspace(tmp_path, {"victor.yaml": "{}", **files})
+    with Terminal(root) as terminal:
+        async with attached(root) as port:
+            terminal.keys("3")
+            for number, (_, _, keys, _, words) in enumerate(AMISS):
+                run = await port.start_run(f"w{number:02}")
+                open_dialog(terminal, number)
+                press(terminal, [*as_pressed(keys), "C-s"])
+                terminal.until(
+                    OPEN, lambda screen, words=words: " ".join(words.split()) in " ".join(screen.split())
+                )
+                terminal.keys("Escape")
+                terminal.until(gone=[OPEN])
+                await port.cancel_run(run.id)
+                terminal.until(gone=[name_of(number)])
+    assert stored(root) == {}

@@ -136,3 +136,15 @@ async def test_what_asks_others_does_not_ring(port: FakePort, monkeypatch: pytes
         port.emit("request.escalated", request_id="q2", workflow="deploy")
         await until(pilot, lambda: "escalated: deploy · Mine" in str(toasts(app)))
         assert rings == [True, True]
+
+
+async def test_what_is_open_is_not_announced_over_its_dialog(port: FakePort) -> None:
+    app = console(port)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "requests" in app.feed.snapshots)
+        asked = request_for(port, "approval")
+        app.announcer.requests_changed([*app.open_requests, asked])
+        assert asked.id in app.announcer._asked
+        app.run_worker(app.answer_request(asked))
+        await until(pilot, lambda: len(app.screen_stack) > 1)
+        assert asked.id not in app.announcer._asked

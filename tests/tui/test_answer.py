@@ -69,6 +69,11 @@ CASES: list[tuple[str, dict[str, Any], list[str], Answer]] = [
     ("review", {"document": "one\ntwo"}, ["y"], Answer("approved")),
     ("override", {"recommendation": "scale"}, ["ctrl+s"], Answer("answered", "scale")),
     ("override", {"recommendation": 3}, ["5", "ctrl+s"], Answer("answered", 5)),
+    ("override", {"recommendation": {"by": 2}, "default": {"by": 2}, "has_default": True}, ["ctrl+s"],
+     Answer("answered", {"by": 2})),
+    ("input", {"default": {"by": 2}, "has_default": True}, ["ctrl+s"], Answer("answered", '{"by": 2}')),
+    ("review", {"document": "one", "context": {"text": "one"}, "allow_edit": True},
+     ["tab", "end", "!", "tab", "tab", "enter"], Answer("approved", "one!")),
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from victor_tui.text import countdown, duration, plural
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import Several
 from victor_tui.widgets.context import context_pieces
-from victor_tui.widgets.form import Form
+from victor_tui.widgets.form import Form, word
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.safe import one_line, plain
 from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, text_lines
@@ -121,7 +121,12 @@ def compose_prompt(request: RequestInfo) -> ComposeResult:
 
 
 def compose_context(request: RequestInfo) -> ComposeResult:
-    for piece in context_pieces(request.context):
+    # A text to be reviewed is shown as the document.
+    reviewed = request.document if request.kind == "review" else None
+    context = {
+        name: value for name, value in request.context.items() if reviewed is None or value != reviewed
+    }
+    for piece in context_pieces(context):
         yield Label(one_line(piece.label, 80), classes="label")
         if piece.kind == "tree":
             yield ValueTree(piece.value, id="context")
@@ -143,9 +148,11 @@ def compose_answer(request: RequestInfo) -> ComposeResult:
             start = request.recommendation if request.kind == "override" else None
             yield Form(request.input_schema, request.default if request.has_default else start)
         else:
-            text = str(request.default) if request.has_default and request.default is not None else ""
-            if request.kind != "override":
+            text = ""
+            if request.kind != "override":  # there an empty field takes what is recommended
                 yield Label("Answer", classes="label")
+                if request.has_default and request.default is not None:
+                    text = word(request.default)
             yield TextArea(text, id="answer", compact=True)
 
 

@@ -190,13 +190,13 @@ class Form(Vertical):
                 return Tick("yes", value=bool(start), id=name, compact=True)
             case "enum":
                 values = list(field.schema["enum"])
-                labels = [one_line(_word(item), 200) for item in values]
+                labels = [one_line(word(item), 200) for item in values]
                 return One(labels, _place(values, start), optional=not field.required, id=name)
             case "multi":
                 members = field.schema["items"]["enum"]
                 ticked = start if isinstance(start, list) else []
                 rows = [
-                    Selection(Content(one_line(_word(item), 200)), index, item in ticked)
+                    Selection(Content(one_line(word(item), 200)), index, item in ticked)
                     for index, item in enumerate(members)
                 ]
                 return Several(*rows, id=name, compact=True)
@@ -363,7 +363,8 @@ def _place(values: list[Any], wanted: Any) -> int | None:
     return None
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
