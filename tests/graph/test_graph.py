@@ -411,6 +411,16 @@ async def test_leaving_a_stream_early_ends_the_run(tmp_path: Path) -> None:
     assert (await app.invoke(None, {"thread_id": "t"}))["seen"] == ["a", "b", "c"]
 
 
+async def test_leaving_a_stream_as_the_run_ends_leaves_the_end_as_it_is(tmp_path: Path) -> None:
+    app = chain("a", "b", "c").compile(Checkpointer(tmp_path / "runs.db"))
+    stream = app.stream({}, {"thread_id": "t"})
+    async for event in stream:
+        if isinstance(event, NodeComplete) and event.node == "c":
+            break
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert (await app.invoke(None, {"thread_id": "t"}))["seen"] == ["a", "b", "c"]
+
+
 async def test_many_runs_at_once_on_one_graph_and_store(tmp_path: Path) -> None:
     met = asyncio.Barrier(5)
 

@@ -18,7 +18,7 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import NotFoundError
+from victor_engine.errors import ConflictError, NotFoundError
 from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
@@ -148,4 +148,8 @@ async def go_on(runtime: Runtime, thread: Thread) -> None:
 async def stop(runtime: Runtime, thread: Thread, task: asyncio.Task[None]) -> None:
     """End what the run does. What it has committed stays, and the thread can go on from there."""
     cancelling = asyncio.ensure_future(runtime.cancel(thread.ref, local_actor("api"), "its caller went away"))
-    await asyncio.shield(cancelling)
+    try:
+        await asyncio.shield(cancelling)
+    except ConflictError:
+        # It has ended by itself meanwhile.
+        await asyncio.wait({task})

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import Node, WorkflowDefinition
@@ -17,8 +19,7 @@ from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
 
 
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
+class RunIdentity(Struct, frozen=True):
     """What a walk tells the work about the run it belongs to. `timezone` is the one that wall times are
     in where the workflow names none."""
 

@@ -25,7 +25,7 @@ from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
 from victor_engine.runtime.record import RunRecord
-from victor_engine.runtime.stopwatch import Stopwatch, first_of
+from victor_engine.runtime.stopwatch import Stopwatch, first_of, outlived
 from victor_engine.runtime.teams import role_of
 from victor_engine.store.db import Store, Tx
 
@@ -225,19 +225,13 @@ class EmbeddedEffects(Outside):
         if self.logbook.waits:
             with contextlib.suppress(VictorError):
                 await self.logbook.flush()
-        committed = asyncio.get_running_loop().create_future()
-
-        def over(ending: asyncio.Future[Any]) -> None:
-            if not ending.cancelled() and ending.exception() is None:
-                self.surroundings.over(self.run.key)
-            if not committed.done():
-                committed.set_result(None)
-
-        # Whether or not the walk is cancelled meanwhile: what it comes to is asked for by `ended`.
         self.ending = self.store.persist(transition, plain=True)
-        self.ending.add_done_callback(over)
-        await committed
-        self.ending.result()
+        # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
+        await outlived(self.ending, self._over)
+
+    def _over(self, ending: asyncio.Future[Any]) -> None:
+        if not ending.cancelled() and ending.exception() is None:
+            self.surroundings.over(self.run.key)
 
     def _spent(self) -> int:
         """Microseconds at work."""

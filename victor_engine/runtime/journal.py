@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo, UsageInfo
@@ -20,8 +20,7 @@ from victor_engine.store.progress import onward_json, position_of
 from victor_engine.store.runs import LIVE
 
 
-@dataclass(frozen=True, slots=True)
-class RunRef:
+class RunRef(Struct, frozen=True):
     """What a transition needs to know of a run."""
 
     key: int
@@ -84,8 +83,7 @@ def begin(tx: Tx, run: RunRef) -> None:
     _event(tx, run, EventKind.RUN_STARTED)
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(Struct, frozen=True):
     """How a run ended. `spent` is the microseconds that it was at work, `nodes_done` the steps that its walk
     has done (None: they are counted)."""
 

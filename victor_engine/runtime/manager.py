@@ -32,6 +32,7 @@ from victor_engine.runtime.outside import ParkedError, Surroundings
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord
+from victor_engine.runtime.stopwatch import outlived
 from victor_engine.runtime.taking import LoadDefinition, Records, past
 from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
 from victor_engine.store.db import Store, Tx
@@ -134,6 +135,7 @@ class Runtime(Control):
         tasks += [*self._tasks, *self._retakes]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        self.places.forget_all()
         with contextlib.suppress(VictorError):
             await self.logbook.flush()
 
@@ -203,8 +205,7 @@ class Runtime(Control):
             self.enqueue(created.key, created.new.priority)
             return created
         # Whether or not the caller still waits for it then: what was committed is driven.
-        future.add_done_callback(self._begin)
-        return await asyncio.shield(future)
+        return await outlived(future, self._begin)
 
     def _begin(self, done: asyncio.Future[Created]) -> None:
         if done.cancelled() or done.exception() is not None:

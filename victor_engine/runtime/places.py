@@ -192,8 +192,6 @@ class Places:
     def _drive_on(self, key: int, again: bool) -> None:
         live = self.live[key] = Live()
         live.task = asyncio.create_task(self._driven(live, key, again), name=f"victor-run-{key}")
-        # Of one that is cancelled before it begins nothing else tells.
-        live.task.add_done_callback(lambda done: self._gone(live, key))
 
     async def _driven(self, live: Live, key: int, again: bool) -> None:
         try:
@@ -220,11 +218,16 @@ class Places:
         self._draining = draining
         self.dispatch()
 
+    def forget_all(self) -> None:
+        """Everything was stopped, and some of it before it began."""
+        for live in self.live.values():
+            self.taken -= live.holds
+        self.live.clear()
+
     def _gone(self, live: Live, key: int) -> None:
         """Nothing is done for a run any more: its place is free."""
-        if self.live.get(key) is not live:
+        if self.live.pop(key, None) is None:
             return
-        del self.live[key]
         self.taken -= live.holds
         priority = self._once_more.pop(key, None)
         if priority is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from victor_engine.clock import Clock
+
+T = TypeVar("T")
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
@@ -18,6 +20,21 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def outlived(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]], None]) -> T:
+    """Wait for something that goes on although its waiter is cancelled. `then` is called once it is done,
+    whether or not somebody still waits, and before whoever does goes on."""
+    done = asyncio.get_running_loop().create_future()
+
+    def ended(future: asyncio.Future[T]) -> None:
+        then(future)
+        if not done.done():
+            done.set_result(None)
+
+    future.add_done_callback(ended)
+    await done
+    return future.result()
 
 
 class Stopwatch:

@@ -12,9 +12,10 @@ Rules that the walk keeps (the files in the wild leave them open):
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.expressions import FunctionRegistry
@@ -50,8 +51,7 @@ async def _known(done: Done) -> Done:
     return done
 
 
-@dataclass(frozen=True, slots=True)
-class WalkResult:
+class WalkResult(Struct, frozen=True):
     """How a walk ended: succeeded, failed or rejected; where, and with which state."""
 
     status: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride, TriggerKind
@@ -25,8 +24,7 @@ LIVE = "(a.status = 'running' OR a.status = 'waiting' OR a.status = 'retrying')"
 recognises it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which side of an alias a run starts on. The choice follows from the run's id, so it is made first."""
 
     run_id: str
@@ -34,8 +32,7 @@ class Choice:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What a version, range or alias comes to for one new run: its definition and first node."""
 
     definition_id: int
@@ -43,14 +40,13 @@ class Start:
     choice: Choice | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
+class NewRun(Struct, frozen=True, kw_only=True):
     """What a run starts from. `start_node` is where its walk begins."""
 
     workflow: str
     definition_id: int
     start_node: str
-    state: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = {}
     trigger: TriggerKind = "manual"
     actor: Actor | None = None
     schedule_id: str | None = None
@@ -62,8 +58,7 @@ class NewRun:
     choice: Choice | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """A run that was just created. `state` is the JSON that it begins with, `at` the instant in microseconds;
     `noticed`: it runs on a version that is deprecated."""
 
@@ -182,11 +177,13 @@ class RunBatch:
     def flush(self) -> None:
         """Write them down, or in a plain transition have them written."""
         later = self._tx.later
+        counts: dict[int, int] = {}
         for row in self._rows:
             later(_INSERT, row)
+            counts[row[3]] = counts.get(row[3], 0) + 1
         for state in self._states:
             later(_INSERT_STATE, state)
-        for count in Counter(row[3] for row in self._rows).items():
+        for count in counts.items():
             later(_COUNT, count)
         for choice in self._choices:
             later(_INSERT_CHOICE, choice)
