@@ -162,7 +162,7 @@ class PushBackDialog(PassingDialog):
     def on_mount(self) -> None:
         nodes = self.query_one("#nodes", OptionList)
         nodes.highlighted = len(self.request.can_go_back_to) - 1  # the step before is meant most often
-        nodes.focus()
+        (nodes if len(self.request.can_go_back_to) > 1 else self.query_one("#comment")).focus()
 
     def on_option_list_option_selected(self) -> None:
         self.query_one("#comment").focus()
