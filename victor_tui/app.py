@@ -24,9 +24,20 @@ from victor_engine.identity import current_actor
 from victor_tui.alive import is_alive
 from victor_tui.announcing import Announcer
 from victor_tui.config import notify_setting, theme_name
-from victor_tui.feed import INTERVAL, Connected, Feed, FeedReader, Happened, LoadFailed, Lost, Refreshed
+from victor_tui.feed import (
+    INTERVAL,
+    Connected,
+    Feed,
+    FeedReader,
+    Happened,
+    LoadFailed,
+    Lost,
+    Refreshed,
+    Subject,
+)
 from victor_tui.inorder import InOrder
 from victor_tui.keys import APP_BINDINGS, SCREENS
+from victor_tui.stylesheet import KeptStylesheet
 from victor_tui.text import clean, countdown, full, plural
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
@@ -36,13 +47,21 @@ T = TypeVar("T")
 PassOn = Literal["reassign", "delegate", "push_back", "say"]
 """What can be done with a request other than answering it."""
 
+KEPT: tuple[Subject, ...] = ("requests", "held", "engine")
+"""What is kept fresh whatever is on the screen."""
+TRANSITION = 0.005
+"""Seconds in which nothing is drawn when screens change."""
 HAND_OVER = "daemon"
 """Result of the app when its engine is to go on in a daemon."""
 
 
+def _module(mode: str) -> str:
+    return f"victor_tui.screens.{mode}"
+
+
 def _screen(mode: str) -> Callable[[], Screen[Any]]:
     def load() -> Screen[Any]:
-        module = import_module(f"victor_tui.screens.{mode}")
+        module = import_module(_module(mode))
         screen: Screen[Any] = getattr(module, f"{mode.capitalize()}Screen")()
         return screen
 
@@ -82,6 +101,7 @@ class VictorApp(InOrder[str]):
         interval: float = INTERVAL,
     ) -> None:
         super().__init__()
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.clock: Clock = clock or SystemClock()
         self.zone = zone
         """Zone in which instants are shown; None is the machine's."""
@@ -91,6 +111,7 @@ class VictorApp(InOrder[str]):
         self.lost: str = ""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self.announcer = Announcer(self)
+        self._warmed = False
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
@@ -161,12 +182,32 @@ class VictorApp(InOrder[str]):
             self.announcer.requests_changed(self.open_requests)
         if message.subject in ("engine", "requests", "held"):
             self.update_header()
+        if message.subject not in KEPT and not self._warmed and not self.is_headless:
+            self._warmed = True
+            self.call_after_refresh(self.warm)
         for screen in reversed(self.screen_stack):
             alive = is_alive(screen)  # one that is not composed yet draws it all when it is
             if isinstance(screen, FeedReader):
                 if alive:
                     screen.feed_refreshed(message.subject)
                 break
+
+    @work(group="warm")
+    async def warm(self) -> None:
+        """Get the other main screens ready, once the first shows what it has."""
+        from victor_tui.warm import warm
+
+        await warm(self)
+
+    async def build(self, mode: str) -> None:
+        """Import, compose and lay out a main screen without showing it."""
+        await asyncio.to_thread(import_module, _module(mode))
+        if mode not in self._screen_stacks:
+            await self._init_mode(mode)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual draws nothing for so long after it has changed screens. Ours are composed, and draw at once."""
+        super().delay_update(min(delay, TRANSITION))
 
     @property
     def open_requests(self) -> list[RequestInfo]:

@@ -155,10 +155,11 @@ class Feed:
         self._interval = interval
         self._sleep = sleep
         self._loaders: dict[Subject, Loader] = {}
-        self._watched: frozenset[Subject] = frozenset()
+        self._watched: tuple[Subject, ...] = ()
         self._always: frozenset[Subject] = frozenset()
         self._stale: set[Subject] = set()
         self._wake = asyncio.Event()
+        self._rest: asyncio.Future[None] | None = None
         self.port: Port | None = None
         self.snapshots: dict[Subject, Any] = {}
 
@@ -169,10 +170,12 @@ class Feed:
         self.mark_stale(subject)
 
     def watch(self, loaders: dict[Subject, Loader]) -> None:
-        """The visible screen needs these; what it needed before is no longer refreshed."""
-        self._watched = frozenset(loaders)
+        """The visible screen needs these, in this order and now; what it needed before is no longer refreshed."""
+        self._watched = tuple(loaders)
         self._loaders.update(loaders)
         self.mark_stale(*loaders)
+        if self._rest is not None:  # somebody waits for these: the pause is for what changes by itself
+            self._rest.cancel()
 
     def mark_stale(self, *subjects: Subject) -> None:
         """Load these again if they are watched."""
@@ -237,11 +240,28 @@ class Feed:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            due = self._stale & (self._watched | self._always)
-            self._stale -= due
-            for subject in sorted(due):
+            done: set[Subject] = set()
+            while (subject := self._next(done)) is not None:
+                self._stale.discard(subject)
+                done.add(subject)
                 await self._load(port, subject)
-            await self._sleep(self._interval)
+            await self._pause()
+
+    def _next(self, done: set[Subject]) -> Subject | None:
+        """What is loaded next: what the visible screen needs, which may have become another one meanwhile."""
+        for subject in (*self._watched, *sorted(self._always)):
+            if subject in self._stale and subject not in done:
+                return subject
+        return None
+
+    async def _pause(self) -> None:
+        """Let some time pass, unless a screen is opened."""
+        self._rest = asyncio.ensure_future(self._sleep(self._interval))
+        try:
+            await asyncio.wait({self._rest})
+        finally:
+            self._rest.cancel()
+            self._rest = None
 
     async def _load(self, port: Port, subject: Subject) -> None:
         try:

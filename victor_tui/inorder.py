@@ -45,9 +45,17 @@ class InOrder(App[ResultT]):
         self._behind: deque[events.Event] = deque()
         self._under_way: InOrder.Handled | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._input_at = float("-inf")
+
+    @property
+    def lull(self) -> float:
+        """Seconds since the last key, click or paste."""
+        return asyncio.get_running_loop().time() - self._input_at
 
     async def on_event(self, event: events.Event) -> None:
         comes = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
+        if comes:
+            self._input_at = asyncio.get_running_loop().time()
         if comes and self._under_way is not None:
             self._behind.append(event)
         elif comes:

@@ -136,3 +136,31 @@ def test_an_unknown_event_makes_everything_stale() -> None:
     assert {"schedules", "engine"} <= stale_subjects("sla.breached")
     assert {"schedules", "runs"} <= stale_subjects("backfill.started")
     assert "engine" in stale_subjects("engine.draining")
+
+
+async def test_what_a_new_screen_needs_waits_for_no_pause_and_for_nothing_else() -> None:
+    port, gate, counts = FakePort(), Gate(), list[str]()
+
+    async def connect() -> Port:
+        return port
+
+    feed = Feed(connect, list[Message]().append, interval=0.1, sleep=gate.sleep)
+    feed.keep("engine", counted(counts, "engine", lambda p: p.engine()))
+    feed.watch({"schedules": counted(counts, "schedules", lambda p: p.schedules())})
+    task = asyncio.create_task(feed.run())
+    await rest()
+    assert counts == ["schedules", "engine"]
+    port.emit("engine.draining")
+    await rest()
+    assert counts == ["schedules", "engine"], "what changes by itself waits for the pause to end"
+    feed.watch(
+        {
+            "workflows": counted(counts, "workflows", lambda p: p.workflows()),
+            "aliases": counted(counts, "aliases", lambda p: p.aliases()),
+        }
+    )
+    await rest()
+    assert counts == ["schedules", "engine", "workflows", "aliases", "engine"]
+    assert gate.asked == [0.1, 0.1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

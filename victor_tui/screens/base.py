@@ -72,6 +72,8 @@ class ConsoleScreen(Screen[None], Passing):
         self.watch(self.app, "theme", self._explain_again, init=False)
 
     def on_screen_resume(self) -> None:
+        if self not in self.console.screen_stack:  # built ahead, or left again
+            return
         loaders = self.loaders()
         self.console.feed.watch(loaders)
         for subject in loaders:

@@ -1,0 +1,30 @@
+"""Getting the main screens ready while nobody waits for anything, so that the first look at one is quick.
+
+Of the time to a screen that was never shown, half is importing it and composing it. That is done after the
+first screen has shown its rows, one step at a time and never right behind a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+from victor_tui.keys import SCREENS
+
+if TYPE_CHECKING:
+    from victor_tui.app import VictorApp
+
+LULL = 0.15
+"""Seconds without a key before each step."""
+
+
+async def warm(app: VictorApp) -> None:
+    """Build the main screens that were not shown yet."""
+    for mode, _, _ in SCREENS:
+        while (rest := LULL - app.lull) > 0:
+            await asyncio.sleep(rest)
+        await app.build(mode)
+        await asyncio.sleep(0)
+    # What stands now stays: to look for garbage among it took 50 ms, often between a key and its screen.
+    gc.freeze()
