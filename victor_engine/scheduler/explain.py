@@ -187,17 +187,19 @@ def _tell(answer: _Answer, fire: FireInfo) -> None:
         tone = "bad" if fire.outcome == "missed" or fire.run_status == "failed" else "warn"
     elif fire.run_status == "succeeded":
         tone = "good"
-    answer.say(f"{fire.local}: {_story(fire)}", tone, fire.nominal)
+    due = fire.local.replace("T", " ")
+    answer.say(f"{due}: {_story(fire)}", tone, fire.nominal)
     late = (fire.decided_at - fire.nominal).total_seconds()
-    if late > 60 and fire.outcome != "backfilled":
-        answer.say(f"{fire.local}: decided {elapsed(late)} after its time", at=fire.decided_at)
+    # Of what was missed the reason says since when nobody looked; a backfill is always late.
+    if late > 60 and fire.outcome not in ("missed", "backfilled"):
+        answer.say(f"{due}: decided {elapsed(late)} after its time", at=fire.decided_at)
     if fire.run_id is not None and fire.run_status in ("failed", "rejected"):
         (error,) = answer.source.execute("SELECT error FROM runs WHERE id = ?", (fire.run_id,)).fetchone()
         if error:
             info = jsonio.loads(error)
             node = f"{info['node_id']}: " if info.get("node_id") else ""
             answer.say(
-                f"{fire.local}: the run failed: {node}{info.get('type', '')}: {info.get('message', '')}",
+                f"{due}: the run failed: {node}{info.get('type', '')}: {info.get('message', '')}",
                 "bad",
             )
     for kind, text in answer.source.execute(
@@ -205,7 +207,7 @@ def _tell(answer: _Answer, fire: FireInfo) -> None:
         " AND breached_at IS NOT NULL",
         (answer.row.id, fire.local, fire.fold),
     ):
-        answer.say(f"{fire.local}: promise not kept ({kind}): {text}", "bad")
+        answer.say(f"{due}: promise not kept ({kind}): {text}", "bad")
 
 
 def _not_recorded(answer: _Answer, at: datetime, start: datetime, end: datetime) -> str:
