@@ -7,6 +7,7 @@ import heapq
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
+from victor_engine.scheduler.early import CROWD, LARGEST, LONGEST, Lead
 from victor_engine.scheduler.firing import Bulk, Excluded, Firing, active_runs, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.store.db import Store, Tx
@@ -35,8 +37,14 @@ LOOK_AHEAD = 5.0
 MAX_GAPS = 20
 """Absences that are remembered to say why a fire was missed."""
 
+TOO_LATE = 1_000_000
+"""Microseconds after its instant from which a crowd that was written ahead is decided anew: who knows what happened."""
+
 LONGEST_WAIT = 60.0
 """Seconds between two tries while the store cannot be written."""
+
+Following = list[tuple[str, int | None]]
+"""Schedules, and when each is looked at next."""
 
 
 class SchedulerLoop:
@@ -67,6 +75,9 @@ class SchedulerLoop:
         """What is due soon, worked out already."""
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._lead = Lead()
+        self._tried: int | None = None
+        """The instant whose crowd was written ahead, or was to be: once is enough."""
         self._promises: int | None = None
         """When the next promise is looked at, in microseconds."""
         self._gaps: list[presence.Gap] = []
@@ -147,6 +158,8 @@ class SchedulerLoop:
                 await self.look_at_promises()
                 await self._look_ahead()
                 failures = 0
+                if await self._fire_ahead():
+                    continue
             except FencedError as error:
                 log.critical("the scheduler stops: %s", error)
                 return
@@ -171,20 +184,39 @@ class SchedulerLoop:
         self._gaps = [*self._gaps[-MAX_GAPS + 1 :], gap]
 
     async def _sleep(self, at_least: float = 0.0) -> None:
+        seconds = self.poll_interval
+        due = self._first()
+        if due is not None:
+            seconds = min(seconds, self._until_needed(due))
+        if self._promises is not None:
+            seconds = min(seconds, self._left(self._promises))
+        await self._pass(max(seconds, at_least))
+
+    def _left(self, instant: int) -> float:
+        return max(0.0, (instant - to_us(self.clock.now())) / 1_000_000)
+
+    def _until_needed(self, due: int) -> float:
+        """Seconds until something is to be done for what is due first: looked ahead at, written ahead, or fired."""
+        left = self._left(due)
+        if left > LOOK_AHEAD:
+            return left - LOOK_AHEAD
+        lead = self._lead.seconds(len(self._crowd(due)))
+        return left - lead if left > lead else left
+
+    def _first(self) -> int | None:
+        """When something is due next."""
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
-        seconds = self.poll_interval
-        if self._heap:
-            left = max(0.0, (self._heap[0][0] - to_us(self.clock.now())) / 1_000_000)
-            seconds = min(seconds, left - LOOK_AHEAD if left > LOOK_AHEAD else left)
-        if self._promises is not None:
-            seconds = min(seconds, max(0.0, (self._promises - to_us(self.clock.now())) / 1_000_000))
-        seconds = max(seconds, at_least)
+        return self._heap[0][0] if self._heap else None
+
+    async def _pass(self, seconds: float, end: asyncio.Future[Any] | None = None) -> None:
+        """Let so much time pass, unless a schedule changes or `end` comes before."""
         wall, mono = self.clock.now(), self.clock.monotonic()
         sleep = asyncio.ensure_future(self.clock.sleep(seconds))
         kick = asyncio.ensure_future(self._kick.wait())
+        ends: set[asyncio.Future[Any]] = {sleep, kick} if end is None else {sleep, kick, end}
         try:
-            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleep.cancel()
             kick.cancel()
@@ -238,9 +270,52 @@ class SchedulerLoop:
                 for schedule in batch:
                     self._put(schedule, now)
                 raise
-            for schedule, next_due in following:
-                self._put(schedule, next_due)
-            self.committed(firing)
+            self._decided(firing, following)
+
+    def _decided(self, firing: Firing, following: Following) -> None:
+        """What was decided is on disk: it goes to the runtime, and its schedules are due again."""
+        self.committed(firing)
+        for schedule, next_due in following:
+            self._coming.pop(schedule, None)
+            self._put(schedule, next_due)
+
+    def _crowd(self, due: int) -> list[str]:
+        """Who is due first, at one instant, in the order in which it is decided; nobody if it is not a crowd."""
+        if due == self._tried:
+            return []
+        crowd = sorted({schedule for at, schedule in self._until(due) if self._due.get(schedule) == at})
+        return crowd[:LARGEST] if len(crowd) >= CROWD else []
+
+    async def _fire_ahead(self) -> bool:
+        """Write the fires of a crowd that is about to be due, and commit them when it is.
+
+        False if there is none. If something comes between, it is decided when it is due.
+        """
+        due = self._first()
+        if due is None or self._left(due) > LONGEST or not (crowd := self._crowd(due)):
+            return False
+        if not 0.0 < self._left(due) <= self._lead.seconds(len(crowd)) or self._kick.is_set():
+            return False
+        self._tried = due
+        ahead = self.store.ahead(lambda tx: self._decide_ahead(tx, crowd), from_us(due))
+        try:
+            while 0.0 < self._left(due) <= LONGEST and not self._kick.is_set() and not ahead.outcome.done():
+                await self._pass(self._left(due), ahead.outcome)
+            late = to_us(self.clock.now()) - due
+            if self._kick.is_set() or not 0 <= late <= TOO_LATE:
+                return True
+            decided = await ahead.commit()
+        finally:
+            ahead.give_up()
+        if decided is not None:
+            self._decided(*decided)
+        return True
+
+    def _decide_ahead(self, tx: Tx, crowd: list[str]) -> tuple[Firing, Following]:
+        began = self.clock.monotonic()
+        decided = self._decide(tx, crowd)
+        self._lead.learn(len(crowd), self.clock.monotonic() - began)
+        return decided
 
     async def look_at_promises(self) -> None:
         """Tell of the promises that were not kept."""
@@ -249,10 +324,10 @@ class SchedulerLoop:
             await self.store.write(sla.look)
             self._promises = await self.store.read(sla.next_due)
 
-    def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, list[tuple[str, int | None]]]:
+    def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, Following]:
         firing = self.firing(tx)
         firing.bulk = bulk = Bulk(tx, schedules)
-        following: list[tuple[str, int | None]] = []
+        following: Following = []
         for schedule in schedules:
             mark = tx.mark(), bulk.mark(), len(firing.created), len(firing.cancels)
             tx.execute("SAVEPOINT schedule")
@@ -296,7 +371,7 @@ class SchedulerLoop:
                 operations.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
                 return self._next(tx, row.id)
             return to_us(until) if until is not None else None
-        coming = self._coming.pop(schedule, None)
+        coming = self._coming.get(schedule)
         if coming is not None and self._is_next(coming, row, tx):
             firing.fire(row, coming.nominal)
             following = coming.following if not row.exhausted else None

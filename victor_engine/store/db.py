@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +26,8 @@ from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.store import schema
-from victor_engine.store.group import run_group
+from victor_engine.store.ahead import Ahead, AheadJob, Inbox, spilling, write_ahead
+from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
 from victor_engine.store.transaction import Tx, actor_from_json, actor_json
 
@@ -78,7 +79,7 @@ class Store:
         self.path = path
         self.clock: Clock = clock or SystemClock()
         self.epoch = 0
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs = Inbox()
         self._listeners: list[Callable[[list[EventInfo]], None]] = []
         self.on_fenced: Callable[[FencedError], None] = lambda error: None
         """Called in the loop, once, when a newer engine has taken over."""
@@ -169,6 +170,18 @@ class Store:
         self._jobs.put(Job(transition, future, patient, probe, plain))
         return future
 
+    def ahead(self, transition: Callable[[Tx], T], at: datetime) -> Ahead[T]:
+        """Write a transition before its time, as if it were `at`, to be committed then; see `store.ahead`.
+
+        To it `at` is now. It may not give None.
+        """
+        if self._closed or self._loop is None:
+            raise StoreError(f"{self.path}: the store is closed")
+        outcome: asyncio.Future[T | None] = self._loop.create_future()
+        job = AheadJob(transition, outcome, at=at)
+        self._jobs.put(job)
+        return Ahead(outcome, job, self._jobs.put)
+
     @property
     def outage(self) -> StorageInfo | None:
         """Since when and why nothing can be written, and how much waits for that; None if it can."""
@@ -191,31 +204,31 @@ class Store:
         return self._writer
 
     def _write_loop(self) -> None:
-        stopping = False
-        while not stopping:
-            job = self._jobs.get()
-            if job is None:
-                break
-            group = [job]
-            while len(group) < MAX_GROUP:
-                try:
-                    more = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    stopping = True
-                    break
-                group.append(more)
-            try:
-                if self._outage is None:
+        try:
+            while group := self._jobs.group(MAX_GROUP):
+                job = group[0]
+                if isinstance(job, AheadJob):
+                    self._write_ahead(job)
+                elif self._outage is None:
                     self._commit_and_tell(group)
                 else:
                     self._during(self._outage, group)
-            except RuntimeError:  # the loop is gone: nobody is left to tell
-                return
+        except RuntimeError:  # the loop is gone: nobody is left to tell
+            return
         if self._outage is not None and self._loop is not None:
             self._outage.retry(self._commit_one)
             self._loop.call_soon_threadsafe(self._deliver, self._outage.give_up(), [])
+
+    def _write_ahead(self, job: AheadJob) -> None:
+        assert self._loop is not None
+        events: list[EventInfo] = []
+        if self._outage is None:
+            connection = self._require_writer()
+            with spilling(connection, self.path) as sync:
+                events = write_ahead(
+                    job, connection, self._begin, sync, lambda: self._jobs.its_time(job, self.clock)
+                )
+        self._loop.call_soon_threadsafe(self._deliver, [job], events)
 
     def _commit_and_tell(self, group: list[Job]) -> None:
         events = self._commit_group(group)
@@ -254,22 +267,21 @@ class Store:
         connection = self._require_writer()
         events: list[EventInfo] = []
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._check_epoch(connection)
-            tx = Tx(connection, self.clock)
+            tx = self._begin(connection, self.clock.now())
             run_group(tx, group)
             connection.execute("COMMIT")
             events = tx.events
         except BaseException as error:
-            if connection.in_transaction:
-                try:
-                    connection.execute("ROLLBACK")
-                except sqlite3.Error:
-                    pass
+            roll_back(connection)
             reason = error if isinstance(error, VictorError) else self._store_error(error)
             for job in group:
                 job.error = reason
         return events
+
+    def _begin(self, connection: sqlite3.Connection, now: datetime) -> Tx:
+        connection.execute("BEGIN IMMEDIATE")
+        self._check_epoch(connection)
+        return Tx(connection, now)
 
     def _check_epoch(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()

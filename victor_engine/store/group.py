@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 
 from victor_engine.store.outage import Job, storage_code
 from victor_engine.store.transaction import Mark, NotPlainError, Tx
@@ -84,3 +85,10 @@ def _run_alone(tx: Tx, job: Job) -> None:
 def _refuse_if_lost(tx: Tx, error: BaseException) -> None:
     if not tx.connection.in_transaction or storage_code(error) is not None:
         raise error
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction that is lost; SQLite may have done so."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
-from victor_engine.clock import Clock, to_us
+from victor_engine.clock import to_us
 from victor_engine.ids import fresh_ids
 
 T = TypeVar("T")
@@ -110,12 +111,12 @@ class Tx:
         "plain",
     )
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
         self.connection = connection
         self.execute = connection.execute
-        self.now = clock.now()
-        self.now_us = to_us(self.now)
-        self.ids = fresh_ids(self.now)
+        self.now = now
+        self.now_us = to_us(now)
+        self.ids = fresh_ids(now)
         """Ids for what this transition creates; no two are the same."""
         self.events: list[EventInfo] = []
         self.plain = False
