@@ -19,7 +19,12 @@ pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(900)]
 
 OPEN = "╭──"
 """The corner of a dialog that no toast covers."""
-NAMES = {"enter": "Enter", "tab": "Tab", "space": "Space", "down": "Down", "end": "End", "home": "Home"}
+LEAVES = "esc again leaves it"
+"""What a form inside a form says before it gives up what was typed."""
+NAMES = {
+    "enter": "Enter", "tab": "Tab", "space": "Space", "down": "Down", "end": "End", "home": "Home",
+    "backspace": "BSpace", "escape": "Escape", "ctrl+s": "C-s",
+}  # fmt: skip
 """tmux's names for Textual's keys."""
 
 Question = dict[str, Any]
@@ -62,6 +67,10 @@ def press(terminal: Terminal, keys: list[str]) -> None:
     for key in keys:
         if key.startswith("="):
             terminal.text(key[1:])
+        elif key == "Escape":  # with what follows at once, it would be Alt and that
+            again = LEAVES in terminal.screen()
+            terminal.keys(key)
+            terminal.until(gone=[LEAVES]) if again else terminal.until(LEAVES)
         else:
             terminal.keys(key)
 
@@ -170,3 +179,27 @@ async def test_what_does_not_fit_a_schema_is_said_and_nothing_is_stored(tmp_path
                 await port.cancel_run(run.id)
                 terminal.until(gone=[name_of(number)])
     assert stored(root) == {}
+
+
+async def test_the_editor_gets_what_was_typed_just_before(tmp_path: Path) -> None:
+    why = {"type": "object", "properties": {"why": {"type": "string", "maxLength": 900}}}
+    questions: list[Question] = [{"hitl_type": "input"}, {"hitl_type": "input", "input_schema": why}]
+    root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": one_after_the_other(questions)})
+    editor = root / "editor"
+    # It takes the terminal, as an editor does, and says when it has it.
+    editor.write_text('#!/bin/sh\necho "EDITING $(cat "$1")"\nread line\nprintf "%s" " $line" >> "$1"\n')
+    editor.chmod(0o755)
+    with Terminal(root, environment={"EDITOR": str(editor)}) as terminal:
+        async with attached(root) as port:
+            await port.start_run("asks")
+            terminal.keys("3")
+            for number in range(2):
+                open_dialog(terminal, number)
+                press(terminal, ["=because of thx", "BSpace", "=is", "C-x"])
+                terminal.until("EDITING because of this")
+                press(terminal, ["=and that", "Enter"])
+                terminal.until(OPEN, "because of this and that", gone=["EDITING"])
+                terminal.keys("C-s")
+                terminal.until(gone=[OPEN])
+    said = "because of this and that"
+    assert stored(root) == {"q00": ("answered", said, ""), "q01": ("answered", {"why": said}, "")}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Static, TextArea
 
 from tests.tui.conftest import console
 from tests.tui.fake_port import FakePort
 from tests.tui.test_answer import answered, request_for
+from tests.tui.test_dialog_snapshots import showing
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.widgets.form import Form, fields_of
 
@@ -49,7 +51,16 @@ TABLE: list[tuple[str, dict[str, Any], list[str], Any]] = [
     ("list of numbers", obj(a={"type": "array", "items": WHOLE}), [*"1", "enter", *"2"], {"a": [1, 2]}),
     ("several of", obj(a={"type": "array", "items": COLOURS}), ["space", "down", "down", "space"],
      {"a": ["red", "blue"]}),
-    ("list of objects", obj(a={"type": "array", "items": obj(n=WHOLE)}), [*'[{"n":1}]'], {"a": [{"n": 1}]}),
+    ("list of objects", obj(a={"type": "array", "items": ADDRESS}),
+     ["a", *"web", *NEXT, *"81", "ctrl+s", "down", "enter", *"db", *NEXT, *NEXT, "space", "ctrl+s"],
+     {"a": [{"host": "web", "port": 81, "tls": False}, {"host": "db", "port": 80, "tls": True}]}),
+    ("entries edited, moved and removed",
+     obj(a={"type": "array", "items": obj(n=WHOLE), "default": [{"n": 1}, {"n": 2}, {"n": 3}]}),
+     ["e", *"10", "ctrl+s", "J", "home", "x"], {"a": [{"n": 10}, {"n": 3}]}),
+    ("an entry that is left", obj(a={"type": "array", "items": obj(n=WHOLE)}), ["a", "1", "escape", "escape"], {}),
+    ("entries that have entries", obj(a={"type": "array", "items": obj(b={"type": "array", "items": obj(n=WHOLE)})}),
+     ["a", "a", "1", "ctrl+s", "a", "2", "ctrl+s", "ctrl+s"], {"a": [{"b": [{"n": 1}, {"n": 2}]}]}),
+    ("a list without a form", obj(a={"type": "array", "items": {"type": "object"}}), [*'[{"n":1}]'], {"a": [{"n": 1}]}),
     ("nested", obj(("at",), at=ADDRESS), [*"web", *NEXT, *NEXT, "space"],
      {"at": {"host": "web", "port": 80, "tls": True}}),
     ("nested twice", obj(("a",), a=obj(("b",), b=obj(("c",), c=TEXT))), [*"x"], {"a": {"b": {"c": "x"}}}),
@@ -81,7 +92,9 @@ AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
     ("duration", obj(a={**TEXT, "format": "duration"}), [*"1h"], "field-0", "PT1H30M"),
     ("an entry", obj(a={"type": "array", "items": WHOLE}), [*"1", "enter", *"x"], "field-0", "whole number"),
     ("too many", obj(a={"type": "array", "items": TEXT, "maxItems": 1}), [*"a", "enter", *"b"], "field-0", "at most 1"),
-    ("broken JSON", obj(a={"type": "array", "items": obj(n=WHOLE)}), [*"[{"], "field-0", "line 1, column"),
+    ("too few entries", obj(a={"type": "array", "items": obj(n=WHOLE), "minItems": 2}), ["a", "1", "ctrl+s"],
+     "field-0", "at least 2"),
+    ("broken JSON", obj(a={"type": "array", "items": {"type": "object"}}), [*"[{"], "field-0", "line 1, column"),
     ("half of an optional object", obj(at=ADDRESS), [*NEXT, *"1"], "field-0", "is needed"),
     ("no form", {"anyOf": [WHOLE, FLAG]}, [*'"x"'], "field-0", ""),
 ]  # fmt: skip
@@ -141,8 +154,8 @@ async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pyt
         seen.append((text, suffix))
         return text + " and more"
 
-    monkeypatch.setattr("victor_tui.dialogs.answer.edit_text", edit)
-    schema = obj(a=TEXT, b={**TEXT, "maxLength": 5000}, c={"type": "array", "items": obj(n=WHOLE)})
+    monkeypatch.setattr("victor_tui.dialogs.editor.edit_text", edit)
+    schema = obj(a=TEXT, b={**TEXT, "maxLength": 5000}, c={"type": "array", "items": {"type": "object"}})
     request = request_for(port, "input", input_schema=schema)
     port.ask(request)
     async with console(port).run_test(size=(80, 24)) as pilot:
@@ -162,3 +175,33 @@ async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pyt
 def test_an_object_without_members_has_no_form() -> None:
     assert fields_of({"type": "object"}) is None
     assert Form({"type": "object"}).drawable is False
+
+
+SERVERS = [{"host": "web-1", "port": 80, "tls": False}, {"host": "db", "port": 5432, "tls": True}]
+EVERYTHING = obj(
+    ("colour", "zone"),
+    colour={**COLOURS, "title": "Colour", "description": "Of the banner"},
+    zone={**ZONES, "default": "zone-17"},
+    tags={"type": "array", "items": COLOURS, "default": ["green"]},
+    servers={"type": "array", "items": ADDRESS, "default": SERVERS},
+)
+PICTURES: dict[str, list[str]] = {
+    "form": ["down"],
+    "entries": ["tab"] * 3,
+    "entry": [*["tab"] * 3, "enter", "tab", "tab"],
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
+    port = FakePort()
+    request = request_for(port, "input", input_schema=EVERYTHING, context={}, prompt="Where to?")
+    port.ask(request)
+
+    async def ready(pilot: Pilot[Any]) -> None:
+        await showing(lambda _: AnswerDialog(request))(pilot)
+        await pilot.press(*PICTURES[name])
+        await pilot.pause()
+
+    assert snap_compare(console(port), run_before=ready, terminal_size=size)

@@ -4,11 +4,10 @@ or an answer that does not fit is shown inside, and nothing that somebody typed 
 from __future__ import annotations
 
 import json
-import os
 from typing import ClassVar, Literal
 
 from textual import work
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, OptionList, SelectionList, Static, TextArea
@@ -16,8 +15,8 @@ from textual.widgets import Button, Input, Label, OptionList, SelectionList, Sta
 from victor_engine.api import Answer, RequestInfo
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, InvalidAnswerError, VictorError
 from victor_tui.dialogs import drafts
-from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.dialogs.editor import edit_text
+from victor_tui.dialogs.base import DialogBody
+from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.dialogs.question import (
     changes_of,
     compose_actions,
@@ -33,21 +32,12 @@ from victor_tui.text import full
 from victor_tui.widgets.form import Form, FormFault
 
 
-class AnswerDialog(Dialog[RequestInfo | None]):
+class AnswerDialog(EditorDialog[RequestInfo | None]):
     """Ask `request`; dismisses with the answered request, or None. Typed text is kept as a draft."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "say('approved')", "Approve", id="answer.approve", tooltip="Approve"),
         Binding("n", "say('rejected')", "Reject", id="answer.reject", tooltip="Reject"),
-        # Before the field sees it: there the key cuts, and the editor would be out of reach.
-        Binding(
-            "ctrl+x",
-            "edit",
-            "$EDITOR",
-            id="answer.edit",
-            tooltip="Edit the long text in $EDITOR",
-            priority=True,
-        ),
         # The letters where no field takes them, the control keys everywhere.
         Binding(
             "b,ctrl+g",
@@ -180,14 +170,12 @@ class AnswerDialog(Dialog[RequestInfo | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "say":
             return says_yes_or_no(self.request) and not self.typing() and not self._over
-        if action == "edit":
-            return self._long_text() is not None
         if action == "pass_on":
             asks = self.request.allow_questions or self.request.held_since is not None
             return not self._over and (parameters != ("say",) or asks)
         if action == "submit":
             return not self._over
-        return True
+        return super().check_action(action, parameters)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         match event.button.id:
@@ -322,22 +310,3 @@ class AnswerDialog(Dialog[RequestInfo | None]):
             self.dismiss(done)
         finally:
             self._sending = False
-
-    def _long_text(self) -> TextArea | None:
-        """The long text that has the focus, else the answer's own."""
-        if isinstance(self.focused, TextArea):
-            return self.focused
-        return next(iter(self.query("#answer").results(TextArea)), None)
-
-    def action_edit(self) -> None:
-        """The long text in $EDITOR; where the terminal cannot be handed over, the field stays."""
-        area = self._long_text()
-        if area is None:
-            return
-        try:
-            text = edit_text(self.app, area.text, os.environ, area.name or ".md")
-        except (OSError, UnicodeDecodeError, SuspendNotSupported) as error:
-            self.fault(f"$EDITOR cannot be used here ({error}); edit in the field.", "$warning")
-            return
-        area.text = text
-        area.focus()

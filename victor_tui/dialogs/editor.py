@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from textual.app import App
+from textual.app import App, SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.widgets import TextArea
+
+from victor_tui.dialogs.base import Dialog, ResultT
+
+
+class EditorDialog(Dialog[ResultT]):
+    """A dialog whose long texts can be edited in $EDITOR."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Before the field sees it: there the key cuts, and the editor would be out of reach.
+        Binding(
+            "ctrl+x",
+            "edit",
+            "$EDITOR",
+            id="answer.edit",
+            tooltip="Edit the long text in $EDITOR",
+            priority=True,
+        ),
+    ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "edit" or self._long_text() is not None
+
+    def _long_text(self) -> TextArea | None:
+        """The long text that has the focus, else the answer's own."""
+        if isinstance(self.focused, TextArea):
+            return self.focused
+        return next(iter(self.query("#answer").results(TextArea)), None)
+
+    def action_edit(self) -> None:
+        """The long text in $EDITOR; where the terminal cannot be handed over, the field stays."""
+        area = self._long_text()
+        if area is None:
+            return
+        try:
+            text = edit_text(self.app, area.text, os.environ, area.name or ".md")
+        except (OSError, UnicodeDecodeError, SuspendNotSupported) as error:
+            self.fault(f"$EDITOR cannot be used here ({error}); edit in the field.", "$warning")
+            return
+        area.text = text
+        area.focus()
 
 
 def edit_text(app: App[Any], text: str, environment: Mapping[str, str], suffix: str = ".md") -> str:

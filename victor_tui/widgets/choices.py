@@ -103,6 +103,8 @@ class One(_Marked):
             self.highlighted = 0 if self._before else None
 
     def sign(self, place: int) -> str:
+        if self.highlighted is None and place == 0 and self.has_focus:
+            return "› "  # the cursor, before anything is picked
         return PICKED if place == self.highlighted else UNPICKED
 
     def action_select(self) -> None:

@@ -16,9 +16,10 @@ from textual.widgets import Input, Label, Static, TextArea
 from textual.widgets.selection_list import Selection
 
 from victor_tui.widgets.choices import One, Several, Tick
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.widgets.rows import Rows
+from victor_tui.widgets.safe import one_line, plain, word
 
-FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "json"]
+FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "rows", "json"]
 _DRAWN_KEYWORDS = frozenset(
     {
         *("type", "properties", "required", "title", "description", "default", "enum", "const", "format"),
@@ -85,6 +86,8 @@ def _kind_of(schema: Mapping[str, Any]) -> FieldKind | None:
                 return "json"
             if "enum" in items:
                 return "multi"
+            if fields_of(items) and items.get("properties"):
+                return "rows"
             return "list" if _kind_of(items) in ("string", "number", "integer") else "json"
         case _:
             return None
@@ -200,6 +203,9 @@ class Form(Vertical):
                     for index, item in enumerate(members)
                 ]
                 return Several(*rows, id=name, compact=True)
+            case "rows":
+                entries = start if isinstance(start, list) else []
+                return Rows(field.schema["items"], entries, title=field.title, id=name)
             case "text" | "list" | "json":
                 if start is None:
                     text = ""
@@ -263,6 +269,8 @@ class Form(Vertical):
         if isinstance(widget, Several):
             picked = sorted(widget.selected)
             return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else _ABSENT
+        if isinstance(widget, Rows):
+            return widget.rows if widget.rows or field.required else _ABSENT
         assert isinstance(widget, Input | TextArea)
         text = widget.value if isinstance(widget, Input) else widget.text
         if field.kind == "list":
@@ -284,6 +292,10 @@ class Form(Vertical):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self._check_while_typing(event.text_area)
+
+    def on_rows_changed(self, event: Rows.Changed) -> None:
+        event.stop()
+        self._check_while_typing(event.rows)
 
     def _check_while_typing(self, widget: Widget) -> None:
         """Say under a field what is wrong with what stands in it; an empty one is left alone."""
@@ -315,6 +327,8 @@ class Form(Vertical):
                 found[str(widget.id)] = list(widget.selected)
             elif isinstance(widget, One):
                 found[str(widget.id)] = widget.picked
+            elif isinstance(widget, Rows):
+                found[str(widget.id)] = widget.rows
             elif isinstance(widget, TextArea):
                 found[str(widget.id)] = widget.text
             elif isinstance(widget, Input | Tick):
@@ -331,6 +345,8 @@ class Form(Vertical):
                     widget.select(item)
             elif isinstance(widget, One):
                 widget.picked = value
+            elif isinstance(widget, Rows):
+                widget.rows = value
             elif isinstance(widget, TextArea):
                 widget.text = value
             elif isinstance(widget, Input | Tick):
@@ -361,11 +377,6 @@ def _place(values: list[Any], wanted: Any) -> int | None:
         if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
             return place
     return None
-
-
-def word(value: Any) -> str:
-    """A text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _scalar(kind: str, text: str, path: str) -> Any:

@@ -8,7 +8,9 @@ sign of one cell.
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _SEQUENCE = re.compile(
@@ -52,3 +54,8 @@ def one_line(text: str, limit: int = 500) -> str:
     cut = text[: limit + 1]
     line = plain(cut).strip("\n").replace("\n", "⏎")
     return line if len(text) <= limit else line[: limit - 1] + "…"
+
+
+def word(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,118 @@
+"""A list of objects: a line for each, which are added, edited and removed by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from victor_tui.widgets.safe import one_line, word
+
+
+class Rows(OptionList):
+    """Holds `rows`, each a JSON object that fits `schema`; the last line adds one."""
+
+    DEFAULT_CSS = """
+    Rows { text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter,e", "select", "Edit", id="rows.edit", tooltip="Edit this entry; on the last line, add one"
+        ),
+        Binding("a", "add", "Add", id="rows.add", tooltip="Add an entry"),
+        Binding("x,delete", "remove", "Remove", id="rows.remove", tooltip="Remove this entry"),
+        Binding("K", "move(-1)", "Move up", id="rows.up", tooltip="Move this entry up"),
+        Binding("J", "move(1)", "Move down", id="rows.down", tooltip="Move this entry down"),
+    ]
+
+    class Changed(Message):
+        """An entry was added, edited, moved or removed."""
+
+        def __init__(self, rows: Rows) -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> Rows:
+            return self.rows
+
+    def __init__(self, schema: Mapping[str, Any], rows: list[Any], *, title: str, id: str) -> None:
+        self._schema, self._title = schema, title
+        self._rows: list[Any] = deepcopy(rows)
+        super().__init__(*self._entries(), id=id, compact=True, markup=False)
+
+    @property
+    def rows(self) -> list[Any]:
+        return deepcopy(self._rows)
+
+    @rows.setter
+    def rows(self, rows: list[Any]) -> None:
+        self._rows = deepcopy(rows)
+        self._show(self.highlighted or 0)
+
+    def _entries(self) -> list[Option]:
+        lines = [Option(Content(f"{number}  {summary(row)}")) for number, row in enumerate(self._rows, 1)]
+        keys = "a adds · enter edits · x removes · J K move" if self._rows else "a or enter adds one"
+        return [*lines, Option(Content.assemble(("+  ", "bold"), (keys, "$text-muted")))]
+
+    def _show(self, place: int) -> None:
+        self.set_options(self._entries())
+        self.highlighted = place
+        self.post_message(self.Changed(self))
+
+    def _current(self) -> int | None:
+        """The place of the entry under the cursor; None on the line that adds."""
+        place = self.highlighted
+        return place if place is not None and place < len(self._rows) else None
+
+    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click; Enter is a key of its own here."""
+        event.stop()
+        await self._edit(self._current())
+
+    async def action_edit(self) -> None:
+        await self._edit(self._current())
+
+    async def action_add(self) -> None:
+        await self._edit(None)
+
+    async def _edit(self, place: int | None) -> None:
+        """Open the form of an entry. It is there before the next key is looked at."""
+        from victor_tui.dialogs.row import RowDialog
+
+        def keep(value: dict[str, Any] | None) -> None:
+            if value is None:
+                return
+            at = len(self._rows) if place is None else place
+            self._rows[at : at + 1] = [value]
+            self._show(at)
+
+        number = len(self._rows) if place is None else place
+        name = f"{self._title} › {number + 1}" + (" (new)" if place is None else "")
+        row = None if place is None else deepcopy(self._rows[place])
+        await self.app.push_screen(RowDialog(name, self._schema, row), keep)
+
+    def action_remove(self) -> None:
+        place = self._current()
+        if place is not None:
+            del self._rows[place]
+            self._show(place)
+
+    def action_move(self, by: int) -> None:
+        place = self._current()
+        if place is not None and 0 <= place + by < len(self._rows):
+            self._rows.insert(place + by, self._rows.pop(place))
+            self._show(place + by)
+
+
+def summary(row: Any) -> str:
+    """What an entry holds, on one line."""
+    if not isinstance(row, Mapping):
+        return one_line(word(row), 200)
+    return one_line(" · ".join(f"{name}: {word(value)}" for name, value in row.items()) or "(empty)", 200)
