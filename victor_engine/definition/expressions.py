@@ -119,25 +119,33 @@ def _assignment(statement: ast.stmt) -> _Assignment:
 def run_assignments(text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
     """Run the assignments of a transform in order; returns the keys that they set, with their values."""
     statements = _assignments(text)
-    # Only a later statement sees what an earlier one has assigned.
-    local = dict(state) if len(statements) > 1 else state
+    if len(statements) == 1:
+        key, value = _assign(statements[0], state, functions)
+        return {key: value}
+    # A later statement sees what an earlier one has assigned.
+    local = dict(state)
     assigned: dict[str, Any] = {}
     for statement in statements:
-        if statement.value is None:
-            raise ExpressionError(f"line {statement.line}: {statement.problem}")
-        try:
-            value = evaluate_tree(statement.value, local, functions)
-        except ExpressionError as error:
-            if error.message.startswith("line "):
-                raise
-            raise ExpressionError(
-                f"line {statement.line}: {error.message}", error_type=error.error_type
-            ) from error
-        key, *inner = statement.target
-        assigned[key] = _assigned(local.get(key), inner, value)
-        if isinstance(local, dict) and local is not state:
-            local[key] = assigned[key]
+        key, value = _assign(statement, local, functions)
+        assigned[key] = local[key] = value
     return assigned
+
+
+def _assign(statement: _Assignment, state: Mapping[str, Any], functions: FunctionRegistry) -> tuple[str, Any]:
+    """The key of the state that one statement sets, and its new value."""
+    if statement.value is None:
+        raise ExpressionError(f"line {statement.line}: {statement.problem}")
+    try:
+        value = evaluate_tree(statement.value, state, functions)
+    except ExpressionError as error:
+        if error.message.startswith("line "):
+            raise
+        raise ExpressionError(
+            f"line {statement.line}: {error.message}", error_type=error.error_type
+        ) from error
+    target = statement.target
+    key = target[0]
+    return key, value if len(target) == 1 else _assigned(state.get(key), target[1:], value)
 
 
 def _assigned(old: Any, path: Sequence[str], value: Any) -> Any:

@@ -159,9 +159,12 @@ def evaluate_tree(tree: ast.AST, state: Mapping[str, Any], functions: FunctionRe
         ) from error
 
 
+_PLAIN = frozenset({type(None), str, int, float, bool})
+
+
 def as_json(value: Any) -> Any:
     """JSON values only: tuples and sets become lists, generators are run."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if type(value) in _PLAIN or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}

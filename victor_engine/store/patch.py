@@ -67,7 +67,9 @@ class Patch(Struct, frozen=True):
 
     def to_json(self) -> str | None:
         """The stored form; None for an empty patch."""
-        return None if self.empty else jsonio.dumps_text(self.to_data())
+        if not (self.delete or self.merge):
+            return jsonio.dumps_text({"s": self.set}) if self.set else None
+        return jsonio.dumps_text(self.to_data())
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Patch:
