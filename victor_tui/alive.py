@@ -16,7 +16,7 @@ from textual.widget import Widget
 from victor_engine.api import Port
 
 if TYPE_CHECKING:
-    from victor_tui.app import VictorApp
+    from victor_tui.console import Console
 
 QUIET = 0.25
 """Seconds without a key before what depends on the keys is asked for or drawn."""
@@ -37,9 +37,9 @@ class Passing(Widget):
     """What waits for a quiet moment."""
 
     @property
-    def console(self) -> VictorApp:
+    def console(self) -> Console:
         """The application that it is opened in."""
-        return cast("VictorApp", self.app)
+        return cast("Console", self.app)
 
     @property
     def port(self) -> Port:

@@ -17,7 +17,7 @@ from victor_tui.text import clean
 from victor_tui.urgency import urgency_order
 
 if TYPE_CHECKING:
-    from victor_tui.app import VictorApp
+    from victor_tui.console import Console
 
 _GATHER = 0.3
 """Seconds in which announcements of the same kind are gathered into one."""
@@ -38,7 +38,7 @@ def asks_me(request: RequestInfo) -> bool:
 class Announcer:
     """Announces for `app`. It knows which requests were open before, so that each rings once."""
 
-    def __init__(self, app: VictorApp) -> None:
+    def __init__(self, app: Console) -> None:
         self._app = app
         self._known: set[str] | None = None
         self._asked: dict[str, str] = {}

@@ -11,23 +11,23 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar
 
 from textual import work
 from textual.command import Provider
 from textual.screen import Screen
 
 from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
-from victor_engine.clock import Clock, SystemClock
-from victor_engine.errors import EngineUnavailableError, VictorError
-from victor_engine.identity import current_actor
+from victor_engine.clock import Clock
+from victor_engine.errors import VictorError
 from victor_tui.alive import is_alive
 from victor_tui.announcing import Announcer
+from victor_tui.banner import banner_text, draining_words
 from victor_tui.config import notify_setting, theme_name
+from victor_tui.console import Console, PassOn
 from victor_tui.feed import (
     INTERVAL,
     Connected,
-    Feed,
     FeedReader,
     Happened,
     LoadFailed,
@@ -35,17 +35,12 @@ from victor_tui.feed import (
     Refreshed,
     Subject,
 )
-from victor_tui.inorder import InOrder
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.stylesheet import KeptStylesheet
-from victor_tui.text import clean, countdown, full, plural
+from victor_tui.text import clean, plural
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
-
-T = TypeVar("T")
-PassOn = Literal["reassign", "delegate", "push_back", "say"]
-"""What can be done with a request other than answering it."""
 
 KEPT: tuple[Subject, ...] = ("requests", "held", "engine")
 """What is kept fresh whatever is on the screen."""
@@ -74,7 +69,7 @@ def _commands() -> type[Provider]:
     return ActionCommands
 
 
-class VictorApp(InOrder[str]):
+class VictorApp(Console):
     """The console. `connect` gives a port; it is called again after the engine went away.
 
     `run` returns `HAND_OVER` when a daemon is to take over the engine that this console held.
@@ -100,28 +95,15 @@ class VictorApp(InOrder[str]):
         theme: str | None = None,
         interval: float = INTERVAL,
     ) -> None:
-        super().__init__()
+        super().__init__(connect, clock=clock, zone=zone, interval=interval)
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
-        self.clock: Clock = clock or SystemClock()
-        self.zone = zone
-        """Zone in which instants are shown; None is the machine's."""
         self.owns_engine = False
-        self.user = current_actor.get().user
-        """Who sits here, as the engine sees them."""
         self.lost: str = ""
-        self.feed = Feed(connect, self.post_message, interval=interval)
         self.announcer = Announcer(self)
         self._warmed = False
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
-
-    @property
-    def port(self) -> Port:
-        """The port in use; raises `EngineUnavailableError` before the first connection."""
-        if self.feed.port is None:
-            raise EngineUnavailableError("still connecting to the engine: try again in a moment")
-        return self.feed.port
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -197,7 +179,7 @@ class VictorApp(InOrder[str]):
         """Get the other main screens ready, once the first shows what it has."""
         from victor_tui.warm import warm
 
-        await warm(self)
+        await warm(lambda: self.lull, self.build)
 
     async def build(self, mode: str) -> None:
         """Import, compose and lay out a main screen without showing it."""
@@ -208,27 +190,6 @@ class VictorApp(InOrder[str]):
     def delay_update(self, delay: float = 0.05) -> None:
         """Textual draws nothing for so long after it has changed screens. Ours are composed, and draw at once."""
         super().delay_update(min(delay, TRANSITION))
-
-    @property
-    def open_requests(self) -> list[RequestInfo]:
-        """All open requests, as of the last refresh."""
-        return self.feed.snapshots.get("requests") or []
-
-    @property
-    def held_answers(self) -> list[RequestInfo]:
-        """Answers that their authors can still take back, the one that counts first first."""
-        now = self.clock.now()
-        held: list[RequestInfo] = self.feed.snapshots.get("held") or []
-        return sorted(
-            (request for request in held if request.settles_at is not None and request.settles_at > now),
-            key=lambda request: request.settles_at or now,
-        )
-
-    @property
-    def my_answer(self) -> RequestInfo | None:
-        """The newest of one's own answers that can be taken back."""
-        mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
-        return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
 
     def on_happened(self, message: Happened) -> None:
         self.announcer.happened(message.event)
@@ -260,68 +221,9 @@ class VictorApp(InOrder[str]):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is None:
             return "Connecting to the engine…"
-        lines = (self._undo_words(), self._storage(engine), self._draining(engine), self._trouble(engine))
-        return "\n".join(line for line in lines if line)
-
-    def _undo_words(self) -> str:
-        request = self.my_answer
-        if request is None or request.settles_at is None:
-            return ""
-        outcome = str(request.outcome or "answered").replace("_", " ")
-        left = countdown(request.settles_at, self.clock.now())
-        return f"↶ {outcome.capitalize()}: {clean(request.title)}. It counts in {left}; U takes it back."
-
-    def _storage(self, engine: EngineInfo) -> str:
-        if engine.storage is None:
-            return ""
-        info = engine.storage
-        return clean(
-            f"! {info.message}. Since {full(info.since, self.zone)} nothing is started or goes on,"
-            f" {info.waiting} changes wait. It continues by itself."
-        )
-
-    def _draining(self, engine: EngineInfo) -> str:
-        if engine.draining is None:
-            return ""
-        info = engine.draining
-        note = f": {info.note}" if info.note else ""
-        return clean(
-            f"‖ Draining since {full(info.at, self.zone)} by {info.by}{note}. Nothing is started,"
-            f" {engine.running} still running. F8 ends it."
-        )
-
-    @staticmethod
-    def _trouble(engine: EngineInfo) -> str:
-        errors = [problem for problem in engine.problems if problem.severity == "error"]
-        if errors:
-            first = errors[0]
-            place = f"{first.path}:{first.line}:{first.column}: " if first.path else ""
-            more = f" (and {len(errors) - 1} more: see Versions)" if len(errors) > 1 else ""
-            message = first.message.rstrip(".")
-            remedy = f". {first.remedy}" if first.remedy else ""
-            return clean(f"{place}{message}{remedy}{more}")
-        if engine.mode == "readonly":
-            return "No engine runs here: this is a read-only view. Start one with `victor scheduler start`."
-        return "" if engine.trusted else "This workspace is not trusted: it is shown, and nothing in it runs."
+        return banner_text(engine, self.my_answer, self.clock.now(), self.zone)
 
     # --- doing things -------------------------------------------------------------------------
-
-    def report(self, error: VictorError) -> None:
-        """Show an error with its remedy where it has one."""
-        remedy = error.details.get("remedy")
-        text = f"{error.message}\n{remedy}" if remedy else error.message
-        self.notify(clean(text), title="That did not work", severity="error", timeout=10, markup=False)
-
-    async def perform(self, action: Awaitable[T], done: str) -> T | None:
-        """Await an action on the port; say that it is done, or what went wrong (then None)."""
-        try:
-            result = await action
-        except VictorError as error:
-            self.report(error)
-            return None
-        if done:
-            self.notify(clean(done), timeout=4, markup=False)
-        return result
 
     async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
         """Ask before something is done; the note (maybe empty), or None for no."""
@@ -343,11 +245,6 @@ class VictorApp(InOrder[str]):
     def _tell_outcome(self, request: RequestInfo) -> None:
         outcome = str(request.outcome or "answered").replace("_", " ").capitalize()
         self.notify(f"{outcome}: {clean(request.title)}", timeout=4, markup=False)
-
-    async def take_back(self, request: RequestInfo) -> None:
-        """Take one's own answer back, while it does not count yet."""
-        await self.perform(self.port.undo_answer(request.id), f"Taken back: {request.title} is asked again.")
-        self.feed.mark_stale("requests", "held", "done")
 
     async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
         """Hand a request on, send its run back, or ask back, by a dialog. Needs a worker."""
@@ -459,7 +356,7 @@ class VictorApp(InOrder[str]):
         """Drain, or end it, after a confirmation."""
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is not None and engine.draining is not None:
-            said = f"{self._draining(engine)}\nFires of that time stay skipped; a backfill can make them up."
+            said = f"{draining_words(engine, self.zone)}\nFires of that time stay skipped; a backfill can make them up."
             note = await self.confirm("Let the engine start runs again?", said)
             if note is not None:
                 await self.perform(self.port.undrain(note), "The engine starts runs again.")

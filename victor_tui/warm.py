@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 from victor_tui.keys import SCREENS
-
-if TYPE_CHECKING:
-    from victor_tui.app import VictorApp
 
 LULL = 0.15
 """Seconds without a key before each step."""
 
 
-async def warm(app: VictorApp) -> None:
-    """Build the main screens that were not shown yet."""
+async def warm(lull: Callable[[], float], build: Callable[[str], Awaitable[None]]) -> None:
+    """Build the main screens that were not shown yet; `lull` says for how many seconds no key has come."""
     for mode, _, _ in SCREENS:
-        while (rest := LULL - app.lull) > 0:
+        while (rest := LULL - lull()) > 0:
             await asyncio.sleep(rest)
-        await app.build(mode)
+        await build(mode)
         await asyncio.sleep(0)
     # What stands now stays: to look for garbage among it took 50 ms, often between a key and its screen.
     gc.freeze()

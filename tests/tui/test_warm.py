@@ -117,7 +117,6 @@ async def test_nothing_is_built_right_behind_a_key(
 ) -> None:
     lulls = [0.0, 0.05, 1.0]
     slept: list[float] = []
-    monkeypatch.setattr(VictorApp, "lull", property(lambda app: lulls.pop(0) if len(lulls) > 1 else lulls[0]))
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
@@ -129,7 +128,7 @@ async def test_nothing_is_built_right_behind_a_key(
             await sleep(0)
 
         monkeypatch.setattr(warm.asyncio, "sleep", noted)  # type: ignore[attr-defined]
-        await warm.warm(app)
+        await warm.warm(lambda: lulls.pop(0) if len(lulls) > 1 else lulls[0], app.build)
     assert [seconds for seconds in slept if seconds > 0.05][:2] == pytest.approx([0.15, 0.1])
 
 

@@ -151,7 +151,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     @work(group="pass-on")
     async def action_pass_on(self, how: Literal["push_back", "say"]) -> None:
         """Send the run back, which decides the request, or ask back, which leaves it open."""
-        done = await self.app.pass_on(how, self.request)  # type: ignore[attr-defined]
+        done = await self.console.pass_on(how, self.request)
         if done is None:
             return
         if done.status != "open":

@@ -48,8 +48,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     def _zone(self) -> tzinfo | None:
         """The schedule's own zone; of several, the operator's."""
         if len(self._schedules) > 1:
-            zone: tzinfo | None = self.app.zone  # type: ignore[attr-defined]
-            return zone
+            return self.console.zone
         from victor_tui.dialogs.specform import zone_or_utc
 
         return zone_or_utc(self._schedules[0].spec.timezone)

@@ -47,9 +47,19 @@ def more_text(spec: ScheduleSpec, zone: tzinfo) -> str:
     return text.rstrip("\n")
 
 
-def _plain(key: str, value: Any, zone: tzinfo) -> Any:
-    from victor_tui.dialogs.specform import interval_text
+def interval_text(seconds: float) -> str:
+    """`1h30m` for 5400; read back it is the same number."""
+    if seconds != int(seconds):
+        return f"{seconds:g}s"
+    parts, rest = [], int(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
 
+
+def _plain(key: str, value: Any, zone: tzinfo) -> Any:
     if key in _SECONDS:
         return interval_text(value)
     if key in _INSTANTS:

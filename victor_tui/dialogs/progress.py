@@ -121,8 +121,7 @@ class BackfillProgressDialog(Dialog[None]):
 
     @property
     def _zone(self) -> tzinfo | None:
-        zone: tzinfo | None = self.app.zone  # type: ignore[attr-defined]
-        return zone
+        return self.console.zone
 
     # --- actions --------------------------------------------------------------------------------
 

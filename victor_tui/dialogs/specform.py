@@ -12,7 +12,7 @@ import msgspec
 
 from victor_engine.api import After, Catchup, Overlap, ScheduleSpec
 from victor_tui.dialogs.base import json_object
-from victor_tui.dialogs.more import more_text, read_more
+from victor_tui.dialogs.more import interval_text, more_text, read_more
 
 Way = Literal["cron", "every", "once", "after"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -41,18 +41,6 @@ class SpecFields:
     catchup: Catchup = "none"
     enabled: bool = True
     more: str = ""
-
-
-def interval_text(seconds: float) -> str:
-    """`1h30m` for 5400; read back it is the same number."""
-    if seconds != int(seconds):
-        return f"{seconds:g}s"
-    parts, rest = [], int(seconds)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 def fields_from(spec: ScheduleSpec) -> SpecFields:

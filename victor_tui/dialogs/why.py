@@ -104,7 +104,7 @@ class WhyDialog(Dialog[str | None]):
         self.query_one("#at-said", Static).update(Content.styled(plain(text), style))
 
     def _show(self, answer: Explanation) -> None:
-        zone: tzinfo | None = self.app.zone  # type: ignore[attr-defined]
+        zone = self.console.zone
         facts = explained(Facts(self.app.theme), answer, self.now(), zone)
         self.query_one("#answer", Static).update(facts.renderable())
         self._run = next((fire.run_id for fire in answer.fires if fire.run_id), None)

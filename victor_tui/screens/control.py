@@ -14,7 +14,7 @@ from victor_tui.screens.run_cells import now_cell
 from victor_tui.text import clean, plural
 
 if TYPE_CHECKING:
-    from victor_tui.app import VictorApp
+    from victor_tui.console import Console
 
 REDRIVEN_FROM = frozenset({"failed", "cancelled", "rejected", "paused"})
 ON_ITS_WAY = frozenset({"queued", "running", "waiting", "paused"})
@@ -88,8 +88,8 @@ class RunControl:
         """Something was done to the runs."""
 
     @property
-    def _shell(self) -> VictorApp:
-        return cast("VictorApp", self.app)  # type: ignore[attr-defined]
+    def _shell(self) -> Console:
+        return cast("Console", self.app)  # type: ignore[attr-defined]
 
     def control_allowed(self, action: str) -> bool | None:
         """For `check_action`: whether a key of this mixin does something now; None if it is another's."""
