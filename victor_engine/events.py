@@ -85,5 +85,6 @@ class EventKind(StrEnum):
     VERSION_REMOVED = "version.removed"
     VERSION_RESTORED = "version.restored"
     VERSION_NOTICE = "version.notice"  # something new started on a deprecated version
+    VERSION_MIGRATION = "version.migration"  # a way from one version to another became known
     ALIAS_CHANGED = "alias.changed"
     ALIAS_REMOVED = "alias.removed"

@@ -102,6 +102,38 @@ def test_a_deprecation_is_told_where_it_matters(victor: Victor, tmp_path: Path) 
     assert "w 1.0.0 is deprecated: reads the old feed; use 2.0.0" in victor.out
 
 
+def test_a_deprecation_in_the_store_is_told_of_the_file_without_a_trace(
+    victor: Victor, tmp_path: Path
+) -> None:
+    path = victor.root / "workflows" / "again.yaml"
+    path.write_text(file("1.0", V1))
+    assert victor("validate", str(path)) == 0
+    assert "deprecated" not in victor.out
+    assert victor("versions", "deprecate", "w", "1.0.0", "--message", "reads the old feed", "--successor",
+                  "2.0.0", "--removal", "2027-01-31") == 0  # fmt: skip
+    state = {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*")}
+    assert victor("validate", str(path)) == 0
+    told = "again.yaml:3:5: warning: w 1.0 is deprecated: reads the old feed; use 2.0.0; to be removed 2027-01-31"
+    assert told in victor.out
+    assert {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*")} == state
+    assert victor("versions", "remove", "w", "1.0.0") == 0
+    assert victor("validate", str(path)) == 0
+    assert "w 1.0 is removed, nothing new starts on it: reads the old feed; use 2.0.0" in victor.out
+
+
+def test_a_store_that_cannot_be_read_is_said_of_the_file(victor: Victor, tmp_path: Path) -> None:
+    path = victor.root / "workflows" / "again.yaml"
+    path.write_text(file("1.0.0", V1))
+    assert victor("versions", "deprecate", "w", "1.0.0", "--message", "old") == 0
+    database = next(tmp_path.rglob("victor.db"))
+    for each in database.parent.glob("victor.db*"):
+        each.unlink()
+    database.write_text("no database at all, and longer than a header would be" * 20)
+    assert victor("validate", str(path)) == 0
+    assert "w 1.0.0 may be deprecated: " in victor.out
+    assert "cannot read" in victor.out
+
+
 def test_what_is_wrong_with_migrations_is_told_at_its_place(victor: Victor, tmp_path: Path) -> None:
     text = """workflows:
   w:

@@ -331,3 +331,19 @@ async def test_a_migration_that_is_known_never_changes(tmp_path: Path) -> None:
         said = " ".join(problem.message for problem in workflow.problems)
         assert "migration 1.0.0->2.0.0 is registered with other steps" in said
         assert "there is another migration 2.0.0->1.0.0 already" in said
+
+
+async def test_a_migration_that_becomes_known_is_an_event_once(tmp_path: Path) -> None:
+    way = "migrations: [{from: 1.0.0, steps: [{type: add_field, field: size, default: 3}]}]"
+    root = workspace(
+        tmp_path, {"workflows/w1.yaml": flow("1.0.0"), "workflows/w2.yaml": flow("1.1.0", more=way)}
+    )
+    for _ in range(2):
+        async with engine_on(root) as engine:
+            (event,) = await events(engine, "version.migration")
+            (edge,) = await engine.migration_graph("w")
+    assert event.workflow == "w"
+    assert event.data == {
+        "from_version": edge.from_version, "to_version": edge.to_version, "steps": 1, "checksum": edge.checksum,
+    }  # fmt: skip
+    assert (edge.from_version, edge.to_version) == ("1.0.0", "1.1.0")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.model import WorkflowDefinition
     from victor_engine.runtime.bindings import BindingTable
+    from victor_engine.store.snapshot import SnapshotReader
 
 
 @click.command()
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
     """Check workflow files. Ends with 3 if there is an error. Writes nothing."""
     problems: list[ProblemInfo] = []
+    stores = Stores(ctx.obj["state_dir"])
     files = workflows = 0
     for path in _files(paths):
         files += 1
-        found, count = _check(path, ctx.obj["workspace"], strict)
+        found, count = _check(path, ctx.obj["workspace"], strict, stores)
         problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
         workflows += count
     errors = sum(problem.severity == "error" for problem in problems)
@@ -75,7 +77,35 @@ def _config(path: Path, explicit: str | None) -> Config | None:
     return None
 
 
-def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[ProblemInfo], int]:
+class Stores:
+    """What the stores of workspaces say of versions. They are only read, and one that is not there says nothing."""
+
+    def __init__(self, state_dir: str | None) -> None:
+        self._state_dir = state_dir
+        self._readers: dict[Path, SnapshotReader | None] = {}
+
+    def deprecation(self, workspace: Path, definition: WorkflowDefinition) -> str | None:
+        """What people were told of this version with `victor versions deprecate`. StoreError if that cannot be read."""
+        from victor_engine.store import queries
+        from victor_engine.versioning.catalog import normal_version
+
+        reader = self._reader(workspace)
+        if reader is None or definition.version is None:
+            return None
+        name, version = definition.name, normal_version(definition.version)
+        return reader.read(lambda connection: queries.version_notice(connection, name, version))
+
+    def _reader(self, workspace: Path) -> SnapshotReader | None:
+        from victor_engine.service.connect import find
+        from victor_engine.store.snapshot import SnapshotReader
+
+        if workspace not in self._readers:
+            path = find(workspace, self._state_dir).db_path
+            self._readers[workspace] = SnapshotReader(path) if path.exists() else None
+        return self._readers[workspace]
+
+
+def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tuple[list[ProblemInfo], int]:
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
@@ -97,7 +127,11 @@ def _check(path: Path, explicit: str | None, strict: bool) -> tuple[list[Problem
             )
         if definition.deprecated:
             place = result.readers[definition.name].key_place("deprecated")
-            problems.append(_deprecated(definition, path, place))
+            told = _told((definition.content or {}).get("deprecated"), definition.deprecated)
+            problems.append(_deprecated(definition, path, place, f"is deprecated: {told}"))
+        elif config is not None:
+            place = result.readers[definition.name].key_place("version")
+            problems += _noticed(definition, path, place, stores, config.workspace)
         people = config or Config(workspace=path.resolve().parent)
         problems += check_people(
             definition, result.nodes[definition.name], people, str(path), validating=True
@@ -131,14 +165,30 @@ def _schedule(
         yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
 
 
-def _deprecated(definition: WorkflowDefinition, path: Path, place: tuple[int, int]) -> ProblemInfo:
-    """A file that says of its own version that nobody should start on it."""
+def _noticed(
+    definition: WorkflowDefinition, path: Path, place: tuple[int, int], stores: Stores, workspace: Path
+) -> Iterator[ProblemInfo]:
+    """A version that people have marked, of which its file knows nothing."""
+    from victor_engine.errors import StoreError
+
+    try:
+        told = stores.deprecation(workspace, definition)
+    except StoreError as error:
+        yield _deprecated(definition, path, place, f"may be deprecated: {error.message}")
+        return
+    if told is not None:
+        yield _deprecated(definition, path, place, told)
+
+
+def _deprecated(
+    definition: WorkflowDefinition, path: Path, place: tuple[int, int], words: str
+) -> ProblemInfo:
+    """A warning that nobody should start on the version of a file."""
     from victor_engine.api import ProblemInfo
 
-    told = _told((definition.content or {}).get("deprecated"), definition.deprecated or "")
     what = f"{definition.name} {definition.version or ''}".strip()
     line, column = place
-    return ProblemInfo("warning", f"{what} is deprecated: {told}", str(path), line, column)
+    return ProblemInfo("warning", f"{what} {words}", str(path), line, column)
 
 
 def _told(deprecated: object, message: str) -> str:

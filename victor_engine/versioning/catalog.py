@@ -279,6 +279,16 @@ def register_migrations(
             " VALUES (?,?,?,?,?,?)",
             (*key, jsonio.dumps_text(migration.to_block()), migration.checksum, tx.now_us),
         )
+        tx.event(
+            EventKind.VERSION_MIGRATION,
+            workflow=workflow,
+            data={
+                "from_version": key[1],
+                "to_version": key[2],
+                "steps": len(migration.steps),
+                "checksum": migration.checksum,
+            },
+        )
         new += 1
     return new
 

@@ -7,7 +7,7 @@ touches only the rows of its page, however many runs there are.
 from victor_engine.store.queries.aliases import alias_history, aliases
 from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoch
 from victor_engine.store.queries.deadletters import dead_letters
-from victor_engine.store.queries.definitions import definition_info, stored_graph
+from victor_engine.store.queries.definitions import definition_info, stored_graph, version_notice
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, schedule_id
 from victor_engine.store.queries.moves import run_migrations
@@ -60,5 +60,6 @@ __all__ = [
     "schedule_id",
     "schedules",
     "stored_graph",
+    "version_notice",
     "workflows",
 ]

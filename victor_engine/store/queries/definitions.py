@@ -7,8 +7,10 @@ from functools import lru_cache
 
 from victor_engine import jsonio
 from victor_engine.api import DefinitionInfo, GraphInfo
+from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
 from victor_engine.precedence import version_order
+from victor_engine.store.queries.text import notice
 from victor_engine.store.queries.workflows import current_version
 
 
@@ -55,3 +57,18 @@ def _graph(workflow: str, content: str) -> GraphInfo:
     from victor_engine.definition.loader import definition_from_content
 
     return graph_info(definition_from_content(workflow, jsonio.loads(content)))
+
+
+def version_notice(connection: sqlite3.Connection, workflow: str, version: str) -> str | None:
+    """What is told of a version that is deprecated or removed, as words behind its name; None if nothing is."""
+    row = connection.execute(
+        "SELECT removed, deprecated, successor, removal_at FROM definitions WHERE workflow = ? AND version = ?",
+        (workflow, version),
+    ).fetchone()
+    if row is None or (row[0] is None and row[1] is None):
+        return None
+    removed, deprecated, successor, removal_at = row
+    if removed is not None:
+        return f"is removed, nothing new starts on it: {notice(removed, successor)}"
+    planned = f"; to be removed {from_us(removal_at):%Y-%m-%d}" if removal_at is not None else ""
+    return f"is deprecated: {notice(deprecated, successor)}{planned}"
