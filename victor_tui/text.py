@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, tzinfo
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u061c\ufff9-\ufffb\ud800-\udfff]"
-)
-_NAMES = {"\n": "⏎", "\t": " ", "\r": "", "\x1b": "␛", "\x7f": "␡"}
+from victor_engine import text as safe
+
+_UNSTEADY = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+"""Joiners, variants and skin tones: what they make of an emoji is as wide as each terminal thinks, and
+where it is wider than was reckoned with, the frame to the right of it moves."""
 
 
-def _visible(match: re.Match[str]) -> str:
-    char = match.group()
-    if char in _NAMES:
-        return _NAMES[char]
-    return chr(0x2400 + ord(char)) if ord(char) < 0x20 else "�"
+def _steady(text: str) -> str:
+    """`text` whose width all terminals agree on: each emoji stands by itself, in its plain variant."""
+    return text if text.isascii() else _UNSTEADY.sub("", text)
+
+
+def plain(text: str) -> str:
+    """`text` without anything that a terminal acts on: lines stay, tabs become spaces.
+
+    What it cannot do is written out (`␛[2J`, `<U+202E>`), see `victor_engine.text`. Prompts, states, logs
+    and errors come from files and programs: drawn as they are, their control sequences would move the
+    cursor or set the clipboard, and directions would show something else than what is stored.
+    """
+    return safe.plain(_steady(text)).expandtabs(4)
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """`text` on one line of at most `limit` characters; line ends show as ⏎."""
+    return safe.one_line(_steady(text[: 5 * limit]).lstrip("\n"), limit)
 
 
 def clean(text: object) -> str:
-    """One line without control or direction-changing characters: those become visible marks."""
-    return _CONTROL.sub(_visible, str(text))
+    """The whole text like `one_line`, for what is cut where it is drawn."""
+    line = str(text)
+    if line.isascii() and line.isprintable():
+        return line
+    return safe.plain(_steady(line).rstrip("\r")).replace("\n", "⏎").replace("\t", " ")
 
 
 def clean_lines(text: object) -> str:
-    """Like `clean`, but line breaks stay line breaks."""
-    return "\n".join(clean(line) for line in str(text).replace("\r\n", "\n").split("\n"))
+    """Like `plain`, of anything."""
+    return plain(str(text))
+
+
+def word(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def fit(text: str, width: int, align: str = "left") -> str:

@@ -5,7 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.cells import cell_len
 
-from victor_tui.text import clean, clean_lines, countdown, duration, fit, fit_path, moment, relative
+from victor_tui.text import (
+    clean,
+    clean_lines,
+    countdown,
+    duration,
+    fit,
+    fit_path,
+    moment,
+    one_line,
+    plain,
+    relative,
+)
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 
@@ -13,8 +24,18 @@ NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 def test_control_and_direction_characters_become_visible() -> None:
     text = clean("a\x1b[31mb\x07\x9b2J\u202eevil\nnext")
     assert not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e" for c in text)
-    assert "a␛[31mb␇" in text
-    assert "⏎next" in text
+    assert text == "ab␇<9B>2J<U+202E>evil⏎next"
+
+
+def test_an_emoji_is_as_wide_as_every_terminal_thinks() -> None:
+    assert clean("❤️ 👍🏽 👩\u200d👧") == "❤ 👍 👩👧"
+    assert plain("\x1b\u200d[2J") == "␛[2J"
+    assert one_line("e" + "\u0301" * 3 + "\u200d" + "\u0301" * 3) == "e" + "\u0301" * 3
+
+
+def test_one_line_ends_where_it_is_too_long() -> None:
+    assert one_line("\n\na\tb\nc\n") == "a b⏎c"
+    assert one_line("x" * 600, 10) == one_line("x" * 60, 10) == "x" * 9 + "…"
 
 
 def test_lines_stay_lines() -> None:

@@ -13,7 +13,7 @@ import click
 from victor_engine.api import Port, RequestInfo, RequestQuery
 from victor_engine.cli.answering import COMMANDS, json_option
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
-from victor_engine.hitl.text import plain
+from victor_engine.text import plain
 
 STATUSES = ("open", "answered", "expired", "withdrawn")
 

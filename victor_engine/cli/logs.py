@@ -9,7 +9,7 @@ import msgspec
 
 from victor_engine.api import FINAL_RUN_STATUSES, LogLine, Port
 from victor_engine.cli.output import note, with_port
-from victor_engine.hitl.text import plain
+from victor_engine.text import plain
 
 PAGE = 2000
 """Lines that are read at once."""

@@ -15,7 +15,7 @@ import msgspec
 
 from victor_engine.api import Port
 from victor_engine.errors import UsageError
-from victor_engine.hitl.text import one_line, plain
+from victor_engine.text import one_line, plain
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import click
 
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
 from victor_engine.cli.output import json_state, note, port_of, print_json, say, span
-from victor_engine.hitl.text import plain
+from victor_engine.text import plain
 
 EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 

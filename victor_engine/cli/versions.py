@@ -11,7 +11,7 @@ from victor_engine.api import Port
 from victor_engine.cli.migrate import history, migrate, undo
 from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
 from victor_engine.errors import UsageError
-from victor_engine.hitl.text import plain
+from victor_engine.text import plain
 
 if TYPE_CHECKING:
     from victor_engine.api import AliasInfo, VersionInfo

@@ -11,7 +11,7 @@ from textual.widgets import Button, Input, Label, Static
 from victor_engine.api import AliasInfo, VersionInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line
 
 
 class AliasDialog(SendingDialog[None]):

@@ -15,9 +15,8 @@ from textual.widgets import Button, Input, Label, Select, Static
 from victor_engine.api import BackfillPreview, BackfillSpec, ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.text import duration, plural, schedule_name
+from victor_tui.text import duration, one_line, plain, plural, schedule_name
 from victor_tui.when import RangeError, parse_range
-from victor_tui.widgets.safe import one_line, plain
 
 _LISTED = 8
 """Schedules that the preview names."""

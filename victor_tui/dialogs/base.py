@@ -11,8 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_tui.alive import Passing, is_alive
+from victor_tui.text import plain
 from victor_tui.widgets.choices import One
-from victor_tui.widgets.safe import plain
 
 ResultT = TypeVar("ResultT")
 

@@ -14,9 +14,8 @@ from textual.widgets import Button, Label, Static
 from victor_engine.api import RunInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.text import plural
+from victor_tui.text import one_line, plural
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line
 
 AT_ONCE = 16
 """Runs that are worked on at the same time: their writes share commits."""

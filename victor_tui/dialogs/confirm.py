@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.text import one_line, plain
 
 
 class ConfirmDialog(SendingDialog[str | None]):

@@ -11,8 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Label, Static
 
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.text import fit
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import fit, one_line
 
 _KEYS_WIDTH = 16
 _NAME_WIDTH = 16

@@ -21,8 +21,7 @@ from victor_engine.api import (
 )
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody, json_object
-from victor_tui.text import plural
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line, plural
 from victor_tui.widgets.value import diff_style
 
 _REASONS = 5

@@ -11,10 +11,9 @@ from textual.widgets import Button, Input, Label, Select, Static
 from victor_engine.api import RunDetail, RunInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.text import countdown
+from victor_tui.text import countdown, one_line
 from victor_tui.theme import node_mark
 from victor_tui.widgets.choices import Tick
-from victor_tui.widgets.safe import one_line
 
 SETTABLE = ("agent", "compute", "team", "workflow")
 """Types of nodes that do work, so that they have a limit and attempts."""

@@ -21,7 +21,7 @@ from textual.widgets.option_list import Option
 from victor_engine.api import Port, RequestInfo
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.text import one_line, plain
 
 
 class PassingDialog(SendingDialog[RequestInfo | None]):

@@ -12,9 +12,8 @@ from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.clock import Clock, SystemClock
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.text import relative
+from victor_tui.text import one_line, plain, relative
 from victor_tui.when import parse_until
-from victor_tui.widgets.safe import one_line, plain
 
 HINT = "empty: until somebody resumes it · 4h · monday · mon 07:30 · tomorrow 08:00 · 2026-03-10 14:00"
 

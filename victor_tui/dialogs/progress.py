@@ -18,8 +18,7 @@ from victor_engine.errors import VictorError
 from victor_tui.alive import is_alive
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.dialogs.confirm import ConfirmDialog
-from victor_tui.text import clean, full, plural, schedule_name
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.text import clean, full, one_line, plain, plural, schedule_name
 
 _BAR = 40
 """Cells of the bar."""

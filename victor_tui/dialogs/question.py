@@ -12,13 +12,12 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
-from victor_tui.text import countdown, duration, plural
+from victor_tui.text import countdown, duration, one_line, plain, plural, word
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import Several
 from victor_tui.widgets.context import context_pieces
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line, plain, word
 from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, text_lines
 
 _PROMPT_LIMIT = 20_000

@@ -11,8 +11,7 @@ from textual.widgets import Button, Label, Static
 
 from victor_engine.api import EngineInfo
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.text import plural
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line, plural
 
 QuitChoice = Literal["stop", "stay", "daemon"]
 

@@ -16,7 +16,7 @@ from victor_engine.api import RunDetail
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, json_object
 from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line
 from victor_tui.widgets.value import diff_style
 
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Label, Static
 
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.text import one_line, plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from textual.widgets import Button, Label, Static
 
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
+from victor_tui.text import one_line
 from victor_tui.widgets.form import Form, FormFault
-from victor_tui.widgets.safe import one_line
 
 
 class RowDialog(EditorDialog[dict[str, Any] | None]):

@@ -19,9 +19,8 @@ from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.dialogs.more import EXAMPLE
 from victor_tui.dialogs.specform import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
-from victor_tui.text import duration, relative
+from victor_tui.text import duration, one_line, plain, relative
 from victor_tui.widgets.choices import Pick, Tick
-from victor_tui.widgets.safe import one_line, plain
 
 _FIRES = 10
 

@@ -12,9 +12,8 @@ from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.api import RequestInfo
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.text import plural
+from victor_tui.text import one_line, plural
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line
 
 Verdict = Literal["approved", "rejected"]
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static, TextArea
 
 from victor_tui.dialogs.base import DialogBody, SendingDialog, json_object
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line
 
 
 class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):

@@ -9,7 +9,7 @@ from textual.widgets import Button, Label, Static
 
 from victor_engine.api import TrustInfo
 from victor_tui.dialogs.base import Dialog, DialogBody
-from victor_tui.widgets.safe import one_line
+from victor_tui.text import one_line
 
 
 class TrustDialog(Dialog[bool | None]):

@@ -14,10 +14,9 @@ from victor_engine.api import Explanation, ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.screens.schedule_facts import explained
-from victor_tui.text import full, schedule_name
+from victor_tui.text import full, one_line, plain, schedule_name
 from victor_tui.when import Span, parse_span
 from victor_tui.widgets.preview import Facts
-from victor_tui.widgets.safe import one_line, plain
 
 HINT = "empty: now · 02:30 · yesterday 02:00 · last night · 2026-03-08 · 2026-03-08 02:30"
 

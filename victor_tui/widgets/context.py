@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from textual.content import Content
 
-from victor_tui.widgets.safe import one_line, plain
+from victor_tui.text import one_line, plain
 from victor_tui.widgets.value import ValueTree, diff_style, looks_like_diff, shape_of, table_lines, text_lines
 
 Kind = Literal["diff", "table", "code", "text", "tree"]

@@ -15,9 +15,9 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static, TextArea
 from textual.widgets.selection_list import Selection
 
+from victor_tui.text import one_line, plain, word
 from victor_tui.widgets.choices import One, Several, Tick
 from victor_tui.widgets.rows import Rows
-from victor_tui.widgets.safe import one_line, plain, word
 
 FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "rows", "json"]
 _DRAWN_KEYWORDS = frozenset(

@@ -13,9 +13,8 @@ from textual.events import MouseScrollUp, Resize
 from textual.message import Message
 
 from victor_engine.api import LogLine
-from victor_tui.text import clean, moment
+from victor_tui.text import clean, moment, one_line
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line
 
 LONGEST = 4000
 """Characters of a line that are drawn."""

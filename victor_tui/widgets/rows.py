@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from victor_tui.widgets.safe import one_line, word
+from victor_tui.text import one_line, word
 
 
 class Rows(OptionList):

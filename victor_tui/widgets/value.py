@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from victor_tui.text import one_line, plain
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.safe import one_line, plain
 
 Path = tuple[str | int, ...]
 Shape = Literal["tree", "table", "text"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from victor_engine import jsonio
-from victor_engine.hitl.text import json_safe, one_line, plain
+from victor_engine.text import json_safe, one_line, plain
 
 NASTY = [
     ("\x1b[2J\x1b[H", "␛[2J␛[H"),
@@ -29,6 +29,10 @@ NASTY = [
     ("ad\u200bmin", "ad<U+200B>min"),
     ("\U000e0041", "<U+E0041>"),
     ("\ud800", "�"),
+    ("ad\u00admin", "ad<U+00AD>min"),
+    ("\u3164x\U000e0101", "<U+3164>x<U+E0101>"),
+    ("\ufdd0\uffff", "<U+FDD0><U+FFFF>"),
+    ("e" + "\u0301" * 99, "e" + "\u0301" * 3),
 ]
 
 
@@ -53,6 +57,12 @@ def test_no_control_survives(text: str) -> None:
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in "\n\t"]
     assert not [c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF")]
     assert plain(shown) == shown
+
+
+def test_many_kinds_of_control_in_one_text() -> None:
+    assert plain("".join(map(chr, range(0x20)))) == "".join(
+        char if char in "\t\n" else chr(0x2400 + ord(char)) for char in map(chr, range(0x20))
+    )
 
 
 def test_one_line_is_one_line() -> None:
