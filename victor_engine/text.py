@@ -26,7 +26,7 @@ _MOST_MARKS = 3
 
 
 @lru_cache(maxsize=4096)
-def _sign(char: str) -> str:
+def sign(char: str) -> str:
     """What stands for this character: itself, unless it acts on a terminal or hides from the eye."""
     code = ord(char)
     if code < 0x20:
@@ -56,12 +56,12 @@ def plain(text: str) -> str:
         return text
     text = _COLOUR.sub("", text.replace("\r\n", "\n"))
     used = set(text)
-    acting = {char: sign for char in used if (sign := _sign(char)) != char}
+    acting = {char: seen for char in used if (seen := sign(char)) != char}
     if len(acting) > 8:
-        text = text.translate({ord(char): sign for char, sign in acting.items()})
+        text = text.translate({ord(char): seen for char, seen in acting.items()})
     else:  # which is many times faster in a long text
-        for char, sign in acting.items():
-            text = text.replace(char, sign)
+        for char, seen in acting.items():
+            text = text.replace(char, seen)
     if marks := "".join(sorted(char for char in used - acting.keys() if _is_mark(char))):
         text = re.sub(f"([{marks}]{{{_MOST_MARKS}}})[{marks}]+", r"\1", text)
     return text
@@ -81,5 +81,5 @@ def json_safe(text: str) -> str:
         units = char.encode("utf-16-be").hex()
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
-    acting = {ord(char): escape(char) for char in set(text) if _sign(char) != char and char >= "\x7f"}
+    acting = {ord(char): escape(char) for char in set(text) if sign(char) != char and char >= "\x7f"}
     return text.translate(acting) if acting else text

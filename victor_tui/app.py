@@ -35,6 +35,7 @@ from victor_tui.feed import (
     Refreshed,
     Subject,
 )
+from victor_tui.guard import Powerless
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.stylesheet import KeptStylesheet
 from victor_tui.text import clean, plural
@@ -104,6 +105,7 @@ class VictorApp(Console):
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
+        self._filters.append(Powerless())
 
     # --- life ---------------------------------------------------------------------------------
 

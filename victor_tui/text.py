@@ -16,9 +16,22 @@ _UNSTEADY = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 where it is wider than was reckoned with, the frame to the right of it moves."""
 
 
-def _steady(text: str) -> str:
+def steady(text: str) -> str:
     """`text` whose width all terminals agree on: each emoji stands by itself, in its plain variant."""
     return text if text.isascii() else _UNSTEADY.sub("", text)
+
+
+def is_harmless(char: str) -> bool:
+    """Whether a character is drawn as it is."""
+    return safe.sign(char) == char
+
+
+def written_out(text: str) -> dict[str, int]:
+    """What stands in `text` that a terminal acts on or that hides from the eye: its sign, and how often."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return {}
+    text = text.replace("\r\n", "\n")
+    return {safe.sign(char): text.count(char) for char in sorted(set(text)) if not is_harmless(char)}
 
 
 def plain(text: str) -> str:
@@ -28,12 +41,12 @@ def plain(text: str) -> str:
     and errors come from files and programs: drawn as they are, their control sequences would move the
     cursor or set the clipboard, and directions would show something else than what is stored.
     """
-    return safe.plain(_steady(text)).expandtabs(4)
+    return safe.plain(steady(text)).expandtabs(4)
 
 
 def one_line(text: str, limit: int = 500) -> str:
     """`text` on one line of at most `limit` characters; line ends show as ⏎."""
-    return safe.one_line(_steady(text[: 5 * limit]).lstrip("\n"), limit)
+    return safe.one_line(steady(text[: 5 * limit]).lstrip("\n"), limit)
 
 
 def clean(text: object) -> str:
@@ -41,7 +54,7 @@ def clean(text: object) -> str:
     line = str(text)
     if line.isascii() and line.isprintable():
         return line
-    return safe.plain(_steady(line).rstrip("\r")).replace("\n", "⏎").replace("\t", " ")
+    return safe.plain(steady(line).rstrip("\r")).replace("\n", "⏎").replace("\t", " ")
 
 
 def clean_lines(text: object) -> str:

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
+from victor_engine.text import json_safe
 from victor_tui.alive import Passing, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
@@ -95,6 +96,13 @@ class SendingDialog(Dialog[ResultT]):
             self.action_submit()
         else:
             self.focus_next()
+
+
+def json_text(value: object) -> str:
+    """A value as JSON to be edited, in which whatever cannot be seen is written as an escape."""
+    import json
+
+    return json_safe(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def json_object(text: str) -> tuple[dict[str, object] | None, str]:

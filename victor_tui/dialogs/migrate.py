@@ -20,7 +20,7 @@ from victor_engine.api import (
     RunMove,
 )
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import Dialog, DialogBody, json_object
+from victor_tui.dialogs.base import Dialog, DialogBody, json_object, json_text
 from victor_tui.text import one_line, plural
 from victor_tui.widgets.value import diff_style
 
@@ -192,7 +192,7 @@ class MigrateDialog(Dialog[None]):
         except VictorError as error:
             self.fault(error.message)
             return
-        self._given = json.dumps(state, indent=2, ensure_ascii=False, default=str)
+        self._given = json_text(state)
         area.load_text(self._given)
 
     @work(group="move", exclusive=True)

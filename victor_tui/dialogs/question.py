@@ -12,7 +12,7 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
-from victor_tui.text import countdown, duration, one_line, plain, plural, word
+from victor_tui.text import countdown, duration, one_line, plain, plural, word, written_out
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import Several
 from victor_tui.widgets.context import context_pieces
@@ -24,6 +24,8 @@ _PROMPT_LIMIT = 20_000
 """Characters of a prompt rendered as Markdown; more is shown as lines of text."""
 _COMPARED = 4000
 """Lines of a document and its edit that are compared while somebody types."""
+_WRAPPED = 2000
+"""Lines of a document up to which its long lines are wrapped in the field; it takes time for each."""
 _CHOICE_STYLES = {"success": "$success", "warning": "$warning", "danger": "$error", "primary": "$primary"}
 
 
@@ -159,12 +161,29 @@ def _compose_review(request: RequestInfo) -> ComposeResult:
     document = request.document or ""
     if request.allow_edit:
         yield Label("Document (ctrl+x opens $EDITOR)", classes="label")
-        yield TextArea(document, id="answer", classes="tall", compact=True, show_line_numbers=True)
+        if hidden := hidden_words(document):
+            yield Static(Content.styled(hidden, "$warning"), classes="text")
+        yield TextArea(
+            document,
+            id="answer",
+            classes="tall",
+            compact=True,
+            show_line_numbers=True,
+            soft_wrap=document.count("\n") <= _WRAPPED,
+        )
         yield Static(id="changes", classes="text")
     else:
         yield Label("Document", classes="label")
         style = diff_style if looks_like_diff(document) else None
         yield LineView(text_lines(document, style), id="document")
+
+
+def hidden_words(text: str) -> str:
+    """What a field that is edited holds and cannot show; empty where it shows all."""
+    found = written_out(text)
+    if not found:
+        return ""
+    return "Not seen in the field: " + ", ".join(f"{sign} × {count}" for sign, count in found.items())
 
 
 def _compose_choices(request: RequestInfo) -> ComposeResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from textual import work
@@ -14,7 +13,7 @@ from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
 from victor_engine.api import RunDetail
 from victor_engine.errors import ConflictError, VictorError
-from victor_tui.dialogs.base import DialogBody, json_object
+from victor_tui.dialogs.base import DialogBody, json_object, json_text
 from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.text import one_line
 from victor_tui.theme import node_mark
@@ -45,7 +44,7 @@ class RedriveDialog(VersionedDialog):
         super().__init__(detail)
         known = {node.id for node in detail.graph.nodes}
         self._first = from_node if from_node in known else start_node(detail)
-        self._text = json.dumps(detail.state, indent=2, ensure_ascii=False)
+        self._text = json_text(detail.state)
         self._problem = ""
 
     # --- layout --------------------------------------------------------------------------------

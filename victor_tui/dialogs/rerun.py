@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from textual import work
@@ -14,7 +13,7 @@ from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
 from victor_engine.api import RunDetail
 from victor_engine.errors import VictorError
-from victor_tui.dialogs.base import DialogBody, json_object
+from victor_tui.dialogs.base import DialogBody, json_object, json_text
 from victor_tui.dialogs.versioned import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.text import one_line
 from victor_tui.widgets.value import diff_style
@@ -29,7 +28,7 @@ class RerunDialog(VersionedDialog):
 
     def __init__(self, detail: RunDetail) -> None:
         super().__init__(detail)
-        self._text = json.dumps(detail.input, indent=2, ensure_ascii=False)
+        self._text = json_text(detail.input)
 
     def compose(self) -> ComposeResult:
         run = self.detail.run

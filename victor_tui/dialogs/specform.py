@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from victor_engine.api import After, Catchup, Overlap, ScheduleSpec
-from victor_tui.dialogs.base import json_object
+from victor_tui.dialogs.base import json_object, json_text
 from victor_tui.dialogs.more import interval_text, more_text, read_more
 
 Way = Literal["cron", "every", "once", "after"]
@@ -45,7 +45,6 @@ class SpecFields:
 
 def fields_from(spec: ScheduleSpec) -> SpecFields:
     """The fields that `spec` fills."""
-    import json
 
     way: Way
     if spec.cron is not None:
@@ -63,7 +62,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
         way=way,
         expression=expression,
         timezone=spec.timezone,
-        state=json.dumps(spec.initial_state, indent=2, ensure_ascii=False),
+        state=json_text(spec.initial_state),
         version=spec.version or "",
         overlap=spec.overlap,
         active=str(spec.max_active_runs),

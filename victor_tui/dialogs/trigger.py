@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from textual.app import ComposeResult
@@ -10,7 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from victor_tui.dialogs.base import DialogBody, SendingDialog, json_object
+from victor_tui.dialogs.base import DialogBody, SendingDialog, json_object, json_text
 from victor_tui.text import one_line
 
 
@@ -28,7 +27,7 @@ class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
             yield Static(Content.assemble(("Start ", "bold"), (one_line(self._title), "bold")), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Label("Initial state (a JSON object)", classes="label")
-                text = json.dumps(self._state, indent=2, ensure_ascii=False)
+                text = json_text(self._state)
                 yield TextArea(text, id="state", classes="tall")
                 yield Label("Note", classes="label")
                 yield Input(id="note", compact=True)

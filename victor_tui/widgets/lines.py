@@ -20,6 +20,12 @@ _CACHE_LINES = 2000
 """Drawn lines kept; more than any screen holds."""
 
 
+def _widest(lines: Sequence[Content]) -> int:
+    """Cells of the widest line; texts that make their lines when asked know it themselves."""
+    known = getattr(lines, "widest", None)
+    return known if isinstance(known, int) else max((line.cell_length for line in lines), default=0)
+
+
 class LineView(ScrollView, can_focus=True):
     """Lines of `Content` with an optional cursor.
 
@@ -53,10 +59,10 @@ class LineView(ScrollView, can_focus=True):
         self, lines: Iterable[Content] = (), *, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._lines: list[Content] = list(lines)
+        self._lines: Sequence[Content] = lines if isinstance(lines, Sequence) else list(lines)
         self._cache: dict[int, Strip] = {}
         self._count = len(self._lines)
-        self._widest = max((line.cell_length for line in self._lines), default=0)
+        self._widest = _widest(self._lines)
 
     # --- content -------------------------------------------------------------------------------
 
@@ -70,14 +76,16 @@ class LineView(ScrollView, can_focus=True):
 
     def set_lines(self, lines: Sequence[Content]) -> None:
         """Replace everything; the scroll position and cursor stay where they can."""
-        self._lines = list(lines)
-        self._widest = max((line.cell_length for line in self._lines), default=0)
+        self._lines = lines
+        self._widest = _widest(lines)
         self.set_line_count(len(self._lines), self._widest)
 
     def append_lines(self, lines: Sequence[Content]) -> None:
         """Add lines at the end without redrawing those that stand."""
+        if not isinstance(self._lines, list):
+            self._lines = list(self._lines)
         self._lines.extend(lines)
-        self._widest = max([self._widest, *(line.cell_length for line in lines)])
+        self._widest = max(self._widest, _widest(lines))
         self._count = len(self._lines)
         self.virtual_size = Size(self._widest + 1, self._count)
         self.refresh()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, overload
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
@@ -236,12 +237,39 @@ class ValueTree(LineView):
         self.move_to(next(i for i, row in enumerate(self._rows) if row.path == path))
 
 
-def text_lines(text: str, style: Callable[[str], str] | None = None) -> list[Content]:
+class TextLines(Sequence[Content]):
+    """Neutralised lines of a text, each made when it is asked for: of 40,000 a screen shows few."""
+
+    def __init__(self, text: str, style: Callable[[str], str] | None = None) -> None:
+        self._lines = plain(text).rstrip("\n").split("\n")
+        self._style = style
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, place: int) -> Content: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Content]: ...
+
+    def __getitem__(self, place: int | slice) -> Content | list[Content]:
+        if isinstance(place, slice):
+            return [self._content(line) for line in self._lines[place]]
+        return self._content(self._lines[place])
+
+    def _content(self, line: str) -> Content:
+        return Content(line) if self._style is None else Content.styled(line, self._style(line))
+
+    @property
+    def widest(self) -> int:
+        """Cells of the widest line."""
+        return max(len(line) if line.isascii() else cell_len(line) for line in self._lines)
+
+
+def text_lines(text: str, style: Callable[[str], str] | None = None) -> TextLines:
     """Neutralised lines of `text`, each in the style that `style` gives it."""
-    lines = plain(text).rstrip("\n").split("\n")
-    if style is None:
-        return [Content(line) for line in lines]
-    return [Content.styled(line, style(line)) for line in lines]
+    return TextLines(text, style)
 
 
 def diff_style(line: str) -> str:
