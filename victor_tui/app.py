@@ -242,7 +242,15 @@ class VictorApp(Console):
         answered = await self.push_screen_wait(AnswerDialog(request))
         if answered is not None:
             self._tell_outcome(answered)
+            if answered.status != "open":
+                self._forget_request(answered.id)
         self.feed.mark_stale("requests", "held")
+
+    def _forget_request(self, request_id: str) -> None:
+        """It is decided: the next key opens another one, also before the feed has looked again."""
+        rest = [request for request in self.open_requests if request.id != request_id]
+        self.feed.snapshots["requests"] = rest
+        self.post_message(Refreshed("requests"))
 
     def _tell_outcome(self, request: RequestInfo) -> None:
         outcome = str(request.outcome or "answered").replace("_", " ").capitalize()

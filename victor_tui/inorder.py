@@ -3,19 +3,20 @@
 Textual hands a key to the widget that has the focus, and looks for its binding only once the key has come
 back up from there. The keys behind it are handed out in between: of `b`, backspace, `c` the backspace takes
 the `c`; of space and tab, the space reaches the next field. Here a key waits until the one before it has
-done all that it does.
+done all that it does, and what it opens has its cursor.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual import events
 from textual.app import App
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.screen import Screen
 from textual.widget import Widget
 
 ResultT = TypeVar("ResultT")
@@ -45,6 +46,8 @@ class InOrder(App[ResultT]):
         self._behind: deque[events.Event] = deque()
         self._under_way: InOrder.Handled | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._entered: Screen[Any] | None = None
+        """The screen that was there, with all that is on it, when the last key came."""
         self._input_at = float("-inf")
 
     @property
@@ -54,14 +57,22 @@ class InOrder(App[ResultT]):
 
     async def on_event(self, event: events.Event) -> None:
         comes = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
-        if comes:
-            self._input_at = asyncio.get_running_loop().time()
-        if comes and self._under_way is not None:
-            self._behind.append(event)
-        elif comes:
-            await self._let_in(event)
-        else:
+        if not comes:
             await super().on_event(event)
+            return
+        self._input_at = asyncio.get_running_loop().time()
+        self._behind.append(event)
+        if self._under_way is None:
+            await self._let_in_what_waits()
+
+    async def _let_in_what_waits(self) -> None:
+        while self._behind and self._under_way is None:
+            if self.screen is not self._entered:
+                # What comes back from it has gone behind its mounting, and the call that sets its focus.
+                self._entered = self.screen
+                self._follow(self.Handled(self.screen))
+            else:
+                await self._let_in(self._behind.popleft())
 
     async def _let_in(self, event: events.Event) -> None:
         target = self.focused or self.screen
@@ -109,5 +120,4 @@ class InOrder(App[ResultT]):
             again = self.Handled(message.target)
             again.again = False
             self._follow(again)
-        while self._behind and self._under_way is None:
-            await self._let_in(self._behind.popleft())
+        await self._let_in_what_waits()

@@ -217,3 +217,21 @@ async def test_keys_that_come_in_a_burst_choose_what_they_say(port: FakePort) ->
         await until(pilot, lambda: port.calls)
     ((name, (_, _, answer)),) = port.calls
     assert (name, answer.value) == ("answer", ["ship", "drop"])
+
+
+async def test_the_next_key_opens_another_request_before_the_list_is_read_again(
+    port: FakePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = console(port)
+    async with app.run_test(size=(80, 24)) as pilot:
+        first = request_for(port, "approval")
+        port.ask(first)
+        await until(pilot, lambda: first.id in [request.id for request in app.open_requests])
+        monkeypatch.setattr(app.feed, "mark_stale", lambda *subjects: None)
+        app.run_worker(app.answer_request(first))
+        await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
+        await pilot.press("y")
+        await until(pilot, lambda: not isinstance(app.screen, AnswerDialog))
+        assert port.request_map[first.id].status == "answered"
+        assert app.open_requests
+        assert first.id not in [request.id for request in app.open_requests]

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import pytest
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, OptionList, Select, TextArea
 
 from victor_tui.inorder import InOrder
 
 
+class Asks(ModalScreen[str]):
+    def compose(self) -> ComposeResult:
+        yield Input(id="asked")
+
+    def on_mount(self) -> None:
+        self.query_one("#asked").focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+
 class Fields(InOrder[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "ask")]
+
     def compose(self) -> ComposeResult:
         yield Input(id="line")
         yield Checkbox("yes", id="yes")
@@ -21,6 +37,10 @@ class Fields(InOrder[None]):
         yield Select([(word, word) for word in ("red", "green", "blue")], id="select")
         yield Button("go", id="go")
         yield Input(id="last")
+
+    @work
+    async def action_ask(self) -> None:
+        self.query_one("#last", Input).value = await self.push_screen_wait(Asks())
 
     def on_button_pressed(self) -> None:
         self.query_one("#last").focus()
@@ -65,6 +85,8 @@ BURSTS: dict[str, tuple[str, str, object]] = {
     "a list": ("tab tab tab down space down up", "list", 1),
     "a list that opens": ("tab tab tab tab enter down down enter shift+tab down", "select", "green"),
     "a button that puts the cursor elsewhere": ("tab tab tab tab tab enter x y left z", "last", "xzy"),
+    "a dialog that opens": ("tab f2 a b backspace c enter", "last", "ac"),
+    "a dialog that goes": ("x f2 a enter y z", "line", "xyz"),
     "a paste": ("a left paste!b c", "line", "bca"),
 }
 
