@@ -319,7 +319,7 @@ async def test_a_store_that_cannot_be_written_is_tried_ever_more_rarely(
         with caplog.at_level(logging.CRITICAL):
             await w.loop.start()
             await w.clock.advance(0)
-            w.loop._kick.clear()
+            w.loop._watch.kick.clear()
             await w.clock.advance(300)
             await w.loop.stop()
         waits = [(b - a).total_seconds() for a, b in itertools.pairwise(tries)]

@@ -221,7 +221,7 @@ async def test_a_machine_that_slept_is_said_to_have(tmp_path: Path) -> None:
         waiting = asyncio.create_task(w.loop._sleep())
         await asyncio.sleep(0)
         w.clock.set_wall(at(10, 30))
-        w.loop._kick.set()
+        w.loop._watch.kick.set()
         await waiting
         await w.loop.fire_due()
         reasons = {reason for _, _, reason in await w.fires()}

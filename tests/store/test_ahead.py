@@ -189,11 +189,15 @@ def look(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-async def after_a_crash(directory: Path, copy: Path) -> int:
-    """What an engine finds that starts on the files as they are."""
+def copied(directory: Path, copy: Path) -> None:
     copy.mkdir()
     for name in ("victor.db", "victor.db-wal"):
         shutil.copy(directory / name, copy / name)
+
+
+async def after_a_crash(directory: Path, copy: Path) -> int:
+    """What an engine finds that starts on the files as they are."""
+    copied(directory, copy)
     store = open_store(copy / "victor.db")
     try:
         return look(store._require_writer())

@@ -7,7 +7,6 @@ import heapq
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
@@ -20,6 +19,7 @@ from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.early import CROWD, LARGEST, LONGEST, Lead
 from victor_engine.scheduler.firing import Bulk, Excluded, Firing, active_runs, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
+from victor_engine.scheduler.watch import Watch
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.runs import HELD
 
@@ -28,14 +28,8 @@ log = logging.getLogger(__name__)
 BATCH = 512
 """Schedules that are decided in one transaction."""
 
-CLOCK_JUMP = 5.0
-"""Seconds by which wall and monotonic clock may drift apart in one sleep before it counts as a jump."""
-
 LOOK_AHEAD = 5.0
 """Seconds before it is due at which a schedule is read."""
-
-MAX_GAPS = 20
-"""Absences that are remembered to say why a fire was missed."""
 
 TOO_LATE = 1_000_000
 """Microseconds after its instant from which a crowd that was written ahead is decided anew: who knows what happened."""
@@ -73,21 +67,19 @@ class SchedulerLoop:
         self._known = ops.Known()
         self._coming: dict[str, ops.Coming] = {}
         """What is due soon, worked out already."""
-        self._kick = asyncio.Event()
+        self._watch = Watch(clock)
         self._task: asyncio.Task[None] | None = None
         self._lead = Lead()
         self._tried: int | None = None
         """The instant whose crowd was written ahead, or was to be: once is enough."""
         self._promises: int | None = None
         """When the next promise is looked at, in microseconds."""
-        self._gaps: list[presence.Gap] = []
-        """When nobody looked at the schedules: the newest few."""
 
     async def start(self) -> None:
         """Account for what was missed, let go what waited behind runs that have ended, then watch."""
         down = await self.store.read(presence.newest_downtime)
         if down is not None:
-            self._gaps.append(down)
+            self._watch.absent(down)
         await self.refresh()
         held = await self.store.read(
             lambda c: c.execute(f"SELECT DISTINCT r.schedule_id FROM runs r WHERE {HELD}").fetchall()
@@ -119,7 +111,7 @@ class SchedulerLoop:
         if firing.created:
             self._on_runs(firing.created)
         if firing.promised:
-            self._kick.set()
+            self._watch.kick.set()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -139,7 +131,7 @@ class SchedulerLoop:
             self._heap = [(due, schedule) for schedule, due in rows]
             heapq.heapify(self._heap)
         self._promises = await self.store.read(sla.next_due)
-        self._kick.set()
+        self._watch.kick.set()
 
     def _put(self, schedule: str, due: int | None) -> None:
         if due is None:
@@ -151,7 +143,7 @@ class SchedulerLoop:
     async def _run(self) -> None:
         failures = 0
         while True:
-            self._kick.clear()
+            self._watch.kick.clear()
             first = self._heap[0][0] if self._heap else None
             try:
                 await self.fire_due()
@@ -178,10 +170,7 @@ class SchedulerLoop:
         since = self.clock.now() if due is None else min(self.clock.now(), from_us(due))
         log.error("no schedule is looked at: %s", error)
         await self.store.writable()
-        self._absent(presence.Gap(since, self.clock.now(), "the store could not be written"))
-
-    def _absent(self, gap: presence.Gap) -> None:
-        self._gaps = [*self._gaps[-MAX_GAPS + 1 :], gap]
+        self._watch.absent(presence.Gap(since, self.clock.now(), "the store could not be written"))
 
     async def _sleep(self, at_least: float = 0.0) -> None:
         seconds = self.poll_interval
@@ -190,7 +179,7 @@ class SchedulerLoop:
             seconds = min(seconds, self._until_needed(due))
         if self._promises is not None:
             seconds = min(seconds, self._left(self._promises))
-        await self._pass(max(seconds, at_least))
+        await self._watch.wait(max(seconds, at_least))
 
     def _left(self, instant: int) -> float:
         return max(0.0, (instant - to_us(self.clock.now())) / 1_000_000)
@@ -200,7 +189,8 @@ class SchedulerLoop:
         left = self._left(due)
         if left > LOOK_AHEAD:
             return left - LOOK_AHEAD
-        lead = self._lead.seconds(len(self._crowd(due)))
+        crowd = self._crowd(due)
+        lead = self._lead.seconds(len(crowd)) if crowd else 0.0
         return left - lead if left > lead else left
 
     def _first(self) -> int | None:
@@ -208,24 +198,6 @@ class SchedulerLoop:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
-
-    async def _pass(self, seconds: float, end: asyncio.Future[Any] | None = None) -> None:
-        """Let so much time pass, unless a schedule changes or `end` comes before."""
-        wall, mono = self.clock.now(), self.clock.monotonic()
-        sleep = asyncio.ensure_future(self.clock.sleep(seconds))
-        kick = asyncio.ensure_future(self._kick.wait())
-        ends: set[asyncio.Future[Any]] = {sleep, kick} if end is None else {sleep, kick, end}
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            kick.cancel()
-        passed = (self.clock.now() - wall).total_seconds()
-        if abs(passed - (self.clock.monotonic() - mono)) > CLOCK_JUMP:
-            log.warning("the clock jumped by %.0f s; schedules are looked at again", passed)
-            if passed > CLOCK_JUMP:
-                why = "the machine slept, or its clock was set,"
-                self._absent(presence.Gap(wall, self.clock.now(), why))
 
     async def _look_ahead(self) -> None:
         """Read what is due in the next seconds, so that a crowd that is due at once finds its times worked out."""
@@ -294,15 +266,19 @@ class SchedulerLoop:
         due = self._first()
         if due is None or self._left(due) > LONGEST or not (crowd := self._crowd(due)):
             return False
-        if not 0.0 < self._left(due) <= self._lead.seconds(len(crowd)) or self._kick.is_set():
+        if not 0.0 < self._left(due) <= self._lead.seconds(len(crowd)) or self._watch.kick.is_set():
             return False
         self._tried = due
         ahead = self.store.ahead(lambda tx: self._decide_ahead(tx, crowd), from_us(due))
         try:
-            while 0.0 < self._left(due) <= LONGEST and not self._kick.is_set() and not ahead.outcome.done():
-                await self._pass(self._left(due), ahead.outcome)
+            while (
+                0.0 < self._left(due) <= LONGEST
+                and not self._watch.kick.is_set()
+                and not ahead.outcome.done()
+            ):
+                await self._watch.wait(self._left(due), ahead.outcome)
             late = to_us(self.clock.now()) - due
-            if self._kick.is_set() or not 0 <= late <= TOO_LATE:
+            if self._watch.kick.is_set() or not 0 <= late <= TOO_LATE:
                 return True
             decided = await ahead.commit()
         finally:
@@ -387,7 +363,7 @@ class SchedulerLoop:
             if not firing.is_decided(row, due.cut.first):
                 firing.record(row, due.cut.first, "missed", f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
-        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._gaps)
+        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._watch.gaps)
         for verdict in verdicts:
             if verdict.missed is not None:
                 excluded = firing.why_left_out(row, verdict.nominal)
