@@ -4,9 +4,10 @@
 
 Every schedule is an hourly interval; `crowd` of them share their second. Ours counts as begun when
 its fire is claimed, its run created, both are on disk (`synchronous=FULL`), and the run is handed to
-the runtime. APScheduler counts as begun when the job's function is called in its default pool of
-threads: once with its jobs in memory, where nothing is written, and once with fewer of them in its
-SQLAlchemy job store on SQLite, which writes when each is due next and keeps no record of a run.
+the runtime; what can be done before the instant is done before (`victor_engine.store.ahead`).
+APScheduler counts as begun when the job's function is called in its default pool of threads: once with
+its jobs in memory, where nothing is written, and once with fewer of them in its SQLAlchemy job store on
+SQLite, which writes when each is due next and keeps no record of a run.
 Rounds alternate, so that all see the same machine.
 """
 
@@ -32,6 +33,8 @@ from victor_engine.store.runs import Start
 CHUNK = 5000
 Lateness = tuple[float, float]
 """p50 and p99 in milliseconds."""
+Work = tuple[float, float]
+"""Microseconds of a processor for each fire: from two seconds before it is due, and from then on."""
 
 
 def summary(late: list[float]) -> Lateness:
@@ -39,8 +42,9 @@ def summary(late: list[float]) -> Lateness:
     return late[len(late) // 2] * 1000, late[int(len(late) * 0.99)] * 1000
 
 
-async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[Lateness, float]:
-    """How late a crowd is; and then, for `idle` seconds, the share of a processor while nothing is due."""
+async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[Lateness, Work, float]:
+    """How late a crowd is, and what it takes; and then, for `idle` seconds, the share of a processor while
+    nothing is due."""
     store = open_store(directory / "victor.db", clock=SystemClock())
     store.begin_epoch()
     store.start()
@@ -74,15 +78,25 @@ async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[La
     await store.write(lambda tx: tx.event("engine.started"))
     if datetime.now(UTC) > due - timedelta(seconds=7):
         raise SystemExit(f"adding {count:,} schedules took too long on this machine")
+    spent: list[float] = []
+
+    async def used_by(moment: datetime) -> None:
+        await asyncio.sleep((moment - datetime.now(UTC)).total_seconds())
+        spent.append(time.process_time())
+
     await loop.start()
+    clocks = [asyncio.create_task(used_by(moment)) for moment in (due - timedelta(seconds=2), due)]
     await done.wait()
+    await asyncio.gather(*clocks)
+    spent.append(time.process_time())
+    work = (spent[2] - spent[0]) / crowd * 1_000_000, (spent[2] - spent[1]) / crowd * 1_000_000
     await asyncio.sleep(1)
     before = time.process_time()
     await asyncio.sleep(idle)
     used = (time.process_time() - before) / idle if idle else 0.0
     await loop.stop()
     await store.close()
-    return summary([moment - due.timestamp() for moment in begun[:crowd]]), used
+    return summary([moment - due.timestamp() for moment in begun[:crowd]]), work, used
 
 
 _begun: list[float] = []
@@ -133,6 +147,7 @@ def main() -> None:
     given = parser.parse_args()
     results: dict[str, list[Lateness]] = {}
     idle: dict[int, float] = {}
+    works: dict[int, list[Work]] = {}
     for number in range(given.rounds):
         try:
             found = theirs(given.theirs, given.crowd)
@@ -147,8 +162,9 @@ def main() -> None:
         for count in given.ours:
             with tempfile.TemporaryDirectory() as directory:
                 rest = given.idle if number == given.rounds - 1 else 0.0
-                late, idle[count] = asyncio.run(ours(Path(directory), count, given.crowd, rest))
+                late, work, idle[count] = asyncio.run(ours(Path(directory), count, given.crowd, rest))
             results.setdefault(f"ours, {count:,} on disk", []).append(late)
+            works.setdefault(count, []).append(work)
     base: Lateness | None = None
     for name, rounds in results.items():
         p50, p99 = (statistics.median(part) for part in zip(*rounds, strict=True))
@@ -157,6 +173,11 @@ def main() -> None:
         print(
             f"{given.crowd:,} in one second  {name:<32} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms{ratio}",
             flush=True,
+        )
+    for count, each in works.items():
+        whole, after = (statistics.median(part) for part in zip(*each, strict=True))
+        print(
+            f"{count:,} schedules: {whole:.0f} µs of a processor a fire, {after:.0f} of them once it is due"
         )
     for count, used in idle.items():
         print(f"{count:,} schedules at rest for {given.idle:g} s: {used:.2%} of one processor", flush=True)
