@@ -13,7 +13,9 @@ from tests.tui.fake_port import FakePort
 from tests.tui.test_answer import answered, request_for
 from tests.tui.test_dialog_snapshots import showing
 from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.dialogs.row import RowDialog
 from victor_tui.widgets.form import Form, fields_of
+from victor_tui.widgets.rows import Rows
 
 
 def obj(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -175,6 +177,43 @@ async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pyt
 def test_an_object_without_members_has_no_form() -> None:
     assert fields_of({"type": "object"}) is None
     assert Form({"type": "object"}).drawable is False
+
+
+async def test_a_draft_keeps_entries_and_what_is_picked(port: FakePort) -> None:
+    schema = obj(c=COLOURS, a={"type": "array", "items": obj(n=WHOLE)}, f=FLAG)
+    request = request_for(port, "input", input_schema=schema)
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        for keys in (["end", "tab", "a", "1", "ctrl+s", "tab", "space", "escape"], ["ctrl+s"]):
+            pilot.app.push_screen(AnswerDialog(request))
+            await pilot.pause()
+            await pilot.press(*keys)
+            await pilot.pause()
+    ((_, (_, _, answer)),) = [call for call in port.calls if call[0] == "answer"]
+    assert answer.value == {"c": "blue", "a": [{"n": 1}], "f": True}
+
+
+async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(port: FakePort) -> None:
+    request = request_for(port, "input", input_schema=obj(a={"type": "array", "items": ADDRESS}))
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        pilot.app.push_screen(AnswerDialog(request))
+        await pilot.pause()
+        await pilot.press("a", "tab", *"x", "ctrl+s")
+        await pilot.pause()
+        entry = pilot.app.screen
+        assert isinstance(entry, RowDialog)
+        said = entry.query_one("#fault", Static)
+        assert "port: must be a whole number" in str(said.content)
+        assert entry.focused is entry.query_one("#field-1")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.screen is entry
+        assert "esc again leaves it" in str(said.content)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, AnswerDialog)
+        assert pilot.app.screen.query_one("#field-0", Rows).rows == []
 
 
 SERVERS = [{"host": "web-1", "port": 80, "tls": False}, {"host": "db", "port": 5432, "tls": True}]
