@@ -30,6 +30,7 @@ from victor_engine.errors import DefinitionError, NodeError
 BAD = {
     "a syntax error": ("workflows: [\n", "error", 2, 1, "not valid YAML"),
     "an empty file": ("", "error", 1, 1, "empty"),
+    "half of a character": ('workflows:\n  w:\n    nodes: [{id: a, goal: "\\ud800"}]\n', "error", 3, 27, "half of a character"),
     "a key given twice": ("workflows:\n  w:\n    nodes: []\n    nodes: []\n", "error", 4, 5, "'nodes' is given twice"),
     "an unknown key": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, goall: x}\n", "error", 4, 39, "Did you mean 'goal'",
@@ -104,6 +105,12 @@ def test_bad_input_has_its_place(tmp_path: Path, name: str) -> None:
     assert found[0].path == str(path)
     if line is not None:
         assert (found[0].line, found[0].column) == (line, column)
+
+
+def test_a_character_may_be_two_escapes_as_in_json() -> None:
+    nodes = [{"id": "a", "type": "hitl", "prompt": "\U0001f600", "choices": ["\U0001f600"]}]
+    found = load_workflow_from_yaml(json.dumps({"workflows": {"w\U0001f600": {"nodes": nodes}}}))
+    assert found["w\U0001f600"].content == {"nodes": nodes}
 
 
 def test_a_broken_workflow_does_not_hide_the_others() -> None:

@@ -43,6 +43,7 @@ class Terminal:
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         term: str = "screen-256color",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.root = root
         self.columns, self.rows = columns, rows
@@ -50,6 +51,7 @@ class Terminal:
         console = [sys.executable, "-m", "victor_tui", "--workspace", str(root), "--state", state]
         self._command = list(command) if command is not None else console
         self._term = term
+        self._settings = settings or {}
         self._name = f"victor-{os.getpid()}-{next(_numbers)}"
         self._sockets = tempfile.mkdtemp(prefix="victor-tmux-")
         self._environment = {
@@ -63,7 +65,7 @@ class Terminal:
         }
 
     def __enter__(self) -> Terminal:
-        settings = {"status": "off", "default-terminal": self._term, "remain-on-exit": "on"}
+        settings = {"status": "off", "default-terminal": self._term, "remain-on-exit": "on", **self._settings}
         words = [word for name, value in settings.items() for word in ("set", "-g", name, value, ";")]
         size = ["-x", str(self.columns), "-y", str(self.rows)]
         try:
@@ -139,6 +141,14 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def record(self, path: Path) -> None:
+        """Write down every byte that the program writes from now on."""
+        self._tmux("pipe-pane", "-O", f"exec cat > '{path}'")
+
+    def about(self, words: str) -> str:
+        """What tmux knows of the terminal, in its own words: `#{pane_title}`."""
+        return self._tmux("display", "-p", words).rstrip("\n")
 
     def screen(self, *, styled: bool = False) -> str:
         """What stands there, a line for each row; with its control sequences for colours if `styled`."""

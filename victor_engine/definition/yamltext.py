@@ -7,6 +7,7 @@ keys are errors and that the text of each scalar and key is kept, so that `versi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ Path = tuple[str | int, ...]
 
 MAX_VALUES = 200_000
 """Values in one document: an alias that multiplies itself ends here."""
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class YamlFaultError(Exception):
@@ -96,7 +99,7 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
             key_mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlFaultError("a key must be plain text", *key_mark)
-            key = key_node.value
+            key = _whole(key_node.value, key_mark)
             child = (*path, key)
             if key in result:
                 first = document.keys.get(child, key_mark)
@@ -106,7 +109,7 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, item, (*path, i), document, lines) for i, item in enumerate(node.value)]
-    document.texts[path] = node.value
+    node.value = document.texts[path] = _whole(node.value, here)
     if node.style in ("|", ">"):
         first = mark.line + 1
         while first < len(lines) and not lines[first].strip():
@@ -118,6 +121,18 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
     except (ValueError, yaml.YAMLError) as error:
         raise YamlFaultError(f"{node.value!r}: {error}", *here) from error
     return _plain(value, node.value)
+
+
+def _whole(text: str, here: tuple[int, int]) -> str:
+    """A text whose characters past U+FFFF were written as JSON does, as two escapes, put together."""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise YamlFaultError(
+            "half of a character (\\ud800 to \\udfff) without its other half", *here
+        ) from None
 
 
 def _plain(value: Any, text: str) -> Any:
