@@ -91,6 +91,12 @@ def frame_stands(screen: str) -> bool:
     )
 
 
+def fits(screen: str) -> bool:
+    """No line is wider than the terminal, and the tabs stand where they stand."""
+    lines = screen.split("\n")
+    return lines[1].startswith(" 1 Schedules   2 Runs   3 Inbox") and max(map(cell_len, lines)) <= 80
+
+
 async def test_nothing_of_it_reaches_the_terminal(tmp_path: Path) -> None:
     root = hostile_workspace(tmp_path)
     raw = tmp_path / "raw"
@@ -120,7 +126,7 @@ async def test_nothing_of_it_reaches_the_terminal(tmp_path: Path) -> None:
             terminal.until(lambda _: terminal.about("#{pane_title}") == "victor")
             terminal.keys("2")
             terminal.until("failed")
-            run = (await port.runs(RunQuery())).items[0]
+            (run,) = await port.runs(RunQuery())
             assert run.status == "failed"
             assert "PWNED-CSI" in printed(root, "runs", "show", run.id) + printed(root, "logs", run.id)
             terminal.keys("Enter")
@@ -129,7 +135,10 @@ async def test_nothing_of_it_reaches_the_terminal(tmp_path: Path) -> None:
                 before = len(raw.read_bytes())
                 terminal.keys(key)
                 terminal.eventually("it draws", lambda before=before: len(raw.read_bytes()) > before)
-            terminal.until("◆", lambda screen: max(map(cell_len, screen.split("\n"))) <= 80)
+                terminal.until(fits)
+            terminal.until("All clear")
+            terminal.keys("v")
+            terminal.until("PWNED-CSI", fits)
     text = raw.read_bytes().decode()
     assert "PWNED-CSI" in text
     only_its_own(text)
@@ -153,10 +162,10 @@ def printed(root: Path, *words: str) -> str:
     command = [
         sys.executable,
         "-m",
-        "victor_engine.cli",
+        "victor_engine.cli.main",
         "--workspace",
         str(root),
-        "--state",
+        "--state-dir",
         str(root / ".state"),
     ]
     done = subprocess.run([*command, *words], capture_output=True, check=False, cwd=root, timeout=120)
