@@ -184,10 +184,15 @@ class VictorApp(Console):
         await warm(lambda: self.lull, self.build)
 
     async def build(self, mode: str) -> None:
-        """Import, compose and lay out a main screen without showing it."""
+        """Import, compose and lay out a main screen without showing it, and load what it shows for a start."""
         await asyncio.to_thread(import_module, _module(mode))
         if mode not in self._screen_stacks:
             await self._init_mode(mode)
+            # Its styles are those of now: Textual would apply all of them again when it is shown.
+            self._screen_stacks[mode][0]._css_update_count = self._css_update_count
+        screen = self._screen_stacks[mode][0]
+        if isinstance(screen, FeedReader):
+            await self.feed.prefetch(screen.loaders())
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Textual draws nothing for so long after it has changed screens. Ours are composed, and draw at once."""

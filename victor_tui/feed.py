@@ -134,6 +134,7 @@ class LoadFailed(Message):
 class FeedReader(Protocol):
     """A screen that shows snapshots: the app tells it what is new and when a second has passed."""
 
+    def loaders(self) -> dict[Subject, Loader]: ...
     def feed_refreshed(self, subject: Subject) -> None: ...
     def show_banner(self, text: str) -> None: ...
     def tick(self) -> None: ...
@@ -176,6 +177,17 @@ class Feed:
         self.mark_stale(*loaders)
         if self._rest is not None:  # somebody waits for these: the pause is for what changes by itself
             self._rest.cancel()
+
+    async def prefetch(self, loaders: dict[Subject, Loader]) -> None:
+        """Load what is not known at all yet, so that a screen has something to show until it is loaded anew.
+
+        What goes wrong is said when somebody looks.
+        """
+        for subject, loader in loaders.items():
+            if self.port is not None and subject not in self.snapshots:
+                with suppress(VictorError):
+                    found = await loader(self.port)
+                    self.snapshots.setdefault(subject, found)
 
     def mark_stale(self, *subjects: Subject) -> None:
         """Load these again if they are watched."""

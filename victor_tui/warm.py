@@ -1,7 +1,7 @@
 """Getting the main screens ready while nobody waits for anything, so that the first look at one is quick.
 
-Of the time to a screen that was never shown, half is importing it and composing it. That is done after the
-first screen has shown its rows, one step at a time and never right behind a key.
+Of the time to a screen that was never shown, most is importing it, composing it and reading what it shows.
+That is done after the first screen has shown its rows, one screen at a time and never right behind a key.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from textual.css import stylesheet as textual_stylesheet
 from tests.tui.conftest import until
 from tests.tui.fake_port import FakePort
 from tests.tui.test_console import go
+from victor_engine.errors import StoreError
 from victor_tui import warm
 from victor_tui.app import VictorApp
 from victor_tui.keys import SCREENS
@@ -101,10 +102,11 @@ async def test_screens_are_built_ahead_without_a_look_at_them(
         await pilot.pause()
         assert app.screen is first
         assert app.feed._watched == watched == ("schedules",)
-        assert port.listed == [], "no data was asked for"
+        assert port.listed.count((None, "heads")) == 1
         ahead = {mode: app._screen_stacks[mode][0] for mode, _, _ in SCREENS}
         assert all(isinstance(screen, ConsoleScreen) and screen.query(LineTable) for screen in ahead.values())
         assert gc.get_freeze_count() > 0
+        port.fail_reads["workflows"] = StoreError("the first frame waits for no read")
         await go(pilot, "5")
         assert app.screen is ahead["versions"]
         assert app.screen.query_one(LineTable).rows
