@@ -7,31 +7,49 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
+from tests.tui import absurd
 from tests.tui.conftest import console
-from tests.tui.fake_port import NOW, FakePort
+from tests.tui.fake_port import ME, NOW, FakePort
 from tests.tui.test_answer import SCHEMA, TWO, request_for
-from victor_engine.api import BackfillInfo, BackfillSpec, ScheduleSpec, TrustInfo, VersionInfo
+from victor_engine.api import (
+    BackfillInfo,
+    BackfillSpec,
+    GraphInfo,
+    GraphNode,
+    MessageInfo,
+    RequestInfo,
+    RunDetail,
+    RunInfo,
+    ScheduleSpec,
+    TrustInfo,
+    VersionInfo,
+)
 from victor_tui.dialogs.alias import AliasDialog
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.dialogs.backfill import BackfillDialog
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.help import HelpDialog
 from victor_tui.dialogs.migrate import MigrateDialog
+from victor_tui.dialogs.override import OverrideDialog
+from victor_tui.dialogs.passing import PushBackDialog, ReassignDialog, SayDialog
 from victor_tui.dialogs.pause import PauseDialog
 from victor_tui.dialogs.progress import BackfillProgressDialog
 from victor_tui.dialogs.quit import QuitDialog
+from victor_tui.dialogs.redrive import RedriveDialog
+from victor_tui.dialogs.rerun import RerunDialog
 from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.dialogs.schedule import ScheduleDialog
+from victor_tui.dialogs.together import TogetherDialog
 from victor_tui.dialogs.trigger import TriggerDialog
 from victor_tui.dialogs.trust import TrustDialog
 from victor_tui.dialogs.why import WhyDialog
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-WILD = "\x1b]0;owned\x07\x1b[2J日本語 e\u0301\u0301\u0301\u0301\u0301 \u202egnp.exe עברית [red]x[/red] "
 QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "approval": ("approval", {"required_approvals": 2, "assignees": ("ops", "leads")}),
     "confirmation": ("confirmation", {"require_comment": True}),
@@ -41,7 +59,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "text": ("input", {}),
     "review": ("review", {"document": "# Notes\n\nNothing broke.\n", "allow_edit": True}),
     "override": ("override", {"recommendation": {"replicas": 3}}),
-    "absurd": ("review", {"title": WILD * 20, "prompt": WILD * 40, "document": WILD * 3, "context": {WILD: WILD}}),
+    **{f"absurd-{name}": (kind, {**absurd.QUESTION, **more}) for name, (kind, more) in absurd.KINDS.items()},
 }  # fmt: skip
 
 
@@ -65,6 +83,7 @@ def showing(make: Callable[[Screen[Any]], Screen[Any]]) -> Callable[[Pilot[Any]]
             await pilot.app.workers.wait_for_complete(asked)
         for _ in range(10):
             await pilot.pause()
+        assert pilot.app._exception is None, "a picture of nothing"
 
     return show
 
@@ -117,6 +136,22 @@ def filled(dialog: Screen[Any], values: dict[str, str]) -> Screen[Any]:
     return dialog
 
 
+def asked(**more: Any) -> RequestInfo:
+    return request_for(FakePort(), "approval", **{**absurd.QUESTION, **more})
+
+
+SAID = tuple(MessageInfo(NOW, replace(ME, user=absurd.LINE), "question", absurd.PROMPT) for _ in range(3))
+NAMES = tuple(f"{number}{absurd.LINE}" for number in range(300))
+ABSURD_RUN = RunDetail(
+    RunInfo("r-1", absurd.LINE, absurd.LINE, "failed", "manual", absurd.LINE, NOW),
+    GraphInfo(NAMES[0], tuple(GraphNode(name, "compute", absurd.LINE) for name in NAMES), ()),
+    (),
+    (),
+    {absurd.LINE: absurd.LINE, "rows": [absurd.LINE] * 30},
+    (),
+    input={absurd.LINE: absurd.LINE},
+)
+
 DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     "confirm": lambda _: ConfirmDialog("Cancel the run?", "Its two nodes are stopped.", danger=True),
     "pause": lambda _: PauseDialog("Pause daily_report"),
@@ -131,7 +166,7 @@ DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     ),
     "backfill-progress": lambda _: BackfillProgressDialog(UNDER_WAY),
     "results": lambda _: ResultsDialog(
-        "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(WILD))
+        "Pause", (Result("a"), Result("b", "it was removed " * 9), Result(absurd.LINE))
     ),
     "trigger": lambda _: TriggerDialog("daily_report", {"region": "eu", "days": 7}),
     "trust": lambda _: TrustDialog(TRUST),
@@ -139,6 +174,27 @@ DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     "schedule": lambda _: ScheduleDialog(SPEC),
     "new-schedule": lambda _: ScheduleDialog(None),
     "alias": lambda _: AliasDialog(VersionInfo("deploy", "2.1.0", "c", NOW), []),
+    "absurd-confirm": lambda _: ConfirmDialog(absurd.LINE, absurd.PROMPT, danger=True),
+    "absurd-results": lambda _: ResultsDialog(
+        absurd.LINE, [Result(f"{number}{absurd.LINE}", absurd.LINE * (number % 2)) for number in range(300)]
+    ),
+    "absurd-together": lambda _: TogetherDialog(
+        "approved", [asked(id=f"q{number}") for number in range(300)]
+    ),
+    "absurd-say": lambda _: SayDialog(asked(allow_questions=True, messages=SAID, held_since=NOW)),
+    "absurd-back": lambda _: PushBackDialog(
+        asked(can_go_back_to=tuple(f"{number}{absurd.LINE}" for number in range(300)))
+    ),
+    "absurd-reassign": lambda _: ReassignDialog(asked()),
+    "absurd-pause": lambda _: PauseDialog(absurd.LINE, names=tuple(f"{n}{absurd.LINE}" for n in range(300))),
+    "absurd-trigger": lambda _: TriggerDialog(absurd.LINE, {absurd.LINE: absurd.LINE}),
+    "absurd-trust": lambda _: TrustDialog(
+        TrustInfo(absurd.LINE, False, (absurd.LINE,) * 300, (absurd.LINE,), (absurd.LINE,))
+    ),
+    "absurd-migrate": lambda _: MigrateDialog(absurd.LINE, absurd.LINE, absurd.LINE),
+    "absurd-rerun": lambda _: RerunDialog(ABSURD_RUN),
+    "absurd-redrive": lambda _: RedriveDialog(ABSURD_RUN),
+    "absurd-override": lambda _: OverrideDialog(ABSURD_RUN),
     "migrate": lambda _: MigrateDialog("data_pipeline", "1.0.0", "2.0.0"),
 }
 

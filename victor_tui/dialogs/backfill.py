@@ -83,7 +83,8 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
 
     @staticmethod
     def _select(name: str, options: Sequence[tuple[str, str]]) -> Select[str]:
-        return Select(options, value=options[0][1], allow_blank=False, id=name, compact=True)
+        shown = [(Content(one_line(words, 120)), value) for words, value in options]
+        return Select(shown, value=options[0][1], allow_blank=False, id=name, compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#from").focus()

@@ -128,7 +128,7 @@ class MigrateDialog(Dialog[None]):
                 id="head",
             )
             with DialogBody(id="body", can_focus=False):
-                yield Label(f"Run (its id; empty for all that wait on {old})", classes="label")
+                yield Label(f"Run (its id; empty for all that wait on {old})", classes="label", markup=False)
                 yield Input(id="run", compact=True)
                 yield Static("Looking at the runs…", id="runs", classes="text")
                 yield Label("State to try it on (a JSON object; nothing is changed)", classes="label")

@@ -67,7 +67,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                 with Horizontal(classes="pair"):
                     yield Label("Node", classes="name")
                     yield Select(
-                        [(self._label(name), name) for name in self._names],
+                        [(Content(self._label(name)), name) for name in self._names],
                         value=self._first if self._first is not None else Select.NULL,
                         id="node",
                         compact=True,

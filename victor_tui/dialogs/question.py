@@ -128,7 +128,7 @@ def compose_context(request: RequestInfo) -> ComposeResult:
         name: value for name, value in request.context.items() if reviewed is None or value != reviewed
     }
     for piece in context_pieces(context):
-        yield Label(one_line(piece.label, 80), classes="label")
+        yield Label(one_line(piece.label, 80), classes="label", markup=False)
         if piece.kind == "tree":
             yield ValueTree(piece.value, id="context")
         else:

@@ -95,12 +95,12 @@ class RedriveDialog(VersionedDialog):
         yield TextArea(self._text, id="state", classes="tall", compact=True)
         yield Static(id="changes", classes="text")
 
-    def _choices(self) -> list[tuple[str, str]]:
+    def _choices(self) -> list[tuple[Content, str]]:
         states = {state.node_id: state.status for state in self.detail.nodes}
         found = []
         for node in self.detail.graph.nodes:
             mark = node_mark(states.get(node.id, "pending"))
-            found.append((f"{mark.glyph} {one_line(node.id, 60)}  {mark.word}", node.id))
+            found.append((Content(f"{mark.glyph} {one_line(node.id, 60)}  {mark.word}"), node.id))
         return found
 
     def on_mount(self) -> None:

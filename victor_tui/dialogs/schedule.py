@@ -118,7 +118,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
 
     def _compose_when(self) -> ComposeResult:
         start = self._start
-        workflows = [(start.workflow, start.workflow)] if start.workflow else []
+        workflows = [(Content(one_line(start.workflow, 120)), start.workflow)] if start.workflow else []
         first = start.workflow if start.workflow else Select.NULL
         yield from self._row(
             "workflow",
@@ -188,7 +188,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
         select: Select[str] = self.query_one("#workflow", Select)
         chosen = select.value
         names = sorted({flow.name for flow in found} | ({self._start.workflow} - {""}))
-        select.set_options([(one_line(name, 120), name) for name in names])
+        select.set_options([(Content(one_line(name, 120)), name) for name in names])
         if isinstance(chosen, str):
             select.value = chosen
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from textual import work
+from textual.content import Content
 from textual.widgets import Select
 
 from victor_engine.api import RunDetail, RunInfo, VersionInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.base import SendingDialog
 from victor_tui.dialogs.migrate import state_diff
+from victor_tui.text import one_line
 
 EDITABLE = 200_000
 """Characters of a state that can be edited here; a larger one is edited in a file."""
@@ -29,12 +31,15 @@ def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return state_diff(old, new)
 
 
-def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[str, str]]:
+def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[Content, str]]:
     """Versions to choose from, the run's own first."""
     return [
-        (f"{run.version} (its own)", run.version),
+        (Content(f"{one_line(run.version, 60)} (its own)"), run.version),
         *(
-            (f"{version.version}{' (current)' if version.current else ''}", version.version)
+            (
+                Content(f"{one_line(version.version, 60)}{' (current)' if version.current else ''}"),
+                version.version,
+            )
             for version in known
             if version.version != run.version
         ),

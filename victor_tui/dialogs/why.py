@@ -55,7 +55,7 @@ class WhyDialog(Dialog[str | None]):
             yield Static(Content.styled(f"Why does {name} run, or not?", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 zone = one_line(self._schedule.spec.timezone, 40)
-                yield Label(f"At ({zone})", classes="label first")
+                yield Label(f"At ({zone})", classes="label first", markup=False)
                 yield Input(self._at, placeholder=HINT, id="at", compact=True)
                 yield Static(id="at-said", classes="said")
                 yield Static(id="answer", classes="text")
