@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from rich.cells import cell_len, chop_cells
 from rich.style import Style
+from textual.content import Content
 from textual.geometry import Region
 from textual.pilot import Pilot
 
@@ -18,6 +19,7 @@ from tests.tui.fake_port import FakePort
 from tests.tui.test_answer import request_for
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.text import is_harmless, plain
+from victor_tui.widgets.value import TextLines
 
 Cell = tuple[str, Style | None]
 SHORT = absurd.QUESTION | {"context": {"key": absurd.LINE, "text": f"{absurd.FAKE}\n{absurd.LINE}"}}
@@ -113,6 +115,30 @@ async def test_the_inbox_and_its_toast(size: tuple[int, int]) -> None:
             panes = [each.region for each in pilot.app.screen.query("LineTable, RequestPreview")]
             around[name] = cells(pilot, panes)
     assert around["hostile"] == around["harmless"]
+
+
+async def test_of_40_000_lines_only_those_that_are_seen_are_made(
+    port: FakePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = TextLines._content
+
+    def counted(self: TextLines, line: str) -> Content:
+        made.append(line)
+        return make(self, line)
+
+    monkeypatch.setattr(TextLines, "_content", counted)
+    request = request_for(port, "review", document=absurd.DIFF, context={"diff": absurd.DIFF})
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        dialog.query_one("#document").focus()
+        await pilot.press("end")
+        await pilot.pause()
+        assert any("39999 " in strip.text for strip in pilot.app.screen._compositor.render_strips())
+    assert 0 < len(made) < 1000
 
 
 def test_the_two_contents_are_as_wide() -> None:

@@ -163,14 +163,18 @@ def _compose_review(request: RequestInfo) -> ComposeResult:
         yield Label("Document (ctrl+x opens $EDITOR)", classes="label")
         if hidden := hidden_words(document):
             yield Static(Content.styled(hidden, "$warning"), classes="text")
-        yield TextArea(
-            document,
+        long = document.count("\n") > _WRAPPED
+        area = TextArea(
+            "" if long else document,
             id="answer",
             classes="tall",
             compact=True,
             show_line_numbers=True,
-            soft_wrap=document.count("\n") <= _WRAPPED,
+            soft_wrap=not long,
         )
+        if long:  # given to its constructor it would be laid out again for each of its settings
+            area.load_text(document)
+        yield area
         yield Static(id="changes", classes="text")
     else:
         yield Label("Document", classes="label")
