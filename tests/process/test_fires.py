@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,8 +30,8 @@ SCHEDULES = 1000
 SECONDS = 10
 
 
-async def prepared(path: Path, schedules: int, seconds: int) -> None:
-    """A store with schedules that have been due every second for a while."""
+async def prepared(path: Path, schedules: int, seconds: int, *, ends: bool = True, state: str = "") -> None:
+    """A store with schedules that have been due every second for a while, and with `ends` no longer are."""
     now = datetime.now(UTC)
     store = open_store(path, clock=FakeClock(now - timedelta(seconds=seconds)))
     store.begin_epoch()
@@ -48,8 +49,8 @@ async def prepared(path: Path, schedules: int, seconds: int) -> None:
                 overlap="allow",
                 catchup="all",
                 misfire_grace=3600.0,
-                initial_state={"n": number},
-                end_date=now,
+                initial_state={"n": number, "state": state},
+                end_date=now if ends else None,
             )
             ops.add(tx, spec, actor=ME, origin="cli")
 
@@ -143,6 +144,51 @@ async def test_killed_between_claiming_a_fire_and_creating_its_run(tmp_path: Pat
     assert ask(
         path, "SELECT COUNT(*) FROM fires f WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.key = f.run_key)"
     ) == [(0,)]
+
+
+async def test_killed_while_a_crowd_that_is_written_waits_for_its_time(tmp_path: Path) -> None:
+    path, held = tmp_path / "victor.db", tmp_path / "held"
+    crowd = 100
+    # More than the writer keeps in memory, so that most of it has gone to the log.
+    await prepared(path, crowd, 2, ends=False, state="x" * 4000)
+    first = await start(str(path), "ahead", str(held))
+    try:
+        async with asyncio.timeout(60):
+            while not held.exists():
+                await asyncio.sleep(0.02)
+        instant = int(held.read_text())
+        assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal >= {instant}") == [(0,)]
+        with (
+            closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+    finally:
+        await end(first)
+    assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal >= {instant}") == [(0,)]
+    second = await start(str(path))
+    try:
+        async with asyncio.timeout(60):
+            await until(path, f"SELECT COUNT(*) FROM fires WHERE nominal > {instant}", 2 * crowd)
+    finally:
+        await end(second)
+    # Each second from the first on has one fire of each schedule, and that has one run.
+    ((schedules, first_at, last_at, fires, once),) = ask(
+        path,
+        "SELECT COUNT(DISTINCT schedule_id), MIN(nominal), MAX(nominal), COUNT(*),"
+        " COUNT(DISTINCT schedule_id || ' ' || nominal) FROM fires WHERE outcome = 'started'",
+    )
+    assert first_at < instant < last_at
+    assert schedules == crowd
+    assert fires == once == crowd * ((last_at - first_at) // 1_000_000 + 1)
+    ((fired, runs),) = ask(
+        path,
+        "SELECT (SELECT COUNT(*) FROM fires f JOIN runs r ON r.key = f.run_key"
+        " AND r.schedule_id = f.schedule_id AND r.nominal = f.nominal), (SELECT COUNT(*) FROM runs)",
+    )
+    assert fires == fired == runs
+    assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal = {instant}") == [(crowd,)]
+    assert ask(path, "SELECT COUNT(*) FROM fires WHERE outcome <> 'started'") == [(0,)]
 
 
 async def test_an_engine_whose_lock_file_was_unlinked_ends_when_another_takes_over(tmp_path: Path) -> None:
