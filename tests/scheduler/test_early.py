@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -231,6 +232,31 @@ async def test_without_a_word_a_write_is_enough_to_decide_anew() -> None:
         assert not await written_ahead(w, lambda: pause(w, schedules))
         rows = await w.rows(f"SELECT count(*) FROM fires WHERE schedule_id = '{schedules[0]}'")
         assert rows == [(1,)]  # the one of an hour ago
+
+
+async def test_what_is_asked_for_does_not_wait_until_a_crowd_is_worked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, asked = threading.Event(), threading.Event()
+    decided: list[str] = []
+
+    async with crowd([{}] * CROWD) as (w, schedules):
+        decide = w.loop._decide_one
+
+        def slowly(firing: Any, bulk: Any, schedule: str) -> int | None:
+            decided.append(schedule)
+            begun.set()
+            assert asked.wait(60)
+            return decide(firing, bulk, schedule)
+
+        monkeypatch.setattr(w.loop, "_decide_one", slowly)
+        ahead = w.store.ahead(lambda tx: w.loop._decide_ahead(tx, sorted(schedules)), DUE)
+        assert await asyncio.to_thread(begun.wait, 60)
+        answer = w.store.write(lambda tx: tx.now)
+        asked.set()
+        assert await answer == w.clock.now()
+        assert await ahead.outcome is None
+        assert decided == sorted(schedules)[:1]
 
 
 @pytest.mark.parametrize("minutes", [-30, 3, 180])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,31 @@ async def test_what_people_ask_for_comes_first(tmp_path: Path) -> None:
         b.clock.set_wall(DUE)
         assert await ahead.commit() is None
         assert await b.names() == ["asked"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_while_it_is_being_written_it_is_broken_off_for_what_people_ask_for(
+    tmp_path: Path, asked: bool
+) -> None:
+    writing, come = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def long(tx: Tx) -> str:
+        written.append("first")
+        writing.set()
+        assert come.wait(60)
+        tx.checkpoint()
+        written.append("second")
+        return "both"
+
+    async with bench(tmp_path) as b:
+        ahead = b.store.ahead(long, START)
+        assert await asyncio.to_thread(writing.wait, 60)
+        other = b.store.write(b.add("asked")) if asked else b.store.persist(b.add("happened"))
+        come.set()
+        assert await ahead.commit() == (None if asked else "both")
+        assert written == (["first"] if asked else ["first", "second"])
+        assert await other == START
 
 
 async def test_what_happens_in_runs_waits_for_its_time(tmp_path: Path) -> None:

@@ -305,6 +305,7 @@ class SchedulerLoop:
         firing.bulk = bulk = Bulk(tx, schedules)
         following: Following = []
         for schedule in schedules:
+            tx.checkpoint()
             mark = tx.mark(), bulk.mark(), len(firing.created), len(firing.cancels)
             tx.execute("SAVEPOINT schedule")
             try:

@@ -6,7 +6,8 @@ any of it, and a crash leaves nothing of it. At its time there is one short COMM
 
 It is in nobody's way. What happens in runs (`Store.persist`) is written right after it. Where anything else
 wants to be written before its time, it is given up as if it had never been: what people ask for before
-the moment comes before it. So whoever writes ahead has to be ready to write in time, as always.
+the moment comes before it. That is so while it is being written, too: it is broken off where it calls
+`Tx.checkpoint`. So whoever writes ahead has to be ready to write in time, as always.
 """
 
 from __future__ import annotations
@@ -36,11 +37,24 @@ PAGES_KEPT = 64
 """Changed pages that are not in the log yet when the time comes: what COMMIT has to write."""
 
 
+class OvertakenError(Exception):
+    """What is being written ahead is given up already."""
+
+
 @dataclass(slots=True, kw_only=True)
 class AheadJob(Job):
-    """Written alone, as if it were `at` already. Its result is None if it was given up."""
+    """Written alone, as if it were `at` already. Its result is None if it was given up.
+
+    `overtaken`: something has come for which it has to be.
+    """
 
     at: datetime
+    overtaken: bool = False
+
+    def checkpoint(self) -> None:
+        """See `Tx.checkpoint`."""
+        if self.overtaken:
+            raise OvertakenError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +69,28 @@ Item = Job | Signal | None
 """What the writer is sent; None is the end."""
 
 
+def _overtakes(item: Item) -> bool:
+    """Whether what was written ahead before it has to be given up for it."""
+    if isinstance(item, Signal):
+        return not item.commit
+    return item is None or not item.patient
+
+
 class Inbox:
     """What the writer has to do, in order."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._put_by: deque[Item] = deque()
+        self._ahead: AheadJob | None = None
 
     def put(self, item: Item) -> None:
         """From any thread."""
+        if self._ahead is not None and _overtakes(item):
+            self._ahead.overtaken = True
+            self._ahead = None
+        if isinstance(item, AheadJob):
+            self._ahead = item
         self._queue.put(item)
 
     def group(self, limit: int) -> list[Job]:
@@ -98,7 +125,7 @@ class Inbox:
                     return item.commit and clock.now() >= job.at
                 continue
             self._put_by.append(item)
-            if item is None or not item.patient:
+            if _overtakes(item):
                 return False
 
 
@@ -142,8 +169,9 @@ def write_ahead(
     """
     try:
         tx = begin(connection, job.at)
+        tx.checkpoint = job.checkpoint
         run_group(tx, [job])
-        if job.error is None:
+        if job.error is None and not job.overtaken:
             sync()
             if its_time():
                 connection.execute("COMMIT")

@@ -72,16 +72,26 @@ def _several(sql: str, rows: int) -> str | None:
     return f"{head}{values}{','.join([row] * rows)}"
 
 
-def _write(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _write(
+    connection: sqlite3.Connection,
+    sql: str,
+    rows: Sequence[tuple[Any, ...]],
+    checkpoint: Callable[[], None],
+) -> None:
     """Execute a statement with each of the rows, in order."""
     done = 0
     for size in TOGETHER:
         if len(rows) - done >= size and (several := _several(sql, size)) is not None:
             while len(rows) - done >= size:
+                checkpoint()
                 connection.execute(several, tuple(chain.from_iterable(rows[done : done + size])))
                 done += size
     if done < len(rows):
         connection.executemany(sql, rows[done:])
+
+
+def _go_on() -> None:
+    """Nothing is to end a transition."""
 
 
 Mark = tuple[int, int]
@@ -102,6 +112,7 @@ class Tx:
         "_later",
         "_next_run",
         "_rows",
+        "checkpoint",
         "connection",
         "events",
         "execute",
@@ -119,6 +130,9 @@ class Tx:
         self.ids = fresh_ids(now)
         """Ids for what this transition creates; no two are the same."""
         self.events: list[EventInfo] = []
+        self.checkpoint: Callable[[], None] = _go_on
+        """To be called now and then by a transition that takes long; it raises what is to end it, if
+        anything is (`store.ahead`)."""
         self.plain = False
         """Whether a plain transition is at work: it may not write by itself; see `store.group`."""
         self._known: dict[Any, Any] = {}
@@ -186,10 +200,10 @@ class Tx:
             for sql, row in self._later:
                 together.setdefault(sql, []).append(row)
             for sql, rows in together.items():
-                _write(self.connection, sql, rows)
+                _write(self.connection, sql, rows, self.checkpoint)
             self._later.clear()
         if self._flushed < len(self._rows):
-            _write(self.connection, _INSERT_EVENT, self._rows[self._flushed :])
+            _write(self.connection, _INSERT_EVENT, self._rows[self._flushed :], self.checkpoint)
             self._flushed = len(self._rows)
 
     def event(
