@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -77,6 +77,11 @@ _DONE = {
 class RunControl:
     """Mixed into a screen. `chosen_runs` are the runs that the keys act on, marked ones first."""
 
+    if TYPE_CHECKING:  # the screen has it
+
+        @property
+        def console(self) -> Console: ...
+
     def chosen_runs(self) -> Sequence[RunInfo]:
         return ()
 
@@ -86,10 +91,6 @@ class RunControl:
 
     def after_control(self) -> None:
         """Something was done to the runs."""
-
-    @property
-    def _shell(self) -> Console:
-        return cast("Console", self.app)  # type: ignore[attr-defined]
 
     def control_allowed(self, action: str) -> bool | None:
         """For `check_action`: whether a key of this mixin does something now; None if it is another's."""
@@ -122,7 +123,7 @@ class RunControl:
     @work(group="action")
     async def _all(self, action: str, words: str = "") -> None:
         """Do it to the chosen runs for which it makes sense; `words` are asked about first."""
-        runs, console = self._fit(action), self._shell
+        runs, console = self._fit(action), self.console
         port = console.port
         does: dict[str, Callable[..., Awaitable[RunInfo]]] = {
             "cancel": port.cancel_run,
@@ -144,7 +145,7 @@ class RunControl:
 
     def _what(self, run: RunInfo) -> str:
         """The run in a line: what is about to be acted on is said before it is."""
-        now = self._shell.clock.now()
+        now = self.console.clock.now()
         return clean(f"{run.workflow} {run.version}, {run.status}: {now_cell(run, now)[0]}")
 
     # --- do it again -------------------------------------------------------------------------------
@@ -158,17 +159,17 @@ class RunControl:
 
         runs = list(self.chosen_runs())
         if len(runs) > 2:
-            self._shell.notify("Mark two runs to compare them.", severity="warning", markup=False)
+            self.console.notify("Mark two runs to compare them.", severity="warning", markup=False)
         elif len(runs) == 2:
             runs.sort(key=lambda run: run.created_at)
-            self._shell.push_screen(CompareScreen(runs[1], runs[0].id))
+            self.console.push_screen(CompareScreen(runs[1], runs[0].id))
         elif runs:
-            self._shell.push_screen(CompareScreen(runs[0]))
+            self.console.push_screen(CompareScreen(runs[0]))
 
     def action_dead_letters(self) -> None:
         from victor_tui.screens.dead import DeadScreen
 
-        self._shell.push_screen(DeadScreen())
+        self.console.push_screen(DeadScreen())
 
     def action_redrive(self) -> None:
         self._redrive()
@@ -177,7 +178,7 @@ class RunControl:
     async def _redrive(self) -> None:
         from victor_tui.dialogs.redrive import RedriveDialog
 
-        runs, console = self._fit("redrive"), self._shell
+        runs, console = self._fit("redrive"), self.console
         if len(runs) > 1:
             await self._many(
                 runs,
@@ -201,7 +202,7 @@ class RunControl:
 
     @work(group="action")
     async def _rerun(self) -> None:
-        runs, console = self._fit("rerun"), self._shell
+        runs, console = self._fit("rerun"), self.console
         if len(runs) > 1:
             await self._many(
                 runs, "Rerun", "A new run for each, with the same input and version.", console.port.rerun
@@ -213,7 +214,7 @@ class RunControl:
     async def _rerun_one(self, run: RunInfo) -> None:
         from victor_tui.dialogs.rerun import RerunDialog
 
-        console = self._shell
+        console = self.console
         try:
             detail = await console.port.run(run.id)
         except VictorError as error:
@@ -228,7 +229,7 @@ class RunControl:
 
     @work(group="action")
     async def _discard(self) -> None:
-        runs, console = self._fit("discard"), self._shell
+        runs, console = self._fit("discard"), self.console
         words = "It stays failed and in the history; nobody is asked to deal with it any more."
         if len(runs) > 1:
             await self._many(runs, "Discard", words, console.port.discard_run)
@@ -247,7 +248,7 @@ class RunControl:
     async def _override(self) -> None:
         from victor_tui.dialogs.override import OverrideDialog
 
-        runs, console = self._fit("override"), self._shell
+        runs, console = self._fit("override"), self.console
         if not runs:
             return
         try:
@@ -273,7 +274,7 @@ class RunControl:
         """Ask once, then do it to each run and show what became of it. Needs a worker."""
         from victor_tui.dialogs.bulk import BulkDialog
 
-        console = self._shell
+        console = self.console
         title = f"{verb} {plural(len(ids), 'run')}"
         note = await console.confirm(f"{title}?", words)
         if note is not None:
