@@ -14,6 +14,7 @@ from textual.notifications import Notification, Notify
 from victor_engine.api import EventInfo, RequestInfo
 from victor_tui.desktop import GIVE_BACK_TITLE, KEEP_TITLE, Desktop, find_desktop, terminal_title
 from victor_tui.text import clean
+from victor_tui.textual_compat import remove_notification, write_to_terminal
 from victor_tui.urgency import urgency_order
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Announcer:
 
     def _replace_toast(self, toast: Notification) -> None:
         if self._shown is not None:
-            self._app._unnotify(self._shown, refresh=False)
+            remove_notification(self._app, self._shown, refresh=False)
         self._shown = toast
         self._app.post_message(Notify(toast))
 
@@ -111,7 +112,7 @@ class Announcer:
         """The operator has this request open: take the toast about requests away, and announce it no more."""
         self._asked.pop(request_id, None)
         if self._shown is not None:
-            self._app._unnotify(self._shown)
+            remove_notification(self._app, self._shown)
             self._shown = None
 
     # --- promises -------------------------------------------------------------------------------
@@ -151,7 +152,5 @@ class Announcer:
             self._titled = False
 
     def _write(self, sequence: str) -> None:
-        """Through the driver, so that it never falls into the middle of what is being drawn."""
-        driver = self._app._driver
-        if sequence and driver is not None and not self._app.is_headless:
-            driver.write(sequence)
+        if sequence:
+            write_to_terminal(self._app, sequence)

@@ -37,8 +37,14 @@ from victor_tui.feed import (
 )
 from victor_tui.guard import Powerless
 from victor_tui.keys import APP_BINDINGS, SCREENS
-from victor_tui.stylesheet import KeptStylesheet
 from victor_tui.text import clean, plural
+from victor_tui.textual_compat import (
+    CachedStylesheet,
+    add_line_filter,
+    build_mode,
+    is_mode_built,
+    mode_screen,
+)
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
@@ -97,7 +103,7 @@ class VictorApp(Console):
         interval: float = INTERVAL,
     ) -> None:
         super().__init__(connect, clock=clock, zone=zone, interval=interval)
-        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
+        self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.owns_engine = False
         self.lost: str = ""
         self.announcer = Announcer(self)
@@ -105,7 +111,7 @@ class VictorApp(Console):
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
-        self._filters.append(Powerless())
+        add_line_filter(self, Powerless())
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -186,11 +192,7 @@ class VictorApp(Console):
     async def build(self, mode: str) -> None:
         """Import, compose and lay out a main screen without showing it, and load what it shows for a start."""
         await asyncio.to_thread(import_module, _module(mode))
-        if mode not in self._screen_stacks:
-            await self._init_mode(mode)
-            # Its styles are those of now: Textual would apply all of them again when it is shown.
-            self._screen_stacks[mode][0]._css_update_count = self._css_update_count
-        screen = self._screen_stacks[mode][0]
+        screen = mode_screen(self, mode) if is_mode_built(self, mode) else await build_mode(self, mode)
         if isinstance(screen, FeedReader):
             await self.feed.prefetch(screen.loaders())
 

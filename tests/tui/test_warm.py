@@ -20,7 +20,7 @@ from victor_tui import warm
 from victor_tui.app import VictorApp
 from victor_tui.keys import SCREENS
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.stylesheet import KeptStylesheet
+from victor_tui.textual_compat import CachedStylesheet
 from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.table import LineTable
 
@@ -68,7 +68,7 @@ async def test_opening_screens_parses_no_rule_twice(make_app: MakeApp, parsed: C
 
 
 def test_an_error_in_a_sheet_leaves_what_was_parsed() -> None:
-    sheet = KeptStylesheet(variables={"x": "red"})
+    sheet = CachedStylesheet(variables={"x": "red"})
     sheet.add_source("Screen { color: $x; }", ("a", ""))
     sheet.reparse()
     kept = sheet.rules

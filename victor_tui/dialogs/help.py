@@ -12,6 +12,7 @@ from textual.widgets import Button, Label, Static
 
 from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.text import fit, one_line
+from victor_tui.textual_compat import binding_chain
 
 _KEYS_WIDTH = 16
 _NAME_WIDTH = 16
@@ -27,7 +28,7 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
     every terminal program has, without a word of their own, come last.
     """
     found: dict[str, dict[tuple[str, str], tuple[list[str], str]]] = {}
-    for node, bindings in screen._binding_chain:
+    for node, bindings in binding_chain(screen):
         title = "Everywhere" if node is app else "This screen" if node is screen else "The list or field"
         group = found.setdefault(title, {})
         for binding in (each for same in bindings.key_to_bindings.values() for each in same):

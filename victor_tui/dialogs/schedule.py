@@ -91,7 +91,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
 
     def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
         super().__init__(id="schedule-dialog", classes="form")
-        self._id = schedule_id
+        self._schedule_id = schedule_id
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()
         self._shown_all = False
@@ -248,7 +248,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
         preview: SchedulePreview | None = None
         if spec is not None:
             try:
-                preview = await self.port.preview_schedule(spec, _FIRES, schedule_id=self._id)
+                preview = await self.port.preview_schedule(spec, _FIRES, schedule_id=self._schedule_id)
             except VictorError as error:
                 preview = SchedulePreview("", problem=error.message)
             if preview.problem:

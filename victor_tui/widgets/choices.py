@@ -13,6 +13,8 @@ from textual.strip import Strip
 from textual.widgets import Checkbox, OptionList, RadioButton, SelectionList
 from textual.widgets.option_list import Option
 
+from victor_tui.textual_compat import GutterOptionList
+
 TICKED, UNTICKED = "[x] ", "[ ] "
 PICKED, UNPICKED = "◉ ", "○ "
 
@@ -22,10 +24,10 @@ class Tick(Checkbox):
 
     def render(self) -> Content:
         sign = TICKED if self.value else UNTICKED
-        return Content(sign) + self._label.stylize_before(self.get_visual_style("toggle--label"))
+        return Content(sign) + self.label.stylize_before(self.get_visual_style("toggle--label"))
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
-        return len(TICKED) + self._label.cell_length
+        return len(TICKED) + self.label.cell_length
 
 
 class Pick(RadioButton):
@@ -38,7 +40,7 @@ class Pick(RadioButton):
         return len(self.label.plain) + len(PICKED)
 
 
-class _Marked(OptionList):
+class _Marked(GutterOptionList):
     """Options of one line each, with a sign before each."""
 
     DEFAULT_CSS = """
@@ -48,7 +50,7 @@ class _Marked(OptionList):
     def sign(self, place: int) -> str:
         raise NotImplementedError
 
-    def _get_left_gutter_width(self) -> int:
+    def gutter_width(self) -> int:
         return len(self.sign(0))
 
     def render_line(self, y: int) -> Strip:
@@ -67,7 +69,7 @@ class Several(_Marked, SelectionList[int]):
     def sign(self, place: int) -> str:
         if place >= self.option_count:
             return UNTICKED
-        return TICKED if self.get_option_at_index(place).value in self._selected else UNTICKED
+        return TICKED if self.get_option_at_index(place).value in self.selected else UNTICKED
 
 
 class One(_Marked):
@@ -112,7 +114,7 @@ class One(_Marked):
         if self.highlighted is None:
             self.action_first()
 
-    async def _on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
         text = event.character if event.is_printable else None
         if event.key == "backspace":
             self._typed = ""

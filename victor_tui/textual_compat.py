@@ -1,0 +1,103 @@
+"""The only module that uses private names of Textual.
+
+Each function or class covers one gap in Textual's public interface. ``tests/tui/test_textual_compat.py`` tests
+each of them against the pinned release, so that an upgrade that changes a private name fails there first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import App
+from textual.binding import BindingsMap
+from textual.cache import LRUCache
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
+from textual.filter import LineFilter
+from textual.notifications import Notification
+from textual.screen import Screen
+from textual.widgets import OptionList
+
+PARSED_SOURCES = 1024
+"""Number of stylesheet sources whose rules are cached. A smaller cache than the number of sources has no hits,
+because the sources are always parsed in the same order."""
+
+
+class CachedStylesheet(Stylesheet):
+    """A stylesheet that parses a source again only when the theme's variables change.
+
+    Textual parses the rules of every widget up to three times when a screen opens for the first time. That
+    takes about 20 ms each time, between a key and the screen that it opens.
+    """
+
+    def __init__(self, *, variables: dict[str, str] | None = None) -> None:
+        super().__init__(variables=variables)
+        self._parse_cache = LRUCache(PARSED_SOURCES)
+
+    def set_variables(self, variables: dict[str, str]) -> None:
+        if variables != self._variables:
+            super().set_variables(variables)
+
+    def reparse(self) -> None:
+        self.parse()
+
+
+class GutterOptionList(OptionList):
+    """An option list that leaves `gutter_width` columns free on the left of each option."""
+
+    def gutter_width(self) -> int:
+        return 0
+
+    def _get_left_gutter_width(self) -> int:
+        return self.gutter_width()
+
+
+def add_line_filter(app: App[Any], line_filter: LineFilter) -> None:
+    """Apply `line_filter` to every line that `app` draws, after Textual's own filters."""
+    app._filters.append(line_filter)
+
+
+def binding_chain(screen: Screen[Any]) -> list[tuple[DOMNode, BindingsMap]]:
+    """Return the nodes whose bindings reach `screen`, the focused widget first, with their bindings.
+
+    Unlike ``Screen.active_bindings`` the result includes bindings that are disabled at the moment.
+    """
+    return screen._binding_chain
+
+
+def is_mode_built(app: App[Any], mode: str) -> bool:
+    """Return whether the screen of `mode` exists."""
+    return mode in app._screen_stacks
+
+
+def mode_screen(app: App[Any], mode: str) -> Screen[Any]:
+    """Return the bottom screen of `mode`, which must be built."""
+    return app._screen_stacks[mode][0]
+
+
+async def build_mode(app: App[Any], mode: str) -> Screen[Any]:
+    """Create and mount the screen of `mode` without showing it, and return it.
+
+    The screen is marked as styled. Otherwise Textual applies all its styles again when it is first shown.
+    """
+    await app._init_mode(mode)
+    screen = mode_screen(app, mode)
+    screen._css_update_count = app._css_update_count
+    return screen
+
+
+def remove_notification(app: App[Any], notification: Notification, *, refresh: bool = True) -> None:
+    """Take `notification` off the screen; `refresh=False` leaves the redrawing to the caller."""
+    app._unnotify(notification, refresh=refresh)
+
+
+def write_to_terminal(app: App[Any], sequence: str) -> bool:
+    """Write an escape sequence through the driver, so that it never splits a frame.
+
+    Return whether there was a terminal to write to.
+    """
+    driver = app._driver
+    if driver is None or app.is_headless:
+        return False
+    driver.write(sequence)
+    return True
