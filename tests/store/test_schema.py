@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
+from pathlib import Path
 
+import pytest
+
+from victor_engine.errors import StoreError
 from victor_engine.store import schema
+from victor_engine.store.db import open_store
 from victor_engine.store.progress import position_of, progress
 from victor_engine.store.state import run_state
 
@@ -14,11 +20,85 @@ def test_steps_are_numbered_from_one_without_a_gap() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_a_run_of_an_old_store_stands_where_it_stood() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def migrated(*, to: int | None = None, path: Path | str = ":memory:") -> sqlite3.Connection:
+    """Return a database that only the numbered migrations have made."""
+    connection = sqlite3.connect(path, isolation_level=None)
     for number, _, sql in schema._migrations():
-        if number < 8:
+        if to is None or number <= to:
             connection.executescript(f"{sql}\nPRAGMA user_version = {number};")
+    return connection
+
+
+def described(connection: sqlite3.Connection) -> dict[str, object]:
+    """Return all that SQLite knows of each table, index and trigger, apart from the spelling of its SQL."""
+    names = [
+        (kind, name, sql)
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+        if not name.startswith("sqlite_")
+    ]
+    return {
+        name: (
+            kind,
+            connection.execute(f"PRAGMA table_xinfo({name})").fetchall(),
+            connection.execute(f"PRAGMA foreign_key_list({name})").fetchall(),
+            connection.execute(f"PRAGMA index_xinfo({name})").fetchall(),
+            " ".join(sql.split()),
+        )
+        for kind, name, sql in names
+    }
+
+
+def test_the_migrations_lead_to_the_schema_file() -> None:
+    old = migrated()
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(new, ":memory:")
+    assert described(new) == described(old), "write schema.sql anew: python -m tests.store.write_schema"
+    assert schema.schema_version(new) == schema.newest_version()
+    assert schema.dump_schema(new) == schema.dump_schema(old)
+
+
+def test_an_old_store_is_copied_before_it_is_upgraded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "victor.db"
+    old = migrated(to=7, path=path)
+    old.execute("INSERT INTO meta (key, value) VALUES ('marker', '7')")
+    old.close()
+    open_store(path)._require_writer().close()
+    copy = tmp_path / "victor.db.before-8"
+    assert str(copy) in caplog.text
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    kept = sqlite3.connect(copy)
+    assert schema.schema_version(kept) == 7
+    assert kept.execute("SELECT value FROM meta WHERE key = 'marker'").fetchone() == ("7",)
+    assert sorted(tmp_path.glob("*.before-*")) == [copy]
+    open_store(path)._require_writer().close()
+    assert schema.schema_version(sqlite3.connect(path)) == schema.newest_version()
+    assert sorted(tmp_path.glob("*.before-*")) == [copy]
+    path.unlink()
+    migrated(to=7, path=path).close()
+    open_store(path)._require_writer().close()
+    assert sorted(tmp_path.glob("*.before-*")) == [copy, tmp_path / "victor.db.before-8.2"]
+
+
+def test_without_a_copy_nothing_is_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "victor.db"
+    migrated(to=7, path=path).close()
+    blocked = tmp_path / "victor.db.before-8.partial"
+    blocked.mkdir()
+    (blocked / "x").touch()
+    with pytest.raises(StoreError, match="cannot copy the database before its upgrade"):
+        open_store(path)
+    assert schema.schema_version(sqlite3.connect(path)) == 7
+
+
+def test_a_new_store_needs_no_copy(tmp_path: Path) -> None:
+    open_store(tmp_path / "victor.db")._require_writer().close()
+    assert not list(tmp_path.glob("*.before-*"))
+
+
+def test_a_run_of_an_old_store_stands_where_it_stood() -> None:
+    connection = migrated(to=7)
     connection.executescript("""
         INSERT INTO definitions (workflow, version, checksum, content, text, registered_at)
           VALUES ('w', '1.0.0', 'c', '{}', '', 1);
@@ -30,7 +110,7 @@ def test_a_run_of_an_old_store_stands_where_it_stood() -> None:
           (1, 1, 'b', 'transform', 1, 1, 'succeeded', 1, '{"s": {"y": 2}}');
         INSERT INTO events (at, kind, run_key, workflow, data) VALUES (5, 'run.started', 1, 'w', '{"iteration": 3}');
     """)
-    schema.migrate(connection, "old")
+    schema.migrate(connection, ":memory:")
     assert run_state(connection, 1) == {"x": 1, "y": 2}
     assert run_state(connection, 1, 0) == {"x": 0}
     position = position_of(connection, 1)

@@ -1,11 +1,21 @@
-"""The numbered schema: migrations are SQL files that are applied in order, each in a transaction."""
+"""The schema: one file with the whole current schema, and the numbered migrations that lead to it.
+
+A new store is created from `schema.sql`. An older store is copied first, and the copy is verified; then each
+missing migration runs in a transaction of its own.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import sqlite3
 from importlib import resources
+from pathlib import Path
 
 from victor_engine.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 
 def _migrations() -> list[tuple[int, str, str]]:
@@ -41,17 +51,102 @@ def check(connection: sqlite3.Connection, path: str) -> None:
         )
 
 
+def current_schema() -> str:
+    """Return the SQL of the whole current schema (`schema.sql`)."""
+    return (resources.files("victor_engine.store") / "schema.sql").read_text("utf-8")
+
+
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema up to date; each step is all or nothing."""
+    """Create the current schema in an empty database, or bring an older one up to date.
+
+    Before the first migration the database file at `path` is copied to `<path>.before-<N>`, where N is the
+    number of that migration. `path` ":memory:" is not copied. Raise StoreError if the schema is newer than this
+    product, if the copy cannot be made, or if a migration fails; the database is then unchanged by that step.
+    """
     version = schema_version(connection)
     if version > newest_version():
         check(connection, path)
+    if version == newest_version():
+        return
+    if version == 0:
+        _apply(connection, path, newest_version(), "schema.sql", current_schema())
+        return
+    if path != ":memory:":
+        copy = _copy_before_migration(connection, Path(path), version + 1)
+        log.warning(
+            "%s: upgrading from schema %d to %d; a copy from before the upgrade is %s",
+            path,
+            version,
+            newest_version(),
+            copy,
+        )
     for number, name, sql in _migrations():
-        if number <= version:
-            continue
+        if number > version:
+            _apply(connection, path, number, name, sql)
+
+
+def _apply(connection: sqlite3.Connection, path: str, number: int, name: str, sql: str) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise StoreError(f"{path}: cannot apply schema step {name}: {error}") from error
+
+
+def _copy_before_migration(connection: sqlite3.Connection, path: Path, number: int) -> Path:
+    """Copy the database to a new file beside it, verify the copy, and return its path.
+
+    An earlier copy is never overwritten; the new one then gets a number of its own (`before-14.2`).
+    """
+    first = target = path.with_name(f"{path.name}.before-{number}")
+    attempt = 1
+    while target.exists():
+        attempt += 1
+        target = first.with_name(f"{first.name}.{attempt}")
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        copy = sqlite3.connect(partial, isolation_level=None)
         try:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise StoreError(f"{path}: cannot apply schema step {name}: {error}") from error
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            copy.close()
+        if found != "ok":
+            raise StoreError(
+                f"{path}: the database is damaged ({found}), so it is not upgraded; restore a backup, or start "
+                "with another state directory"
+            )
+        _sync(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"{target}: cannot copy the database before its upgrade: {error}; make room there for a copy of "
+            f"{path} and start again. Nothing was changed"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    return target
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def dump_schema(connection: sqlite3.Connection) -> str:
+    """Return the SQL that creates the schema of `connection`: tables, then indexes, then triggers."""
+    order = {"table": 0, "index": 1, "trigger": 2, "view": 3}
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    rows.sort(key=lambda row: (order[row[0]], row[1]))
+    return "\n\n".join(f"{sql};" for _, _, sql in rows) + "\n"
