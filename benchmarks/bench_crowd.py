@@ -4,7 +4,7 @@
 
 Every schedule is an hourly interval; `crowd` of them share their second. Ours counts as begun when
 its fire is claimed, its run created, both are on disk (`synchronous=FULL`), and the run is handed to
-the runtime; what can be done before the instant is done before (`victor_engine.store.ahead`).
+the runtime.
 APScheduler counts as begun when the job's function is called in its default pool of threads: once with
 its jobs in memory, where nothing is written, and once with fewer of them in its SQLAlchemy job store on
 SQLite, which writes when each is due next and keeps no record of a run.

@@ -1,9 +1,8 @@
-"""A process that fires what is due on a store, and says so: `firing.py STORE [slow] [hold FILE] [ahead FILE]`.
+"""A process that fires what is due on a store, and says so: `firing.py STORE [slow] [hold FILE]`.
 
 `slow` decides five schedules at a time, takes its time for it, and after `ENOUGH` runs waits
 until another engine has taken the store over: then it goes on. `hold FILE` stops in the middle of
-a transition, after its fire was claimed and before its run is there, and makes FILE. `ahead FILE`
-stops where the fires of a crowd are written and wait for their time, and writes that into FILE.
+a transition, after its fire was claimed and before its run is there, and makes FILE.
 """
 
 from __future__ import annotations
@@ -14,10 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from victor_engine.clock import Clock, to_us
 from victor_engine.scheduler import loop as loops
 from victor_engine.scheduler.loop import SchedulerLoop
-from victor_engine.store.ahead import AheadJob, Inbox
 from victor_engine.store.db import Tx, open_store
 from victor_engine.store.runs import RunBatch, Start
 
@@ -36,19 +33,6 @@ def hold(path: Path) -> None:
     RunBatch.flush = flush  # type: ignore[method-assign]
 
 
-def hold_ahead(path: Path) -> None:
-    """Stand still with a crowd that is written and not committed."""
-
-    def its_time(self: Inbox, job: AheadJob, clock: Clock) -> bool:
-        part = path.with_suffix(".part")
-        part.write_text(str(to_us(job.at)))
-        part.rename(path)
-        while True:
-            time.sleep(0.05)
-
-    Inbox.its_time = its_time  # type: ignore[method-assign]
-
-
 def overtaken(path: Path, epoch: int) -> bool:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
     try:
@@ -64,8 +48,6 @@ async def main() -> None:
         loops.BATCH = 5
     if "hold" in words:
         hold(Path(words[words.index("hold") + 1]))
-    if "ahead" in words:
-        hold_ahead(Path(words[words.index("ahead") + 1]))
     store = open_store(Path(path))
     store.begin_epoch()
     store.start()

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,51 +143,6 @@ async def test_killed_between_claiming_a_fire_and_creating_its_run(tmp_path: Pat
     assert ask(
         path, "SELECT COUNT(*) FROM fires f WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.key = f.run_key)"
     ) == [(0,)]
-
-
-async def test_killed_while_a_crowd_that_is_written_waits_for_its_time(tmp_path: Path) -> None:
-    path, held = tmp_path / "victor.db", tmp_path / "held"
-    crowd = 100
-    # More than the writer keeps in memory, so that most of it has gone to the log.
-    await prepared(path, crowd, 2, ends=False, state="x" * 4000)
-    first = await start(str(path), "ahead", str(held))
-    try:
-        async with asyncio.timeout(60):
-            while not held.exists():
-                await asyncio.sleep(0.02)
-        instant = int(held.read_text())
-        assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal >= {instant}") == [(0,)]
-        with (
-            closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
-            pytest.raises(sqlite3.OperationalError, match="locked"),
-        ):
-            other.execute("BEGIN IMMEDIATE")
-    finally:
-        await end(first)
-    assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal >= {instant}") == [(0,)]
-    second = await start(str(path))
-    try:
-        async with asyncio.timeout(60):
-            await until(path, f"SELECT COUNT(*) FROM fires WHERE nominal > {instant}", 2 * crowd)
-    finally:
-        await end(second)
-    # Each second from the first on has one fire of each schedule, and that has one run.
-    ((schedules, first_at, last_at, fires, once),) = ask(
-        path,
-        "SELECT COUNT(DISTINCT schedule_id), MIN(nominal), MAX(nominal), COUNT(*),"
-        " COUNT(DISTINCT schedule_id || ' ' || nominal) FROM fires WHERE outcome = 'started'",
-    )
-    assert first_at < instant < last_at
-    assert schedules == crowd
-    assert fires == once == crowd * ((last_at - first_at) // 1_000_000 + 1)
-    ((fired, runs),) = ask(
-        path,
-        "SELECT (SELECT COUNT(*) FROM fires f JOIN runs r ON r.key = f.run_key"
-        " AND r.schedule_id = f.schedule_id AND r.nominal = f.nominal), (SELECT COUNT(*) FROM runs)",
-    )
-    assert fires == fired == runs
-    assert ask(path, f"SELECT COUNT(*) FROM fires WHERE nominal = {instant}") == [(crowd,)]
-    assert ask(path, "SELECT COUNT(*) FROM fires WHERE outcome <> 'started'") == [(0,)]
 
 
 async def test_an_engine_whose_lock_file_was_unlinked_ends_when_another_takes_over(tmp_path: Path) -> None:

@@ -58,11 +58,6 @@ def render(template: str, state: Mapping[str, Any]) -> Rendered:
     return Rendered(_PLACE.sub(fill, template), tuple(missing))
 
 
-def template_names(template: str) -> tuple[str, ...]:
-    """The names that a template reads."""
-    return tuple(dict.fromkeys(m.group(1) for m in _PLACE.finditer(template) if m.group(1)))
-
-
 def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
     """Replace `$ctx.name` references, at any depth. A value that is one reference keeps its type.
 

@@ -100,12 +100,6 @@ class EmbeddedEffects(Outside):
             self._invokers[(node.id, role)] = invoker
         return invoker
 
-    async def sleep_until(self, instant: datetime) -> None:
-        with self.stopwatch.at_work():
-            # A wall clock that jumps moves the instant with it, so the wait is looked at again.
-            while (left := (instant - self.clock.now()).total_seconds()) > 0:
-                await self.clock.sleep(min(left, 60.0))
-
     async def wait_for_retry(self, step: Step, due: datetime) -> None:
         if step.node.id in self.hurried:
             self.hurried.discard(step.node.id)

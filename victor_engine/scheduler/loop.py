@@ -16,7 +16,6 @@ from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.early import CROWD, LARGEST, LONGEST, Lead
 from victor_engine.scheduler.firing import Bulk, Excluded, Firing, active_runs, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.watch import Watch
@@ -30,9 +29,6 @@ BATCH = 512
 
 LOOK_AHEAD = 5.0
 """Seconds before it is due at which a schedule is read."""
-
-TOO_LATE = 1_000_000
-"""Microseconds after its instant from which a crowd that was written ahead is decided anew: who knows what happened."""
 
 LONGEST_WAIT = 60.0
 """Seconds between two tries while the store cannot be written."""
@@ -69,9 +65,6 @@ class SchedulerLoop:
         """What is due soon, worked out already."""
         self._watch = Watch(clock)
         self._task: asyncio.Task[None] | None = None
-        self._lead = Lead()
-        self._tried: int | None = None
-        """The instant whose crowd was written ahead, or was to be: once is enough."""
         self._promises: int | None = None
         """When the next promise is looked at, in microseconds."""
 
@@ -150,8 +143,6 @@ class SchedulerLoop:
                 await self.look_at_promises()
                 await self._look_ahead()
                 failures = 0
-                if await self._fire_ahead():
-                    continue
             except FencedError as error:
                 log.critical("the scheduler stops: %s", error)
                 return
@@ -185,13 +176,9 @@ class SchedulerLoop:
         return max(0.0, (instant - to_us(self.clock.now())) / 1_000_000)
 
     def _until_needed(self, due: int) -> float:
-        """Seconds until something is to be done for what is due first: looked ahead at, written ahead, or fired."""
+        """Return the seconds until the schedule that is due first is read (`LOOK_AHEAD`) or fired."""
         left = self._left(due)
-        if left > LOOK_AHEAD:
-            return left - LOOK_AHEAD
-        crowd = self._crowd(due)
-        lead = self._lead.seconds(len(crowd)) if crowd else 0.0
-        return left - lead if left > lead else left
+        return left - LOOK_AHEAD if left > LOOK_AHEAD else left
 
     def _first(self) -> int | None:
         """When something is due next."""
@@ -251,48 +238,6 @@ class SchedulerLoop:
             self._coming.pop(schedule, None)
             self._put(schedule, next_due)
 
-    def _crowd(self, due: int) -> list[str]:
-        """Who is due first, at one instant, in the order in which it is decided; nobody if it is not a crowd."""
-        if due == self._tried:
-            return []
-        crowd = sorted({schedule for at, schedule in self._until(due) if self._due.get(schedule) == at})
-        return crowd[:LARGEST] if len(crowd) >= CROWD else []
-
-    async def _fire_ahead(self) -> bool:
-        """Write the fires of a crowd that is about to be due, and commit them when it is.
-
-        False if there is none. If something comes between, it is decided when it is due.
-        """
-        due = self._first()
-        if due is None or self._left(due) > LONGEST or not (crowd := self._crowd(due)):
-            return False
-        if not 0.0 < self._left(due) <= self._lead.seconds(len(crowd)) or self._watch.kick.is_set():
-            return False
-        self._tried = due
-        ahead = self.store.ahead(lambda tx: self._decide_ahead(tx, crowd), from_us(due))
-        try:
-            while (
-                0.0 < self._left(due) <= LONGEST
-                and not self._watch.kick.is_set()
-                and not ahead.outcome.done()
-            ):
-                await self._watch.wait(self._left(due), ahead.outcome)
-            late = to_us(self.clock.now()) - due
-            if self._watch.kick.is_set() or not 0 <= late <= TOO_LATE:
-                return True
-            decided = await ahead.commit()
-        finally:
-            ahead.give_up()
-        if decided is not None:
-            self._decided(*decided)
-        return True
-
-    def _decide_ahead(self, tx: Tx, crowd: list[str]) -> tuple[Firing, Following]:
-        began = self.clock.monotonic()
-        decided = self._decide(tx, crowd)
-        self._lead.learn(len(crowd), self.clock.monotonic() - began)
-        return decided
-
     async def look_at_promises(self) -> None:
         """Tell of the promises that were not kept."""
         self._promises = await self.store.read(sla.next_due)
@@ -305,7 +250,6 @@ class SchedulerLoop:
         firing.bulk = bulk = Bulk(tx, schedules)
         following: Following = []
         for schedule in schedules:
-            tx.checkpoint()
             mark = tx.mark(), bulk.mark(), len(firing.created), len(firing.cancels)
             tx.execute("SAVEPOINT schedule")
             try:

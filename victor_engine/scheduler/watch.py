@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from victor_engine.clock import Clock
 from victor_engine.scheduler.presence import Gap
@@ -30,17 +29,16 @@ class Watch:
         """Remember that nothing was looked at for a while."""
         self.gaps = [*self.gaps[-MAX_GAPS + 1 :], gap]
 
-    async def wait(self, seconds: float, end: asyncio.Future[Any] | None = None) -> None:
-        """Let so much time pass, unless a schedule changes or `end` comes before.
+    async def wait(self, seconds: float) -> None:
+        """Let so much time pass, unless a schedule changes before.
 
         A clock that jumps meanwhile is told of; time that was left out by it is an absence.
         """
         wall, mono = self._clock.now(), self._clock.monotonic()
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         kick = asyncio.ensure_future(self.kick.wait())
-        ends: set[asyncio.Future[Any]] = {sleep, kick} if end is None else {sleep, kick, end}
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleep.cancel()
             kick.cancel()

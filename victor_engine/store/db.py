@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -26,7 +27,6 @@ from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.store import schema
-from victor_engine.store.ahead import Ahead, AheadJob, Inbox, spilling, write_ahead
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
 from victor_engine.store.transaction import Tx, actor_from_json, actor_json
@@ -79,7 +79,8 @@ class Store:
         self.path = path
         self.clock: Clock = clock or SystemClock()
         self.epoch = 0
-        self._jobs = Inbox()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._ending = False
         self._listeners: list[Callable[[list[EventInfo]], None]] = []
         self.on_fenced: Callable[[FencedError], None] = lambda error: None
         """Called in the loop, once, when a newer engine has taken over."""
@@ -170,18 +171,6 @@ class Store:
         self._jobs.put(Job(transition, future, patient, probe, plain))
         return future
 
-    def ahead(self, transition: Callable[[Tx], T], at: datetime) -> Ahead[T]:
-        """Write a transition before its time, as if it were `at`, to be committed then; see `store.ahead`.
-
-        To it `at` is now. It may not give None.
-        """
-        if self._closed or self._loop is None:
-            raise StoreError(f"{self.path}: the store is closed")
-        outcome: asyncio.Future[T | None] = self._loop.create_future()
-        job = AheadJob(transition, outcome, at=at)
-        self._jobs.put(job)
-        return Ahead(outcome, job, self._jobs.put)
-
     @property
     def outage(self) -> StorageInfo | None:
         """Since when and why nothing can be written, and how much waits for that; None if it can."""
@@ -205,11 +194,8 @@ class Store:
 
     def _write_loop(self) -> None:
         try:
-            while group := self._jobs.group(MAX_GROUP):
-                job = group[0]
-                if isinstance(job, AheadJob):
-                    self._write_ahead(job)
-                elif self._outage is None:
+            while group := self._next_group():
+                if self._outage is None:
                     self._commit_and_tell(group)
                 else:
                     self._during(self._outage, group)
@@ -219,16 +205,19 @@ class Store:
             self._outage.retry(self._commit_one)
             self._loop.call_soon_threadsafe(self._deliver, self._outage.give_up(), [])
 
-    def _write_ahead(self, job: AheadJob) -> None:
-        assert self._loop is not None
-        events: list[EventInfo] = []
-        if self._outage is None:
-            connection = self._require_writer()
-            with spilling(connection, self.path) as sync:
-                events = write_ahead(
-                    job, connection, self._begin, sync, lambda: self._jobs.its_time(job, self.clock)
-                )
-        self._loop.call_soon_threadsafe(self._deliver, [job], events)
+    def _next_group(self) -> list[Job]:
+        """Wait for work and return what is ready, at most MAX_GROUP jobs; an empty list means that the store closes."""
+        group: list[Job] = []
+        while not self._ending and len(group) < MAX_GROUP:
+            try:
+                job = self._jobs.get(block=not group)
+            except queue.Empty:
+                break
+            if job is None:
+                self._ending = True
+            else:
+                group.append(job)
+        return group
 
     def _commit_and_tell(self, group: list[Job]) -> None:
         events = self._commit_group(group)

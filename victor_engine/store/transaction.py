@@ -72,26 +72,16 @@ def _several(sql: str, rows: int) -> str | None:
     return f"{head}{values}{','.join([row] * rows)}"
 
 
-def _write(
-    connection: sqlite3.Connection,
-    sql: str,
-    rows: Sequence[tuple[Any, ...]],
-    checkpoint: Callable[[], None],
-) -> None:
+def _write(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Execute a statement with each of the rows, in order."""
     done = 0
     for size in TOGETHER:
         if len(rows) - done >= size and (several := _several(sql, size)) is not None:
             while len(rows) - done >= size:
-                checkpoint()
                 connection.execute(several, tuple(chain.from_iterable(rows[done : done + size])))
                 done += size
     if done < len(rows):
         connection.executemany(sql, rows[done:])
-
-
-def _go_on() -> None:
-    """Nothing is to end a transition."""
 
 
 Mark = tuple[int, int]
@@ -112,7 +102,6 @@ class Tx:
         "_later",
         "_next_run",
         "_rows",
-        "checkpoint",
         "connection",
         "events",
         "execute",
@@ -130,9 +119,6 @@ class Tx:
         self.ids = fresh_ids(now)
         """Ids for what this transition creates; no two are the same."""
         self.events: list[EventInfo] = []
-        self.checkpoint: Callable[[], None] = _go_on
-        """To be called now and then by a transition that takes long; it raises what is to end it, if
-        anything is (`store.ahead`)."""
         self.plain = False
         """Whether a plain transition is at work: it may not write by itself; see `store.group`."""
         self._known: dict[Any, Any] = {}
@@ -200,10 +186,10 @@ class Tx:
             for sql, row in self._later:
                 together.setdefault(sql, []).append(row)
             for sql, rows in together.items():
-                _write(self.connection, sql, rows, self.checkpoint)
+                _write(self.connection, sql, rows)
             self._later.clear()
         if self._flushed < len(self._rows):
-            _write(self.connection, _INSERT_EVENT, self._rows[self._flushed :], self.checkpoint)
+            _write(self.connection, _INSERT_EVENT, self._rows[self._flushed :])
             self._flushed = len(self._rows)
 
     def event(

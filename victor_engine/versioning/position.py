@@ -9,7 +9,6 @@ from typing import Any
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.graph import reachable
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
 
 
@@ -206,23 +205,3 @@ def check(stands: Standing, target: WorkflowDefinition) -> None:
                 f"the run stands on {node!r}, which is a member of a parallel node in the target version, so "
                 "nothing would join it; let the run finish on its version"
             )
-
-
-def move_all(
-    path: list[WorkflowMigration],
-    stands: Standing,
-    known: Callable[[str], WorkflowDefinition | None],
-    target: WorkflowDefinition,
-) -> tuple[Standing, list[str]]:
-    """Where a run stands after a chain, with the words of each step. MigrationError names the step."""
-    words: list[str] = []
-    for migration in path:
-        there = known(str(migration.to_version))
-        for number, step in enumerate(migration.steps, 1):
-            try:
-                stands, said = move(step, stands, there)
-            except MigrationError as error:
-                raise migration.failure(number, error) from error
-            words.append(said)
-    check(stands, target)
-    return stands, words

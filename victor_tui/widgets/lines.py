@@ -29,8 +29,8 @@ def _widest(lines: Sequence[Content]) -> int:
 class LineView(ScrollView, can_focus=True):
     """Lines of `Content` with an optional cursor.
 
-    Long lines scroll sideways. Subclasses give lines by `set_lines`, `append_lines`, or by
-    overriding `line_at` and calling `set_line_count`.
+    Long lines scroll sideways. Subclasses give lines by `set_lines`, or by overriding `line_at` and
+    calling `set_line_count`.
     """
 
     DEFAULT_CSS = """
@@ -79,16 +79,6 @@ class LineView(ScrollView, can_focus=True):
         self._lines = lines
         self._widest = _widest(lines)
         self.set_line_count(len(self._lines), self._widest)
-
-    def append_lines(self, lines: Sequence[Content]) -> None:
-        """Add lines at the end without redrawing those that stand."""
-        if not isinstance(self._lines, list):
-            self._lines = list(self._lines)
-        self._lines.extend(lines)
-        self._widest = max(self._widest, _widest(lines))
-        self._count = len(self._lines)
-        self.virtual_size = Size(self._widest + 1, self._count)
-        self.refresh()
 
     def set_line_count(self, count: int, widest: int) -> None:
         """Say how many lines there are and how wide the widest is; forgets what was drawn."""
