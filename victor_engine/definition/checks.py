@@ -31,6 +31,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.definition.people_checks import check_hitl
 from victor_engine.definition.read import Problems, Reader
+from victor_engine.definition.reserved_checks import check_reserved
 
 _INPUT_NAME = re.compile(r"\$ctx\.([A-Za-z_]\w*)")
 
@@ -67,6 +68,7 @@ def check_workflow(
             check_hitl(node, node_reader, problems)
         if definition.breaker_for(node) is None:
             _check_breaker(node, node_reader, problems)
+    check_reserved(definition, reader, readers, problems)
     _check_schedule(definition, reader, problems)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from victor_engine.reserved import is_reserved
+
 DEFAULT_MAX_ITERATIONS = 1000
 """Node executions of one run, where the author gives no limit."""
 
@@ -134,7 +136,11 @@ class Node:
 
     @property
     def output_key(self) -> str:
-        return self.output or self.id
+        """The state key that the whole result goes under; never one that the engine alone writes."""
+        for key in (self.output, self.id):
+            if key and not is_reserved(key):
+                return key
+        return f"output_{self.id}"
 
     @property
     def title(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
@@ -70,8 +71,7 @@ class Attempts:
             return await self._give_up(step, None, number, error_info(error, step.node.id), position)
         if done.ended is not None:
             self.effects.warn(step.node.id, done.ended)
-        await self._commit(step, None, done, position)
-        return done
+        return await self._commit(step, None, done, position)
 
     async def _work(
         self,
@@ -127,7 +127,7 @@ class Attempts:
                 await effects.fail(step, this.attempt, number, info, due)
                 await effects.wait_for_retry(step, due)
                 continue
-            await self._commit(step, this.attempt, done, position)
+            done = await self._commit(step, this.attempt, done, position)
             if done.rejected is not None and step.parent is not None:
                 raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
             return done
@@ -157,8 +157,7 @@ class Attempts:
         attempt = await self.effects.fail(step, attempt, number, info, None)
         if handled is None:
             raise StepFailedError(info)
-        await self._commit(step, attempt, handled, position)
-        return handled
+        return await self._commit(step, attempt, handled, position)
 
     async def _commit(
         self,
@@ -167,14 +166,18 @@ class Attempts:
         done: Done,
         position: Position,
         inside: Mapping[str, int] | None = None,
-    ) -> None:
+    ) -> Done:
         """Commit a step's result, and go on to the position after it once it is on disk.
 
-        A step inside a parallel or team leaves the position alone: whoever holds it commits its own.
+        Return what was committed: the engine's own names in the state stay as they are, whatever the step
+        came to. A step inside a parallel or team leaves the position alone: whoever holds it commits its own.
         """
+        patch, reserved = done.patch.without_reserved()
+        if reserved:
+            done = msgspec.structs.replace(done, patch=patch, reserved=(*done.reserved, *reserved))
         if step.parent is not None:
             await self.effects.finish(step, attempt, done, None)
-            return
+            return done
         node_id = step.node.id
         if done.rejected is None:
             onward = position.onward(node_id, done.successors, inside)
@@ -182,3 +185,4 @@ class Attempts:
             onward = Onward(position.ordinal + 1, [], inside or {})
         await self.effects.finish(step, attempt, done, onward)
         position.advance(node_id, step.iteration, onward)
+        return done

@@ -20,6 +20,7 @@ from victor_engine.definition.model import ConditionNode, SubWorkflowNode, Workf
 from victor_engine.definition.read import duration_text
 from victor_engine.definition.templates import resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError, VictorError
+from victor_engine.reserved import is_reserved
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Child, ChildEnd, Done, Step
 from victor_engine.runtime.journal import RunRef
@@ -31,9 +32,6 @@ from victor_engine.store.state import run_state
 
 MAX_DEPTH = 16
 """How deep runs may start runs: a workflow that starts itself comes to an end here."""
-
-KEPT_APART = frozenset({"human", "errors"})
-"""Keys of a child's state that never merge into its parent's: they speak of the child's own nodes."""
 
 Resolve = Callable[[Tx, str, str | None], Start]
 
@@ -88,7 +86,8 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
         )
     settings: dict[str, Any] = {}
     if node.merge:
-        settings = {k: v for k, v in end.state.items() if not k.startswith("_") and k not in KEPT_APART}
+        # Reserved names of a child's state speak of the child's own nodes.
+        settings = {key: value for key, value in end.state.items() if not is_reserved(key)}
     settings[node.output_key] = end.state
     patch = Patch(settings)
     if end.status == "rejected" and not _takes_up_rejection(definition, node):

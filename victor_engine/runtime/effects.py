@@ -113,7 +113,8 @@ class Done(Struct, frozen=True):
     """What a step came to: its patch, where it leads, and the label of the branch it took.
 
     `ended` says why the branch ends here although the node names successors; `rejected` that a
-    person's no ends the run; `result` is the bare result, which a team hands to its next member.
+    person's no ends the run; `result` is the bare result, which a team hands to its next member;
+    `reserved` names the keys of the state that the step tried to write and that the engine alone writes.
     """
 
     patch: Patch
@@ -122,6 +123,7 @@ class Done(Struct, frozen=True):
     ended: str | None = None
     rejected: str | None = None
     result: Any = None
+    reserved: tuple[str, ...] = ()
 
 
 class Past(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from victor_engine.api import Actor, ErrorInfo, UsageInfo
 from victor_engine.clock import to_us
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
+from victor_engine.reserved import refusal
 from victor_engine.runtime.effects import Done, Onward, Step
 from victor_engine.store.db import Tx
 from victor_engine.store.deadletters import add_dead_letter
@@ -278,6 +280,8 @@ def _completed(tx: Tx, run: RunRef, step: Step, done: Done) -> None:
     _event(tx, run, EventKind.NODE_COMPLETED, node_id=step.key, data=data)
     if done.ended is not None:
         _event(tx, run, EventKind.BRANCH_ENDED, node_id=step.key, data={"reason": done.ended})
+    if done.reserved:
+        warn_reserved(tx, run, step.key, done.reserved)
 
 
 def fail_attempt(
@@ -367,8 +371,13 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
-def warn(tx: Tx, run: RunRef, node_id: str, message: str, data: dict[str, Any]) -> None:
+def warn(tx: Tx, run: RunRef, node_id: str | None, message: str, data: dict[str, Any]) -> None:
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
+
+
+def warn_reserved(tx: Tx, run: RunRef, node_id: str | None, names: Sequence[str]) -> None:
+    """Record that something tried to write names of the state that the engine alone writes."""
+    warn(tx, run, node_id, refusal(names), {"reserved": list(names)})
 
 
 def processes(connection: sqlite3.Connection, run_key: int) -> list[tuple[int, int, int]]:
@@ -488,4 +497,5 @@ __all__ = [
     "to_us",
     "used",
     "warn",
+    "warn_reserved",
 ]

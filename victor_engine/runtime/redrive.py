@@ -18,6 +18,7 @@ from victor_engine.definition.model import ParallelNode, WorkflowDefinition
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.reserved import with_reserved_of
 from victor_engine.runtime import journal
 from victor_engine.runtime.conflicts import check_revision
 from victor_engine.runtime.effects import Position
@@ -76,8 +77,9 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     old = Position.from_data(position_of(tx, ref.key))
     failed_at = jsonio.loads(error).get("node_id") if error is not None else None
     frontier = _frontier(tx, ref, wanted, old, failed_at)
-    target, how = _target_state(tx, ref, wanted, frontier[0])
-    edit = difference(run_state(tx.connection, ref.key), target) if target is not None else Patch()
+    now = run_state(tx.connection, ref.key)
+    target, how, reserved = _target_state(tx, ref, wanted, now, frontier[0])
+    edit = difference(now, target)
     counts = dict(old.counts)
     if not edit.empty or wanted.changes_version or frontier[0] not in old.frontier:
         # What was tried before is not what is tried now: it counts as a visit of its own, so that no
@@ -106,6 +108,8 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
         node_id=frontier[0],
         data=_particulars(wanted, old, frontier, edit, how),
     )
+    if reserved:
+        journal.warn_reserved(tx, ref, None, reserved)
     return int(priority)
 
 
@@ -130,11 +134,16 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
     )
 
 
-def _target_state(tx: Tx, ref: RunRef, wanted: Redrive, node: str) -> tuple[Mapping[str, Any] | None, str]:
-    """The state to go on with (None: as it is), and where it comes from if nobody has typed it."""
+def _target_state(
+    tx: Tx, ref: RunRef, wanted: Redrive, now: dict[str, Any], node: str
+) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
+    """Return the state to go on with, where it comes from if nobody has typed it, and the reserved names that
+    an edit or a migration tried to write."""
     if wanted.state is not None:
-        return wanted.state, ""
-    target, words = None, []
+        target, reserved = with_reserved_of(now, wanted.state)
+        return target, "", reserved
+    target, words = now, []
+    tried: list[str] = []
     if wanted.rewind:
         target = _state_before(tx, ref, node)
         words.append(f"as before {node}")
@@ -142,12 +151,11 @@ def _target_state(tx: Tx, ref: RunRef, wanted: Redrive, node: str) -> tuple[Mapp
         registry = load_registry(tx, ref.workflow)
         versions = wanted.old_version, wanted.version
         if registry.get_migration_paths(ref.workflow, *versions, limit=1):
-            target = run_state(tx.connection, ref.key) if target is None else target
             path = migration_path(registry, ref.workflow, *versions, wanted.load)
             for migration in path:
-                target = migration.apply_to_state(target)
+                target = migration.apply_to_state(target, tried)
             words.append(f"migrated: {', '.join(migration.migration_id for migration in path)}")
-    return target, "; ".join(words)
+    return target, "; ".join(words), tuple(dict.fromkeys(tried))
 
 
 def _state_before(tx: Tx, ref: RunRef, node: str) -> dict[str, Any]:

@@ -70,13 +70,12 @@ class Several(Attempts, ABC):
         self._tell_collisions(node.id, collisions)
         if node.output is not None:
             whole = {m: r.result for m, r in zip(members, results, strict=True) if isinstance(r, Done)}
-            patch = patch.then(Patch({node.output: whole}))
+            patch = patch.then(Patch({node.output_key: whole}))
         done = Done(patch, node.next)
         inside = {name: times for name, times in counts.items() if times != position.counts.get(name)}
         if step.parent is not None:
             position.count(inside)
-        await self._commit(step, attempt, done, position, inside)
-        return done
+        return await self._commit(step, attempt, done, position, inside)
 
     def _tell_collisions(self, node_id: str, collisions: Mapping[str, list[str]]) -> None:
         for key, writers in collisions.items():
@@ -128,14 +127,14 @@ class Several(Attempts, ABC):
 
         try:
             result = await teams.play(node, turn, join)
-            done = Done(teams.patch(node, result, state), node.next, result=result)
+            patch = teams.patch(node, result, state)
+            done = Done(patch, node.next, result=result, reserved=teams.reserved(node, result))
             self._tell_collisions(node.id, teams.collisions(node, result))
         except StepFailedError as failure:
             return await self._give_up(step, attempt, number, failure.info, position)
         except NodeError as error:
             return await self._give_up(step, attempt, number, error_info(error, node.id), position)
-        await self._commit(step, attempt, done, position)
-        return done
+        return await self._commit(step, attempt, done, position)
 
     async def _joined(
         self,

@@ -18,6 +18,7 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.errors import NodeError, UsageError
+from victor_engine.reserved import is_reserved, refusal, reserved_in
 from victor_engine.runtime.invokers.results import checked_json
 from victor_engine.runtime.pyworker import load_function
 from victor_engine.store.patch import Patch
@@ -58,6 +59,9 @@ class StateSchema(Generic[S]):
                     f"the state must be {self.type.__name__} or a mapping, not {type(given).__name__}"
                 )
             self.check_keys(plain, "the initial state")
+            names = reserved_in(plain)
+            if names:
+                raise UsageError(f"{refusal(names)}. Choose other names for the initial state")
             state: dict[str, Any] = _json(plain, "the initial state")
             if self.is_dataclass:
                 state = _json(self._plain(msgspec.convert(state, self.type)), "the initial state")
@@ -116,7 +120,7 @@ class StateSchema(Generic[S]):
                     bases=("KeyError",),
                     retryable=False,
                 )
-            if self.keys is not None and key not in self.keys and not _kept_by_engine(key):
+            if self.keys is not None and key not in self.keys and not is_reserved(key):
                 from victor_engine.config.places import did_you_mean
 
                 raise NodeError(
@@ -126,11 +130,6 @@ class StateSchema(Generic[S]):
                     bases=("KeyError",),
                     retryable=False,
                 )
-
-
-def _kept_by_engine(key: str) -> bool:
-    """Keys that the runtime itself writes: handled failures, and answers of people."""
-    return key in ("errors", "human")
 
 
 def _refuse_reducers(state_type: type[Any]) -> None:

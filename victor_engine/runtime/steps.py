@@ -121,8 +121,8 @@ def work_done(node: Node, result: Any) -> Done:
 def result_patch(node: Node, result: Any) -> Patch:
     """Whole under the output key; the keys of an object also go into the state, unless `merge: false`.
 
-    Keys that start with `_` stay inside the whole. Where the object has a key of the output's own
-    name, the whole counts.
+    Where the object has a key of the output's own name, the whole counts. Reserved keys stay inside the
+    whole: they are taken out when the step is committed.
     """
     try:
         jsonio.dumps(result)
@@ -132,7 +132,7 @@ def result_patch(node: Node, result: Any) -> Patch:
         ) from None
     settings: dict[str, Any] = {}
     if node.merge and isinstance(result, dict):
-        settings.update({k: v for k, v in result.items() if isinstance(k, str) and not k.startswith("_")})
+        settings.update({key: value for key, value in result.items() if isinstance(key, str)})
     settings[node.output_key] = result
     return Patch(settings)
 

@@ -18,6 +18,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.definition.model import TeamMember, TeamNode
 from victor_engine.errors import NodeError
+from victor_engine.reserved import is_reserved, reserved_in
 from victor_engine.runtime.effects import Done, Step
 from victor_engine.store.patch import Patch
 
@@ -104,14 +105,22 @@ def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:
 
 def objects(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
     """By whom which keys may go into the state: the members' objects, or the one that is the team's result."""
+    return {
+        name: {key: value for key, value in part.items() if not is_reserved(key)}
+        for name, part in _parts(node, result).items()
+    }
+
+
+def reserved(node: TeamNode, result: Any) -> tuple[str, ...]:
+    """Return the keys of the members' objects that the engine alone writes."""
+    return reserved_in(key for part in _parts(node, result).values() for key in part)
+
+
+def _parts(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
     if not node.merge or node.merge_mode == "none":
         return {}
     parts = {node.id: result} if node.team_formation in ("pipeline", "consensus") else dict(result or {})
-    return {
-        name: {key: value for key, value in part.items() if not key.startswith("_")}
-        for name, part in parts.items()
-        if isinstance(part, dict)
-    }
+    return {name: part for name, part in parts.items() if isinstance(part, dict)}
 
 
 def collisions(node: TeamNode, result: Any) -> dict[str, list[str]]:

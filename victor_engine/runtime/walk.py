@@ -157,7 +157,7 @@ class Walk(Several):
             done = human_done(self.definition, node, decision)
         except NodeError as error:
             return await self._give_up(step, attempt, number, error_info(error, node.id), position)
-        await self._commit(step, attempt, done, position)
+        done = await self._commit(step, attempt, done, position)
         if done.rejected is not None and step.parent is not None:
             raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
         return done

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from victor_engine import jsonio
+from victor_engine.reserved import reserved_in
 
 
 class Patch(Struct, frozen=True):
@@ -54,6 +55,18 @@ class Patch(Struct, frozen=True):
         deleted = dict.fromkeys((*self.delete, *later.delete))
         gone = tuple(key for key in deleted if key not in settings)
         return Patch(settings, gone, merges)
+
+    def without_reserved(self) -> tuple[Patch, tuple[str, ...]]:
+        """Return the patch without the settings and deletions of reserved names, and those names.
+
+        Merges stay: only the engine makes them.
+        """
+        names = reserved_in((*self.set, *self.delete))
+        if not names:
+            return self, ()
+        settings = {key: value for key, value in self.set.items() if key not in names}
+        deleted = tuple(key for key in self.delete if key not in names)
+        return Patch(settings, deleted, self.merge), names
 
     def to_data(self) -> dict[str, Any]:
         data: dict[str, Any] = {}

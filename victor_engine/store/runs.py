@@ -11,6 +11,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride, TriggerKind
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
+from victor_engine.reserved import refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
 
 HELD = (
@@ -119,7 +120,9 @@ class RunBatch:
                 new.backfill_id,
             )
         )
-        state = jsonio.dumps_text(new.state)
+        names = reserved_in(new.state)
+        given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
+        state = jsonio.dumps_text(given)
         self._states.append((key, state))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:
@@ -133,6 +136,16 @@ class RunBatch:
             workflow=new.workflow,
             data=data,
         )
+        if names:
+            tx.event(
+                EventKind.RUN_WARNING,
+                actor=new.actor,
+                run_key=key,
+                run_id=run_id,
+                schedule_id=new.schedule_id,
+                workflow=new.workflow,
+                data={"message": refusal(names), "reserved": list(names)},
+            )
         noticed = self._notice(new, key, run_id)
         if started:
             tx.event(

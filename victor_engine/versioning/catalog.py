@@ -14,6 +14,7 @@ from victor_engine.definition.loader import definition_from_content
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.reserved import refusal
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.workflows import latest_of
 from victor_engine.versioning import aliases
@@ -354,8 +355,8 @@ def preview_migration(
     for migration in path:
         for number, step in enumerate(migration.steps, 1):
             before = copy.deepcopy(after)
-            after = migration.apply_one(number, after)
-            lines = tuple(change_lines(before, after))
+            after, names = migration.apply_one(number, after)
+            lines = (*change_lines(before, after), *([refusal(names)] if names else ()))
             steps.append(MigrationStepResult(migration.migration_id, step.describe(), lines))
     return MigrationPreview(
         path=tuple(migration.migration_id for migration in path),

@@ -49,15 +49,21 @@ class WorkflowMigration:
         """SHA-256 of all that it says; a custom function counts by its name."""
         return jsonio.digest(self.to_block())
 
-    def apply_to_state(self, state: Mapping[str, Any]) -> State:
-        """The state after all steps; the one given stays as it is, also if a step fails."""
+    def apply_to_state(self, state: Mapping[str, Any], reserved: list[str] | None = None) -> State:
+        """The state after all steps; the one given stays as it is, also if a step fails.
+
+        `reserved` gets the names that the steps tried to write and that the engine alone writes.
+        """
         current: State = copy.deepcopy(dict(state))
         for number in range(1, len(self.steps) + 1):
-            current = self.apply_one(number, current)
+            current, names = self.apply_one(number, current)
+            if reserved is not None:
+                reserved.extend(names)
         return current
 
-    def apply_one(self, number: int, state: State) -> State:
-        """Step `number` (1 is the first) on a state that is ours to change; MigrationError names the step."""
+    def apply_one(self, number: int, state: State) -> tuple[State, tuple[str, ...]]:
+        """Return what step `number` (1 is the first) makes of a state that is ours to change, and the names
+        that it tried to write and that the engine alone writes. MigrationError names the step."""
         try:
             return apply_step(self.steps[number - 1], state, undoes=self.undoes)
         except MigrationError as error:

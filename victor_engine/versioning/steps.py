@@ -12,6 +12,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.config.places import did_you_mean
 from victor_engine.errors import VictorError
+from victor_engine.reserved import RECORDS, reserved_in, with_reserved_of
 
 State = dict[str, Any]
 Handler = Callable[[State], State]
@@ -173,13 +174,22 @@ def _handler_name(handler: Handler | str | None) -> str:
 # --- what a step makes of a state --------------------------------------------------------------
 
 
-def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> State:
-    """The state after a step. `state` is ours to change; MigrationError leaves it half done.
+def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> tuple[State, tuple[str, ...]]:
+    """Return the state after a step, and the names that it tried to write and that the engine alone writes.
 
-    `undoes` says that the step takes back one that was done before, which may have made the objects
-    around its field: those that it leaves empty go with it.
+    `state` is ours to change; MigrationError leaves it half done. Reserved names stay as they are, but for
+    records that follow a renamed node. `undoes` says that the step takes back one that was done before, which
+    may have made the objects around its field: those that it leaves empty go with it.
     """
     step.check()
+    if step.type is MigrationType.RENAME_NODE:
+        _move_records(state, step.old_name, step.new_value)
+        return state, ()
+    kept = copy.deepcopy({name: state[name] for name in reserved_in(state)})
+    return with_reserved_of(kept, _changed(step, state, undoes))
+
+
+def _changed(step: MigrationStep, state: State, undoes: bool) -> State:
     if step.type is MigrationType.ADD_FIELD:
         _add(state, str(step.node_id), copy.deepcopy(step.new_value))
     elif step.type is MigrationType.REMOVE_FIELD:
@@ -188,8 +198,6 @@ def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> St
         _rename(state, step.old_name, step.new_value, undoes)
     elif step.type is MigrationType.CUSTOM:
         return _custom(step, state)
-    elif step.type is MigrationType.RENAME_NODE:
-        _move_records(state, step.old_name, step.new_value)
     return state
 
 
@@ -277,7 +285,7 @@ def _custom(step: MigrationStep, state: State) -> State:
 
 def _move_records(state: State, old: str, new: str) -> None:
     """What the engine itself keeps under a node's id: answers and errors that were handled."""
-    for kept in ("human", "errors"):
+    for kept in sorted(RECORDS):
         records = state.get(kept)
         if isinstance(records, dict) and old in records and new not in records:
             records[new] = records.pop(old)

@@ -97,6 +97,8 @@ def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) 
     assert row is not None
     data = {"version": way.to_version, "was": way.from_version, "path": list(way.ids), "row": row}
     tell(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
+    if planned.reserved:
+        journal.warn_reserved(tx, run.ref, None, planned.reserved)
     return row
 
 

@@ -13,6 +13,7 @@ from victor_engine.api import MigrationStepResult, RunMove
 from victor_engine.definition.content import node_to_content
 from victor_engine.definition.model import ParallelNode, WorkflowDefinition
 from victor_engine.errors import ConflictError, VictorError
+from victor_engine.reserved import refusal
 from victor_engine.runtime.moving.pending import Comparison, Pending, pending
 from victor_engine.runtime.moving.resting import Resting
 from victor_engine.versioning.diff import change_lines
@@ -51,6 +52,7 @@ class Plan:
     move: RunMove
     state: dict[str, Any] = field(default_factory=dict)
     stands: Standing = field(default_factory=lambda: Standing(()))
+    reserved: tuple[str, ...] = ()  # names that the steps tried to write and that the engine alone writes
     pending: Pending = field(default_factory=Pending)
 
     @property
@@ -83,7 +85,7 @@ def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
 
     try:
         check_rests(run)
-        state, stands = _walk(run, way, steps, detail)
+        state, stands, reserved = _walk(run, way, steps, detail)
         check(stands, way.target)
         _check_inside(run, way, stands)
         what_waits = pending(Comparison(run, way.source, way.target, state, now), stands, way.from_version)
@@ -95,7 +97,7 @@ def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
         questions=tuple(what_waits.questions),
         timers=tuple(what_waits.timers),
     )
-    return Plan(run, way, ready, state, stands, what_waits)
+    return Plan(run, way, ready, state, stands, reserved, what_waits)
 
 
 def check_rests(run: Resting) -> None:
@@ -113,23 +115,25 @@ def check_rests(run: Resting) -> None:
 
 def _walk(
     run: Resting, way: Way, steps: list[MigrationStepResult], detail: bool
-) -> tuple[dict[str, Any], Standing]:
-    """State and position after the whole chain, step by step in step."""
+) -> tuple[dict[str, Any], Standing, tuple[str, ...]]:
+    """Return state and position after the whole chain, and the reserved names that its steps tried to write."""
     state: dict[str, Any] = copy.deepcopy(run.state)
     stands = Standing.at(jsonio.loads(run.position))
+    tried: dict[str, None] = {}
     for migration in way.path:
         there = way.known(str(migration.to_version))
         for number, step in enumerate(migration.steps, 1):
             before = copy.deepcopy(state) if detail else state
-            state = migration.apply_one(number, state)
+            state, names = migration.apply_one(number, state)
+            tried.update(dict.fromkeys(names))
             try:
                 stands, words = move(step, stands, there)
             except MigrationError as error:
                 raise migration.failure(number, error) from error
             if detail:
-                lines = tuple(change_lines(before, state))
+                lines = (*change_lines(before, state), *([refusal(names)] if names else ()))
                 steps.append(MigrationStepResult(migration.migration_id, step.describe(), lines, words))
-    return state, stands
+    return state, stands, tuple(tried)
 
 
 def _check_inside(run: Resting, way: Way, stands: Standing) -> None:
