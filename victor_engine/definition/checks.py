@@ -68,6 +68,7 @@ def check_workflow(
             check_hitl(node, node_reader, problems)
         if definition.breaker_for(node) is None:
             _check_breaker(node, node_reader, problems)
+        _check_interrupt(node, node_reader, problems)
     check_reserved(definition, reader, readers, problems)
     _check_schedule(definition, reader, problems)
 
@@ -80,6 +81,16 @@ def _check_breaker(node: Node, reader: Reader, problems: Problems) -> None:
             f"{reader.what}: {key} has no effect here"
             + (", because circuit_breaker_enabled is false" if node.circuit_breaker_enabled is False else ""),
             "Only nodes that do work have a circuit breaker: agent, compute, team, workflow",
+            strict=False,
+        )
+
+
+def _check_interrupt(node: Node, reader: Reader, problems: Problems) -> None:
+    if node.on_interrupt != "retry" and not isinstance(node, AgentNode | ComputeNode | TeamNode):
+        problems.warning(
+            reader.place("on_interrupt"),
+            f"{reader.what}: on_interrupt has no effect here",
+            "Only work that is done outside of the engine is interrupted: agent, compute, team",
             strict=False,
         )
 

@@ -14,7 +14,7 @@ from victor_engine import jsonio
 from victor_engine.api import ChoiceInfo
 from victor_engine.config.model import HitlConfig
 from victor_engine.definition.expressions import lookup
-from victor_engine.definition.model import REJECT_POLICIES, HITLNode
+from victor_engine.definition.model import REJECT_POLICIES, HITLNode, Node
 from victor_engine.definition.read import parse_duration
 from victor_engine.definition.templates import as_text, render, resolve_inputs
 from victor_engine.errors import NodeError
@@ -92,6 +92,8 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     remind_every: float | None = None
     undo_window: float | None = None
     allow_questions: bool = False
+    interrupted: bool = False
+    """What is to become of an attempt that its engine's end interrupted: see `interrupted_ask`."""
 
     def shown_digest(self) -> str:
         """SHA-256 of the question itself; asking again or escalating does not change it."""
@@ -169,6 +171,43 @@ def build_ask(
     if seconds is None and chain:
         seconds = chain[0].after  # a chain without a limit of its own still has to begin
     return ask, now + timedelta(seconds=seconds) if seconds is not None else None
+
+
+INTERRUPTED_ACTIONS = ("retry", "done", "fail")
+"""What people may decide about an interrupted attempt."""
+
+_INTERRUPTED_PROMPT = """\
+The engine ended while `{node}` was at work (attempt {number}). It is not known whether the work had its effect.
+
+* **retry** makes another attempt, with the same idempotency key.
+* **done** marks the node as done, with the result that you give as JSON.
+* **fail** fails the node.
+"""
+
+
+def interrupted_ask(node: Node, key: str, number: int, context: dict[str, Any], requested_by: str) -> Ask:
+    """Return the question about an attempt that was interrupted, of a node with `on_interrupt: ask`.
+
+    It has no deadline, whatever the configuration says: silence decides nothing.
+    """
+    return Ask(
+        kind="input",
+        title=f"Interrupted: {node.title}",
+        prompt=_INTERRUPTED_PROMPT.replace("{node}", key).replace("{number}", str(number)),
+        requested_by=requested_by,
+        context=context,
+        input_schema={
+            "type": "object",
+            "properties": {
+                "action": {"title": "What to do", "enum": list(INTERRUPTED_ACTIONS)},
+                "result": {"title": "Result", "description": "JSON; for done only"},
+            },
+            "required": ["action"],
+            "additionalProperties": False,
+        },
+        on_timeout_text="It waits until somebody answers.",
+        interrupted=True,
+    )
 
 
 def with_defaults(node: HITLNode, config: HitlConfig) -> HITLNode:

@@ -66,6 +66,11 @@ def push_back(
     """
     row = read_open(tx, request_id, revision)
     not_overdue(tx, row)
+    if row.ask.interrupted:
+        raise ConflictError(
+            f"request {row.id} is about an interrupted attempt, and its run cannot be sent back by it; answer "
+            "retry, done or fail, or redrive the run from another node"
+        )
     if not comment.strip():
         raise UsageError("say why it goes back: the comment is what the rerun works with")
     check_voter(tx, row, person, PUSHED_BACK)

@@ -99,12 +99,25 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
         return ("accepted" if same(answer.value, ask.recommendation) else "overridden"), answer.value
     if answer.outcome == "rejected":
         raise _invalid("", "an input is answered, not rejected")
+    if ask.interrupted and given:
+        return "answered", _interrupted(ask, answer.value)
     if not given or answer.value in (None, ""):
         if ask.has_default and not given:
             return "answered", ask.default
         raise _invalid("", "an answer is needed")
     _fits(ask, answer.value)
     return "answered", answer.value
+
+
+def _interrupted(ask: Ask, value: Any) -> dict[str, Any]:
+    """Return what is to become of an interrupted attempt. One word is enough where no result is given."""
+    found = {"action": value} if isinstance(value, str) else value
+    _fits(ask, found)
+    if found["action"] == "done" and "result" not in found:
+        raise _invalid("result", "give the result of the node as JSON, for example {}")
+    if found["action"] != "done" and "result" in found:
+        raise _invalid("result", f"{found['action']} takes no result; leave it out, or answer done")
+    return dict(found)
 
 
 def _invalid(path: str, message: str) -> InvalidAnswerError:

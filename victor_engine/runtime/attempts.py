@@ -14,7 +14,7 @@ from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime import teams
-from victor_engine.runtime.effects import Done, Effects, Onward, Position, Step
+from victor_engine.runtime.effects import Done, Effects, Onward, Past, Position, Step
 from victor_engine.runtime.retry import delay_before_retry
 from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
@@ -87,14 +87,42 @@ class Attempts:
         """
         node, effects = step.node, self.effects
 
+        def come_to(result: Any) -> Done:
+            return shape(result) if shape else work_done(node, result)
+
         async def once(this: Try) -> Done:
             call = node_call(self.identity, step, this.number, state, extra_inputs, effects.warn)
             binding = effects.describe(node, teams.role_of(step))
             this.attempt = await effects.begin(step, this.number, binding)
             result = await effects.work(this.attempt, step, call, self._limit(node))
-            return shape(result) if shape else work_done(node, result)
+            return come_to(result)
 
+        past = effects.past(step)
+        if past.interrupted and node.on_interrupt == "ask" and past.last is not None:
+            decided = await self._ask_about(step, past, past.last, position, come_to)
+            if decided is not None:
+                return decided
         return await self._tried(step, position, once)
+
+    async def _ask_about(
+        self, step: Step, past: Past, attempt: int, position: Position, come_to: Callable[[Any], Done]
+    ) -> Done | None:
+        """Let people say what is to become of an interrupted attempt; None if it is tried once more."""
+        decision = await self.effects.ask_about(attempt, step)
+        said = decision.value if decision.abort is None else {"action": "fail"}
+        if said["action"] == "retry":
+            return None
+        if said["action"] == "done":
+            return await self._commit(step, attempt, come_to(said["result"]), position)
+        by = decision.record.get("by") or "nobody"
+        comment = decision.record.get("comment")
+        info = ErrorInfo(
+            type="InterruptedError",
+            message=f"{step.key} was interrupted by the end of its engine, and {by} decided that it fails"
+            + (f": {comment}" if comment else ""),
+            node_id=step.node.id,
+        )
+        return await self._give_up(step, attempt, past.tries, info, position)
 
     async def _tried(self, step: Step, position: Position, once: Callable[[Try], Awaitable[Done]]) -> Done:
         """Make attempts until one succeeds or the author's policy says that it is enough."""

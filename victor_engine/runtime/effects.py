@@ -108,6 +108,10 @@ class Step(Struct, frozen=True):
         """What names the step in the store: the node, or the node and its member."""
         return self.node.id if self.member is None else f"{self.node.id}.{self.member}"
 
+    def idempotency_key(self, run_id: str) -> str:
+        """The key that all attempts of this visit share."""
+        return f"{run_id}/{self.key}/{self.iteration}"
+
 
 class Done(Struct, frozen=True):
     """What a step came to: its patch, where it leads, and the label of the branch it took.
@@ -138,6 +142,7 @@ class Past(Struct, frozen=True):
     interrupted: bool = False
     done: Done | None = None
     retry_at: datetime | None = None
+    last: int | None = None  # the handle of the last attempt
 
 
 NOTHING_YET = Past()
@@ -216,6 +221,12 @@ class Effects(Protocol):
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         """Put a question to people and wait, however long, for the decision."""
+        ...
+
+    async def ask_about(self, attempt: int, step: Step) -> Decision:
+        """Ask people what is to become of an interrupted attempt, and wait, however long, for the decision.
+
+        An attempt that was asked about before a restart keeps its question, and its answer."""
         ...
 
     async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:

@@ -175,6 +175,27 @@ def begin_wait(
     return attempt
 
 
+def await_verdict(tx: Tx, attempt: int) -> tuple[int, int, str]:
+    """Let an interrupted attempt wait for what people say of it; return its number, start and binding."""
+    wait = {"text": "a person, because it was interrupted", "since": tx.now_us, "interrupted": True}
+    tx.execute(
+        "UPDATE attempts SET status = 'waiting', wait = ? WHERE id = ? AND status = 'interrupted'",
+        (jsonio.dumps_text(wait), attempt),
+    )
+    number, started_at, binding = tx.execute(
+        "SELECT number, started_at, binding FROM attempts WHERE id = ?", (attempt,)
+    ).fetchone()
+    return int(number), int(started_at), str(binding or "")
+
+
+def stay_interrupted(tx: Tx, attempt: int) -> None:
+    """An attempt that people were asked about counts as interrupted again: it is tried once more."""
+    tx.execute(
+        "UPDATE attempts SET status = 'interrupted', wait = NULL WHERE id = ? AND status = 'waiting'",
+        (attempt,),
+    )
+
+
 def set_waiting(tx: Tx, run: RunRef) -> None:
     """All that a run could do is done: it waits."""
     tx.execute(
@@ -477,6 +498,7 @@ def _event(
 __all__ = [
     "RunEnd",
     "RunRef",
+    "await_verdict",
     "begin",
     "begin_attempt",
     "begin_wait",
@@ -494,6 +516,7 @@ __all__ = [
     "set_waiting",
     "set_working",
     "start",
+    "stay_interrupted",
     "to_us",
     "used",
     "warn",

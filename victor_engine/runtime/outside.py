@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
-from victor_engine.hitl.ask import with_defaults
+from victor_engine.hitl.ask import interrupted_ask, with_defaults
 from victor_engine.hitl.requests import Decision, build_ask, open_request
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.children import Resolve, Started, known_child, start_child
@@ -105,6 +105,40 @@ class Outside:
         self.surroundings.deadlines_changed()
         async with self._outside():
             return await self.surroundings.decision(request_id)
+
+    async def ask_about(self, attempt: int, step: Step) -> Decision:
+        self.opened = True
+        rests = self._rests_with_one_more()
+
+        def transition(tx: Tx) -> str:
+            number, started_at, binding = journal.await_verdict(tx, attempt)
+            context = {
+                "attempt": number,
+                "started_at": from_us(started_at).isoformat().replace("+00:00", "Z"),
+                "done_by": binding,
+                "idempotency_key": step.idempotency_key(self.run.id),
+            }
+            request = open_request(
+                tx,
+                run_key=self.run.key,
+                run_id=self.run.id,
+                workflow=self.run.workflow,
+                attempt_id=attempt,
+                node_id=step.key,
+                iteration=step.iteration,
+                ask=interrupted_ask(step.node, step.key, number, context, self.record.requested_by),
+                deadline_us=None,
+            )
+            if rests:
+                journal.set_waiting(tx, self.run)
+            return request.id
+
+        request_id = await self.store.persist(transition)
+        async with self._outside():
+            decision = await self.surroundings.decision(request_id)
+        if decision.abort is None and decision.value["action"] == "retry":
+            await self.store.persist(lambda tx: journal.stay_interrupted(tx, attempt))
+        return decision
 
     # --- waiting -------------------------------------------------------------------------------
 

@@ -74,6 +74,7 @@ def past_from_rows(
             interrupted=status == "interrupted",
             done=done,
             retry_at=due,
+            last=attempt,
         )
     return found
 

@@ -96,7 +96,7 @@ def node_call(
         node_type=node.type,
         iteration=step.iteration,
         attempt=number,
-        idempotency_key=f"{identity.run_id}/{step.key}/{step.iteration}",
+        idempotency_key=step.idempotency_key(identity.run_id),
         role=role,
         goal=goal,
         inputs=inputs,

@@ -139,8 +139,9 @@ def past(
 ) -> dict[tuple[str, int], Past]:
     """What the attempts of a run say of the steps after `position`."""
     rows: list[Any] = connection.execute(
-        "SELECT id, node_id, iteration, number, parent, status, retry_at,"
-        " CASE WHEN parent IS NULL THEN NULL ELSE patch END FROM attempts WHERE run_key = ? ORDER BY id",
+        "SELECT id, node_id, iteration, number, parent,"
+        " CASE WHEN status = 'waiting' AND json_extract(wait, '$.interrupted') THEN 'interrupted' ELSE status END,"
+        " retry_at, CASE WHEN parent IS NULL THEN NULL ELSE patch END FROM attempts WHERE run_key = ? ORDER BY id",
         (key,),
     ).fetchall()
     return past_from_rows(rows, position, dict(definition.nodes))

@@ -80,7 +80,7 @@ class Comparison:
     def differs(self, each: LiveAttempt, name: str) -> str:
         """Why an attempt cannot go on as node `name` of the target; '' if it can."""
         old, new = self.source.nodes.get(each.node_id), self.target.nodes[name]
-        if each.question is not None:
+        if each.question is not None and not each.question.ask.interrupted:
             return self._asks_otherwise(each.question, old, new)
         if old is None or old.type != new.type:
             return f"it is a {new.type} node now"
@@ -127,6 +127,11 @@ def pending(compared: Comparison, stands: Standing, from_version: str) -> Pendin
         if name is not None and not why:
             found.keep(each, name)
             continue
+        if each.question is not None and each.question.ask.interrupted:
+            raise ConflictError(
+                f"{each.node_id} was interrupted and waits for an answer about that, and {why}; answer it, "
+                "then move the run"
+            )
         if each.question is not None and each.question.status != "open":
             raise ConflictError(
                 f"{each.node_id} was answered just now, and {why}; the answer is carried out by {from_version}"
