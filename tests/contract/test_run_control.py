@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,7 @@ FLAKY = {
     "victor.yaml": f"""
         handlers:
           check: {{command: [{sys.executable}, check.py]}}
+          held: {{command: [sh, -c, "read line < go"]}}
         """,
     # Fails for as long as the state says that it is broken.
     "check.py": """
@@ -42,6 +44,15 @@ FLAKY = {
               - {id: out, type: transform, transform: "done = true"}
         """,
 }
+
+HOLD = """
+workflows:
+  hold:
+    nodes:
+      - {id: first, type: compute, handler: held, next: [second]}
+      - {id: second, type: transform, transform: "n = 1"}
+"""
+"""The first node is at work until a line is written to the pipe `go`."""
 
 
 @pytest.fixture
@@ -153,6 +164,22 @@ async def test_redrive_from_a_node_with_another_state_and_version(port: Port, en
     found = await until(port, second.id, "succeeded")
     assert found.run.version == "1.1.0"
     assert [a.version for a in found.attempts] == ["1.0.0", "1.0.0", "1.1.0", "1.1.0"]
+
+
+async def test_resuming_a_run_that_was_never_paused_is_a_conflict(port: Port, engine: Engine) -> None:
+    (engine.workspace_path / "workflows/hold.yaml").write_text(HOLD)
+    assert await port.reload() == []
+    os.mkfifo(engine.workspace_path / "go")
+    run = await port.start_run("hold")
+    await until(port, run.id, "running")
+    with pytest.raises(ConflictError, match=r"is running, not paused") as caught:
+        await port.resume_run(run.id, "oops")
+    assert caught.value.exit_code == 5
+    assert await port.events(EventQuery(run_id=run.id, kinds=("run.resumed",))) == []
+    (engine.workspace_path / "go").write_text("on\n")
+    await until(port, run.id, "succeeded")
+    with pytest.raises(ConflictError, match="is succeeded, not paused"):
+        await port.resume_run(run.id)
 
 
 async def test_a_rerun_is_a_new_run_with_the_same_input(port: Port, engine: Engine) -> None:

@@ -168,6 +168,7 @@ class Control(ABC):
     async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Go on with a paused run."""
         live = self.places.live.get(ref.key)
+        held = live is not None and live.pausing
         if live is not None:
             live.pausing = False
             if live.effects is not None:
@@ -176,8 +177,8 @@ class Control(ABC):
 
         def transition(tx: Tx) -> tuple[int, bool]:
             row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] != "paused" and live is None:
-                raise ConflictError(f"run {ref.id} is {row[0]}, not paused")
+            if row[0] != "paused" and not held:
+                raise ConflictError(f"run {ref.id} is {row[0]}, not paused; there is nothing to resume")
             tx.execute(
                 "UPDATE runs SET status = 'queued', revision = revision + 1"
                 " WHERE key = ? AND status = 'paused'",
