@@ -1,7 +1,8 @@
 """Names in a run's state that the engine alone writes.
 
 `human` holds the record of each answer of a person, `errors` the failures that a workflow handled.
-Names that begin with `_` are kept for the engine.
+Names that begin with `_` are kept for the engine. `_secrets` holds the references to secrets that a run was
+started with.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from typing import Any
 
 RECORDS = frozenset({"human", "errors"})
 """Objects that the engine keeps by node id."""
+
+
+SECRETS = "_secrets"
+"""The references to secrets that a run was started with, by the key of the state that they stand under."""
 
 
 def is_reserved(name: str) -> bool:

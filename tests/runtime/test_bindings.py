@@ -19,6 +19,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.runtime.bindings import BindingTable
+from victor_engine.secretrefs import authored
 
 
 def table(tmp_path: Path, text: str, **environ: str) -> BindingTable:
@@ -133,7 +134,7 @@ async def call_with(bindings: BindingTable, node: Node, **more: Any) -> tuple[An
 async def test_a_secret_reaches_the_work_and_nothing_else(tmp_path: Path) -> None:
     text = """tools: {t: {command: [sh, -c, 'read x; echo "$x" >&2; echo "$x"'], env: {A: b}}}"""
     bindings = table(tmp_path, text, VICTOR_SECRET_DB="hunter2-long")
-    inputs = {"url": "db://$secret.db@host", "given": "$secret.other"}
+    inputs = {"url": authored("db://$secret.db@host"), "given": "$secret.other"}
     node = ComputeNode(id="n", tools=("t",), inputs={"url": "db://$secret.db@host", "given": "$ctx.given"})
     probe = """tools: {t: {command: [sh, -c, 'grep -c hunter2-long']}}"""
     seen, _ = await call_with(table(tmp_path, probe, VICTOR_SECRET_DB="hunter2-long"), node, inputs=inputs)
@@ -157,7 +158,7 @@ async def test_a_missing_secret_says_where_it_may_come_from(tmp_path: Path) -> N
     bindings = table(tmp_path, "tools: {t: {command: [cat]}}")
     node = ComputeNode(id="n", tools=("t",), inputs={"a": "$secret.db-main"})
     with pytest.raises(NodeError, match="set VICTOR_SECRET_DB_MAIN") as caught:
-        await call_with(bindings, node, inputs={"a": "$secret.db-main"})
+        await call_with(bindings, node, inputs={"a": authored("$secret.db-main")})
     assert caught.value.retryable is False
 
 

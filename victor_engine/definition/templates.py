@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.definition.expressions import lookup
 from victor_engine.errors import NodeError
+from victor_engine.secretrefs import REFERENCE, Secret, SecretText, authored, joined, with_references
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)\}")
-_REFERENCE = re.compile(r"\$ctx\.([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)(\?)?")
+_CONTEXT = r"\$ctx\.([A-Za-z_]\w*(?:\.\w+|\[-?\d+\])*)(\?)?"
+_REFERENCE = re.compile(f"{_CONTEXT}|{REFERENCE}")
+_ANY = re.compile(f"{_CONTEXT}|{REFERENCE}|{_PLACE.pattern}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,15 @@ def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id:
     """Replace `$ctx.name` references, at any depth. A value that is one reference keeps its type.
 
     A name that is missing raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
+    `$secret.name` becomes a reference (`SecretText`) where it stands in `inputs`, never in the state's text.
     """
+    state = with_references(state)
     return {key: _resolve(value, state, f"{node_id}: inputs.{key}") for key, value in inputs.items()}
 
 
 def _resolve(value: Any, state: Mapping[str, Any], where: str) -> Any:
     if isinstance(value, str):
-        whole = _REFERENCE.fullmatch(value)
-        if whole is not None:
-            return _read(whole, state, where)
-        return _REFERENCE.sub(lambda match: _inline(_read(match, state, where)), value)
+        return _filled(_REFERENCE, value, lambda match: _read(match, state, where))
     if isinstance(value, Mapping):
         return {key: _resolve(item, state, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -79,12 +81,55 @@ def _resolve(value: Any, state: Mapping[str, Any], where: str) -> Any:
     return value
 
 
-def _inline(value: Any) -> str:
+def resolve_text(
+    template: str, state: Mapping[str, Any], node_id: str, key: str
+) -> tuple[Any, tuple[str, ...]]:
+    """Fill in `$ctx.name`, `$secret.name` and `{name}` in one pass, and return the `{name}` that are missing.
+
+    What is filled in is not read again: braces and references in the state's text stay as they are.
+    """
+    state = with_references(state)
+    missing: dict[str, None] = {}
+
+    def fill(match: re.Match[str]) -> Any:
+        if match[0].startswith("$"):
+            return _read(match, state, f"{node_id}: {key}")
+        name = match[4]
+        if name is None:
+            return match[0][0]
+        try:
+            found = lookup(state, name)
+        except KeyError:
+            missing[name] = None
+            return missing_mark(name)
+        return found if isinstance(found, SecretText) else as_text(found)
+
+    return _filled(_ANY, template, fill), tuple(missing)
+
+
+def _filled(pattern: re.Pattern[str], text: str, fill: Callable[[re.Match[str]], Any]) -> Any:
+    """Return the text with each match filled in. The value of a text that is one match keeps its type."""
+    whole = pattern.fullmatch(text)
+    if whole is not None:
+        return fill(whole)
+    parts: list[str | SecretText] = []
+    end = 0
+    for match in pattern.finditer(text):
+        parts += [text[end : match.start()], _inline(fill(match))]
+        end = match.end()
+    return joined([*parts, text[end:]])
+
+
+def _inline(value: Any) -> str | SecretText:
+    if isinstance(value, SecretText):
+        return value
     return "" if value is None else as_text(value)
 
 
 def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
-    name, optional = match.group(1), match.group(2)
+    name, optional, secret = match.group(1, 2, 3)
+    if secret is not None:
+        return SecretText([Secret(secret)])
     try:
         return lookup(state, name)
     except KeyError:
@@ -103,11 +148,15 @@ def resolve_mapping(
     mapping: Mapping[str, Any], state: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """An agent's `input_mapping`: names to dotted state keys. Missing ones are None, and told."""
+    state = with_references(state)
     values: dict[str, Any] = {}
     missing: list[str] = []
     for name, source in mapping.items():
         if not isinstance(source, str):
             values[name] = source
+            continue
+        if "$secret." in source:
+            values[name] = authored(source)
             continue
         key = source.removeprefix("$ctx.").removesuffix("?")
         try:

@@ -8,6 +8,7 @@ from victor_engine import jsonio
 from victor_engine.api import NodeOverride, RunInfo
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
+from victor_engine.reserved import SECRETS
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
@@ -117,12 +118,14 @@ class RunActions(EngineBase):
                 start = Start(definition_id, self._start_node(tx, definition_id))
             else:
                 start = self._resolve(tx, ref.workflow, version)
+            given, secrets = _given_again(jsonio.loads(given_state(tx, ref.key)), state)
             new = NewRun(
                 workflow=ref.workflow,
                 definition_id=start.definition_id,
                 start_node=start.node,
                 choice=start.choice,
-                state=jsonio.loads(given_state(tx, ref.key)) if state is None else state,
+                state=given,
+                secrets=secrets,
                 trigger="rerun",
                 actor=actor,
                 parent_key=ref.key,
@@ -153,3 +156,14 @@ class RunActions(EngineBase):
         ref = await self._ref(run_id)
         await self.runtime.discard(ref, acting(), note)
         return await self._run_info(ref.id)
+
+
+def _given_again(
+    before: dict[str, Any], wanted: dict[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the state of a rerun, and the references to secrets that are still in the place of the first."""
+    secrets = before.pop(SECRETS, {})
+    if wanted is None:
+        return before, secrets
+    state = {key: value for key, value in wanted.items() if key != SECRETS or value != secrets}
+    return state, {key: places for key, places in secrets.items() if state.get(key) == before.get(key)}

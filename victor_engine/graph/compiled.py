@@ -93,7 +93,7 @@ class FunctionBindings(BindingTable):
             node.id, work.function, self._plan.schema, work.where, self._in_worker, self._on_error
         )
         binding = Binding(section="graph", name=node.id, kind="python", place=workflow)
-        return BoundInvoker(invoker, binding, self.secrets, frozenset())
+        return BoundInvoker(invoker, binding, self.secrets)
 
     def _in_worker(self, binding: Binding, root: Path) -> Invoker:
         from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool

@@ -18,6 +18,7 @@ from victor_engine.definition.model import REJECT_POLICIES, HITLNode, Node
 from victor_engine.definition.read import parse_duration
 from victor_engine.definition.templates import as_text, render, resolve_inputs
 from victor_engine.errors import NodeError
+from victor_engine.secretrefs import shown
 
 _SHOWN = (
     "kind",
@@ -126,7 +127,7 @@ def build_ask(
             missing.append(key)
     default = node.default_value
     if isinstance(default, str) and default.startswith("$ctx."):
-        default = resolve_inputs({"default_value": default}, state, node.id)["default_value"]
+        default = shown(resolve_inputs({"default_value": default}, state, node.id)["default_value"])
     first = next(iter(context.values()), None)
     recommendation = None
     if node.hitl_type == "override":

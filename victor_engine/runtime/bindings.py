@@ -27,7 +27,7 @@ from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
 from victor_engine.runtime.invokers.command import CommandInvoker, find_program
 from victor_engine.runtime.invokers.results import error_of
 from victor_engine.runtime.isolation import unenforced
-from victor_engine.runtime.secrets import Masker, SecretStore, secret_names
+from victor_engine.runtime.secrets import Masker, SecretStore
 
 if TYPE_CHECKING:
     from victor_engine.runtime.invokers.python import WorkerPool
@@ -84,11 +84,10 @@ class BindingTable:
     def resolve(self, workflow: str, node: Node, role: str | None = None) -> BoundInvoker:
         """What does the node's work. Raises `ConfigError` as `binding` does.
 
-        The invoker puts secrets in place of `$secret.name` in what it is called with (only names
-        that the node itself declares), and masks them in the log, the result and errors.
+        The invoker puts secrets in place of the references (`SecretText`) in what it is called with, and
+        masks them in the log, the result and errors.
         """
-        binding = self.binding(workflow, node, role)
-        return self._guarded(binding, _declared_secrets(node))
+        return self._guarded(self.binding(workflow, node, role))
 
     def check(
         self, definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]] | None = None
@@ -171,11 +170,11 @@ class BindingTable:
         self._invokers.clear()
         self._pool = None
 
-    def _guarded(self, binding: Binding, declared: frozenset[str] = frozenset()) -> BoundInvoker:
+    def _guarded(self, binding: Binding) -> BoundInvoker:
         key = (binding.section, binding.name)
         if key not in self._invokers:
             self._invokers[key] = self._build(binding)
-        return BoundInvoker(self._invokers[key], binding, self.secrets, declared)
+        return BoundInvoker(self._invokers[key], binding, self.secrets)
 
     def _build(self, binding: Binding) -> Invoker:
         if binding.kind == "python":
@@ -205,13 +204,10 @@ class BindingTable:
 class BoundInvoker:
     """An invoker with secrets resolved before it and masked behind it."""
 
-    def __init__(
-        self, inner: Invoker, binding: Binding, secrets: SecretStore, declared: frozenset[str]
-    ) -> None:
+    def __init__(self, inner: Invoker, binding: Binding, secrets: SecretStore) -> None:
         self._inner = inner
         self._binding = binding
         self._secrets = secrets
-        self._declared = declared
 
     @property
     def description(self) -> str:
@@ -232,12 +228,9 @@ class BoundInvoker:
         for problem in _constraint_problems(self._binding, call.constraints):
             context.log("log", problem)
         try:
-            if self._declared:
-                call = dataclasses.replace(
-                    call,
-                    inputs=self._secrets.resolve(call.inputs, self._declared),
-                    config=self._secrets.resolve(call.config, self._declared),
-                )
+            call = dataclasses.replace(
+                call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
+            )
             result = await self._inner(call, _MaskedContext(context, self._secrets))
         except ConfigError as error:
             raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
@@ -278,10 +271,6 @@ def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
         elif isinstance(node, TeamNode):
             for member in node.members:
                 yield node, member.role or member.id
-
-
-def _declared_secrets(node: Node) -> frozenset[str]:
-    return secret_names([getattr(node, "inputs", {}), getattr(node, "input_mapping", {}), dict(node.extra)])
 
 
 def _refuse(binding: Binding, constraints: Constraints) -> None:

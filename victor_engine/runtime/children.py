@@ -20,10 +20,11 @@ from victor_engine.definition.model import ConditionNode, SubWorkflowNode, Workf
 from victor_engine.definition.read import duration_text
 from victor_engine.definition.templates import resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError, VictorError
-from victor_engine.reserved import is_reserved
+from victor_engine.reserved import SECRETS, is_reserved
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Child, ChildEnd, Done, Step
 from victor_engine.runtime.journal import RunRef
+from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.patch import Patch
 from victor_engine.store.queries.text import ACTIVE, error_info
@@ -42,7 +43,10 @@ Resolve = Callable[[Tx, str, str | None], Start]
 def child_inputs(
     node: SubWorkflowNode, state: Mapping[str, Any], warn: Callable[..., None]
 ) -> dict[str, Any]:
-    """The state that a child begins with: what the node's inputs name, and nothing else."""
+    """The state that a child begins with: what the node's inputs name, and nothing else.
+
+    References to secrets are in it as `SecretText`.
+    """
     inputs = resolve_inputs(node.inputs, state, node.id) if node.inputs else {}
     if node.input_mapping:
         mapped, missing = resolve_mapping(node.input_mapping, state)
@@ -84,18 +88,19 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
             error_type="ChildRunError",
             bases=(error.type,),
         )
+    result = {key: value for key, value in end.state.items() if key != SECRETS}
     settings: dict[str, Any] = {}
     if node.merge:
         # Reserved names of a child's state speak of the child's own nodes.
-        settings = {key: value for key, value in end.state.items() if not is_reserved(key)}
-    settings[node.output_key] = end.state
+        settings = {key: value for key, value in result.items() if not is_reserved(key)}
+    settings[node.output_key] = result
     patch = Patch(settings)
     if end.status == "rejected" and not _takes_up_rejection(definition, node):
         why = f"{name} (run {child.run_id}) was rejected"
         if end.error is not None:
             why += f": {end.error.message}"
-        return Done(patch, branch="rejected", rejected=why, result=end.state)
-    return Done(patch, _successors(node, end.status), branch=_label(node, end), result=end.state)
+        return Done(patch, branch="rejected", rejected=why, result=result)
+    return Done(patch, _successors(node, end.status), branch=_label(node, end), result=result)
 
 
 def _label(node: SubWorkflowNode, end: ChildEnd) -> str | None:
@@ -157,6 +162,7 @@ def start_child(
         ) from error
     (version,) = tx.execute("SELECT version FROM definitions WHERE id = ?", (start.definition_id,)).fetchone()
     actor, priority = tx.execute("SELECT actor, priority FROM runs WHERE key = ?", (run.key,)).fetchone()
+    state, secrets = separated(inputs)
     key, run_id = insert_run(
         tx,
         NewRun(
@@ -164,7 +170,8 @@ def start_child(
             definition_id=start.definition_id,
             start_node=start.node,
             choice=start.choice,
-            state=inputs,
+            state=state,
+            secrets=secrets,
             trigger="parent",
             actor=actor_from_json(actor),
             parent_key=run.key,

@@ -133,8 +133,8 @@ class HttpWatch:
         from victor_engine.runtime.invokers.http import read_body
 
         probe = self._probe
-        headers = {"Accept": "application/json, */*;q=0.1", **self._secrets.resolve(probe.headers)}
-        url = self._secrets.resolve(probe.url)
+        headers = {"Accept": "application/json, */*;q=0.1", **self._secrets.reveal(probe.headers)}
+        url = self._secrets.reveal(probe.url)
         async with self._client.send(probe.method, url, headers, None) as response:
             data = await read_body(response, f"{probe.method} {probe.url}", LARGEST_ANSWER)
         try:

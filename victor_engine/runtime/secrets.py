@@ -1,7 +1,7 @@
 """Secrets: read when they are needed, handed to the work that names them, masked everywhere else.
 
-`$secret.name` may stand in a node's inputs and in a binding's `env`, headers and body. The store
-holds the reference, never the value.
+`$secret.name` may stand in a node's inputs, in the URL and headers of a wait, and in a binding's `env`, URL,
+headers and body. The store holds the reference, never the value.
 """
 
 from __future__ import annotations
@@ -9,31 +9,20 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from victor_engine.config.model import SecretSource
 from victor_engine.errors import ConfigError
+from victor_engine.secretrefs import authored, revealed
 
 MASK = "***"
-_REFERENCE = re.compile(r"\$secret\.([A-Za-z_][A-Za-z0-9_-]*)")
 _CUT = re.compile(r" … \[\d+ (?:bytes|characters) cut\]$")
 """How invokers mark a line that was too long."""
 _SHORTEST = 4
 """Values that are shorter are not masked: they would tear ordinary text apart."""
-
-
-def secret_names(value: Any) -> frozenset[str]:
-    """The names of all secrets that a value of JSON kind refers to."""
-    if isinstance(value, str):
-        return frozenset(_REFERENCE.findall(value)) if "$secret." in value else frozenset()
-    if isinstance(value, Mapping):
-        return frozenset().union(*(secret_names(item) for item in value.values()))
-    if isinstance(value, (list, tuple)):
-        return frozenset().union(*(secret_names(item) for item in value))
-    return frozenset()
 
 
 class Masker:
@@ -108,27 +97,16 @@ class SecretStore:
         self.masker.add(value)
         return value
 
-    def resolve(self, value: Any, allowed: frozenset[str] | None = None) -> Any:
-        """A value of JSON kind with each `$secret.name` in its texts replaced.
+    def resolve(self, value: Any) -> Any:
+        """Return an author's value of JSON kind with each `$secret.name` in its texts replaced.
 
-        Only names in `allowed` are replaced where it is given: text that came from elsewhere may
-        not ask for secrets that the workflow's author did not name.
+        Never call it with text that holds something of a state: see `reveal`.
         """
-        if isinstance(value, str):
-            if "$secret." not in value:
-                return value
-            return _REFERENCE.sub(self._replacer(allowed), value)
-        if isinstance(value, Mapping):
-            return {key: self.resolve(item, allowed) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.resolve(item, allowed) for item in value]
-        return value
+        return revealed(authored(value), self.get)
 
-    def _replacer(self, allowed: frozenset[str] | None) -> Callable[[re.Match[str]], str]:
-        def replace(found: re.Match[str]) -> str:
-            return self.get(found[1]) if allowed is None or found[1] in allowed else found[0]
-
-        return replace
+    def reveal(self, value: Any) -> Any:
+        """Return a value with the secrets that it refers to. Plain text is left alone, whatever it says."""
+        return revealed(value, self.get)
 
     def _read(self, name: str, source: SecretSource) -> str:
         if source.env is not None:

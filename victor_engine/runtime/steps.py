@@ -26,6 +26,7 @@ from victor_engine.hitl.requests import Decision, next_nodes
 from victor_engine.runtime import teams
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.effects import Done, Step
+from victor_engine.secretrefs import authored
 from victor_engine.store.patch import Patch
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def node_call(
         llm_config=node.llm_config if isinstance(node, AgentNode) else {},
         profile=node.profile if isinstance(node, AgentNode) else None,
         constraints=getattr(node, "constraints", NO_CONSTRAINTS),
-        config=config,
+        config=authored(config),
         timeout=node.timeout_seconds,
     )
 

@@ -12,11 +12,12 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.definition.expressions import FunctionRegistry, check_expression, evaluate_condition
 from victor_engine.definition.model import WaitNode
 from victor_engine.definition.read import duration_text, parse_duration
-from victor_engine.definition.templates import render, resolve_inputs
-from victor_engine.definition.waiting import is_template, is_wall_time
+from victor_engine.definition.templates import resolve_text
+from victor_engine.definition.waiting import is_wall_time
 from victor_engine.errors import ExpressionError, NodeError
 from victor_engine.runtime.effects import Done
 from victor_engine.scheduler.zones import zone_table
+from victor_engine.secretrefs import SecretText
 from victor_engine.store.patch import Patch
 
 _EPOCH = datetime(1970, 1, 1)
@@ -26,9 +27,9 @@ _EPOCH = datetime(1970, 1, 1)
 class HttpProbe:
     """A request that is sent again and again. `statuses` are numbers or classes such as `2xx`."""
 
-    url: str
+    url: str | SecretText
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | SecretText] = field(default_factory=dict)
     statuses: tuple[str, ...] = ("2xx",)
     json: str | None = None  # an expression that must be true of the answer
 
@@ -145,16 +146,17 @@ def _iso(instant: datetime) -> str:
 
 
 def _resolved(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) -> Any:
-    """A text with its `$ctx.name` and `{name}` filled in; a missing one is an error here."""
-    if not is_template(value):
-        return value
-    value = resolve_inputs({key: value}, state, node.id)[key]
+    """Return a text with its `$ctx.name`, `$secret.name` and `{name}` filled in; a missing one is an error."""
     if not isinstance(value, str):
         return value
-    rendered = render(value, state)
-    if rendered.missing:
-        raise _fault(node, f"{key} names {{{rendered.missing[0]}}}, which is not in the state")
-    return rendered.text
+    filled, missing = resolve_text(value, state, node.id, key)
+    if missing:
+        raise _fault(node, f"{key} names {{{missing[0]}}}, which is not in the state")
+    return filled
+
+
+def _text(value: Any) -> str | SecretText:
+    return value if isinstance(value, SecretText) else str(value)
 
 
 def _fault(node: WaitNode, message: str) -> NodeError:
@@ -210,11 +212,11 @@ def _probe(node: WaitNode, state: Mapping[str, Any]) -> HttpProbe:
     statuses = given.get("status", "2xx")
     listed = statuses if isinstance(statuses, list) else [statuses]
     headers = {
-        name: str(_resolved(node, f"http.headers.{name}", value, state))
+        name: _text(_resolved(node, f"http.headers.{name}", value, state))
         for name, value in (given.get("headers") or {}).items()
     }
     return HttpProbe(
-        url=str(_resolved(node, "http.url", given["url"], state)),
+        url=_text(_resolved(node, "http.url", given["url"], state)),
         method=given.get("method", "GET"),
         headers=headers,
         statuses=tuple(str(status).lower() for status in listed),

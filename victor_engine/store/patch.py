@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from victor_engine import jsonio
-from victor_engine.reserved import reserved_in
+from victor_engine.reserved import SECRETS, reserved_in
 
 
 class Patch(Struct, frozen=True):
@@ -32,7 +32,13 @@ class Patch(Struct, frozen=True):
         return frozenset(self.set) | frozenset(self.delete) | frozenset(self.merge)
 
     def apply(self, state: dict[str, Any]) -> None:
-        """Change `state` in place. Merged objects are copied, so that snapshots stay as they were."""
+        """Change `state` in place. Merged objects are copied, so that snapshots stay as they were.
+
+        A key that changes has no reference to a secret any more: its new value may come from anywhere.
+        """
+        kept = state.get(SECRETS)
+        if isinstance(kept, dict) and SECRETS not in self.set:
+            state[SECRETS] = {key: places for key, places in kept.items() if key not in self.keys()}
         for key in self.delete:
             state.pop(key, None)
         state.update(self.set)

@@ -11,7 +11,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride, TriggerKind
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
-from victor_engine.reserved import refusal, reserved_in
+from victor_engine.reserved import SECRETS, refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
 
 HELD = (
@@ -42,7 +42,10 @@ class Start(Struct, frozen=True):
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
-    """What a run starts from. `start_node` is where its walk begins."""
+    """What a run starts from. `start_node` is where its walk begins.
+
+    `secrets` are the references to secrets in its state, from `secretrefs.separated`.
+    """
 
     workflow: str
     definition_id: int
@@ -57,6 +60,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     note: str = ""
     backfill_id: int | None = None
     choice: Choice | None = None
+    secrets: dict[str, Any] = {}
 
 
 class Created(Struct, frozen=True):
@@ -122,7 +126,7 @@ class RunBatch:
         )
         names = reserved_in(new.state)
         given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
-        state = jsonio.dumps_text(given)
+        state = jsonio.dumps_text({**given, SECRETS: new.secrets} if new.secrets else given)
         self._states.append((key, state))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:

@@ -88,8 +88,10 @@ class HttpInvoker:
         }
         body = None
         if target.method not in ("GET", "HEAD"):
-            content = call.payload() if target.body is None else fill(target.body, call.payload())
-            body = msgspec.json.encode(self._secrets.resolve(content) if target.body is not None else content)
+            content = call.payload()
+            if target.body is not None:
+                content = fill(target.body, content, self._secrets)
+            body = msgspec.json.encode(content)
         url = self._secrets.resolve(target.url)
         async with (
             limited(time_limit(call, self._binding.timeout), f"{target.method} {target.url}"),
@@ -102,8 +104,10 @@ class HttpInvoker:
         return parse_output(data)
 
 
-def fill(template: Any, payload: Mapping[str, Any]) -> Any:
+def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any:
     """A body's template: a text that is `$inputs.a.b` (or `$run_id`, …) becomes that value of the payload.
+
+    Secrets are put into the template's own texts, never into values of the payload.
 
     Raises `NodeError` where the payload has no such value.
     """
@@ -120,10 +124,10 @@ def fill(template: Any, payload: Mapping[str, Any]) -> Any:
             value = value[step]
         return value
     if isinstance(template, Mapping):
-        return {key: fill(item, payload) for key, item in template.items()}
+        return {key: fill(item, payload, secrets) for key, item in template.items()}
     if isinstance(template, list):
-        return [fill(item, payload) for item in template]
-    return template
+        return [fill(item, payload, secrets) for item in template]
+    return secrets.resolve(template)
 
 
 async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT) -> bytes:
