@@ -110,7 +110,11 @@ async def test_killed_with_a_pending_approval_and_a_running_command(tmp_path: Pa
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
     child = int((root / "child.pid").read_text())
-    assert alive(child), "the command outlives the engine, which is what recovery is for"
+    assert alive(child), "what a command started outlives the engine, which is what recovery is for"
+    command = int((root / "calls.log").read_text().splitlines()[-1].split()[2])
+    async with asyncio.timeout(20):
+        while alive(command):  # the kernel ends it together with its engine
+            await asyncio.sleep(0.01)
 
     daemon = start_daemon(root)
     try:

@@ -1,4 +1,4 @@
-"""What the kernel can keep a command from: the network, by a namespace that has none."""
+"""What the kernel does to a command: take the network from it, and end it with its engine."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ def no_network() -> tuple[str, ...] | None:
         if done.returncode == 0:
             return words
     return None
+
+
+@functools.cache
+def ends_with_engine() -> tuple[str, ...]:
+    """The words before a command that let the kernel kill it when its engine dies.
+
+    The signal is sent when the thread that started the command ends, so start commands from the thread
+    of the engine's loop. Return nothing where the system has no `setpriv` that can do this: then only
+    the next engine ends what is left.
+    """
+    program = shutil.which("setpriv")
+    true = shutil.which("true")
+    if program is None or true is None:
+        return ()
+    words = (program, "--pdeathsig", "KILL", "--")
+    try:
+        done = subprocess.run([*words, true], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return words if done.returncode == 0 else ()
 
 
 def unenforced(constraints: Constraints, *, processes: bool) -> list[str]:

@@ -2,8 +2,8 @@
 
 A child is the leader of a session and process group of its own. Its identity is pid, process group
 and start time (clock ticks since boot, `/proc/PID/stat` field 22), so that after a crash a
-recycled pid is never mistaken for it. A program that moves itself into a session of its own
-(`setsid`, a daemon) leaves the group on purpose and is beyond this.
+recycled pid is never mistaken for it. The kernel kills it when its engine dies. A program that moves
+itself into a session of its own (`setsid`, a daemon) leaves the group on purpose and is beyond this.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from victor_engine.runtime.isolation import ends_with_engine
 
 _GATE = 'read -r _ || exit 125; exec "$@"'
 """The child waits for a line on standard input and only then becomes the command. Where its engine
@@ -156,7 +158,9 @@ class Child:
         gated: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        # Before the gate: an engine that dies before this takes effect never opens the gate.
         words = ["/bin/sh", "-c", _GATE, "victor", *argv] if gated else list(argv)
+        words = [*ends_with_engine(), *words]
         self._popen = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,

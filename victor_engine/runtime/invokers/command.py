@@ -23,7 +23,7 @@ from victor_engine.runtime.invokers.results import (
     time_limit,
     too_large,
 )
-from victor_engine.runtime.isolation import no_network
+from victor_engine.runtime.isolation import ends_with_engine, no_network
 from victor_engine.runtime.process import Child
 from victor_engine.runtime.secrets import SecretStore
 
@@ -99,7 +99,8 @@ class CommandInvoker:
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
         words = [program, *self._binding.command[1:]]
         if call.constraints.network_allowed is False:
-            words = [*(no_network() or ()), *words]
+            # A new user namespace clears the signal for the engine's death, so set it again inside.
+            words = [*(no_network() or ()), *ends_with_engine(), *words]
         try:
             return Child(words, env=environ, cwd=self._binding.cwd, on_stdout=on_stdout, on_stderr=on_stderr)
         except OSError as error:

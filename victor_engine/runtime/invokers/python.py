@@ -29,7 +29,7 @@ from victor_engine.runtime.invokers.results import (
     time_limit,
     too_large,
 )
-from victor_engine.runtime.isolation import no_network
+from victor_engine.runtime.isolation import ends_with_engine, no_network
 from victor_engine.runtime.process import Child
 from victor_engine.runtime.pyworker import call_function, load_function
 from victor_engine.runtime.secrets import SecretStore
@@ -117,7 +117,7 @@ class Worker:
     """One worker process and the frames that it sends."""
 
     def __init__(self, workspace: Path, isolated: bool) -> None:
-        prefix = (no_network() or ()) if isolated else ()
+        prefix = (*(no_network() or ()), *ends_with_engine()) if isolated else ()
         self.isolated = isolated
         self.stamp = source_stamp(workspace)
         self._buffer = bytearray()
