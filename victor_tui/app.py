@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import tzinfo
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.command import Provider
 from textual.screen import Screen
+from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
 from victor_engine.clock import Clock
@@ -48,6 +51,9 @@ from victor_tui.textual_compat import (
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
+
+if TYPE_CHECKING:
+    from victor_engine.service.signals import Signals
 
 KEPT: tuple[Subject, ...] = ("requests", "held", "engine")
 """What is kept fresh whatever is on the screen."""
@@ -108,6 +114,8 @@ class VictorApp(Console):
         self.lost: str = ""
         self.announcer = Announcer(self)
         self._warmed = False
+        self._feeding: Worker[None] | None = None
+        self._signals: Signals | None = None
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
@@ -116,6 +124,8 @@ class VictorApp(Console):
     # --- life ---------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        if not self.is_headless:
+            self._take_signals()
         self.feed.keep("requests", lambda port: port.requests(RequestQuery()))
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
@@ -123,12 +133,34 @@ class VictorApp(Console):
         self.call_after_refresh(self._start_feed)
 
     def _start_feed(self) -> None:
-        self.run_worker(self.feed.run(), name="feed", group="feed")
+        self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
+
+    def _take_signals(self) -> None:
+        """End as after a key when a signal or the end of the terminal says so: commands are ended, too."""
+        from victor_engine.service.signals import Signals
+
+        def told(done: asyncio.Future[signal.Signals]) -> None:
+            if not done.cancelled():
+                self.exit(return_code=128 + done.result())
+
+        self._signals = Signals()
+        self._signals.told.add_done_callback(told)
+        self._signals.take()
 
     async def on_unmount(self) -> None:
         self.announcer.give_back_title()
-        if self.feed.port is not None:
-            await self.feed.port.close()
+        if self._feeding is not None:
+            # It may be about to become the engine: its port is closed below, or it closes what it has opened.
+            self._feeding.cancel()
+            with suppress(WorkerCancelled, WorkerFailed):
+                await self._feeding.wait()
+        port = self.feed.port
+        if self._signals is not None:
+            self._signals.again = getattr(port, "hurry", None)  # of an engine in this process
+        if port is not None:
+            await port.close()
+        if self._signals is not None:
+            self._signals.give_back()
 
     def _tick(self) -> None:
         self.update_header()

@@ -36,31 +36,49 @@ def run(
     """Start WORKFLOW. Without an engine it runs right here, and is followed."""
     initial = json_state(state, state_file)
 
-    async def work(port: Port) -> int:
-        engine = await port.engine()
-        here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
-        started = await port.start_run(workflow, version, initial, remark)
-        await _notice(port, started)
-        if not follow and not here:
-            if as_json:
-                print_json(started)
-            else:
-                say(f"{started.id}  {started.workflow} {started.version}  {started.status}")
-            return 0
-        return await follow_run(port, started, as_json, engine.last_event)
-
     import asyncio
 
-    async def go() -> int:
+    from victor_engine.service.signals import Signals, ToldToEndError
+
+    begun: list[tuple[RunInfo, bool]] = []
+
+    async def work(signals: Signals) -> int:
         async with port_of(ctx, "embedded") as port:
-            return await work(port)
+            engine = await port.engine()
+            here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
+            if here:
+                signals.again = getattr(port, "hurry", None)
+            started = await port.start_run(workflow, version, initial, remark)
+            begun.append((started, here))
+            await _notice(port, started)
+            if not follow and not here:
+                if as_json:
+                    print_json(started)
+                else:
+                    say(f"{started.id}  {started.workflow} {started.version}  {started.status}")
+                return 0
+            return await follow_run(port, started, as_json, engine.last_event)
+
+    async def go() -> int:
+        with Signals() as signals:
+            return await signals.unless_told(work(signals))
 
     try:
         code = asyncio.run(go())
-    except KeyboardInterrupt:
-        note("no longer followed; a run that was under way here is taken up again by the next engine")
-        raise
+    except ToldToEndError as told:
+        for started, here in begun:
+            note(_left(started, here, told.number.name))
+        code = told.exit_code
     sys.exit(code)
+
+
+def _left(started: RunInfo, here: bool, name: str) -> str:
+    if not here:
+        return f"{name}: no longer followed; run {started.id} goes on in its engine"
+    return (
+        f"{name}: run {started.id} was interrupted and its commands were ended. The next engine of this "
+        f"workspace takes it up again; to prevent that: victor runs cancel {started.id}"
+    )
 
 
 async def _notice(port: Port, started: RunInfo) -> None:

@@ -75,6 +75,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self._broadcast = Broadcast(store)
         self._working = False
         self._fires = True
+        self._recovers = True
         self._sender: Sender = Apprise()
         self._unbound: dict[int, str | None] = {}
         self._viewing = Viewing(lambda: self.workspace.config.roles, clock)
@@ -95,13 +96,15 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         overrides: dict[str, Any] | None = None,
         work: bool = True,
         fire: bool = True,
+        recover: bool = True,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         sender: Sender | None = None,
     ) -> Engine:
         """Open the store, take over, load the workspace, and start.
 
         With `work=False` nothing is recovered, run or fired: the command line writes under the
-        lock. With `fire=False` runs are run, and schedules are left alone. `functions` are called by
+        lock. With `fire=False` runs are run, and schedules are left alone. With
+        `recover=False` so are the runs of earlier engines. `functions` are called by
         expressions, beside those of the workspace. `sender` sends announcements in Apprise's place.
         """
         clock = clock or SystemClock()
@@ -119,10 +122,16 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         engine.overrides = overrides or {}
         engine._functions = dict(functions or {})
         engine._fires = fire
+        engine._recovers = recover
         engine._sender = sender or Apprise()
         try:
             await engine._start(work)
         except BaseException:
+            # What was recovered may be at work already.
+            if engine._working:
+                await engine.scheduler.stop()
+                await engine.runtime.stop()
+                await engine.notifier.stop()
             await store.close()
             raise
         return engine
@@ -178,7 +187,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self._working = True
         self.runtime.drain(await self.store.read(draining) is not None)
         await self.notifier.start()
-        await self.runtime.start()
+        await self.runtime.start(recover=self._recovers)
         if self._fires:
             await self.scheduler.start()
 
@@ -229,6 +238,11 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         await self.store.close()
         if self.on_closed is not None:
             self.on_closed()
+
+    def hurry(self) -> None:
+        """While the engine closes: kill the commands that have not ended yet, whatever their grace."""
+        if self._closed and self._working:
+            self.runtime.hurry()
 
     # --- inner workings ------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.lock import EngineLock, engine_owner
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
+from victor_engine.service.signals import Signals
 
 if TYPE_CHECKING:
     from victor_engine.engine import Engine
@@ -66,9 +66,12 @@ async def open_engine(
     config_file: Path | None = None,
     overrides: dict[str, Any] | None = None,
     fire: bool = True,
+    recover: bool = True,
     serve: bool = True,
 ) -> Engine:
     """Be the engine of a state directory: lock, store, scheduler, runtime, socket.
+
+    With `recover=False` the runs of earlier engines are left to the next one.
 
     EngineLockedError names the process that is it already. Closing the engine lets everything go.
     """
@@ -86,6 +89,7 @@ async def open_engine(
             config_file=config_file,
             overrides=overrides,
             fire=fire,
+            recover=recover,
         )
     except BaseException:
         lock.release()
@@ -152,7 +156,7 @@ async def open_port(
 
     `attach` needs an engine that runs; `read` looks at the store without one; `oneshot` writes
     under the lock without one, and neither recovers nor fires; `embedded` runs an engine here that
-    fires nothing.
+    fires nothing and leaves the runs of earlier engines alone.
     """
     paths = find(workspace, state_dir)
     token = current_actor.set(local_actor("cli"))
@@ -174,7 +178,7 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
     if mode == "read":
         return _read_only(paths)
     if mode == "embedded":
-        return await open_engine(paths, config_file=config_file, fire=False)
+        return await open_engine(paths, config_file=config_file, fire=False, recover=False)
     from victor_engine.engine import Engine
 
     paths.make()
@@ -192,26 +196,16 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
 # --- running as a process ----------------------------------------------------------------------
 
 
-async def until_told(engine: Engine) -> str:
-    """Wait for a signal or for `stop_engine`; returns what it was."""
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[str] = loop.create_future()
-
-    def tell(name: str) -> None:
-        if not told.done():
-            told.set_result(name)
-
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in signals:
-        loop.add_signal_handler(number, tell, number.name)
+async def until_told(engine: Engine, signals: Signals) -> str:
+    """Wait for a signal or for `stop_engine`; return which it was. A further signal kills commands at once."""
+    signals.again = engine.hurry
     asked = asyncio.ensure_future(engine.stop_requested.wait())
-    asked.add_done_callback(lambda done: None if done.cancelled() else tell("stop"))
     try:
-        return await told
+        either: set[asyncio.Future[Any]] = {asked, signals.told}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return signals.told.result().name if signals.told.done() else "stop"
     finally:
         asked.cancel()
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 async def serve(
@@ -228,22 +222,23 @@ async def serve(
     FencedError if a newer engine has taken the store over.
     """
     current_actor.set(local_actor("cli"))
-    engine = await open_engine(
-        find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
-    )
-    watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
-    settle()
-    try:
-        if on_ready is not None:
-            on_ready(engine)
-        await until_told(engine)
-        if engine.overtaken is not None:
-            raise engine.overtaken
-        return 0
-    finally:
-        if watcher is not None:
-            watcher.cancel()
-        await engine.close()
+    with Signals() as signals:
+        engine = await open_engine(
+            find(workspace, state_dir), mode="daemon", config_file=config_file, overrides=overrides
+        )
+        watcher = asyncio.create_task(_watch(engine, on_event)) if on_event is not None else None
+        settle()
+        try:
+            if on_ready is not None:
+                on_ready(engine)
+            await until_told(engine, signals)
+            if engine.overtaken is not None:
+                raise engine.overtaken
+            return 0
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+            await engine.close()
 
 
 async def _watch(engine: Engine, on_event: Callable[[EventInfo], None]) -> None:

@@ -14,6 +14,7 @@ from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.connect import find, open_engine, until_told
+from victor_engine.service.signals import Signals
 
 
 async def run_headless(
@@ -30,25 +31,28 @@ async def run_headless(
     """
     say = out or (lambda line: print(line, flush=True))
     current_actor.set(local_actor("cli"))
-    engine = await open_engine(find(workspace, state_dir))
-    told = asyncio.ensure_future(until_told(engine))
-    finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
-    try:
-        info = await engine.engine()
-        say(f"engine of {info.workspace} (state in {info.state_dir}), {info.schedules} schedules")
-        for schedule in sorted(await engine.schedules(), key=lambda s: (s.next_fire is None, s.next_fire)):
-            when = f"next {schedule.next_fire:%H:%M:%S} UTC" if schedule.next_fire else "no next fire"
-            say(f"schedule {schedule.spec.workflow}: {schedule.summary}; {when}")
-        await asyncio.wait({told, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if finished.done():
-            return finished.result()
-        say("stopped" if told.done() else f"no scheduled run has finished within {limit:g} s")
-        return 1
-    finally:
-        told.cancel()
-        finished.cancel()
-        await asyncio.gather(told, finished, return_exceptions=True)
-        await engine.close()
+    with Signals() as signals:
+        engine = await open_engine(find(workspace, state_dir))
+        told = asyncio.ensure_future(until_told(engine, signals))
+        finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
+        try:
+            info = await engine.engine()
+            say(f"engine of {info.workspace} (state in {info.state_dir}), {info.schedules} schedules")
+            for schedule in sorted(
+                await engine.schedules(), key=lambda s: (s.next_fire is None, s.next_fire)
+            ):
+                when = f"next {schedule.next_fire:%H:%M:%S} UTC" if schedule.next_fire else "no next fire"
+                say(f"schedule {schedule.spec.workflow}: {schedule.summary}; {when}")
+            await asyncio.wait({told, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if finished.done():
+                return finished.result()
+            say("stopped" if told.done() else f"no scheduled run has finished within {limit:g} s")
+            return 1
+        finally:
+            told.cancel()
+            finished.cancel()
+            await asyncio.gather(told, finished, return_exceptions=True)
+            await engine.close()
 
 
 async def _first_scheduled_run(engine: Engine, say: Callable[[str], None]) -> int:
