@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     RUN_CREATED = "run.created"
     RUN_STARTED = "run.started"
     RUN_RESUMED = "run.resumed"
+    RUN_PAUSING = "run.pausing"
     RUN_PAUSED = "run.paused"
     RUN_CANCELLING = "run.cancelling"
     RUN_FINISHED = "run.finished"

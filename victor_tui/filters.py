@@ -30,9 +30,9 @@ FIELDS: dict[str, str] = {
 }
 """Each field with an example."""
 RUN_FIELDS = tuple(name for name in FIELDS if name != "kind")
-STATUSES = ("queued", "running", "waiting", "paused", "cancelling", *sorted(FINAL_RUN_STATUSES))
+STATUSES = ("queued", "running", "waiting", "pausing", "paused", "cancelling", *sorted(FINAL_RUN_STATUSES))
 _ALIASES = {
-    "active": ("queued", "running", "waiting", "paused", "cancelling"),
+    "active": ("queued", "running", "waiting", "pausing", "paused", "cancelling"),
     "done": tuple(sorted(FINAL_RUN_STATUSES)),
     "stuck": ("running",),
 }

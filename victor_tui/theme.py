@@ -102,6 +102,7 @@ RUN_MARKS: Mapping[str, Mark] = {
     "queued": Mark("◌", "queued", "dim"),
     "running": Mark("●", "running", "busy"),
     "waiting": Mark("◆", "waiting", "wait"),
+    "pausing": Mark("◍", "pausing", "warn"),
     "paused": Mark("‖", "paused", "warn"),
     "cancelling": Mark("◍", "cancelling", "warn"),
     "succeeded": Mark("✓", "succeeded", "ok"),

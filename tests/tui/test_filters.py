@@ -42,6 +42,7 @@ def test_active_stands_for_every_status_that_is_not_final() -> None:
         "queued",
         "running",
         "waiting",
+        "pausing",
         "paused",
         "cancelling",
     }

@@ -14,6 +14,7 @@ RunStatus = Literal[
     "queued",  # accepted, waits for a free place
     "running",  # at least one node is at work
     "waiting",  # everything it could do is done; a person is asked, or a time or another run awaited
+    "pausing",  # told to pause; a node is still at work, and nothing starts after it
     "paused",  # held by an operator
     "cancelling",  # told to stop, not yet stopped
     "succeeded",
@@ -24,7 +25,9 @@ RunStatus = Literal[
 """States of a run; the last four are final."""
 
 FINAL_RUN_STATUSES: frozenset[str] = frozenset({"succeeded", "failed", "rejected", "cancelled"})
-ACTIVE_RUN_STATUSES: frozenset[str] = frozenset({"queued", "running", "waiting", "paused", "cancelling"})
+ACTIVE_RUN_STATUSES: frozenset[str] = frozenset(
+    {"queued", "running", "waiting", "pausing", "paused", "cancelling"}
+)
 
 AttemptStatus = Literal[
     "running",

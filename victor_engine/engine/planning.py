@@ -80,7 +80,7 @@ class Planner:
             definition_id = self._ids[self.from_version]
             rows = self.connection.execute(
                 "SELECT key FROM runs WHERE workflow = ? AND definition_id = ?"
-                " AND status IN ('queued', 'running', 'waiting', 'paused') UNION"
+                " AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused') UNION"
                 " SELECT r.key FROM runs r JOIN dead_letters d ON d.run_key = r.key"
                 " WHERE r.workflow = ? AND r.status = 'failed' AND r.definition_id = ?",
                 (self.spec.workflow, definition_id, self.spec.workflow, definition_id),

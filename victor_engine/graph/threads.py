@@ -71,7 +71,7 @@ def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread 
         run_id=run_id,
         workflow=workflow,
         definition_id=definition_id,
-        status="running" if status in ("queued", "waiting", "paused", "cancelling") else status,
+        status="running" if status in ("queued", "waiting", "pausing", "paused", "cancelling") else status,
         started=started is not None,
         next=done.frontier,
         given=given_state(source, key),

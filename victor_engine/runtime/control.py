@@ -58,6 +58,10 @@ class Control(ABC):
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
         """Commit the end of a cancelled run."""
 
+    @abstractmethod
+    async def _rest(self, ref: RunRef, seconds: float) -> None:
+        """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
+
     async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Cancel a run: what it started is ended, its questions are withdrawn.
 
@@ -70,7 +74,7 @@ class Control(ABC):
                 tx,
                 ref,
                 "cancelling",
-                expect=("queued", "running", "waiting", "paused", "cancelling"),
+                expect=("queued", "running", "waiting", "pausing", "paused", "cancelling"),
                 kind=EventKind.RUN_CANCELLING,
                 actor=actor,
                 data=data,
@@ -84,9 +88,7 @@ class Control(ABC):
         live = self.places.live.get(ref.key)
         if live is None:
             self.places.forget(ref.key)
-            # Without an engine that drives it, what a dead one left running is still to be ended.
-            for pid, pgid, start_ticks in await self.store.read(lambda c: journal.processes(c, ref.key)):
-                await end_process_group(pid, pgid, start_ticks)
+            await self._end_processes(ref)
             await self._end_cancelled(ref, 0.0)
             return
         told, live.cancelling = live.cancelling, True
@@ -95,37 +97,31 @@ class Control(ABC):
         await asyncio.wait({live.task})
 
     async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Let a run come to rest: at once if it waits or is queued, else after its current node."""
+        """Hold a run before its next node.
+
+        A run that is queued or waits is `paused` at once. One that has a node at work becomes `pausing`, and
+        `paused` when that node is done; the status is stored, so it holds after a restart or a crash too.
+        Raise ConflictError if the run is in another status.
+        """
+        status = await self.store.write(lambda tx: journal.pause(tx, ref, actor, note))
         live = self.places.live.get(ref.key)
         if live is None:
             self.places.forget(ref.key)
-        data = {"note": note} if note else None
-
-        def transition(tx: Tx) -> None:
-            row = tx.execute("SELECT status FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] not in ("queued", "running", "waiting"):
-                raise ConflictError(f"run {ref.id} is {row[0]}, so it cannot be paused")
-            if live is None:
-                tx.execute(
-                    "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (ref.key,)
-                )
-            tx.event(
-                EventKind.RUN_PAUSED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data=data,
-            )
-
-        await self.store.write(transition)
-        if live is not None:
-            live.pausing = True
-        if live is not None and live.effects is not None:
+            if status == "pausing":  # a dead engine left it as running
+                await self._end_processes(ref)
+                await self._rest(ref, 0.0)
+            return
+        live.pausing = True
+        if live.effects is not None:
             live.effects.pausing = True
             if live.rests and live.begun:
                 live.interrupt()
                 await asyncio.wait({live.task})
+
+    async def _end_processes(self, ref: RunRef) -> None:
+        """End what a dead engine left running for a run that no task drives."""
+        for pid, pgid, start_ticks in await self.store.read(lambda c: journal.processes(c, ref.key)):
+            await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
     async def aside(self, key: int) -> AsyncIterator[bool]:
@@ -166,36 +162,17 @@ class Control(ABC):
         return True
 
     async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Go on with a paused run."""
+        """Let a paused run go on, or take back a pause that has not taken hold yet.
+
+        Raise ConflictError if the run is neither `paused` nor `pausing`.
+        """
+        status, priority = await self.store.write(lambda tx: journal.resume(tx, ref, actor, note))
         live = self.places.live.get(ref.key)
-        held = live is not None and live.pausing
         if live is not None:
             live.pausing = False
             if live.effects is not None:
                 live.effects.pausing = False
-        data: dict[str, Any] = {"note": note} if note else {}
-
-        def transition(tx: Tx) -> tuple[int, bool]:
-            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] != "paused" and not held:
-                raise ConflictError(f"run {ref.id} is {row[0]}, not paused; there is nothing to resume")
-            tx.execute(
-                "UPDATE runs SET status = 'queued', revision = revision + 1"
-                " WHERE key = ? AND status = 'paused'",
-                (ref.key,),
-            )
-            tx.event(
-                EventKind.RUN_RESUMED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data=data,
-            )
-            return int(row[1]), row[0] == "paused"
-
-        priority, rests = await self.store.write(transition)
-        if rests:
+        if status == "queued" or live is None:
             self.places.enqueue(ref.key, priority, True)
 
     async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:

@@ -80,16 +80,11 @@ class Endings:
     async def interrupt(self, run: RunRef) -> None:
         """Commit that what a run was doing was broken off by the end of its engine."""
         with contextlib.suppress(VictorError):
-            await self._store.persist(lambda tx: journal.end_live_attempts(tx, run, "interrupted"))
+            await self._store.persist(lambda tx: journal.rest(tx, run))
 
-    async def rest(self, run: RunRef) -> None:
-        """Commit that a run was paused and has come to rest."""
-
-        def transition(tx: Tx) -> None:
-            journal.end_live_attempts(tx, run, "interrupted")
-            tx.execute("UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ?", (run.key,))
-
-        await self._store.persist(transition)
+    async def rest(self, run: RunRef) -> str:
+        """Commit that a run has come to rest; return its status, see `journal.rest`."""
+        return await self._store.persist(lambda tx: journal.rest(tx, run))
 
 
 __all__ = ["Endings", "OnEnding", "OnFinished"]

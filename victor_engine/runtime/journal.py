@@ -16,7 +16,7 @@ from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal
 from victor_engine.runtime.effects import Done, Onward, Step
-from victor_engine.store.db import Tx
+from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.deadletters import add_dead_letter
 from victor_engine.store.progress import onward_json, position_of
 from victor_engine.store.runs import LIVE
@@ -61,16 +61,63 @@ def set_status(
         _event(tx, run, kind, actor=actor, data=data)
 
 
-def start(tx: Tx, run: RunRef, again: bool) -> None:
-    """A queued run gets its place, or a run is taken up again after a restart or a pause."""
+def pause(tx: Tx, run: RunRef, actor: Actor, note: str) -> str:
+    """Hold a run, and return its new status: `paused`, or `pausing` while a node is at work."""
+    (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
+    new = {"queued": "paused", "waiting": "paused", "running": "pausing"}.get(status)
+    if new is None:
+        raise ConflictError(f"run {run.id} is {status}, so it cannot be paused")
+    tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))
+    kind = EventKind.RUN_PAUSED if new == "paused" else EventKind.RUN_PAUSING
+    _event(tx, run, kind, actor=actor, data={"note": note} if note else None)
+    return new
+
+
+def rest(tx: Tx, run: RunRef) -> str:
+    """Let a run that is `pausing` rest as `paused`; attempts that were at work are interrupted.
+
+    Return the status: another one than `paused` if the run was resumed or cancelled since.
+    """
+    end_live_attempts(tx, run, "interrupted")
+    changed = tx.execute(
+        "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ? AND status = 'pausing'",
+        (run.key,),
+    ).rowcount
+    if not changed:
+        return str(tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()[0])
+    asked = tx.execute(
+        "SELECT actor, data FROM events WHERE run_key = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+        (run.key, EventKind.RUN_PAUSING),
+    ).fetchone()
+    actor, data = (actor_from_json(asked[0]), jsonio.loads(asked[1] or "{}")) if asked else (None, None)
+    _event(tx, run, EventKind.RUN_PAUSED, actor=actor, data=data)
+    return "paused"
+
+
+def resume(tx: Tx, run: RunRef, actor: Actor, note: str) -> tuple[str, int]:
+    """Let a paused or pausing run go on; return its new status and its priority."""
+    status, priority = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (run.key,)).fetchone()
+    new = {"paused": "queued", "pausing": "running"}.get(status)
+    if new is None:
+        raise ConflictError(f"run {run.id} is {status}, not paused")
+    tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))
+    _event(tx, run, EventKind.RUN_RESUMED, actor=actor, data={"note": note} if note else None)
+    return new, int(priority)
+
+
+def start(tx: Tx, run: RunRef, again: bool) -> bool:
+    """A queued run gets its place, or a run is taken up again after a restart or a pause.
+
+    Return False if its status has changed meanwhile; it then stays what it was made.
+    """
     cursor = tx.execute(
         "UPDATE runs SET status = 'running', started_at = COALESCE(started_at, ?), revision = revision + 1"
         " WHERE key = ? AND status IN ('queued', 'running')",
         (tx.now_us, run.key),
     )
-    # Somebody may have cancelled it meanwhile; then it stays what they made it.
     if cursor.rowcount:
         _event(tx, run, EventKind.RUN_RESUMED if again else EventKind.RUN_STARTED)
+    return cursor.rowcount > 0
 
 
 _BEGIN = (
@@ -384,7 +431,7 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
     """Mark a child as to be cancelled because its parent no longer waits for it."""
     cursor = tx.execute(
         "UPDATE runs SET status = 'cancelling', revision = revision + 1"
-        " WHERE key = ? AND status IN ('queued', 'running', 'waiting', 'paused')",
+        " WHERE key = ? AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused')",
         (child.key,),
     )
     if cursor.rowcount:

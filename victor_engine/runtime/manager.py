@@ -162,7 +162,7 @@ class Runtime(Control):
             runs = connection.execute(
                 "SELECT key, id, workflow, definition_id, schedule_id, status, priority,"
                 " started_at IS NOT NULL OR trigger = 'parent' FROM runs"
-                f" r WHERE status IN ('queued', 'running', 'waiting', 'cancelling') AND NOT {HELD}"
+                f" r WHERE status IN ('queued', 'running', 'waiting', 'pausing', 'cancelling') AND NOT {HELD}"
                 f"{only.format('key')} ORDER BY status = 'queued', priority DESC, key",
                 wanted,
             ).fetchall()
@@ -176,9 +176,8 @@ class Runtime(Control):
 
         def mark(tx: Tx) -> None:
             for key, run_id, workflow, definition_id, schedule_id, status, _, _ in runs:
-                if status in ("running", "waiting", "cancelling"):
-                    ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
-                    journal.end_live_attempts(tx, ref, "interrupted")
+                if status != "queued":
+                    journal.rest(tx, RunRef(key, run_id, workflow, definition_id, schedule_id))
 
         if any(row[5] != "queued" for row in runs):
             await self.store.persist(mark)
@@ -186,7 +185,7 @@ class Runtime(Control):
             if status == "cancelling":
                 ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
                 await self._end_cancelled(ref, 0.0)
-            else:
+            elif status != "pausing":
                 self.enqueue(key, priority, bool(started))
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
@@ -313,7 +312,7 @@ class Runtime(Control):
             await self._broken_off(live, effects, record.ref)
         except ParkedError:
             live.walks_no_more()
-            await self.endings.rest(record.ref)
+            await self._rest(record.ref, effects.stopwatch.seconds)
         except StoreError:
             raise
         except FencedError as error:
@@ -339,7 +338,14 @@ class Runtime(Control):
             pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
         elif effects.pausing:
             # It was waiting for a person: the question stays open, the run rests.
-            await self.endings.rest(ref)
+            await self._rest(ref, effects.stopwatch.seconds)
+
+    async def _rest(self, ref: RunRef, seconds: float) -> None:
+        status = await self.endings.rest(ref)
+        if status == "cancelling":
+            await self._end_cancelled(ref, seconds)
+        elif status in ("queued", "running", "waiting"):  # the pause was taken back at the last moment
+            self.places.enqueue(ref.key, 0, True)
 
     async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
@@ -354,11 +360,16 @@ class Runtime(Control):
             if new is not None:
                 return new
         record = await self.store.read(lambda connection: self.records.load(connection, key))
+        if record.status in ("queued", "running") and not await self.store.persist(
+            lambda tx: journal.start(tx, record.ref, record.started)
+        ):
+            record = await self.store.read(lambda connection: self.records.load(connection, key))
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return None
+        if record.status == "pausing":
+            await self._rest(record.ref, record.spent)
+            return None
         live.cancelling = live.cancelling or record.status == "cancelling"
-        if record.status != "waiting":
-            await self.store.persist(lambda tx: journal.start(tx, record.ref, record.started))
         return record
 
     def _zone(self, definition: WorkflowDefinition) -> str:

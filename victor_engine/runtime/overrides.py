@@ -24,7 +24,7 @@ from victor_engine.runtime.retry import DEFAULT_RETRY
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import node_overrides
 
-CHANGEABLE = ("queued", "running", "waiting", "paused")
+CHANGEABLE = ("queued", "running", "waiting", "pausing", "paused")
 """States of a run in which the next attempt of a node is still to come."""
 
 

@@ -18,7 +18,7 @@ from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import HELD, NewRun, RunBatch, Start, create_run
 
-ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
+ACTIVE = "('queued', 'running', 'waiting', 'pausing', 'paused', 'cancelling')"
 
 Excluded = Callable[[ScheduleSpec, datetime, ZoneInfo], str | None]
 """Why a calendar of a spec leaves out an instant; None if none does. UsageError if that cannot be known."""

@@ -444,7 +444,7 @@ CREATE INDEX runs_created ON runs (created_at);
 CREATE INDEX runs_failed ON runs (finished_at) WHERE status = 'failed';
 
 CREATE INDEX runs_of_schedule ON runs (schedule_id, key)
-  WHERE schedule_id IS NOT NULL AND status IN ('queued', 'running', 'waiting', 'paused', 'cancelling');
+  WHERE schedule_id IS NOT NULL AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused', 'cancelling');
 
 CREATE INDEX runs_schedule ON runs (schedule_id, key) WHERE schedule_id IS NOT NULL;
 

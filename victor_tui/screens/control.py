@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from victor_tui.console import Console
 
 REDRIVEN_FROM = frozenset({"failed", "cancelled", "rejected", "paused"})
-ON_ITS_WAY = frozenset({"queued", "running", "waiting", "paused"})
+ON_ITS_WAY = frozenset({"queued", "running", "waiting", "pausing", "paused"})
 
 ALLOWED: dict[str, Callable[[RunInfo], bool]] = {
     "cancel": lambda run: run.status in ON_ITS_WAY,
     "kill": lambda run: run.status == "cancelling",
     "pause": lambda run: run.status in ("queued", "running", "waiting"),
-    "resume": lambda run: run.status == "paused",
+    "resume": lambda run: run.status in ("pausing", "paused"),
     "retry": lambda run: run.status in ("failed", "cancelled"),
     "redrive": lambda run: run.status in REDRIVEN_FROM,
     "rerun": lambda run: True,

@@ -29,7 +29,7 @@ def is_stuck(run: RunInfo, now: datetime) -> bool:
 def is_late(run: RunInfo, now: datetime) -> bool:
     """Whether it is at work for longer than 95 of 100 runs of its workflow took."""
     seconds = elapsed(run, now)
-    working = run.status in ("running", "cancelling")
+    working = run.status in ("running", "pausing", "cancelling")
     return working and seconds is not None and run.slow_seconds is not None and seconds > run.slow_seconds
 
 

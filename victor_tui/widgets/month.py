@@ -23,7 +23,7 @@ _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SHOWN: tuple[tuple[str, Tone, frozenset[str]], ...] = (
     ("✗", "bad", frozenset({"failed", "rejected", "cancelled"})),
     ("!", "warn", frozenset({"missed"})),
-    ("●", "busy", frozenset({"running", "waiting", "paused", "queued", "cancelling"})),
+    ("●", "busy", frozenset({"running", "waiting", "pausing", "paused", "queued", "cancelling"})),
     ("–", "dim", frozenset({"skipped"})),
     ("✓", "ok", frozenset({"succeeded", "started", "backfilled"})),
 )

@@ -27,7 +27,7 @@ _NAMES = 14
 _HEAD = 2
 _DENSITY = ((10, "█"), (4, "▆"), (2, "▄"), (1, "▂"))
 _WORST = ("failed", "missed", "rejected", "cancelled", "running", "queued", "skipped", "succeeded")
-_RUNS = frozenset(("failed", "rejected", "cancelled", "running", "succeeded", "waiting", "paused"))
+_RUNS = frozenset(("failed", "rejected", "cancelled", "running", "succeeded", "waiting", "pausing", "paused"))
 
 Glyph = tuple[str, Tone]
 

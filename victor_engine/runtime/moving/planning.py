@@ -105,6 +105,8 @@ def check_rests(run: Resting) -> None:
     # A run that rests until its next attempt is due, or in whose parallel one branch waits and the others
     # are done, counts as running, and nothing of it is at work.
     rests = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
+    if run.status == "pausing":
+        raise ConflictError("it is pausing; it can be moved once its node is done and it is paused")
     if run.status in ("queued", "running", "cancelling") and not rests:
         raise ConflictError(f"it is {run.status}; pause it, and it can be moved once it rests")
     if run.status not in MOVABLE and not rests:

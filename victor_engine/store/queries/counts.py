@@ -47,7 +47,7 @@ def engine_counts(connection: sqlite3.Connection, now: datetime) -> EngineCounts
     ).fetchone()
     return EngineCounts(
         schedules=schedules,
-        running=active.get("running", 0) + active.get("cancelling", 0),
+        running=sum(active.get(status, 0) for status in ("running", "pausing", "cancelling")),
         queued=active.get("queued", 0),
         waiting=active.get("waiting", 0),
         open_requests=open_requests,

@@ -11,7 +11,7 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
 
-ACTIVE = "('queued', 'running', 'waiting', 'paused', 'cancelling')"
+ACTIVE = "('queued', 'running', 'waiting', 'pausing', 'paused', 'cancelling')"
 """Runs that are not over; spelled as in the partial index `runs_of_schedule`, which SQLite uses only if it
 recognises it."""
 

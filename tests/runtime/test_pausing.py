@@ -1,0 +1,245 @@
+"""Pausing and resuming: the status is stored, and memory follows the store."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.harness import ALICE, BOB, Bench, Work
+from victor_engine.api import Answer
+from victor_engine.clock import FakeClock
+from victor_engine.errors import ConflictError, StorageError
+from victor_engine.runtime.journal import RunRef
+from victor_engine.store.db import Store
+
+TWO = """
+workflows:
+  w:
+    nodes:
+      - {id: a, type: compute, handler: h, next: [b]}
+      - {id: b, type: compute, handler: h}
+"""
+GATE_BESIDE_WORK = """
+workflows:
+  w:
+    nodes:
+      - {id: p, type: parallel, parallel_nodes: [gate, a], next: [b]}
+      - {id: gate, type: hitl, hitl_type: approval, timeout: 1h, on_timeout: reject, next: {approved: said, rejected: said}}
+      - {id: said, type: transform, transform: "said = gate"}
+      - {id: a, type: compute, handler: h}
+      - {id: b, type: compute, handler: h}
+"""
+
+
+class Held(Work):
+    """Work of node `a` that lasts until `gate` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(a=self.hold)
+        self.gate = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def hold(self, call: Any) -> Any:
+        self.entered.set()
+        await self.gate.wait()
+        return {}
+
+    @property
+    def done(self) -> list[str]:
+        return [call.node_id for call in self.calls]
+
+
+async def events(bench: Bench, run: RunRef) -> list[str]:
+    rows = await bench.all("SELECT kind FROM events WHERE run_key = ? ORDER BY seq", run.key)
+    return [kind for (kind,) in rows if kind.startswith("run.")]
+
+
+async def pausing(bench: Bench, work: Held, text: str = TWO) -> RunRef:
+    """Start a run, and pause it while its node `a` is at work."""
+    run = await bench.start(text)
+    await work.entered.wait()
+    await bench.runtime.pause(run, BOB, "wait")
+    assert await bench.status(run) == "pausing"
+    return run
+
+
+async def test_a_run_is_pausing_until_its_node_is_done(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work)
+        assert await events(bench, run) == ["run.created", "run.started", "run.pausing"]
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        assert await events(bench, run) == ["run.created", "run.started", "run.pausing", "run.paused"]
+        rows = await bench.all("SELECT actor, data FROM events WHERE kind = 'run.paused'")
+        assert "bob" in rows[0][0]
+        assert "wait" in rows[0][1]
+        assert work.done == ["a"]
+        await bench.runtime.resume(run, BOB, "")
+        assert await bench.end(run) == "succeeded"
+        assert work.done == ["a", "b"]
+
+
+async def test_a_pause_is_taken_back_before_it_takes_hold(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work)
+        await bench.runtime.resume(run, BOB, "")
+        assert await bench.status(run) == "running"
+        work.gate.set()
+        assert await bench.end(run) == "succeeded"
+        assert "run.paused" not in await events(bench, run)
+
+
+async def test_a_second_pause_of_a_pausing_run_is_a_conflict(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work)
+        with pytest.raises(ConflictError, match="is pausing"):
+            await bench.runtime.pause(run, BOB, "")
+
+
+async def test_a_pausing_run_is_cancelled_at_once(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work)
+        await bench.runtime.cancel(run, BOB, "enough")
+        assert await bench.status(run) == "cancelled"
+        assert await bench.one("SELECT status FROM attempts") == "cancelled"
+
+
+async def test_a_run_whose_last_node_ends_while_it_is_pausing_has_ended(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work, "workflows: {w: {nodes: [{id: a, type: compute, handler: h}]}}")
+        work.gate.set()
+        assert await bench.end(run) == "succeeded"
+
+
+async def test_an_answer_to_a_pausing_run_counts_after_it_is_resumed(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await bench.start(GATE_BESIDE_WORK)
+        await work.entered.wait()
+        await bench.question(run)
+        await bench.runtime.pause(run, BOB, "")
+        assert await bench.status(run) == "pausing"
+        await bench.answer(run, Answer("approved"))
+        assert await bench.status(run) == "pausing"
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        assert work.done == ["a"]
+        await bench.runtime.resume(run, BOB, "")
+        assert await bench.end(run) == "succeeded"
+        assert (await bench.state(run))["human"]["gate"]["outcome"] == "approved"
+
+
+async def test_a_question_of_a_pausing_run_expires_at_its_deadline(tmp_path: Path) -> None:
+    work, clock = Held(), FakeClock(datetime(2026, 5, 4, tzinfo=UTC))
+    async with Bench(tmp_path, work, clock) as bench:
+        run = await bench.start(GATE_BESIDE_WORK)
+        await work.entered.wait()
+        await bench.question(run)
+        await bench.runtime.pause(run, BOB, "")
+        await clock.advance(3601)
+
+        async def expired() -> bool:
+            return bool(await bench.one("SELECT status FROM requests") != "open")
+
+        await bench.until(expired)
+        assert await bench.status(run) == "pausing"
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        assert work.done == ["a"]
+
+
+async def test_a_run_that_was_not_paused_is_not_resumed(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await bench.start(TWO)
+        await work.entered.wait()
+        before = await events(bench, run)
+        with pytest.raises(ConflictError, match="is running, not paused"):
+            await bench.runtime.resume(run, BOB, "")
+        assert await events(bench, run) == before
+        work.gate.set()
+        assert await bench.end(run) == "succeeded"
+        with pytest.raises(ConflictError, match="is succeeded, not paused"):
+            await bench.runtime.resume(run, BOB, "")
+
+
+# --- the store refuses --------------------------------------------------------------------------
+
+
+class Refusing:
+    """A store that takes no command while it is active."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.active = False
+        write = store.write
+
+        def refuse(transition: Any, **more: Any) -> Any:
+            if not self.active:
+                return write(transition, **more)
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(StorageError("the disk is full"))
+            return refused
+
+        monkeypatch.setattr(store, "write", refuse)
+
+
+async def test_a_refused_pause_leaves_a_queued_run_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Held()
+    async with Bench(tmp_path, work, max_concurrent_runs=1) as bench:
+        refusing = Refusing(bench.store, monkeypatch)
+        first = await bench.start(TWO)
+        await work.entered.wait()
+        second = await bench.start(TWO)
+        refusing.active = True
+        with pytest.raises(StorageError):
+            await bench.runtime.pause(second, ALICE, "")
+        with pytest.raises(StorageError):
+            await bench.runtime.pause(first, ALICE, "")
+        refusing.active = False
+        work.gate.set()
+        assert await bench.end(first) == "succeeded"
+        assert await bench.end(second) == "succeeded"
+
+
+async def test_a_refused_resume_leaves_a_pausing_run_pausing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        refusing = Refusing(bench.store, monkeypatch)
+        run = await pausing(bench, work)
+        refusing.active = True
+        with pytest.raises(StorageError):
+            await bench.runtime.resume(run, BOB, "")
+        refusing.active = False
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        assert work.done == ["a"]
+
+
+async def test_a_refused_cancel_leaves_a_run_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Held()
+    async with Bench(tmp_path, work, max_concurrent_runs=1) as bench:
+        refusing = Refusing(bench.store, monkeypatch)
+        first = await bench.start(TWO)
+        await work.entered.wait()
+        second = await bench.start(TWO)
+        refusing.active = True
+        for run in (first, second):
+            with pytest.raises(StorageError):
+                await bench.runtime.cancel(run, ALICE, "")
+        refusing.active = False
+        work.gate.set()
+        assert await bench.end(first) == "succeeded"
+        assert await bench.end(second) == "succeeded"
