@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +46,13 @@ class EngineBase(Reading):
     _working: bool
     _fires: bool
     _unbound: dict[int, str | None]
+    _tasks: set[asyncio.Task[Any]]
+
+    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something without waiting for it; it is ended with the engine."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @staticmethod
     def _ref_of_key(connection: sqlite3.Connection, key: int) -> RunRef:

@@ -272,11 +272,6 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         for key, priority in sorted(runs, key=lambda run: (-run[1], run[0])):
             self.runtime.enqueue(key, priority)
 
-    def _later(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
         """In the transition in which a run ends: what that means to schedules, if anything."""
         if not endings.matters(tx, run.schedule_id, run.workflow):

@@ -11,7 +11,7 @@ import msgspec
 from victor_engine.api import Actor, MigrationReport, MigrationSpec, RunInfo, RunMove, ScheduleMove
 from victor_engine.engine.planning import Planner, detailed
 from victor_engine.engine.runs import RunActions
-from victor_engine.errors import ConflictError, VictorError
+from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
 from victor_engine.runtime import journal
 from victor_engine.runtime.moving import MovedMeanwhileError, Plan, apply, undo
@@ -86,8 +86,23 @@ class MovingActions(RunActions):
             else:
                 return msgspec.structs.replace(planned.move, outcome="migrated", migration=row)
             finally:
-                await self._take_up_again(key)
+                await self._return(key)
         return _refused(planned, "it keeps changing; try again")
+
+    async def _return(self, key: int) -> None:
+        """Give a run back to the runtime; where the store takes nothing, as soon as it does again."""
+        try:
+            await self._take_up_again(key)
+        except StorageError:
+            self._later(self._return_when_writable(key))
+
+    async def _return_when_writable(self, key: int) -> None:
+        while True:
+            await self.store.writable()
+            try:
+                return await self._take_up_again(key)
+            except StorageError:
+                continue
 
     async def _take_up_again(self, key: int) -> None:
         """Let a run that was let go of be taken up, if there is something to do for it."""
@@ -137,7 +152,7 @@ class MovingActions(RunActions):
                     )
                 await self.store.write(transition)
         finally:
-            await self._take_up_again(ref.key)
+            await self._return(ref.key)
         return await self._run_info(ref.id)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 from victor_engine.api import Answer, RequestInfo, RequestQuery
 from victor_engine.engine.queries import Queries
@@ -16,10 +15,9 @@ from victor_engine.hitl.requests import answer_request, claim_request, release_r
 from victor_engine.hitl.rows import read_row
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
+from victor_engine.runtime.stopwatch import committed
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
-
-T = TypeVar("T")
 
 GROUPS_SECONDS = 10.0
 """How long the system may take to say in which groups somebody is, before something is written."""
@@ -83,22 +81,27 @@ class PeopleActions(Queries):
     async def _decided(
         self, request_id: str, transition: Callable[[Tx, str, Person], Decision | None]
     ) -> RequestInfo:
-        full, decision = await self._write_as(request_id, transition)
-        if decision is not None:
-            self.runtime.deliver(full, decision)
-        else:
-            self.runtime.deadlines_changed()
+        full, who = await self._who(request_id)
+
+        def deliver(decision: Decision | None) -> None:
+            if decision is not None:
+                self.runtime.deliver(full, decision)
+            else:
+                self.runtime.deadlines_changed()
+
+        await committed(self.store.write(lambda tx: transition(tx, full, who)), deliver)
         return await self.request(full)
 
     async def _acted(self, request_id: str, transition: Callable[[Tx, str, Person], None]) -> RequestInfo:
-        full, _ = await self._write_as(request_id, transition)
-        self.runtime.deadlines_changed()
+        full, who = await self._who(request_id)
+        commit = self.store.write(lambda tx: transition(tx, full, who))
+        await committed(commit, lambda _: self.runtime.deadlines_changed())
         return await self.request(full)
 
-    async def _write_as(self, request_id: str, transition: Callable[[Tx, str, Person], T]) -> tuple[str, T]:
+    async def _who(self, request_id: str) -> tuple[str, Person]:
+        """Return the whole id of the request, and who is acting on it."""
         full = await self._read(queries.request_id, request_id)
-        who = await self._person(full)
-        return full, await self.store.write(lambda tx: transition(tx, full, who))
+        return full, await self._person(full)
 
     async def _must_exist(self, names: tuple[str, ...]) -> None:
         """UsageError for a name that this machine does not know: nobody could answer the request."""

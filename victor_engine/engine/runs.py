@@ -9,6 +9,7 @@ from victor_engine.api import NodeOverride, RunInfo
 from victor_engine.engine.base import EngineBase
 from victor_engine.identity import acting
 from victor_engine.reserved import SECRETS
+from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
@@ -134,8 +135,9 @@ class RunActions(EngineBase):
             )
             return (*insert_run(tx, new), priority)
 
-        key, new_id, priority = await self.store.write(transition)
-        self.runtime.enqueue(key, priority)
+        _, new_id, _ = await committed(
+            self.store.write(transition), lambda run: self.runtime.enqueue(run[0], run[2])
+        )
         return await self._run_info(new_id)
 
     async def override_node(

@@ -19,6 +19,7 @@ from victor_engine.api import (
 from victor_engine.engine.queries import Queries
 from victor_engine.engine.runs import RunActions
 from victor_engine.identity import acting
+from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import backfill, operations
 from victor_engine.scheduler.firing import Firing
 from victor_engine.store.db import Tx
@@ -73,11 +74,15 @@ class ScheduleActions(Queries, RunActions):
     ) -> RunInfo:
         self._may_run()
         actor = acting()
-        key, run_id, priority = await self.store.write(
+        commit = self.store.write(
             lambda tx: operations.trigger(tx, schedule_id, self._resolve, actor=actor, state=state, note=note)
         )
-        if self._working:
-            self.runtime.enqueue(key, priority)
+
+        def begin(run: tuple[int, str, int]) -> None:
+            if self._working:
+                self.runtime.enqueue(run[0], run[2])
+
+        _, run_id, _ = await committed(commit, begin)
         return await self._run_info(run_id)
 
     async def pause_schedule(
@@ -110,9 +115,11 @@ class ScheduleActions(Queries, RunActions):
             firing = self.scheduler.firing(tx)
             return firing, action(firing)
 
-        firing, result = await self.store.write(transition)
-        if self._working:
-            self.scheduler.committed(firing)
+        def react(done: tuple[Firing, T]) -> None:
+            if self._working:
+                self.scheduler.committed(done[0])
+
+        _, result = await committed(self.store.write(transition), react)
         return result
 
     async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:

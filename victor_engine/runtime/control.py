@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
@@ -21,19 +22,23 @@ from victor_engine.runtime.conflicts import why_no_dead_letter
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.overrides import check_override, override_node
-from victor_engine.runtime.places import Places
+from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.redrive import Redrive, redrive
-from victor_engine.runtime.stopwatch import first_of
+from victor_engine.runtime.stopwatch import committed, first_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.deadletters import remove_dead_letter
 from victor_engine.store.progress import position_of
 from victor_engine.versioning.catalog import Load
 
+log = logging.getLogger(__name__)
 
-def _waits(connection: sqlite3.Connection, key: int) -> bool:
+T = TypeVar("T")
+
+
+def _has(connection: sqlite3.Connection, key: int, status: str) -> bool:
     row = connection.execute("SELECT status FROM runs WHERE key = ?", (key,)).fetchone()
-    return row is not None and row[0] == "waiting"
+    return row is not None and row[0] == status
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -45,6 +50,7 @@ class Control(ABC):
 
     store: Store
     places: Places
+    _tasks: set[asyncio.Task[None]]
     _aside: WeakValueDictionary[int, asyncio.Lock]
     """Who has a run to themselves."""
 
@@ -69,7 +75,7 @@ class Control(ABC):
         cancels again while that lasts has them killed at once.
         """
         data = {"note": note} if note else None
-        await self.store.write(
+        commit = self.store.write(
             lambda tx: journal.set_status(
                 tx,
                 ref,
@@ -80,7 +86,27 @@ class Control(ABC):
                 data=data,
             )
         )
-        await self.carry_out_cancel(ref, again=True)
+        await self._carry_out(commit, lambda _: self.carry_out_cancel(ref, again=True))
+
+    async def _carry_out(
+        self, commit: asyncio.Future[T], work: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Wait for a commit and do what it asks for, also if the caller was cancelled meanwhile."""
+        begun: list[asyncio.Task[None]] = []
+        await committed(commit, lambda result: begun.append(self._later(work(result))))
+        await asyncio.shield(begun[0])
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done_later)
+        return task
+
+    def _done_later(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # It is on record, so the next start sees to it.
+            log.error("a committed command could not be carried out: %s", error)
 
     async def carry_out_cancel(self, ref: RunRef, *, again: bool = False) -> None:
         """End what a run that is on record as cancelling has at work, and then the run; with `again` also
@@ -95,6 +121,9 @@ class Control(ABC):
         if again or not told:
             live.interrupt()
         await asyncio.wait({live.task})
+        # Its task may have been on its way to rest when the cancellation was committed.
+        if await self.store.read(lambda connection: _has(connection, ref.key, "cancelling")):
+            await self._end_cancelled(ref, 0.0)
 
     async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Hold a run before its next node.
@@ -103,20 +132,32 @@ class Control(ABC):
         `paused` when that node is done; the status is stored, so it holds after a restart or a crash too.
         Raise ConflictError if the run is in another status.
         """
-        status = await self.store.write(lambda tx: journal.pause(tx, ref, actor, note))
+        commit = self.store.write(lambda tx: journal.pause(tx, ref, actor, note))
+        await self._carry_out(commit, lambda status: self._hold(ref, status))
+
+    def _hold(self, ref: RunRef, status: str) -> Coroutine[Any, Any, None]:
+        """Hold a run whose pause is committed. Return what remains to be waited for."""
         live = self.places.live.get(ref.key)
         if live is None:
             self.places.forget(ref.key)
-            if status == "pausing":  # a dead engine left it as running
-                await self._end_processes(ref)
-                await self._rest(ref, 0.0)
-            return
-        live.pausing = True
-        if live.effects is not None:
-            live.effects.pausing = True
-            if live.rests and live.begun:
-                live.interrupt()
-                await asyncio.wait({live.task})
+        else:
+            live.pausing = True
+            if live.effects is not None:
+                live.effects.pausing = True
+        ends = live is not None and live.rests and live.begun
+        if ends and live is not None:
+            live.interrupt()
+        return self._held(ref, status, live, ends)
+
+    async def _held(self, ref: RunRef, status: str, live: Live | None, ends: bool) -> None:
+        if live is not None:
+            if not ends and not live.parking:
+                return  # it comes to rest after its node
+            await asyncio.wait({live.task})
+        if status == "pausing" and (live is None or live.parking):
+            # No task drives it: a dead engine left it as running, or a migration has let go of it.
+            await self._end_processes(ref)
+            await self._rest(ref, 0.0)
 
     async def _end_processes(self, ref: RunRef) -> None:
         """End what a dead engine left running for a run that no task drives."""
@@ -151,7 +192,7 @@ class Control(ABC):
         if live.parking:
             await asyncio.wait({live.task})
             return True
-        if not live.rests and await self.store.read(lambda connection: _waits(connection, key)):
+        if not live.rests and await self.store.read(lambda connection: _has(connection, key, "waiting")):
             # It is being taken up, and will find that it still waits.
             await first_of(live.rested.wait(), _ended(live.task))
         if not live.rests or not live.begun or live.cancelling or live.pausing:
@@ -166,14 +207,18 @@ class Control(ABC):
 
         Raise ConflictError if the run is neither `paused` nor `pausing`.
         """
-        status, priority = await self.store.write(lambda tx: journal.resume(tx, ref, actor, note))
-        live = self.places.live.get(ref.key)
-        if live is not None:
-            live.pausing = False
-            if live.effects is not None:
-                live.effects.pausing = False
-        if status == "queued" or live is None:
-            self.places.enqueue(ref.key, priority, True)
+
+        def let_go(result: tuple[str, int]) -> None:
+            status, priority = result
+            live = self.places.live.get(ref.key)
+            if live is not None:
+                live.pausing = False
+                if live.effects is not None:
+                    live.effects.pausing = False
+            if status == "queued" or live is None:
+                self.places.enqueue(ref.key, priority, True)
+
+        await committed(self.store.write(lambda tx: journal.resume(tx, ref, actor, note)), let_go)
 
     async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Go on with a failed or cancelled run from the node at which it stopped."""
@@ -205,7 +250,9 @@ class Control(ABC):
             )
             return int(row[1])
 
-        self.places.enqueue(ref.key, await self.store.write(transition), True)
+        await committed(
+            self.store.write(transition), lambda priority: self.places.enqueue(ref.key, priority, True)
+        )
 
     async def redrive(
         self,
@@ -238,7 +285,9 @@ class Control(ABC):
             )
             return redrive(tx, ref, actor, wanted)
 
-        self.places.enqueue(ref.key, await self.store.write(transition), True)
+        await committed(
+            self.store.write(transition), lambda priority: self.places.enqueue(ref.key, priority, True)
+        )
 
     async def discard(self, ref: RunRef, actor: Actor, note: str) -> None:
         """Take a dead letter off the list; the run stays failed."""
@@ -271,12 +320,14 @@ class Control(ABC):
             check_override(self.definition(tx.connection, definition_id)[0], wanted, retry_now)
             return override_node(tx, ref, actor, wanted, retry_now, note)
 
-        new = await self.store.write(transition)
-        live = self.places.live.get(ref.key)
-        if live is None:
-            return
-        live.overrides[new.node_id] = new
-        if retry_now and live.effects is not None:
-            live.effects.retry_now(new.node_id)
-        elif retry_now:
-            live.hurried.add(new.node_id)
+        def tell(new: NodeOverride) -> None:
+            live = self.places.live.get(ref.key)
+            if live is None:
+                return
+            live.overrides[new.node_id] = new
+            if retry_now and live.effects is not None:
+                live.effects.retry_now(new.node_id)
+            elif retry_now:
+                live.hurried.add(new.node_id)
+
+        await committed(self.store.write(transition), tell)

@@ -437,9 +437,7 @@ class Runtime(Control):
         """A child that its parent no longer waits for has been told to stop: see to it."""
         for event in events:
             if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
-                task = asyncio.create_task(self._cancel_by_id(event.run_id))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._later(self._cancel_by_id(event.run_id))
 
     async def _cancel_by_id(self, run_id: str) -> None:
         row = await self.store.read(

@@ -37,6 +37,20 @@ async def outlived(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]]
     return future.result()
 
 
+async def committed(commit: asyncio.Future[T], react: Callable[[T], None]) -> T:
+    """Wait for a commit, and call `react` with its result as soon as it is on disk.
+
+    `react` changes memory and processes. It runs also if the caller was cancelled meanwhile, since the
+    transition commits anyway, and it does not run if the transition was refused.
+    """
+
+    def ended(done: asyncio.Future[T]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            react(done.result())
+
+    return await outlived(commit, ended)
+
+
 class Stopwatch:
     """Seconds at work: runs while at least one thing is at work, stands while people are waited for."""
 
