@@ -319,6 +319,9 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
             and query.run_id in (None, q.run_id)
         ][: query.limit]
 
+    async def request_count(self, query: RequestQuery) -> int:
+        return len(await self.requests(replace(query, limit=1_000_000, offset=0)))
+
     async def request(self, request_id: str) -> RequestInfo:
         self._enter("request")
         found: RequestInfo = self._find(self.request_map, request_id, "request")

@@ -113,9 +113,23 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
 
 class RequestQuery(Struct, frozen=True, omit_defaults=True):
-    """`statuses` are those of a request, and `held`: answered, and still to be taken back."""
+    """`statuses` are those of a request, and `held`: answered, and still to be taken back.
+
+    `asked` narrows to requests that ask whoever looks: `mine` by name or claimed by them, `groups` through a group
+    or role; one of several is enough. `words` are looked for in title, prompt, workflow and node. `limit` and
+    `offset` make a page, and `Port.request_count` says how many there are in all.
+    """
 
     statuses: tuple[str, ...] = ("open",)
     workflow: str | None = None
     run_id: str | None = None
     limit: int = 500
+    offset: int = 0
+    asked: tuple[Literal["mine", "groups"], ...] = ()
+    unclaimed: bool = False
+    no_votes: bool = False
+    due_before: datetime | None = None  # a deadline at or before this instant
+    words: tuple[str, ...] = ()
+    workflow_part: str = ""
+    run_prefix: str = ""
+    kind_prefix: str = ""

@@ -12,7 +12,7 @@ import click
 
 from victor_engine.api import Port, RequestInfo, RequestQuery
 from victor_engine.cli.answering import COMMANDS, json_option
-from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, note_cut, print_json, say, span, table, with_port
 from victor_engine.text import plain
 
 STATUSES = ("open", "answered", "expired", "withdrawn")
@@ -30,6 +30,8 @@ def inbox() -> None:
 @click.option("--groups", is_flag=True, help="Only what you are asked through a group or role.")
 @click.option("--unclaimed", is_flag=True, help="Only what nobody is on.")
 @click.option("--overdue", is_flag=True, help="Only what is past its deadline.")
+@click.option("--limit", default=500, show_default=True, help="Questions of one page.")
+@click.option("--offset", default=0, help="Questions before the page.")
 @json_option
 @click.pass_context
 def list_(
@@ -40,27 +42,28 @@ def list_(
     groups: bool,
     unclaimed: bool,
     overdue: bool,
+    limit: int,
+    offset: int,
     as_json: bool,
 ) -> None:
     """Open questions, the most urgent first."""
-    query = RequestQuery(statuses=STATUSES if everything else ("open", "held"), workflow=workflow)
 
     async def work(port: Port) -> None:
-        engine = await port.engine()
-        now = engine.now
-        found = [
-            request
-            for request in await port.requests(query)
-            if not (mine or groups)
-            or (mine and (request.asked_as == "name" or request.claimed_by == engine.user))
-            or (groups and request.asked_as == "group")
-        ]
-        if unclaimed:
-            found = [request for request in found if request.claimed_by is None]
-        if overdue:
-            found = [request for request in found if request.deadline is not None and request.deadline <= now]
+        now = (await port.engine()).now
+        query = RequestQuery(
+            statuses=STATUSES if everything else ("open", "held"),
+            workflow=workflow,
+            limit=limit,
+            offset=offset,
+            asked=(*(("mine",) if mine else ()), *(("groups",) if groups else ())),
+            unclaimed=unclaimed,
+            due_before=now if overdue else None,
+        )
+        found = await port.requests(query)
+        total = await port.request_count(query)
         if as_json:
             print_json(found)
+            note_cut(len(found), total, offset)
             return
         rows = [
             (
@@ -73,7 +76,9 @@ def list_(
             )
             for r in found
         ]
-        table(("id", "kind", "left", "asked by", "for", "question"), rows, "nobody is asked anything")
+        empty = "nobody is asked anything" if not total else ""
+        table(("id", "kind", "left", "asked by", "for", "question"), rows, empty)
+        note_cut(len(found), total, offset)
 
     with_port(ctx, "read", work)
 
@@ -142,24 +147,32 @@ def show(ctx: click.Context, request: str, as_json: bool) -> None:
 
 
 @inbox.command("history")
-@click.option("--limit", default=50)
+@click.option("--limit", default=50, show_default=True)
+@click.option("--offset", default=0, help="Questions before the page.")
 @click.option("--workflow")
 @json_option
 @click.pass_context
-def history(ctx: click.Context, limit: int, workflow: str | None, as_json: bool) -> None:
+def history(ctx: click.Context, limit: int, offset: int, workflow: str | None, as_json: bool) -> None:
     """What was decided, by whom, when."""
-    query = RequestQuery(statuses=STATUSES[1:], workflow=workflow, limit=limit)
+    query = RequestQuery(statuses=STATUSES[1:], workflow=workflow, limit=limit, offset=offset)
 
     async def work(port: Port) -> None:
         found = await port.requests(query)
+        total = await port.request_count(query)
         if as_json:
             print_json(found)
+            note_cut(len(found), total, offset)
             return
         rows = [
             (r.id, local(r.answered_at), r.answered_by.user if r.answered_by else "-", r.outcome or "-", r.title,
              r.comment) for r in found
         ]  # fmt: skip
-        table(("id", "when", "who", "outcome", "question", "comment"), rows, "nothing was decided yet")
+        table(
+            ("id", "when", "who", "outcome", "question", "comment"),
+            rows,
+            "" if total else "nothing was decided yet",
+        )
+        note_cut(len(found), total, offset)
 
     with_port(ctx, "read", work)
 

@@ -15,7 +15,7 @@ from victor_engine.api import (
     Port,
     RunMove,
 )
-from victor_engine.cli.output import json_state, local, note, print_json, say, table, with_port
+from victor_engine.cli.output import json_state, local, note, note_limit, print_json, say, table, with_port
 from victor_engine.errors import UsageError
 
 LISTED = 50
@@ -161,6 +161,7 @@ def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit:
 
     async def work(port: Port) -> None:
         found = await port.run_migrations(workflow, run_id, limit)
+        note_limit(len(found), limit)
         if as_json:
             print_json(found)
             return

@@ -35,6 +35,21 @@ def note(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
+def note_cut(shown: int, total: int, offset: int = 0) -> None:
+    """Say on standard error which part of a list is shown, where it is not the whole."""
+    if shown < total:
+        after = offset + shown
+        further = f"; --offset {after} shows the next" if after < total and shown else ""
+        part = f"{offset + 1} to {after}" if shown else "none"
+        note(f"{part} of {total} shown{further}")
+
+
+def note_limit(shown: int, limit: int) -> None:
+    """Say on standard error that a list ends at its limit, so that there may be more."""
+    if shown >= limit:
+        note(f"the list ends at {limit}, and there may be more; --limit {2 * limit} shows more")
+
+
 def print_json(value: Any) -> None:
     """A struct of the port, or a list of them, as JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -10,7 +10,7 @@ from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, Usag
 from victor_engine.cli import control, insight
 from victor_engine.cli.control import json_option
 from victor_engine.cli.logs import logs
-from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, note_limit, print_json, say, span, table, with_port
 
 
 @click.group()
@@ -38,6 +38,7 @@ def list_(
     async def work(port: Port) -> None:
         given = None if cause is None else (await port.dead_letters(cause, 0))[0].cause
         found = await port.runs(RunQuery(workflow=workflow, statuses=status, cause=given, limit=limit))
+        note_limit(len(found), limit)
         if as_json:
             print_json(found)
             return

@@ -11,7 +11,18 @@ import click
 
 from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
 from victor_engine.cli.daemon import install, start, status, stop
-from victor_engine.cli.output import fail, json_state, local, note, print_json, say, span, table, with_port
+from victor_engine.cli.output import (
+    fail,
+    json_state,
+    local,
+    note,
+    note_limit,
+    print_json,
+    say,
+    span,
+    table,
+    with_port,
+)
 from victor_engine.cli.planning import (
     as_option,
     backfill,
@@ -156,6 +167,7 @@ def history(
 
     async def work(port: Port) -> None:
         found = await port.fires(schedule, limit, workflow)
+        note_limit(len(found), limit)
         if as_json:
             print_json(found)
             return

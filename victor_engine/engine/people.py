@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from victor_engine.api import Answer, RequestInfo, RequestQuery
+from victor_engine.api import Answer, RequestInfo
 from victor_engine.engine.queries import Queries
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl import back, handover
@@ -13,7 +13,6 @@ from victor_engine.hitl.decisions import Decision
 from victor_engine.hitl.person import Person, exists, look_up, needs_groups, person
 from victor_engine.hitl.requests import answer_request, claim_request, release_request
 from victor_engine.hitl.rows import read_row
-from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.store import queries
@@ -25,11 +24,6 @@ GROUPS_SECONDS = 10.0
 
 class PeopleActions(Queries):
     """Answer, claim, hand on, go back. Who somebody is, is known before the writer is asked."""
-
-    _viewing: Viewing
-
-    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        return await self._viewing.see(await super().requests(query))
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await super().request(request_id)]))[0]

@@ -51,6 +51,7 @@ from victor_engine.clock import Clock
 from victor_engine.engine.comparing import attempt_state, compare_runs
 from victor_engine.engine.planning import Planner
 from victor_engine.errors import VictorError
+from victor_engine.hitl.viewing import Viewing
 from victor_engine.scheduler import backfill, looking
 from victor_engine.scheduler.agenda import agenda
 from victor_engine.scheduler.calendars import Calendars
@@ -68,6 +69,7 @@ class Reading(ABC):
     """Queries write nothing."""
 
     clock: Clock
+    _viewing: Viewing
     _watched: bool = True
     """Whether an engine runs on the store."""
 
@@ -201,7 +203,11 @@ class Reading(ABC):
         return await self._read(queries.dead_letters, cause, run_limit)
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        return await self._read(queries.requests, query)
+        found = await self._read(queries.requests, query, await self._viewing.asks(query))
+        return await self._viewing.see(found)
+
+    async def request_count(self, query: RequestQuery) -> int:
+        return await self._read(queries.request_count, query, await self._viewing.asks(query))
 
     async def request(self, request_id: str) -> RequestInfo:
         return await self._read(queries.request, request_id)

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from victor_engine import jsonio
@@ -251,10 +252,20 @@ async def serve(port: Port, handler: HITLHandler, query: RequestQuery | None = N
             await _answer_open(port, handler, wanted, passed)
 
 
+async def _all_pages(port: Port, query: RequestQuery) -> list[RequestInfo]:
+    """Return every request that fits, also those beyond one page: a program may pass any number of them."""
+    found: list[RequestInfo] = []
+    while page := await port.requests(msgspec.structs.replace(query, offset=query.offset + len(found))):
+        found += page
+        if len(page) < query.limit:
+            break
+    return found
+
+
 async def _answer_open(
     port: Port, handler: HITLHandler, query: RequestQuery, passed: set[tuple[str, int]]
 ) -> None:
-    for info in await port.requests(query):
+    for info in await _all_pages(port, query):
         # An answer that awaits a quorum leaves the request as it is: it is not given twice.
         if info.status != "open" or (info.id, info.revision) in passed:
             continue

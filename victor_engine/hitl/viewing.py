@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestQuery
 from victor_engine.clock import Clock
-from victor_engine.hitl.person import Person, asked_as, person, unix_groups
+from victor_engine.hitl.person import GROUP, ROLE, USER, Person, asked_as, person, unix_groups
 from victor_engine.identity import acting
+from victor_engine.store.queries.people import Asks
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,16 @@ class Viewing:
         """The same requests, each with how it asks who looks."""
         who = await self._viewer({name for request in found for name in request.assignees})
         return [msgspec.structs.replace(r, asked_as=asked_as(who, r.assignees)) for r in found]
+
+    async def asks(self, query: RequestQuery) -> Asks | None:
+        """Return by which assignees requests ask who looks, where the query wants to know."""
+        if not query.asked:
+            return None
+        actor = acting()
+        who = await self._viewer({""})
+        groups = (name for group in who.groups for name in (group, GROUP + group, ROLE + group))
+        roles = (ROLE + role for role in who.roles)
+        return Asks(actor.user, (actor.user, USER + actor.user), tuple(dict.fromkeys((*groups, *roles))))
 
     async def _viewer(self, assignees: set[str]) -> Person:
         actor = acting()

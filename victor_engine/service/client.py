@@ -148,6 +148,9 @@ class Client(Connection):
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         return await self._call("requests", query=query)  # type: ignore[no-any-return]
 
+    async def request_count(self, query: RequestQuery) -> int:
+        return await self._call("request_count", query=query)  # type: ignore[no-any-return]
+
     async def request(self, request_id: str) -> RequestInfo:
         return await self._call("request", request_id=request_id)  # type: ignore[no-any-return]
 

@@ -25,7 +25,6 @@ from victor_engine.api import (
     MigrationSpec,
     ProblemInfo,
     RequestInfo,
-    RequestQuery,
     RunInfo,
     ScheduleAdded,
     ScheduleInfo,
@@ -115,9 +114,6 @@ class ReadOnlyPort(Reading):
         if self._known_calendars is None:
             self._known_calendars = Calendars(load_config(self.workspace).calendars, self.workspace)
         return self._known_calendars
-
-    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        return await self._viewing.see(await super().requests(query))
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await super().request(request_id)]))[0]

@@ -12,7 +12,7 @@ from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, schedule_id
 from victor_engine.store.queries.moves import run_migrations
 from victor_engine.store.queries.pace import Pace, Paces
-from victor_engine.store.queries.people import request, requests
+from victor_engine.store.queries.people import request, request_count, requests
 from victor_engine.store.queries.runs import (
     attempt_state,
     attempts,
@@ -47,6 +47,7 @@ __all__ = [
     "log_size",
     "new_run_info",
     "request",
+    "request_count",
     "request_id",
     "requests",
     "run_detail",

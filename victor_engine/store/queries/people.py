@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
+from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.api import MessageInfo, RequestInfo, RequestQuery, RequestStatus, VoteInfo
-from victor_engine.clock import from_us
+from victor_engine.clock import from_us, to_us
+from victor_engine.errors import UsageError
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.text import instant, json_or, marks
@@ -26,39 +29,125 @@ _FROM = " FROM requests q JOIN runs r ON r.key = q.run_key JOIN definitions d ON
 _SPEC_FIELDS = frozenset(RequestInfo.__struct_fields__)
 
 
-def requests(connection: sqlite3.Connection, query: RequestQuery) -> list[RequestInfo]:
-    """Open requests by priority and deadline, then the decided ones, newest first."""
-    where: list[str] = []
-    values: list[Any] = []
-    if query.workflow is not None:
-        where.append("q.workflow = ?")
-        values.append(query.workflow)
-    if query.run_id is not None:
-        full = ids.run_id(connection, query.run_id)
-        where.append("q.run_key = (SELECT key FROM runs WHERE id = ?)")
-        values.append(full)
-    limit = max(0, query.limit)
+class Asks(Struct, frozen=True):
+    """The assignees by which a request asks somebody: by `name`, and through a group or role."""
+
+    user: str
+    name: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+def requests(
+    connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None
+) -> list[RequestInfo]:
+    """Return a page of requests: the open ones by deadline, priority and age, then those whose answer can still
+    be taken back, then the decided ones, newest first. `asks` is whoever looks, for `query.asked`."""
+    where, values = _conditions(connection, query, asks)
+    left, skip = max(0, query.limit), max(0, query.offset)
     rows: list[Any] = []
+    for condition, parameters, order in _parts(query):
+        conditions = " AND ".join([condition, *where])
+        if skip:
+            (there,) = connection.execute(
+                f"SELECT COUNT(*){_FROM} WHERE {conditions}", [*parameters, *values]
+            ).fetchone()
+            if skip >= there:
+                skip -= there
+                continue
+        found = connection.execute(
+            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?",
+            [*parameters, *values, left, skip],
+        ).fetchall()
+        rows += found
+        left, skip = left - len(found), 0
+        if left <= 0:
+            break
+    return [_info(connection, row) for row in rows]
+
+
+def request_count(connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None) -> int:
+    """Return how many requests fit a query, whatever its page."""
+    where, values = _conditions(connection, query, asks)
+    total = 0
+    for condition, parameters, _ in _parts(query):
+        conditions = " AND ".join([condition, *where])
+        total += connection.execute(
+            f"SELECT COUNT(*){_FROM} WHERE {conditions}", [*parameters, *values]
+        ).fetchone()[0]
+    return total
+
+
+def _parts(query: RequestQuery) -> list[tuple[str, list[Any], str]]:
+    """The parts of a list in their order: condition, its values, and the order within."""
+    parts: list[tuple[str, list[Any], str]] = []
     if "open" in query.statuses:
-        conditions = " AND ".join(["q.status = 'open'", *where])
-        rows += connection.execute(
-            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions}"
-            " ORDER BY q.priority DESC, q.deadline IS NULL, q.deadline, q.key LIMIT ?",
-            [*values, limit],
-        )
+        urgent = "q.deadline IS NULL, q.deadline, q.priority DESC, q.key"
+        parts.append(("q.status = 'open'", [], urgent))
     decided = [status for status in query.statuses if status not in ("open", "held")]
     if "held" in query.statuses and "answered" not in decided:
-        conditions = " AND ".join(["q.settles_at IS NOT NULL", *where])
-        rows += connection.execute(
-            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions} ORDER BY q.settles_at LIMIT ?", [*values, limit]
+        parts.append(("q.settles_at IS NOT NULL", [], "q.settles_at"))
+    if decided:
+        parts.append((f"q.status IN ({marks(len(decided))})", list(decided), "q.key DESC"))
+    return parts
+
+
+def _conditions(
+    connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None
+) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+
+    def add(condition: str, *parameters: Any) -> None:
+        where.append(condition)
+        values.extend(parameters)
+
+    if query.workflow is not None:
+        add("q.workflow = ?", query.workflow)
+    if query.run_id is not None:
+        add("q.run_key = (SELECT key FROM runs WHERE id = ?)", ids.run_id(connection, query.run_id))
+    if query.asked:
+        _add_asked(add, query, asks)
+    if query.unclaimed:
+        add("q.claimed_by IS NULL")
+    if query.no_votes:
+        add("NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key)")
+    if query.due_before is not None:
+        add("q.deadline <= ?", to_us(query.due_before))
+    if query.words or query.workflow_part:
+        # SQLite's own lower() knows only ASCII.
+        connection.create_function("lowered", 1, lambda text: str(text or "").lower(), deterministic=True)
+    for word in query.words:
+        add(
+            "instr(lowered(json_extract(q.spec, '$.title') || char(10) || json_extract(q.spec, '$.prompt')"
+            " || char(10) || q.workflow || char(10) || q.node_id), ?) > 0",
+            word.lower(),
         )
-    if decided and len(rows) < limit:
-        conditions = " AND ".join([f"q.status IN ({marks(len(decided))})", *where])
-        rows += connection.execute(
-            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions} ORDER BY q.key DESC LIMIT ?",
-            [*decided, *values, limit - len(rows)],
-        )
-    return [_info(connection, row) for row in rows]
+    if query.workflow_part:
+        add("instr(lowered(q.workflow), ?) > 0", query.workflow_part.lower())
+    if query.run_prefix:
+        add("substr(lower(r.id), 1, ?) = ?", len(query.run_prefix), query.run_prefix.lower())
+    if query.kind_prefix:
+        add("substr(q.kind, 1, ?) = ?", len(query.kind_prefix), query.kind_prefix)
+    return where, values
+
+
+def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks | None) -> None:
+    if asks is None:
+        raise UsageError("asked needs somebody who looks")
+
+    def is_one_of(names: tuple[str, ...]) -> str:
+        listed = "json_each(q.spec, '$.assignees') each"
+        return f"EXISTS (SELECT 1 FROM {listed} WHERE each.value IN ({marks(len(names))}))"
+
+    ways: list[str] = []
+    values: list[Any] = []
+    if "mine" in query.asked:
+        ways.append(f"{is_one_of(asks.name)} OR json_extract(q.claimed_by, '$.user') = ?")
+        values += [*asks.name, asks.user]
+    if "groups" in query.asked:
+        ways.append(f"({is_one_of(asks.groups)} AND NOT {is_one_of(asks.name)})")
+        values += [*asks.groups, *asks.name]
+    add(f"({' OR '.join(ways)})", *values)
 
 
 def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
