@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.runtime.harness import ALICE, BOB, Bench, Work
-from victor_engine.api import Answer
+from victor_engine.api import Answer, NodeOverride
 from victor_engine.clock import FakeClock
-from victor_engine.errors import ConflictError, StorageError
+from victor_engine.errors import ConflictError, NodeError, StorageError
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Store
 
@@ -170,6 +170,114 @@ async def test_a_run_that_was_not_paused_is_not_resumed(tmp_path: Path) -> None:
         assert await bench.end(run) == "succeeded"
         with pytest.raises(ConflictError, match="is succeeded, not paused"):
             await bench.runtime.resume(run, BOB, "")
+
+
+async def test_a_pausing_run_rests_when_only_branches_that_wait_are_left(tmp_path: Path) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await bench.start(GATE_BESIDE_WORK)
+        await work.entered.wait()
+        await bench.question(run)
+        await bench.runtime.pause(run, BOB, "")
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        await bench.answer(run, Answer("approved"))
+        assert work.done == ["a"]
+        await bench.runtime.resume(run, BOB, "")
+        assert await bench.end(run) == "succeeded"
+        assert work.done == ["a", "b"]
+
+
+async def test_a_pausing_run_rests_in_a_parallel_that_tolerates_failures(tmp_path: Path) -> None:
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: p, type: parallel, parallel_nodes: [gate, a], join_strategy: any, next: [b]}
+      - {id: gate, type: hitl, hitl_type: approval, next: {approved: said, rejected: said}}
+      - {id: said, type: transform, transform: "said = gate"}
+      - {id: a, type: compute, handler: h, next: [later]}
+      - {id: later, type: wait, for: 1h}
+      - {id: b, type: compute, handler: h}
+"""
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        run = await bench.start(text)
+        await work.entered.wait()
+        await bench.question(run)
+        await bench.runtime.pause(run, BOB, "")
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        await bench.runtime.resume(run, BOB, "")
+        await bench.answer(run, Answer("approved"))
+        assert await bench.end(run) == "succeeded"
+        assert work.done == ["a", "b"]
+
+
+async def test_a_pausing_run_rests_before_the_next_attempt_of_its_node(tmp_path: Path) -> None:
+    text = """
+workflows:
+  w:
+    nodes:
+      - {id: a, type: compute, handler: h, retry_policy: {max_attempts: 3, initial_delay: 1h, max_delay: 2h}}
+"""
+    work = Held()
+    failures = [NodeError("first time", error_type="Boom")]
+
+    async def fail_once(call: Any) -> Any:
+        await work.hold(call)
+        if failures:
+            raise failures.pop()
+        return {}
+
+    work.work["a"] = fail_once
+    async with Bench(tmp_path, work) as bench:
+        run = await pausing(bench, work, text.replace("1h", "3600").replace("2h", "7200"))
+        work.gate.set()
+        await bench.until_status(run, "paused")
+        assert await bench.one("SELECT status FROM attempts") == "retrying"
+        await bench.runtime.resume(run, BOB, "")
+        await bench.until_status(run, "running")
+        await bench.runtime.override(run, BOB, NodeOverride("a"), retry_now=True)
+        assert await bench.end(run) == "succeeded"
+
+
+async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        rest, cancelling = bench.runtime.endings.rest, []
+
+        async def rest_then_cancel(run: RunRef) -> str:
+            status = await rest(run)
+            cancelling.append(asyncio.create_task(bench.runtime.cancel(run, BOB, "enough")))
+            await bench.until_status(run, "cancelling")
+            return status
+
+        run = await pausing(bench, work)
+        monkeypatch.setattr(bench.runtime.endings, "rest", rest_then_cancel)
+        work.gate.set()
+        assert await bench.end(run) == "cancelled"
+        await cancelling[0]
+
+
+async def test_a_run_that_is_resumed_as_it_comes_to_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Held()
+    async with Bench(tmp_path, work) as bench:
+        rest = bench.runtime.endings.rest
+
+        async def resume_then_rest(run: RunRef) -> str:
+            await bench.runtime.resume(run, BOB, "")
+            return await rest(run)
+
+        run = await pausing(bench, work)
+        monkeypatch.setattr(bench.runtime.endings, "rest", resume_then_rest)
+        work.gate.set()
+        assert await bench.end(run) == "succeeded"
+        assert work.done == ["a", "b"]
 
 
 # --- the store refuses --------------------------------------------------------------------------

@@ -104,6 +104,7 @@ class EmbeddedEffects(Outside):
         if step.node.id in self.hurried:
             self.hurried.discard(step.node.id)
             return
+        self.rest_if_pausing(and_one_more=True)
         hurried = self._waits.setdefault(step.node.id, asyncio.Event())
         self.resting += 1
         try:
@@ -301,9 +302,13 @@ class EmbeddedEffects(Outside):
                         bad += 1
                     else:
                         good += 1
+                if any(not task.cancelled() and isinstance(task.exception(), ParkedError) for task in done):
+                    raise ParkedError
                 if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
                     # What was at work is done, and the rest of the branches only wait.
                     await self._show_waiting()
+                if pending and good < wanted and bad <= tolerate:
+                    self.rest_if_pausing()
         finally:
             rest = [task for task in (*pending, watch) if task is not None]
             for task in rest:

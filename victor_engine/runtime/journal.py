@@ -62,9 +62,12 @@ def set_status(
 
 
 def pause(tx: Tx, run: RunRef, actor: Actor, note: str) -> str:
-    """Hold a run, and return its new status: `paused`, or `pausing` while a node is at work."""
+    """Hold a run, and return its new status: `paused` if it is queued, else `pausing`.
+
+    A run that waits may have been answered at this moment, so its task says when it has come to rest.
+    """
     (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
-    new = {"queued": "paused", "waiting": "paused", "running": "pausing"}.get(status)
+    new = {"queued": "paused", "waiting": "pausing", "running": "pausing"}.get(status)
     if new is None:
         raise ConflictError(f"run {run.id} is {status}, so it cannot be paused")
     tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))

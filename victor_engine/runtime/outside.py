@@ -148,12 +148,19 @@ class Outside:
         self._shown_waiting = self._shown_waiting or rests
         return rests
 
+    def rest_if_pausing(self, *, and_one_more: bool = False) -> None:
+        """Raise ParkedError if the run was told to pause and nothing of it is at work.
+
+        `and_one_more`: the strand that asks is about to wait.
+        """
+        if self.pausing and self.idle + self.resting + and_one_more >= self.strands:
+            raise ParkedError
+
     @asynccontextmanager
     async def _outside(self) -> AsyncIterator[None]:
         """While a strand waits for something outside. It counts towards no limit and holds no place; a
         run that is paused comes to rest here, and one that goes on takes a place again."""
-        if self.pausing and self.idle + self.resting + 1 >= self.strands:
-            raise ParkedError
+        self.rest_if_pausing(and_one_more=True)
         self.idle += 1
         try:
             self.surroundings.idle(self.run.key)
