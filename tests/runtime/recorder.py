@@ -21,8 +21,11 @@ class Recorder:
 
     def log(self, stream: str, text: str) -> None:
         asyncio.get_running_loop()  # the real one writes from the loop, and only from there
-        self.lines.append((stream, text))
+        self.lines += [(stream, line) for line in text.splitlines() or [""]]
         self._new.set()
+
+    def room(self) -> asyncio.Future[None] | None:
+        return None
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         self.processes.append((pid, pgid, start_ticks))

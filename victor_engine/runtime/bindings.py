@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import re
@@ -255,6 +256,9 @@ class _MaskedContext:
 
     def log(self, stream: str, text: str) -> None:
         self._inner.log(stream, self._secrets.masker.line(text))
+
+    def room(self) -> asyncio.Future[None] | None:
+        return self._inner.room()
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         await self._inner.process_started(pid, pgid, start_ticks)

@@ -8,6 +8,7 @@ result (anything JSON can hold) or raises `NodeError`. When it is cancelled it e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -78,7 +79,11 @@ class CallContext(Protocol):
     """What an invoker may tell the runtime while it works."""
 
     def log(self, stream: str, text: str) -> None:
-        """Append to the attempt's log; `stream` is stdout, stderr or log. Never blocks."""
+        """Append one or more lines to the attempt's log; `stream` is stdout, stderr or log. Never blocks."""
+        ...
+
+    def room(self) -> asyncio.Future[None] | None:
+        """Return None, or a future to wait for before more is taken from a pipe into the log."""
         ...
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:

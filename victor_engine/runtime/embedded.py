@@ -341,6 +341,9 @@ class _Context:
     def log(self, stream: str, text: str) -> None:
         self._log.write(stream, text)
 
+    def room(self) -> asyncio.Future[None] | None:
+        return self._log.room()
+
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
         attempt = self._attempt
         await self._effects.store.persist(

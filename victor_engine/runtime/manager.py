@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -136,8 +135,7 @@ class Runtime(Control):
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         self.places.forget_all()
-        with contextlib.suppress(VictorError):
-            await self.logbook.flush()
+        await self.logbook.close()
 
     def hurry(self) -> None:
         """While `stop` waits: kill what has not ended yet."""

@@ -26,7 +26,12 @@ dies before the line is written it meets the end of the pipe and exits. `read` t
 the line, so the rest is the command's input; `exec` keeps pid and start time."""
 
 _FIRST_POLL, _LAST_POLL = 0.01, 0.2
-_READ = 65536
+_WRITE = 65536
+_READ = 16384
+"""Bytes that are read at once: many short lines in them keep the loop for a few milliseconds."""
+
+Sink = Callable[[bytes], asyncio.Future[None] | None]
+"""Takes what a child has written. Where it returns a future, its pipe is not read again until that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ async def end_process_group(pid: int, pgid: int, since_ticks: int, *, grace: flo
 class Child:
     """A started program with its pipes, on the running loop. `release` lets it begin.
 
-    `on_stdout` and `on_stderr` get bytes as they come. `wait` returns the exit status when the
+    `on_stdout` and `on_stderr` get bytes as they come, see `Sink`. `wait` returns the exit status when the
     leader is dead, whoever still holds its pipes; `finish` then ends its leftovers and closes.
     """
 
@@ -153,8 +158,8 @@ class Child:
         *,
         env: Mapping[str, str],
         cwd: Path,
-        on_stdout: Callable[[bytes], None],
-        on_stderr: Callable[[bytes], None],
+        on_stdout: Sink,
+        on_stderr: Sink,
         gated: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -176,7 +181,8 @@ class Child:
         self.start_ticks = start_ticks(self.pid)  # not reaped yet, so there even if it died at once
         self._pidfd = os.pidfd_open(self.pid)
         self._exited: asyncio.Future[int] = self._loop.create_future()
-        self._readers: dict[int, Callable[[bytes], None]] = {}
+        self._readers: dict[int, Sink] = {}
+        self._unbounded = False
         self._drained = asyncio.Event()
         self._to_write: deque[memoryview] = deque()
         self._close_after_write = False
@@ -233,6 +239,9 @@ class Child:
             await self.wait()
             if self._readers:
                 # all writers are dead, unless one left the session: what is in the pipe is all there is
+                self._unbounded = True
+                for fd in self._readers:
+                    self._read_on(fd)
                 try:
                     await asyncio.wait_for(self._drained.wait(), 0.5)
                 except TimeoutError:
@@ -280,12 +289,19 @@ class Child:
         except BlockingIOError:
             return
         if data:
-            self._readers[fd](data)
+            room = self._readers[fd](data)
+            if room is not None and not room.done() and not self._unbounded:
+                self._loop.remove_reader(fd)
+                room.add_done_callback(lambda _: self._read_on(fd))
             return
         self._loop.remove_reader(fd)
         del self._readers[fd]
         if not self._readers:
             self._drained.set()
+
+    def _read_on(self, fd: int) -> None:
+        if fd in self._readers:
+            self._loop.add_reader(fd, self._on_readable, fd)
 
     def _on_writable(self) -> None:
         stdin = self._popen.stdin
@@ -294,7 +310,7 @@ class Child:
         try:
             while self._to_write:
                 part = self._to_write[0]
-                sent = os.write(self._stdin, part[:_READ])
+                sent = os.write(self._stdin, part[:_WRITE])
                 if sent < len(part):
                     self._to_write[0] = part[sent:]
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from victor_engine.runtime.invokers.results import (
     too_large,
 )
 from victor_engine.runtime.isolation import ends_with_engine, no_network
-from victor_engine.runtime.process import Child
+from victor_engine.runtime.process import Child, Sink
 from victor_engine.runtime.secrets import SecretStore
 
 _LEFTOVER_GRACE = 1.0
@@ -60,7 +61,7 @@ class CommandInvoker:
         last_line = ""
         overflow = False
 
-        def on_stdout(data: bytes) -> None:
+        def on_stdout(data: bytes) -> asyncio.Future[None] | None:
             nonlocal overflow
             if len(output) + len(data) > self._max_output and not overflow:
                 overflow = True
@@ -68,14 +69,20 @@ class CommandInvoker:
             if not overflow:
                 output.extend(data)
                 printed.feed(data)
+            return context.room()
 
-        def on_line(text: str) -> None:
+        def on_lines(text: str) -> None:
             nonlocal last_line
-            last_line = text if text.strip() else last_line
+            last_line = text.rstrip().rpartition("\n")[2] or last_line
             context.log("stderr", text)
 
-        splitter = LineSplitter(on_line)
-        child = self._start(call, on_stdout, splitter.feed)
+        splitter = LineSplitter(on_lines)
+
+        def on_stderr(data: bytes) -> asyncio.Future[None] | None:
+            splitter.feed(data)
+            return context.room()
+
+        child = self._start(call, on_stdout, on_stderr)
         try:
             await context.process_started(child.pid, child.pgid, child.start_ticks)
             child.release(msgspec.json.encode(call.payload()))
@@ -94,7 +101,7 @@ class CommandInvoker:
             context.log("log", f"ended {len(left)} process(es) that the command left behind")
         return bytes(output), status, last_line, printed
 
-    def _start(self, call: NodeCall, on_stdout: Any, on_stderr: Any) -> Child:
+    def _start(self, call: NodeCall, on_stdout: Sink, on_stderr: Sink) -> Child:
         environ = call_environ(call, self._secrets.resolve(self._binding.env))
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
         words = [program, *self._binding.command[1:]]

@@ -124,14 +124,14 @@ class Worker:
         self._limit = MAX_OUTPUT
         self._context: CallContext | None = None
         self._answer: asyncio.Future[dict[str, Any] | NodeError] | None = None
-        self._lines = LineSplitter(self._on_stderr)
+        self._lines = LineSplitter(self._on_lines)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("VICTOR_SECRET_")}
         self.child = Child(
             [*prefix, sys.executable, "-P", "-m", "victor_engine.runtime.pyworker"],
             env=environ,
             cwd=workspace,
             on_stdout=self._on_frames,
-            on_stderr=self._lines.feed,
+            on_stderr=self._on_stderr,
         )
         self.child.write(b"\n")  # it may start at once: it does nothing until it is asked
 
@@ -160,21 +160,29 @@ class Worker:
     def flush(self) -> None:
         self._lines.close()
 
-    def _on_stderr(self, text: str) -> None:
+    def _on_stderr(self, data: bytes) -> asyncio.Future[None] | None:
+        self._lines.feed(data)
+        return self._room()
+
+    def _on_lines(self, text: str) -> None:
         if self._context is not None:
             self._context.log("stderr", text)
 
-    def _on_frames(self, data: bytes) -> None:
+    def _room(self) -> asyncio.Future[None] | None:
+        return self._context.room() if self._context is not None else None
+
+    def _on_frames(self, data: bytes) -> asyncio.Future[None] | None:
         self._buffer += data
         if len(self._buffer) > self._limit and b"\n" not in data:
             self._settle(too_large("the function", self._limit))
             self._buffer.clear()
             self.child.kill()
-            return
+            return None
         *frames, rest = bytes(self._buffer).split(b"\n")
         self._buffer = bytearray(rest)
         for frame in frames:
             self._take(frame)
+        return self._room()
 
     def _take(self, frame: bytes) -> None:
         if len(frame) > self._limit:

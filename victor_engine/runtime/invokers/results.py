@@ -107,7 +107,7 @@ def too_large(who: str, limit: int = MAX_OUTPUT) -> NodeError:
 
 
 class LineSplitter:
-    """Bytes in, whole lines of text out; a line that is too long is cut and says so."""
+    """Bytes in, whole lines of text out, many at once; a line that is too long is cut and comes alone."""
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._emit = emit
@@ -115,10 +115,16 @@ class LineSplitter:
         self._cut = 0
 
     def feed(self, data: bytes) -> None:
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._take(line)
-            self._flush()
+        begin, found, rest = data.rpartition(b"\n")
+        if found:
+            lines = (self._rest + begin).split(b"\n") if not self._cut else []
+            if lines and max(map(len, lines)) <= MAX_LINE:
+                self._rest = b""
+                self._emit(_text(lines))
+            else:
+                for line in begin.split(b"\n"):
+                    self._take(line)
+                    self._flush()
         self._take(rest)
 
     def close(self) -> None:
@@ -135,6 +141,14 @@ class LineSplitter:
         text = self._rest.decode("utf-8", "replace").rstrip("\r")
         self._emit(f"{text} … [{self._cut} bytes cut]" if self._cut else text)
         self._rest, self._cut = b"", 0
+
+
+def _text(lines: list[bytes]) -> str:
+    """The lines as one text, of which `str.splitlines` makes as many again."""
+    text = b"\n".join(lines).decode("utf-8", "replace")
+    if "\r" in text:
+        text = "\n".join(line.rstrip("\r") for line in text.split("\n"))
+    return f"{text}\n" if len(lines) > 1 and text.endswith("\n") else text
 
 
 _MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]))')

@@ -1,0 +1,78 @@
+"""Commands and functions that write without end: the engine stays quick, and cancelling ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.support import engine_on, question, workspace
+from victor_engine.api import Answer
+from victor_engine.runtime import logbook
+from victor_engine.runtime.process import group_members, start_ticks
+
+pytestmark = pytest.mark.process
+
+FILES = {
+    "victor.yaml": """
+        handlers:
+          errors: {command: [sh, -c, "yes >&2"], grace: 2}
+          output: {command: [sh, -c, "yes talks on"], grace: 2}
+          function: {python: "endless:talk", grace: 2}
+        """,
+    "endless.py": """
+        def talk(payload):
+            while True:
+                print("y")
+        """,
+    "workflows/w.yaml": """
+        workflows:
+          errors: {nodes: [{id: work, type: compute, handler: errors}]}
+          output: {nodes: [{id: work, type: compute, handler: output}]}
+          function: {nodes: [{id: work, type: compute, handler: function}]}
+          ask:
+            nodes: [{id: gate, type: hitl, hitl_type: approval}]
+        """,
+}
+QUICK = 5.0
+"""Seconds, for what takes some hundredths on a quiet machine."""
+
+
+@pytest.mark.parametrize("workflow", ["errors", "output", "function"])
+async def test_control_does_not_wait_for_a_flood_of_lines(
+    tmp_path: Path, workflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The head is what many short lines are stored for, one by one.
+    monkeypatch.setattr(logbook, "HEAD_CHARS", 10_000_000)
+    most = 0
+    write = logbook.AttemptLog.write
+
+    def watched(log: logbook.AttemptLog, stream: str, text: str) -> None:
+        nonlocal most
+        write(log, stream, text)
+        most = max(most, log.taken)
+
+    monkeypatch.setattr(logbook.AttemptLog, "write", watched)
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        run = await engine.start_run(workflow)
+        async with asyncio.timeout(60):
+            while not await engine.run_log(run.id, 20_000):
+                await asyncio.sleep(0.05)
+        (attempt,) = (await engine.run(run.id)).attempts
+        assert attempt.pid is not None
+        group = attempt.pid, start_ticks(attempt.pid)
+
+        before = time.monotonic()
+        asked = await question(engine, (await engine.start_run("ask")).id)
+        await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
+        assert time.monotonic() - before < QUICK
+
+        # One reading of a pipe comes on top: at the most as many lines as bytes.
+        assert most < logbook.MAX_WAITING + 16_384 * (logbook.LINE_WEIGHT + 2)
+
+        before = time.monotonic()
+        assert (await engine.cancel_run(run.id)).status == "cancelled"
+        assert time.monotonic() - before < 2 + QUICK
+        assert group_members(*group) == []
