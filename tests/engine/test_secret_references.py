@@ -145,7 +145,7 @@ async def test_a_child_is_handed_a_reference_that_nothing_forges(tmp_path: Path)
         parent = await engine.start_run("parent", state={"given": FORGED})
         asked = await question(engine, await child_of(engine, parent.id))
         await engine.answer(
-            asked.id, asked.revision, Answer(outcome="submitted", value="Bearer $secret.token")
+            asked.id, asked.revision, Answer(outcome="answered", value="Bearer $secret.token")
         )
         found = await until_end(engine, parent.id)
         child = found.state["child"]

@@ -32,9 +32,11 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
     problems: list[ProblemInfo] = []
     stores = Stores(ctx.obj["state_dir"])
     files = workflows = 0
+    withheld: dict[str, None] = {}
     for path in _files(paths):
         files += 1
         found, count = _check(path, ctx.obj["workspace"], strict, stores)
+        withheld |= dict.fromkeys(_withheld(path, ctx.obj["workspace"]))
         problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
         workflows += count
     errors = sum(problem.severity == "error" for problem in problems)
@@ -46,8 +48,22 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
         for problem in problems:
             say(describe(problem))
         warnings = len(problems) - errors
+        for line in withheld:
+            note(line)
         note(f"{files} files, {workflows} workflows, {errors} errors, {warnings} warnings")
     sys.exit(3 if errors else 0)
+
+
+def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
+    """Yield, for each variable that holds a secret, the bindings that do not get it and the line to add."""
+    from victor_engine.runtime import withheld
+
+    config = _config(path, explicit)
+    if config is None:
+        return
+    for variable in withheld.variables(config):
+        if names := withheld.concerned(config, variable):
+            yield f"{variable} is withheld from {', '.join(names)}. {withheld.remedy(config, variable)}"
 
 
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:

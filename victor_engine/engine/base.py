@@ -103,6 +103,10 @@ class EngineBase(Reading):
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{errors[0].message}. {errors[0].remedy}{more}"
 
+    def _masked(self, value: T) -> T:
+        """Return what a person gave, without the secrets in it: they are not stored."""
+        return self.workspace.bindings.secrets.masker.value(value)  # type: ignore[no-any-return]
+
     def _calendars(self) -> Calendars:
         return self.workspace.calendars
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from victor_engine.api import Answer, RequestInfo
 from victor_engine.engine.queries import Queries
 from victor_engine.errors import UsageError, VictorError
@@ -29,6 +31,7 @@ class PeopleActions(Queries):
         return (await self._viewing.see([await super().request(request_id)]))[0]
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
+        answer = replace(answer, value=self._masked(answer.value), comment=self._masked(answer.comment))
         return await self._decided(
             request_id, lambda tx, full, who: answer_request(tx, full, revision, answer, who)
         )

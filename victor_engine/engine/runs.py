@@ -38,7 +38,7 @@ class RunActions(EngineBase):
                 definition_id=start.definition_id,
                 start_node=start.node,
                 choice=start.choice,
-                state=state or {},
+                state=self._masked(state or {}),
                 trigger="manual",
                 actor=actor,
                 note=note,
@@ -88,7 +88,7 @@ class RunActions(EngineBase):
             ref,
             acting(),
             from_node=from_node,
-            state=state,
+            state=self._masked(state),
             resolve=None
             if version is None
             else lambda tx: self._resolve(tx, ref.workflow, version).definition_id,
@@ -119,7 +119,7 @@ class RunActions(EngineBase):
                 start = Start(definition_id, self._start_node(tx, definition_id))
             else:
                 start = self._resolve(tx, ref.workflow, version)
-            given, secrets = _given_again(jsonio.loads(given_state(tx, ref.key)), state)
+            given, secrets = _given_again(jsonio.loads(given_state(tx, ref.key)), self._masked(state))
             new = NewRun(
                 workflow=ref.workflow,
                 definition_id=start.definition_id,

@@ -100,7 +100,7 @@ class FunctionBindings(BindingTable):
 
         pool = self._pools.get(root)
         if pool is None:
-            pool = self._pools[root] = WorkerPool(root)
+            pool = self._pools[root] = WorkerPool(root, self.secrets)
             self._closers.append(pool)
         return PythonInvoker(binding, pool, self.secrets)
 

@@ -260,7 +260,9 @@ class Notifier:
         """Send once; what was wrong and whether trying again cannot help, or None. It holds up nothing."""
         secrets = self._secrets()
         try:
-            await self._sender.send(secrets.resolve(url), title, body)
+            await self._sender.send(
+                secrets.resolve(url), secrets.masker.text(title), secrets.masker.text(body)
+            )
         except Exception as error:  # whatever it is, it is seen
             known = isinstance(error, (NotifyError, ConfigError))
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"

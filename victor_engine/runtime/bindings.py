@@ -24,6 +24,7 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.errors import ConfigError, NodeError
+from victor_engine.runtime import withheld
 from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
 from victor_engine.runtime.invokers.command import CommandInvoker, find_program
 from victor_engine.runtime.invokers.results import error_of
@@ -43,7 +44,9 @@ class BindingTable:
 
     def __init__(self, config: Config, *, environ: Mapping[str, str] | None = None) -> None:
         self.config = config
-        self.secrets = SecretStore(config.secrets, os.environ if environ is None else environ)
+        self.secrets = SecretStore(
+            config.secrets, os.environ if environ is None else environ, tuple(withheld.keys_of(config))
+        )
         self._invokers: dict[tuple[str, str], Invoker] = {}
         self._closers: list[_Closer] = []
         self._pool: WorkerPool | None = None
@@ -114,8 +117,21 @@ class BindingTable:
                 continue
             said = [self._missing_program(binding)]
             said += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
+            problems += [
+                replace(at, message=message, remedy=remedy) for message, remedy in self._withheld(binding)
+            ]
             problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
         return problems
+
+    def _withheld(self, binding: Binding) -> list[tuple[str, str]]:
+        """Return the variables that the work reads although it does not get them, and the line to add."""
+        found = []
+        for variable in withheld.variables(self.config):
+            if withheld.takes(binding, variable) and withheld.mentions(binding, variable, self.workspace):
+                name = f"{binding.section}.{binding.name}".rstrip(".")
+                message = f"{name} reads {variable}, which is withheld from work that does not name it"
+                found.append((message, withheld.remedy(self.config, variable)))
+        return found
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of the configuration that expressions may call, by name.
@@ -182,7 +198,7 @@ class BindingTable:
             from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool
 
             if self._pool is None:
-                self._pool = WorkerPool(self.config.workspace)
+                self._pool = WorkerPool(self.config.workspace, self.secrets)
                 self._closers.append(self._pool)
             return PythonInvoker(binding, self._pool, self.secrets)
         if binding.http is not None:
@@ -212,7 +228,7 @@ class BoundInvoker:
 
     @property
     def description(self) -> str:
-        return self._binding.description or self._inner.description
+        return self._secrets.masker.text(self._binding.description or self._inner.description)
 
     @property
     def wants_state(self) -> bool:

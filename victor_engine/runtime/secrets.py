@@ -6,10 +6,11 @@ headers and body. The store holds the reference, never the value.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -19,6 +20,12 @@ from victor_engine.errors import ConfigError
 from victor_engine.secretrefs import authored, revealed
 
 MASK = "***"
+PREFIX = "VICTOR_SECRET_"
+"""How the variables begin that hold secrets which no configuration declares."""
+PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
+"""Variables that belong to the engine alone."""
+_LARGEST = 65_536
+"""Bytes of a file whose content is masked before it was handed out."""
 _CUT = re.compile(r" … \[\d+ (?:bytes|characters) cut\]$")
 """How invokers mark a line that was too long."""
 _SHORTEST = 4
@@ -76,19 +83,51 @@ class Masker:
 
 
 class SecretStore:
-    """Finds secrets by name; whatever it has handed out is masked by `masker`.
+    """Finds secrets by name. `masker` masks what was declared and what was handed out.
 
     A name that the configuration declares is read from there. Another is looked for in
     `VICTOR_SECRET_<NAME>` (upper case, `-` as `_`), then as a systemd credential, a file of that
     name in `$CREDENTIALS_DIRECTORY`. Nothing is kept: a rotated secret is read anew each time.
+
+    `keys` are sources that hold a secret without a name, such as the key of a chat endpoint.
     """
 
     def __init__(
-        self, declared: Mapping[str, SecretSource] | None = None, environ: Mapping[str, str] | None = None
+        self,
+        declared: Mapping[str, SecretSource] | None = None,
+        environ: Mapping[str, str] | None = None,
+        keys: Iterable[SecretSource] = (),
     ) -> None:
         self._declared = declared or {}
         self._environ = os.environ if environ is None else environ
-        self.masker = Masker()
+        sources = (*self._declared.values(), *keys)
+        self._withheld = frozenset(source.env for source in sources if source.env is not None)
+        self.masker = Masker(self._known(sources))
+
+    def _known(self, sources: Iterable[SecretSource]) -> Iterator[str]:
+        """Yield the values that can be read now. One that is missing is reported when it is asked for."""
+        for name, value in self._environ.items():
+            if name.startswith(PREFIX) or name in self._withheld:
+                yield value
+        for source in sources:
+            path = self._credential(source.credential) if source.credential else source.file
+            with contextlib.suppress(ConfigError, OSError):
+                # Only a file that is sure to end: what the configuration names may be a device or a pipe.
+                if path is not None and path.is_file() and path.stat().st_size <= _LARGEST:
+                    yield read_secret_file(path, path.name)
+
+    def environ(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the engine's environment as work gets it, and over it `given` with its references replaced.
+
+        Without the variables that hold secrets or belong to the engine alone: a command that needs one names
+        it in its binding's `env`.
+        """
+        open_to_all = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(PREFIX) and name not in PRIVATE and name not in self._withheld
+        }
+        return {**open_to_all, **(self.resolve(given) if given else {})}
 
     def get(self, name: str) -> str:
         """The value of a secret. Raises `ConfigError` that names the secret and where it was looked for."""
@@ -120,7 +159,7 @@ class SecretStore:
         return read_secret_file(path, name)
 
     def _standard(self, name: str) -> str:
-        variable = "VICTOR_SECRET_" + name.upper().replace("-", "_")
+        variable = PREFIX + name.upper().replace("-", "_")
         value = self._environ.get(variable)
         if value is not None:
             return value

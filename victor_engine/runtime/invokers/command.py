@@ -102,7 +102,7 @@ class CommandInvoker:
         return bytes(output), status, last_line, printed
 
     def _start(self, call: NodeCall, on_stdout: Sink, on_stderr: Sink) -> Child:
-        environ = call_environ(call, self._secrets.resolve(self._binding.env))
+        environ = call_environ(call, self._secrets.environ(self._binding.env))
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
         words = [program, *self._binding.command[1:]]
         if call.constraints.network_allowed is False:
@@ -141,24 +141,16 @@ class CommandInvoker:
         )
 
 
-def call_environ(call: NodeCall, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command: the engine's own, the binding's, and the call's identity.
-
-    The engine's secrets (`VICTOR_SECRET_*`) and service credentials are not handed on; a command
-    that needs one is given it by name in its binding's `env`.
-    """
+def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command: that of `SecretStore.environ`, and the call's identity."""
     return {
-        **{k: v for k, v in os.environ.items() if not k.startswith("VICTOR_SECRET_") and k not in _PRIVATE},
-        **extra,
+        **base,
         "VICTOR_RUN_ID": call.run_id,
         "VICTOR_NODE_ID": call.node_id,
         "VICTOR_ITERATION": str(call.iteration),
         "VICTOR_ATTEMPT": str(call.attempt),
         "VICTOR_IDEMPOTENCY_KEY": call.idempotency_key,
     }
-
-
-_PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
 
 
 def find_program(name: str, cwd: Path, environ: Mapping[str, str]) -> str:

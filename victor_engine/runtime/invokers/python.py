@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -88,7 +87,7 @@ class PythonInvoker:
             request = {
                 "function": self._binding.function,
                 "payload": call.payload(),
-                "env": call_environ(call, self._secrets.resolve(self._binding.env)),
+                "env": call_environ(call, self._secrets.environ(self._binding.env)),
                 "cwd": str(self._binding.cwd),
                 "workspace": str(self._pool.workspace),
             }
@@ -116,7 +115,7 @@ class PythonInvoker:
 class Worker:
     """One worker process and the frames that it sends."""
 
-    def __init__(self, workspace: Path, isolated: bool) -> None:
+    def __init__(self, workspace: Path, isolated: bool, environ: Mapping[str, str]) -> None:
         prefix = (*(no_network() or ()), *ends_with_engine()) if isolated else ()
         self.isolated = isolated
         self.stamp = source_stamp(workspace)
@@ -125,7 +124,6 @@ class Worker:
         self._context: CallContext | None = None
         self._answer: asyncio.Future[dict[str, Any] | NodeError] | None = None
         self._lines = LineSplitter(self._on_lines)
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("VICTOR_SECRET_")}
         self.child = Child(
             [*prefix, sys.executable, "-P", "-m", "victor_engine.runtime.pyworker"],
             env=environ,
@@ -207,8 +205,9 @@ class Worker:
 class WorkerPool:
     """Worker processes of one workspace; a few are kept warm between calls."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, secrets: SecretStore | None = None) -> None:
         self.workspace = workspace
+        self._secrets = secrets or SecretStore()
         self._idle: list[Worker] = []
 
     def take(self, isolated: bool) -> Worker:
@@ -220,7 +219,7 @@ class WorkerPool:
                 return worker
             self._retire(worker)
         try:
-            return Worker(self.workspace, isolated)
+            return Worker(self.workspace, isolated, self._secrets.environ())
         except OSError as error:
             raise NodeError(
                 f"no worker process can be started: {error}",

@@ -1,0 +1,74 @@
+"""Variables of the environment that hold secrets, and the work that does not get them any more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from victor_engine.config.model import Binding, Config, SecretSource
+
+_LARGEST = 1 << 20
+"""Bytes of a program that is searched for the name of a variable."""
+
+
+def keys_of(config: Config) -> Iterator[SecretSource]:
+    """Yield where the keys of chat endpoints are."""
+    for binding in config.bindings():
+        if binding.chat is not None and binding.chat.api_key_env is not None:
+            yield SecretSource(env=binding.chat.api_key_env)
+        if binding.chat is not None and binding.chat.api_key_file is not None:
+            yield SecretSource(file=binding.chat.api_key_file)
+
+
+def variables(config: Config) -> tuple[str, ...]:
+    """Return the variables that `secrets` and `api_key_env` name, each once."""
+    sources = (*config.secrets.values(), *keys_of(config))
+    return tuple(dict.fromkeys(source.env for source in sources if source.env is not None))
+
+
+def takes(binding: Binding, variable: str) -> bool:
+    """Return whether the work has an environment of its own in which the variable is missing."""
+    return binding.kind in ("command", "python") and variable not in binding.env
+
+
+def concerned(config: Config, variable: str) -> list[str]:
+    """Return the bindings that do not get the variable."""
+    found = [binding for binding in config.bindings() if takes(binding, variable)]
+    return [f"{binding.section}.{binding.name}".rstrip(".") for binding in found]
+
+
+def remedy(config: Config, variable: str) -> str:
+    """Return the line to add to a binding that needs the variable."""
+    for name, source in config.secrets.items():
+        if source.env == variable:
+            return f"Add to the binding: env: {{{variable}: $secret.{name}}}"
+    name = variable.lower()
+    return (
+        f"Add to the binding: env: {{{variable}: $secret.{name}}}, and to the file: "
+        f"secrets: {{{name}: {{env: {variable}}}}}"
+    )
+
+
+def mentions(binding: Binding, variable: str, workspace: Path) -> bool:
+    """Return whether the name of the variable stands in the command or in a file of the workspace that it runs."""
+    name = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(variable)}(?![A-Za-z0-9_])".encode())
+    if any(name.search(word.encode("utf-8", "replace")) for word in binding.command):
+        return True
+    if binding.kind == "python":
+        base = workspace.joinpath(*binding.function.partition(":")[0].split("."))
+        files = [base.with_suffix(".py"), base / "__init__.py"]
+    else:
+        files = [binding.cwd / word for word in binding.command if "\n" not in word]
+    return any(name.search(_content(path, workspace)) for path in files)
+
+
+def _content(path: Path, workspace: Path) -> bytes:
+    """Return what a regular file of the workspace holds; nothing of any other, or of a large one."""
+    try:
+        full = path.resolve()
+        if full.is_relative_to(workspace.resolve()) and full.is_file() and full.stat().st_size <= _LARGEST:
+            return full.read_bytes()
+    except (OSError, ValueError, RuntimeError):
+        pass
+    return b""
