@@ -17,6 +17,9 @@ from typing import Protocol
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
+LONGEST = 100 * 366 * 86_400.0
+"""Seconds of the longest duration that the engine takes, about 100 years: an instant plus this still exists."""
+
 
 def to_us(instant: datetime) -> int:
     """Microseconds since the epoch of an aware datetime (any zone)."""

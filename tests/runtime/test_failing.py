@@ -86,6 +86,10 @@ def test_the_delays_of_a_policy() -> None:
     delay = delay_before_retry(node, asked, 1, 0.0)
     assert delay is not None
     assert delay.total_seconds() == 30, "a server's Retry-After is the least"
+    bounded = [delay_before_retry(node, NodeError("x", retry_after=1e18), 1, 0.0, most) for most in (None, 7)]
+    assert [delay.total_seconds() for delay in bounded if delay is not None] == [300, 7]
+    steep = RetryPolicy(max_attempts=99, multiplier=1e9, max_delay=60)
+    assert steep.delay_after(90) == 60
 
 
 FLOW = """

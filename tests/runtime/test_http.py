@@ -9,6 +9,7 @@ import pytest
 from tests.runtime.recorder import Recorder, make_call
 from tests.runtime.server import Server, delta, plain, stream
 from victor_engine.api import UsageInfo
+from victor_engine.clock import LONGEST
 from victor_engine.config import load_config
 from victor_engine.definition.model import AgentNode
 from victor_engine.errors import NodeError, NodeTimeoutError
@@ -86,7 +87,19 @@ def test_retry_after_dates() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert retry_after("Thu, 01 Jan 2026 00:01:00 GMT", now) == 60
     assert retry_after("Wed, 31 Dec 2025 00:00:00 GMT", now) == 0
-    assert retry_after("soon") is None
+    assert retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon", "-1", "nan", "inf", "1e9", "²", "١٢", "Thu, 01 Jan 99999999999 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999", "Thu, 99 Jan 2026 99:99:99 GMT", "Mon, , ,", "0000",
+    ],
+)  # fmt: skip
+def test_a_retry_after_that_is_none_asks_for_nothing(text: str) -> None:
+    assert not retry_after(text)
+    assert retry_after("9" * 5000) == LONGEST
 
 
 async def test_chat_streams_its_text_and_counts_tokens(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from victor_engine.clock import LONGEST
 from victor_engine.config.places import Key, Source, did_you_mean
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w))(?=\d|\s|$)\s*")
@@ -120,16 +121,16 @@ class Reader:
 
 
 def parse_duration(value: Any) -> float | None:
-    """Seconds of a number or of text such as `1h30m`; None where it is neither."""
+    """Return the seconds of a number or of text such as `1h30m`; None where it is neither, or too long."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value)
+        return float(value) if abs(value) <= LONGEST else None
     if not isinstance(value, str):
         return None
     text = value.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
+        return float(text) if float(text) <= LONGEST else None
     total, at = 0.0, 0
     while at < len(text):
         found = _DURATION.match(text, at)
@@ -137,7 +138,7 @@ def parse_duration(value: Any) -> float | None:
             return None
         total += float(found[1]) * _UNIT[found[2]]
         at = found.end()
-    return total if at else None
+    return total if at and total <= LONGEST else None
 
 
 def kind_of(value: Any) -> str:

@@ -52,7 +52,7 @@ class RetryPolicy:
             raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
         if self.backoff not in BACKOFFS:
             raise ValueError(f"backoff must be one of {', '.join(BACKOFFS)}, not {self.backoff!r}")
-        if self.initial_delay < 0 or self.max_delay < 0 or self.jitter < 0:
+        if not (self.initial_delay >= 0 and self.max_delay >= 0 and self.jitter >= 0):
             raise ValueError("initial_delay, max_delay and jitter may not be negative")
 
     def delay_after(self, attempt: int) -> float:
@@ -62,7 +62,10 @@ class RetryPolicy:
         elif self.backoff == "linear":
             delay = self.initial_delay * attempt
         else:
-            delay = self.initial_delay * self.multiplier ** min(attempt - 1, 60)
+            try:
+                delay = self.initial_delay * self.multiplier ** min(attempt - 1, 60)
+            except OverflowError:
+                return self.max_delay
         return min(delay, self.max_delay)
 
 

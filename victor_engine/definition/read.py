@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from victor_engine.api import ProblemInfo
+from victor_engine.clock import LONGEST
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.keys import BREAKER
 from victor_engine.definition.model import CircuitBreaker
@@ -20,19 +21,21 @@ _UNIT = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0,
 
 
 def parse_duration(value: Any) -> float | None:
-    """Seconds of `90`, `1.5`, `30s`, `10m`, `1h30m`; None if it is none of these."""
+    """Return the seconds of `90`, `1.5`, `30s`, `10m` or `1h30m`; None if it is none of these or too long."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if abs(value) <= LONGEST else None
     if not isinstance(value, str):
         return None
     text = value.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
+        seconds = float(text)
+    elif re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
+        seconds = sum(float(number) * _UNIT[unit] for number, unit in _DURATION.findall(text))
+    else:
         return None
-    return sum(float(number) * _UNIT[unit] for number, unit in _DURATION.findall(text))
+    return seconds if seconds <= LONGEST else None
 
 
 def duration_text(seconds: float) -> str:
@@ -184,7 +187,7 @@ class Reader:
             return None
         seconds = parse_duration(self.data[key])
         if seconds is None:
-            self.wrong(key, "a number of seconds, or a duration such as 30s, 10m or 1h30m")
+            self.wrong(key, "a number of seconds, or a duration such as 30s, 10m or 1h30m, up to 100 years")
             return None
         if seconds < 0 or (seconds == 0 and not zero):
             self.problems.error(

@@ -142,13 +142,19 @@ class Attempts:
             await effects.wait_for_retry(step, past.retry_at)
         while True:
             number += 1
+            late = effects.overrun() if failed else None
+            if late is not None:
+                info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
+                return await self._give_up(step, None, number, info, position)
             this = Try(number)
             try:
                 done = await once(this)
             except (NodeError, ConfigError) as error:
                 failed += 1
                 info = error_info(error, node.id)
-                delay = delay_before_retry(effects.tuned(node), error, failed, effects.random())
+                tuned = effects.tuned(node)
+                limits = [limit for limit in (self._limit(tuned), effects.left()) if limit is not None]
+                delay = delay_before_retry(tuned, error, failed, effects.random(), min(limits, default=None))
                 if delay is None:
                     return await self._give_up(step, this.attempt, number, info, position)
                 due = effects.now() + delay

@@ -191,6 +191,10 @@ class Effects(Protocol):
         """Why the run may not go on: it has been at work longer than its limit. None if it may."""
         ...
 
+    def left(self) -> float | None:
+        """Return the seconds that the run may still be at work; None where it has no limit."""
+        ...
+
     async def begin(self, step: Step, number: int, binding: str) -> int:
         """Commit that attempt `number` starts; returns the attempt's handle."""
         ...
@@ -212,7 +216,7 @@ class Effects(Protocol):
         ...
 
     async def wait_for_retry(self, step: Step, due: datetime) -> None:
-        """Wait until the step's next attempt is due, or an operator wants it at once."""
+        """Wait until the step's next attempt is due, an operator wants it at once, or the run's limit is reached."""
         ...
 
     def tuned(self, node: Node) -> Node:

@@ -32,6 +32,9 @@ from victor_engine.store.db import Store, Tx
 if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
 
+LONGEST_SLEEP = 60.0
+"""Seconds after which a wait looks at the wall clock again, since it may have been set."""
+
 SNAPSHOT_BYTES = 65_536
 """A snapshot is written once the patches since the last one are larger than it and than this."""
 
@@ -75,6 +78,10 @@ class EmbeddedEffects(Outside):
         if self.pausing:
             raise ParkedError
 
+    def left(self) -> float | None:
+        limit = self.record.definition.max_execution_timeout_seconds
+        return None if limit is None else max(0.0, limit - self.stopwatch.seconds)
+
     def overrun(self) -> str | None:
         limit = self.record.definition.max_execution_timeout_seconds
         if limit is not None and self.stopwatch.seconds >= limit:
@@ -109,8 +116,12 @@ class EmbeddedEffects(Outside):
         self.resting += 1
         try:
             with self.stopwatch.at_work():
-                while (left := (due - self.clock.now()).total_seconds()) > 0 and not hurried.is_set():
-                    await first_of(self.clock.sleep(min(left, 60.0)), hurried.wait())
+                while (wait := (due - self.clock.now()).total_seconds()) > 0 and not hurried.is_set():
+                    left = self.left()
+                    if left is not None and left <= 0:
+                        break
+                    pause = min(wait, LONGEST_SLEEP if left is None else left, LONGEST_SLEEP)
+                    await first_of(self.clock.sleep(pause), hurried.wait())
         finally:
             self.resting -= 1
 
@@ -147,13 +158,11 @@ class EmbeddedEffects(Outside):
             limit = override.timeout
             call = replace(call, timeout=limit, timeout_overridden=True)
         allowed, reason = limit, f"{step.key}: took longer than its limit of {limit:g} s" if limit else ""
-        whole = self.record.definition.max_execution_timeout_seconds
-        run_ends = False
-        if whole is not None:
-            left = max(0.0, whole - self.stopwatch.seconds)
-            if allowed is None or left < allowed:
-                allowed, run_ends = left, True
-                reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
+        left, run_ends = self.left(), False
+        if left is not None and (allowed is None or left < allowed):
+            allowed, run_ends = left, True
+            whole = self.record.definition.max_execution_timeout_seconds
+            reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
         invoker = self._invoker(step.node, role_of(step))
         if call.state is None and getattr(invoker, "wants_state", False):
             call = replace(call, state=dict(self.record.state))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from victor_engine.api import Actor, NodeOverride
+from victor_engine.clock import LONGEST
 from victor_engine.definition.model import (
     ConditionNode,
     HITLNode,
@@ -29,8 +30,12 @@ CHANGEABLE = ("queued", "running", "waiting", "pausing", "paused")
 
 
 def tuned(node: Node, override: NodeOverride | None) -> Node:
-    """The node with the number of attempts that an operator has set for it."""
-    if override is None or override.max_attempts is None:
+    """Return the node with the time limit and the number of attempts that an operator has set for it."""
+    if override is None:
+        return node
+    if override.timeout is not None:
+        node = replace(node, timeout_seconds=override.timeout)
+    if override.max_attempts is None:
         return node
     policy = node.retry_policy or DEFAULT_RETRY
     return replace(node, retry_policy=replace(policy, max_attempts=override.max_attempts))
@@ -51,8 +56,10 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
         raise UsageError(
             f"{wanted.node_id} is a {node.type} node: how long it waits at most was set when the run came to it"
         )
-    if wanted.timeout is not None and not 0 < wanted.timeout < float("inf"):
-        raise UsageError(f"a time limit of {wanted.timeout:g} s is none; give seconds above 0")
+    if wanted.timeout is not None and not 0 < wanted.timeout <= LONGEST:
+        raise UsageError(
+            f"a time limit of {wanted.timeout:g} s is none; give seconds above 0, up to 100 years"
+        )
     if wanted.max_attempts is not None and wanted.max_attempts < 1:
         raise UsageError(f"{wanted.max_attempts} attempts are too few; give 1 or more")
     if wanted.timeout is None and wanted.max_attempts is None and not retry_now:

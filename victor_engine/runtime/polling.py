@@ -74,8 +74,15 @@ class FileWatch:
             self._seen, self._since = seen, now
         if now - self._since < self._stable_for:
             return None
-        modified = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
-        return {"file": str(self._path), "size": found.st_size, "modified": modified.replace("+00:00", "Z")}
+        try:
+            modified = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
+        except (OverflowError, ValueError):  # a file may bear any time, also one after the year 9999
+            modified = None
+        return {
+            "file": str(self._path),
+            "size": found.st_size,
+            "modified": modified and modified.replace("+00:00", "Z"),
+        }
 
 
 class HttpWatch:

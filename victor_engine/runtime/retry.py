@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from victor_engine.clock import LONGEST
 from victor_engine.definition.model import Node, RetryPolicy
 from victor_engine.errors import NodeError, VictorError
 
@@ -37,10 +38,13 @@ def matches(error: VictorError, words: tuple[str, ...]) -> bool:
     )
 
 
-def delay_before_retry(node: Node, error: VictorError, failed: int, chance: float) -> timedelta | None:
-    """How long to wait after failed attempt number `failed`, or None if the node has failed for good.
+def delay_before_retry(
+    node: Node, error: VictorError, failed: int, chance: float, most: float | None = None
+) -> timedelta | None:
+    """Return how long to wait after failed attempt number `failed`; None if the node has failed for good.
 
-    `chance` in [0, 1) drives the jitter. A server's Retry-After is the least that is waited.
+    `chance` in [0, 1) drives the jitter. A server's `Retry-After` lengthens the wait, up to the policy's
+    `max_delay` and up to `most` seconds.
     """
     policy = node.retry_policy
     if policy is None:
@@ -57,5 +61,14 @@ def delay_before_retry(node: Node, error: VictorError, failed: int, chance: floa
     elif not isinstance(error, NodeError) or error.retryable is False:
         return None
     seconds = policy.delay_after(failed) * (1 + policy.jitter * chance)
-    retry_after = error.retry_after if isinstance(error, NodeError) else None
-    return timedelta(seconds=max(seconds, retry_after or 0.0))
+    asked = seconds_asked(error.retry_after) if isinstance(error, NodeError) else None
+    if asked is not None:
+        seconds = max(seconds, min(asked, policy.max_delay, LONGEST if most is None else most))
+    return timedelta(seconds=min(seconds, LONGEST))
+
+
+def seconds_asked(value: object) -> float | None:
+    """Return a wait in seconds that a server or a program asks for; None if it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return None
+    return float(min(value, LONGEST))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.clock import from_us, to_us
+from victor_engine.clock import LONGEST, from_us, to_us
 from victor_engine.definition.expressions import FunctionRegistry, check_expression, evaluate_condition
 from victor_engine.definition.model import WaitNode
 from victor_engine.definition.read import duration_text, parse_duration
@@ -166,7 +166,7 @@ def _fault(node: WaitNode, message: str) -> NodeError:
 def _duration(node: WaitNode, state: Mapping[str, Any]) -> float:
     value = _resolved(node, "for", node.seconds, state)
     seconds = parse_duration(value)
-    if seconds is None or not 0 <= seconds < 100 * 366 * 86_400:
+    if seconds is None or seconds < 0:
         raise _fault(node, f"for is {value!r}, which is no duration such as 90, 30s or 1h30m")
     return seconds
 
@@ -180,14 +180,16 @@ def _instant(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone: 
         if is_wall_time(text):
             return _next_wall_time(text, zone, now), f"{text}{where or ' UTC'}"
         given = datetime.fromisoformat(text)
-        if given.tzinfo is not None:
-            return given.astimezone(UTC), f"{text}"
-        return _at(zone, given), f"{text}{where or ' UTC'}"
+        due = _at(zone, given) if given.tzinfo is None else given.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _fault(
             node,
             f"until is {value!r}, which is no instant such as 2026-03-31T09:00 and no time such as 09:00",
         ) from None
+    if (due - now).total_seconds() > LONGEST:
+        raise _fault(node, f"until is {value!r}, which is more than 100 years away")
+    # What lies before the epoch is over, and may not exist in every zone.
+    return max(due, from_us(0)), f"{text}{'' if given.tzinfo is not None else where or ' UTC'}"
 
 
 def _at(zone: Any, wall: datetime) -> datetime:

@@ -28,6 +28,9 @@ _LLM_OPTIONS = (
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
     "frequency_penalty", "response_format", "reasoning_effort", "model",
 )  # fmt: skip
+MOST_TOKENS = 10**12
+"""Tokens of one answer; a server that names more has counted nothing."""
+
 _FINISHED = ("stop", "tool_calls", "function_call")
 
 
@@ -281,7 +284,7 @@ def _function(name: str, invoker: Invoker) -> dict[str, Any]:
 
 def _tokens(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key, 0)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else 0
 
 
 def _result(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from victor_engine.runtime.invokers.results import (
     time_limit,
     too_large,
 )
+from victor_engine.runtime.retry import seconds_asked
 from victor_engine.runtime.secrets import SecretStore
 
 if TYPE_CHECKING:
@@ -163,18 +165,18 @@ def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
 
 
 def retry_after(text: str | None, now: datetime | None = None) -> float | None:
-    """Seconds that a `Retry-After` header asks for (RFC 9110 10.2.3); None where it says nothing."""
+    """Return the seconds that a `Retry-After` header asks for (RFC 9110 10.2.3); None where it says nothing."""
     if not text:
         return None
-    if text.strip().isdigit():
-        return float(text)
+    if re.fullmatch(r"[0-9]+", text.strip()):
+        return seconds_asked(float(text))
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, TypeError, OverflowError, IndexError):  # the parser raises each of them
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
 
 
 def _transport(error: Exception, kind: str, url: str) -> NodeError:

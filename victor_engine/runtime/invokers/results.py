@@ -13,6 +13,7 @@ import msgspec
 
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.runtime.calls import NodeCall
+from victor_engine.runtime.retry import seconds_asked
 
 MAX_OUTPUT = 16 * 1024 * 1024
 """Bytes of a result that are taken; more is an error, because it would have to be kept."""
@@ -52,13 +53,12 @@ def reported_error(value: Any) -> NodeError | None:
     kind = str(said.get("type") or "CommandError")
     bases = said.get("bases")
     retryable = said.get("retryable")
-    after = said.get("retry_after")
     return NodeError(
         str(said.get("message") or kind),
         error_type=kind,
         bases=tuple(str(base) for base in bases) if isinstance(bases, list) else builtin_bases(kind),
         retryable=retryable if isinstance(retryable, bool) else None,
-        retry_after=float(after) if isinstance(after, (int, float)) and not isinstance(after, bool) else None,
+        retry_after=seconds_asked(said.get("retry_after")),
     )
 
 
