@@ -20,7 +20,7 @@ from victor_engine.engine.queries import Queries
 from victor_engine.engine.runs import RunActions
 from victor_engine.identity import acting
 from victor_engine.runtime.stopwatch import committed
-from victor_engine.scheduler import backfill, operations
+from victor_engine.scheduler import backfill, operations, rows
 from victor_engine.scheduler.firing import Firing
 from victor_engine.store.db import Tx
 from victor_engine.versioning import catalog
@@ -58,10 +58,15 @@ class ScheduleActions(Queries, RunActions):
         actor = acting()
         before = (await self.schedule(schedule_id)).spec.exclude
         await self._check_calendars(tuple(name for name in spec.exclude if name not in before))
-        full = await self.store.write(
-            lambda tx: operations.edit(tx, schedule_id, spec, actor=actor, note=note)
-        )
-        return await self._schedule_changed(full)
+
+        def transition(tx: Tx) -> str:
+            known = rows.get(tx, schedule_id)
+            if spec.version != known.spec.version:
+                # Refuse a version, range or alias that does not exist.
+                catalog.resolve(tx, known.workflow, spec.version)
+            return operations.edit(tx, known.id, spec, actor=actor, note=note)
+
+        return await self._schedule_changed(await self.store.write(transition))
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         actor = acting()

@@ -160,6 +160,7 @@ async def register(store: Store, workspace: Workspace) -> None:
         spec = _spec(workspace, loaded)
         if spec is not None:
             await _declare(store, loaded, spec, workspace)
+            await _check_version(store, loaded, spec, workspace)
     for name in names - set(declared):
         without = next(item for item in workspace.workflows if item.definition.name == name)
         await _declare(store, without, None, workspace)
@@ -272,3 +273,11 @@ async def _declare(store: Store, loaded: Loaded, spec: ScheduleSpec | None, work
     except UsageError as error:
         key = "schedule.after: " if error.message.startswith("after") else "schedule: "
         workspace.add(loaded.problem(key + error.message), name)
+
+
+async def _check_version(store: Store, loaded: Loaded, spec: ScheduleSpec, workspace: Workspace) -> None:
+    """Report a `schedule.version` that does not exist. The schedule stands: an alias may be set later."""
+    try:
+        await store.read(lambda connection: catalog.resolve(connection, spec.workflow, spec.version))
+    except VictorError as error:
+        workspace.add(loaded.problem(f"schedule.version: {error.message}"), loaded.definition.name)

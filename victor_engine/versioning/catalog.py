@@ -181,13 +181,14 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
         known = ", ".join(name for name, _ in aliases.all_pointings(source, workflow)) or "none"
         raise NotFoundError(
             f"{workflow} has no alias {spec!r} (it has: {known}), and it is no version and no range; "
-            f"`victor versions alias {workflow} {spec} VERSION` sets it"
+            f"there are {_listed(by_version)}; `victor versions alias {workflow} {spec} VERSION` sets it"
         )
     else:
         found = _choose(spec, by_version)
         if found is None:
-            have = ", ".join(str(version) for version in sorted(map(WorkflowVersion.parse, by_version)))
-            raise NotFoundError(f"{workflow} has no version {spec or 'latest'}; there are {have}")
+            raise NotFoundError(
+                f"{workflow} has no version {spec or 'latest'}; there are {_listed(by_version)}"
+            )
         chosen = found
     definition_id, version, deprecated, removed, successor = by_version[chosen]
     if removed is not None:
@@ -195,6 +196,10 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
     return Resolved(
         definition_id, workflow, version, deprecated, pointing.id if pointing is not None else None
     )
+
+
+def _listed(versions: Iterable[str]) -> str:
+    return ", ".join(map(str, sorted(map(WorkflowVersion.parse, versions))))
 
 
 def _choose(spec: str | None, by_version: Mapping[str, Any]) -> str | None:

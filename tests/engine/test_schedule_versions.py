@@ -1,0 +1,79 @@
+"""The version of a schedule exists when it is saved, whichever way it is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import indent
+
+import msgspec
+import pytest
+
+from tests.cli.test_cli import Capture, Victor
+from tests.engine.support import engine_on, workspace
+from victor_engine.api import ScheduleSpec
+from victor_engine.errors import NotFoundError, VictorError
+
+NODES = "nodes: [{id: a, type: transform, transform: 'a = 1'}]\n"
+
+
+def file(version: str, more: str = "") -> str:
+    return f"workflows:\n  w:\n{indent(f'version: {version}{chr(10)}{more}{NODES}', '    ')}"
+
+
+FILES = {"workflows/one.yaml": file("1.0.0"), "workflows/two.yaml": file("2.0.0")}
+
+
+@pytest.fixture
+def victor(tmp_path: Path, capsys: Capture) -> Victor:
+    return Victor(workspace(tmp_path, FILES), capsys)
+
+
+@pytest.mark.parametrize("version", ["9.9.9", "^3.0", "stable"])
+async def test_an_edit_to_a_version_that_does_not_exist_is_refused(tmp_path: Path, version: str) -> None:
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        added = await engine.add_schedule(ScheduleSpec("w", cron="@daily", version="^1.0"))
+        before = await engine.schedule(added.id)
+        last = (await engine.engine()).last_event
+        edited = msgspec.structs.replace(before.spec, version=version)
+        with pytest.raises(NotFoundError, match=r"there are 1\.0\.0, 2\.0\.0"):
+            await engine.edit_schedule(added.id, edited)
+        assert await engine.schedule(added.id) == before
+        assert (await engine.engine()).last_event == last
+
+
+async def test_an_edit_to_what_exists_is_taken(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        added = await engine.add_schedule(ScheduleSpec("w", cron="@daily"))
+        await engine.set_alias("w", "stable", "1.0.0")
+        for version, resolved in (
+            ("1.0.0", "1.0.0"),
+            ("^2.0", "2.0.0"),
+            ("stable", "1.0.0"),
+            (None, "2.0.0"),
+        ):
+            edited = await engine.edit_schedule(added.id, ScheduleSpec("w", cron="@daily", version=version))
+            assert edited.resolved_version == resolved
+
+
+async def test_an_edit_to_a_removed_version_is_refused(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        added = await engine.add_schedule(ScheduleSpec("w", cron="@daily"))
+        await engine.remove_version("w", "1.0.0", "broken")
+        with pytest.raises(VictorError, match=r"1\.0\.0 is removed"):
+            await engine.edit_schedule(added.id, ScheduleSpec("w", cron="@daily", version="1.0.0"))
+
+
+async def test_a_file_that_names_a_version_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
+    files = {"workflows/w.yaml": file("1.0.0", "schedule: {cron: '@daily', version: ^3.0}\n")}
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        (problem,) = engine.workspace.problems
+        assert "schedule.version: w has no version ^3.0; there are 1.0.0" in problem.message
+        assert problem.line == 4
+
+
+def test_the_command_line_refuses_it_with_the_versions_that_exist(victor: Victor) -> None:
+    assert victor("scheduler", "add", "w", "--cron", "@daily") == 0
+    schedule = victor.out.split()[0]
+    assert victor("scheduler", "edit", schedule, "--set", "version=9.9.9", "--yes") == 4
+    assert "w has no version 9.9.9; there are 1.0.0, 2.0.0" in victor.err
+    assert victor("scheduler", "edit", schedule, "--set", "version=1.0.0", "--yes") == 0
