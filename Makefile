@@ -8,7 +8,7 @@ TOOLS := $(VENV)/.tools
 BENCH := .venv-bench/.installed
 EXAMPLE := .run/workspace
 
-.PHONY: run test lint format screenshots bench clean-run
+.PHONY: run test proof lint format screenshots bench clean-run
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,10 @@ clean-run:
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills an engine 100 times while it works and is acted on, and checks its store after each kill.
+proof: $(TOOLS)
+	$(BIN)/python -m benchmarks.crash --kills 100
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

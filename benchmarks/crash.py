@@ -1,14 +1,17 @@
 """Kills an engine again and again at moments that matter, and has an independent reader check its store.
 
-    python -m benchmarks.crash [--kills 300] [--seed 1] [--seed-bug double-apply|early-ack|orphans]
+    python -m benchmarks.crash [--kills 300] [--seed 1]
+                               [--seed-bug double-apply|early-ack|orphans|forget-pause]
 
 Each life of the engine takes up what the one before left, starts a few runs more (chains, loops,
-parallels, retries, waits, deadlines, questions, commands with children, runs within runs, and a
-schedule every second), and is killed with SIGKILL where it stands still at a drawn moment:
+parallels, retries, waits, deadlines, questions, commands with children, runs within runs, runs that
+change their version, and a schedule every second). Meanwhile it pauses, resumes, cancels, redrives and
+migrates runs at random. It is killed with SIGKILL where it stands still at a drawn moment:
 
     writer     between BEGIN and COMMIT       committed  after COMMIT, before anybody has been told
     process    around the start of a command  timer      around a retry's or a deadline's expiry
     answer     around an answer's transition  full       while the disk is full, or just after it was
+    command    around a pause, a rest, a resume, a cancellation, a redrive or a migration
     anywhere   at a drawn time, nothing standing still
 
 The checker knows SQLite and /proc, and none of the engine's code. Exit status 1 if it finds anything.
@@ -33,13 +36,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
-PHASES = ("writer", "committed", "process", "timer", "answer", "full", "anywhere")
-BUGS = ("", "double-apply", "early-ack", "orphans")
+PHASES = ("writer", "committed", "process", "timer", "answer", "full", "command", "anywhere")
+BUGS = ("", "double-apply", "early-ack", "orphans", "forget-pause")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECOND = 1_000_000
 LONGEST_LIFE = 20.0
 """Seconds after which an engine is killed although its drawn moment has not come."""
-ENDS = {"chain": 4, "loop": 5, "again": 2, "both": 2, "outer": 2}
+ENDS = {"chain": 4, "loop": 5, "again": 2, "both": 2, "outer": 2, "moves": 2}
 """What `n` is at the end of each workflow, which is how many steps of it have counted."""
 
 FILES = {
@@ -124,6 +127,26 @@ FILES = {
             nodes:
               - {id: t, type: transform, transform: "n = 1"}
         """,
+    "workflows/moves1.yaml": """
+        workflows:
+          moves:
+            version: 1.0.0
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [w]}
+              - {id: w, type: wait, for: 0.5s, next: [b]}
+              - {id: b, type: transform, transform: "n = n + 1"}
+        """,
+    "workflows/moves2.yaml": """
+        workflows:
+          moves:
+            version: 1.1.0
+            migrations:
+              - {from: 1.0.0, to: 1.1.0, steps: [{type: add_field, field: moved, default: 1}]}
+            nodes:
+              - {id: a, type: transform, transform: "n = 1", next: [w]}
+              - {id: w, type: wait, for: 0.5s, next: [b]}
+              - {id: b, type: transform, transform: "n = n + 1"}
+        """,
 }
 
 
@@ -134,21 +157,22 @@ class Told:
     acknowledged: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     missed: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
 
 
 # --- the checker -----------------------------------------------------------------------------------
 
 
-def replayed(connection: sqlite3.Connection, run: int, given: str) -> object:
-    """A run's `n`, from its input and the patches of its attempts."""
-    state = json.loads(given)
+def replayed(connection: sqlite3.Connection, run: int, given: str) -> dict[str, object]:
+    """A run's state, from its input and the patches of its attempts."""
+    state: dict[str, object] = json.loads(given)
     rows = connection.execute(
         "SELECT patch FROM attempts WHERE run_key = ? AND patch IS NOT NULL AND parent IS NULL ORDER BY id",
         (run,),
     )
     for (text,) in rows:
         state.update(json.loads(text).get("s", {}))
-    return state.get("n")
+    return state
 
 
 def check(path: Path, told: Told, *, final: bool) -> list[str]:
@@ -162,8 +186,26 @@ def check(path: Path, told: Told, *, final: bool) -> list[str]:
             *_twice(connection),
             *_counted(connection),
             *_fires(connection),
+            *_commanded(connection),
+            *_moved(connection),
             *(_stuck(connection) if final else ()),
         ]
+    finally:
+        connection.close()
+
+
+def commands_of(path: Path) -> Counter[str]:
+    """How often people acted on runs, by kind of event."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return Counter(
+            dict(
+                connection.execute(
+                    "SELECT kind, count(*) FROM events WHERE actor IS NOT NULL AND kind IN ('run.pausing',"
+                    " 'run.paused', 'run.resumed', 'run.cancelling', 'run.redriven', 'run.migrated') GROUP BY kind"
+                )
+            )
+        )
     finally:
         connection.close()
 
@@ -184,16 +226,12 @@ def _twice(connection: sqlite3.Connection) -> list[str]:
         "SELECT run_key, node_id, iteration, count(*) FROM attempts WHERE status = 'succeeded'"
         " GROUP BY run_key, node_id, iteration HAVING count(*) > 1"
     )
-    ended = connection.execute(
-        "SELECT run_key, count(*) FROM events WHERE kind = 'run.finished' GROUP BY run_key HAVING count(*) > 1"
-    )
     answered = connection.execute(
         "SELECT request_id, count(*) FROM events WHERE kind = 'request.answered'"
         " GROUP BY request_id HAVING count(*) > 1"
     )
     return [
         *(f"twice: run {run} has applied {node} (visit {visit}) {n} times" for run, node, visit, n in twice),
-        *(f"twice: run {run} has ended {n} times" for run, n in ended),
         *(f"twice: request {request} was answered {n} times" for request, n in answered),
     ]
 
@@ -212,10 +250,78 @@ def _counted(connection: sqlite3.Connection) -> list[str]:
             " AND parent IS NULL AND node_id IN ('a', 'b', 'c', 'd')",
             (key,),
         ).fetchone()[0]
-        n = replayed(connection, key, given)
+        n = replayed(connection, key, given).get("n")
         if not n == steps == ENDS[workflow]:
             found.append(
                 f"counted: run {key} of {workflow} has n = {n} after {steps} steps of {ENDS[workflow]}"
+            )
+    return found
+
+
+def _commanded(connection: sqlite3.Connection) -> list[str]:
+    """What runs did although they were held, cancelled or at their end."""
+    rows = connection.execute(
+        "SELECT seq, run_key, kind, node_id, actor FROM events WHERE kind = 'engine.started'"
+        " OR (run_key IS NOT NULL AND kind GLOB 'run.*') OR kind IN ('node.started', 'node.completed') ORDER BY seq"
+    )
+    found = []
+    told: dict[int, str] = {}  # the last command on a run, or its end
+    settled: set[int] = set()  # runs that may do nothing until somebody says so
+    for seq, run, kind, node, actor in rows:
+        if kind == "engine.started":
+            settled |= {key for key, command in told.items() if command in ("run.pausing", "run.cancelling")}
+            continue
+        by_person = actor is not None
+        goes_on = kind == "run.redriven" or (kind == "run.resumed" and by_person)
+        if kind in ("node.started", "node.completed", "run.started", "run.resumed") and not goes_on:
+            if run in settled:
+                found.append(f"held: run {run} has {kind} ({node}, event {seq}) after {told[run]}")
+        elif kind == "run.finished" and told.get(run) == "run.finished":
+            found.append(f"twice: run {run} has ended twice (event {seq})")
+        elif kind == "run.finished" and told.get(run) == "run.paused":
+            found.append(f"held: run {run} has ended although it was paused (event {seq})")
+        if goes_on:
+            told.pop(run, None)
+            settled.discard(run)
+        elif kind in ("run.pausing", "run.paused", "run.cancelling", "run.finished"):
+            told[run] = kind
+            if kind in ("run.paused", "run.finished"):
+                settled.add(run)
+            else:
+                settled.discard(run)
+    statuses = dict(connection.execute("SELECT key, status FROM runs"))
+    expected = {
+        "run.pausing": ("pausing",),
+        "run.paused": ("paused",),
+        "run.cancelling": ("cancelling",),
+        "run.finished": ("succeeded", "failed", "rejected", "cancelled"),
+    }
+    found += [
+        f"held: run {run} is {statuses[run]} after {command}"
+        for run, command in told.items()
+        if statuses[run] not in expected[command]
+    ]
+    return found
+
+
+def _moved(connection: sqlite3.Connection) -> list[str]:
+    """Runs whose version, migrations and state do not agree."""
+    found = []
+    rows = connection.execute(
+        "SELECT r.key, d.version, s.state FROM runs r JOIN definitions d ON d.id = r.definition_id"
+        " JOIN run_states s ON s.run_key = r.key AND s.after_attempt = 0 WHERE r.workflow = 'moves'"
+    ).fetchall()
+    for key, version, given in rows:
+        (moves,) = connection.execute(
+            "SELECT count(*) FROM run_migrations WHERE run_key = ?", (key,)
+        ).fetchone()
+        (events,) = connection.execute(
+            "SELECT count(*) FROM events WHERE run_key = ? AND kind = 'run.migrated'", (key,)
+        ).fetchone()
+        moved = replayed(connection, key, given).get("moved")
+        if not (moves == events == int(version == "1.1.0") == (moved or 0)):
+            found.append(
+                f"moved: run {key} is on {version} with moved = {moved} after {moves} migrations, {events} events"
             )
     return found
 
@@ -248,7 +354,9 @@ def _fires(connection: sqlite3.Connection) -> list[str]:
 
 def _stuck(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
-        "SELECT key, workflow, status, error FROM runs WHERE status <> 'succeeded'"
+        "SELECT key, workflow, status, error FROM runs r WHERE status <> 'succeeded' AND NOT"
+        " (status = 'cancelled' AND EXISTS"
+        " (SELECT 1 FROM events e WHERE e.run_key = r.key AND e.kind = 'run.cancelling'))"
     ).fetchall()
     live = connection.execute(
         "SELECT run_key, node_id, status FROM attempts WHERE status IN ('running', 'waiting', 'retrying')"
@@ -326,7 +434,9 @@ class Life:
 
 def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) -> list[str]:
     phase = PHASES[turn % len(PHASES)]
-    occurrence = drawn.randint(1, {"writer": 120, "committed": 40, "process": 8, "full": 40}.get(phase, 4))
+    occurrence = drawn.randint(
+        1, {"writer": 120, "committed": 40, "process": 8, "full": 40, "command": 30}.get(phase, 4)
+    )
     life = Life(root, told, phase, occurrence, drawn.randint(3, 8), drawn.randrange(2**31), bug)
     problems = []
     if phase == "anywhere":
@@ -376,6 +486,7 @@ def crash(root: Path, kills: int, seed: int, bug: str = "", say: bool = True) ->
         code = None
     last.kill()
     problems = check(store, told, final=True)
+    told.commands = commands_of(store)
     if code != 0:
         problems.append(f"the last engine has not worked everything off (exit status {code})")
     left = processes(root)
@@ -409,6 +520,7 @@ def main() -> int:
     counts = ", ".join(f"{phase} {told.kills[phase]}" for phase in PHASES)
     print(f"seed {given.seed}: killed in {counts}; the drawn moment did not come in {told.missed} lives")
     print(f"{len(told.acknowledged):,} acknowledged events checked")
+    print("commands: " + ", ".join(f"{kind} {count}" for kind, count in sorted(told.commands.items())))
     for problem in problems[:20]:
         print(problem)
     print("nothing is wrong" if not problems else f"{len(problems)} things are wrong")

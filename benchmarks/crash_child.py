@@ -1,6 +1,6 @@
 """The engine that `benchmarks.crash` kills: `crash_child.py ROOT FD PHASE OCCURRENCE RUNS SEED BUG`.
 
-It works off what it finds, starts RUNS more runs, answers questions, and writes lines to FD: `ack` with
+It works off what it finds, starts RUNS more runs, answers questions, acts on runs, and writes lines to FD: `ack` with
 the events of each transition whose `await write` has returned, and `at` when it stands still at the
 drawn moment, where it waits to be killed. PHASE `end` works everything off and ends by itself.
 The hooks are set from here; the product knows nothing of them.
@@ -20,18 +20,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from victor_engine.api import Answer, RequestQuery, RunQuery
-from victor_engine.engine import Engine, people
-from victor_engine.errors import StorageError, VictorError
+from victor_engine.api import Answer, MigrationSpec, RequestQuery, RunInfo, RunQuery
+from victor_engine.engine import Engine, moving, people
+from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
-from victor_engine.runtime import deadlines, embedded, journal, manager, process
+from victor_engine.runtime import control, deadlines, embedded, journal, manager, process
 from victor_engine.service.connect import find, open_engine
 from victor_engine.store import db
 
-WORKFLOWS = ("chain", "loop", "both", "again", "ask", "late", "work", "outer")
-SUITED = {"process": ("work", "again"), "timer": ("late", "again"), "answer": ("ask", "ask")}
+WORKFLOWS = ("chain", "loop", "both", "again", "ask", "late", "work", "outer", "moves")
+SUITED = {
+    "process": ("work", "again"),
+    "timer": ("late", "again"),
+    "answer": ("ask", "ask"),
+    "command": ("work", "moves", "outer"),
+}
 """What has to run for a phase's moments to come."""
-LIVE = ("queued", "running", "waiting", "paused", "cancelling")
+LIVE = ("queued", "running", "waiting", "pausing", "paused", "cancelling")
 
 
 FAILING = 3
@@ -179,6 +184,18 @@ def leave_orphans() -> None:
     manager.end_process_group = nothing  # type: ignore[assignment]
 
 
+def forget_pauses() -> None:
+    """A pause of a run at work is only an event: its status is lost with the engine."""
+    pause = journal.pause
+
+    def forgotten(tx: Any, run: Any, actor: Any, note: str) -> str:
+        status = pause(tx, run, actor, note)
+        tx.execute("UPDATE runs SET status = 'running' WHERE key = ? AND status = 'pausing'", (run.key,))
+        return status
+
+    journal.pause = forgotten
+
+
 def install(moment: Moment, bug: str) -> None:
     connect = db.connect
 
@@ -192,11 +209,17 @@ def install(moment: Moment, bug: str) -> None:
         double_apply()
     if bug == "orphans":
         leave_orphans()
+    if bug == "forget-pause":
+        forget_pauses()
     before(embedded._Context, "process_started", "process", moment, after=True)
     before(process.Child, "release", "process", moment, after=True)
     before(embedded.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
     before(deadlines, "attend", "timer", moment, after=True)
     before(people, "answer_request", "answer", moment, after=True)
+    for name in ("pause", "rest", "resume", "set_status"):
+        before(journal, name, "command", moment, after=True)
+    before(control, "redrive", "command", moment, after=True)
+    before(moving, "apply", "command", moment, after=True)
 
 
 async def answer_everything(engine: Engine) -> None:
@@ -211,11 +234,55 @@ async def answer_everything(engine: Engine) -> None:
         await asyncio.sleep(0.1)
 
 
+COMMANDS = {
+    "queued": ("pause", "cancel"),
+    "running": ("pause", "pause", "cancel", "migrate", "", "", ""),
+    "waiting": ("pause", "cancel", "migrate", "migrate", "", "", ""),
+    "pausing": ("resume", "cancel", "migrate", "", "", "", "", ""),
+    "paused": ("resume", "resume", "redrive", "cancel", "migrate", ""),
+    "cancelled": ("redrive", "", ""),
+}
+"""What may be done to a run in each status; an empty name stands for nothing."""
+
+
+async def act(engine: Engine, run: RunInfo, command: str) -> None:
+    """Do one thing to a run. It may have changed since it was looked at, and the disk may be full."""
+    try:
+        if command == "pause":
+            await engine.pause_run(run.id)
+        elif command == "resume":
+            await engine.resume_run(run.id)
+        elif command == "cancel":
+            await engine.cancel_run(run.id)
+        elif command == "redrive":
+            await engine.redrive_run(run.id)
+        elif command == "migrate" and run.version == "1.0.0":
+            await engine.migrate_runs(MigrationSpec("moves", "1.1.0", (run.id,)))
+    except (ConflictError, StorageError):
+        pass
+    except VictorError as error:
+        print(f"{command} of {run.id}: {error}", file=sys.stderr)
+
+
+async def operate(engine: Engine, drawn: random.Random, *, at_end: bool) -> None:
+    """Act on runs at random; at the end only let those that are paused go on."""
+    statuses = ("paused",) if at_end else tuple(COMMANDS)
+    while True:
+        runs = await engine.runs(RunQuery(statuses=statuses, limit=100))
+        acts = []
+        for run in runs:
+            command = "resume" if at_end else drawn.choice(COMMANDS[run.status])
+            if command and run.trigger == "manual" and (at_end or drawn.random() < 0.3):
+                acts.append(act(engine, run, command))
+        await asyncio.gather(*acts)
+        await asyncio.sleep(0.05 if at_end else drawn.uniform(0.02, 0.2))
+
+
 async def started(engine: Engine, workflow: str) -> None:
     """Start a run, as often as it takes: on a full disk it is refused."""
     while True:
         try:
-            await engine.start_run(workflow)
+            await engine.start_run(workflow, "1.0.0" if workflow == "moves" else None)
             return
         except StorageError as error:
             print(f"starting {workflow}: {error}", file=sys.stderr)
@@ -232,11 +299,13 @@ async def main() -> None:
         moment.say("ready")
         moment.up = True
         answering = asyncio.create_task(answer_everything(engine))
+        operating = asyncio.create_task(operate(engine, random.Random(int(seed)), at_end=phase == "end"))
         for workflow in (*SUITED.get(phase, ()), *drawn.choices(WORKFLOWS, k=int(runs))):
             await started(engine, workflow)
         while phase != "end" or await engine.runs(RunQuery(statuses=LIVE, limit=1)):
             await asyncio.sleep(0.05)
         answering.cancel()
+        operating.cancel()
         await engine.close()
 
 

@@ -6,28 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import PHASES, crash, end_leftovers
+from benchmarks.crash import PHASES, Told, crash, end_leftovers
 
 pytestmark = pytest.mark.process
 
 
-def crashed(tmp_path: Path, kills: int, bug: str = "", seed: int = 7) -> tuple[int, list[str]]:
+def crashed(tmp_path: Path, kills: int, bug: str = "", seed: int = 7) -> tuple[Told, list[str]]:
     root = tmp_path.resolve() / f"ws{seed}"
     try:
         told, problems = crash(root, kills, seed=seed, bug=bug, say=False)
     finally:
         end_leftovers(root)
-    return len(told.acknowledged), problems
+    return told, problems
 
 
 def test_an_engine_that_is_killed_in_every_phase_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    acknowledged, problems = crashed(tmp_path, len(PHASES))
+    told, problems = crashed(tmp_path, 10)
     assert problems == []
-    assert acknowledged > 20
+    assert len(told.acknowledged) > 20
+    assert told.commands.total() >= 5, told.commands
 
 
 @pytest.mark.parametrize(
-    ("bug", "finding"), [("double-apply", "twice: "), ("early-ack", "lost: "), ("orphans", "orphans: ")]
+    ("bug", "finding"),
+    [
+        ("double-apply", "twice: "),
+        ("early-ack", "lost: "),
+        ("orphans", "orphans: "),
+        ("forget-pause", "held: "),
+    ],
 )
 def test_a_bug_that_is_seeded_is_found(tmp_path: Path, bug: str, finding: str) -> None:
     # Whether a kill meets the fault depends on the machine: a few rounds, each from another seed.
