@@ -239,6 +239,10 @@ class BoundInvoker:
     def binding(self) -> Binding:
         return self._binding
 
+    async def needs_process(self) -> bool:
+        needs = getattr(self._inner, "needs_process", None)
+        return needs is not None and await needs()
+
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         masker = self._secrets.masker
         _refuse(self._binding, call.constraints)

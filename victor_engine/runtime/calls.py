@@ -9,12 +9,14 @@ result (anything JSON can hold) or raises `NodeError`. When it is cancelled it e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from victor_engine.api import UsageInfo
 from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
+from victor_engine.runtime.process import place_for_child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +98,23 @@ class CallContext(Protocol):
 
 
 class Invoker(Protocol):
-    """Something that can do a node's work. `description` is shown, so it holds no secret."""
+    """Something that can do a node's work. `description` is shown, so it holds no secret.
+
+    One that starts a process of its own has `async needs_process() -> bool`, see `place_of`.
+    """
 
     @property
     def description(self) -> str: ...
 
     async def __call__(self, call: NodeCall, context: CallContext) -> Any: ...
+
+
+@asynccontextmanager
+async def place_of(invoker: Invoker) -> AsyncIterator[None]:
+    """Hold a place for the process that the invoker needs, if it needs one; wait until there is one."""
+    needs = getattr(invoker, "needs_process", None)
+    if needs is None or not await needs():
+        yield
+        return
+    async with place_for_child():
+        yield

@@ -18,7 +18,7 @@ from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
 from victor_engine.hitl.requests import withdraw_requests
 from victor_engine.runtime import breakers, journal
-from victor_engine.runtime.calls import Invoker, NodeCall
+from victor_engine.runtime.calls import Invoker, NodeCall, place_of
 from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step
 from victor_engine.runtime.journal import RunEnd
 from victor_engine.runtime.logbook import AttemptLog, Logbook
@@ -153,6 +153,14 @@ class EmbeddedEffects(Outside):
         return await self.store.persist(transition)
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
+        invoker = self._invoker(step.node, role_of(step))
+        # Waiting for a place is not the node's work: it counts towards no limit.
+        async with place_of(invoker):
+            return await self._work(invoker, attempt, step, call, limit)
+
+    async def _work(
+        self, invoker: Invoker, attempt: int, step: Step, call: NodeCall, limit: float | None
+    ) -> Any:
         override = self.record.overrides.get(step.node.id)
         if override is not None and override.timeout is not None:
             limit = override.timeout
@@ -163,7 +171,6 @@ class EmbeddedEffects(Outside):
             allowed, run_ends = left, True
             whole = self.record.definition.max_execution_timeout_seconds
             reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
-        invoker = self._invoker(step.node, role_of(step))
         if call.state is None and getattr(invoker, "wants_state", False):
             call = replace(call, state=dict(self.record.state))
         log = self.logbook.open(self.run.key, attempt)

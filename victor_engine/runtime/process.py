@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 from collections import deque
@@ -17,6 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from victor_engine.runtime.isolation import ends_with_engine
 
@@ -32,6 +34,31 @@ _READ = 16384
 
 Sink = Callable[[bytes], asyncio.Future[None] | None]
 """Takes what a child has written. Where it returns a future, its pipe is not read again until that is done."""
+
+
+_DESCRIPTORS = 4
+"""Files that the engine holds open for each child: three pipes and a handle on the process."""
+
+_RESERVED = 64
+"""Files that are kept for everything else, at the least; a quarter of all where that is more."""
+
+_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def place_for_child() -> asyncio.Semaphore:
+    """Hold this while a child lives: there are only as many places as this process may open files for.
+
+    What finds no place waits for one, in the order of asking.
+    """
+    loop = asyncio.get_running_loop()
+    found = _places.get(loop)
+    if found is None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            files = 1 << 20
+        places = (files - max(_RESERVED, files // 4)) // _DESCRIPTORS
+        found = _places[loop] = asyncio.Semaphore(max(1, places))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import msgspec
 from victor_engine.api import UsageInfo
 from victor_engine.config.model import Binding, ChatTarget
 from victor_engine.errors import ConfigError, NodeError
-from victor_engine.runtime.calls import CallContext, Invoker, NodeCall
+from victor_engine.runtime.calls import CallContext, Invoker, NodeCall, place_of
 from victor_engine.runtime.invokers.http import HttpClient, read_body, status_error
 from victor_engine.runtime.invokers.results import MAX_OUTPUT, LineSplitter, limited, time_limit, too_large
 from victor_engine.runtime.secrets import SecretStore, read_secret_file
@@ -238,7 +238,9 @@ class ChatInvoker:
             inner = dataclasses.replace(
                 call, inputs=arguments, tools=(), tool_budget=None, state=None, timeout=None
             )
-            content = await self._tools[name](inner, context)
+            tool = self._tools[name]
+            async with place_of(tool):
+                content = await tool(inner, context)
         except msgspec.DecodeError as error:
             content = {"error": {"type": "ToolArguments", "message": f"not JSON: {error}"}}
         except NodeError as error:

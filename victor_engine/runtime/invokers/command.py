@@ -49,6 +49,9 @@ class CommandInvoker:
     def description(self) -> str:
         return "command " + " ".join(self._binding.command)
 
+    async def needs_process(self) -> bool:
+        return True
+
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         name = self._binding.command[0]
         async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import inspect
 import sys
 import traceback
@@ -56,6 +57,13 @@ class PythonInvoker:
     @property
     def description(self) -> str:
         return f"python {self._binding.function}"
+
+    async def needs_process(self) -> bool:
+        """Return whether the function runs in a worker; False where it cannot be found, which the call says."""
+        try:
+            return not await asyncio.to_thread(is_async, self._binding.function, self._pool.workspace)
+        except NodeError:
+            return False
 
     async def __call__(self, call: NodeCall, context: CallContext) -> Any:
         async with limited(time_limit(call, self._binding.timeout), f"the function {self._binding.function}"):
@@ -272,6 +280,16 @@ def _parsed(file: Path) -> ast.Module:
         return ast.parse(source, str(file))
 
 
+@functools.lru_cache(maxsize=64)
+def _functions(file: Path, mtime_ns: int, size: int) -> dict[str, bool]:
+    """The functions at the top of a source file as it is at that time, and whether each is async."""
+    kinds: dict[str, bool] = {}
+    for node in _parsed(file).body:
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
+            kinds.setdefault(node.name, isinstance(node, ast.AsyncFunctionDef))
+    return kinds
+
+
 def is_async(reference: str, workspace: Path) -> bool:
     """Whether the function is a coroutine function.
 
@@ -283,15 +301,13 @@ def is_async(reference: str, workspace: Path) -> bool:
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if not file.is_file():
             continue
+        about = file.stat()
         try:
-            tree = _parsed(file)
+            kinds = _functions(file, about.st_mtime_ns, about.st_size)
         except SyntaxError as error:
             raise error_of(error) from error
-        for node in tree.body:
-            if isinstance(node, ast.AsyncFunctionDef) and node.name == path:
-                return True
-            if isinstance(node, ast.FunctionDef) and node.name == path:
-                return False
+        if path in kinds:
+            return kinds[path]
     try:
         function: Callable[..., Any] = load_function(reference, str(workspace))
     except Exception as error:

@@ -110,6 +110,9 @@ class StateInvoker:
     def description(self) -> str:
         return f"python {name_of(self._function)}"
 
+    async def needs_process(self) -> bool:
+        return self._where == "process"
+
     async def __call__(self, call: NodeCall, context: CallContext) -> Patch:
         if self._where == "process":
             return await self._in_process(call, context)
