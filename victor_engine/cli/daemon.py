@@ -13,6 +13,7 @@ import click
 from victor_engine.api import Port
 from victor_engine.cli.output import local, note, print_json, say, span, with_port
 from victor_engine.errors import PermissionDeniedError, UsageError
+from victor_engine.private import make_directory, open_file
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
 
@@ -47,8 +48,9 @@ def start(
 
     def ready(engine: Any) -> None:
         if pid_file is not None:
-            pid_file.parent.mkdir(parents=True, exist_ok=True)
-            pid_file.write_text(f"{os.getpid()}\n")
+            make_directory(pid_file.parent)
+            with os.fdopen(open_file(pid_file, os.O_WRONLY | os.O_TRUNC), "w") as file:
+                file.write(f"{os.getpid()}\n")
         trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
         say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
         for problem in engine.workspace.problems:
@@ -96,7 +98,7 @@ def _into_background(
         words += ["--interval", str(interval)]
     if config is not None:
         words += ["--config", str(config.absolute())]
-    with log_path.open("ab") as log:
+    with os.fdopen(open_file(log_path, os.O_WRONLY | os.O_APPEND), "ab") as log:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
@@ -190,6 +192,7 @@ Restart=always
 RestartSec=10
 KillMode=mixed
 StateDirectory=victor
+StateDirectoryMode=0700
 Environment=VICTOR_STATE=/var/lib/victor
 
 [Install]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from victor_engine.errors import ConfigError
+from victor_engine.private import make_directory
 
 
 def trust_file(environ: Mapping[str, str] | None = None) -> Path:
@@ -47,7 +48,7 @@ def trust(workspace: Path, environ: Mapping[str, str] | None = None) -> None:
     known = _read(target)
     known[str(path)] = path.stat().st_uid
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(target.parent)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".trusted-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"workspaces": known}, file, indent=1, sort_keys=True)

@@ -31,6 +31,7 @@ from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.notify import Apprise, Notifier, Sender
+from victor_engine.private import close_to_others, make_directory
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.scheduler import endings
@@ -76,6 +77,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self._working = False
         self._fires = True
         self._recovers = True
+        self._found: list[ProblemInfo] = []
         self._sender: Sender = Apprise()
         self._unbound: dict[int, str | None] = {}
         self._viewing = Viewing(lambda: self.workspace.config.roles, clock)
@@ -108,6 +110,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         expressions, beside those of the workspace. `sender` sends announcements in Apprise's place.
         """
         clock = clock or SystemClock()
+        make_directory(state_dir)
+        closed = close_to_others(state_dir, workspace)
         store = open_store(state_dir / "victor.db", clock=clock)
         store.begin_epoch()
         store.start(patient=work)
@@ -124,6 +128,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         engine._fires = fire
         engine._recovers = recover
         engine._sender = sender or Apprise()
+        if closed is not None:
+            engine._found.append(ProblemInfo("warning", closed, path=str(state_dir)))
         try:
             await engine._start(work)
         except BaseException:
@@ -196,6 +202,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         workspace = load_workspace(config, trusted=self.trusted)
         for name, function in self._functions.items():
             workspace.functions.register(name, function)
+        for problem in self._found:
+            workspace.add(problem)
         return workspace
 
     def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:

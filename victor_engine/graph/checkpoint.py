@@ -15,6 +15,7 @@ from types import TracebackType
 from victor_engine.api import EventInfo
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineLockedError, UsageError
+from victor_engine.private import make_directory
 from victor_engine.runtime.manager import Runtime
 from victor_engine.service.lock import EngineLock
 from victor_engine.store.db import Store, open_store
@@ -142,7 +143,7 @@ class Checkpointer:
         if self._lock is None:
             return
         folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(folder)
         if (folder / "engine.lock").exists() and self.path.name == "victor.db":
             raise UsageError(
                 f"{self.path} is the database of an engine; give the runs of graphs a file of their own"

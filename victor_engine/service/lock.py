@@ -12,6 +12,7 @@ import msgspec
 
 from victor_engine.errors import ConfigError, EngineLockedError, PermissionDeniedError, StorageError
 from victor_engine.identity import user_name
+from victor_engine.private import check_owner
 from victor_engine.service.paths import SERVICE_STATE_DIR
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -131,13 +132,7 @@ class EngineLock:
         os.ftruncate(fd, len(text))
 
     def _check_owner(self, mode: str) -> None:
-        owner = self.state_dir.stat().st_uid
-        if owner != os.geteuid():
-            name = user_name(owner)
-            raise PermissionDeniedError(
-                f"{self.state_dir} belongs to {name}, and only {name} may run an engine on it; "
-                f"start one as {name} (victor scheduler start) and attach to it"
-            )
+        check_owner(self.state_dir)
         if mode == "embedded" and self.state_dir.resolve() == SERVICE_STATE_DIR:
             raise PermissionDeniedError(
                 f"{self.state_dir} is the service's; its engine is the daemon: systemctl start victor"

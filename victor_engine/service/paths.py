@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from victor_engine.errors import ConfigError, PermissionDeniedError
+from victor_engine.private import check_owner, make_directory
 
 SERVICE_STATE_DIR = Path("/var/lib/victor")
 """The state of the system service; only a daemon runs an engine there."""
@@ -41,9 +42,10 @@ class Paths:
         return socket_path(self.state_dir)
 
     def make(self) -> None:
-        """Create the state directory, readable for its owner alone."""
+        """Create the state directory, readable for its owner alone; refuse one that belongs to another."""
         try:
-            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(self.state_dir)
+            check_owner(self.state_dir)
         except OSError as error:
             raise ConfigError(
                 f"{self.state_dir}: cannot be made the state directory: {error.strerror}; "
@@ -119,7 +121,7 @@ def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Pa
 def make_socket_directory(path: Path) -> None:
     """Create the directory of a socket; refuse one in which somebody else could replace it."""
     folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(folder)
     info = folder.lstat()
     mine = info.st_uid == os.geteuid() and stat.S_ISDIR(info.st_mode)
     if not mine or info.st_mode & 0o022:

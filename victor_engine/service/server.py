@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import stat
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -86,10 +87,16 @@ class PortServer:
         # Bound under another name first: at its own name it is never there with open permissions.
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._connected, path=str(fresh), limit=protocol.MAX_MESSAGE
-        )
-        fresh.chmod(0o600)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bound.bind(str(fresh))
+            fresh.chmod(0o600)  # before it listens, so nobody else can have connected
+            self._server = await asyncio.start_unix_server(
+                self._connected, sock=bound, limit=protocol.MAX_MESSAGE
+            )
+        except BaseException:
+            bound.close()
+            raise
         self._inode = fresh.stat().st_ino
         fresh.rename(self.path)
 

@@ -26,6 +26,7 @@ from victor_engine.api import EventInfo, StorageInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.private import make_directory, open_file
 from victor_engine.store import schema
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
@@ -101,7 +102,7 @@ class Store:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="victor-read")
         # For its owner alone, before anything is in it; the log files take the same mode.
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(open_file(Path(path), os.O_RDWR))
         except OSError as error:
             raise StoreError(f"{path}: cannot open the database: {error.strerror or error}") from error
         self._writer: sqlite3.Connection | None = connect(path)
@@ -394,7 +395,7 @@ def open_store(path: Path, *, clock: Clock | None = None) -> Store:
 
     Whoever only looks uses `store.snapshot.SnapshotReader`, which leaves no trace.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(path.parent)
     return Store(path, clock=clock)
 
 
