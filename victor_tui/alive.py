@@ -56,6 +56,10 @@ class Passing(Widget):
             self.hush()
             self.workers.cancel_node(self)
 
+    def typed_ahead(self, key: str) -> bool:
+        """Return whether `key` is ignored because nobody can have read yet what it would act on."""
+        return False
+
     def when_quiet(self, call: Callable[[], object]) -> None:
         """Call once no key has come for a moment; a later call takes the place of this one."""
         self.hush()

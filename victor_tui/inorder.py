@@ -19,6 +19,8 @@ from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widget import Widget
 
+from victor_tui.alive import Passing
+
 ResultT = TypeVar("ResultT")
 
 PATIENCE = 1.0
@@ -75,6 +77,9 @@ class InOrder(App[ResultT]):
                 await self._let_in(self._behind.popleft())
 
     async def _let_in(self, event: events.Event) -> None:
+        screen = self.screen
+        if isinstance(event, events.Key) and isinstance(screen, Passing) and screen.typed_ahead(event.key):
+            return
         target = self.focused or self.screen
         await super().on_event(event)
         if isinstance(event, events.Key | events.Paste):

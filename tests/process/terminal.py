@@ -133,6 +133,19 @@ class Terminal:
         """Press keys by tmux's names (`Enter`, `Tab`, `BTab`, `Space`, `C-s`, `Down`, `x`), in one burst."""
         self._tmux("send-keys", "--", *(r"\;" if name == ";" else name for name in names))
 
+    def send(self, *, gone: Sequence[str], within: float = WITHIN) -> None:
+        """Press ctrl+s until `gone` is gone: a dialog that has just been drawn does not take it yet."""
+        limit = time.monotonic() + within
+        while True:
+            self.keys("C-s")
+            try:
+                self.until(gone=gone, within=1.0)
+            except AssertionError:
+                if time.monotonic() > limit or self.ended is not None:
+                    raise
+            else:
+                return
+
     def text(self, text: str) -> None:
         """Type a text, letter for letter."""
         ends = text.endswith(";")  # which tmux would take for the end of its own command

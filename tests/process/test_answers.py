@@ -19,9 +19,9 @@ from victor_tui.app import VictorApp
 from victor_tui.dialogs.answer import AnswerDialog
 
 ENDS = {
-    "approved and healthy": (True, [["y"]], "succeeded", "completed"),
-    "approved, unhealthy, rolled back": (False, [["y"], ["down", "ctrl+s"]], "succeeded", "failed"),
-    "rejected": (True, [["n"]], "rejected", None),
+    "approved and healthy": (True, [["left"]], "succeeded", "completed"),
+    "approved, unhealthy, rolled back": (False, [["left"], ["down"]], "succeeded", "failed"),
+    "rejected": (True, [["right"]], "rejected", None),
 }
 
 
@@ -59,6 +59,7 @@ async def _through_the_console(root: Path, presses: list[list[str]]) -> tuple[st
                             await pilot.pause()
                         await pilot.press(*keys)
                         while (await engine.request(asked.id)).status == "open":
+                            await pilot.press("ctrl+s")  # which a dialog takes once it can have been read
                             await pilot.pause()
                         while isinstance(app.screen, AnswerDialog):
                             await pilot.pause()

@@ -77,9 +77,9 @@ async def test_the_requester_is_asked_the_run_goes_back_and_an_answer_is_taken_b
         for question in ("Publish it?", "Sign it?"):
             terminal.until(question, "no limit")
             terminal.keys("a")
-            terminal.until("Approve (y)")
-            terminal.keys("y")
-            terminal.until(gone=["Approve (y)"])
+            terminal.until("ctrl+s send")
+            terminal.keys("Left")
+            terminal.send(gone=["╭──"])
         terminal.until("U takes it back")
         assert (await detail(root, run.id)).run.status == "waiting"
         terminal.keys("U")

@@ -15,6 +15,7 @@ from tests.tui.fake_port import FakePort
 from victor_engine.api import Port
 from victor_tui import alive
 from victor_tui.app import VictorApp
+from victor_tui.dialogs import base
 
 
 def console(port: FakePort, theme: str = "victor-dark") -> VictorApp:
@@ -39,6 +40,7 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
 def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "pause", calm.pause)
     monkeypatch.setattr(alive, "QUIET", 0.001)
+    monkeypatch.setattr(base, "HOLD", 0.0)  # the clock stands still
     for widget in (Input, TextArea):
         monkeypatch.setattr(widget.cursor_blink, "_default", False)
     # A button that was pressed takes no second press for 200 ms.

@@ -13,6 +13,7 @@ from tests.tui.conftest import console, until
 from tests.tui.fake_port import FakePort
 from victor_engine.api import Answer, ChoiceInfo, RequestInfo
 from victor_engine.errors import InvalidAnswerError
+from victor_tui.dialogs import base
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.dialogs.passing import PushBackDialog, SayDialog
 
@@ -56,24 +57,24 @@ async def answered(port: FakePort, request: RequestInfo, keys: list[str], size: 
 
 TWO = (ChoiceInfo("ship", "Ship", "now", "success"), ChoiceInfo("hold", "Hold", "", "warning"))
 CASES: list[tuple[str, dict[str, Any], list[str], Answer]] = [
-    ("approval", {}, ["y"], Answer("approved")),
-    ("approval", {}, ["n"], Answer("rejected")),
+    ("approval", {}, ["left", "ctrl+s"], Answer("approved")),
+    ("approval", {}, ["left", "right", "ctrl+s"], Answer("rejected")),
     ("approval", {"choices": TWO}, ["down", "ctrl+s"], Answer("answered", "hold")),
-    ("confirmation", {}, ["y"], Answer("approved")),
-    ("choice", {"choices": TWO}, ["down", "enter", "enter"], Answer("answered", "hold")),
+    ("confirmation", {}, ["left", "ctrl+t", *"ok", "ctrl+s"], Answer("approved", comment="ok")),
+    ("choice", {"choices": TWO}, ["down", "enter", *"why", "ctrl+s"], Answer("answered", "hold", "why")),
     ("choice", {"choices": TWO, "multiple": True}, ["space", "down", "space", "ctrl+s"],
      Answer("answered", ["ship", "hold"])),
     ("input", {}, [*"yes", "ctrl+s"], Answer("answered", "yes")),
     ("input", {"input_schema": SCHEMA}, [*"ana", "tab", "3", "tab", "space", "ctrl+s"],
      Answer("answered", {"name": "ana", "count": 3, "really": True})),
-    ("review", {"document": "one\ntwo"}, ["y"], Answer("approved")),
+    ("review", {"document": "one\ntwo"}, ["left", "ctrl+s"], Answer("approved")),
     ("override", {"recommendation": "scale"}, ["ctrl+s"], Answer("answered", "scale")),
     ("override", {"recommendation": 3}, ["5", "ctrl+s"], Answer("answered", 5)),
     ("override", {"recommendation": {"by": 2}, "default": {"by": 2}, "has_default": True}, ["ctrl+s"],
      Answer("answered", {"by": 2})),
     ("input", {"default": {"by": 2}, "has_default": True}, ["ctrl+s"], Answer("answered", '{"by": 2}')),
     ("review", {"document": "one", "context": {"text": "one"}, "allow_edit": True},
-     ["tab", "end", "!", "tab", "tab", "enter"], Answer("approved", "one!")),
+     ["end", "!", "tab", "tab", "enter", "ctrl+s"], Answer("approved", "one!")),
 ]  # fmt: skip
 
 
@@ -115,7 +116,7 @@ async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(port: Fake
         await pilot.pause()
         await pilot.pause()
         assert "Already answered by" in fault_of(dialog)
-        await pilot.press("y")
+        await pilot.press("left", "ctrl+s")
         assert pilot.app.screen is dialog
         assert dialog.query_one("#comment", Input).value == "my reasons"
 
@@ -230,8 +231,62 @@ async def test_the_next_key_opens_another_request_before_the_list_is_read_again(
         monkeypatch.setattr(app.feed, "mark_stale", lambda *subjects: None)
         app.run_worker(app.answer_request(first))
         await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
-        await pilot.press("y")
+        await pilot.press("left", "ctrl+s")
         await until(pilot, lambda: not isinstance(app.screen, AnswerDialog))
         assert port.request_map[first.id].status == "answered"
         assert app.open_requests
         assert first.id not in [request.id for request in app.open_requests]
+
+
+TYPED = ("looks fine, not urgent", "sunday", "yes\n", "ay", "approve now\nbxcdm")
+"""Texts that somebody types without looking where the cursor is."""
+
+
+@pytest.mark.parametrize("text", TYPED)
+@pytest.mark.parametrize("kind", ["approval", "confirmation", "review"])
+async def test_text_typed_outside_of_a_field_decides_nothing(port: FakePort, kind: str, text: str) -> None:
+    request = request_for(port, kind, **({"document": "one"} if kind == "review" else {}))
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        await pilot.press(*("enter" if char == "\n" else char for char in text))
+        await pilot.pause()
+        assert pilot.app.screen is dialog
+        assert not port.calls
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert not port.calls
+        assert "Select first" in fault_of(dialog)
+
+
+async def test_an_editable_review_opens_with_the_cursor_in_its_document(port: FakePort) -> None:
+    request = request_for(port, "review", document="Monday", allow_edit=True)
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        await pilot.press(*"sunday")
+        assert dialog.query_one("#answer", TextArea).text == "sundayMonday"
+        assert not port.calls
+
+
+async def test_what_is_typed_before_the_dialog_was_readable_does_not_send(
+    port: FakePort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "HOLD", 0.3)
+    request = request_for(port, "approval")
+    port.ask(request)
+    async with console(port).run_test(size=(80, 24)) as pilot:
+        dialog = AnswerDialog(request)
+        pilot.app.push_screen(dialog)
+        await pilot.pause()
+        await pilot.press("left", "ctrl+s")
+        await pilot.pause()
+        assert (pilot.app.screen, dialog.selected, port.calls) == (dialog, "approved", [])
+        await port.clock.advance(0.31)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: port.calls)
+    assert [call[0] for call in port.calls] == ["answer"]

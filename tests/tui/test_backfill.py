@@ -94,15 +94,17 @@ async def test_one_under_way_is_held_and_ended(port: FakePort, make_app: MakeApp
         said = text_of(app, "#progress")
         assert "3 of 7  running" in said
         assert "· 3 to come" in said
-        await go(pilot, "p")
+        await go(pilot, "p", "c")
+        assert "running" in text_of(app, "#progress")  # no letter holds or ends it
+        await go(pilot, "tab", "enter")
         assert "paused" in text_of(app, "#progress")
         assert str(app.screen.query_one("#hold", Button).label) == "Resume"
-        await go(pilot, "p")
+        await go(pilot, "enter")
         assert "running" in text_of(app, "#progress")
         port.fail_next = ConflictError("backfill 1 is finished")
-        await go(pilot, "p")
+        await go(pilot, "enter")
         assert "backfill 1 is finished" in text_of(app, "#fault")
-        await go(pilot, "c", "ctrl+s")
+        await go(pilot, "tab", "enter", "ctrl+s")
         assert "cancelled" in text_of(app, "#progress")
         assert not app.screen.query_one("#end", Button).display
         assert [call[0] for call in port.calls[1:]] == [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
@@ -17,6 +18,8 @@ from tests.tui.test_answer import TWO, request_for
 from victor_engine.api import Answer
 from victor_engine.errors import ConflictError
 from victor_tui.app import VictorApp
+from victor_tui.dialogs import base
+from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.passing import PassingDialog
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.dialogs.together import TogetherDialog, differences, why_not_together
@@ -322,3 +325,28 @@ async def test_an_answer_that_counts_leaves_the_list_by_itself(port: FakePort) -
         await pilot.press("U")
         await pilot.pause()
         assert calls(port, "undo_answer") == []
+
+
+@pytest.mark.parametrize("marks", [0, 2])
+async def test_the_confirmation_ignores_keys_at_first_and_enter_does_not_send(
+    port: FakePort, monkeypatch: pytest.MonkeyPatch, marks: int
+) -> None:
+    monkeypatch.setattr(base, "HOLD", 0.3)
+    port.request_map = {f"q{n}": request_for(port, "approval", id=f"q{n}", run_id=f"r{n}") for n in range(2)}
+    kind = TogetherDialog if marks else ConfirmDialog
+    async with app_on(port).run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, 2)
+        for key in (*["space"] * marks, "y", "ctrl+s", "n", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await opened(pilot, kind)
+        await pilot.pause()
+        assert isinstance(app.screen, kind)
+        await pilot.press("x", "ctrl+s")
+        assert isinstance(app.screen, kind)
+        await port.clock.advance(0.31)
+        await pilot.press(*([] if not marks else ["tab"]), *"looks fine", "enter")
+        assert isinstance(app.screen, kind)
+        assert calls(port, "answer") == []
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(calls(port, "answer")) == max(1, marks))
+    assert {answer.comment for *_, answer in calls(port, "answer")} == {"looks fine"}

@@ -27,27 +27,45 @@ from victor_tui.dialogs.question import (
     head_lines,
     message_lines,
     says_yes_or_no,
+    verdict_label,
 )
 from victor_tui.text import full
 from victor_tui.widgets.form import Form, FormFault
+
+Verdict = Literal["approved", "rejected"]
 
 
 class AnswerDialog(EditorDialog[RequestInfo | None]):
     """Ask `request`; dismisses with the answered request, or None. Typed text is kept as a draft."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "say('approved')", "Approve", id="answer.approve", tooltip="Approve"),
-        Binding("n", "say('rejected')", "Reject", id="answer.reject", tooltip="Reject"),
-        # The letters where no field takes them, the control keys everywhere.
+        # Before the body scrolls sideways; in a field and in a tree the arrows move the cursor.
         Binding(
-            "b,ctrl+g",
+            "left",
+            "select('approved')",
+            "Approve",
+            id="answer.approve",
+            tooltip="Select to approve; ctrl+s sends",
+            priority=True,
+        ),
+        Binding(
+            "right",
+            "select('rejected')",
+            "Reject",
+            id="answer.reject",
+            tooltip="Select to reject; ctrl+s sends",
+            priority=True,
+        ),
+        Binding("ctrl+t", "comment", "Comment", id="answer.comment", tooltip="Go to the comment"),
+        Binding(
+            "ctrl+g",
             "pass_on('push_back')",
             "Send back",
             id="answer.back",
             tooltip="Send the run back to an earlier node",
         ),
         Binding(
-            "m,ctrl+o",
+            "ctrl+o",
             "pass_on('say')",
             "Ask or reply",
             id="answer.say",
@@ -57,6 +75,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def __init__(self, request: RequestInfo) -> None:
         super().__init__()
+        self.selected: Verdict | None = None
         self.request = request
         self._over = False
         self._sending = False
@@ -70,8 +89,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
                 yield from compose_messages(request)
                 yield from compose_context(request)
                 yield from compose_answer(request)
-                needed = " (required)" if request.require_comment else ""
-                yield Label(f"Comment{needed}", classes="label")
+                needed = "required, " if request.require_comment else ""
+                yield Label(f"Comment ({needed}ctrl+t)", classes="label")
                 yield Input(id="comment", compact=True)
             yield Static(id="fault")
             with Horizontal(id="actions"):
@@ -83,7 +102,9 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self._draw_head()
         self._preselect()
         drafts.bring_back(self, self.request.id)
-        if says_yes_or_no(self.request):
+        if self.request.kind == "review" and self.request.allow_edit:
+            self.query_one("#answer").focus()
+        elif says_yes_or_no(self.request):
             self.query_one("#body").focus()
         elif self.request.choices:
             self.query_one("#choices").focus()
@@ -165,11 +186,17 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         drafts.keep(self, self.request.id)
         self.dismiss(None)
 
+    def typed_ahead(self, key: str) -> bool:
+        """What is typed ahead fills fields and selects; it does not send."""
+        presses = key == "enter" and self.focused is not None and self.focused.id == "answered"
+        return (key == "ctrl+s" or presses) and super().typed_ahead(key)
+
     # --- answering -----------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "say":
-            return says_yes_or_no(self.request) and not self.typing() and not self._over
+        if action == "select":
+            free = self.focused is None or isinstance(self.focused, Button | DialogBody)
+            return free and says_yes_or_no(self.request) and not self._over
         if action == "pass_on":
             asks = self.request.allow_questions or self.request.held_since is not None
             return not self._over and (parameters != ("say",) or asks)
@@ -180,38 +207,45 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         match event.button.id:
             case "approved" | "rejected" as outcome:
-                self.action_say(outcome)
+                self.action_select(outcome)
             case "answered":
                 self.action_submit()
             case _:
                 self.action_leave()
 
     def on_option_list_option_selected(self) -> None:
-        """Enter on a choice goes on to sending it; nothing is sent by one stray key."""
-        self.query_one("#actions Button").focus()
+        """Enter on a choice goes on to the comment; nothing is sent by pressing one key twice."""
+        self.query_one("#comment").focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         if self.request.kind == "review" and event.text_area.id == "answer":
             changes = changes_of(self.request.document or "", event.text_area.text)
             self.query_one("#changes", Static).update(changes)
 
-    def action_say(self, outcome: str) -> None:
-        if self.request.kind == "review" and outcome == "approved" and self.request.allow_edit:
+    def action_select(self, outcome: Verdict) -> None:
+        """Select what ctrl+s sends."""
+        self.selected = outcome
+        self.fault("")
+        for button in self.query("#approved, #rejected").results(Button):
+            button.label = verdict_label(self.request, button.id or "", selected=button.id == outcome)
+
+    def action_comment(self) -> None:
+        self.query_one("#comment").focus()
+
+    def _send_verdict(self) -> None:
+        if self.selected is None:
+            self.fault("Select first: ← or → outside of a field, or tab and enter. ctrl+s sends.", "$warning")
+            self.query_one("#body").focus(scroll_visible=False)
+            return
+        answer = Answer(outcome=self.selected, comment=self._comment())
+        if self.request.allow_edit and self.request.kind == "review" and self.selected == "approved":
             text = self.query_one("#answer", TextArea).text
-            self._send(Answer(outcome="approved", value=text, comment=self._comment()))
-        else:
-            self._send(
-                Answer(outcome="approved" if outcome == "approved" else "rejected", comment=self._comment())
-            )
+            answer = Answer(outcome="approved", value=text, comment=answer.comment)
+        self._send(answer)
 
     def action_submit(self) -> None:
         if says_yes_or_no(self.request):
-            focused = self.focused
-            if isinstance(focused, Button) and focused.id in ("approved", "rejected"):
-                self.action_say(focused.id)
-            else:
-                self.fault("Say which: tab to Approve or Reject, then enter.", "$warning")
-                self.query_one("#rejected").focus()
+            self._send_verdict()
             return
         try:
             answer = self._collect()

@@ -17,6 +17,9 @@ from victor_tui.widgets.choices import One
 
 ResultT = TypeVar("ResultT")
 
+HOLD = 0.3
+"""Seconds for which a dialog that decides ignores keys once it is drawn."""
+
 
 class DialogBody(VerticalScroll, can_focus=True):
     """The part of a dialog that scrolls. Focusable, so that the keyboard alone can scroll it."""
@@ -77,6 +80,23 @@ class Dialog(ModalScreen[ResultT], Passing):
         body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
 
 
+class Held(Dialog[ResultT]):
+    """A dialog that decides, and ignores keys for the first `HOLD` seconds: they were typed before it was read."""
+
+    _drawn_at: float | None = None
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._note_drawn)
+
+    def _note_drawn(self) -> None:
+        self._drawn_at = self.console.clock.monotonic()
+
+    def typed_ahead(self, key: str) -> bool:
+        if HOLD <= 0:
+            return False
+        return self._drawn_at is None or self.console.clock.monotonic() - self._drawn_at < HOLD
+
+
 class SendingDialog(Dialog[ResultT]):
     """A dialog in which one button and Enter do the same as ctrl+s, and every other button leaves."""
 
@@ -92,6 +112,10 @@ class SendingDialog(Dialog[ResultT]):
             self.action_leave()
 
     def on_input_submitted(self) -> None:
+        self.entered()
+
+    def entered(self) -> None:
+        """Do what Enter in a line does."""
         if self.ENTER_SENDS:
             self.action_submit()
         else:

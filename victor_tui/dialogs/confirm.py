@@ -7,11 +7,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
 from victor_tui.text import one_line, plain
 
 
-class ConfirmDialog(SendingDialog[str | None]):
+class ConfirmDialog(SendingDialog[str | None], Held[str | None]):
     """Dismisses with the note (maybe empty), or None for no."""
 
     SENDS = "yes"
@@ -36,6 +36,9 @@ class ConfirmDialog(SendingDialog[str | None]):
 
     def on_mount(self) -> None:
         self.query_one("#note" if self._note else "#no").focus()
+
+    def entered(self) -> None:
+        self.fault("ctrl+s confirms.", "$warning")
 
     def action_submit(self) -> None:
         self.dismiss(self.query_one("#note", Input).value if self._note else "")

@@ -14,10 +14,10 @@ from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.widgets import TextArea
 
-from victor_tui.dialogs.base import Dialog, ResultT
+from victor_tui.dialogs.base import Held, ResultT
 
 
-class EditorDialog(Dialog[ResultT]):
+class EditorDialog(Held[ResultT]):
     """A dialog whose long texts can be edited in $EDITOR."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

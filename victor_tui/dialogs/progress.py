@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import tzinfo
-from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Label, Static
@@ -33,11 +31,6 @@ _REDOS = {
 class BackfillProgressDialog(Dialog[None]):
     """Follows one backfill until it is closed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "hold", "Pause or resume", id="progress.hold", tooltip="Start no more of it, or go on"),
-        Binding("c", "end", "Cancel", id="progress.end", tooltip="Start no more of it for good"),
-    ]
-
     def __init__(self, backfill: BackfillInfo) -> None:
         super().__init__()
         self._backfill = backfill
@@ -53,7 +46,7 @@ class BackfillProgressDialog(Dialog[None]):
                 yield Button("Close", id="leave", variant="primary", compact=True)
                 yield Button("Pause", id="hold", compact=True)
                 yield Button("Cancel it", id="end", compact=True)
-                yield Label("p pause · c cancel · esc close", classes="hint")
+                yield Label("tab and enter: a button · esc close", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#leave").focus()
@@ -111,7 +104,7 @@ class BackfillProgressDialog(Dialog[None]):
         hold = self.query_one("#hold", Button)
         paused = info.status == "paused"
         hold.label = "Resume" if paused else "Pause"
-        words = f"p {'resume' if paused else 'pause'} · c cancel · esc close"
+        words = "tab and enter: a button · esc close"
         ended = info.status not in ("running", "paused")
         self.query_one(".hint", Label).update("esc close" if ended else words)
         for button in (hold, self.query_one("#end", Button)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import datetime
+from typing import Literal
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -14,7 +15,7 @@ from textual.widgets.selection_list import Selection
 from victor_engine.api import ChoiceInfo, RequestInfo
 from victor_tui.text import countdown, duration, one_line, plain, plural, word, written_out
 from victor_tui.theme import kind_mark
-from victor_tui.widgets.choices import Several
+from victor_tui.widgets.choices import PICKED, UNPICKED, Several
 from victor_tui.widgets.context import context_pieces
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.lines import LineView
@@ -60,7 +61,9 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
     ]
     if request.held_since is not None:
         parts.append(
-            Content.styled("⏱ stands still until the requester replies (m) to what was asked", "$warning")
+            Content.styled(
+                "⏱ stands still until the requester replies (ctrl+o) to what was asked", "$warning"
+            )
         )
     elif request.deadline is not None:
         left = (request.deadline - now).total_seconds()
@@ -201,12 +204,20 @@ def _compose_choices(request: RequestInfo) -> ComposeResult:
         yield OptionList(*(Option(choice_line(c)) for c in choices), id="choices", compact=True)
 
 
+def verdict_label(request: RequestInfo, outcome: str, *, selected: bool) -> str:
+    """Return the label of the button that selects `outcome`, with a sign that says whether it is selected."""
+    yes = "Confirm" if request.kind == "confirmation" else "Approve"
+    return f"{PICKED if selected else UNPICKED}{yes if outcome == 'approved' else 'Reject'}"
+
+
 def compose_actions(request: RequestInfo) -> ComposeResult:
     if says_yes_or_no(request):
-        yes = "Confirm" if request.kind == "confirmation" else "Approve"
-        yield Button(f"{yes} (y)", id="approved", variant="success", compact=True)
-        yield Button("Reject (n)", id="rejected", variant="error", compact=True)
-        yield Label("y · n · b sends back · esc keeps draft", classes="hint")
+        for outcome in ("approved", "rejected"):
+            label = verdict_label(request, outcome, selected=False)
+            variant: Literal["success", "error"] = "success" if outcome == "approved" else "error"
+            yield Button(label, id=outcome, variant=variant, compact=True)
+        yield Button("Send", id="answered", variant="primary", compact=True)
+        yield Label("← → select · ctrl+s send · esc", classes="hint")
     else:
         yield Button("Send", id="answered", variant="primary", compact=True)
         yield Button("Leave", id="leave", compact=True)

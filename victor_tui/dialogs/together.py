@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.api import RequestInfo
-from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
 from victor_tui.text import one_line, plural
 from victor_tui.widgets.lines import LineView
 
@@ -43,7 +43,7 @@ def differences(requests: Sequence[RequestInfo]) -> list[str]:
     ]
 
 
-class TogetherDialog(SendingDialog[str | None]):
+class TogetherDialog(SendingDialog[str | None], Held[str | None]):
     """Lists what would be answered; dismisses with the comment (maybe empty), or None for no."""
 
     SENDS = "yes"
@@ -89,6 +89,9 @@ class TogetherDialog(SendingDialog[str | None]):
 
     def on_mount(self) -> None:
         self.query_one("#comment" if self._needs_comment else "#together").focus()
+
+    def entered(self) -> None:
+        self.fault("ctrl+s sends.", "$warning")
 
     def action_submit(self) -> None:
         comment = self.query_one("#comment", Input).value
