@@ -7,12 +7,14 @@ older, so that a crowd of questions never covers what the operator is doing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.notifications import Notification, Notify
 
 from victor_engine.api import EventInfo, RequestInfo
 from victor_tui.desktop import GIVE_BACK_TITLE, KEEP_TITLE, Desktop, find_desktop, terminal_title
+from victor_tui.openrequests import PAGE
 from victor_tui.text import clean
 from victor_tui.textual_compat import remove_notification, write_to_terminal
 from victor_tui.urgency import urgency_order
@@ -42,6 +44,8 @@ class Announcer:
     def __init__(self, app: Console) -> None:
         self._app = app
         self._known: set[str] | None = None
+        self._cut = False  # whether there were more than are known
+        self._newest: datetime | None = None  # when the newest of the known was asked
         self._asked: dict[str, str] = {}
         """Requests to be announced with the next toast, and what happened to each."""
         self._breaches: list[EventInfo] = []
@@ -58,15 +62,21 @@ class Announcer:
 
     # --- requests -------------------------------------------------------------------------------
 
-    def requests_changed(self, requests: Sequence[RequestInfo]) -> None:
-        """These are open now: ring for the new ones that ask whoever sits here."""
+    def requests_changed(self, requests: Sequence[RequestInfo], count: int | None = None) -> None:
+        """These are open now, of `count` in all (None: they are all): ring for the new ones that ask whoever sits here."""
         ids = {request.id for request in requests}
         if self._known is not None:
             for request in requests:
-                if request.id not in self._known and asks_me(request):
+                # Where not all are held, an old one may come into sight as another is answered.
+                moved_up = self._cut and self._newest is not None and request.created_at <= self._newest
+                if request.id not in self._known and not moved_up and asks_me(request):
                     self._ask(request.id, "request.opened")
         self._known = ids
-        self._set_title(len(ids))
+        self._cut = len(ids) >= PAGE
+        newest = max((request.created_at for request in requests), default=None)
+        if newest is not None and (self._newest is None or newest > self._newest):
+            self._newest = newest
+        self._set_title(len(ids) if count is None else count)
 
     def happened(self, event: EventInfo) -> None:
         """Something of which the operator is told at once."""

@@ -40,6 +40,7 @@ from victor_tui.feed import (
 )
 from victor_tui.guard import Powerless
 from victor_tui.keys import APP_BINDINGS, SCREENS
+from victor_tui.openrequests import open_page
 from victor_tui.text import clean, plural
 from victor_tui.textual_compat import (
     CachedStylesheet,
@@ -126,7 +127,7 @@ class VictorApp(Console):
     def on_mount(self) -> None:
         if not self.is_headless:
             self._take_signals()
-        self.feed.keep("requests", lambda port: port.requests(RequestQuery()))
+        self.feed.keep("requests", open_page)
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
         self.set_interval(1.0, self._tick)
@@ -201,7 +202,7 @@ class VictorApp(Console):
 
     def on_refreshed(self, message: Refreshed) -> None:
         if message.subject == "requests":
-            self.announcer.requests_changed(self.open_requests)
+            self.announcer.requests_changed(self.open_requests, self.open_count)
         if message.subject in ("engine", "requests", "held"):
             self.update_header()
         if message.subject not in KEPT and not self._warmed and not self.is_headless:
@@ -240,6 +241,7 @@ class VictorApp(Console):
             now=self.clock.now(),
             engine=self.feed.snapshots.get("engine"),
             requests=tuple(self.open_requests),
+            asked=self.open_count,
             owns_engine=self.owns_engine,
             problem="engine lost" if self.lost else "",
         )

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from typing import Literal, TypeVar
 
-from victor_engine.api import Port, RequestInfo
+from victor_engine.api import EngineInfo, Port, RequestInfo
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inorder import InOrder
+from victor_tui.openrequests import PAGE
 from victor_tui.text import clean
 
 T = TypeVar("T")
@@ -48,8 +49,15 @@ class Console(InOrder[str]):
 
     @property
     def open_requests(self) -> list[RequestInfo]:
-        """All open requests, as of the last refresh."""
+        """The open requests, as of the last refresh: all, or by urgency as many as one page holds."""
         return self.feed.snapshots.get("requests") or []
+
+    @property
+    def open_count(self) -> int:
+        """How many requests are open, also those that are not held here."""
+        here = len(self.open_requests)
+        engine: EngineInfo | None = self.feed.snapshots.get("engine")
+        return here if here < PAGE or engine is None else max(here, engine.open_requests)
 
     @property
     def held_answers(self) -> list[RequestInfo]:

@@ -23,6 +23,7 @@ Subject = Literal[
     "requests",
     "held",
     "done",
+    "found",
     "schedules",
     "runs",
     "past",
@@ -35,7 +36,7 @@ Subject = Literal[
     "letters",
     "agenda",
 ]
-"""What a screen can watch. `done` are decided requests, `held` answers that can still be
+"""What a screen can watch. `done` are decided requests, `found` those that fit a filter, `held` answers that can still be
 taken back, `past` runs in the history, `stats` how they fared, `run` is one run,
 `dead` causes of dead letters, `letters` the runs of one cause, `agenda` what fires in the shown spans."""
 Loader = Callable[[Port], Awaitable[Any]]
@@ -62,19 +63,20 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
                 "workflows",
                 "aliases",
                 "requests",
+                "found",
                 "dead",
                 "letters",
             }
         ),
     ),
-    ("request.", frozenset({"requests", "held", "done", "runs", "run", "engine"})),
+    ("request.", frozenset({"requests", "held", "done", "found", "runs", "run", "engine"})),
     ("schedule.", frozenset({"schedules", "engine", "agenda"})),
     ("fire.", frozenset({"schedules", "runs", "engine", "agenda"})),
     ("version.", frozenset({"workflows", "aliases", "schedules"})),
     ("alias.", frozenset({"workflows", "aliases", "schedules"})),
     ("sla.", frozenset({"schedules", "runs", "run", "engine"})),
     ("backfill.", frozenset({"schedules", "runs", "engine", "agenda"})),
-    ("engine.", frozenset({"engine", "schedules", "runs", "requests"})),
+    ("engine.", frozenset({"engine", "schedules", "runs", "requests", "found"})),
     ("notify.", frozenset({"engine"})),
 )
 TOLD = frozenset({"sla.breached", "request.reminded", "request.escalated"})

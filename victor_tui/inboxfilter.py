@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from difflib import get_close_matches
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestQuery
 from victor_tui.filters import FilterError
 from victor_tui.urgency import SOON_SECONDS
 
@@ -50,6 +50,23 @@ class InboxFilter:
     workflow: str = ""
     run: str = ""
     kind: str = ""
+
+    def query(self, now: datetime, statuses: tuple[str, ...], limit: int) -> RequestQuery:
+        """The query for a store. It may give more than `matches` lets through, but nothing less."""
+        due = {"overdue": now, "soon": now + timedelta(seconds=SOON_SECONDS)}
+        asked = [view for view in ("mine", "groups") if view in self.views]
+        return RequestQuery(
+            statuses=statuses,
+            limit=limit,
+            asked=("mine",) if "mine" in asked else ("groups",) if asked else (),
+            unclaimed="unclaimed" in self.views,
+            no_votes="unclaimed" in self.views,
+            due_before=min((due[view] for view in self.views if view in due), default=None),
+            words=self.words,
+            workflow_part=self.workflow,
+            run_prefix=self.run,
+            kind_prefix=self.kind,
+        )
 
     def matches(self, request: RequestInfo, now: datetime, me: str) -> bool:
         text = f"{request.title}\n{request.prompt}\n{request.workflow}\n{request.node_id}".lower()

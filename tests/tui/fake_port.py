@@ -317,7 +317,7 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
             if (not query.statuses or q.status in query.statuses or (held and q.settles_at is not None))
             and query.workflow in (None, q.workflow)
             and query.run_id in (None, q.run_id)
-        ][: query.limit]
+        ][query.offset : query.offset + query.limit]
 
     async def request_count(self, query: RequestQuery) -> int:
         return len(await self.requests(replace(query, limit=1_000_000, offset=0)))

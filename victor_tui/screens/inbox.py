@@ -11,10 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
+from textual.widgets import Static
 
 from victor_engine.api import RequestInfo, RequestQuery
 from victor_tui.feed import Loader, Subject
 from victor_tui.inboxfilter import CYCLE, FIELDS, InboxFilter, parse_inbox_filter
+from victor_tui.openrequests import PAGE, Page, found_page, open_page
 from victor_tui.screens.inbox_actions import InboxActions
 from victor_tui.screens.inbox_cells import inbox_columns
 from victor_tui.screens.inbox_facts import body_facts, head_facts
@@ -29,6 +31,7 @@ and shows it in the header of every screen.
 
 v  show what was decided before"""
 EMPTY_DONE = "Nothing has been decided yet.\n\nv  back to open requests"
+DECIDED = ("answered", "expired", "withdrawn")
 EMPTY_FILTER = "No request fits the filter.\n\n/ changes it, f goes on to the next view"
 
 
@@ -69,6 +72,9 @@ class InboxScreen(InboxActions):
         )
         bar.display = False
         yield bar
+        told = Static("", id="cut", markup=False)
+        told.display = False
+        yield told
         with Container(classes="body tall"):
             yield LineTable[RequestInfo](
                 inbox_columns(self._group_cell),
@@ -91,13 +97,27 @@ class InboxScreen(InboxActions):
 
     def loaders(self) -> dict[Subject, Loader]:
         if self.show_done:
-            query = RequestQuery(statuses=("answered", "expired", "withdrawn"))
-            return {"done": lambda port: port.requests(query)}
-        # The app keeps both fresh whatever is shown; here they are drawn.
-        return {
-            "requests": lambda port: port.requests(RequestQuery()),
+            return {"done": self._found(DECIDED)}
+        # The app keeps these two fresh whatever is shown; here they are drawn.
+        kept: dict[Subject, Loader] = {
+            "requests": open_page,
             "held": lambda port: port.requests(RequestQuery(statuses=("held",))),
         }
+        return {**kept, "found": self._found(("open",))} if self._asks_store else kept
+
+    def _found(self, statuses: tuple[str, ...]) -> Loader:
+        chosen = self._filter
+        return lambda port: found_page(port, chosen.query(self.now(), statuses, PAGE))
+
+    @property
+    def _cut(self) -> bool:
+        """Whether more requests may be open than are held here."""
+        return len(self.console.open_requests) >= PAGE
+
+    @property
+    def _asks_store(self) -> bool:
+        """Whether what is held here is not enough to filter."""
+        return not self.show_done and self._cut and self._filter != InboxFilter()
 
     def draw(self, subject: Subject) -> None:
         self._fill()
@@ -105,9 +125,12 @@ class InboxScreen(InboxActions):
     def _shown(self) -> list[RequestInfo]:
         if self.show_done:
             oldest = datetime.min.replace(tzinfo=self.now().tzinfo)
-            rows: list[RequestInfo] = self.snapshot("done") or []
+            done: Page | None = self.snapshot("done")
+            rows = done.rows if done is not None else []
             return sorted(rows, key=lambda q: q.answered_at or oldest, reverse=True)
-        return [*self.console.held_answers, *self.console.open_requests]
+        found: Page | None = self.snapshot("found") if self._asks_store else None
+        asked = found.rows if found is not None else self.console.open_requests
+        return [*self.console.held_answers, *asked]
 
     def _fill(self) -> None:
         now, me = self.now(), self.console.user
@@ -120,6 +143,31 @@ class InboxScreen(InboxActions):
         self._counts = Counter(request.workflow for request in rows)
         table.set_rows(rows)
         self._head_groups()
+        self._tell_cut(len(rows))
+
+    def _tell_cut(self, shown: int) -> None:
+        """Say how many are shown of how many, in the bar of the filter and where not all are."""
+        page: Page | None = self.snapshot("done" if self.show_done else "found")
+        filtered = self._filter != InboxFilter()
+        if not self.show_done and not filtered:
+            total = self.console.open_count + len(self.console.held_answers)
+        elif page is not None and (self.show_done or self._asks_store):
+            total = page.total if len(page.rows) < page.total else shown
+        else:
+            total = shown
+        told = self.query_one("#cut", Static)
+        told.display = shown < total
+        if told.display:
+            order = "the newest" if self.show_done else "the most urgent"
+            told.update(f"{shown} of {total} shown, {order} · / searches all of them")
+        if filtered:
+            self.query_one(FilterBar).note(f"{shown} of {max(total, self._count_all())}")
+
+    def _count_all(self) -> int:
+        """How many the filter chooses from, as far as that is known."""
+        if self.show_done:
+            return 0
+        return self.console.open_count + len(self.console.held_answers)
 
     def _head_groups(self) -> None:
         """The first request of each workflow, in the order on the screen, names it."""
@@ -136,6 +184,8 @@ class InboxScreen(InboxActions):
         # Time alone moves a request into a view, and an answer out of reach of being taken back.
         if self._filter.views or (not self.show_done and self.snapshot("held")):
             self._fill()
+        if self._asks_store and {"soon", "overdue"} & set(self._filter.views):
+            self.console.feed.mark_stale("found")
         super().tick()
 
     def watch_show_done(self, done: bool) -> None:
@@ -196,11 +246,11 @@ class InboxScreen(InboxActions):
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self._filter = message.filter
+        if self.show_done or self._asks_store:
+            self.console.feed.watch(self.loaders())
+        if message.filter == InboxFilter():
+            self.query_one(FilterBar).note("")
         self._fill()
-        found = len(self.requests_table.rows)
-        self.query_one(FilterBar).note(
-            f"{found} of {len(self._shown())}" if message.filter != InboxFilter() else ""
-        )
 
     def on_filter_bar_done(self) -> None:
         bar = self.query_one(FilterBar)

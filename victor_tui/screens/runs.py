@@ -253,7 +253,13 @@ class RunsScreen(RunControl, ConsoleScreen):
     async def action_answer_run(self) -> None:
         run: RunInfo = self.current
         request = next((q for q in self.console.open_requests if q.id == run.request_id), None)
-        if request is not None:
+        if request is None and run.request_id is not None:
+            # There are more open requests than the console holds.
+            try:
+                request = await self.port.request(run.request_id)
+            except VictorError as error:
+                self.console.report(error)
+        if request is not None and request.status == "open":
             await self.console.answer_request(request)
 
 

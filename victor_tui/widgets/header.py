@@ -28,6 +28,7 @@ class HeaderState:
     now: datetime
     engine: EngineInfo | None = None
     requests: tuple[RequestInfo, ...] = ()
+    asked: int = 0  # how many requests are open, also those that are not among `requests`
     owns_engine: bool = False
     problem: str = ""
 
@@ -119,7 +120,7 @@ class HeaderBar(Widget):
         self._tabs, x = [], 0
         for place, (mode, title, _) in enumerate(SCREENS, 1):
             name = f" {place} {title} "
-            count = f"◆{len(state.requests)} " if mode == "inbox" and state.requests else ""
+            count = f"◆{max(state.asked, len(state.requests))} " if mode == "inbox" and state.requests else ""
             active = mode == self.active
             pieces.append((name, "active" if active else "plain"))
             if count:
