@@ -39,17 +39,13 @@ from victor_engine.api.people import (
     RequestInfo,
     RequestKind,
     RequestQuery,
-    RequestStatus,
     VoteInfo,
 )
 from victor_engine.api.port import (
     Port,
 )
 from victor_engine.api.runs import (
-    ACTIVE_RUN_STATUSES,
-    FINAL_RUN_STATUSES,
     AttemptInfo,
-    AttemptStatus,
     DeadLetterGroup,
     GraphEdge,
     GraphInfo,
@@ -57,11 +53,9 @@ from victor_engine.api.runs import (
     LogLine,
     NodeOverride,
     NodeState,
-    NodeStatus,
     RunDetail,
     RunInfo,
     RunQuery,
-    RunStatus,
     TriggerKind,
     UsageInfo,
 )
@@ -72,7 +66,6 @@ from victor_engine.api.schedules import (
     BackfillInfo,
     BackfillPreview,
     BackfillSpec,
-    BackfillStatus,
     BreachInfo,
     BreachKind,
     CalendarInfo,
@@ -84,7 +77,6 @@ from victor_engine.api.schedules import (
     ExplainLine,
     Explanation,
     FireInfo,
-    FireOutcome,
     Overlap,
     PauseInfo,
     Period,
@@ -116,6 +108,17 @@ from victor_engine.api.versions import (
     VersionStatus,
     WorkflowInfo,
 )
+from victor_engine.domain.statuses import (
+    ACTIVE_RUN_STATUSES,
+    FINAL_RUN_STATUSES,
+    AttemptStatus,
+    BackfillStatus,
+    FireOutcome,
+    NodeStatus,
+    RequestStatus,
+    RunStatus,
+)
+from victor_engine.domain.transitions import RunCommand, refusal
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
@@ -183,6 +186,7 @@ __all__ = [
     "RequestKind",
     "RequestQuery",
     "RequestStatus",
+    "RunCommand",
     "RunComparison",
     "RunDetail",
     "RunInfo",
@@ -209,4 +213,5 @@ __all__ = [
     "VersionsShown",
     "VoteInfo",
     "WorkflowInfo",
+    "refusal",
 ]

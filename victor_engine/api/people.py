@@ -8,8 +8,8 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from victor_engine.api.common import Actor
+from victor_engine.domain.statuses import RequestStatus
 
-RequestStatus = Literal["open", "answered", "expired", "withdrawn"]
 RequestKind = Literal["approval", "confirmation", "choice", "input", "review", "override"]
 
 

@@ -9,38 +9,8 @@ from msgspec import Struct
 
 from victor_engine.api.common import ErrorInfo
 from victor_engine.api.people import RequestInfo
+from victor_engine.domain.statuses import AttemptStatus, NodeStatus, RunStatus
 
-RunStatus = Literal[
-    "queued",  # accepted, waits for a free place
-    "running",  # at least one node is at work
-    "waiting",  # everything it could do is done; a person is asked, or a time or another run awaited
-    "pausing",  # told to pause; a node is still at work, and nothing starts after it
-    "paused",  # held by an operator
-    "cancelling",  # told to stop, not yet stopped
-    "succeeded",
-    "failed",
-    "rejected",  # a person said no and no branch takes that up
-    "cancelled",
-]
-"""States of a run; the last four are final."""
-
-FINAL_RUN_STATUSES: frozenset[str] = frozenset({"succeeded", "failed", "rejected", "cancelled"})
-ACTIVE_RUN_STATUSES: frozenset[str] = frozenset(
-    {"queued", "running", "waiting", "pausing", "paused", "cancelling"}
-)
-
-AttemptStatus = Literal[
-    "running",
-    "waiting",  # for an answer, a time, a file, an HTTP answer, or a child run
-    "retrying",  # failed; another attempt is due at `retry_at`
-    "succeeded",
-    "failed",
-    "cancelled",
-    "interrupted",  # its engine died under it
-]
-NodeStatus = Literal[
-    "pending", "running", "waiting", "retrying", "succeeded", "failed", "cancelled", "interrupted", "skipped"
-]
 TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfill", "parent"]
 
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-FireOutcome = Literal["started", "queued", "skipped", "missed", "backfilled"]
+from victor_engine.domain.statuses import BackfillStatus, FireOutcome
+
 UpstreamEnd = Literal["success", "failure", "completion"]
 Period = Literal["exact", "hour", "day", "week", "month"]
 BreachKind = Literal["start_within", "finish_within", "finish_by"]
-BackfillStatus = Literal["running", "paused", "cancelled", "finished"]
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_running", "allow"]
 Catchup = Literal["none", "latest", "all"]
 

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from victor_engine import jsonio
 from victor_engine.api import Actor, NodeOverride
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.runtime import journal
@@ -74,18 +75,7 @@ class Control(ABC):
         Commands are asked to end (SIGTERM to their process group) and killed after their grace. Who
         cancels again while that lasts has them killed at once.
         """
-        data = {"note": note} if note else None
-        commit = self.store.write(
-            lambda tx: journal.set_status(
-                tx,
-                ref,
-                "cancelling",
-                expect=("queued", "running", "waiting", "pausing", "paused", "cancelling"),
-                kind=EventKind.RUN_CANCELLING,
-                actor=actor,
-                data=data,
-            )
-        )
+        commit = self.store.write(lambda tx: journal.cancel(tx, ref, actor, note))
         await self._carry_out(commit, lambda _: self.carry_out_cancel(ref, again=True))
 
     async def _carry_out(
@@ -225,8 +215,7 @@ class Control(ABC):
 
         def transition(tx: Tx) -> int:
             row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            if row[0] not in ("failed", "cancelled"):
-                raise ConflictError(f"run {ref.id} is {row[0]}; only a failed or cancelled run is resumed")
+            next_status(ref.id, row[0], RunCommand.RETRY)
             position = Position.from_data(position_of(tx, ref.key))
             if not position.frontier:
                 raise ConflictError(f"run {ref.id} has no node left to go on from")

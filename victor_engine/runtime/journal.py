@@ -12,6 +12,7 @@ from msgspec import Struct
 from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo, UsageInfo
 from victor_engine.clock import to_us
+from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal
@@ -36,29 +37,12 @@ def error_json(error: ErrorInfo | None) -> str | None:
     return None if error is None else msgspec.json.encode(error).decode()
 
 
-def set_status(
-    tx: Tx,
-    run: RunRef,
-    status: str,
-    *,
-    expect: tuple[str, ...],
-    kind: EventKind | None,
-    actor: Actor | None = None,
-    data: dict[str, Any] | None = None,
-) -> None:
-    """Compare-and-set of a run's status; ConflictError if it is in none of the states in `expect`."""
-    marks = ",".join("?" * len(expect))
-    cursor = tx.execute(
-        f"UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ? AND status IN ({marks})",
-        (status, run.key, *expect),
-    )
-    if cursor.rowcount == 0:
-        row = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
-        raise ConflictError(
-            f"run {run.id} is {row[0]}, and only a run that is {' or '.join(expect)} can become {status}"
-        )
-    if kind is not None:
-        _event(tx, run, kind, actor=actor, data=data)
+def cancel(tx: Tx, run: RunRef, actor: Actor, note: str) -> None:
+    """Mark a run as cancelling. ConflictError if it has ended."""
+    (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
+    new = next_status(run.id, status, RunCommand.CANCEL)
+    tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))
+    _event(tx, run, EventKind.RUN_CANCELLING, actor=actor, data={"note": note} if note else None)
 
 
 def pause(tx: Tx, run: RunRef, actor: Actor, note: str) -> str:
@@ -100,9 +84,7 @@ def rest(tx: Tx, run: RunRef) -> str:
 def resume(tx: Tx, run: RunRef, actor: Actor, note: str) -> tuple[str, int]:
     """Let a paused or pausing run go on; return its new status and its priority."""
     status, priority = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (run.key,)).fetchone()
-    new = {"paused": "queued", "pausing": "running"}.get(status)
-    if new is None:
-        raise ConflictError(f"run {run.id} is {status}, not paused")
+    new = next_status(run.id, status, RunCommand.RESUME)
     tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))
     _event(tx, run, EventKind.RUN_RESUMED, actor=actor, data={"note": note} if note else None)
     return new, int(priority)
@@ -552,6 +534,7 @@ __all__ = [
     "begin",
     "begin_attempt",
     "begin_wait",
+    "cancel",
     "cancel_child",
     "complete_attempt",
     "end_live_attempts",
@@ -562,7 +545,6 @@ __all__ = [
     "process_started",
     "processes",
     "pure_step",
-    "set_status",
     "set_waiting",
     "set_working",
     "start",

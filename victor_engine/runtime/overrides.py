@@ -18,15 +18,14 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
+from victor_engine.domain.statuses import RunStatus
+from victor_engine.domain.transitions import RunCommand, refusal
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.retry import DEFAULT_RETRY
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import node_overrides
-
-CHANGEABLE = ("queued", "running", "waiting", "pausing", "paused")
-"""States of a run in which the next attempt of a node is still to come."""
 
 
 def tuned(node: Node, override: NodeOverride | None) -> Node:
@@ -71,7 +70,7 @@ def override_node(
 ) -> NodeOverride:
     """The transition; returns what holds for the node from now on."""
     status, stored = tx.execute("SELECT status, overrides FROM runs WHERE key = ?", (ref.key,)).fetchone()
-    if status not in CHANGEABLE:
+    if refusal(RunStatus(status), RunCommand.OVERRIDE) is not None:
         raise ConflictError(f"run {ref.id} is {status}: no further attempt of {wanted.node_id} will come")
     overrides = node_overrides(stored)
     old = overrides.get(wanted.node_id, NodeOverride(wanted.node_id))

@@ -15,6 +15,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import ParallelNode, WorkflowDefinition
+from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import withdraw_requests
@@ -29,9 +30,6 @@ from victor_engine.store.patch import Patch
 from victor_engine.store.progress import position_of
 from victor_engine.store.state import EDIT, run_state
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
-
-REDRIVEN_FROM = ("failed", "cancelled", "rejected", "paused")
-"""States from which a run may be redriven: nothing of it is at work."""
 
 _NAMED = 20
 """How many nodes or keys an error or an event names."""
@@ -68,11 +66,7 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
         "SELECT status, revision, error, priority FROM runs WHERE key = ?", (ref.key,)
     ).fetchone()
     check_revision(tx, ref, revision, wanted.revision)
-    if status not in REDRIVEN_FROM:
-        raise ConflictError(
-            f"run {ref.id} is {status}; only a run that is {', '.join(REDRIVEN_FROM[:-1])} or "
-            f"{REDRIVEN_FROM[-1]} is redriven"
-        )
+    next_status(ref.id, status, RunCommand.REDRIVE)
     _refuse_part(tx, ref)
     old = Position.from_data(position_of(tx, ref.key))
     failed_at = jsonio.loads(error).get("node_id") if error is not None else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.binding import Binding, BindingType
 
-from victor_engine.api import RunInfo
+from victor_engine.api import RunCommand, RunInfo, RunStatus, refusal
 from victor_engine.errors import VictorError
 from victor_tui.screens.run_cells import now_cell
 from victor_tui.text import clean, plural
@@ -16,19 +16,22 @@ from victor_tui.text import clean, plural
 if TYPE_CHECKING:
     from victor_tui.console import Console
 
-REDRIVEN_FROM = frozenset({"failed", "cancelled", "rejected", "paused"})
-ON_ITS_WAY = frozenset({"queued", "running", "waiting", "pausing", "paused"})
+
+def accepts(run: RunInfo, command: RunCommand) -> bool:
+    """Return whether the engine accepts `command` for the run as it is shown."""
+    return refusal(RunStatus(run.status), command) is None
+
 
 ALLOWED: dict[str, Callable[[RunInfo], bool]] = {
-    "cancel": lambda run: run.status in ON_ITS_WAY,
+    "cancel": lambda run: run.status != "cancelling" and accepts(run, RunCommand.CANCEL),
     "kill": lambda run: run.status == "cancelling",
-    "pause": lambda run: run.status in ("queued", "running", "waiting"),
-    "resume": lambda run: run.status in ("pausing", "paused"),
-    "retry": lambda run: run.status in ("failed", "cancelled"),
-    "redrive": lambda run: run.status in REDRIVEN_FROM,
+    "pause": lambda run: accepts(run, RunCommand.PAUSE),
+    "resume": lambda run: accepts(run, RunCommand.RESUME),
+    "retry": lambda run: accepts(run, RunCommand.RETRY),
+    "redrive": lambda run: accepts(run, RunCommand.REDRIVE),
     "rerun": lambda run: True,
     "discard": lambda run: run.dead_letter,
-    "override": lambda run: run.status in ON_ITS_WAY,
+    "override": lambda run: accepts(run, RunCommand.OVERRIDE),
     "compare": lambda run: True,
 }
 """Whether an action makes sense for a run. What is not allowed has no key and is not in the palette."""

@@ -18,10 +18,12 @@ from victor_engine.api import (
     GraphInfo,
     LogLine,
     NodeState,
+    NodeStatus,
     RequestQuery,
     RunDetail,
     RunInfo,
     RunQuery,
+    RunStatus,
     UsageInfo,
 )
 from victor_engine.clock import from_us
@@ -105,7 +107,7 @@ def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
         id=created.id,
         workflow=new.workflow,
         version=version,
-        status="running" if created.started else "queued",
+        status=RunStatus.RUNNING if created.started else RunStatus.QUEUED,
         trigger=new.trigger,
         started_by=(new.actor or ENGINE_ACTOR).user,
         created_at=at,
@@ -332,13 +334,13 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
     found = []
     for node in order:
         if node not in last:
-            found.append(NodeState(node_id=node, status="skipped" if final else "pending"))
+            found.append(NodeState(node_id=node, status=NodeStatus.SKIPPED if final else NodeStatus.PENDING))
             continue
         attempt = last[node]
         found.append(
             NodeState(
                 node_id=node,
-                status=attempt.status,
+                status=NodeStatus(attempt.status),
                 iteration=attempt.iteration,
                 attempts=count[node],
                 started_at=first[node].started_at,

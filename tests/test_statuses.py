@@ -1,0 +1,49 @@
+"""Statuses and transitions: each has a sentence, the table is complete, and the documentation shows it."""
+
+from __future__ import annotations
+
+import ast
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from tests.write_statuses import PAGE, page
+from victor_engine.domain import statuses
+from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, FINAL_RUN_STATUSES, RunStatus
+from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand, next_status, refusal
+from victor_engine.errors import ConflictError
+
+ENUMS = [each for each in vars(statuses).values() if isinstance(each, type) and each.__base__ is StrEnum]
+
+
+def test_every_status_has_a_sentence() -> None:
+    for module in ("statuses", "transitions"):
+        path = Path(statuses.__file__).with_name(f"{module}.py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for value, after in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(value, ast.Assign):
+                    said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert said, f"{node.name}.{ast.unparse(value.targets[0])} has no sentence"
+
+
+def test_a_run_is_active_or_has_ended() -> None:
+    assert set(RunStatus) == ACTIVE_RUN_STATUSES | FINAL_RUN_STATUSES
+    assert not ACTIVE_RUN_STATUSES & FINAL_RUN_STATUSES
+
+
+@pytest.mark.parametrize("command", RunCommand)
+@pytest.mark.parametrize("status", RunStatus)
+def test_each_command_leads_to_a_status_or_gives_a_reason(status: RunStatus, command: RunCommand) -> None:
+    if status in RUN_TRANSITIONS[command]:
+        assert refusal(status, command) is None
+        assert next_status("r1", status, command) is RUN_TRANSITIONS[command][status]
+    else:
+        with pytest.raises(ConflictError, match=f"run r1 is {status}"):
+            next_status("r1", status, command)
+
+
+def test_the_page_of_the_documentation_is_the_table() -> None:
+    assert PAGE.read_text("utf-8") == page(), "write it anew: python -m tests.write_statuses"

@@ -1,0 +1,57 @@
+"""Write `docs/statuses.md` anew from the enumerations and the table: ``python -m tests.write_statuses``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from victor_engine.domain import statuses, transitions
+from victor_engine.domain.statuses import RunStatus
+from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand
+
+PAGE = Path(__file__).parents[1] / "docs" / "statuses.md"
+
+
+def sentences(source: Path) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    """Yield name, docstring, and value and sentence of each member, for each enumeration."""
+    for node in ast.parse(source.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            members = []
+            for value, said in zip(node.body, node.body[1:], strict=False):
+                if isinstance(value, ast.Assign) and isinstance(said, ast.Expr):
+                    members.append((ast.literal_eval(value.value), ast.literal_eval(said.value)))
+            yield node.name, ast.get_docstring(node) or "", members
+
+
+def page() -> str:
+    """Return the text of the page."""
+    lines = [
+        "# Statuses",
+        "",
+        "Generated from `victor_engine/domain`. Write it anew: `python -m tests.write_statuses`.",
+        "",
+    ]
+    for module in (statuses, transitions):
+        for name, doc, members in sentences(Path(str(module.__file__))):
+            lines += [f"## {name}", "", " ".join(doc.split()), "", "| value | meaning |", "|---|---|"]
+            lines += [f"| `{value}` | {' '.join(said.split())} |" for value, said in members]
+            lines.append("")
+    lines += [
+        "## Commands on a run",
+        "",
+        "The status that a command leads to. In a status without an entry the command is a conflict",
+        "(exit code 5) and changes nothing.",
+        "",
+        "| status | " + " | ".join(RunCommand) + " |",
+        "|---|" + "---|" * len(RunCommand),
+    ]
+    for status in RunStatus:
+        cells = [RUN_TRANSITIONS[command].get(status, "") for command in RunCommand]
+        lines.append(f"| `{status}` | " + " | ".join(f"`{cell}`" if cell else "" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
