@@ -50,22 +50,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from victor_tui.app import HAND_OVER, VictorApp
 
+    starts = not arguments.attach
+
     async def connect() -> Port:
+        """Start an engine at the console's own start or after a key; else only attach to one."""
         from victor_engine.service.connect import open_console
 
+        nonlocal starts
         port, _ = await open_console(
             workspace=arguments.workspace,
             state=arguments.state,
-            attach_only=arguments.attach,
+            attach_only=not starts,
             read_only=arguments.read_only,
         )
+        starts = False
         return port
+
+    def may_start() -> None:
+        nonlocal starts
+        starts = True
 
     from victor_engine.identity import current_actor, local_actor
 
     # Every task of the console starts in this context, so each action carries the person's name.
     current_actor.set(local_actor("console"))
-    app = VictorApp(connect)
+    never = arguments.attach or arguments.read_only
+    app = VictorApp(connect, may_start=None if never else may_start)
     result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
     if result == HAND_OVER:
         start_daemon(arguments)

@@ -84,7 +84,8 @@ def _commands() -> type[Provider]:
 
 
 class VictorApp(Console):
-    """The console. `connect` gives a port; it is called again after the engine went away.
+    """The console. `connect` gives a port; it is called again after the engine went away. `may_start` is
+    called when the operator wants the next `connect` to start an engine; without it none is started.
 
     `run` returns `HAND_OVER` when a daemon is to take over the engine that this console held.
     """
@@ -108,8 +109,10 @@ class VictorApp(Console):
         zone: tzinfo | None = None,
         theme: str | None = None,
         interval: float = INTERVAL,
+        may_start: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(connect, clock=clock, zone=zone, interval=interval)
+        self._may_start = may_start
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.owns_engine = False
         self.lost: str = ""
@@ -194,7 +197,9 @@ class VictorApp(Console):
 
     def on_lost(self, message: Lost) -> None:
         again = "" if message.retry_in is None else f" · trying again in {message.retry_in:g} s"
-        self.lost = clean(message.error.message) + again
+        start = " · F9 starts one here" if again and self._may_start is not None else ""
+        self.lost = clean(message.error.message) + start + again
+        self.owns_engine = False
         self.update_header()
 
     def on_load_failed(self, message: LoadFailed) -> None:
@@ -357,7 +362,9 @@ class VictorApp(Console):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """With a dialog open, keys that leave the screen or open another dialog do nothing."""
-        leaves = action in ("show", "answer", "leave", "reload", "drain", "take_back")
+        if action == "start_engine" and (not self.lost or self._may_start is None):
+            return False
+        leaves = action in ("show", "answer", "leave", "reload", "drain", "take_back", "start_engine")
         return not (leaves and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
@@ -384,6 +391,12 @@ class VictorApp(Console):
             self.notify("None of your answers can be taken back any more.", markup=False)
         else:
             await self.take_back(request)
+
+    def action_start_engine(self) -> None:
+        """Start an engine here, unless another one runs by now."""
+        if self._may_start is not None:
+            self._may_start()
+            self.feed.retry()
 
     async def action_help(self) -> None:
         from victor_tui.dialogs.help import HelpDialog

@@ -163,6 +163,7 @@ class Feed:
         self._stale: set[Subject] = set()
         self._wake = asyncio.Event()
         self._rest: asyncio.Future[None] | None = None
+        self._retry = asyncio.Event()
         self.port: Port | None = None
         self.snapshots: dict[Subject, Any] = {}
 
@@ -220,7 +221,20 @@ class Feed:
             delay = BACKOFF[min(tries, len(BACKOFF) - 1)]
             tries += 1
             self._post(Lost(error, delay))
-            await self._sleep(delay)
+            self._retry.clear()
+            rest = asyncio.ensure_future(self._sleep(delay))
+            now = asyncio.ensure_future(self._retry.wait())
+            try:
+                done, _ = await asyncio.wait({rest, now}, return_when=asyncio.FIRST_COMPLETED)
+                if rest in done:
+                    rest.result()
+            finally:
+                rest.cancel()
+                now.cancel()
+
+    def retry(self) -> None:
+        """Try to connect now, where the next try is waited for."""
+        self._retry.set()
 
     async def _drop_port(self) -> None:
         """Let the broken connection go; `port` stays set, so that actions say what is wrong."""
@@ -229,17 +243,21 @@ class Feed:
                 await self.port.close()
 
     async def _follow(self, port: Port, after: int) -> None:
-        """Refresh and listen until the feed breaks."""
+        """Refresh and listen until the feed breaks, or an engine in this process is told to stop."""
         refresher = asyncio.create_task(self._refresh_for_ever(port), name="feed refresh")
         listener = asyncio.create_task(self._listen(port, after), name="feed events")
+        tasks: list[asyncio.Task[Any]] = [refresher, listener]
+        told: asyncio.Event | None = getattr(port, "stop_requested", None)
+        if told is not None:
+            tasks.append(asyncio.create_task(told.wait(), name="feed stop"))
         try:
-            done, _ = await asyncio.wait({refresher, listener}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (refresher, listener):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(refresher, listener, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self, port: Port, after: int) -> None:
         async for event in port.subscribe(after):

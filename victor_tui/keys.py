@@ -48,6 +48,14 @@ APP_BINDINGS: list[BindingType] = [
         tooltip="Start nothing more, or end that",
         show=False,
     ),
+    Binding(
+        "f9",
+        "start_engine",
+        "Start an engine",
+        id="app.start_engine",
+        tooltip="Start an engine in this console after the other one has ended",
+        show=False,
+    ),
     Binding("q", "leave", "Quit", id="app.quit", tooltip="Close the console"),
     Binding("ctrl+q", "leave", "Quit", id="app.quit2", tooltip="Close the console", show=False),
 ]

@@ -74,6 +74,7 @@ class OnTerminal:
     """A process on a terminal of its own; what it writes is read, so that it never waits for that."""
 
     def __init__(self, command: list[str], root: Path) -> None:
+        self.root = root
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, cwd=root, env={**os.environ, "TERM": "xterm"}

@@ -48,6 +48,9 @@ def run(
             here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
             if here:
                 signals.again = getattr(port, "hurry", None)
+                stopped: asyncio.Event | None = getattr(port, "stop_requested", None)
+                if stopped is not None:
+                    signals.heed(stopped)  # `victor scheduler stop`
             started = await port.start_run(workflow, version, initial, remark)
             begun.append((started, here))
             await _notice(port, started)

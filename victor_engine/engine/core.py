@@ -12,6 +12,7 @@ from typing import Any
 
 from victor_engine.api import (
     ENGINE_ACTOR,
+    Actor,
     EngineMode,
     EventInfo,
     ProblemInfo,
@@ -66,6 +67,9 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self.trusted = is_trusted(workspace)
         self.started_at = clock.now()
         self.stop_requested = asyncio.Event()
+        self.stopped_by: Actor | None = None
+        self.stopped_how = ""
+        """What ended it, where that is not an action: the name of a signal."""
         self.overtaken: FencedError | None = None
         self.workspace: Workspace
         self.runtime: Runtime
@@ -236,9 +240,9 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             for task in self._tasks:
                 task.cancel()
             try:
-                await self.store.write(
-                    lambda tx: tx.event(EventKind.ENGINE_STOPPED, actor=acting(), data={"pid": os.getpid()})
-                )
+                data = {"pid": os.getpid(), **({"signal": self.stopped_how} if self.stopped_how else {})}
+                actor = self.stopped_by or acting()
+                await self.store.write(lambda tx: tx.event(EventKind.ENGINE_STOPPED, actor=actor, data=data))
             except VictorError as error:
                 log.warning("the end could not be recorded: %s", error)
         await self.workspace.bindings.close()
@@ -360,6 +364,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         return await self.trust_info()
 
     async def stop_engine(self) -> None:
+        self.stopped_by = self.stopped_by or acting()
         self.stop_requested.set()
 
     def subscribe(self, after: int) -> AsyncIterator[EventInfo]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from victor_engine.api import EventInfo, Port
+from victor_engine.api import EventInfo, EventQuery, Port
 from victor_engine.errors import EngineLockedError, EngineUnavailableError, StoreError
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.lock import EngineLock, engine_owner
@@ -44,6 +44,26 @@ def how_to_start(paths: Paths) -> str:
         f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open victor-tui "
         f"in {paths.workspace}"
     )
+
+
+async def how_it_ended(paths: Paths) -> str:
+    """Return who or what ended the last engine of a state directory, and when; empty where none has run."""
+    if not paths.db_path.exists():
+        return ""
+    port = _read_only(paths)
+    try:
+        kinds = ("engine.started", "engine.stopped")
+        found = await port.events(EventQuery(kinds=kinds, limit=1))
+    finally:
+        await port.close()
+    for event in found:
+        if event.kind == "engine.started":
+            return f"the engine (process {event.data.get('pid')}) ended without a word"
+        at = f"{event.at.astimezone():%H:%M:%S}"
+        if "signal" in event.data:
+            return f"the engine was ended by {event.data['signal']} at {at}"
+        return f"{event.actor.user} stopped the engine at {at}"
+    return ""
 
 
 async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> None:
@@ -124,7 +144,8 @@ async def open_console(
         if port is not None:
             return port, False
         if attach_only:
-            raise EngineUnavailableError(how_to_start(paths))
+            ended = await how_it_ended(paths)
+            raise EngineUnavailableError(ended or how_to_start(paths))
         try:
             return await open_engine(paths), True
         except EngineLockedError:
@@ -203,7 +224,10 @@ async def until_told(engine: Engine, signals: Signals) -> str:
     try:
         either: set[asyncio.Future[Any]] = {asked, signals.told}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        return signals.told.result().name if signals.told.done() else "stop"
+        if not signals.told.done():
+            return "stop"
+        engine.stopped_how = signals.told.result().name
+        return engine.stopped_how
     finally:
         asked.cancel()
 

@@ -43,6 +43,7 @@ class Signals:
         self.again: Callable[[], None] | None = None
         self._taken: list[signal.Signals] = []
         self._terminals: select.epoll | None = None
+        self._heeding: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Signals:
         self.take()
@@ -61,7 +62,7 @@ class Signals:
         for number in SIGNALS:
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            loop.add_signal_handler(number, self._tell, number)
+            loop.add_signal_handler(number, self.tell, number)
             self._taken.append(number)
         terminals = [fd for fd in (0, 1, 2) if _is_terminal(fd)]
         if terminals and signal.SIGHUP in self._taken:
@@ -76,6 +77,8 @@ class Signals:
         for number in self._taken:
             loop.remove_signal_handler(number)
         self._taken.clear()
+        if self._heeding is not None:
+            self._heeding.cancel()
         self._forget_terminals()
         self.told.cancel()
 
@@ -93,11 +96,21 @@ class Signals:
             raise ToldToEndError(self.told.result())
         return task.result()
 
-    def _tell(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
+        """Act as if the signal had come."""
         if not self.told.done():
             self.told.set_result(number)
         elif self.again is not None:
             self.again()
+
+    def heed(self, asked: asyncio.Event) -> None:
+        """Count this event as SIGTERM."""
+
+        async def wait() -> None:
+            await asked.wait()
+            self.tell(signal.SIGTERM)
+
+        self._heeding = asyncio.create_task(wait())
 
     def _hung_up(self) -> None:
         """Let what is still written to the terminal go nowhere: an error there would get in the way of the end."""
@@ -109,7 +122,7 @@ class Signals:
         for fd in gone:
             os.dup2(nowhere, fd)
         os.close(nowhere)
-        self._tell(signal.SIGHUP)
+        self.tell(signal.SIGHUP)
 
     def _forget_terminals(self) -> None:
         if self._terminals is not None:

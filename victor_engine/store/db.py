@@ -96,6 +96,7 @@ class Store:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._unreadable = False
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
@@ -358,6 +359,8 @@ class Store:
             finally:
                 connection.execute("COMMIT")
 
+        if self._unreadable:
+            raise StoreError(f"{self.path}: the store is closed, because its engine has ended")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, snapshot)
         except sqlite3.Error as error:
@@ -376,6 +379,7 @@ class Store:
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
             await asyncio.sleep(0)
+        self._unreadable = True
         self._pool.shutdown(wait=True)
         with self._readers_lock:
             for connection in self._readers:
