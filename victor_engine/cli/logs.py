@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from victor_engine.api import FINAL_RUN_STATUSES, LogLine, Port
-from victor_engine.cli.output import note, with_port
+from victor_engine.cli.output import echo_json, note, with_port
 from victor_engine.text import plain
 
 PAGE = 2000
@@ -51,7 +51,7 @@ def logs(
 
 def _print(line: LogLine, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(line).decode())
+        echo_json(msgspec.json.encode(line))
         return
     tries = f"#{line.attempt}" if line.attempt > 1 else ""
     click.echo(

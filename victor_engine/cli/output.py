@@ -15,7 +15,7 @@ import msgspec
 
 from victor_engine.api import Port
 from victor_engine.errors import UsageError
-from victor_engine.text import one_line, plain
+from victor_engine.text import json_safe, one_line, plain
 
 T = TypeVar("T")
 
@@ -52,7 +52,13 @@ def note_limit(shown: int, limit: int) -> None:
 
 def print_json(value: Any) -> None:
     """A struct of the port, or a list of them, as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    echo_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def echo_json(data: bytes) -> None:
+    """Print JSON; on a terminal with escapes for the characters that it would act on or hide."""
+    text = data.decode()
+    click.echo(json_safe(text) if sys.stdout.isatty() else text)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:

@@ -15,6 +15,7 @@ from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.connect import find, open_engine, until_told
 from victor_engine.service.signals import Signals
+from victor_engine.text import plain
 
 
 async def run_headless(
@@ -29,7 +30,7 @@ async def run_headless(
     Ends with 0 after the first scheduled run that needed nobody has succeeded, and with 1 if none
     did within `limit` seconds or one that needed nobody failed.
     """
-    say = out or (lambda line: print(line, flush=True))
+    say = out or (lambda line: print(plain(line), flush=True))
     current_actor.set(local_actor("cli"))
     with Signals() as signals:
         engine = await open_engine(find(workspace, state_dir))
@@ -98,7 +99,7 @@ def main() -> int:
             return 0
         return asyncio.run(run_headless(arguments.workspace, arguments.state))
     except VictorError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {plain(error.message)}", file=sys.stderr)
         return error.exit_code
 
 
