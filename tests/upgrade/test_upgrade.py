@@ -141,7 +141,7 @@ async def opened(tmp_path: Path, old_store: Path, now: datetime = NOW) -> AsyncI
     if not root.exists():
         shutil.copytree(HERE / "workspace", root)
         trust(root)
-        state.mkdir()
+        state.mkdir(mode=0o700)
         shutil.copy(old_store, state / "victor.db")
     clock = FakeClock(now)
     with acting_as(ALICE):

@@ -18,6 +18,7 @@ from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.nesting import check_nesting
+from victor_engine.engine import vanished
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl.checks import check_people
 from victor_engine.notify.courier import INSTALL, installed
@@ -60,6 +61,8 @@ class Workspace:
     workflows: list[Loaded] = field(default_factory=list)
     problems: list[ProblemInfo] = field(default_factory=list)
     by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    faulty: set[Path] = field(default_factory=set)  # files with errors: a workflow in them may be missing
 
     def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
         self.problems.append(problem)
@@ -86,8 +89,11 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
     else:
         for name in config.functions:
             functions.register(name, _untrusted(name))
-    for path in config.workflow_files():
+    workspace.files = config.workflow_files()
+    for path in workspace.files:
         result = load_file(path, functions=functions)
+        if any(problem.severity == "error" for problem in result.problems):
+            workspace.faulty.add(path)
         for problem in result.problems:
             workspace.add(problem)
         for name, definition in result.workflows.items():
@@ -98,6 +104,7 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
             for problem in found:
                 workspace.add(problem, name)
             if any(problem.severity == "error" for problem in found):
+                workspace.faulty.add(path)
                 continue
             workspace.workflows.append(
                 Loaded(definition, result.texts[name], path, result.schedules.get(name, {}))
@@ -162,8 +169,11 @@ async def register(store: Store, workspace: Workspace) -> None:
             await _declare(store, loaded, spec, workspace)
             await _check_version(store, loaded, spec, workspace)
     for name in names - set(declared):
+        if vanished.may_be_in(workspace, name) is not None:
+            continue  # the block may be in the file with errors
         without = next(item for item in workspace.workflows if item.definition.name == name)
         await _declare(store, without, None, workspace)
+    await vanished.follow(store, workspace, names)
 
 
 def _newest(declared: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:

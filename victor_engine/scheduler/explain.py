@@ -106,6 +106,8 @@ def _now(answer: _Answer) -> str:
 
 def _standing(answer: _Answer) -> str:
     row, now = answer.row, answer.now
+    if row.vanished is not None:
+        return f"it is disabled: {row.vanished}"
     if row.removed:
         return "it was removed, and does not fire any more"
     if row.paused is not None and (row.paused.until is None or row.paused.until > now):

@@ -73,8 +73,8 @@ def add(
         "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
         " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
         " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
-        " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, paused = NULL,"
-        " pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
+        " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, vanished = NULL,"
+        " paused = NULL, pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
         " created_at = excluded.created_at, revision = revision + 1",
         (
             new_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, due, tx.now_us, tx.now_us,
@@ -90,7 +90,7 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     """Bring a file's `schedule:` block into force; whether anything changed.
 
     The file declares; an edit is an override that stays until it is dropped. A block that vanished
-    disables its schedule, with a note.
+    disables its schedule, with a note; it comes back with the block, as it was.
     """
     new_id = file_schedule_id(workflow)
     stored = tx.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (new_id,)).fetchone()
@@ -98,14 +98,11 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     if spec is None:
         if row is None or row.removed or row.file_spec is None:
             return False
-        settle(tx, row, tx.now)
-        chain.depend(tx, new_id, None)
-        tx.execute(
-            "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
-            (tx.now_us, tx.now_us, new_id),
-        )
-        gone = {"note": f"{path or 'its file'} declares no schedule any more"}
-        tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=new_id, workflow=workflow, data=gone)
+        vanish(tx, row, f"{path or 'its file'} declares no schedule any more")
+        return True
+    if row is not None and row.vanished is not None:
+        come_back(tx, row)
+        declare(tx, workflow, path, spec)
         return True
     if row is None or row.removed:
         return add(tx, spec, actor=None, origin="file", path=path, given_id=new_id, file_spec=spec).created
@@ -130,6 +127,34 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
         )
     tx.event(EventKind.SCHEDULE_CHANGED, schedule_id=new_id, workflow=workflow, data=data)
     return True
+
+
+def vanish(tx: Tx, row: ScheduleRow, note: str) -> None:
+    """Disable a schedule whose workflow or block is gone from the files. `come_back` undoes it."""
+    cursor = settle(tx, row, tx.now)
+    tx.execute(
+        "UPDATE schedules SET removed_at = ?, vanished = ?, next_fire = NULL, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (tx.now_us, note, to_us(cursor), tx.now_us, row.id),
+    )
+    tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=row.id, workflow=row.workflow, data={"note": note})
+
+
+def come_back(tx: Tx, row: ScheduleRow) -> None:
+    """Enable a schedule that vanished, as it was. What came due meanwhile is recorded as skipped."""
+    chain.check(tx, row.id, row.spec)
+    back = replace(row, removed=False, vanished=None, cursor=settle(tx, row, tx.now))
+    tx.execute(
+        "UPDATE schedules SET removed_at = NULL, vanished = NULL, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_next_look(back), to_us(back.cursor), tx.now_us, row.id),
+    )
+    data = {
+        "spec": msgspec.to_builtins(row.spec),
+        "origin": row.origin,
+        "note": "it is back with its workflow's file, as it was",
+    }
+    tx.event(EventKind.SCHEDULE_ADDED, schedule_id=row.id, workflow=row.workflow, data=data)
 
 
 def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
@@ -217,6 +242,8 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
     outcome, reason = "missed", "missed: nothing looked at it before the schedule was changed"
     if row.paused is not None:
         outcome, reason = "skipped", paused_words(row.paused)
+    elif row.vanished is not None:
+        outcome, reason = "skipped", f"disabled: {row.vanished}"
     elif not row.spec.enabled:
         outcome, reason = "skipped", "the schedule is disabled"
     elif row.exhausted:

@@ -41,6 +41,7 @@ class ScheduleRow:
     removed: bool
     problem: str | None = None
     failures: int = 0
+    vanished: str | None = None  # why it is disabled until its workflow or block is in the files again
     _timing: Timing | None = None
 
     @property
@@ -62,7 +63,7 @@ class ScheduleRow:
 
 COLUMNS = (
     "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
-    " removed_at, problem, failures"
+    " removed_at, problem, failures, vanished"
 )
 
 
@@ -88,6 +89,7 @@ def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None
         removed=row[11] is not None,
         problem=row[12],
         failures=row[13],
+        vanished=row[14],
         _timing=timing,
     )
 

@@ -330,7 +330,7 @@ CREATE TABLE schedules (
   updated_at   INTEGER NOT NULL,
   revision     INTEGER NOT NULL DEFAULT 0,
   removed_at   INTEGER
-) WITHOUT ROWID;
+, vanished TEXT) WITHOUT ROWID;
 
 CREATE TABLE state_migrations (
   id            INTEGER PRIMARY KEY,
