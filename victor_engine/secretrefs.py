@@ -77,6 +77,16 @@ def authored(value: Any) -> Any:
     return _mapped(value, str, read)
 
 
+def secret_names(value: Any) -> list[str]:
+    """Return the names of the secrets that an author's value of JSON kind refers to."""
+    return [
+        part.name
+        for _, text in _references(authored(value), ())
+        for part in text.parts
+        if isinstance(part, Secret)
+    ]
+
+
 def revealed(value: Any, read: Callable[[str], str]) -> Any:
     """Return the value with the secrets in place of the references to them. Plain texts stay as they are."""
 

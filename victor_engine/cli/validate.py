@@ -37,6 +37,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
         files += 1
         found, count = _check(path, ctx.obj["workspace"], strict, stores)
         withheld |= dict.fromkeys(_withheld(path, ctx.obj["workspace"]))
+        found = [problem for problem in found if problem not in problems]
         problems += sorted(found, key=lambda problem: (problem.path, problem.line, problem.column))
         workflows += count
     errors = sum(problem.severity == "error" for problem in problems)
@@ -126,7 +127,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.hitl.checks import check_people
-    from victor_engine.runtime.bindings import BindingTable
+    from victor_engine.runtime.bindings import BindingTable, unused_nodes
     from victor_engine.versioning.checks import check_migrations
 
     config = _config(path, explicit)
@@ -135,6 +136,8 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     problems = _functions(functions, bindings, config)
     result = load_file(path, functions=functions, strict=strict)
     problems += result.problems
+    if config is not None:
+        problems += [*config.warnings, *unused_nodes(config, result.workflows.values())]
     for definition in result.workflows.values():
         for problem in bindings.check(definition, result.places(definition.name)):
             severity = problem.severity if config is not None else "warning"

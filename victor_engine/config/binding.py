@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from victor_engine.api import ProblemInfo
 from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTarget
 from victor_engine.config.places import Key, Source
+from victor_engine.secretrefs import secret_names
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")
 _COMMON = ("env", "cwd", "timeout", "grace", "state", "description", "parameters")
@@ -60,6 +62,53 @@ def read_binding(source: Source, way: Key, data: Any, section: str, name: str, w
         description=reader.text("description"),
         parameters=_read_parameters(reader),
     )
+
+
+def without_effect(source: Source, way: Key, data: Mapping[str, Any], binding: Binding) -> list[ProblemInfo]:
+    """Return a warning for each key of a binding that is accepted and does nothing."""
+    name = f"{binding.section}.{binding.name}".rstrip(".")
+    kind = binding.kind
+    found: list[ProblemInfo] = []
+
+    def warn(key: Key, why: str, remedy: str) -> None:
+        found.append(
+            source.warning((*way, *key), f"{name}: {'.'.join(map(str, key))} has no effect: {why}", remedy)
+        )
+
+    if kind in ("http", "chat"):
+        for key in ("env", "cwd", "grace"):
+            if key in data:
+                warn((key,), f"{kind} starts no process", "Leave it out")
+    if "parameters" in data and binding.section != "tools":
+        warn(("parameters",), "they describe a tool to a model", "Give them to the binding of a tool")
+    inner = data[kind] if isinstance(data[kind], Mapping) else {}
+    if binding.http is not None:
+        if inner.get("body") is not None and binding.http.method in ("GET", "HEAD"):
+            warn(("http", "body"), f"{binding.http.method} sends none", "Give a method such as POST")
+        if data.get("timeout") is not None and inner.get("timeout") is not None:
+            warn(("http", "timeout"), "the timeout of the binding holds", "Give one of the two")
+    if binding.chat is not None and binding.chat.api_key_file is not None and binding.chat.api_key_env:
+        warn(("chat", "api_key_env"), "the key is read from api_key_file", "Give one of the two")
+    texts: dict[tuple[str, ...], Any] = {
+        ("command",): binding.command,
+        ("cwd",): data.get("cwd"),
+        **{
+            ("chat", key): inner.get(key)
+            for key in ("base_url", "model", "system", "options")
+            if kind == "chat"
+        },
+    }
+    for at, value in texts.items():
+        names = secret_names(value)
+        if names:
+            remedy = (
+                f"Hand it on in env: {{NAME: $secret.{names[0]}}}"
+                if kind == "command"
+                else "It may stand in headers"
+            )
+            said = f"$secret.{names[0]} in {'.'.join(at)} is not replaced by the secret"
+            found.append(source.warning((*way, *at), f"{name}: {said}", remedy))
+    return found
 
 
 def _read_parameters(reader: Reader) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from victor_engine.config.binding import is_function_reference, read_binding, resolve_path
+from victor_engine.api import ProblemInfo
+from victor_engine.config.binding import is_function_reference, read_binding, resolve_path, without_effect
 from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import (
     DEFAULT_WORKFLOWS,
@@ -33,7 +34,7 @@ from victor_engine.errors import ConfigError
 
 SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")
 SECTIONS = tuple(
-    field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins")
+    field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins", "warnings")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
 """Roles that carry permissions; others (`lead`) only stand for people who are asked."""
@@ -89,6 +90,7 @@ class _Builder:
         self.workspace = workspace
         self.sources = sources
         self.origins: dict[str, str] = {}
+        self.warnings: list[ProblemInfo] = []
         for source in sources:
             Reader(source, (), source.data, "the configuration").only(SECTIONS)
 
@@ -105,7 +107,7 @@ class _Builder:
             default_agent=default,
             functions=self._named("functions", self._function),
             roles=self._named("roles", self._role),
-            permissions=self._named("permissions", _plain),
+            permissions=self._named("permissions", self._permission),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             console=self._console(),
@@ -113,6 +115,7 @@ class _Builder:
             calendars=self._named("calendars", _calendar),
             files=files,
             origins=dict(self.origins),
+            warnings=tuple(self.warnings),
         )
 
     def _first(self, key: str, read: Callable[[Source, Any], T]) -> T | None:
@@ -142,12 +145,17 @@ class _Builder:
         def read(source: Source, way: Key, name: str, value: Any) -> Binding:
             if section == "nodes" and "." not in name:
                 raise source.fail(way, f"nodes.{name}: a node is named workflow.node", "Such as deploy.build")
-            return read_binding(source, way, value, section, name, self.workspace)
+            return self._binding(source, way, value, section, name)
 
         return self._named(section, read)
 
     def _default_agent(self, source: Source, value: Any) -> Binding:
-        return read_binding(source, ("default_agent",), value, "default_agent", "", self.workspace)
+        return self._binding(source, ("default_agent",), value, "default_agent", "")
+
+    def _binding(self, source: Source, way: Key, value: Any, section: str, name: str) -> Binding:
+        binding = read_binding(source, way, value, section, name, self.workspace)
+        self.warnings += without_effect(source, way, value, binding)
+        return binding
 
     def _workflows(self, source: Source, value: Any) -> tuple[str, ...]:
         patterns = Reader(source, (), {"workflows": value}, "the configuration").texts("workflows")
@@ -160,7 +168,7 @@ class _Builder:
                 )
         return patterns
 
-    def _layered(self, way: tuple[str, ...], known: Iterable[str], what: str) -> Reader:
+    def _layered(self, way: tuple[str, ...], known: Iterable[str], what: str) -> _Layered:
         """One reader over the winners of all layers."""
         data: dict[str, Any] = {}
         labels: dict[str, Source] = {}
@@ -185,6 +193,14 @@ class _Builder:
         top = self._layered(("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
         low = self._layered(("scheduler", "defaults"), _DEFAULTS, "scheduler.defaults")
         base, plain = SchedulerConfig(), ScheduleDefaults()
+        if top.whole("history_retention_days", 0):
+            self.warnings.append(
+                top.source_of("history_retention_days").warning(
+                    (*top.way, "history_retention_days"),
+                    "scheduler.history_retention_days does not act yet: the engine keeps the whole history",
+                    "Leave it out, or write 0",
+                )
+            )
         zone = low.text("timezone", plain.timezone)
         _check_zone(low, zone)
         return SchedulerConfig(
@@ -229,7 +245,28 @@ class _Builder:
         meant = difflib.get_close_matches(name, ROLES, n=1, cutoff=MISTYPED)
         if name not in ROLES and meant:
             raise source.fail(way, f"unknown role {name!r}", f"Did you mean {meant[0]!r}?")
-        return Reader(source, ("roles",), {name: value}, "roles").texts(name)
+        people = Reader(source, ("roles",), {name: value}, "roles").texts(name)
+        if name in ROLES and name != "admin":
+            self.warnings.append(
+                source.warning(
+                    way,
+                    f"the role {name!r} does not limit yet what somebody may do: it stands only for people who are "
+                    f"asked as @{name}",
+                )
+            )
+        return people
+
+    def _permission(self, source: Source, way: Key, name: str, value: Any) -> tuple[str, ...]:
+        known = {*ROLES, *(role for layer in self.sources for role in layer.data.get("roles") or ())}
+        if name not in known:
+            raise source.fail(way, f"unknown role {name!r} in permissions", did_you_mean(name, known))
+        allowed = Reader(source, ("permissions",), {name: value}, "permissions").texts(name)
+        self.warnings.append(
+            source.warning(
+                way, f"permissions.{name} does not act yet: nothing is allowed or refused because of it"
+            )
+        )
+        return allowed
 
     def _secret(self, source: Source, way: Key, name: str, value: Any) -> SecretSource:
         reader = Reader(source, way, value, f"secrets.{name}")
@@ -259,12 +296,12 @@ class _Layered(Reader):
         super().__init__(Source("defaults", {}), way, data, what)
         self._labels = labels
 
+    def source_of(self, key: str) -> Source:
+        """Return the layer that gives the setting."""
+        return self._labels.get(key, self.source)
+
     def fail(self, key: str, message: str, remedy: str = "") -> Exception:
         return self._labels.get(key, self.source).fail((*self.way, key), message, remedy)
-
-
-def _plain(source: Source, way: Key, name: str, value: Any) -> Any:
-    return value
 
 
 def _calendar(source: Source, way: Key, name: str, value: Any) -> CalendarSource:

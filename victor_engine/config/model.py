@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from victor_engine.api import ProblemInfo
 from victor_engine.config.places import Key, Source
 
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
@@ -86,7 +87,7 @@ class ScheduleDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
-    """`history_retention_days` of 0 keeps everything."""
+    """`history_retention_days` of 0 keeps everything, and so does any other number: nothing acts on it yet."""
 
     poll_interval: float = 60.0
     max_concurrent_runs: int = 100
@@ -163,6 +164,8 @@ class Config:
 
     `roles` maps viewer, operator, approver, admin and roles of one's own (whom a question asks as
     `@role`) to Unix users (`name`) and groups (`@name`).
+    `permissions` maps a role to what it may do; nothing acts on them yet. `warnings` says which settings have
+    no effect.
     `functions` maps a name in expressions to `package.module:function`. `files` are the
     configuration files that were read, the most binding first; `origins` says for each top-level
     setting that somebody gave where it came from.
@@ -178,7 +181,7 @@ class Config:
     default_agent: Binding | None = None
     functions: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    permissions: Mapping[str, Any] = field(default_factory=dict)
+    permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
@@ -186,6 +189,7 @@ class Config:
     calendars: Mapping[str, CalendarSource] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[ProblemInfo, ...] = ()
 
     def workflow_files(self) -> list[Path]:
         """The workspace's workflow files in a stable order; hidden directories are left out."""

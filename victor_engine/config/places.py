@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from victor_engine.api import ProblemInfo
 from victor_engine.errors import ConfigError
 
 Key = tuple[str | int, ...]
@@ -35,6 +36,11 @@ class Source:
         line, column = self.places[key]
         return f"{self.label}:{line}:{column}"
 
+    def warning(self, key: Key, message: str, remedy: str = "") -> ProblemInfo:
+        """The warning of what stands at `key` and has no effect."""
+        path, line, column = place_from_text(self.place(key))
+        return ProblemInfo("warning", message, path=path, line=line, column=column, remedy=remedy)
+
     def fail(self, key: Key, message: str, remedy: str = "") -> ConfigError:
         """The error to raise for what stands at `key`."""
         place = self.place(key)
@@ -57,6 +63,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known here: {', '.join(names)}" if names else ""
+
+
+def place_from_text(text: str) -> tuple[str, int, int]:
+    """Path, line and column of a place as the configuration keeps it (`file:line:column`)."""
+    path, _, rest = text.rpartition(":")
+    path, _, line = path.rpartition(":")
+    return (path, int(line), int(rest)) if line.isdigit() and rest.isdigit() else (text, 0, 0)
 
 
 def read_yaml(path: Path) -> Source | None:

@@ -14,6 +14,7 @@ import msgspec
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.config import Config
+from victor_engine.config.places import place_from_text
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
 from victor_engine.definition.model import WorkflowDefinition
@@ -22,8 +23,7 @@ from victor_engine.engine import vanished
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl.checks import check_people
 from victor_engine.notify.courier import INSTALL, installed
-from victor_engine.notify.outbox import place_from_text
-from victor_engine.runtime.bindings import BindingTable
+from victor_engine.runtime.bindings import BindingTable, unused_nodes
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import place_of, spec_from_block
 from victor_engine.scheduler.operations import declare
@@ -76,6 +76,8 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
     functions = FunctionRegistry()
     calendars = Calendars(config.calendars, config.workspace)
     workspace = Workspace(config, bindings, functions, calendars)
+    for problem in config.warnings:
+        workspace.add(problem)
     for fault in calendars.faults().values():
         workspace.add(_calendar_problem(fault, config))
     if config.notify and not installed():
@@ -111,6 +113,9 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
             )
             for problem in bindings.check(definition, result.places(name)):
                 workspace.add(msgspec.structs.replace(problem, path=problem.path or str(path)), name)
+    definitions = [loaded.definition for loaded in workspace.workflows]
+    for problem in unused_nodes(config, definitions, everything=True):
+        workspace.add(problem)
     for name, problem in check_nesting(loaded.definition for loaded in workspace.workflows):
         workspace.add(problem, name)
     return workspace

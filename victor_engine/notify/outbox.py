@@ -12,6 +12,7 @@ from typing import Any
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import to_us
 from victor_engine.config.model import NotifyRule
+from victor_engine.config.places import place_from_text
 from victor_engine.events import EventKind
 from victor_engine.notify.messages import Message
 from victor_engine.store.db import Tx
@@ -227,10 +228,3 @@ def notify_problems(
             )
         )
     return found
-
-
-def place_from_text(text: str) -> tuple[str, int, int]:
-    """Path, line and column of a place as the configuration keeps it (`file:line:column`)."""
-    path, _, rest = text.rpartition(":")
-    path, _, line = path.rpartition(":")
-    return (path, int(line), int(rest)) if line.isdigit() and rest.isdigit() else (text, 0, 0)

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo, UsageInfo
 from victor_engine.config.model import Binding, Config
+from victor_engine.config.places import did_you_mean, place_from_text
 from victor_engine.definition.model import (
     NO_CONSTRAINTS,
     AgentNode,
@@ -285,6 +286,33 @@ class _MaskedContext:
 
     async def used(self, usage: UsageInfo) -> None:
         await self._inner.used(usage)
+
+
+def unused_nodes(
+    config: Config, definitions: Iterable[WorkflowDefinition], *, everything: bool = False
+) -> list[ProblemInfo]:
+    """Return a warning for each binding of `nodes` that names no node which needs somebody to do its work.
+
+    With `everything` the definitions are all that there are, so a workflow that is not among them is missing.
+    """
+    nodes: dict[str, set[str]] = {}
+    for definition in definitions:
+        nodes.setdefault(definition.name, set()).update(node.id for node, _ in _work(definition))
+    found = []
+    for name, binding in config.nodes.items():
+        owner = next((w for w in nodes if name.startswith(f"{w}.")), None)
+        if owner is None and not everything:
+            continue
+        known = [f"{workflow}.{node}" for workflow, ids in nodes.items() for node in ids]
+        if name not in known:
+            path, line, column = place_from_text(binding.place)
+            message = f"nodes.{name} has no effect: no workflow has a node of this name that it could do the work of"
+            found.append(
+                ProblemInfo(
+                    "warning", message, path=path, line=line, column=column, remedy=did_you_mean(name, known)
+                )
+            )
+    return found
 
 
 def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
