@@ -148,7 +148,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
 
     async def _start(self, work: bool) -> None:
         self.store.listen(self._broadcast.publish)
-        self.store.on_fenced = self._overtaken
+        self.store.on_fenced = self.give_way
         self.store.on_storage = self._storage_changed
         self.workspace = self._load()
         config = self.workspace.config
@@ -258,8 +258,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
 
     # --- inner workings ------------------------------------------------------------------------
 
-    def _overtaken(self, error: FencedError) -> None:
-        """A newer engine writes here now: this one ends, and those who listen to it turn to the other."""
+    def give_way(self, error: FencedError) -> None:
+        """End this engine because another one works here now. Those who listen to it turn to the other."""
         log.critical("this engine ends: %s", error)
         self.overtaken = error
         self._broadcast.close()

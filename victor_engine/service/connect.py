@@ -9,15 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from victor_engine.api import EventInfo, EventQuery, Port
-from victor_engine.errors import EngineLockedError, EngineUnavailableError, StoreError
+from victor_engine.errors import (
+    ConfigError,
+    EngineLockedError,
+    EngineUnavailableError,
+    FencedError,
+    StoreError,
+)
 from victor_engine.identity import current_actor, local_actor
 from victor_engine.service.lock import EngineLock, engine_owner
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
+from victor_engine.service.workspacelock import WorkspaceLock
 
 if TYPE_CHECKING:
     from victor_engine.engine import Engine
+
+WORKSPACE_CHECK = 1.0
+"""Seconds between two looks at whether another directory has taken the workspace's place."""
 
 Mode = Literal["attach", "oneshot", "read", "embedded"]
 
@@ -79,6 +89,19 @@ async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> Non
             await asyncio.sleep(0.1)
 
 
+async def _keep_workspace(engine: Engine, lock: WorkspaceLock) -> None:
+    """Lock the directory that takes the place of the workspace; end the engine if another one has it."""
+    while True:
+        await asyncio.sleep(WORKSPACE_CHECK)
+        try:
+            lock.acquire()
+        except EngineLockedError as error:
+            engine.give_way(FencedError(f"the workspace's directory was replaced. {error.message}"))
+            return
+        except ConfigError:
+            continue  # the next reload says so
+
+
 async def open_engine(
     paths: Paths,
     *,
@@ -93,7 +116,8 @@ async def open_engine(
 
     With `recover=False` the runs of earlier engines are left to the next one.
 
-    EngineLockedError names the process that is it already. Closing the engine lets everything go.
+    EngineLockedError names the process that is it already, on this state directory or on this workspace.
+    Closing the engine lets everything go.
     """
     from victor_engine.engine import Engine
     from victor_engine.service.server import PortServer
@@ -101,7 +125,14 @@ async def open_engine(
     paths.make()
     lock = EngineLock(paths.state_dir)
     await _wait_for_lock(lock, mode, paths.socket_path)
+    workspace = WorkspaceLock(paths.workspace, paths.state_dir)
+
+    def let_go() -> None:
+        workspace.release()
+        lock.release()
+
     try:
+        workspace.acquire()
         engine = await Engine.open(
             paths.workspace,
             paths.state_dir,
@@ -112,9 +143,16 @@ async def open_engine(
             recover=recover,
         )
     except BaseException:
-        lock.release()
+        let_go()
         raise
-    engine.on_closed = lock.release
+    engine.on_closed = let_go
+    watcher = asyncio.create_task(_keep_workspace(engine, workspace))
+
+    async def stop_watching() -> None:
+        watcher.cancel()
+        await asyncio.wait([watcher])
+
+    engine.closers.append(stop_watching)
     if serve:
         server = PortServer(engine, paths.socket_path)
         try:
