@@ -149,6 +149,7 @@ def main() -> None:
     idle: dict[int, float] = {}
     works: dict[int, list[Work]] = {}
     for number in range(given.rounds):
+        print(f"round {number + 1} of {given.rounds}", flush=True)
         try:
             found = theirs(given.theirs, given.crowd)
         except ImportError:
