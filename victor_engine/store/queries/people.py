@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.text import instant, json_or, marks
 
-ALL_STATUSES: tuple[str, ...] = get_args(RequestStatus)
+ALL_STATUSES: tuple[str, ...] = tuple(RequestStatus)
 
 _COLUMNS = (
     "q.key, q.id, q.revision, r.id, q.workflow, d.version, q.node_id, q.kind, q.status, q.spec, q.digest,"
