@@ -115,7 +115,6 @@ class VictorApp(Console):
         self._may_start = may_start
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.owns_engine = False
-        self.lost: str = ""
         self.announcer = Announcer(self)
         self._warmed = False
         self._feeding: Worker[None] | None = None
@@ -168,9 +167,18 @@ class VictorApp(Console):
 
     def _tick(self) -> None:
         self.update_header()
-        for screen in self.screen_stack[-1:]:  # there is none while the console ends
+        for screen in self._readers():
+            screen.tick()
+
+    def _readers(self) -> list[FeedReader]:
+        """The dialogs that are open and the screen behind them, as far as they are composed."""
+        found: list[FeedReader] = []
+        for screen in reversed(self.screen_stack):  # there is none while the console ends
             if is_alive(screen) and isinstance(screen, FeedReader):
-                screen.tick()
+                found.append(screen)
+            if not screen.is_modal:
+                break
+        return found
 
     # --- feed ---------------------------------------------------------------------------------
 
@@ -213,12 +221,8 @@ class VictorApp(Console):
         if message.subject not in KEPT and not self._warmed and not self.is_headless:
             self._warmed = True
             self.call_after_refresh(self.warm)
-        for screen in reversed(self.screen_stack):
-            alive = is_alive(screen)  # one that is not composed yet draws it all when it is
-            if isinstance(screen, FeedReader):
-                if alive:
-                    screen.feed_refreshed(message.subject)
-                break
+        for screen in self._readers():  # one that is not composed yet draws it all when it is
+            screen.feed_refreshed(message.subject)
 
     @work(group="warm")
     async def warm(self) -> None:
@@ -257,11 +261,10 @@ class VictorApp(Console):
             for header in screen.query(HeaderBar):
                 header.zone = self.zone
                 header.state = self.header_state()
-            alive = is_alive(screen)
-            if isinstance(screen, FeedReader):
-                if alive:
-                    screen.show_banner(self._banner())
+            if not screen.is_modal:
                 break
+        for reader in self._readers():
+            reader.show_banner(self._banner())
 
     def _banner(self) -> str:
         if self.lost:

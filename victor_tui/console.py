@@ -38,6 +38,8 @@ class Console(InOrder[str]):
         """Zone in which instants are shown; None is the machine's."""
         self.user = current_actor.get().user
         """Who sits here, as the engine sees them."""
+        self.lost = ""
+        """Why the engine cannot be reached; empty while it can."""
         self.feed = Feed(connect, self.post_message, interval=interval)
 
     @property

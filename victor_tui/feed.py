@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, get_args
 
 from textual.message import Message
 
@@ -132,14 +132,24 @@ class LoadFailed(Message):
     error: VictorError
 
 
-@runtime_checkable
-class FeedReader(Protocol):
-    """A screen that shows snapshots: the app tells it what is new and when a second has passed."""
+class FeedReader:
+    """A screen or dialog that the app tells what is new and that a second has passed.
 
-    def loaders(self) -> dict[Subject, Loader]: ...
-    def feed_refreshed(self, subject: Subject) -> None: ...
-    def show_banner(self, text: str) -> None: ...
-    def tick(self) -> None: ...
+    It registers by having this class among its bases: `ConsoleScreen` and `Dialog` do. Each method may stay as it is.
+    """
+
+    def loaders(self) -> dict[Subject, Loader]:
+        """Return the subjects that a screen needs while it is visible, and how they are loaded."""
+        return {}
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        """Take up a subject that was loaded again."""
+
+    def show_banner(self, text: str) -> None:
+        """Show what concerns the whole console; empty if nothing does."""
+
+    def tick(self) -> None:
+        """Draw again what depends on the time."""
 
 
 class Feed:

@@ -112,10 +112,7 @@ async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(port: Fake
         await pilot.pause()
         dialog.query_one("#comment", Input).value = "my reasons"
         port.answer_elsewhere(request.id)
-        dialog.feed_refreshed("requests")
-        await pilot.pause()
-        await pilot.pause()
-        assert "Already answered by" in fault_of(dialog)
+        await until(pilot, lambda: "Already answered by" in fault_of(dialog))
         await pilot.press("left", "ctrl+s")
         assert pilot.app.screen is dialog
         assert dialog.query_one("#comment", Input).value == "my reasons"

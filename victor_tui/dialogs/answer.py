@@ -13,7 +13,13 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, OptionList, SelectionList, Static, TextArea
 
 from victor_engine.api import Answer, RequestInfo
-from victor_engine.errors import AlreadyAnsweredError, ConflictError, InvalidAnswerError, VictorError
+from victor_engine.errors import (
+    AlreadyAnsweredError,
+    ConflictError,
+    EngineUnavailableError,
+    InvalidAnswerError,
+    VictorError,
+)
 from victor_tui.dialogs import drafts
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
@@ -24,12 +30,13 @@ from victor_tui.dialogs.question import (
     compose_context,
     compose_messages,
     compose_prompt,
+    decided_words,
     head_lines,
     message_lines,
     says_yes_or_no,
     verdict_label,
+    why_refused,
 )
-from victor_tui.text import full
 from victor_tui.widgets.form import Form, FormFault
 
 Verdict = Literal["approved", "rejected"]
@@ -79,6 +86,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.request = request
         self._over = False
         self._sending = False
+        self._lost = False
+        self._refused = ""
 
     def compose(self) -> ComposeResult:
         request = self.request
@@ -127,36 +136,56 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._look()
 
     def show_banner(self, text: str) -> None:
-        if text:
-            self.fault(text, "$warning")
+        """Say that the engine is lost, once; and look again when it is back."""
+        lost = bool(self.console.lost)
+        if self._over or lost == self._lost:
+            return
+        self._lost = lost
+        self.fault(self.console.lost, "$warning")
+        if not lost:
+            self._look()
 
     def tick(self) -> None:
         self._draw_head()
+        deadline = self.request.deadline
+        if not self._over and not self._sending and deadline is not None and deadline <= self.now():
+            self._look()
 
     @work(group="look", exclusive=True)
     async def _look(self) -> None:
         try:
             found = await self.port.request(self.request.id)
+        except EngineUnavailableError:
+            return  # the console says so
         except VictorError as error:
             self.fault(error.message)
             return
-        if found.status != "open":
-            self._decided(found)
-        elif found.revision != self.request.revision:
-            self.request = found
+        before, self.request = self.request, found
+        if found != before:
             self._draw_head()
             self._draw_messages()
+        if found.status != "open":
+            self._decided(found)
+        else:
+            self._allow(found)
+
+    def _allow(self, request: RequestInfo) -> None:
+        """Disable what the engine would refuse, and say why."""
+        refused = why_refused(request)
+        if refused == self._refused:
+            return
+        self._refused = refused
+        self.fault(refused, "$warning")
+        for button in self.query("#actions Button").results(Button):
+            button.disabled = bool(refused) and button.id != "leave"
+        self.refresh_bindings()
 
     def _decided(self, found: RequestInfo) -> None:
         """Somebody or the deadline was first: say who, when and what; what is typed stays."""
+        if self._over:
+            return
         self._over = True
-        who = found.answered_by.user if found.answered_by else "the engine"
-        when = f" at {full(found.answered_at, None)}" if found.answered_at else ""
-        if found.status == "answered":
-            text = f"Already answered by {who}{when}: {found.outcome}."
-        else:
-            text = f"This request is {found.status}: {found.outcome or 'nobody answered in time'}."
-        self.fault(f"{text} Your text stays here; esc leaves.", "$warning")
+        self.fault(f"{decided_words(found, self.console.zone)} Your text stays here; esc leaves.", "$warning")
         for button in self.query("#actions Button").results(Button):
             button.disabled = button.id != "leave"
 
@@ -196,12 +225,12 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "select":
             free = self.focused is None or isinstance(self.focused, Button | DialogBody)
-            return free and says_yes_or_no(self.request) and not self._over
+            return free and says_yes_or_no(self.request) and not self._over and not self._refused
         if action == "pass_on":
             asks = self.request.allow_questions or self.request.held_since is not None
             return not self._over and (parameters != ("say",) or asks)
         if action == "submit":
-            return not self._over
+            return not self._over and not self._refused
         return super().check_action(action, parameters)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -332,8 +361,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         except InvalidAnswerError as error:
             self._show_faults(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:
-            self._over = True
             self.fault(f"{error.message}. Your text stays here; esc leaves.", "$warning")
+            self._look()
         except ConflictError as error:
             self.fault(f"{error.message}. Look again, then send again.", "$warning")
             self._look()

@@ -21,6 +21,8 @@ from textual.widgets.option_list import Option
 from victor_engine.api import Port, RequestInfo
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.dialogs.question import decided_words
+from victor_tui.feed import Subject
 from victor_tui.text import one_line, plain
 
 
@@ -67,7 +69,7 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
         self.query_one(field).focus()
 
     def action_submit(self) -> None:
-        if self._sending:
+        if self._sending or self.request.status != "open":
             return
         action = self.action(self.port)
         if action is not None:
@@ -88,6 +90,19 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
             self.dismiss(done)
         finally:
             self._sending = False
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        if subject == "requests" and not self._sending:
+            self._look()
+
+    @work(group="look", exclusive=True)
+    async def _look(self) -> None:
+        """Say that the request was decided meanwhile; then nothing of this can be done with it."""
+        await self._look_again()
+        if self.request.status != "open":
+            words = decided_words(self.request, self.console.zone)
+            self.fault(f"{words} Your text stays here; esc leaves.", "$warning")
+            self.query_one("#send", Button).disabled = True
 
     async def _look_again(self) -> None:
         """After a conflict: the next try is about the request as it is now."""

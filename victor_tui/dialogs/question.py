@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
-from victor_tui.text import countdown, duration, one_line, plain, plural, word, written_out
+from victor_tui.text import countdown, duration, full, one_line, plain, plural, word, written_out
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import PICKED, UNPICKED, Several
 from victor_tui.widgets.context import context_pieces
@@ -59,7 +59,11 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
         Content.assemble((f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")),
         Content.styled(one_line(place, 300), "$text-muted"),
     ]
-    if request.held_since is not None:
+    if request.status != "open":
+        parts.append(
+            Content.styled(f"{request.status}: {one_line(request.outcome or 'no answer', 60)}", "$warning")
+        )
+    elif request.held_since is not None:
         parts.append(
             Content.styled(
                 "⏱ stands still until the requester replies (ctrl+o) to what was asked", "$warning"
@@ -75,6 +79,24 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
     if people := people_line(request):
         parts.append(Content.styled(one_line(people, 300), "$text-muted"))
     return Content("\n").join(parts)
+
+
+def decided_words(request: RequestInfo, zone: tzinfo | None) -> str:
+    """Return who or what decided a request, when, and what was decided."""
+    outcome = str(request.outcome or "").replace("_", " ")
+    when = f" at {full(request.answered_at, zone)}" if request.answered_at else ""
+    if request.status == "answered" and request.answered_by is not None:
+        return f"Already answered by {one_line(request.answered_by.user, 60)}{when}: {outcome}."
+    if request.status in ("answered", "expired"):
+        return f"The deadline has passed{when}: {outcome or 'expired'}."
+    return f"This request is {request.status}{when}{': ' + outcome if outcome else ''}."
+
+
+def why_refused(request: RequestInfo) -> str:
+    """Return why an open request takes no answer of the person who looks; empty where it may take one."""
+    if request.assignees and not request.asked_as:
+        return f"You are not asked any more: it is for {one_line(', '.join(request.assignees), 120)}."
+    return ""
 
 
 def people_line(request: RequestInfo) -> str:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from victor_tui.alive import Passing
-from victor_tui.feed import Loader, Subject
+from victor_tui.feed import FeedReader, Loader, Subject
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     pass
 
 
-class ConsoleScreen(Screen[None], Passing):
+class ConsoleScreen(Screen[None], Passing, FeedReader):
     """A screen of the console. Subclasses say what they watch and how a row is explained."""
 
     MODE: ClassVar[str] = ""
