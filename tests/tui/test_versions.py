@@ -12,6 +12,7 @@ from textual.widgets import Button, Static, TextArea
 
 from tests.tui.fake_port import FakePort
 from tests.tui.test_console import MakeApp, go, preview, settle, table
+from victor_tui import alive
 from victor_tui.dialogs.alias import AliasDialog
 from victor_tui.dialogs.migrate import MigrateDialog
 from victor_tui.widgets.keybar import KeyBar
@@ -150,6 +151,43 @@ async def test_one_run_is_moved_by_its_id_and_goes_back(port: FakePort, make_app
         await go(pilot, "enter")
         assert ("unmigrate_run", ("r1", "")) in port.calls
         assert "is back on" in str(app.screen.query_one("#runs", Static).content)
+
+
+async def test_only_what_the_preview_of_this_input_lists_is_moved(
+    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = next(run for run in port.run_map.values() if run.workflow == "data_pipeline")
+    for run_id in ("r1", "r2"):
+        port.run_map[run_id] = replace(run, id=run_id, version="1.1.0", status="waiting")
+    app: Any = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "5")
+        table(app).select(("data_pipeline", "2.0.0"))
+        await settle(pilot)
+        await go(pilot, "m")
+        dialog = app.screen
+        button = dialog.query_one("#move", Button)
+        async with asyncio.timeout(20):
+            while str(button.label) != "Move 2 runs":
+                await pilot.pause()
+        monkeypatch.setattr(alive, "QUIET", 3600.0)
+        await pilot.press("r")
+        await pilot.pause(0.05)
+        assert button.disabled  # the preview is about another input
+        dialog._move()  # as a click that was on its way
+        await pilot.pause(0.05)
+        assert "migrate_runs" not in names(port)
+        monkeypatch.setattr(alive, "QUIET", 0.001)
+        await pilot.press("backspace")
+        async with asyncio.timeout(20):
+            while button.disabled:
+                await pilot.pause()
+        port.run_map["r9"] = replace(run, id="r9", version="1.1.0", status="waiting")
+        button.press()
+        await settle(pilot)
+        spec, _ = next(args for name, args in port.calls if name == "migrate_runs")
+        assert (spec.run_ids, spec.schedule_ids) == (("r1", "r2"), ())
+        assert (spec.from_version, spec.schedules) == (None, False)
 
 
 @pytest.mark.parametrize("row", [("data_pipeline", "2.0.0"), ("deploy", "2.1.0")])

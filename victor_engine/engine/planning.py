@@ -149,8 +149,11 @@ class Planner:
     def schedules(self) -> list[tuple[ScheduleMove, ScheduleSpec]]:
         """What becomes of each schedule, with the spec that it would get."""
         found = []
-        for schedule_id, spec in all_schedules(self.connection, self.spec.workflow):
-            named = any(schedule_id.startswith(given) for given in self.spec.schedule_ids)
+        known = all_schedules(self.connection, self.spec.workflow)
+        exact = {schedule_id for schedule_id, _ in known} & set(self.spec.schedule_ids)
+        parts = tuple(given for given in self.spec.schedule_ids if given not in exact)
+        for schedule_id, spec in known:
+            named = schedule_id in exact or schedule_id.startswith(parts)
             starts = self._starts(spec.version)
             if named or (self.spec.schedules and starts == self.from_version):
                 found.append(self._schedule(schedule_id, spec, starts))

@@ -110,6 +110,16 @@ def report_text(report: MigrationReport, example: RunMove | None) -> Content:
     return Content("\n").join(lines)
 
 
+def ready_spec(report: MigrationReport) -> MigrationSpec:
+    """Return what moves exactly the runs and schedules that a preview lists as ready."""
+    return MigrationSpec(
+        report.workflow,
+        report.to_version,
+        run_ids=tuple(move.run_id for move in report.runs if move.outcome == "ready"),
+        schedule_ids=tuple(move.schedule_id for move in report.schedules if move.outcome == "ready"),
+    )
+
+
 class MigrateDialog(Dialog[None]):
     """Shows what the migrations from one version to another do to the runs that wait on it, or to one of
     them, and to the state typed in. Nothing is changed until the runs are told to move."""
@@ -119,6 +129,8 @@ class MigrateDialog(Dialog[None]):
         self._of = workflow, from_version, to_version
         self._given = "{}"  # the state that was filled in, until somebody edits it
         self._moved: str | None = None  # the one run that was moved, and can go back
+        self._shown: MigrationSpec | None = None  # exactly what the preview on the screen lists as ready
+        self._moving = False
 
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
@@ -153,9 +165,13 @@ class MigrateDialog(Dialog[None]):
         else:
             self._move()
 
-    def _spec(self, run_id: str = "") -> MigrationSpec:
+    @property
+    def _wanted(self) -> str:
+        """The run that is typed in; empty for all that wait."""
+        return self.query_one("#run", Input).value.strip()
+
+    def _spec(self, wanted: str) -> MigrationSpec:
         workflow, old, new = self._of
-        wanted = run_id or self.query_one("#run", Input).value.strip()
         if wanted:
             return MigrationSpec(workflow, new, run_ids=(wanted,))
         return MigrationSpec(workflow, new, from_version=old, schedules=True)
@@ -163,8 +179,11 @@ class MigrateDialog(Dialog[None]):
     @work(group="preview-runs", exclusive=True)
     async def _plan(self) -> None:
         """The dry run of all that is asked for, and of one run step by step."""
+        if self._moving:
+            return
+        wanted = self._wanted
         try:
-            report = await self.port.plan_migration(self._spec())
+            report = await self.port.plan_migration(self._spec(wanted))
             ready = next((move for move in report.runs if move.outcome == "ready"), None)
             example = None
             if ready is not None:
@@ -173,12 +192,13 @@ class MigrateDialog(Dialog[None]):
             self.query_one("#runs", Static).update(_line(error.message, "$text-warning"))
             self._offer("Move", enabled=False)
             return
-        self._moved = None
+        if wanted != self._wanted or self._moving:
+            return  # the preview of what is typed in now follows
         self._show(report, example)
-        schedules = sum(move.outcome == "ready" for move in report.schedules)
-        also = f", {plural(schedules, 'schedule')}" if schedules else ""
-        enabled = bool(report.count("ready") or schedules)
-        self._offer(f"Move {plural(report.count('ready'), 'run')}{also}", enabled=enabled)
+        self._shown = spec = ready_spec(report)
+        also = f", {plural(len(spec.schedule_ids), 'schedule')}" if spec.schedule_ids else ""
+        enabled = bool(spec.run_ids or spec.schedule_ids)
+        self._offer(f"Move {plural(len(spec.run_ids), 'run')}{also}", enabled=enabled)
         if example is not None:
             await self._fill_in(example.run_id)
 
@@ -197,15 +217,23 @@ class MigrateDialog(Dialog[None]):
 
     @work(group="move", exclusive=True)
     async def _move(self) -> None:
+        spec, wanted, self._shown = self._shown, self._wanted, None
+        if spec is None or self._moving:
+            return
+        self._moving = True
         self._offer("Moving…", enabled=False)
         try:
-            report = await self.port.migrate_runs(self._spec())
+            report = await self.port.migrate_runs(spec)
         except VictorError as error:
             self.fault(error.message)
-            self._offer("Move", enabled=True)
+            self._moving = False
+            self._look_again()
             return
+        self._moving = False
         self._show(report, None)
-        if len(report.runs) == 1 and report.runs[0].outcome == "migrated":
+        if wanted != self._wanted:
+            self._look_again()
+        elif len(report.runs) == 1 and report.runs[0].outcome == "migrated":
             self._moved = report.runs[0].run_id
             self._offer("Go back", enabled=True)
             self.query_one("#move", Button).focus()  # which it has lost while it was disabled
@@ -239,6 +267,13 @@ class MigrateDialog(Dialog[None]):
             self.call_after_refresh(self.query_one("#body", DialogBody).scroll_home, animate=False)
 
     def on_input_changed(self) -> None:
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Offer nothing before the preview of what is typed in now is shown."""
+        self._shown = self._moved = None
+        if not self._moving:
+            self._offer("Move", enabled=False)
         self.when_quiet(self._plan)
 
     def on_text_area_changed(self) -> None:
