@@ -34,7 +34,7 @@ STATUSES = ("queued", "running", "waiting", "pausing", "paused", "cancelling", *
 _ALIASES = {
     "active": ("queued", "running", "waiting", "pausing", "paused", "cancelling"),
     "done": tuple(sorted(FINAL_RUN_STATUSES)),
-    "stuck": ("running",),
+    "stuck": ("running", "pausing"),
 }
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")

@@ -12,6 +12,7 @@ from tests.tui.fake_port import NOW, FakePort
 from tests.tui.test_snapshots import keys
 from victor_engine.api import RunInfo, RunQuery
 from victor_engine.clock import FakeClock
+from victor_tui.filters import parse_filter
 from victor_tui.screens.run_cells import arrange, elapsed_cell, is_late, is_stuck, now_cell
 from victor_tui.screens.runs import newest_and_active
 from victor_tui.widgets.filterbar import FilterBar
@@ -51,6 +52,11 @@ def test_a_child_that_hangs_brings_its_whole_family_up() -> None:
     ]
     wanted = [("parent", 0), ("child", 1), ("grandchild", 2), ("works", 0), ("orphan", 0)]
     assert [(each.id, depth) for each, depth in arrange(runs, NOW)] == wanted
+
+
+def test_a_pausing_run_whose_node_hangs_is_stuck() -> None:
+    assert is_stuck(run("hangs", status="pausing", stuck_at=NOW - timedelta(seconds=1)), NOW)
+    assert "pausing" in parse_filter("status:stuck", NOW).statuses
 
 
 def test_what_waits_is_neither_stuck_nor_late() -> None:

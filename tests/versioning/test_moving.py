@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -11,7 +13,16 @@ import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
 from victor_engine import jsonio
-from victor_engine.api import Answer, EventQuery, MigrationSpec, RequestQuery, RunMove, RunQuery, ScheduleSpec
+from victor_engine.api import (
+    Answer,
+    EventQuery,
+    MigrationSpec,
+    RequestQuery,
+    RunInfo,
+    RunMove,
+    RunQuery,
+    ScheduleSpec,
+)
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UntrustedError
 from victor_engine.store.state import run_state
@@ -444,6 +455,53 @@ async def test_a_paused_run_a_dead_letter_and_one_that_is_over(tmp_path: Path) -
         await engine.retry_run(dead)
         found = await until_end(engine, dead)
         assert (found.run.version, found.run.status, found.state["done"]) == ("2.0.0", "succeeded", 1)
+
+
+HELD = """
+workflows:
+  w:
+    version: {version}
+    nodes:
+      - {{id: work, type: compute, handler: held, next: [out]}}
+      - {{id: out, type: transform, transform: "done = 1"}}
+"""
+
+
+async def test_a_pausing_run_is_moved_once_it_is_paused(tmp_path: Path) -> None:
+    files = {
+        "victor.yaml": 'handlers: {held: {command: [sh, -c, "read line < go"]}}',
+        "workflows/w1.yaml": HELD.format(version="1.0.0"),
+        "workflows/w2.yaml": HELD.format(version="2.0.0")
+        + "    migrations: [{from: 1.0.0, to: 2.0.0, steps: [{type: add_field, field: extra, default: 1}]}]\n",
+    }
+    root = workspace(tmp_path, files)
+    os.mkfifo(root / "go")
+    async with engine_on(root) as engine:
+        run_id = (await engine.start_run("w", "1.0.0")).id
+
+        async def until(done: Callable[[RunInfo], bool]) -> None:
+            async with asyncio.timeout(20):
+                while not done((await engine.run(run_id)).run):
+                    await asyncio.sleep(0.01)
+
+        await until(lambda run: run.current == ("work",))
+        assert (await engine.pause_run(run_id)).status == "pausing"
+        by_id = await engine.migrate_runs(MigrationSpec("w", "2.0.0", (run_id,)))
+        all_of_them = await engine.migrate_runs(MigrationSpec("w", "2.0.0", from_version="1.0.0"))
+        for report in (by_id, all_of_them):
+            (result,) = report.runs
+            assert (result.outcome, result.run_status) == ("refused", "pausing")
+            assert result.reason == "it is pausing; wait until it is paused, and it can be moved"
+        assert (await engine.run(run_id)).run.status == "pausing"
+        with pytest.raises(ConflictError, match="wait until it is paused"):
+            await engine.unmigrate_run(run_id)
+        await asyncio.to_thread((root / "go").write_text, "on\n")
+        await until(lambda run: run.status == "paused")
+        (result,) = (await engine.migrate_runs(MigrationSpec("w", "2.0.0", (run_id,)))).runs
+        assert result.outcome == "migrated"
+        await engine.resume_run(run_id)
+        found = await until_end(engine, run_id)
+        assert (found.run.version, found.run.status, found.state["extra"]) == ("2.0.0", "succeeded", 1)
 
 
 async def test_a_run_that_is_inside_a_parallel_moves_only_if_that_is_the_same(tmp_path: Path) -> None:

@@ -147,9 +147,9 @@ class MovingActions(RunActions):
         try:
             async with self.runtime.aside(ref.key) as parked:
                 if not parked:
-                    raise ConflictError(
-                        f"run {ref.id} is at work; pause it, and it can go back once it rests"
-                    )
+                    run = await self._run_info(ref.id)
+                    wait = "wait until it is paused" if run.status == "pausing" else "pause it"
+                    raise ConflictError(f"run {ref.id} is at work; {wait}, and it can go back once it rests")
                 await self.store.write(transition)
         finally:
             await self._return(ref.key)

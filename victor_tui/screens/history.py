@@ -52,6 +52,7 @@ _TONES: tuple[tuple[str, Tone], ...] = (
     ("expired", "bad"),
     ("rejected", "warn"),
     ("cancelled", "warn"),
+    ("pausing", "warn"),
     ("paused", "warn"),
     ("skipped", "dim"),
     ("succeeded", "ok"),

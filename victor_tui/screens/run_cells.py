@@ -23,7 +23,7 @@ def elapsed(run: RunInfo, now: datetime) -> float | None:
 
 def is_stuck(run: RunInfo, now: datetime) -> bool:
     """Whether it has been at a node for far longer than that ever takes."""
-    return run.status == "running" and run.stuck_at is not None and now >= run.stuck_at
+    return run.status in ("running", "pausing") and run.stuck_at is not None and now >= run.stuck_at
 
 
 def is_late(run: RunInfo, now: datetime) -> bool:

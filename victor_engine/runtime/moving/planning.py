@@ -106,7 +106,7 @@ def check_rests(run: Resting) -> None:
     # are done, counts as running, and nothing of it is at work.
     rests = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
     if run.status == "pausing":
-        raise ConflictError("it is pausing; it can be moved once its node is done and it is paused")
+        raise ConflictError("it is pausing; wait until it is paused, and it can be moved")
     if run.status in ("queued", "running", "cancelling") and not rests:
         raise ConflictError(f"it is {run.status}; pause it, and it can be moved once it rests")
     if run.status not in MOVABLE and not rests:
