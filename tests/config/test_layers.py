@@ -148,7 +148,7 @@ default_agent:
         ("workflows: ['../elsewhere/*.yaml']\n", "1:1", "leaves the workspace"),
         ("a: [1\nb: 2\n", "2:2", "not valid YAML"),
         ("agents: {}\nagents: {}\n", "2:1", "given twice"),
-        ("agents: &a {x: *a}\n", "1:13", "too deeply"),
+        ("agents: &a {x: *a}\n", "1:9", "levels deep"),
         ("- a\n", "1:1", "mapping"),
         ("agents: !!python/object:os.system {}\n", "1:9", "not valid YAML"),
     ],

@@ -143,11 +143,11 @@ def _check_file(ctx: click.Context, path: Path, workflow: str) -> None:
     from victor_engine.definition.loader import load_file, raise_for
     from victor_engine.service.connect import find
 
-    result = load_file(path)
+    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
+    result = load_file(path, root=workspace)
     raise_for(result.problems)
     if workflow not in result.workflows:
         raise UsageError(f"{path} defines {', '.join(result.workflows) or 'no workflow'}, not {workflow!r}")
-    workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
     if workspace.resolve() not in path.resolve().parents:
         raise UsageError(
             f"{path} is outside the workspace {workspace}; put it there, or name another --workspace"
@@ -356,7 +356,8 @@ def edit(
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     """`KEY=VALUE`, the value in YAML."""
-    import yaml
+    from victor_engine.definition.yamltext import parse
+    from victor_engine.yamlnodes import YamlFaultError
 
     found: dict[str, Any] = {}
     for text in given:
@@ -364,9 +365,12 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise UsageError(f"--set {text!r} is not KEY=VALUE")
         try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {key}: {value!r} is no YAML value") from None
+            documents = parse(value)
+        except YamlFaultError as error:
+            raise UsageError(f"--set {key}: {value[:80]!r} is no YAML value: {error.message}") from None
+        if len(documents) > 1:
+            raise UsageError(f"--set {key}: {value[:80]!r} is more than one YAML value")
+        found[key.strip()] = documents[0].data if documents else None
     return found
 
 

@@ -94,6 +94,17 @@ def _config(path: Path, explicit: str | None) -> Config | None:
     return None
 
 
+def _root(path: Path, config: Config | None) -> Path | None:
+    """The directory that the files that a file refers to lie in; None leaves it to the loader.
+
+    Without a `victor.yaml` the current directory is the workspace, as it is for an engine.
+    """
+    if config is not None:
+        return config.workspace
+    here = Path.cwd()
+    return here if path.resolve().is_relative_to(here) else None
+
+
 class Stores:
     """What the stores of workspaces say of versions. They are only read, and one that is not there says nothing."""
 
@@ -134,7 +145,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))
     functions = FunctionRegistry()
     problems = _functions(functions, bindings, config)
-    result = load_file(path, functions=functions, strict=strict)
+    result = load_file(path, functions=functions, strict=strict, root=_root(path, config))
     problems += result.problems
     if config is not None:
         problems += [*config.warnings, *unused_nodes(config, result.workflows.values())]

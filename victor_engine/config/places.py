@@ -10,6 +10,16 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.errors import ConfigError
+from victor_engine.files import read_text_bounded, reason
+from victor_engine.yamlnodes import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    YamlFaultError,
+    composing,
+    scalar,
+    too_deep,
+    too_many,
+)
 
 Key = tuple[str | int, ...]
 """The way from the root of a document to a value: keys of mappings and indexes of lists."""
@@ -79,38 +89,27 @@ def read_yaml(path: Path) -> Source | None:
     not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_bounded(path)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: cannot be read: {reason}", path=str(path)) from error
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"{path}: cannot be read: {why}", path=str(path)) from error
     return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, label: str) -> Source:
     """As `read_yaml`, from text."""
-    import yaml
-
-    empty = Source(label, {})
+    places: dict[Key, tuple[int, int]] = {}
     try:
-        loader = yaml.SafeLoader(text)
-        try:
+        with composing(text) as loader:
             node = loader.get_single_node()
             if node is None:
-                return empty
-            places: dict[Key, tuple[int, int]] = {}
-            data = _construct(loader, node, (), places, empty)
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = error.problem or error.context or "not YAML"
-        source = Source(label, {}, {(): (line, column)})
-        raise source.fail((), f"not valid YAML: {problem}") from error
-    except yaml.YAMLError as error:
-        raise empty.fail((), f"not valid YAML: {error}") from error
+                return Source(label, {})
+            data = _construct(loader, node, (), places)
+    except YamlFaultError as error:
+        source = Source(label, {}, {(): (error.line, error.column)})
+        raise source.fail((), f"not valid YAML: {error.message}") from error
     if not isinstance(data, dict):
         source = Source(label, {}, {(): (1, 1)})
         raise source.fail(
@@ -119,12 +118,14 @@ def parse_yaml(text: str, label: str) -> Source:
     return Source(label, data, places)
 
 
-def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, int]], source: Source) -> Any:
+def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, int]]) -> Any:
     import yaml
 
     places.setdefault(way, (node.start_mark.line + 1, node.start_mark.column + 1))
-    if len(way) > 50:  # an alias that holds itself
-        raise Source(source.label, {}, places).fail(way, "not valid YAML: nested too deeply")
+    if len(way) >= MAX_DEPTH:  # an alias that holds itself
+        raise too_deep(node.start_mark)
+    if len(places) > MAX_VALUES:
+        raise too_many(node.start_mark)
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         loader.flatten_mapping(node)
         result: dict[str, Any] = {}
@@ -132,15 +133,12 @@ def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, in
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key is None:
-                raise Source(source.label, {}, {way: mark}).fail(way, "a key must be plain text")
+                raise YamlFaultError("a key must be plain text", *mark)
             if key in result:
-                raise Source(source.label, {}, {way: mark}).fail(way, f"the key {key!r} is given twice")
+                raise YamlFaultError(f"the key {key!r} is given twice", *mark)
             places[(*way, key)] = mark
-            result[key] = _construct(loader, value_node, (*way, key), places, source)
+            result[key] = _construct(loader, value_node, (*way, key), places)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*way, i), places, source) for i, item in enumerate(node.value)]
-    try:
-        return loader.construct_object(node, deep=True)
-    except ValueError as error:  # a date such as 2026-13-01
-        raise Source(source.label, {}, places).fail(way, f"{node.value!r} cannot be read: {error}") from None
+        return [_construct(loader, item, (*way, i), places) for i, item in enumerate(node.value)]
+    return scalar(loader, node)

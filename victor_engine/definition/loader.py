@@ -27,6 +27,7 @@ from victor_engine.definition.nodes import read_node
 from victor_engine.definition.read import Problems, Reader
 from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
 from victor_engine.errors import DefinitionError
+from victor_engine.files import read_text_bounded, reason
 
 NOT_THE_GRAPH = frozenset({"schedule", "migrations", "deprecated", "name"})
 """Keys that speak about versions and times, not about what a version is: not in its checksum."""
@@ -57,24 +58,37 @@ class LoadResult:
 
 
 def load_file(
-    path: Path | str, *, functions: FunctionRegistry | None = None, strict: bool = False
+    path: Path | str,
+    *,
+    functions: FunctionRegistry | None = None,
+    strict: bool = False,
+    root: Path | None = None,
 ) -> LoadResult:
-    """Read one file. Never raises for what stands in it: every fault is a problem with its place."""
+    """Read one file. Never raises for what stands in it: every fault is a problem with its place.
+
+    `root` is the directory that `$ref` may read: by default the workspace (the nearest directory above with a
+    `victor.yaml`), or else the file's own directory.
+    """
     label = str(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text_bounded(path)
     except OSError as error:
-        return _failed(label, f"cannot be read: {error.strerror or error}")
+        return _failed(label, f"cannot be read: {reason(error)}")
     except UnicodeDecodeError as error:
         return _failed(label, f"is not UTF-8 text (byte {error.start})")
-    return load_text(text, label, functions=functions, strict=strict)
+    return load_text(text, label, functions=functions, strict=strict, root=root)
 
 
 def load_text(
-    text: str, label: str = "<text>", *, functions: FunctionRegistry | None = None, strict: bool = False
+    text: str,
+    label: str = "<text>",
+    *,
+    functions: FunctionRegistry | None = None,
+    strict: bool = False,
+    root: Path | None = None,
 ) -> LoadResult:
     """As `load_file`, from text. `$ref` is relative to the folder of `label`."""
-    problems = Problems(label, strict)
+    problems = Problems(label, strict, root)
     functions = functions or FunctionRegistry()
     try:
         documents = parse(text)
@@ -84,8 +98,12 @@ def load_text(
     result = LoadResult(label)
     lines = text.splitlines()
     for document in documents:
-        if document.data is not None:
+        if document.data is None:
+            continue
+        try:
             _read_document(document, problems, functions, result, lines)
+        except RecursionError:
+            problems.error(document.place(()), "this document is nested too deeply to be checked")
     if not documents or all(document.data is None for document in documents):
         problems.error((1, 1), "the file is empty", "Add a workflows: mapping")
     return replace(result, problems=tuple(problems.found))

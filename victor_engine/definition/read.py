@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path as FilePath
 from typing import Any
 
 from victor_engine.api import ProblemInfo
@@ -52,11 +53,14 @@ def duration_text(seconds: float) -> str:
 
 
 class Problems:
-    """Faults and warnings of one file."""
+    """Faults and warnings of one file. `root` is the directory that files it refers to must lie in."""
 
-    def __init__(self, path: str, strict: bool = False) -> None:
+    def __init__(self, path: str, strict: bool = False, root: FilePath | None = None) -> None:
         self.path = path
         self.strict = strict
+        self.root = root
+        self.shared: dict[FilePath, Mapping[str, Mapping[str, Any]]] = {}
+        """The nodes of the files that were referred to so far."""
         self.found: list[ProblemInfo] = []
 
     @property

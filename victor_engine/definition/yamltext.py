@@ -12,23 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from victor_engine.yamlnodes import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    YamlFaultError,
+    composing,
+    scalar,
+    too_deep,
+    too_many,
+)
+
 Path = tuple[str | int, ...]
 """The way from the root of a document to a value."""
 
-MAX_VALUES = 200_000
-"""Values in one document: an alias that multiplies itself ends here."""
-
 _HALF = re.compile("[\ud800-\udfff]")
-
-
-class YamlFaultError(Exception):
-    """Text that is not the YAML we read: the message, and line and column from 1."""
-
-    def __init__(self, message: str, line: int, column: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
-        self.column = column
 
 
 @dataclass(slots=True)
@@ -57,28 +54,15 @@ class Document:
 
 
 def parse(text: str) -> list[Document]:
-    """All documents of a text; YamlFaultError with a place for anything that is not YAML."""
-    import yaml
-
+    """All documents of a text; YamlFaultError with a place for anything that is not YAML, or beyond its limits."""
     documents: list[Document] = []
-    loader = None
-    try:
-        loader = yaml.SafeLoader(text)
+    with composing(text) as loader:
         lines = text.splitlines()
         while loader.check_node():
             node = loader.get_node()
             document = Document()
             document.data = _build(loader, node, (), document, lines)
             documents.append(document)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise YamlFaultError(error.problem or error.context or "not YAML", line, column) from error
-    except yaml.YAMLError as error:
-        raise YamlFaultError(str(error).splitlines()[0], 1, 1) from error
-    finally:
-        if loader is not None:
-            loader.dispose()
     return documents
 
 
@@ -90,8 +74,10 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
     document.places.setdefault(path, here)
     document.spans[path] = (mark.line, node.end_mark.line)
     document.count += 1
-    if document.count > MAX_VALUES or len(path) > 60:
-        raise YamlFaultError("too many values, or nested too deeply: an alias that repeats itself?", *here)
+    if document.count > MAX_VALUES:
+        raise too_many(mark)
+    if len(path) >= MAX_DEPTH:  # an alias that holds itself
+        raise too_deep(mark)
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
         result: dict[str, Any] = {}
@@ -116,11 +102,7 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
             first += 1
         indent = len(lines[first]) - len(lines[first].lstrip()) if first < len(lines) else 0
         document.blocks[path] = (mark.line + 2, indent)
-    try:
-        value = loader.construct_object(node, deep=True)
-    except (ValueError, yaml.YAMLError) as error:
-        raise YamlFaultError(f"{node.value!r}: {error}", *here) from error
-    return _plain(value, node.value)
+    return _plain(scalar(loader, node), node.value)
 
 
 def _whole(text: str, here: tuple[int, int]) -> str:
@@ -151,3 +133,6 @@ def plain_tree(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_tree(item) for item in value]
     return value
+
+
+__all__ = ["MAX_VALUES", "Document", "Path", "YamlFaultError", "parse", "plain_tree"]

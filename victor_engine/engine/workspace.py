@@ -93,7 +93,7 @@ def load_workspace(config: Config, *, trusted: bool) -> Workspace:
             functions.register(name, _untrusted(name))
     workspace.files = config.workflow_files()
     for path in workspace.files:
-        result = load_file(path, functions=functions)
+        result = load_file(path, functions=functions, root=config.workspace)
         if any(problem.severity == "error" for problem in result.problems):
             workspace.faulty.add(path)
         for problem in result.problems:

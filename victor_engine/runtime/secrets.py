@@ -17,9 +17,13 @@ from urllib.parse import quote, quote_plus
 
 from victor_engine.config.model import SecretSource
 from victor_engine.errors import ConfigError
+from victor_engine.files import read_text_bounded, reason
 from victor_engine.secretrefs import authored, revealed
 
 MASK = "***"
+LARGEST_SECRET = 1_000_000
+"""Bytes of a file that holds a secret."""
+
 PREFIX = "VICTOR_SECRET_"
 """How the variables begin that hold secrets which no configuration declares."""
 PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
@@ -178,10 +182,10 @@ class SecretStore:
 def read_secret_file(path: Path, name: str) -> str:
     """The text of a file without the line break at its end. Raises `ConfigError`."""
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_text_bounded(path, largest=LARGEST_SECRET).rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise _missing(name, f"{path} cannot be read: {reason}") from error
+        why = reason(error) if isinstance(error, OSError) else "not text"
+        raise _missing(name, f"{path} cannot be read: {why}") from error
 
 
 def _missing(name: str, why: str) -> ConfigError:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from victor_engine.config.places import Key, Source, did_you_mean, parse_yaml
 from victor_engine.definition.read import parse_duration
 from victor_engine.errors import UsageError
+from victor_engine.files import read_bounded, reason
 from victor_engine.scheduler.calendars import MAX_BYTES, Calendar, Rule, Span, instant
 from victor_engine.scheduler.cron import CronSchedule
 from victor_engine.scheduler.icalendars import Events, read_events
@@ -138,13 +139,9 @@ def _instant(moment: date, zone: ZoneInfo) -> datetime:
 def from_file(name: str, path: Path) -> Calendar:
     """A calendar from a .yaml or .ics file. UsageError or ConfigError names the file and the place."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(
-                f"{path}: is larger than {MAX_BYTES // 1_000_000} MB; a calendar is not that large"
-            )
-        data = path.read_bytes()
+        data = read_bounded(path, largest=MAX_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: the calendar cannot be read: {error.strerror or error}") from None
+        raise UsageError(f"{path}: the calendar cannot be read: {reason(error)}") from None
     if path.suffix == ".ics":
         return Calendar(name, [EventsRule(read_events(data, path))], str(path))
     try:

@@ -1,0 +1,66 @@
+"""Reading files that somebody else has named: regular ones, of bounded size, from where they belong."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+LARGEST = 2_000_000
+"""Bytes of a file of text that is read whole. Larger ones are data, which does not belong into it."""
+
+
+class UnfitFileError(OSError):
+    """A file that is there and is not read. Its text says why, and goes on from "cannot be read: "."""
+
+
+def read_bounded(path: Path | str, *, largest: int = LARGEST, within: Path | None = None) -> bytes:
+    """Return the bytes of a regular file.
+
+    `within` is the directory that the file must lie in once all symbolic links are followed. Raises OSError:
+    `UnfitFileError` for a device, a pipe or a directory, a file above `largest` bytes, or one that lies elsewhere.
+    """
+    try:
+        real = Path(os.path.realpath(path))
+        if within is not None and not real.is_relative_to(os.path.realpath(within)):
+            raise UnfitFileError(f"it lies outside of {within}. Copy it into that directory")
+        _check(os.stat(real), largest)  # before it is opened: to open a device may already act on it
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
+        with open(os.open(real, flags), "rb") as file:
+            _check(os.fstat(file.fileno()), largest)
+            data = file.read(largest + 1)
+    except ValueError as error:  # a name with a null byte, or with half of a character
+        raise UnfitFileError(f"{str(path)!r} is no file name ({error})") from None
+    if len(data) > largest:  # it has grown meanwhile, or lies in a file system that does not know sizes
+        raise _too_large(largest)
+    return data
+
+
+def read_text_bounded(path: Path | str, *, largest: int = LARGEST, within: Path | None = None) -> str:
+    """Return the text (UTF-8) of a regular file with `\\n` at the ends of its lines; see `read_bounded`."""
+    text = read_bounded(path, largest=largest, within=within).decode("utf-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def reason(error: OSError) -> str:
+    """Return why a file could not be read, in words."""
+    return error.strerror or str(error)
+
+
+def _check(found: os.stat_result, largest: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise UnfitFileError(f"it is {_kind(found.st_mode)}, not a regular file")
+    if found.st_size > largest:
+        raise _too_large(largest)
+
+
+def _too_large(largest: int) -> UnfitFileError:
+    return UnfitFileError(f"it is larger than {largest / 1_000_000:g} MB. Make it smaller, or divide it")
+
+
+def _kind(mode: int) -> str:
+    kinds = (
+        (stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+    )  # fmt: skip
+    return next((name for test, name in kinds if test(mode)), "something else")
