@@ -167,6 +167,9 @@ class VictorApp(Console):
 
     def _tick(self) -> None:
         self.update_header()
+        engine: EngineInfo | None = self.feed.snapshots.get("engine")
+        if engine is not None and engine.mode == "readonly":
+            self.feed.mark_stale("engine")  # an engine that was killed leaves no event
         for screen in self._readers():
             screen.tick()
 

@@ -53,6 +53,8 @@ def _trouble(engine: EngineInfo) -> str:
         message = first.message.rstrip(".")
         remedy = f". {first.remedy}" if first.remedy else ""
         return clean(f"{place}{message}{remedy}{more}")
+    if engine.mode == "readonly" and engine.beside is not None:
+        return "This is a read-only view of the engine that runs. Open victor-tui without --read-only to act."
     if engine.mode == "readonly":
         return "No engine runs here: this is a read-only view. Start one with `victor scheduler start`."
     return "" if engine.trusted else "This workspace is not trusted: it is shown, and nothing in it runs."

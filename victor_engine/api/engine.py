@@ -48,6 +48,9 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     draining: PauseInfo | None = None  # finishes what runs, starts nothing
     storage: StorageInfo | None = None  # the store cannot be written: nothing goes on until it can
     recent_breaches: int = 0  # in the last 24 hours
+    beside: int | None = (
+        None  # of a read-only view: process id of the engine that runs; 0 where it is not known
+    )
 
 
 class EventInfo(Struct, frozen=True, omit_defaults=True):

@@ -40,6 +40,7 @@ from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
 from victor_engine.notify import notify_problems
 from victor_engine.scheduler.calendars import Calendars
+from victor_engine.service.lock import engine_owner
 from victor_engine.store import queries
 from victor_engine.store.snapshot import SnapshotReader
 
@@ -92,6 +93,7 @@ class ReadOnlyPort(Reading):
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
         counts = await self._read(queries.engine_counts, now)
+        owner = await asyncio.to_thread(engine_owner, self.db_path.parent)
         return EngineInfo(
             mode="readonly",
             pid=os.getpid(),
@@ -103,6 +105,7 @@ class ReadOnlyPort(Reading):
             product_version=__version__,
             started_at=self.started_at,
             now=now,
+            beside=owner.pid if owner is not None else None,
             problems=tuple(await self._read(notify_problems, now)),
             **msgspec.structs.asdict(counts),
         )

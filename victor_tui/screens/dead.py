@@ -187,7 +187,7 @@ class DeadScreen(RunControl, ConsoleScreen):
         self.cause = row
         table: LineTable[RunInfo] = self.query_one("#letters", LineTable)
         table.marked.clear()
-        table.set_rows([])
+        table.forget()
         self._choose_table()
         self.console.feed.watch(self.loaders())
 

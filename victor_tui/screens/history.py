@@ -27,7 +27,8 @@ from victor_tui.widgets.trend import BUCKETS, Trend, numbers
 
 PAGE = 1000
 """Events or runs shown at once; the filter reaches the older ones."""
-EMPTY = """Nothing happened that fits the filter.
+EMPTY = "Nothing has happened yet.\n\nv  events or runs"
+EMPTY_FILTER = """Nothing happened that fits the filter.
 
 /  change the filter: words, workflow:deploy, kind:request, after:yesterday
 v  events or runs"""
@@ -224,7 +225,9 @@ class HistoryScreen(RunControl, ConsoleScreen):
             self.query_one(Trend).show(stats)
             return
         rows: list[Any] = self.snapshot(subject)
-        self.query_one(f"#{subject}", LineTable).set_rows(rows)
+        table = self.query_one(f"#{subject}", LineTable)
+        table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
+        table.set_rows(rows)
         if subject == "past":
             self.query_one(FilterBar).learn(known_names(rows))
         word = "runs" if subject == "past" else "events"

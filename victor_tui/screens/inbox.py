@@ -136,6 +136,10 @@ class InboxScreen(InboxActions):
         now, me = self.now(), self.console.user
         rows = [request for request in self._shown() if self._filter.matches(request, now, me)]
         table = self.requests_table
+        subject: Subject = "done" if self.show_done else "found" if self._asks_store else "requests"
+        if not rows and self.snapshot(subject) is None:
+            table.forget()
+            return
         if not rows and self._filter != InboxFilter():
             table.empty = EMPTY_FILTER
         else:

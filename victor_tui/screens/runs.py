@@ -40,11 +40,11 @@ from victor_tui.widgets.table import Cell, Column, LineTable
 PAGE = 500
 """Runs shown at once; the filter reaches the older ones."""
 
-EMPTY = """No runs here.
+EMPTY = """There are no runs yet.
 
 n  start a workflow
-1  see what is scheduled
-/  change the filter"""
+1  see what is scheduled"""
+EMPTY_FILTER = "No run fits the filter.\n\n/  change the filter"
 
 
 class RunsScreen(RunControl, ConsoleScreen):
@@ -127,6 +127,7 @@ class RunsScreen(RunControl, ConsoleScreen):
         arranged = arrange(runs, now)
         depths = {run.id: depth for run, depth in arranged if depth}
         table = self.query_one("#runs", LineTable)
+        table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
         table.set_rows(run for run, _ in arranged)
         if depths != self._depths:
             self._depths = depths

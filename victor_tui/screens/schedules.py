@@ -32,6 +32,7 @@ EMPTY = """Nothing is scheduled yet.
 
 n  schedule a workflow from here
    or give a workflow file a schedule: block and press F5"""
+EMPTY_FILTER = "No schedule fits the filter.\n\n/  change the filter"
 
 
 def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
@@ -141,6 +142,7 @@ class SchedulesScreen(ScheduleActions):
     def draw(self, subject: Subject) -> None:
         schedules: list[ScheduleInfo] = self.snapshot("schedules")
         shown = [each for each in schedules if matches(each, self._filter, self.now())]
+        self.table.empty = EMPTY_FILTER if schedules else EMPTY
         self.table.set_rows(shown)
         elsewhere = self._filter.fields - {"workflow", "schedule"}
         if elsewhere:

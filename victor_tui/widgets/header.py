@@ -50,6 +50,8 @@ def engine_words(state: HeaderState) -> Piece:
     if engine is None:
         return "connecting…", "dim"
     if engine.mode == "readonly":
+        if engine.beside is not None:
+            return f"engine {engine.beside or ''}".rstrip() + " · read only", "ok"
         return "no engine · read only", "warn"
     if state.owns_engine:
         return f"engine here · {engine.pid}", "ok"

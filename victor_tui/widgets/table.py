@@ -27,6 +27,8 @@ from victor_tui.theme import NO_TONES, Palette, Tone, palette_for
 
 R = TypeVar("R")
 
+LOADING = "Loading…"
+"""What a table says before its rows are known."""
 Cell = tuple[str, Tone]
 """Text and tone of a cell."""
 
@@ -149,7 +151,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._columns = tuple(columns)
         self._key = key
         self._now = now
-        self.empty = empty
+        self._empty = empty
+        self._loaded = False
         self.sort_key = sort
         self.sort_reverse = reverse
         self._rows: list[R] = []
@@ -160,6 +163,23 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self._palette: Palette = palette_for("")
 
     # --- data ---------------------------------------------------------------------------------
+
+    @property
+    def empty(self) -> str:
+        """What is said where there are no rows."""
+        return self._empty if self._loaded else LOADING
+
+    @empty.setter
+    def empty(self, text: str) -> None:
+        if text != self._empty:
+            self._empty = text
+            self.refresh()
+
+    def forget(self) -> None:
+        """Show no rows, and that they are being loaded."""
+        self.set_rows([])
+        self._loaded = False
+        self.refresh()
 
     @property
     def rows(self) -> Sequence[R]:
@@ -177,6 +197,9 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     def set_rows(self, rows: Iterable[R]) -> None:
         """Show `rows`; keep cursor, marks and the strips of rows that did not change."""
+        if not self._loaded:
+            self._loaded = True
+            self.refresh()
         old_row = self.row
         old_index, old_rows = self._index, self._rows
         self._rows = self._sorted(rows)
