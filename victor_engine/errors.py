@@ -182,3 +182,13 @@ class ExpressionError(NodeError):
 
     def __init__(self, message: str, *, error_type: str = "ExpressionError") -> None:
         super().__init__(message, error_type=error_type, retryable=False)
+
+
+class ExpressionLimitError(ExpressionError):
+    """An expression would take more work, memory or digits than one may take."""
+
+    code = "expression_limit"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, error_type="ExpressionLimitError")
+        self.bases = ("ExpressionError",)

@@ -1,9 +1,10 @@
-"""Expressions and assignments: data, not Python. Parsed, checked and evaluated in a sandbox.
+"""Expressions and assignments: data, not Python. Parsed, checked and evaluated within a budget.
 
-Expressions are evaluated by simpleeval over the run's state; our own assignment statements stand
-on top. Attribute access means keys of objects, never attributes of Python objects. `ctx` (or
-`state`) is the whole state; `true`, `false` and `null` are written either way. A workspace may
-register functions of its own (`FunctionRegistry.register`).
+`evaluator` evaluates expressions over the run's state; our own assignment statements stand on top.
+Attribute access means keys of objects, never attributes of Python objects. `ctx` (or `state`) is the
+whole state; `true`, `false` and `null` are written either way. A workspace may register functions of
+its own (`FunctionRegistry.register`). With the limits `LOCAL` a function raises NeedsWorkerError for
+what would hold the event loop.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from victor_engine.definition.functions import BUILTINS, MAX_ITEMS, MAX_TEXT, FunctionRegistry
+from victor_engine.definition.budget import (
+    FULL,
+    MAX_BITS,
+    MAX_ITEMS,
+    MAX_TEXT,
+    Evaluation,
+    Limits,
+    NeedsWorkerError,
+)
+from victor_engine.definition.evaluator import Compiled, as_json, compiled, compiled_tree, evaluate_compiled
+from victor_engine.definition.functions import BUILTINS, Builtin, FunctionRegistry
 from victor_engine.definition.language import (
     CONSTANTS,
     DOTTED,
@@ -31,16 +42,41 @@ from victor_engine.definition.language import (
     plain_name,
     target_of,
 )
-from victor_engine.definition.sandbox import MAX_BITS, MAX_STEPS, as_json, evaluate_tree
-from victor_engine.errors import ExpressionError
+from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 MAX_STATEMENTS = 500
 """Assignments in one transform."""
 
 
-def evaluate(expression: str, state: Mapping[str, Any], functions: FunctionRegistry) -> Any:
+MAX_STEPS = FULL.steps
+"""Steps that one evaluation may take."""
+
+CONDITION, ASSIGNMENTS = "condition", "assignments"
+
+
+def evaluate(
+    expression: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
+) -> Any:
     """The value of an expression over a state; ExpressionError for anything else."""
-    return evaluate_tree(parse(expression), state, functions)
+    return evaluate_compiled(compiled(expression), Evaluation(state, functions, limits))
+
+
+def evaluate_as(
+    kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
+) -> Any:
+    """Evaluate a text as what it is in a workflow: a condition or assignments."""
+    if kind == ASSIGNMENTS:
+        return run_assignments(text, state, functions, limits)
+    return evaluate_condition(text, state, functions, limits)
+
+
+def state_read(kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
+    """The part of the state that a text may read."""
+    tree: ast.AST = parse_module(text) if kind == ASSIGNMENTS else parse(text)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if names & {"ctx", "state"} or text.strip() in functions:
+        return dict(state)
+    return {name: state[name] for name in names if name in state}
 
 
 def lookup(state: Mapping[str, Any], dotted: str) -> Any:
@@ -56,14 +92,19 @@ def lookup(state: Mapping[str, Any], dotted: str) -> Any:
     return value
 
 
-def evaluate_condition(condition: str, state: Mapping[str, Any], functions: FunctionRegistry) -> Any:
+def evaluate_condition(
+    condition: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
+) -> Any:
     """The value that picks the branch: a registered function's, a state key's, or an expression's."""
     text = condition.strip()
     function = functions.get(text)
     if function is not None and text not in state:
+        # What a function of the workspace does is its own affair; it was called once, in this process.
+        run = Evaluation(state, functions, limits if isinstance(function, Builtin) else FULL)
         try:
-            return as_json(function(state))
-        except ExpressionError:
+            result = function.apply(run, state) if isinstance(function, Builtin) else function(state)
+            return as_json(result, run)
+        except (ExpressionError, NeedsWorkerError):
             raise
         except Exception as error:
             raise ExpressionError(
@@ -77,7 +118,7 @@ def evaluate_condition(condition: str, state: Mapping[str, Any], functions: Func
             if first not in ("ctx", "state"):
                 near = nearest(first, set(state)) if first not in state else ""
                 raise ExpressionError(f"the state has no {text!r}{near}", error_type="KeyError") from None
-    return evaluate(text, state, functions)
+    return evaluate(text, state, functions, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +127,7 @@ class _Assignment:
 
     line: int
     target: tuple[str, ...]
-    value: ast.expr | None
+    value: Compiled | None
     problem: str = ""
 
 
@@ -113,30 +154,40 @@ def _assignment(statement: ast.stmt) -> _Assignment:
         ast.copy_location(expression, statement)
         ast.fix_missing_locations(expression)
     problem = f"nothing is assigned to {'.'.join(target)}" if expression is None else ""
-    return _Assignment(statement.lineno, target, expression, problem)
+    ready = None if expression is None else compiled_tree(expression)
+    return _Assignment(statement.lineno, target, ready, problem)
 
 
-def run_assignments(text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
-    """Run the assignments of a transform in order; returns the keys that they set, with their values."""
+def run_assignments(
+    text: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
+) -> dict[str, Any]:
+    """Run the assignments of a transform in order; returns the keys that they set, with their values.
+
+    They share one budget.
+    """
     statements = _assignments(text)
+    run = Evaluation(state, functions, limits)
     if len(statements) == 1:
-        key, value = _assign(statements[0], state, functions)
+        key, value = _assign(statements[0], run)
         return {key: value}
     # A later statement sees what an earlier one has assigned.
-    local = dict(state)
+    run.state = local = dict(state)
     assigned: dict[str, Any] = {}
     for statement in statements:
-        key, value = _assign(statement, local, functions)
+        run.items = MAX_ITEMS
+        key, value = _assign(statement, run)
         assigned[key] = local[key] = value
     return assigned
 
 
-def _assign(statement: _Assignment, state: Mapping[str, Any], functions: FunctionRegistry) -> tuple[str, Any]:
+def _assign(statement: _Assignment, run: Evaluation) -> tuple[str, Any]:
     """The key of the state that one statement sets, and its new value."""
     if statement.value is None:
         raise ExpressionError(f"line {statement.line}: {statement.problem}")
     try:
-        value = evaluate_tree(statement.value, state, functions)
+        value = evaluate_compiled(statement.value, run)
+    except ExpressionLimitError as error:
+        raise ExpressionLimitError(f"line {statement.line}: {error.message}") from None
     except ExpressionError as error:
         if error.message.startswith("line "):
             raise
@@ -145,7 +196,7 @@ def _assign(statement: _Assignment, state: Mapping[str, Any], functions: Functio
         ) from error
     target = statement.target
     key = target[0]
-    return key, value if len(target) == 1 else _assigned(state.get(key), target[1:], value)
+    return key, value if len(target) == 1 else _assigned(run.state.get(key), target[1:], value)
 
 
 def _assigned(old: Any, path: Sequence[str], value: Any) -> Any:
@@ -158,7 +209,9 @@ def _assigned(old: Any, path: Sequence[str], value: Any) -> Any:
 
 
 __all__ = [
+    "ASSIGNMENTS",
     "BUILTINS",
+    "CONDITION",
     "MAX_BITS",
     "MAX_ITEMS",
     "MAX_STATEMENTS",
@@ -169,9 +222,11 @@ __all__ = [
     "check_assignments",
     "check_expression",
     "evaluate",
+    "evaluate_as",
     "evaluate_condition",
     "lookup",
     "names_read",
     "names_written",
     "run_assignments",
+    "state_read",
 ]

@@ -1,19 +1,27 @@
-"""The functions that expressions may call, and how large what they make may become."""
+"""The functions that expressions may call. Each of ours charges for the size of what it is given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.errors import ExpressionError
+from victor_engine.definition.budget import ITEM, MAX_DIGITS, MAX_ITEMS, MAX_TEXT, Evaluation
+from victor_engine.definition.operators import add, contains
+from victor_engine.errors import ExpressionLimitError
 
-MAX_TEXT = 1_000_000
-"""Characters in a string that an expression makes."""
 
-MAX_ITEMS = 200_000
-"""Items that a comprehension, range or repetition may make."""
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A function that every workspace has: `apply` is given the evaluation that pays for it."""
+
+    name: str
+    apply: Callable[..., Any]
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self.apply(Evaluation({}, FunctionRegistry({})), *args, **named)
 
 
 class FunctionRegistry:
@@ -21,15 +29,12 @@ class FunctionRegistry:
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._functions: dict[str, Callable[..., Any]] = dict(BUILTINS if functions is None else functions)
-        self.idle_evaluators: list[Any] = []
-        """Evaluators that were made for these functions and that nobody uses; see `sandbox`."""
 
     def register(self, name: str, function: Callable[..., Any]) -> None:
         """Add a function, or put another in its place."""
         if not name.isidentifier() or name.startswith("_"):
             raise ValueError(f"{name!r} cannot be the name of a function")
         self._functions[name] = function
-        self.idle_evaluators = []
 
     def __contains__(self, name: object) -> bool:
         return name in self._functions
@@ -41,84 +46,283 @@ class FunctionRegistry:
     def names(self) -> frozenset[str]:
         return frozenset(self._functions)
 
-    def as_dict(self) -> dict[str, Callable[..., Any]]:
-        return dict(self._functions)
+    @property
+    def own(self) -> frozenset[str]:
+        """The names of the functions that are not ours."""
+        return frozenset(name for name, found in self._functions.items() if not isinstance(found, Builtin))
 
     def copy(self) -> FunctionRegistry:
         return FunctionRegistry(self._functions)
 
 
-def check_growth(text: str, method: str, arguments: list[Any]) -> None:
-    """Refuse a text method before it makes a text that is too long."""
-    size = 0
-    if method == "zfill" and arguments and isinstance(arguments[0], int):
-        size = arguments[0]
-    elif method == "replace" and len(arguments) >= 2 and all(isinstance(a, str) for a in arguments[:2]):
-        size = len(text) + text.count(arguments[0]) * len(arguments[1])
-    elif method == "join" and arguments and hasattr(arguments[0], "__len__"):
-        # A text or an object is joined too: by its characters, or its keys.
-        size = sum(len(text) + len(str(part)) for part in arguments[0])
-    if size > MAX_TEXT:
-        raise ExpressionError(f"{method} makes a text of {size} characters; the most is {MAX_TEXT}")
+def _text(run: Evaluation, value: Any) -> str:
+    if type(value) is str:
+        return value
+    run.measure(value, written=True)
+    return str(value)
 
 
-def _merge(*values: Any) -> Any:
+def _str(run: Evaluation, *args: Any) -> str:
+    if len(args) == 1:
+        return _text(run, args[0])
+    return str(*args)
+
+
+def _copy(run: Evaluation, values: Any) -> None:
+    """Charge for a list of all items of `values`."""
+    if hasattr(values, "__len__"):
+        run.charge(len(values), len(values) * ITEM)
+
+
+def _int(run: Evaluation, *args: Any, **named: Any) -> Any:
+    if args and type(args[0]) is str:
+        length = len(args[0])
+        if length > MAX_DIGITS:
+            raise ExpressionLimitError(f"int reads a number of {length} digits; the most is {MAX_DIGITS}")
+        run.charge((length >> 5) + (length * length >> 14) + 1)
+    return run.number(int(*args, **named))
+
+
+def _float(run: Evaluation, *args: Any) -> float:
+    if args and type(args[0]) is str:
+        run.scan(args[0])
+    return float(*args)
+
+
+def _round(run: Evaluation, number: Any, ndigits: Any = None) -> Any:
+    if isinstance(ndigits, int) and abs(ndigits) > MAX_DIGITS:
+        raise ExpressionLimitError(f"round to {ndigits} digits; the most is {MAX_DIGITS}")
+    if isinstance(number, int) and isinstance(ndigits, int) and ndigits < -18:
+        run.charge(ndigits * ndigits >> 10)
+    return round(number, ndigits)
+
+
+def _sum(run: Evaluation, values: Any, start: Any = 0) -> Any:
+    _copy(run, values)
+    if all(type(value) in (int, float, bool) for value in values):
+        if type(start) in (int, float, bool):
+            run.measure(values)
+            return run.number(sum(values, start))
+    elif isinstance(start, str):
+        return sum((), start)
+    total = start
+    for value in values:
+        total = add(run, total, value)
+    return total
+
+
+def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
+    def extreme(run: Evaluation, *args: Any, **named: Any) -> Any:
+        run.measure(args)
+        return choose(*args, **named)
+
+    return extreme
+
+
+def _sorted(run: Evaluation, values: Any, **named: Any) -> list[Any]:
+    steps = run.measure(values)
+    if hasattr(values, "__len__"):
+        run.charge(steps * len(values).bit_length() >> 2, len(values) * 8)
+    return sorted(values, **named)
+
+
+def _reversed(run: Evaluation, values: Any) -> list[Any]:
+    _copy(run, values)
+    return list(reversed(values))
+
+
+def _list(run: Evaluation, *args: Any) -> list[Any]:
+    for values in args:
+        _copy(run, values)
+    return list(*args)
+
+
+def _hashed(run: Evaluation, values: Any) -> Any:
+    """Charge for the use of all items of `values` as keys."""
+    _copy(run, values)
+    if isinstance(values, list | tuple):
+        for value in values:
+            run.hashed(value)
+    return values
+
+
+def _set(run: Evaluation, *args: Any) -> set[Any]:
+    return set(*(_hashed(run, values) for values in args))
+
+
+def _dict(run: Evaluation, *args: Any, **named: Any) -> dict[Any, Any]:
+    for pairs in args:
+        _copy(run, pairs)
+        if isinstance(pairs, list | tuple):
+            for pair in pairs:
+                run.hashed(pair)
+    return dict(*args, **named)
+
+
+def _look(choose: Callable[..., Any]) -> Callable[..., Any]:
+    def look(run: Evaluation, values: Any) -> Any:
+        if hasattr(values, "__len__"):
+            run.charge(len(values) >> 2)
+        return choose(values)
+
+    return look
+
+
+def _range(run: Evaluation, *bounds: Any) -> list[int]:
+    numbers = range(*bounds)
+    try:
+        length = len(numbers)
+    except OverflowError:
+        length = MAX_ITEMS + 1
+    if length > MAX_ITEMS:
+        raise ExpressionLimitError(f"range of more than {MAX_ITEMS} items")
+    run.charge((length >> 2) + 1, length * ITEM)
+    return list(numbers)
+
+
+def _enumerate(run: Evaluation, values: Any, start: Any = 0) -> list[Any]:
+    _copy(run, values)
+    _copy(run, values)
+    return [list(pair) for pair in enumerate(values, start)]
+
+
+def _zip(run: Evaluation, *values: Any) -> list[Any]:
+    shortest = min((len(part) for part in values if hasattr(part, "__len__")), default=0)
+    run.charge(shortest * (len(values) + 1), shortest * (len(values) + 1) * ITEM)
+    return [list(parts) for parts in zip(*values, strict=False)]
+
+
+def _merge(run: Evaluation, *values: Any) -> Any:
     """Objects into one (later keys count), or lists into one; nothing merges to nothing."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, Mapping) for value in present):
         merged: dict[str, Any] = {}
         for value in present:
+            _copy(run, value)
             merged.update(value)
         return merged
     items: list[Any] = []
     for value in present:
-        items.extend(value if isinstance(value, list | tuple) else [value])
+        if isinstance(value, list | tuple):
+            _copy(run, value)
+            items.extend(value)
+        else:
+            items.append(value)
     return items
 
 
-def _range(*bounds: int) -> list[int]:
-    numbers = range(*bounds)
-    if len(numbers) > MAX_ITEMS:
-        raise ExpressionError(f"range of {len(numbers)} items; the most is {MAX_ITEMS}")
-    return list(numbers)
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _get(value: Any, key: Any, default: Any = None) -> Any:
+def _get(run: Evaluation, value: Any, key: Any, default: Any = None) -> Any:
     """A key of an object or an item of a list, or `default`."""
     try:
+        run.hashed(key)
         return value[key]
     except (KeyError, IndexError, TypeError):
         return default
 
 
-def _joined(separator: str, values: Any) -> str:
-    parts = [str(value) for value in values]
-    check_growth(separator, "join", [parts])
-    return separator.join(parts)
+def _values(run: Evaluation, value: Any) -> list[Any]:
+    _copy(run, value)
+    return list(value.values())
 
 
-def _replaced(text: str, old: str, new: str) -> str:
-    check_growth(text, "replace", [old, new])
-    return text.replace(old, new)
+def _unique(run: Evaluation, values: Any) -> list[Any]:
+    return list(dict.fromkeys(_hashed(run, values)))
 
 
-BUILTINS: dict[str, Callable[..., Any]] = {
-    "len": len, "sum": sum, "min": min, "max": max, "abs": abs, "round": round, "sorted": sorted,
-    "reversed": lambda values: list(reversed(values)), "str": str, "int": int, "float": float, "bool": bool,
-    "list": list, "dict": dict, "set": lambda values=(): sorted(set(values)), "any": any, "all": all,
-    "range": _range, "enumerate": lambda values, start=0: [list(p) for p in enumerate(values, start)],
-    "zip": lambda *values: [list(p) for p in zip(*values, strict=False)],
-    "merge": _merge, "get": _get, "keys": lambda value: list(value), "values": lambda value: list(value.values()),
-    "lower": lambda text: str(text).lower(), "upper": lambda text: str(text).upper(),
-    "strip": lambda text: str(text).strip(), "join": lambda sep, values: _joined(str(sep), values),
-    "split": lambda text, sep=None: str(text).split(sep), "replace": lambda text, a, b: _replaced(str(text), a, b),
-    "contains": lambda whole, part: part in whole, "unique": lambda values: list(dict.fromkeys(values)),
-    "flatten": lambda values: [item for part in values for item in part], "to_json": lambda v: jsonio.dumps_text(v),
-    "from_json": lambda text: jsonio.loads(text), "now": _timestamp, "current_timestamp": _timestamp,
-    "is_empty": lambda value: not value, "default": lambda value, other: other if value is None else value,
+def _flatten(run: Evaluation, values: Any) -> list[Any]:
+    _copy(run, values)
+    items: list[Any] = []
+    for part in values:
+        _copy(run, part)
+        items.extend(part)
+    return items
+
+
+def _to_json(run: Evaluation, value: Any) -> str:
+    run.measure(value, written=True)
+    return jsonio.dumps_text(value)
+
+
+def _from_json(run: Evaluation, text: Any) -> Any:
+    if isinstance(text, str):
+        run.charge((len(text) >> 5) + 1, len(text) * 8)
+    return jsonio.loads(text)
+
+
+def _timestamp(run: Evaluation) -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# --- texts -------------------------------------------------------------------------------------
+
+
+def text_method(run: Evaluation, text: str, method: str, args: list[Any], named: dict[str, Any]) -> Any:
+    """Call a method of a text. Refuse it before it makes a text that is too long."""
+    if method == "zfill" and args and isinstance(args[0], int):
+        run.text(max(args[0], len(text)), method)
+    elif method == "replace" and len(args) >= 2 and all(isinstance(part, str) for part in args[:2]):
+        run.scan(text)
+        run.text(len(text) + text.count(args[0]) * len(args[1]), method)
+    elif method == "join" and args and hasattr(args[0], "__len__"):
+        # A text or an object is joined too: by its characters, or its keys.
+        _copy(run, args[0])
+        length = sum(len(text) + (len(part) if type(part) is str else 1) for part in args[0])
+        run.text(length, method)
+    else:
+        run.scan(text)
+        if method in ("split", "rsplit"):
+            separator = args[0] if args else named.get("sep")
+            if isinstance(separator, str):
+                if method == "rsplit":
+                    run.charge((len(text) >> 8) * (len(separator) >> 2))
+                parts = text.count(separator) + 1 if separator else 1
+            else:
+                parts = len(text) // 2 + 1
+            run.charge(parts >> 2, parts * 2 * ITEM)
+        elif method == "splitlines":
+            run.charge(len(text) >> 3, sum(text.count(end) for end in "\n\r") * 2 * ITEM)
+        elif method in ("strip", "lstrip", "rstrip") and args and isinstance(args[0], str):
+            run.charge((len(text) >> 8) * (len(args[0]) >> 2))
+    result = getattr(text, method)(*args, **named)
+    if isinstance(result, str) and len(result) > MAX_TEXT:
+        raise ExpressionLimitError(
+            f"{method} makes a text of {len(result)} characters; the most is {MAX_TEXT}"
+        )
+    return result
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(run: Evaluation, value: Any, *args: Any) -> Any:
+        return text_method(run, _text(run, value), name, list(args), {})
+
+    return method
+
+
+def _split(run: Evaluation, text: Any, sep: Any = None) -> Any:
+    return text_method(run, _text(run, text), "split", [sep], {})
+
+
+def _join(run: Evaluation, sep: Any, values: Any) -> Any:
+    _copy(run, values)
+    return text_method(run, _text(run, sep), "join", [[_text(run, value) for value in values]], {})
+
+
+def _replace(run: Evaluation, text: Any, old: Any, new: Any) -> Any:
+    return text_method(run, _text(run, text), "replace", [old, new], {})
+
+
+_OURS: dict[str, Callable[..., Any]] = {
+        "len": lambda run, value: len(value), "sum": _sum, "min": _extreme(min), "max": _extreme(max),
+        "abs": lambda run, value: abs(value), "round": _round, "sorted": _sorted, "reversed": _reversed,
+        "str": _str, "int": _int, "float": _float, "bool": lambda run, *args: bool(*args), "list": _list,
+        "dict": _dict, "set": _set, "any": _look(any), "all": _look(all), "range": _range,
+        "enumerate": _enumerate, "zip": _zip, "merge": _merge, "get": _get, "keys": _list, "values": _values,
+        "lower": _method("lower"), "upper": _method("upper"), "strip": _method("strip"), "join": _join,
+        "split": _split, "replace": _replace, "contains": lambda run, whole, part: contains(run, part, whole),
+        "unique": _unique, "flatten": _flatten, "to_json": _to_json, "from_json": _from_json,
+        "now": _timestamp, "current_timestamp": _timestamp, "is_empty": lambda run, value: not value,
+        "default": lambda run, value, other: other if value is None else value,
 }  # fmt: skip
+
+BUILTINS: dict[str, Callable[..., Any]] = {name: Builtin(name, apply) for name, apply in _OURS.items()}
 """What every workspace has. Times are ISO 8601 in UTC."""

@@ -10,11 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions import FunctionRegistry, evaluate_as
 from victor_engine.definition.model import Node, WorkflowDefinition
-from victor_engine.errors import ConfigError, NodeError
+from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.runtime import teams
 from victor_engine.runtime.effects import Done, Effects, Onward, Past, Position, Step
+from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.runtime.retry import delay_before_retry
 from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
@@ -60,13 +62,31 @@ class Attempts:
     definition: WorkflowDefinition
     effects: Effects
     functions: FunctionRegistry
+    evaluator: Evaluator
     identity: RunIdentity
 
-    async def _pure(self, step: Step, position: Position, compute: Callable[[], Done]) -> Done:
-        """A node that only computes on the state: one commit, nothing to find after a crash."""
+    async def _pure(
+        self,
+        step: Step,
+        state: Mapping[str, Any],
+        position: Position,
+        kind: str,
+        text: str,
+        shape: Callable[[Any], Done],
+    ) -> Done:
+        """A node that only computes on the state: one commit, nothing to find after a crash.
+
+        `shape` turns the value of the text into what the step came to.
+        """
         try:
-            done = compute()
+            try:
+                value = evaluate_as(kind, text, state, self.functions, LOCAL)
+            except NeedsWorkerError as more:
+                value = await self.evaluator.in_worker(kind, text, state, self.functions, more)
+            done = shape(value)
         except NodeError as error:
+            if isinstance(error, ExpressionLimitError):
+                error.message = f"{step.node.id}: {step.node.type}: {error.message}"
             number = self.effects.past(step).tries + 1
             return await self._give_up(step, None, number, error_info(error, step.node.id), position)
         if done.ended is not None:

@@ -241,7 +241,7 @@ class Effects(Protocol):
         ...
 
     async def wait(
-        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], str | None]
+        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], Awaitable[str | None]]
     ) -> WaitEnd:
         """Return when a wait is over. `satisfied(status, body)` says why an HTTP answer is not yet as
         wanted, or None."""

@@ -25,6 +25,7 @@ from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects
 from victor_engine.runtime.ending import Endings, OnEnding, OnFinished
+from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.outside import ParkedError, Surroundings
@@ -86,6 +87,7 @@ class Runtime(Control):
         self.records = Records(load_definition)
         self._bindings = bindings
         self._functions = functions
+        self.evaluator = Evaluator()
         self._aside = WeakValueDictionary()
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
@@ -134,6 +136,7 @@ class Runtime(Control):
         tasks += [*self._tasks, *self._retakes]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        await self.evaluator.close()
         self.places.forget_all()
         await self.logbook.close()
 
@@ -262,7 +265,7 @@ class Runtime(Control):
         identity = RunIdentity(
             record.ref.id, record.ref.workflow, record.version, self._zone(record.definition)
         )
-        walk = Walk(record.definition, effects, self._functions(), identity)
+        walk = Walk(record.definition, effects, self._functions(), self.evaluator, identity)
         while True:
             result = await self._walk(live, walk, effects, record)
             if effects.ending is not None and await effects.ended():

@@ -185,7 +185,7 @@ class Outside:
         return attempt, wait
 
     async def wait(
-        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], str | None]
+        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], Awaitable[str | None]]
     ) -> WaitEnd:
         log = self.logbook.open(self.run.key, attempt)
         self._logs[attempt] = log

@@ -97,7 +97,7 @@ class HttpWatch:
         probe: HttpProbe,
         clock: Clock,
         secrets: SecretStore,
-        satisfied: Callable[[int, Any], str | None],
+        satisfied: Callable[[int, Any], Awaitable[str | None]],
         log: Callable[[str], None],
     ) -> None:
         from victor_engine.runtime.invokers.http import HttpClient
@@ -114,7 +114,7 @@ class HttpWatch:
         try:
             async with self._clock.timeout(LONGEST_LOOK):
                 status, body = await self._ask()
-            reason = self._satisfied(status, body)
+            reason = await self._satisfied(status, body)
         except TimeoutError:
             reason = f"no answer within {LONGEST_LOOK:g} s"
         except NodeError as error:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.expressions import FunctionRegistry, evaluate_condition, run_assignments
 from victor_engine.definition.model import (
     NO_CONSTRAINTS,
     AgentNode,
@@ -138,8 +137,7 @@ def result_patch(node: Node, result: Any) -> Patch:
     return Patch(settings)
 
 
-def transform_patch(node: TransformNode, state: Mapping[str, Any], functions: FunctionRegistry) -> Done:
-    assigned = run_assignments(node.transform, state, functions)
+def transform_patch(node: TransformNode, assigned: dict[str, Any]) -> Done:
     return Done(Patch(assigned), node.next, result=assigned)
 
 
@@ -147,15 +145,14 @@ def transform_patch(node: TransformNode, state: Mapping[str, Any], functions: Fu
 
 
 def choose_branch(
-    definition: WorkflowDefinition, node: ConditionNode, state: Mapping[str, Any], functions: FunctionRegistry
+    definition: WorkflowDefinition, node: ConditionNode, state: Mapping[str, Any], value: Any
 ) -> Done:
-    """Evaluate the condition and pick the branch.
+    """Pick the branch for the value of the condition.
 
     A key matches the value itself, then its boolean, then the outcome of the answer that the
     condition names; then `default`. False without a branch ends this branch of the walk; any other
     value without one is an error.
     """
-    value = evaluate_condition(node.condition, state, functions)
     branch = _match(definition, node, value, state)
     if branch is not None:
         successors = (branch.target,) if branch.target is not None else ()

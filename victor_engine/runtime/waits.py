@@ -9,13 +9,14 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.clock import LONGEST, from_us, to_us
-from victor_engine.definition.expressions import FunctionRegistry, check_expression, evaluate_condition
+from victor_engine.definition.expressions import CONDITION, FunctionRegistry, check_expression
 from victor_engine.definition.model import WaitNode
 from victor_engine.definition.read import duration_text, parse_duration
 from victor_engine.definition.templates import resolve_text
 from victor_engine.definition.waiting import is_wall_time
-from victor_engine.errors import ExpressionError, NodeError
+from victor_engine.errors import ExpressionError, ExpressionLimitError, NodeError
 from victor_engine.runtime.effects import Done
+from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.scheduler.zones import zone_table
 from victor_engine.secretrefs import SecretText
 from victor_engine.store.patch import Patch
@@ -226,7 +227,9 @@ def _probe(node: WaitNode, state: Mapping[str, Any]) -> HttpProbe:
     )
 
 
-def unsatisfied(probe: HttpProbe, status: int, body: Any, functions: FunctionRegistry) -> str | None:
+async def unsatisfied(
+    probe: HttpProbe, status: int, body: Any, functions: FunctionRegistry, evaluator: Evaluator
+) -> str | None:
     """Why an answer is not yet as wanted, or None. ExpressionError if the expression itself is at fault.
 
     The expression reads the answer's JSON as `json`, its keys by their names, and `status`.
@@ -242,7 +245,10 @@ def unsatisfied(probe: HttpProbe, status: int, body: Any, functions: FunctionReg
         return "the answer is not JSON"
     names = {**(body if isinstance(body, dict) else {}), "json": body, "status": status}
     try:
-        value = evaluate_condition(probe.json, names, functions)
+        value = await evaluator.evaluate(CONDITION, probe.json, names, functions)
+    except ExpressionLimitError as error:
+        error.message = f"http.json: {error.message}"
+        raise
     except ExpressionError as error:
         return error.message
     return None if value else f"{probe.json} is {jsonio.dumps_text(value)[:80]}"

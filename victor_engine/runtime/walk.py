@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.expressions import ASSIGNMENTS, CONDITION, FunctionRegistry
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import (
     AgentNode,
@@ -37,6 +37,7 @@ from victor_engine.errors import NodeError
 from victor_engine.runtime.attempts import RejectedError, RunIdentity, StepFailedError, Try
 from victor_engine.runtime.children import child_done, child_inputs, child_started
 from victor_engine.runtime.effects import Done, Effects, Position, Step
+from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.runtime.several import Several
 from victor_engine.runtime.steps import (
     choose_branch,
@@ -68,11 +69,13 @@ class Walk(Several):
         definition: WorkflowDefinition,
         effects: Effects,
         functions: FunctionRegistry,
+        evaluator: Evaluator,
         identity: RunIdentity,
     ) -> None:
         self.definition = definition
         self.effects = effects
         self.functions = functions
+        self.evaluator = evaluator
         self.identity = identity
 
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
@@ -129,11 +132,12 @@ class Walk(Several):
             return _known(past.done)
         node = step.node
         if isinstance(node, TransformNode):
-            return self._pure(step, position, partial(transform_patch, node, state, self.functions))
-        if isinstance(node, ConditionNode):
             return self._pure(
-                step, position, partial(choose_branch, self.definition, node, state, self.functions)
+                step, state, position, ASSIGNMENTS, node.transform, partial(transform_patch, node)
             )
+        if isinstance(node, ConditionNode):
+            choose = partial(choose_branch, self.definition, node, state)
+            return self._pure(step, state, position, CONDITION, node.condition, choose)
         if isinstance(node, HITLNode):
             return self._ask(step, node, state, position)
         if isinstance(node, ParallelNode):
@@ -189,9 +193,9 @@ class Walk(Several):
 
         return await self._tried(step, position, once)
 
-    def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
+    async def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
         assert wait.http is not None
-        return unsatisfied(wait.http, status, body, self.functions)
+        return await unsatisfied(wait.http, status, body, self.functions, self.evaluator)
 
 
 __all__ = ["RunIdentity", "Walk", "WalkResult"]

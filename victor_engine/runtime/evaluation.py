@@ -1,0 +1,274 @@
+"""Where expressions are evaluated: at once if they are short, else in a worker process with limits.
+
+A thread starts the process, talks to it and waits for it, so that nothing of this holds the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import victor_engine
+from victor_engine import jsonio
+from victor_engine.definition.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions import FunctionRegistry, evaluate_as, state_read
+from victor_engine.errors import ExpressionError, ExpressionLimitError
+
+WORKERS = 2
+"""Processes that evaluate at the same time; more expressions wait for one."""
+
+WALL_SECONDS = 60.0
+"""Seconds after which a process is ended even if it has used little processor time."""
+
+_KEPT_MEMORY = 200_000_000
+"""Bytes; a process that has used more is not used again."""
+
+_LARGEST_RESULT = 64_000_000
+"""Bytes of a result."""
+
+_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "PYTHONHOME", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT"})
+"""Variables that the process is given: none that could hold a secret."""
+
+Call = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
+
+
+class Evaluator:
+    """Evaluates the conditions and assignments of runs, and owns the processes that help."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+        self._idle: list[_Process] = []
+        self._jobs: set[_Job] = set()
+        self._closed = False
+
+    async def evaluate(
+        self, kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry
+    ) -> Any:
+        """The value of a condition or assignments. Raises ExpressionError."""
+        try:
+            return evaluate_as(kind, text, state, functions, LOCAL)
+        except NeedsWorkerError as more:
+            return await self.in_worker(kind, text, state, functions, more)
+
+    async def in_worker(
+        self,
+        kind: str,
+        text: str,
+        state: Mapping[str, Any],
+        functions: FunctionRegistry,
+        more: NeedsWorkerError,
+    ) -> Any:
+        """Evaluate in a worker process what `evaluate_as` could not within the limits of the event loop."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="victor-expressions")
+        loop = asyncio.get_running_loop()
+        request = {
+            "kind": kind,
+            "text": text,
+            "state": state_read(kind, text, state, functions),
+            "functions": sorted(functions.own),
+            "answers": more.answers,
+        }
+        job = _Job(request, _in_loop(loop, functions))
+        self._jobs.add(job)
+        try:
+            return await loop.run_in_executor(self._threads, job.run, self._idle)
+        except asyncio.CancelledError:
+            job.end()
+            raise
+        finally:
+            self._jobs.discard(job)
+
+    async def close(self) -> None:
+        """End all processes."""
+        for job in self._jobs:
+            job.end()
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        while self._idle:
+            self._idle.pop().end()
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, functions: FunctionRegistry) -> Call:
+    """Call a function of the workspace in the event loop, from another thread."""
+
+    def call(name: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+        done: Future[dict[str, Any]] = Future()
+
+        def do() -> None:
+            function = functions.get(name)
+            try:
+                assert function is not None
+                result = function(*args, **named)
+                jsonio.dumps(result)
+                done.set_result({"result": result})
+            except Exception as error:
+                kind = "ExpressionError" if isinstance(error, ExpressionError) else type(error).__name__
+                said = str(error).encode("utf-8", "backslashreplace").decode()
+                done.set_result({"error": {"type": kind, "message": said}})
+
+        loop.call_soon_threadsafe(do)
+        return done.result(WALL_SECONDS)
+
+    return call
+
+
+class _Job:
+    """One evaluation in a worker process. `run` is called in a thread; `end` may be called in any."""
+
+    def __init__(self, request: Mapping[str, Any], call: Call) -> None:
+        self._request = request
+        self._call = call
+        self._lock = threading.Lock()
+        self._ended = False
+        self._process: _Process | None = None
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
+
+    def run(self, idle: list[_Process]) -> Any:
+        process = self._start(idle)
+        reusable = False
+        try:
+            answer = process.ask(self._request, self._call)
+            reusable = answer is not None and answer.get("memory", _KEPT_MEMORY) < _KEPT_MEMORY
+        finally:
+            with self._lock:
+                self._process = None
+                reusable = reusable and not self._ended
+            if reusable:
+                idle.append(process)
+            else:
+                process.end()
+        if answer is None:
+            raise ExpressionLimitError(
+                f"{str(self._request['text']).strip()[:200]}: the expression takes too much processor time or "
+                "memory; make it smaller, split it over several nodes, or do it in a compute node"
+            )
+        error = answer.get("error")
+        if error is None:
+            return answer["value"]
+        if error["limit"]:
+            raise ExpressionLimitError(error["message"])
+        raise ExpressionError(error["message"], error_type=error["type"])
+
+    def _start(self, idle: list[_Process]) -> _Process:
+        with self._lock:
+            if self._ended:
+                raise ExpressionError("the evaluation was cancelled")
+            process: _Process | None = None
+            while process is None and idle:
+                process = idle.pop()
+                if not process.alive:
+                    process.end()
+                    process = None
+            if process is None:
+                try:
+                    process = _Process()
+                except OSError as error:
+                    raise ExpressionError(
+                        f"no process can be started for a long expression: {error.strerror or error}",
+                        error_type="WorkerNotStarted",
+                    ) from error
+            self._process = process
+            return process
+
+
+class _Process:
+    """A process of `definition.worker`."""
+
+    def __init__(self) -> None:
+        environ = {name: value for name, value in os.environ.items() if name in _KEPT}
+        root = str(Path(victor_engine.__file__).resolve().parent.parent)
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "victor_engine.definition.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=environ,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._rest = bytearray()
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def ask(self, request: Mapping[str, Any], call: Call) -> dict[str, Any] | None:
+        """The answer; None if the process has ended, or was ended, before it gave one."""
+        deadline = time.monotonic() + WALL_SECONDS
+        try:
+            self._send(request, deadline)
+            while True:
+                line = self._line(deadline)
+                if line is None:
+                    return None
+                answer: dict[str, Any] = jsonio.loads(line)
+                if "call" not in answer:
+                    return answer
+                self._send(call(answer["call"], answer["args"], answer["named"]), deadline)
+        except (OSError, TimeoutError):
+            return None
+
+    def _send(self, frame: Mapping[str, Any], deadline: float) -> None:
+        assert self._child.stdin is not None
+        left = memoryview(jsonio.dumps(frame) + b"\n")
+        number = self._child.stdin.fileno()
+        while left:
+            ready = select.poll()
+            ready.register(number, select.POLLOUT)
+            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError
+            left = left[os.write(number, left[: select.PIPE_BUF]) :]
+
+    def _line(self, deadline: float) -> bytes | None:
+        assert self._child.stdout is not None
+        number = self._child.stdout.fileno()
+        start = 0
+        while True:
+            end = self._rest.find(b"\n", start)
+            if end >= 0:
+                line = bytes(self._rest[:end])
+                del self._rest[: end + 1]
+                return line
+            start = len(self._rest)
+            ready = select.poll()
+            ready.register(number, select.POLLIN)
+            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                return None
+            data = os.read(number, 1 << 20)
+            if not data or start > _LARGEST_RESULT:
+                return None
+            self._rest += data
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._child.kill()
+
+    def end(self) -> None:
+        self.kill()
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+__all__ = ["WORKERS", "Evaluator"]
