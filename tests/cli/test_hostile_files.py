@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,22 @@ HOSTILE = {
 }  # fmt: skip
 
 
+TRANSFORMS = {
+    "not without an end": (f"x = {'not ' * 5000}y", "nested more than 100 levels"),
+    "signs without an end": (f"x = {'-' * 5000}1", "nested more than 100 levels"),
+    "a sum without an end": (f"x = 1{' + 1' * 1000}", "nested more than 100 levels"),
+    "attributes without an end": (f"x = y{'.a' * 1000} + 1", "nested more than 100 levels"),
+    "brackets without an end": (f"x = {'(' * 5000}", "parenthes"),
+    "choices without an end": (f"x = {'1 if y else ' * 600}1", "nested more than 100 levels"),
+    "a long transform": (f"x = 1{' ' * 200_000}; y = 1", "longer than 100000 characters"),
+    "a null byte": ("x = \0", "null byte"),
+}
+CONDITIONS = {
+    "not without an end": (f"{'not ' * 2000}x", "nested more than 100 levels"),
+    "a long condition": (f"{'not ' * 5000}x", "longer than 10000 characters"),
+}
+
+
 @pytest.fixture
 def victor(tmp_path: Path, capsys: Capture) -> Victor:
     files = {"victor.yaml": "", "workflows/good.yaml": GOOD, "workflows/deep.txt": "[" * 3000}
@@ -100,6 +117,36 @@ def test_a_hostile_file_is_one_problem_and_the_others_are_loaded(victor: Victor,
     assert len(errors[0]) < 1000
     assert victor("scheduler", "add", "good", "--cron", "@daily") == 0, victor.err
     assert victor("scheduler", "add", "bad", "--cron", "@daily") == 4
+
+
+def hostile_expression(victor: Victor, nodes: list[dict[str, Any]], message: str) -> None:
+    """Check one problem at its place, a run that fails with a type, and the other workflow."""
+    path = victor.root / "workflows" / "w.yaml"
+    path.write_text(FIRST + "".join(f"      - {json.dumps(node)}\n" for node in nodes))
+    assert victor("validate", "--strict", str(path)) == 3
+    errors = [line for line in victor.out.splitlines() if ": error: " in line]
+    assert len(errors) == 1
+    assert "workflows/w.yaml:4:" in errors[0]
+    assert message in errors[0]
+    assert victor("run", "bad", "--state", '{"x": 1, "y": 1}') != 0
+    assert "ExpressionError" in victor.out + victor.err
+    assert "fault in the engine" not in victor.out + victor.err
+    assert len(victor.out + victor.err) < 5000
+    assert victor("run", "good") == 0
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_hostile_transform_is_one_problem_and_a_typed_failure(victor: Victor, name: str) -> None:
+    text, message = TRANSFORMS[name]
+    hostile_expression(victor, [{"id": "a", "type": "transform", "transform": text}], message)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_hostile_condition_is_one_problem_and_a_typed_failure(victor: Victor, name: str) -> None:
+    text, message = CONDITIONS[name]
+    after = {"id": "b", "type": "transform", "transform": "z = 1"}
+    first = {"id": "a", "type": "condition", "condition": text, "branches": {"true": "b", "false": "b"}}
+    hostile_expression(victor, [first, after], message)
 
 
 def test_a_pipe_in_the_place_of_a_file_hangs_nothing(victor: Victor) -> None:

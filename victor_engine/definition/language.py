@@ -16,6 +16,18 @@ from victor_engine.errors import ExpressionError
 PARSED = 1024
 """Texts whose trees are kept: a run evaluates the same few again and again."""
 
+MAX_EXPRESSION = 10_000
+"""Characters of an expression."""
+
+MAX_TRANSFORM = 100_000
+"""Characters of a transform."""
+
+MAX_NESTING = 100
+"""Levels of a tree: more would exhaust the stack of what evaluates it."""
+
+SHOWN = 200
+"""Characters of an expression in a message."""
+
 _FORMAT = re.compile(r"[<>^=+\- #0,_]*\d{0,3}(\.\d{1,2})?[a-zA-Z%]?")
 
 CONSTANTS = {
@@ -77,17 +89,56 @@ class Fault:
     message: str
 
 
+def read_expression(text: str) -> ast.expr:
+    """Return the tree of an expression within the limits; SyntaxError with the place of a fault for all others."""
+    tree = _read(text.strip(), "eval", MAX_EXPRESSION)
+    assert isinstance(tree, ast.Expression)
+    return tree.body
+
+
+def read_statements(text: str) -> ast.Module:
+    """Return the tree of a transform within the limits; SyntaxError with the place of a fault for all others."""
+    import textwrap
+
+    tree = _read(textwrap.dedent(text).strip() + "\n", "exec", MAX_TRANSFORM)
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def _read(text: str, mode: str, longest: int) -> ast.AST:
+    if len(text) > longest:
+        raise _unread(f"it is longer than {longest} characters", 1, 1)
+    try:
+        tree: ast.AST = ast.parse(text, mode=mode)
+    except SyntaxError:
+        raise
+    except (RecursionError, MemoryError):  # what CPython's parser raises for deep nesting
+        raise _unread(f"it is nested more than {MAX_NESTING} levels deep", 1, 1) from None
+    except (ValueError, SystemError) as error:  # a null byte, half of a character, a fault of the parser
+        raise _unread(str(error), 1, 1) from None
+    level = [tree]
+    for _ in range(MAX_NESTING):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return tree
+    first = next((node for node in level if hasattr(node, "lineno")), None)
+    line, column = (first.lineno, first.col_offset + 1) if isinstance(first, ast.expr) else (1, 1)
+    raise _unread(f"it is nested more than {MAX_NESTING} levels deep", line, column)
+
+
+def _unread(message: str, line: int, column: int) -> SyntaxError:
+    return SyntaxError(message, ("<text>", line, column, None))
+
+
 @lru_cache(maxsize=PARSED)
 def parse(text: str) -> ast.expr:
     """The tree of an expression; it is shared, and nobody changes it."""
     try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", 1) or 1
-        column = getattr(error, "offset", 1) or 1
-        message = getattr(error, "msg", str(error))
+        return read_expression(text)
+    except SyntaxError as error:
+        shown = text.strip() if len(text) <= SHOWN else f"{text.strip()[:SHOWN]}…"
         raise ExpressionError(
-            f"{text.strip()!r} is not an expression (line {line}, column {column}): {message}"
+            f"{shown!r} is not an expression (line {error.lineno or 1}, column {error.offset or 1}): {error.msg}"
         ) from None
 
 
@@ -163,10 +214,9 @@ def check_expression(text: str, functions: FunctionRegistry) -> list[Fault]:
     if DOTTED.match(stripped) or stripped in functions:
         return []
     try:
-        tree = ast.parse(stripped, mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
-        return [Fault(line, column, f"not an expression: {getattr(error, 'msg', error)}")]
+        tree = read_expression(stripped)
+    except SyntaxError as error:
+        return [Fault(error.lineno or 1, error.offset or 1, f"not an expression: {error.msg}")]
     return list(faults(tree, functions))
 
 
@@ -194,8 +244,8 @@ def check_assignments(text: str, functions: FunctionRegistry) -> list[Fault]:
 def names_read(text: str) -> frozenset[str]:
     """The top-level state keys that an expression reads (without functions and loop variables)."""
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError):
+        tree = read_expression(text)
+    except SyntaxError:
         return frozenset()
     bound = {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -224,9 +274,7 @@ def names_written(text: str) -> frozenset[str]:
 @lru_cache(maxsize=PARSED)
 def parse_module(text: str) -> ast.Module:
     """The tree of a transform; it is shared, and nobody changes it."""
-    import textwrap
-
-    return ast.parse(textwrap.dedent(text).strip() + "\n")
+    return read_statements(text)
 
 
 def target_of(statement: ast.stmt) -> tuple[str, ...] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.expressions import names_read, names_written
+from victor_engine.definition.language import read_statements
 from victor_engine.definition.model import (
     ConditionNode,
     HITLNode,
@@ -117,8 +117,8 @@ def _check_unhandled(
 def _records_read(text: str) -> Iterator[tuple[str, str]]:
     """Yield each record and the member of it that an expression or a transform reads."""
     try:
-        tree = ast.parse(textwrap.dedent(text).strip() + "\n")
-    except (SyntaxError, ValueError):
+        tree = read_statements(text)
+    except SyntaxError:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
