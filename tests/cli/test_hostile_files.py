@@ -59,6 +59,10 @@ HOSTILE = {
     "a sexagesimal number without an end": (f"a: 1{':0' * 200_000}", "w.yaml:1:4", "more than 400 characters"),
     "a tag that is not true": ('a: !!int ""', "w.yaml:1:4", "cannot be read"),
     "a date that is none": ("a: !!timestamp soon", "w.yaml:1:4", "cannot be read"),
+    "a schema that leads back to itself": (
+        f"{FIRST}      - {{id: a, type: hitl, hitl_type: input, input_schema: {{$ref: '#'}}, timeout: 1h}}\n",
+        "w.yaml:4:", "leads back to itself",
+    ),
     "a large file": ("# " + "x" * 3_000_000, "w.yaml:1:1", "larger than 2 MB"),
     "a reference to a device": (refers("/dev/zero#x"), "w.yaml:4:", "lies outside of"),
     "a reference out of the workspace": (refers("../../outside.yaml#x"), "w.yaml:4:", "lies outside of"),

@@ -160,3 +160,34 @@ async def test_a_wait_until_the_year_one_is_over(tmp_path: Path) -> None:
         started = await engine.start_run("call", state={"it": "0001-01-01T00:00:00Z"})
         found, _ = await ended(engine, clock, started.id)
     assert found.run.status == "succeeded"
+
+
+DEEP = b"[" * 3000 + b"]" * 3000
+
+
+async def test_a_deep_error_of_a_server_is_its_status(tmp_path: Path, server: Server) -> None:
+    server.replies = [plain(DEEP, "400 Bad Request"), plain(b"{}")]
+    found, _ = await run(tmp_path, files(f"http: {{url: '{server.url}/'}}"))
+    assert found.run.status == "succeeded"
+    assert found.attempts[0].error is not None
+    assert found.attempts[0].error.http_status == 400
+
+
+@pytest.mark.parametrize("depth", [150, 3000])
+async def test_a_deep_answer_is_text(tmp_path: Path, server: Server, depth: int) -> None:
+    server.replies = [plain(b"[" * depth + b"]" * depth)]
+    found, _ = await run(tmp_path, files(f"http: {{url: '{server.url}/'}}"))
+    assert found.run.status == "succeeded"
+    assert found.state["ask"] == "[" * depth + "]" * depth
+
+
+async def test_a_deep_answer_of_a_model_is_malformed(tmp_path: Path, server: Server) -> None:
+    server.replies = [plain(DEEP), plain(DEEP)]
+    given = files(f"chat: {{base_url: '{server.url}/v1', model: m}}")
+    given["victor.yaml"] = given["victor.yaml"].replace("handlers:", "agents:")
+    given["workflows/w.yaml"] = (
+        given["workflows/w.yaml"].replace("compute", "agent").replace("handler:", "role:")
+    )
+    found, _ = await run(tmp_path, given)
+    assert found.run.error is not None
+    assert found.run.error.type == "MalformedAnswer"

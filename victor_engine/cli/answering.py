@@ -10,6 +10,7 @@ from typing import Any
 import click
 from msgspec import UNSET
 
+from victor_engine import jsonio
 from victor_engine.api import Answer, Port, RequestInfo
 from victor_engine.cli.output import local, note, print_json, say, with_port
 from victor_engine.errors import ConflictError, UsageError
@@ -27,8 +28,11 @@ def answer_from_words(request: RequestInfo, words: str | None, value: str | None
     if value is not None:
         try:
             given = json.loads(value)
+            jsonio.check_depth(value)
         except json.JSONDecodeError as error:
             raise UsageError(f"--value is not valid JSON: {error.msg} at column {error.colno}") from None
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"--value cannot be taken: {error}") from None
     word = (words or "").strip()
     lower = word.lower()
     picks = bool(request.choices) and request.kind != "override"
@@ -54,7 +58,7 @@ def _plain_value(request: RequestInfo, word: str) -> Any:
     if request.input_schema is not None and not request.choices:
         try:
             return json.loads(word)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return word
     return word
 

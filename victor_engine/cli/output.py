@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.api import Port
 from victor_engine.errors import UsageError
 from victor_engine.text import json_safe, one_line, plain
@@ -116,12 +117,15 @@ def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text, parse_constant=_no_constant)
+        jsonio.check_depth(text)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}; nothing was started"
         ) from None
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply; nothing was started") from None
+    except ValueError as error:  # nested too deeply, or a number with thousands of digits
+        raise UsageError(f"{where} cannot be taken: {error}; nothing was started") from None
     if not isinstance(value, dict):
         raise UsageError(
             f'{where} must be a JSON object such as {{"key": "value"}}, not {type(value).__name__}'

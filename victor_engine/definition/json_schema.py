@@ -116,14 +116,16 @@ def schema_fault(schema: Any) -> tuple[Place, str] | None:
 
     if not isinstance(schema, Mapping):
         return (), f"must be a mapping, not {type(schema).__name__}"
-    plain = jsonio.loads(jsonio.canonical(schema))
     try:
+        plain = jsonio.loads(jsonio.canonical(schema))
         jsonschema.Draft202012Validator.check_schema(plain)
+        return _reference_fault(plain, plain, ()) or _circle(plain) or _pattern_fault(plain, ())
     except jsonschema.SchemaError as error:
         path: Place = tuple(error.absolute_path)
         place = ".".join(map(str, path))
         return path, f"is not valid{f' at {place}' if place else ''}: {error.message}"
-    return _reference_fault(plain, plain, ()) or _pattern_fault(plain, ())
+    except RecursionError:
+        return (), "is nested too deeply"
 
 
 _SINGLE = ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames")
@@ -162,6 +164,42 @@ def _reference_fault(schema: Any, root: dict[str, Any], place: Place) -> tuple[P
     return None
 
 
+_SAME = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
+"""What applies a schema to the same value: a circle of these and references never comes to an end."""
+
+
+def _circle(root: dict[str, Any]) -> tuple[Place, str] | None:
+    """Return the first place at which a schema leads back to itself without going into a value."""
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(root))
+    done: set[int] = set()
+
+    def follow(schema: Any, place: Place, open_: set[int]) -> Place | None:
+        if not isinstance(schema, dict) or id(schema) in done:
+            return None
+        if id(schema) in open_:
+            return place
+        inside = open_ | {id(schema)}
+        parts = [(part, inner) for part, inner in _parts(schema, place) if inner[len(place)] in _SAME]
+        if isinstance(schema.get("$ref"), str):
+            parts.append((resolver.lookup(schema["$ref"]).contents, (*place, "$ref")))
+        for part, inner in parts:
+            if (found := follow(part, inner, inside)) is not None:
+                return found
+        done.add(id(schema))
+        return None
+
+    todo: list[tuple[Any, Place]] = [(root, ())]
+    while todo:
+        schema, place = todo.pop()
+        if (found := follow(schema, place, set())) is not None:
+            return found, f"leads back to itself at {'.'.join(map(str, found))}"
+        todo += _parts(schema, place)
+    return None
+
+
 def _pattern_fault(schema: Any, place: Place) -> tuple[Place, str] | None:
     import re
 
@@ -189,8 +227,12 @@ def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     """
     if fault := _schema_fault(jsonio.canonical(schema)):
         return {"": f"cannot be checked, because the schema {fault}"}
+    try:
+        errors = list(_validator(jsonio.canonical(schema)).iter_errors(value))
+    except RecursionError:
+        return {"": "is nested too deeply to be checked"}
     found: dict[str, str] = {}
-    for error in _validator(jsonio.canonical(schema)).iter_errors(value):
+    for error in errors:
         path = ".".join(str(part) for part in error.absolute_path)
         if error.validator == "required":
             for name in error.validator_value:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from victor_engine import jsonio
 from victor_engine.clock import Clock
 from victor_engine.errors import NodeError
 from victor_engine.runtime.secrets import SecretStore
@@ -135,8 +136,6 @@ class HttpWatch:
         return None
 
     async def _ask(self) -> tuple[int, Any]:
-        import msgspec
-
         from victor_engine.runtime.invokers.http import read_body
 
         probe = self._probe
@@ -145,8 +144,8 @@ class HttpWatch:
         async with self._client.send(probe.method, url, headers, None) as response:
             data = await read_body(response, f"{probe.method} {probe.url}", LARGEST_ANSWER)
         try:
-            body = msgspec.json.decode(data) if data.strip() else None
-        except (msgspec.DecodeError, RecursionError):
+            body = jsonio.read(data) if data.strip() else None
+        except ValueError:
             body = None
         return response.status_code, body
 

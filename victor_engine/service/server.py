@@ -170,7 +170,7 @@ class Connection:
             return False
         try:
             theirs = protocol.decode_client(text).hello
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             await self._refuse(UsageError(f"the first message must be a hello: {error}"))
             return False
         if theirs is None or theirs.protocol != protocol.PROTOCOL:
@@ -189,7 +189,7 @@ class Connection:
         while (text := await self._line()) is not None:
             try:
                 message = protocol.decode_client(text)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 await self._refuse(UsageError(f"not a message of this protocol: {error}"))
                 return
             if message.cancel is not None:

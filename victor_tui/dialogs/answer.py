@@ -325,6 +325,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
                 return Answer(outcome="answered", value=json.loads(text), comment=comment)
             except json.JSONDecodeError as error:
                 raise FormFault("", f"JSON is wanted, as in the recommendation: {error.msg}") from None
+            except (ValueError, RecursionError):
+                raise FormFault("", "it is nested too deeply, or holds a number that is too long") from None
         if not text.strip():
             self.fault("An answer is needed.")
             area.focus()

@@ -138,6 +138,8 @@ def json_object(text: str) -> tuple[dict[str, object] | None, str]:
         value = json.loads(text or "{}")
     except json.JSONDecodeError as error:
         return None, f"Line {error.lineno}, column {error.colno}: {error.msg}."
+    except (ValueError, RecursionError):
+        return None, "It is nested too deeply, or holds a number with thousands of digits."
     if not isinstance(value, dict):
         return None, f"A JSON object is wanted ({{…}}), this is {type(value).__name__}."
     return value, ""

@@ -105,7 +105,7 @@ def language_of(key: str, text: str) -> str | None:
     if start.startswith(("{", "[")):
         try:
             json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return "json"
     lines = text.rstrip("\n").split("\n")[:50]

@@ -285,6 +285,10 @@ class Form(Vertical):
             except json.JSONDecodeError as error:
                 place = f"line {error.lineno}, column {error.colno}: {error.msg}"
                 raise FormFault(field.name, place) from None
+            except (ValueError, RecursionError):
+                raise FormFault(
+                    field.name, "it is nested too deeply, or holds a number that is too long"
+                ) from None
         return _scalar(field.kind, text, field.name)
 
     def on_input_changed(self, event: Input.Changed) -> None:

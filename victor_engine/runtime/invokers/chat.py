@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.api import UsageInfo
 from victor_engine.config.model import Binding, ChatTarget
 from victor_engine.errors import ConfigError, NodeError
@@ -207,7 +208,7 @@ class ChatInvoker:
     def _take(self, reply: _Reply, data: bytes, part: str) -> str:
         """Add one chunk to the reply; returns its text. Raises `NodeError` (MalformedAnswer)."""
         try:
-            said = msgspec.json.decode(data)
+            said = jsonio.read(data)
             before = len(reply.content)
             reply.usage = said.get("usage") or reply.usage
             for choice in (said.get("choices") or [])[:1]:
@@ -215,7 +216,7 @@ class ChatInvoker:
             if part == "message" and not said.get("choices"):
                 raise KeyError("choices")
             return reply.content[before:]
-        except (msgspec.DecodeError, AttributeError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
             raise NodeError(
                 f"the model {self._target.model} sent what is no chat completion: {error}",
                 error_type="MalformedAnswer",
@@ -229,7 +230,7 @@ class ChatInvoker:
         name = tool_call["function"]["name"]
         content: Any
         try:
-            arguments = msgspec.json.decode(tool_call["function"]["arguments"] or "{}")
+            arguments = jsonio.read(tool_call["function"]["arguments"] or "{}")
             if name not in offered:
                 raise NodeError(f"there is no tool {name!r}", error_type="UnknownTool")
             if not isinstance(arguments, dict):
@@ -241,7 +242,7 @@ class ChatInvoker:
             tool = self._tools[name]
             async with place_of(tool):
                 content = await tool(inner, context)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             content = {"error": {"type": "ToolArguments", "message": f"not JSON: {error}"}}
         except NodeError as error:
             context.log("log", f"tool {name} failed: {error.message}")
@@ -296,7 +297,7 @@ def _result(text: str) -> Any:
         stripped = stripped.removesuffix("```").partition("\n")[2].strip()
     if stripped[:1] in ("{", "["):
         try:
-            return msgspec.json.decode(stripped)
-        except msgspec.DecodeError:
+            return jsonio.read(stripped)
+        except ValueError:
             return text
     return text

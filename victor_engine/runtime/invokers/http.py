@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.config.model import Binding, HttpTarget
 from victor_engine.errors import NodeError
 from victor_engine.runtime.calls import CallContext, NodeCall
@@ -147,8 +148,8 @@ def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
     status = response.status_code
     said: NodeError | None = None
     try:
-        said = reported_error(msgspec.json.decode(data))
-    except msgspec.DecodeError:
+        said = reported_error(jsonio.read(data))
+    except ValueError:
         detail = data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
     else:
         detail = said.message if said else data[:_ERROR_TEXT].decode("utf-8", "replace").strip()

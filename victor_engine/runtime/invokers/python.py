@@ -196,7 +196,7 @@ class Worker:
             return
         try:
             said = msgspec.json.decode(frame)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             self._settle(NodeError("the worker sent what is no frame", error_type="WorkerDied"))
             return
         if "log" in said:

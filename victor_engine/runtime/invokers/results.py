@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.retry import seconds_asked
@@ -31,8 +32,8 @@ def parse_output(data: bytes) -> Any:
     if not stripped:
         return None
     try:
-        value = msgspec.json.decode(stripped)
-    except (msgspec.DecodeError, RecursionError):
+        value = jsonio.read(stripped)
+    except ValueError:
         return data.decode("utf-8", "replace").rstrip("\r\n")
     error = reported_error(value)
     if error is not None:
