@@ -94,6 +94,8 @@ class Announcer:
 
     def _announce_requests(self) -> None:
         asked, self._asked = self._asked, {}
+        if not self._app.screen_stack:  # the console ends
+            return
         found = [request for request in self._app.open_requests if request.id in asked and asks_me(request)]
         if not found:  # they were decided, or are others' to answer
             return
@@ -130,6 +132,8 @@ class Announcer:
     def _announce_breaches(self) -> None:
         """Say which promises were just broken; many at once share a toast."""
         found, self._breaches = self._breaches, []
+        if not self._app.screen_stack:  # the console ends
+            return
         lines = [
             f"{event.workflow or event.schedule_id or 'a run'}: {event.data.get('message', '')}"
             for event in found[:_TOLD_AT_ONCE]

@@ -148,3 +148,14 @@ async def test_what_is_open_is_not_announced_over_its_dialog(port: FakePort) -> 
         app.run_worker(app.answer_request(asked))
         await until(pilot, lambda: len(app.screen_stack) > 1)
         assert asked.id not in app.announcer._asked
+
+
+async def test_what_was_to_be_announced_when_the_console_ends_is_dropped(port: FakePort) -> None:
+    app = console(port)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.feed.port)
+        await pilot.pause()
+        port.ask(request_for(port, "approval"))
+        await until(pilot, lambda: app.announcer._asked)
+    app.announcer._announce_requests()  # as the timer does that was due meanwhile
+    assert not app.announcer._asked

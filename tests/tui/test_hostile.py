@@ -14,11 +14,12 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from tests.tui import absurd
-from tests.tui.conftest import console
+from tests.tui.conftest import console, until
 from tests.tui.fake_port import FakePort
 from tests.tui.test_answer import request_for
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.text import is_harmless, plain
+from victor_tui.widgets.table import LineTable
 from victor_tui.widgets.value import TextLines
 
 Cell = tuple[str, Style | None]
@@ -104,13 +105,17 @@ async def test_the_inbox_and_its_toast(size: tuple[int, int]) -> None:
     for name, content in CONTENTS.items():
         port = FakePort(empty=True)
         more = said({**SHORT, "context": {"text": absurd.LINE}}, content)
-        async with console(port).run_test(size=size, notifications=False) as pilot:
+        app = console(port)
+        async with app.run_test(size=size, notifications=False) as pilot:
+            await until(pilot, lambda app=app: app.feed.port)
             await pilot.press("3")
-            await pilot.pause()
+            await until(pilot, lambda app=app: app.screen.query("#requests"))
             for number in range(3):
                 port.ask(request_for(port, "approval", **more | {"id": f"q{number}", "assignees": ()}))
+            await until(pilot, lambda app=app: len(app.screen.query_one("#requests", LineTable).rows) == 3)
             await pilot.pause()
             await pilot.press("down")
+            await until(pilot, lambda app=app: app.screen.current is app.screen.query_one(LineTable).row)
             await pilot.pause()
             panes = [each.region for each in pilot.app.screen.query("LineTable, RequestPreview")]
             around[name] = cells(pilot, panes)
