@@ -129,6 +129,12 @@ FAULTS = {
     "default zone": ("X-WR-TIMEZONE:Nowhere", 4, "no time zone 'Nowhere'"),
     "odd line": ("what is this", 4, "'what is this' is no line of an iCalendar file"),
     "cut off": ("BEGIN:VEVENT", 5, "END:VCALENDAR ends nothing"),
+    "parts in parts": ("BEGIN:X\n" * 3000, 13, "nested more than 10 levels deep"),
+    "never until long after": (
+        event("DTSTART:20260101T000000Z", "RRULE:FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30;UNTIL=99991231T000000Z"),
+        8,
+        "never recurs",
+    ),
     "two": ("END:VCALENDAR\nBEGIN:VCALENDAR", 5, "a second calendar begins here"),
 }
 

@@ -61,6 +61,7 @@ def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
     ("text", "words"),
     [
         ("jitter: [", "Line 1"),
+        ("jitter: " + "[" * 3000, "nested too deeply"),
         ("- a", "Keys with values"),
         ("jiter: 5m", "jitter"),
         ("cron: '* * * * *'", "cron is not said here"),

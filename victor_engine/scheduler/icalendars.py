@@ -27,6 +27,9 @@ _TIMES = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "RDATE", "EX
 _HORIZON = 41
 """Years within which a rule must come true once: a 29th of February that is a Monday takes up to 40."""
 
+_DEEPEST = 10
+"""Levels of parts in parts: an alarm in an event in a calendar is three."""
+
 _REMEDY = "Correct it, or export the calendar anew"
 _LINE = re.compile(rb"[A-Za-z0-9-]+[;:]")
 
@@ -137,6 +140,8 @@ class _Reader:
                 if ended:
                     self.fail(line.number, "a second calendar begins here", "Put it into a file of its own")
                 parts.append(line)
+                if len(parts) > _DEEPEST:
+                    self.fail(line.number, f"parts are nested more than {_DEEPEST} levels deep")
                 if line.value.upper() == "VEVENT" and len(parts) == 2:
                     self._events.append([line])
             elif line.name == "END":
@@ -155,12 +160,14 @@ class _Reader:
             )
 
     def _lines(self) -> Iterator[_Line]:
-        joined, number = b"", 0
+        parts: list[bytes] = []
+        number = 0
         data = self._data.removeprefix(b"\xef\xbb\xbf")
         for count, raw in enumerate([*re.split(rb"\r\n|\r|\n", data), b""], 1):
             if raw[:1] in (b" ", b"\t"):
-                joined += raw[1:]
+                parts.append(raw[1:])
                 continue
+            joined = b"".join(parts)
             if joined.strip():
                 if b"\0" in joined or not _LINE.match(joined):
                     shown = joined[:40].decode("utf-8", "replace")
@@ -173,7 +180,7 @@ class _Reader:
                 name = re.split("[;:]", text, maxsplit=1)[0].upper()
                 value = text.split(":", 1)[1].strip() if ":" in text else ""
                 yield _Line(number, name, value)
-            joined, number = raw, count
+            parts, number = [raw], count
 
     def _check(self, event: Any, lines: list[_Line]) -> None:
         """What the libraries let pass: dropped properties, unknown zones, rules without an end."""
@@ -271,11 +278,12 @@ def _endless(rule: Any, start: date) -> str:
     interval = _first(rule, "INTERVAL")
     if interval is not None and int(interval) < 1:
         return f"recurs with INTERVAL={interval}, and the least is 1"
-    if "UNTIL" in rule:
-        return ""
-    tried = type(rule)({key: value for key, value in rule.items() if key != "COUNT"})
+    tried = type(rule)({key: value for key, value in rule.items() if key not in ("COUNT", "UNTIL")})
     begin = datetime.combine(_day(start), start.time() if isinstance(start, datetime) else time())
     end = begin.replace(year=min(begin.year + _HORIZON, 9999), day=min(begin.day, 28))
+    until = _first(rule, "UNTIL")
+    if until is not None and _day(until) <= end.date():
+        return ""
     text = f"{tried.to_ical().decode()};UNTIL={end:%Y%m%dT%H%M%S}"
     found = next(iter(rrulestr(text, dtstart=begin)), None)
     return "" if found is not None else f"never recurs: no day within {_HORIZON} years fits its rule"

@@ -93,6 +93,8 @@ def read_more(text: str, workflow: str, timezone: str) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise ValueError(f"{place}{error.problem or error.context or 'that is no YAML'}.") from None
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"That is no YAML: {str(error).splitlines()[0]}.") from None
     if block is None:

@@ -201,5 +201,7 @@ def parse_after(text: str) -> After:
         return read_after([name.strip() for name in text.split(",") if name.strip()])
     except UsageError as error:
         raise ValueError(error.message) from None
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
     except yaml.YAMLError as error:
         raise ValueError(f"That is no mapping: {str(error).splitlines()[0]}") from None
