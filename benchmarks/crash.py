@@ -133,7 +133,7 @@ FILES = {
             version: 1.0.0
             nodes:
               - {id: a, type: transform, transform: "n = 1", next: [w]}
-              - {id: w, type: wait, for: 0.5s, next: [b]}
+              - {id: w, type: wait, for: 1.5s, next: [b]}
               - {id: b, type: transform, transform: "n = n + 1"}
         """,
     "workflows/moves2.yaml": """
@@ -144,7 +144,7 @@ FILES = {
               - {from: 1.0.0, to: 1.1.0, steps: [{type: add_field, field: moved, default: 1}]}
             nodes:
               - {id: a, type: transform, transform: "n = 1", next: [w]}
-              - {id: w, type: wait, for: 0.5s, next: [b]}
+              - {id: w, type: wait, for: 1.5s, next: [b]}
               - {id: b, type: transform, transform: "n = n + 1"}
         """,
 }

@@ -216,7 +216,7 @@ def install(moment: Moment, bug: str) -> None:
     before(embedded.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
     before(deadlines, "attend", "timer", moment, after=True)
     before(people, "answer_request", "answer", moment, after=True)
-    for name in ("pause", "rest", "resume", "set_status"):
+    for name in ("pause", "rest", "resume", "cancel"):
         before(journal, name, "command", moment, after=True)
     before(control, "redrive", "command", moment, after=True)
     before(moving, "apply", "command", moment, after=True)
@@ -272,6 +272,8 @@ async def operate(engine: Engine, drawn: random.Random, *, at_end: bool) -> None
         acts = []
         for run in runs:
             command = "resume" if at_end else drawn.choice(COMMANDS[run.status])
+            if run.version == "1.0.0" and not at_end and drawn.random() < 0.5:
+                command = "migrate"
             if command and run.trigger == "manual" and (at_end or drawn.random() < 0.3):
                 acts.append(act(engine, run, command))
         await asyncio.gather(*acts)
@@ -300,7 +302,8 @@ async def main() -> None:
         moment.up = True
         answering = asyncio.create_task(answer_everything(engine))
         operating = asyncio.create_task(operate(engine, random.Random(int(seed)), at_end=phase == "end"))
-        for workflow in (*SUITED.get(phase, ()), *drawn.choices(WORKFLOWS, k=int(runs))):
+        always = () if phase == "end" else ("moves", *SUITED.get(phase, ()))
+        for workflow in (*always, *drawn.choices(WORKFLOWS, k=int(runs))):
             await started(engine, workflow)
         while phase != "end" or await engine.runs(RunQuery(statuses=LIVE, limit=1)):
             await asyncio.sleep(0.05)
