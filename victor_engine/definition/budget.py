@@ -49,7 +49,7 @@ class Limits:
     final: bool = True
 
 
-FULL = Limits(10_000_000, 256_000_000)
+FULL = Limits(20_000_000, 256_000_000)
 """What an evaluation may take in all."""
 
 LOCAL = Limits(10_000, 2_000_000, final=False)

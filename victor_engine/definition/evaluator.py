@@ -26,6 +26,7 @@ from victor_engine.definition.language import (
     CONSTANTS,
     LIST_METHODS,
     MAPPING_METHODS,
+    MOST_NAMES,
     PARSED,
     STRING_METHODS,
     Fault,
@@ -109,7 +110,8 @@ def evaluate_compiled(expression: Compiled, run: Evaluation) -> Any:
         raise
     except Exception as error:
         raise ExpressionError(
-            f"{_spelled(expression.tree)}: {type(error).__name__}: {error}", error_type=type(error).__name__
+            f"{_spelled(expression.tree)}: {type(error).__name__}: {str(error)[:500]}",
+            error_type=type(error).__name__,
         ) from error
 
 
@@ -148,7 +150,11 @@ def as_json(value: Any, run: Evaluation) -> Any:
         return [as_json(item, run) for item in value]
     if kind is set:
         run.charge(len(value) + 1, len(value) * ITEM)
-        return [as_json(item, run) for item in value]
+        try:
+            ordered = sorted(value)  # the order of a set differs from process to process
+        except TypeError:
+            ordered = list(value)
+        return [as_json(item, run) for item in ordered]
     return as_json(plain(value, "the result"), run)
 
 
@@ -537,7 +543,7 @@ def _kind(value: Any) -> str:
 
 
 def _missing(name: str, known: Mapping[str, Any], where: str) -> ExpressionError:
-    near = nearest(name, {str(key) for key in known}) if len(known) <= 1000 else ""
+    near = nearest(name, {str(key) for key in known}) if len(known) <= MOST_NAMES else ""
     return ExpressionError(f"{where}: there is no {name[:200]!r}{near}", error_type="KeyError")
 
 

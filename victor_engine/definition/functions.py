@@ -74,6 +74,14 @@ def _copy(run: Evaluation, values: Any) -> None:
         run.charge(len(values), len(values) * ITEM)
 
 
+def _characters(run: Evaluation, values: Any) -> int:
+    """Charge for looking at the characters of a text one by one, and return the steps that this took."""
+    if type(values) is not str:
+        return 0
+    run.charge(len(values))
+    return len(values)
+
+
 def _int(run: Evaluation, *args: Any, **named: Any) -> Any:
     if args and type(args[0]) is str:
         length = len(args[0])
@@ -114,13 +122,15 @@ def _sum(run: Evaluation, values: Any, start: Any = 0) -> Any:
 def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
     def extreme(run: Evaluation, *args: Any, **named: Any) -> Any:
         run.measure(args)
+        if len(args) == 1:
+            _characters(run, args[0])
         return choose(*args, **named)
 
     return extreme
 
 
 def _sorted(run: Evaluation, values: Any, **named: Any) -> list[Any]:
-    steps = run.measure(values)
+    steps = run.measure(values) + _characters(run, values)
     if hasattr(values, "__len__"):
         run.charge(steps * len(values).bit_length() >> 2, len(values) * 8)
     return sorted(values, **named)
@@ -292,8 +302,8 @@ def text_method(run: Evaluation, text: str, method: str, args: list[Any], named:
 
 
 def _method(name: str) -> Callable[..., Any]:
-    def method(run: Evaluation, value: Any, *args: Any) -> Any:
-        return text_method(run, _text(run, value), name, list(args), {})
+    def method(run: Evaluation, value: Any) -> Any:
+        return text_method(run, _text(run, value), name, [], {})
 
     return method
 

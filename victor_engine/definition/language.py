@@ -25,6 +25,9 @@ MAX_TRANSFORM = 100_000
 MAX_NESTING = 100
 """Levels of a tree: more would exhaust the stack of what evaluates it."""
 
+_LONGEST_NAME, MOST_NAMES = 60, 300
+"""Characters and names among which a similar one is looked for: the work grows with their product."""
+
 SHOWN = 200
 """Characters of an expression in a message."""
 
@@ -204,6 +207,9 @@ def plain_name(node: ast.AST) -> str:
 
 
 def nearest(name: str, known: frozenset[str] | set[str]) -> str:
+    if len(name) > _LONGEST_NAME or len(known) > MOST_NAMES:
+        return ""
+    known = {other for other in known if len(other) <= _LONGEST_NAME}
     close = get_close_matches(name, sorted(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

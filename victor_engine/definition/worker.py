@@ -79,6 +79,7 @@ def main() -> None:
     os.dup2(empty, 1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(5)  # the engine comes first
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     worker = _Worker(requests, frames)
     for line in requests:

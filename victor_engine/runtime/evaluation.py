@@ -49,7 +49,6 @@ class Evaluator:
         self._threads: ThreadPoolExecutor | None = None
         self._idle: list[_Process] = []
         self._jobs: set[_Job] = set()
-        self._closed = False
 
     async def evaluate(
         self, kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry
@@ -226,6 +225,10 @@ class _Process:
                 self._send(call(answer["call"], answer["args"], answer["named"]), deadline)
         except (OSError, TimeoutError):
             return None
+        except (TypeError, ValueError) as error:
+            raise ExpressionError(
+                f"the state has what JSON cannot hold: {error}", error_type="ResultNotJSON"
+            ) from error
 
     def _send(self, frame: Mapping[str, Any], deadline: float) -> None:
         assert self._child.stdin is not None
