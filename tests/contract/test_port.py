@@ -42,7 +42,7 @@ PEOPLE = (ME.user, user_name(ME.uid))
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    roles = f"roles: {{approver: {list(PEOPLE)}}}\n"
+    roles = f"roles: {{owners: {list(PEOPLE)}}}\n"
     root = workspace(tmp_path, {**GATE, "victor.yaml": dedent(GATE["victor.yaml"]) + roles})
     with acting_as(ME):
         found = await open_engine(find(root, root / ".state"), fire=False)
@@ -131,7 +131,7 @@ async def test_people_hand_on_and_go_back(port: Port) -> None:
     assert (delegated.assignees, delegated.revision) == (("user:nobody",), 2)
     with pytest.raises(ConflictError):
         await port.reassign(question.id, question.revision, ["user:nobody"])
-    reassigned = await port.reassign(question.id, 2, ["user:nobody", "@approver"], "mine after all")
+    reassigned = await port.reassign(question.id, 2, ["user:nobody", "@owners"], "mine after all")
     assert reassigned.revision == 3
     with pytest.raises(UsageError, match="knows no nobody-at-all"):
         await port.delegate(question.id, 3, "nobody-at-all")
@@ -183,7 +183,7 @@ async def test_schedules(port: Port) -> None:
 
 async def test_versions_and_workspace(port: Port) -> None:
     assert (await port.deprecate("gate", "1.0", "old", "2.0.0")).deprecated == "old"
-    assert [problem.severity for problem in await port.reload()] == []
+    assert [problem.message for problem in await port.reload()] == []
     assert (await port.trust()).trusted
     with pytest.raises(NotFoundError):
         await port.deprecate("gate", "7.0.0", "old")

@@ -41,6 +41,10 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
         self._before = form.snapshot()
         form.focus_first()
 
+    def typed_ahead(self, key: str) -> bool:
+        """Take each key at once: the dialog decides nothing."""
+        return False
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "keep":
             self.action_submit()
