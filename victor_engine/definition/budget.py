@@ -6,7 +6,7 @@ counts the bytes of what is made. Both are charged before the work is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ MAX_BITS = 4096
 MAX_DIGITS = 4300
 """Digits of a whole number that is read from a text, written as one, or rounded to."""
 
-_LONG = 16_384
+LONG = 16_384
 """Bits of the longest whole number: `MAX_DIGITS`, and some room for sums."""
 
 ITEM = 32
@@ -59,7 +59,7 @@ LOCAL = Limits(10_000, 2_000_000, final=False)
 class NeedsWorkerError(Exception):
     """The evaluation takes more than the event loop can give; a worker process does it from the start."""
 
-    def __init__(self, answers: list[tuple[str, Any]]) -> None:
+    def __init__(self, answers: Sequence[tuple[str, Any]]) -> None:
         super().__init__("the expression takes more than a millisecond")
         self.answers = answers
         """The results of the workspace's functions so far, in order: they are not called again."""
@@ -68,7 +68,10 @@ class NeedsWorkerError(Exception):
 class Evaluation:
     """One evaluation while it runs: its state, the functions that it may call, and what is left of its budget."""
 
-    __slots__ = ("answers", "functions", "items", "limits", "scope", "size", "state", "steps")
+    # On the class: most expressions have no loop and call nothing, and making these costs as much as they do.
+    items = MAX_ITEMS
+    scope: dict[str, Any] = {}  # a loop puts one of its own in its place
+    answers: list[tuple[str, Any]] | tuple[()] = ()
 
     def __init__(self, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL) -> None:
         self.state = state
@@ -76,9 +79,6 @@ class Evaluation:
         self.limits = limits
         self.steps = limits.steps
         self.size = limits.size
-        self.items = MAX_ITEMS
-        self.scope: dict[str, Any] = {}
-        self.answers: list[tuple[str, Any]] = []
 
     def charge(self, steps: int, size: int = 0) -> None:
         """Take from the budget. Raises ExpressionLimitError or NeedsWorkerError if it does not suffice."""
@@ -106,8 +106,8 @@ class Evaluation:
 
     def number(self, value: Any) -> Any:
         """Return `value`; refuse a whole number that is too long."""
-        if type(value) is int and value.bit_length() > _LONG:
-            raise ExpressionLimitError(f"a number of more than {_LONG} bits")
+        if type(value) is int and value.bit_length() > LONG:
+            raise ExpressionLimitError(f"a number of more than {LONG} bits")
         return value
 
     def measure(self, value: Any, *, written: bool = False) -> int:
@@ -161,6 +161,8 @@ class Evaluation:
     def call(self, name: str, function: Callable[..., Any], args: list[Any], named: dict[Any, Any]) -> Any:
         """Call a function of the workspace; its results are kept for a worker process."""
         result = plain(function(*args, **named), f"{name}()")
+        if isinstance(self.answers, tuple):
+            self.answers = []
         self.answers.append((name, result))
         return result
 
@@ -190,6 +192,7 @@ __all__ = [
     "HARMLESS",
     "ITEM",
     "LOCAL",
+    "LONG",
     "MAX_BITS",
     "MAX_DIGITS",
     "MAX_ITEMS",

@@ -93,7 +93,7 @@ def evaluate_compiled(expression: Compiled, run: Evaluation) -> Any:
     evaluate = expression.evaluate
     assert evaluate is not None
     try:
-        run.charge(expression.steps)
+        run.steps -= expression.steps  # whatever charges next looks at it
         value = evaluate(run)
         return value if type(value) in _WHOLE else as_json(value, run)
     except ExpressionLimitError as error:
@@ -124,7 +124,7 @@ def _spelled(tree: ast.AST) -> str:
 
 # --- results -----------------------------------------------------------------------------------
 
-_WHOLE = frozenset({bool, type(None)})
+_WHOLE = frozenset({bool, int, type(None)})
 
 
 def as_json(value: Any, run: Evaluation) -> Any:
@@ -218,9 +218,10 @@ def _constant(node: ast.Constant) -> Part:
 def _name(node: ast.Name) -> Part:
     name = node.id
 
+    def variable(run: Evaluation) -> Any:
+        return run.scope[name] if name in run.scope else key(run)
+
     def key(run: Evaluation) -> Any:
-        if name in run.scope:
-            return run.scope[name]
         state = run.state
         if name in state:
             value = state[name]
@@ -231,7 +232,7 @@ def _name(node: ast.Name) -> Part:
             return CONSTANTS[name]
         raise _missing(name, {**CONSTANTS, "ctx": 0, "state": 0, **state}, "the state")
 
-    return key
+    return variable if hasattr(node, "looped") else key
 
 
 def _attribute(node: ast.Attribute) -> Part:
@@ -369,6 +370,9 @@ def _object(node: ast.Dict) -> Part:
 
 
 def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Part:
+    for name in ast.walk(node):
+        if isinstance(name, ast.Name):
+            name.looped = True  # type: ignore[attr-defined]  # it may be a variable of this loop
     loops = [
         (_target(part.target), _made(part.iter), [_made(test) for test in part.ifs], _loop_steps(part))
         for part in node.generators

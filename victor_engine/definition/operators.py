@@ -14,10 +14,14 @@ Operator = Callable[[Evaluation, Any, Any], Any]
 
 _NUMBERS = frozenset({int, float, bool})
 
+_LEAST, _GREATEST = -(1 << 62), 1 << 62
+"""Numbers in between are not long, and are told from long ones at once."""
+
 
 def add(run: Evaluation, a: Any, b: Any) -> Any:
     if type(a) in _NUMBERS:
-        return run.number(a + b)
+        value = a + b
+        return value if _LEAST < value < _GREATEST else run.number(value)
     if isinstance(a, str) and isinstance(b, str):
         run.text(len(a) + len(b), "+")
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
@@ -31,10 +35,15 @@ def add(run: Evaluation, a: Any, b: Any) -> Any:
 def subtract(run: Evaluation, a: Any, b: Any) -> Any:
     if type(a) is set:
         run.charge(len(a), len(a) * ITEM)
-    return run.number(a - b)
+    value = a - b
+    if type(a) is set:
+        return value
+    return value if _LEAST < value < _GREATEST else run.number(value)
 
 
 def times(run: Evaluation, a: Any, b: Any) -> Any:
+    if type(a) is float or type(b) is float:
+        return a * b
     if isinstance(a, int) and isinstance(b, int):
         if a.bit_length() + b.bit_length() > MAX_BITS:
             raise ExpressionLimitError(f"a number of more than {MAX_BITS} bits")
@@ -86,7 +95,7 @@ def _compared(compare: Callable[[Any, Any], Any], same_length: bool) -> Operator
     def compared(run: Evaluation, a: Any, b: Any) -> Any:
         kind = type(a)
         if kind is str:
-            if type(b) is str:
+            if type(b) is str and len(a) > 255:
                 run.charge(min(len(a), len(b)) >> 8)
         elif (
             kind not in PLAIN

@@ -30,6 +30,12 @@ def _failed(error: ExpressionError) -> dict[str, Any]:
     return {"error": {"message": message, "type": error.error_type, "limit": limit}}
 
 
+def _memory() -> int:
+    """Bytes of memory that the process has now. (The greatest so far would include what the engine had.)"""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
 class _Worker:
     def __init__(self, requests: BinaryIO, frames: BinaryIO) -> None:
         self._requests = requests
@@ -48,7 +54,7 @@ class _Worker:
                 {**BUILTINS, **{name: self._function(name) for name in request["functions"]}}
             )
             value = evaluate_as(request["kind"], request["text"], request["state"], functions)
-            return {"value": value, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+            return {"value": value, "memory": _memory()}
         except ExpressionError as error:
             return _failed(error)
         except (MemoryError, RecursionError):
