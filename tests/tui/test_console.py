@@ -142,7 +142,7 @@ async def test_an_empty_workspace_says_what_to_do() -> None:
             ("1", "schedule a workflow"),
             ("2", "start a workflow"),
             ("3", "Nobody is asked"),
-            ("4", "change the filter"),
+            ("4", "Nothing has happened yet"),
             ("5", "press F5"),
         ):
             await go(pilot, key)
