@@ -47,6 +47,7 @@ from victor_tui.textual_compat import (
     add_line_filter,
     build_mode,
     is_mode_built,
+    lasting_driver,
     mode_screen,
 )
 from victor_tui.theme import THEMES
@@ -54,6 +55,8 @@ from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from victor_engine.service.signals import Signals
 
 KEPT: tuple[Subject, ...] = ("requests", "held", "engine")
@@ -123,6 +126,9 @@ class VictorApp(Console):
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
         add_line_filter(self, Powerless())
+
+    def get_driver_class(self) -> type[Driver]:
+        return lasting_driver(super().get_driver_class())
 
     # --- life ---------------------------------------------------------------------------------
 

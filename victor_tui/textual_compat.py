@@ -6,13 +6,16 @@ each of them against the pinned release, so that an upgrade that changes a priva
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from typing import Any, TextIO
 
 from textual.app import App
 from textual.binding import BindingsMap
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import Notification
 from textual.screen import Screen
@@ -40,6 +43,48 @@ class CachedStylesheet(Stylesheet):
 
     def reparse(self) -> None:
         self.parse()
+
+
+class QuietFile:
+    """A text file whose errors do not end the thread that writes to it.
+
+    Textual's writer thread ends at the first error of a terminal that is gone. Its queue then fills up, and the
+    event loop waits for a free place in it for ever.
+    """
+
+    def __init__(self, file: TextIO | None) -> None:
+        assert file is not None
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+
+def lasting_driver(base: type[Driver]) -> type[Driver]:
+    """Return a driver class that outlives its terminal, for a `base` that writes to one."""
+    from textual.drivers.linux_driver import LinuxDriver
+
+    if not issubclass(base, LinuxDriver):
+        return base
+
+    class LastingDriver(base):  # type: ignore[valid-type,misc]
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            setattr(self, "_file", QuietFile(sys.__stderr__))  # noqa: B010 (its type is TextIO)
+
+    return LastingDriver
 
 
 class GutterOptionList(OptionList):

@@ -18,6 +18,9 @@ from textual.binding import Binding
 from textual.color import Color
 from textual.command import Provider
 from textual.dom import DOMNode
+from textual.drivers._writer_thread import WriterThread
+from textual.drivers.headless_driver import HeadlessDriver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
 from textual.geometry import Region
 from textual.notifications import Notification
@@ -29,10 +32,12 @@ import victor_tui
 from victor_tui.textual_compat import (
     CachedStylesheet,
     GutterOptionList,
+    QuietFile,
     add_line_filter,
     binding_chain,
     build_mode,
     is_mode_built,
+    lasting_driver,
     mode_screen,
     remove_notification,
     write_to_terminal,
@@ -113,6 +118,27 @@ async def test_a_headless_application_has_no_terminal_to_write_to() -> None:
     assert not write_to_terminal(app, "\x1b]0;x\x07")
     async with app.run_test():
         assert not write_to_terminal(app, "\x1b]0;x\x07")
+
+
+def test_the_writer_outlives_a_terminal_that_is_gone() -> None:
+    class Gone:
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+        def flush(self) -> None:
+            raise OSError(5, "Input/output error")
+
+        def fileno(self) -> int:
+            return 2
+
+    writer = WriterThread(QuietFile(Gone()))  # type: ignore[arg-type]
+    writer.start()
+    for _ in range(500):  # more than its queue holds
+        writer.write("x")
+    writer.stop()
+    assert not writer.is_alive()
+    assert issubclass(lasting_driver(LinuxDriver), LinuxDriver)
+    assert lasting_driver(HeadlessDriver) is HeadlessDriver
 
 
 async def test_the_gutter_narrows_the_options() -> None:
