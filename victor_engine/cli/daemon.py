@@ -74,6 +74,14 @@ def start(
     sys.exit(code)
 
 
+def _holds_pid(pid_file: Path, pid: int) -> bool:
+    """Return whether the engine has written its pid file, which it does once it listens."""
+    try:
+        return pid_file.read_text(errors="replace").strip() == str(pid)
+    except OSError:
+        return False
+
+
 def _into_background(
     ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
 ) -> None:
@@ -104,7 +112,9 @@ def _into_background(
         )
     for _ in range(150):
         found = engine_owner(paths.state_dir)
-        if found is not None and found.pid == process.pid and Path(found.socket).exists():
+        # The socket comes before the pid file, and an engine that cannot write its pid file ends.
+        listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
+        if listens and (pid_file is None or _holds_pid(pid_file, process.pid)):
             say(f"engine {process.pid} runs in the background; its log is {log_path}")
             return
         if process.poll() is not None:
