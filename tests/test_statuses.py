@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
+from tests.runtime.harness import BOB, Bench, Work
 from tests.write_statuses import PAGE, page
 from victor_engine.domain import statuses
 from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, FINAL_RUN_STATUSES, RunStatus
 from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand, next_status, refusal
 from victor_engine.errors import ConflictError
+from victor_engine.runtime import journal
 
 ENUMS = [each for each in vars(statuses).values() if isinstance(each, type) and each.__base__ is StrEnum]
 
@@ -43,6 +46,34 @@ def test_each_command_leads_to_a_status_or_gives_a_reason(status: RunStatus, com
     else:
         with pytest.raises(ConflictError, match=f"run r1 is {status}"):
             next_status("r1", status, command)
+
+
+@pytest.mark.parametrize("command", [RunCommand.PAUSE, RunCommand.RESUME, RunCommand.CANCEL])
+async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, command: RunCommand) -> None:
+    carry_out: dict[RunCommand, Callable[..., object]] = {
+        RunCommand.PAUSE: journal.pause,
+        RunCommand.RESUME: journal.resume,
+        RunCommand.CANCEL: journal.cancel,
+    }
+    async with Bench(tmp_path, Work(), max_concurrent_runs=0) as bench:
+        run = await bench.start("workflows: {w: {nodes: [{id: a, type: compute, handler: h}]}}")
+        for status in RunStatus:
+            await bench.store.write(
+                lambda tx, status=status: tx.execute(
+                    "UPDATE runs SET status = ? WHERE key = ?", (status, run.key)
+                )
+            )
+            events = await bench.one("SELECT COUNT(*) FROM events")
+            change = bench.store.write(lambda tx: carry_out[command](tx, run, BOB, ""))
+            if status in RUN_TRANSITIONS[command]:
+                await change
+                assert await bench.status(run) == RUN_TRANSITIONS[command][status]
+                assert await bench.one("SELECT COUNT(*) FROM events") == events + 1
+            else:
+                with pytest.raises(ConflictError, match=f"is {status}"):
+                    await change
+                assert await bench.status(run) == status
+                assert await bench.one("SELECT COUNT(*) FROM events") == events
 
 
 def test_the_page_of_the_documentation_is_the_table() -> None:

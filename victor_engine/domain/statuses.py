@@ -16,7 +16,7 @@ class RunStatus(StrEnum):
     WAITING = "waiting"
     """Nothing is at work: the run waits for a person, a time, a file, an HTTP answer, or another run."""
     PAUSING = "pausing"
-    """Told to pause. A node is still at work; nothing starts after it."""
+    """Told to pause. A node may still be at work; nothing starts after it."""
     PAUSED = "paused"
     """Held by an operator, with nothing at work."""
     CANCELLING = "cancelling"

@@ -31,7 +31,7 @@ _PAUSING, _PAUSED, _CANCELLING = RunStatus.PAUSING, RunStatus.PAUSED, RunStatus.
 _FAILED, _REJECTED, _CANCELLED = RunStatus.FAILED, RunStatus.REJECTED, RunStatus.CANCELLED
 
 RUN_TRANSITIONS: dict[RunCommand, dict[RunStatus, RunStatus]] = {
-    RunCommand.PAUSE: {_Q: _PAUSED, _W: _PAUSED, _R: _PAUSING},
+    RunCommand.PAUSE: {_Q: _PAUSED, _W: _PAUSING, _R: _PAUSING},
     RunCommand.RESUME: {_PAUSED: _Q, _PAUSING: _R},
     RunCommand.CANCEL: dict.fromkeys((_Q, _R, _W, _PAUSING, _PAUSED, _CANCELLING), _CANCELLING),
     RunCommand.RETRY: dict.fromkeys((_FAILED, _CANCELLED), _Q),

@@ -13,7 +13,6 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo, UsageInfo
 from victor_engine.clock import to_us
 from victor_engine.domain.transitions import RunCommand, next_status
-from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal
 from victor_engine.runtime.effects import Done, Onward, Step
@@ -51,9 +50,7 @@ def pause(tx: Tx, run: RunRef, actor: Actor, note: str) -> str:
     A run that waits may have been answered at this moment, so its task says when it has come to rest.
     """
     (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
-    new = {"queued": "paused", "waiting": "pausing", "running": "pausing"}.get(status)
-    if new is None:
-        raise ConflictError(f"run {run.id} is {status}, so it cannot be paused")
+    new = next_status(run.id, status, RunCommand.PAUSE)
     tx.execute("UPDATE runs SET status = ?, revision = revision + 1 WHERE key = ?", (new, run.key))
     kind = EventKind.RUN_PAUSED if new == "paused" else EventKind.RUN_PAUSING
     _event(tx, run, kind, actor=actor, data={"note": note} if note else None)
