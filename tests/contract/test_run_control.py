@@ -176,7 +176,8 @@ async def test_resuming_a_run_that_was_never_paused_is_a_conflict(port: Port, en
         await port.resume_run(run.id, "oops")
     assert caught.value.exit_code == 5
     assert await port.events(EventQuery(run_id=run.id, kinds=("run.resumed",))) == []
-    (engine.workspace_path / "go").write_text("on\n")
+    # In a thread: it waits for the command to open the pipe, and the engine in this loop starts the command.
+    await asyncio.to_thread((engine.workspace_path / "go").write_text, "on\n")
     await until(port, run.id, "succeeded")
     with pytest.raises(ConflictError, match="is succeeded, not paused"):
         await port.resume_run(run.id)
