@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
-from victor_engine.hitl.ask import interrupted_ask, with_defaults
+from victor_engine.hitl.ask import Ask, interrupted_ask, with_defaults
 from victor_engine.hitl.requests import Decision, build_ask, open_request
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.children import Resolve, Started, known_child, start_child
@@ -85,21 +86,8 @@ class Outside:
         rests = self._rests_with_one_more()
 
         def transition(tx: Tx) -> str:
-            request = open_request(
-                tx,
-                run_key=self.run.key,
-                run_id=self.run.id,
-                workflow=self.run.workflow,
-                attempt_id=attempt,
-                node_id=step.key,
-                iteration=step.iteration,
-                ask=ask,
-                deadline_us=to_us(deadline) if deadline is not None else None,
-            )
             tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
-            if rests:
-                journal.set_waiting(tx, self.run)
-            return request.id
+            return self._open_request(tx, attempt, step, ask, deadline, rests)
 
         request_id = await self.store.persist(transition)
         self.surroundings.deadlines_changed()
@@ -118,20 +106,8 @@ class Outside:
                 "done_by": binding,
                 "idempotency_key": step.idempotency_key(self.run.id),
             }
-            request = open_request(
-                tx,
-                run_key=self.run.key,
-                run_id=self.run.id,
-                workflow=self.run.workflow,
-                attempt_id=attempt,
-                node_id=step.key,
-                iteration=step.iteration,
-                ask=interrupted_ask(step.node, step.key, number, context, self.record.requested_by),
-                deadline_us=None,
-            )
-            if rests:
-                journal.set_waiting(tx, self.run)
-            return request.id
+            ask = interrupted_ask(step.node, step.key, number, context, self.record.requested_by)
+            return self._open_request(tx, attempt, step, ask, None, rests)
 
         request_id = await self.store.persist(transition)
         async with self._outside():
@@ -139,6 +115,25 @@ class Outside:
         if decision.abort is None and decision.value["action"] == "retry":
             await self.store.persist(lambda tx: journal.stay_interrupted(tx, attempt))
         return decision
+
+    def _open_request(
+        self, tx: Tx, attempt: int, step: Step, ask: Ask, deadline: datetime | None, rests: bool
+    ) -> str:
+        """Open the request of an attempt and return its id; `rests` says that the run has nothing else to do."""
+        request = open_request(
+            tx,
+            run_key=self.run.key,
+            run_id=self.run.id,
+            workflow=self.run.workflow,
+            attempt_id=attempt,
+            node_id=step.key,
+            iteration=step.iteration,
+            ask=ask,
+            deadline_us=to_us(deadline) if deadline is not None else None,
+        )
+        if rests:
+            journal.set_waiting(tx, self.run)
+        return request.id
 
     # --- waiting -------------------------------------------------------------------------------
 
