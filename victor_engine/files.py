@@ -30,7 +30,7 @@ def read_bounded(path: Path | str, *, largest: int = LARGEST, within: Path | Non
             _check(os.fstat(file.fileno()), largest)
             data = file.read(largest + 1)
     except ValueError as error:  # a name with a null byte, or with half of a character
-        raise UnfitFileError(f"{str(path)!r} is no file name ({error})") from None
+        raise UnfitFileError(f"{str(path)!r} is not a file name ({error})") from None
     if len(data) > largest:  # it has grown meanwhile, or lies in a file system that does not know sizes
         raise _too_large(largest)
     return data

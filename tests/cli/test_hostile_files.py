@@ -71,7 +71,7 @@ HOSTILE = {
     "a reference to a pipe": (refers("pipe.txt#x"), "w.yaml:4:", "a named pipe, not a regular file"),
     "a reference to a directory": (refers(".#x"), "w.yaml:4:", "a directory, not a regular file"),
     "a reference to a large file": (refers("large.txt#x"), "w.yaml:4:", "larger than 2 MB"),
-    "a reference to what is no name": (refers("a\0b#x"), "w.yaml:4:", "no file name"),
+    "a reference that is not a file name": (refers("a\0b#x"), "w.yaml:4:", "not a file name"),
     "a reference to a deep file": (refers("deep.txt#x"), "w.yaml:4:", "deep.txt:1:"),
     "a reference in a circle of links": (refers("loop.yaml#x"), "w.yaml:4:", "cannot be read"),
 }  # fmt: skip

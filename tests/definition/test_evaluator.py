@@ -104,9 +104,9 @@ def test_results_that_json_cannot_hold_are_typed_failures(expression: str) -> No
 
 
 @pytest.mark.parametrize("value", [object(), len, type, __import__("os")])
-def test_what_is_no_plain_data_is_refused(value: Any) -> None:
+def test_values_that_are_not_plain_data_are_refused(value: Any) -> None:
     for expression in ("a", "a == 1", "o.k", "l[0]", "a if a else a", "not a", "[x for x in l]"):
-        with pytest.raises(ExpressionError, match="no plain data"):
+        with pytest.raises(ExpressionError, match="not plain data"):
             evaluate(expression, {"a": value, "o": {"k": value}, "l": [value]}, F)
 
 

@@ -24,7 +24,7 @@ from victor_tui.widgets.table import LineTable
 
 EMPTY = {
     "1": "Nothing is scheduled yet",
-    "2": "There are no runs yet",
+    "2": "No run has been started yet",
     "3": "Nobody is asked anything",
     "4": "Nothing has happened yet",
     "5": "No workflow is registered",

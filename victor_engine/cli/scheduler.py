@@ -367,7 +367,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
         try:
             documents = parse(value)
         except YamlFaultError as error:
-            raise UsageError(f"--set {key}: {value[:80]!r} is no YAML value: {error.message}") from None
+            raise UsageError(f"--set {key}: {value[:80]!r} is not a YAML value: {error.message}") from None
         if len(documents) > 1:
             raise UsageError(f"--set {key}: {value[:80]!r} is more than one YAML value")
         found[key.strip()] = documents[0].data if documents else None

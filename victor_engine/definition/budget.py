@@ -172,7 +172,7 @@ def _key_text(key: Any) -> str:
 
 
 def plain(value: Any, what: str) -> Any:
-    """`value` as an expression works with it. ExpressionError if it is no plain data."""
+    """`value` as an expression works with it. ExpressionError if it is not plain data."""
     if type(value) in HARMLESS:
         return value
     for kind in (bool, int, float, str):
@@ -184,7 +184,7 @@ def plain(value: Any, what: str) -> Any:
         return list(value)
     if isinstance(value, frozenset):
         return set(value)
-    raise ExpressionError(f"{what} is a {type(value).__name__}, which is no plain data")
+    raise ExpressionError(f"{what} is a {type(value).__name__}, which is not plain data")
 
 
 __all__ = [

@@ -209,7 +209,7 @@ def _raises(error: type[ExpressionError], message: str) -> Part:
 def _constant(node: ast.Constant) -> Part:
     value = node.value
     if type(value) not in PLAIN:
-        return _raises(ExpressionError, f"a {type(value).__name__} is no plain data")
+        return _raises(ExpressionError, f"a {type(value).__name__} is not plain data")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return _raises(ExpressionLimitError, f"a text of {len(value)} characters; the most is {MAX_TEXT}")
     return lambda run: value

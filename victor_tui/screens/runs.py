@@ -40,7 +40,7 @@ from victor_tui.widgets.table import Cell, Column, LineTable
 PAGE = 500
 """Runs shown at once; the filter reaches the older ones."""
 
-EMPTY = """There are no runs yet.
+EMPTY = """No run has been started yet.
 
 n  start a workflow
 1  see what is scheduled"""
