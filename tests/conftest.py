@@ -8,10 +8,16 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.locking import LockedTx
+from victor_engine.store.db import Store
+
 # How long an example takes says something about the machine only. In CI the examples are the same each
 # time, so that a change is judged by what it changes; elsewhere each run looks further.
 settings.register_profile("everywhere", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("everywhere")
+
+# Each change of a store in this process is preceded by the lock of its aggregate root.
+Store.transaction = LockedTx
 
 
 @pytest.hookimpl(tryfirst=True)

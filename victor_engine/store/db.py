@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from victor_engine.api import EventInfo, StorageInfo
 from victor_engine.clock import Clock, SystemClock, from_us, to_us
@@ -75,6 +75,9 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
 
 class Store:
     """One SQLite file. `write` and `persist` for transitions, `read` for queries; all from asyncio."""
+
+    transaction: ClassVar[type[Tx]] = Tx
+    """The class of its transactions; the tests set one that checks the locks."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.path = path
@@ -272,7 +275,7 @@ class Store:
     def _begin(self, connection: sqlite3.Connection, now: datetime) -> Tx:
         connection.execute("BEGIN IMMEDIATE")
         self._check_epoch(connection)
-        return Tx(connection, now)
+        return self.transaction(connection, now)
 
     def _check_epoch(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()

@@ -37,6 +37,7 @@ def run_group(tx: Tx, group: Iterable[Job]) -> None:
 def _run_plain(tx: Tx, job: Job, held: list[Job]) -> bool:
     """Whether it was plain, whatever came of it."""
     mark = tx.mark()
+    tx.begin()
     tx.plain = True
     try:
         job.result = job.run(tx)
@@ -70,6 +71,7 @@ def _write_held(tx: Tx, held: list[Job], begin: Mark) -> None:
 def _run_alone(tx: Tx, job: Job) -> None:
     tx.forget()
     mark = tx.mark()
+    tx.begin()
     tx.execute("SAVEPOINT transition")
     try:
         job.result = job.run(tx)

@@ -19,6 +19,7 @@ from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR, Actor, EventInfo
 from victor_engine.clock import to_us
 from victor_engine.ids import fresh_ids
+from victor_engine.store.locks import Root
 
 T = TypeVar("T")
 
@@ -128,6 +129,19 @@ class Tx:
         self._later: list[tuple[str, tuple[Any, ...]]] = []
         (last,) = connection.execute("SELECT MAX(seq) FROM events").fetchone()
         self._base = (last or 0) + 1
+
+    def begin(self) -> None:
+        """Begin the next transition of this transaction: it holds no locks yet."""
+
+    def lock(self, root: Root, key: int | str) -> None:
+        """Lock an aggregate root before a change of it, in the order of `Root`.
+
+        Args:
+            root: The kind of the root.
+            key: The key of the root, as `Root` names it for each kind.
+
+        SQLite has one writer, which holds every lock; the tests check that each change is preceded by its lock.
+        """
 
     def later(self, sql: str, row: tuple[Any, ...]) -> None:
         """Execute `sql` with `row` before anybody but a plain transition looks, together with its like.

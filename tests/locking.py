@@ -1,0 +1,63 @@
+"""A transaction that fails where a transition changes something whose aggregate root it has not locked."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from victor_engine.store.locks import OWNED, Root
+from victor_engine.store.transaction import Tx
+
+CHECKED: set[str] = set()
+"""The tables whose changes are checked. It grows to all of `OWNED`."""
+
+_CHANGE = re.compile(
+    r"\s*(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|REPLACE\s+INTO|UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM)\s+\"?(\w+)",
+    re.I,
+)
+
+
+@lru_cache(maxsize=2048)
+def changed_table(sql: str) -> str | None:
+    """Return the table that a statement changes, or None for a query."""
+    found = _CHANGE.match(sql)
+    return found[1] if found else None
+
+
+class LockedTx(Tx):
+    """`Tx` with an assertion for each change: its root is locked, and the roots are locked in order."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._held: list[Root] = []
+        super().__init__(connection, now)
+        execute = self.execute
+
+        def checked(sql: str, *arguments: Any) -> sqlite3.Cursor:
+            self._check(sql)
+            return execute(sql, *arguments)
+
+        self.execute: Callable[..., sqlite3.Cursor] = checked
+
+    def begin(self) -> None:
+        self._held.clear()
+
+    def lock(self, root: Root, key: int | str) -> None:
+        later = [held.name for held in self._held if held > root]
+        assert not later, f"{root.name} {key!r} is locked after {', '.join(later)}; see the order of Root"
+        self._held.append(root)
+
+    def later(self, sql: str, row: tuple[Any, ...]) -> None:
+        self._check(sql)
+        super().later(sql, row)
+
+    def _check(self, sql: str) -> None:
+        table = changed_table(sql)
+        if table in CHECKED:
+            root = OWNED[table]
+            assert root in self._held, f"{table} is changed without a lock of its {root.name}: {sql[:120]}"
