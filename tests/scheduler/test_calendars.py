@@ -15,7 +15,8 @@ from victor_engine.config.model import CalendarSource
 from victor_engine.config.places import parse_yaml
 from victor_engine.errors import VictorError
 from victor_engine.scheduler.calendarfiles import from_block
-from victor_engine.scheduler.calendars import Calendar, Calendars, instant
+from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduler.calendarspans import Calendar, instant
 
 BERLIN = ZoneInfo("Europe/Berlin")
 UTC_ZONE = ZoneInfo("UTC")

@@ -10,7 +10,7 @@ import pytest
 
 from victor_engine.errors import UsageError
 from victor_engine.scheduler.calendarfiles import from_file
-from victor_engine.scheduler.calendars import Calendar
+from victor_engine.scheduler.calendarspans import Calendar
 from victor_engine.scheduler.icalendars import read_events
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from victor_engine.errors import ExpressionError, ExpressionLimitError
-
-if TYPE_CHECKING:
-    from victor_engine.definition.functions import FunctionRegistry
 
 MAX_TEXT = 1_000_000
 """Characters in a string that an expression makes."""
@@ -65,6 +62,21 @@ class NeedsWorkerError(Exception):
         """The results of the workspace's functions so far, in order: they are not called again."""
 
 
+class Functions(Protocol):
+    """The functions that an expression may call, as an evaluation sees them."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def get(self, name: str, /) -> Callable[..., Any] | None:
+        """Return the function of that name, or None."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of all functions."""
+        ...
+
+
 class Evaluation:
     """One evaluation while it runs: its state, the functions that it may call, and what is left of its budget."""
 
@@ -73,7 +85,7 @@ class Evaluation:
     scope: dict[str, Any] = {}  # a loop puts one of its own in its place
     answers: list[tuple[str, Any]] | tuple[()] = ()
 
-    def __init__(self, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL) -> None:
+    def __init__(self, state: Mapping[str, Any], functions: Functions, limits: Limits = FULL) -> None:
         self.state = state
         self.functions = functions
         self.limits = limits
@@ -199,6 +211,7 @@ __all__ = [
     "MAX_TEXT",
     "PLAIN",
     "Evaluation",
+    "Functions",
     "Limits",
     "NeedsWorkerError",
     "plain",

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from victor_engine.definition.functions import FunctionRegistry
+from victor_engine.definition.budget import Functions
 from victor_engine.errors import ExpressionError
 
 PARSED = 1024
@@ -145,7 +145,7 @@ def parse(text: str) -> ast.expr:
         ) from None
 
 
-def faults(tree: ast.AST, functions: FunctionRegistry) -> Iterator[Fault]:
+def faults(tree: ast.AST, functions: Functions) -> Iterator[Fault]:
     methods = {
         id(call.func)
         for call in ast.walk(tree)
@@ -182,7 +182,7 @@ def faults(tree: ast.AST, functions: FunctionRegistry) -> Iterator[Fault]:
 _sound: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
 
 
-def first_fault(tree: ast.AST, functions: FunctionRegistry) -> Fault | None:
+def first_fault(tree: ast.AST, functions: Functions) -> Fault | None:
     """The first of `faults`, None if there is none. A tree that was sound is only asked for its functions."""
     called = _sound.get(tree)
     if called is not None and (not called or all(name in functions for name in called)):
@@ -214,7 +214,7 @@ def nearest(name: str, known: frozenset[str] | set[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def check_expression(text: str, functions: FunctionRegistry) -> list[Fault]:
+def check_expression(text: str, functions: Functions) -> list[Fault]:
     """What in a condition is outside the language. A dotted key or a registered name is fine."""
     stripped = text.strip()
     if DOTTED.match(stripped) or stripped in functions:
@@ -226,7 +226,7 @@ def check_expression(text: str, functions: FunctionRegistry) -> list[Fault]:
     return list(faults(tree, functions))
 
 
-def check_assignments(text: str, functions: FunctionRegistry) -> list[Fault]:
+def check_assignments(text: str, functions: Functions) -> list[Fault]:
     """What in a transform is outside the language, with its place in the text."""
     try:
         module = parse_module(text)

@@ -14,8 +14,8 @@ from victor_engine.api import (
 )
 from victor_engine.clock import Clock
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.engine.loaded import Workspace
 from victor_engine.engine.reading import Reading
-from victor_engine.engine.workspace import Workspace
 from victor_engine.errors import DefinitionError, UntrustedError
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime

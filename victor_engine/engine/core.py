@@ -22,11 +22,12 @@ from victor_engine.api import (
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import is_trusted, load_config, trust
 from victor_engine.engine.feed import Broadcast
+from victor_engine.engine.loaded import Workspace
 from victor_engine.engine.moving import MovingActions
 from victor_engine.engine.people import PeopleActions
 from victor_engine.engine.schedules import ScheduleActions
 from victor_engine.engine.versions import VersionActions
-from victor_engine.engine.workspace import Workspace, load_workspace, register
+from victor_engine.engine.workspace import load_workspace, register
 from victor_engine.errors import FencedError, StorageError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.hitl.viewing import Viewing

@@ -6,16 +6,14 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from victor_engine.api import ProblemInfo
+from victor_engine.engine.loaded import Workspace
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import operations, rows
 from victor_engine.scheduler.declare import file_schedule_id
 from victor_engine.store.db import Store, Tx
-
-if TYPE_CHECKING:
-    from victor_engine.engine.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

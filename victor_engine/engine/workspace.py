@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,15 +15,15 @@ from victor_engine.config import Config
 from victor_engine.config.places import place_from_text
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import checksum, load_file
-from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.nesting import check_nesting
 from victor_engine.engine import vanished
+from victor_engine.engine.loaded import Loaded, Workspace
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl.checks import check_people
 from victor_engine.notify.courier import INSTALL, installed
 from victor_engine.runtime.bindings import BindingTable, unused_nodes
 from victor_engine.scheduler.calendars import Calendars
-from victor_engine.scheduler.declare import place_of, spec_from_block
+from victor_engine.scheduler.declare import spec_from_block
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog, lifecycle
@@ -33,41 +31,6 @@ from victor_engine.versioning.checks import check_migrations
 from victor_engine.versioning.semver import WorkflowVersion
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """One workflow of one file."""
-
-    definition: WorkflowDefinition
-    text: str
-    path: Path
-    schedule_places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    def problem(self, fault: str) -> ProblemInfo:
-        """What is wrong with its `schedule:` block, where that stands."""
-        line, column = place_of(fault, self.schedule_places)
-        return ProblemInfo(severity="error", message=fault, path=str(self.path), line=line, column=column)
-
-
-@dataclass(slots=True)
-class Workspace:
-    """What the files of a workspace hold, and what is wrong with them."""
-
-    config: Config
-    bindings: BindingTable
-    functions: FunctionRegistry
-    calendars: Calendars
-    workflows: list[Loaded] = field(default_factory=list)
-    problems: list[ProblemInfo] = field(default_factory=list)
-    by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-    faulty: set[Path] = field(default_factory=set)  # files with errors: a workflow in them may be missing
-
-    def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
-        self.problems.append(problem)
-        if workflow is not None:
-            self.by_workflow.setdefault(workflow, []).append(problem)
 
 
 def load_workspace(config: Config, *, trusted: bool) -> Workspace:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.budget import LOCAL, NeedsWorkerError
@@ -15,21 +14,12 @@ from victor_engine.definition.expressions import FunctionRegistry, evaluate_as
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.runtime import teams
+from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.effects import Done, Effects, Onward, Past, Position, Step
 from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.runtime.retry import delay_before_retry
 from victor_engine.runtime.steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
-
-
-class RunIdentity(Struct, frozen=True):
-    """What a walk tells the work about the run it belongs to. `timezone` is the one that wall times are
-    in where the workflow names none."""
-
-    run_id: str
-    workflow: str
-    version: str
-    timezone: str = "UTC"
 
 
 class StepFailedError(Exception):

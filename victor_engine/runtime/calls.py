@@ -14,9 +14,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from victor_engine.api import UsageInfo
 from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
 from victor_engine.runtime.process import place_for_child
+
+
+class RunIdentity(Struct, frozen=True):
+    """The run that work belongs to. `timezone` applies to wall times where the workflow names none."""
+
+    run_id: str
+    workflow: str
+    version: str
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -18,10 +18,8 @@ from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import HITLNode, Node, SubWorkflowNode
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime.calls import NodeCall
+from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.store.patch import Patch
-
-if TYPE_CHECKING:
-    from victor_engine.runtime.waits import Wait, WaitEnd
 
 
 class Onward(Struct, frozen=True):

@@ -19,6 +19,7 @@ from victor_engine.errors import FencedError, StoreError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime import journal
+from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.children import Children, Resolve, living_children
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
@@ -34,7 +35,7 @@ from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord
 from victor_engine.runtime.stopwatch import outlived
 from victor_engine.runtime.taking import LoadDefinition, Records, past
-from victor_engine.runtime.walk import RunIdentity, Walk, WalkResult
+from victor_engine.runtime.walk import Walk, WalkResult
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.runs import HELD, Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog

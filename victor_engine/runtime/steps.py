@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
@@ -17,19 +18,19 @@ from victor_engine.definition.model import (
     Node,
     TeamNode,
     TransformNode,
+    WaitNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.read import duration_text
 from victor_engine.definition.templates import render, resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.hitl.requests import Decision, next_nodes
 from victor_engine.runtime import teams
-from victor_engine.runtime.calls import NodeCall
+from victor_engine.runtime.calls import NodeCall, RunIdentity
 from victor_engine.runtime.effects import Done, Step
+from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.secretrefs import authored
 from victor_engine.store.patch import Patch
-
-if TYPE_CHECKING:
-    from victor_engine.runtime.attempts import RunIdentity
 
 Warn = Callable[..., None]
 
@@ -259,3 +260,40 @@ def human_done(definition: WorkflowDefinition, node: HITLNode, decision: Decisio
     patch = Patch(values, merge={"human": {node.id: decision.record}})
     way = next_nodes(node, decision, definition)
     return Done(patch, way.successors, branch=decision.outcome, rejected=way.rejected, result=decision.value)
+
+
+# --- waits -------------------------------------------------------------------------------------
+
+
+def wait_done(node: WaitNode, wait: Wait, end: WaitEnd, now: datetime) -> Done:
+    """The result of a wait and the way on; NodeError where the author wants a timeout to be a failure."""
+    seconds = (now - wait.since).total_seconds()
+    if end.outcome == "timed_out" and node.on_timeout == "fail":
+        raise NodeError(
+            f"{node.id}: waited {duration_text(round(seconds))} for {wait.text} in vain"
+            f" (its timeout is {duration_text(node.timeout_seconds or 0)})",
+            error_type="WaitTimeoutError",
+            bases=("TimeoutError",),
+        )
+    result = {
+        "outcome": end.outcome,
+        "since": _iso(wait.since),
+        "at": _iso(now),
+        "seconds": round(seconds, 3),
+        **end.found,
+    }
+    successors = node.next
+    if node.outcomes:
+        target = node.outcomes.get(end.outcome, node.outcomes.get("default"))
+        if target is None:
+            raise NodeError(
+                f"{node.id}: the outcome is {end.outcome!r}, and next has nothing for it; add it or a default",
+                error_type="NoBranchError",
+                retryable=False,
+            )
+        successors = (target,)
+    return Done(Patch({node.output_key: result}), successors, branch=end.outcome, result=result)
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

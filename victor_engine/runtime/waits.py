@@ -15,11 +15,9 @@ from victor_engine.definition.read import duration_text, parse_duration
 from victor_engine.definition.templates import resolve_text
 from victor_engine.definition.waiting import is_wall_time
 from victor_engine.errors import ExpressionError, ExpressionLimitError, NodeError
-from victor_engine.runtime.effects import Done
 from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.scheduler.zones import zone_table
 from victor_engine.secretrefs import SecretText
-from victor_engine.store.patch import Patch
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -110,40 +108,6 @@ def plan_wait(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone:
         )
     probe = _probe(node, state)
     return Wait(f"{probe.method} {probe.url}", now, deadline=deadline, http=probe, poll=node.poll)
-
-
-def wait_done(node: WaitNode, wait: Wait, end: WaitEnd, now: datetime) -> Done:
-    """The result of a wait and the way on; NodeError where the author wants a timeout to be a failure."""
-    seconds = (now - wait.since).total_seconds()
-    if end.outcome == "timed_out" and node.on_timeout == "fail":
-        raise NodeError(
-            f"{node.id}: waited {duration_text(round(seconds))} for {wait.text} in vain"
-            f" (its timeout is {duration_text(node.timeout_seconds or 0)})",
-            error_type="WaitTimeoutError",
-            bases=("TimeoutError",),
-        )
-    result = {
-        "outcome": end.outcome,
-        "since": _iso(wait.since),
-        "at": _iso(now),
-        "seconds": round(seconds, 3),
-        **end.found,
-    }
-    successors = node.next
-    if node.outcomes:
-        target = node.outcomes.get(end.outcome, node.outcomes.get("default"))
-        if target is None:
-            raise NodeError(
-                f"{node.id}: the outcome is {end.outcome!r}, and next has nothing for it; add it or a default",
-                error_type="NoBranchError",
-                retryable=False,
-            )
-        successors = (target,)
-    return Done(Patch({node.output_key: result}), successors, branch=end.outcome, result=result)
-
-
-def _iso(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _resolved(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) -> Any:

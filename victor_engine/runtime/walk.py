@@ -34,7 +34,8 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.errors import NodeError
-from victor_engine.runtime.attempts import RejectedError, RunIdentity, StepFailedError, Try
+from victor_engine.runtime.attempts import RejectedError, StepFailedError, Try
+from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.children import child_done, child_inputs, child_started
 from victor_engine.runtime.effects import Done, Effects, Position, Step
 from victor_engine.runtime.evaluation import Evaluator
@@ -44,8 +45,9 @@ from victor_engine.runtime.steps import (
     error_info,
     human_done,
     transform_patch,
+    wait_done,
 )
-from victor_engine.runtime.waits import Wait, plan_wait, unsatisfied, wait_done
+from victor_engine.runtime.waits import Wait, plan_wait, unsatisfied
 
 
 async def _known(done: Done) -> Done:
@@ -196,6 +198,3 @@ class Walk(Several):
     async def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
         assert wait.http is not None
         return await unsatisfied(wait.http, status, body, self.functions, self.evaluator)
-
-
-__all__ = ["RunIdentity", "Walk", "WalkResult"]

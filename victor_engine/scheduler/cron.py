@@ -27,6 +27,7 @@ from victor_engine.scheduler.fields import (
     parse_field,
     split_expression,
 )
+from victor_engine.scheduler.words import describe
 from victor_engine.scheduler.zones import Zone, zone_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -156,9 +157,7 @@ class CronSchedule:
 
     def describe(self) -> str:
         """The schedule in plain English."""
-        from victor_engine.scheduler.words import describe
-
-        return describe(self)
+        return describe(self.fields, self.interval)
 
     # --- when ----------------------------------------------------------------------------------
 

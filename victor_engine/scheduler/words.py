@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from victor_engine.api import After
-    from victor_engine.scheduler.cron import CronSchedule
+from victor_engine.api import After
+from victor_engine.scheduler.fields import ParsedField, bit_set
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 MONTHS = (
@@ -90,8 +89,8 @@ def _hours(hours: list[int]) -> str:
     return f"in the hours {listed(_spans(hours))}"
 
 
-def _time(schedule: CronSchedule) -> str:
-    minutes, hours = sorted(schedule.minute), sorted(schedule.hour)
+def _time(minute: ParsedField, hour: ParsedField) -> str:
+    minutes, hours = sorted(bit_set(minute.bits)), sorted(bit_set(hour.bits))
     if len(hours) == 24:
         if minutes == [0]:
             return "every hour, on the hour"
@@ -100,23 +99,22 @@ def _time(schedule: CronSchedule) -> str:
             return f"every hour {words}"
         return words if _divides(minutes, 60) is not None else f"{words} of every hour"
     if len(minutes) == 1:
-        minute = minutes[0]
+        first = minutes[0]
         even, step = _divides(hours, 24), _step(hours, 4)
         if even is not None and len(hours) > 3:
-            return f"every {even} hours, {'on the hour' if minute == 0 else f'at minute {minute}'}"
+            return f"every {even} hours, {'on the hour' if first == 0 else f'at minute {first}'}"
         if step is not None:
             each = "every hour" if step == 1 else f"every {step} hours"
-            return f"{each} from {hours[0]:02}:{minute:02} to {hours[-1]:02}:{minute:02}"
+            return f"{each} from {hours[0]:02}:{first:02} to {hours[-1]:02}:{first:02}"
         if len(hours) <= 8:
-            return f"at {listed([f'{hour:02}:{minute:02}' for hour in hours])}"
+            return f"at {listed([f'{h:02}:{first:02}' for h in hours])}"
     elif len(minutes) * len(hours) <= 6:
         return f"at {listed([f'{h:02}:{m:02}' for h in hours for m in minutes])}"
     return f"{_minutes(minutes)} {_hours(hours)}"
 
 
-def _days_of_month(schedule: CronSchedule) -> list[str]:
-    field = schedule.fields[2]
-    numbers = sorted(schedule.day_of_month)
+def _days_of_month(field: ParsedField) -> list[str]:
+    numbers = sorted(bit_set(field.bits))
     words: list[str] = []
     if 0 < len(numbers) < 31:
         step = _step(numbers, 5)
@@ -134,9 +132,8 @@ def _days_of_month(schedule: CronSchedule) -> list[str]:
     return words + [f"the weekday nearest the {ordinal(number)}" for number in sorted(field.nearest)]
 
 
-def _days_of_week(schedule: CronSchedule) -> list[str]:
-    field = schedule.fields[4]
-    numbers = sorted(number or 7 for number in schedule.day_of_week)
+def _days_of_week(field: ParsedField) -> list[str]:
+    numbers = sorted(number or 7 for number in bit_set(field.bits))
     words: list[str] = []
     if 0 < len(numbers) < 7:
         if numbers == [1, 2, 3, 4, 5]:
@@ -149,16 +146,15 @@ def _days_of_week(schedule: CronSchedule) -> list[str]:
     return words + [f"the last {WEEKDAYS[day]} of the month" for day in field.last_of]
 
 
-def _days(schedule: CronSchedule) -> str:
-    by_day, by_week = schedule.fields[2], schedule.fields[4]
+def _days(by_day: ParsedField, month: ParsedField, by_week: ParsedField) -> str:
     both = by_day.star or by_week.star
-    days, week = _days_of_month(schedule), _days_of_week(schedule)
+    days, week = _days_of_month(by_day), _days_of_week(by_week)
     if not both and not (days and week):
         days = week = []  # one of them is any day, and either is enough
-    months = sorted(schedule.month)
+    months = sorted(bit_set(month.bits))
     when = listed(_spans(months, MONTHS)) if len(months) < 12 else ""
-    if len(months) == 1 and not week and len(days) == len(schedule.day_of_month) == 1:
-        return f"on {next(iter(schedule.day_of_month))} {when}"
+    if len(months) == 1 and not week and len(days) == len(numbers := bit_set(by_day.bits)) == 1:
+        return f"on {next(iter(numbers))} {when}"
     if days and week:
         words = f"on {listed(days)}, {'if it is ' if both else 'and also on '}{listed(week)}"
         return f"{words}, in {when}" if when else words
@@ -166,11 +162,12 @@ def _days(schedule: CronSchedule) -> str:
     return f"{words} in {when}".strip() if when else words
 
 
-def describe(schedule: CronSchedule) -> str:
+def describe(fields: Sequence[ParsedField], interval: int | None = None) -> str:
     """`at 09:00 on weekdays in March`; `every day` where nothing narrows the days of a time."""
-    if schedule.interval is not None:
-        return f"every {elapsed(schedule.interval)}"
-    time, days = _time(schedule), _days(schedule)
+    if interval is not None:
+        return f"every {elapsed(interval)}"
+    minute, hour, by_day, month, by_week = fields
+    time, days = _time(minute, hour), _days(by_day, month, by_week)
     if time.startswith("at ") and not days.startswith("on "):
         time += " every day"
     return f"{time} {days}".strip()
