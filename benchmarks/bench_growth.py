@@ -125,9 +125,9 @@ FILL = (
     "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status, started_at,"
     " finished_at, patch, ordinal, onward) SELECT value, 1, 'n0', 'transform', 1, 1, 'succeeded', value * 1000,"
     " value * 1000, '{\"s\":{\"x\":1}}', 1, '[]' FROM numbers",
-    "INSERT INTO events (seq, at, code, run_key, node_id, detail) SELECT value * 2 + 1000, value * 1000, 1, value,"
-    " 'n0', 1 FROM numbers",
-    "INSERT INTO events (seq, at, code, run_key, detail) SELECT value * 2 + 1001, value * 1000, 5, value,"
+    "INSERT INTO events (seq, at, code, run_key, node_id, data) SELECT value * 2 + 1000, value * 1000, 1, value,"
+    " 'n0', '{\"iteration\":1}' FROM numbers",
+    "INSERT INTO events (seq, at, code, run_key, data) SELECT value * 2 + 1001, value * 1000, 5, value,"
     ' \'{"status":"succeeded"}\' FROM numbers',
 )
 

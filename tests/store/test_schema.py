@@ -121,3 +121,52 @@ def test_a_run_of_an_old_store_stands_where_it_stood() -> None:
         (5, "run.started", '{"iteration": 3}')
     ]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_each_column_of_an_old_store_gets_one_type() -> None:
+    connection = migrated(to=15)
+    connection.executescript("""
+        INSERT INTO definitions (workflow, version, checksum, content, text, registered_at)
+          VALUES ('w', '1.0.0', 'c', '{}', '', 1);
+        INSERT INTO runs (key, id, workflow, definition_id, status, trigger, created_at, position)
+          VALUES (1, 'r', 'w', 1, 'running', 'manual', 1, '{"frontier": ["a"]}');
+        INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status, started_at,
+          ordinal, onward) VALUES (1, 1, 'a', 'transform', 1, 1, 'succeeded', 1, 1, 'b "x"'),
+          (1, 1, 'b "x"', 'parallel', 1, 1, 'succeeded', 1, 2, '{"frontier": ["c", "d"], "counts": {"in": 3}}'),
+          (1, 1, 'c', 'transform', 1, 1, 'succeeded', 1, 3, '["d","[e"]'),
+          (1, 1, 'd', 'transform', 1, 1, 'running', 1, NULL, NULL);
+        INSERT INTO events (seq, at, code, run_key, node_id, detail) VALUES (1, 5, 1, 1, 'a', 1),
+          (2, 6, 1, 1, 'b', '{"iteration":1,"branch":"x"}'), (7, 7, 0, NULL, NULL, NULL);
+    """)
+    events = connection.execute("SELECT seq, at, kind, run_key, node_id, data FROM events").fetchall()
+    schema.migrate(connection, ":memory:")
+    assert connection.execute("SELECT onward, counted FROM attempts ORDER BY id").fetchall() == [
+        ('["b \\"x\\""]', None),
+        ('["c","d"]', '{"in":3}'),
+        ('["d","[e"]', None),
+        (None, None),
+    ]
+    assert connection.execute("SELECT seq, at, kind, run_key, node_id, data FROM events").fetchall() == events
+    assert connection.execute("SELECT DISTINCT typeof(data) FROM events ORDER BY 1").fetchall() == [
+        ("null",),
+        ("text",),
+    ]
+    assert position_of(connection, 1) == {
+        "frontier": ["d", "[e"],
+        "counts": {"a": 1, 'b "x"': 1, "in": 3, "c": 1},
+        "at": 3,
+    }
+
+
+def test_each_column_of_a_new_store_has_one_type() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(connection, ":memory:")
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    untyped = [
+        (table, column)
+        for table in tables
+        for _, column, declared, *_ in connection.execute(f"PRAGMA table_xinfo({table})")
+        if not declared
+    ]
+    # `meta` is a table of settings: the name of one decides its type.
+    assert untyped == [("meta", "value")]

@@ -280,7 +280,8 @@ def pure_step(run: RunRef, step: Step, done: Done, onward: Onward | None, patch:
 
 _PURE_STEP = (
     "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, parent, status,"
-    " started_at, finished_at, patch, branch, ordinal, onward) VALUES (?,?,?,?,?,1,?,'succeeded',?,?,?,?,?,?)"
+    " started_at, finished_at, patch, branch, ordinal, onward, counted)"
+    " VALUES (?,?,?,?,?,1,?,'succeeded',?,?,?,?,?,?,?)"
 )
 
 
@@ -307,7 +308,7 @@ def complete_attempt(
         # A failed attempt whose failure the author handles keeps its status.
         tx.execute(
             "UPDATE attempts SET status = CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END,"
-            " finished_at = ?, patch = ?, branch = ?, ordinal = ?, onward = ? WHERE id = ?",
+            " finished_at = ?, patch = ?, branch = ?, ordinal = ?, onward = ?, counted = ? WHERE id = ?",
             (tx.now_us, patch, done.branch, *_onward(onward), attempt),
         )
         _completed(tx, run, step, done)
@@ -319,8 +320,11 @@ def complete_attempt(
     return attempt
 
 
-def _onward(onward: Onward | None) -> tuple[int | None, str | None]:
-    return (None, None) if onward is None else (onward.ordinal, onward_json(onward.frontier, onward.inside))
+def _onward(onward: Onward | None) -> tuple[int | None, str | None, str | None]:
+    """Return `ordinal`, `onward` and `counted` of an attempt."""
+    if onward is None:
+        return None, None, None
+    return onward.ordinal, *onward_json(onward.frontier, onward.inside)
 
 
 def _completed(tx: Tx, run: RunRef, step: Step, done: Done) -> None:

@@ -6,8 +6,8 @@ written whole where somebody changes it: at the creation, and when a run is retr
 another version. Its `at` is the ordinal of the last step that it counts in.
 
 A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?}`, see
-`runtime.effects.Position`. What is onward of a step is the frontier after it: the node, or a JSON list of
-nodes, or, where more than the step's own node was counted, `{"frontier": [...], "counts": {node: times}}`.
+`runtime.effects.Position`. `attempts.onward` is the frontier after the step, a JSON list of nodes. Where more
+than the step's own node was counted, `attempts.counted` is `{node: times}`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.store.transaction import Tx
 
-_JSON = ("", "[", "{")
-"""How what is stored of a step begins if it is more than the name of one node."""
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -32,12 +29,9 @@ class Progress:
     nodes_done: int
 
 
-def onward_json(frontier: Sequence[str], inside: Mapping[str, int]) -> str:
-    """The stored form of what a step changes; `inside` are the nodes that were counted within it."""
-    if not inside:
-        alone = frontier[0] if len(frontier) == 1 else ""
-        return jsonio.dumps_text(frontier) if alone[:1] in _JSON else alone
-    return jsonio.dumps_text({"frontier": frontier, "counts": inside})
+def onward_json(frontier: Sequence[str], inside: Mapping[str, int]) -> tuple[str, str | None]:
+    """Return `attempts.onward` and `attempts.counted`; `inside` are the nodes that were counted within the step."""
+    return jsonio.dumps_text(frontier), jsonio.dumps_text(inside) if inside else None
 
 
 def position_of(source: sqlite3.Connection | Tx, run_key: int) -> dict[str, Any]:
@@ -45,18 +39,18 @@ def position_of(source: sqlite3.Connection | Tx, run_key: int) -> dict[str, Any]
     (stored,) = source.execute("SELECT position FROM runs WHERE key = ?", (run_key,)).fetchone()
     position: dict[str, Any] = jsonio.loads(stored)
     counts: dict[str, int] = position.setdefault("counts", {})
-    onward: Any = None
-    for node_id, iteration, ordinal, text in source.execute(
-        "SELECT node_id, iteration, ordinal, onward FROM attempts WHERE run_key = ? AND ordinal > ? ORDER BY id",
+    steps = source.execute(
+        "SELECT node_id, iteration, ordinal, onward, counted FROM attempts"
+        " WHERE run_key = ? AND ordinal > ? ORDER BY id",
         (run_key, position.get("at", 0)),
-    ):
-        onward = _read(text)
+    ).fetchall()
+    for node_id, iteration, ordinal, _, counted in steps:
         counts[node_id] = iteration
-        if isinstance(onward, dict):
-            counts.update(onward["counts"])
+        if counted is not None:
+            counts.update(jsonio.loads(counted))
         position["at"] = ordinal
-    if onward is not None:
-        position["frontier"] = _frontier(onward)
+    if steps:
+        position["frontier"] = jsonio.loads(steps[-1][3])
     return position
 
 
@@ -70,13 +64,4 @@ def progress(connection: sqlite3.Connection | Tx, run_key: int, stored: str) -> 
     ).fetchone()
     if last is None or last[0] <= at:
         return Progress(tuple(position["frontier"]), at)
-    return Progress(tuple(_frontier(_read(last[1]))), last[0])
-
-
-def _read(text: str) -> Any:
-    return jsonio.loads(text) if text[:1] in _JSON else [text]
-
-
-def _frontier(onward: Any) -> list[str]:
-    found: list[str] = onward["frontier"] if isinstance(onward, dict) else onward
-    return found
+    return Progress(tuple(jsonio.loads(last[1])), last[0])

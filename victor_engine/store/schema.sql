@@ -58,7 +58,7 @@ CREATE TABLE attempts (
   patch         TEXT,                   -- JSON Patch
   branch        TEXT,                   -- where a condition or an answer led
   error         TEXT                    -- JSON ErrorInfo
-, wait TEXT, child_key INTEGER, ordinal INTEGER, onward TEXT);
+, wait TEXT, child_key INTEGER, ordinal INTEGER, onward TEXT, counted TEXT);
 
 CREATE TABLE backfill_fires (
   backfill_id INTEGER NOT NULL,
@@ -137,21 +137,18 @@ CREATE TABLE dependencies (
 CREATE TABLE "events" (
   seq         INTEGER PRIMARY KEY,
   at          INTEGER NOT NULL,
-  code        INTEGER NOT NULL,
-  name        TEXT,
+  code        INTEGER NOT NULL,         -- of the kinds that are written most, see store.transaction; or 0
+  name        TEXT,                     -- of the kinds without a code
   actor       TEXT,                     -- JSON; NULL is the engine
   run_key     INTEGER,
   schedule_id TEXT,
   request_id  TEXT,
   workflow    TEXT,                     -- NULL if there is a run
   node_id     TEXT,
-  detail,
+  data        TEXT,                     -- JSON object
   kind TEXT GENERATED ALWAYS AS (
     CASE code WHEN 0 THEN name WHEN 1 THEN 'node.completed' WHEN 2 THEN 'node.started' WHEN 3 THEN 'run.created'
     WHEN 4 THEN 'run.started' WHEN 5 THEN 'run.finished' WHEN 6 THEN 'fire.decided' END
-  ) VIRTUAL,
-  data TEXT GENERATED ALWAYS AS (
-    CASE typeof(detail) WHEN 'integer' THEN '{"iteration":' || detail || '}' ELSE detail END
   ) VIRTUAL
 );
 

@@ -24,7 +24,7 @@ from victor_engine.store.locks import Root
 T = TypeVar("T")
 
 _INSERT_EVENT = (
-    "INSERT INTO events (seq, at, code, name, actor, run_key, schedule_id, request_id, workflow, node_id, detail)"
+    "INSERT INTO events (seq, at, code, name, actor, run_key, schedule_id, request_id, workflow, node_id, data)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
 
@@ -37,15 +37,6 @@ _CODES = {
     "fire.decided": 6,
 }
 """Numbers for the kinds that are written most; the column `events.kind` knows them too."""
-
-
-def _detail(data: dict[str, Any] | None) -> str | int | None:
-    """What is stored of an event's particulars: often they are the iteration and nothing else."""
-    if not data:
-        return None
-    if len(data) == 1 and type(iteration := data.get("iteration")) is int:
-        return iteration
-    return jsonio.dumps_text(data)
 
 
 def actor_json(actor: Actor | None) -> str | None:
@@ -229,7 +220,8 @@ class Tx:
         self._rows.append(
             (
                 seq, self.now_us, code, None if code else kind, actor_json(actor), run_key, schedule_id,
-                request_id, workflow if run_key is None else None, node_id, _detail(data),
+                request_id, workflow if run_key is None else None, node_id,
+                jsonio.dumps_text(data) if data else None,
             )
         )  # fmt: skip
         self.events.append(
