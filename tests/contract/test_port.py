@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import victor_engine.service
 from tests.engine.support import ME, workspace
 from tests.engine.test_engine import GATE
 from victor_engine.api import (
@@ -21,6 +24,7 @@ from victor_engine.api import (
     RunQuery,
     ScheduleSpec,
 )
+from victor_engine.api.port import declared, derive, methods
 from victor_engine.engine import Engine
 from victor_engine.errors import (
     AlreadyAnsweredError,
@@ -31,9 +35,9 @@ from victor_engine.errors import (
     UsageError,
 )
 from victor_engine.identity import acting_as, user_name
-from victor_engine.service.client import Client
+from victor_engine.service.client import Client, request_for
 from victor_engine.service.connect import find, open_engine
-from victor_engine.service.readonly import ReadOnlyPort
+from victor_engine.service.readonly import ReadOnlyPort, refusal_of
 from victor_engine.versioning.catalog import VersionRemovedError
 
 PEOPLE = (ME.user, user_name(ME.uid))
@@ -92,10 +96,61 @@ async def ended(port: Port, run_id: str) -> Any:
     raise AssertionError("the feed ended")
 
 
-def test_every_implementation_is_a_port(engine: Engine) -> None:
+def test_every_implementation_has_every_method_as_it_is_declared() -> None:
     for implementation in (Engine, Client, ReadOnlyPort):
-        wanted = {name for name in vars(Port) if not name.startswith("_")}
-        assert not [name for name in wanted if not hasattr(implementation, name)]
+        for name, method in declared().items():
+            found = getattr(implementation, name)
+            assert found is not method.declaration, f"{implementation.__name__}.{name} does nothing"
+            parameters = list(inspect.signature(found).parameters.values())[1:]
+            assert parameters == list(method.signature.parameters.values()), name
+
+
+def test_every_coroutine_of_the_port_has_a_mark_that_fits() -> None:
+    assert {name for name, method in declared().items() if method.kind == "own"} == {"subscribe", "close"}
+    names = {name for name in dir(Port) if not name.startswith("_")}
+    assert set(declared()) == names
+
+
+def test_the_methods_of_the_port_are_not_written_by_hand_on_its_way() -> None:
+    """A new method is declared and implemented; the socket, the client and the refusals follow from that."""
+    service = Path(victor_engine.service.__file__).parent
+    written = {
+        node.name
+        for path in service.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.AsyncFunctionDef) and node.name in methods()
+    }
+    # A view without an engine says in its own words where it stands.
+    assert written <= {"engine", "trust_info", "request"}
+
+
+def test_a_query_that_nobody_answers_is_found_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match="ReadOnlyPort"):
+
+        @derive(refusal_of)
+        class Silent(Port):
+            def subscribe(self, after: int) -> Any: ...
+
+            async def close(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Unfinished\.subscribe"):
+
+        @derive(request_for)
+        class Unfinished(Port):
+            async def close(self) -> None: ...
+
+
+async def test_arguments_that_do_not_fit_are_a_type_error(view: Port) -> None:
+    calls: list[Any] = [
+        lambda port: port.cancel_run(),
+        lambda port: port.cancel_run("a", "b", "c"),
+        lambda port: port.cancel_run("a", run_id="a"),
+        lambda port: port.runs(query=RunQuery(), limit=1),
+        lambda port: port.engine(1),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"cancel_run|runs|engine"):
+            await call(view)
 
 
 async def test_a_run_from_start_to_answer(port: Port) -> None:

@@ -199,8 +199,7 @@ def _read_only(paths: Paths) -> Port:
 
     if not paths.db_path.exists():
         raise StoreError(f"there is nothing to show yet: {how_to_start(paths)}")
-    port: Port = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
-    return port
+    return ReadOnlyPort.open(paths.db_path, workspace=paths.workspace)
 
 
 @asynccontextmanager

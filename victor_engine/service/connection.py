@@ -164,7 +164,8 @@ class Connection:
         finally:
             self._pending.pop(number, None)
 
-    async def _call(self, name: str, **params: Any) -> Any:
+    async def call(self, name: str, params: dict[str, Any]) -> Any:
+        """Send one request of the port, and return its result."""
         _, raw = await self._request(name, params)
         try:
             return protocol.result(protocol.methods()[name], raw)

@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from victor_engine import api
+from victor_engine.api import port
+from victor_engine.api.port import PortMethod
 from victor_engine.service.identity import Claims
 
 PROTOCOL = 1
@@ -63,10 +65,11 @@ class Method(Struct, frozen=True):
     result: Any
 
 
-def _method(name: str, function: Any) -> Method:
-    hints = typing.get_type_hints(function)
+def _method(declared: PortMethod) -> Method:
+    name = declared.name
+    hints = typing.get_type_hints(declared.declaration)
     fields: list[Any] = []
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+    for parameter in declared.signature.parameters.values():
         kind = hints[parameter.name]
         if parameter.default is inspect.Parameter.empty:
             fields.append((parameter.name, kind))
@@ -78,12 +81,8 @@ def _method(name: str, function: Any) -> Method:
 
 @cache
 def methods() -> dict[str, Method]:
-    """Every request and answer method of `api.Port`, by name."""
-    return {
-        name: _method(name, function)
-        for name, function in vars(api.Port).items()
-        if not name.startswith("_") and name != "close" and inspect.iscoroutinefunction(function)
-    }
+    """Return every query and action of the port, by name."""
+    return {name: _method(declared) for name, declared in port.methods().items()}
 
 
 encode = msgspec.json.Encoder(enc_hook=str).encode

@@ -5,33 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from victor_engine import __version__
-from victor_engine.api import (
-    AliasInfo,
-    Answer,
-    BackfillInfo,
-    BackfillSpec,
-    EngineInfo,
-    EventInfo,
-    MigrationReport,
-    MigrationSpec,
-    ProblemInfo,
-    RequestInfo,
-    RunInfo,
-    ScheduleAdded,
-    ScheduleInfo,
-    ScheduleSpec,
-    TrustInfo,
-    VersionInfo,
-)
+from victor_engine.api import EngineInfo, EventInfo, RequestInfo, TrustInfo
+from victor_engine.api.port import Port, PortMethod, derive
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import load_config
 from victor_engine.engine.reading import Reading
@@ -50,7 +33,23 @@ POLL_SECONDS = 0.5
 """How often a view without an engine looks whether something was written."""
 
 
-class ReadOnlyPort(Reading):
+def refusal_of(method: PortMethod) -> Callable[..., Awaitable[Any]]:
+    """Return the refusal of an action. Raise TypeError for a query: a view without an engine answers it."""
+    if method.kind != "action":
+        raise TypeError(f"the query {method.name} has no implementation; write it in ReadOnlyPort or Reading")
+
+    async def refuse(self: Port, *given: Any, **named: Any) -> NoReturn:
+        method.arguments(given, named)
+        raise EngineUnavailableError(
+            "this is a view without an engine: nothing can be changed here; start one with "
+            "`victor scheduler start`, or open victor-tui without --read-only"
+        )
+
+    return refuse
+
+
+@derive(refusal_of)
+class ReadOnlyPort(Reading, Port):
     """`api.Port` on a store that is only read, without a trace. Every action raises EngineUnavailableError.
 
     An engine may start, write, die and be recovered meanwhile: each call sees one committed state.
@@ -68,6 +67,11 @@ class ReadOnlyPort(Reading):
         self._known_calendars: Calendars | None = None
         self.started_at = self.clock.now()
 
+    @classmethod
+    def open(cls, db_path: Path, *, workspace: Path) -> Port:
+        """Return the port of a store without an engine."""
+        return cls(db_path, workspace=workspace)
+
     async def _read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         if self._closed:
             raise EngineUnavailableError(f"{self.db_path}: this view is closed")
@@ -83,12 +87,6 @@ class ReadOnlyPort(Reading):
             return load_config(self.workspace).roles
         except VictorError:
             return {}
-
-    def _refuse(self) -> NoReturn:
-        raise EngineUnavailableError(
-            "this is a view without an engine: nothing can be changed here; start one with "
-            "`victor scheduler start`, or open victor-tui without --read-only"
-        )
 
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
@@ -120,183 +118,6 @@ class ReadOnlyPort(Reading):
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await super().request(request_id)]))[0]
-
-    async def start_run(
-        self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
-    ) -> RunInfo:
-        self._refuse()
-
-    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def redrive_run(
-        self,
-        run_id: str,
-        from_node: str | None = None,
-        state: dict[str, Any] | None = None,
-        version: str | None = None,
-        revision: int | None = None,
-        note: str = "",
-        rewind: bool = False,
-    ) -> RunInfo:
-        self._refuse()
-
-    async def rerun(
-        self,
-        run_id: str,
-        version: str | None = None,
-        state: dict[str, Any] | None = None,
-        note: str = "",
-    ) -> RunInfo:
-        self._refuse()
-
-    async def override_node(
-        self,
-        run_id: str,
-        node_id: str,
-        timeout: float | None = None,
-        max_attempts: int | None = None,
-        retry_now: bool = False,
-        note: str = "",
-    ) -> RunInfo:
-        self._refuse()
-
-    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
-        self._refuse()
-
-    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
-        self._refuse()
-
-    async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
-        self._refuse()
-
-    async def trigger_schedule(
-        self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
-    ) -> RunInfo:
-        self._refuse()
-
-    async def pause_schedule(
-        self, schedule_id: str, note: str = "", until: datetime | None = None
-    ) -> ScheduleInfo:
-        self._refuse()
-
-    async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
-        self._refuse()
-
-    async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
-        self._refuse()
-
-    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
-        self._refuse()
-
-    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
-        self._refuse()
-
-    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
-        self._refuse()
-
-    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
-        self._refuse()
-
-    async def drain(self, note: str = "") -> EngineInfo:
-        self._refuse()
-
-    async def undrain(self, note: str = "") -> EngineInfo:
-        self._refuse()
-
-    async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
-        self._refuse()
-
-    async def claim(self, request_id: str) -> RequestInfo:
-        self._refuse()
-
-    async def release(self, request_id: str) -> RequestInfo:
-        self._refuse()
-
-    async def reassign(
-        self, request_id: str, revision: int, assignees: list[str], note: str = ""
-    ) -> RequestInfo:
-        self._refuse()
-
-    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
-        self._refuse()
-
-    async def undo_answer(self, request_id: str) -> RequestInfo:
-        self._refuse()
-
-    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
-        self._refuse()
-
-    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
-        self._refuse()
-
-    async def reply(self, request_id: str, text: str) -> RequestInfo:
-        self._refuse()
-
-    async def deprecate(
-        self,
-        workflow: str,
-        version: str,
-        message: str,
-        successor: str | None = None,
-        removal: datetime | None = None,
-    ) -> VersionInfo:
-        self._refuse()
-
-    async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
-        self._refuse()
-
-    async def restore_version(self, workflow: str, version: str) -> VersionInfo:
-        self._refuse()
-
-    async def set_alias(
-        self,
-        workflow: str,
-        alias: str,
-        version: str,
-        other: str | None = None,
-        weight: int = 0,
-        note: str = "",
-    ) -> AliasInfo:
-        self._refuse()
-
-    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
-        self._refuse()
-
-    async def promote_alias(
-        self, workflow: str, alias: str, onto: str | None = None, note: str = ""
-    ) -> AliasInfo:
-        self._refuse()
-
-    async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
-        self._refuse()
-
-    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
-        self._refuse()
-
-    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
-        self._refuse()
-
-    async def reload(self) -> list[ProblemInfo]:
-        self._refuse()
-
-    async def trust(self) -> TrustInfo:
-        self._refuse()
-
-    async def stop_engine(self) -> None:
-        self._refuse()
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         """Events above `after`, as somebody else writes them."""
