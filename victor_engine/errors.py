@@ -1,7 +1,37 @@
-"""Typed errors. Each names the thing, the place and the remedy; none is swallowed.
+"""Typed errors. The message of each one names the thing, the place and the remedy.
 
-An error crosses the socket as `{code, message, details}` and is raised again on the other side
-as the same class (`VictorError.from_wire`).
+An error crosses the socket as `{code, message, details}`. The other side raises the same class again
+(`VictorError.from_wire`). The tree, with codes and exit codes; `docs/errors.md` has the meanings:
+
+    VictorError  error, exit 1
+      UsageError  usage, exit 2
+        TimeTextError  usage, exit 2
+      DefinitionError  definition, exit 3
+        GraphDefinitionError  graph_definition, exit 3
+        VersionConflictError  version_conflict, exit 3
+      ConfigError  config, exit 3
+      NotFoundError  not_found, exit 4
+      ConflictError  conflict, exit 5
+        AlreadyAnsweredError  already_answered, exit 5
+        MovedMeanwhileError  moved_meanwhile, exit 5
+        ThreadBusyError  thread_busy, exit 5
+      PermissionDeniedError  permission, exit 6
+      EngineUnavailableError  engine_unavailable, exit 7
+        EngineLockedError  engine_locked, exit 7
+        FencedError  fenced, exit 7
+      UntrustedError  untrusted, exit 6
+      StoreError  store, exit 8
+        StorageError  storage, exit 8
+      InvalidAnswerError  invalid_answer, exit 2
+      NodeError  node, exit 1
+        NodeTimeoutError  node_timeout, exit 1
+        ExpressionError  expression, exit 1
+          ExpressionLimitError  expression_limit, exit 1
+        CircuitOpenError  circuit_open, exit 1
+      GraphRunError  graph_run, exit 1
+      MigrationError  migration, exit 3
+      NotifyError  notify, exit 1
+      VersionRemovedError  version_removed, exit 5
 """
 
 from __future__ import annotations
@@ -10,9 +40,9 @@ from typing import Any, ClassVar
 
 
 class VictorError(Exception):
-    """Base of all errors that the product raises on purpose.
+    """The base of all errors that the product raises on purpose.
 
-    `code` is stable and meant for scripts; `exit_code` is what the command line ends with.
+    `code` is stable, for scripts. `exit_code` is the exit code of the command line.
     """
 
     code: ClassVar[str] = "error"
@@ -39,54 +69,56 @@ def _by_code() -> dict[str, type[VictorError]]:
     todo: list[type[VictorError]] = [VictorError]
     while todo:
         cls = todo.pop()
-        found[cls.code] = cls
+        # A class without a code of its own crosses the socket as its parent.
+        if "code" in vars(cls):
+            found[cls.code] = cls
         todo.extend(cls.__subclasses__())
     return found
 
 
 class UsageError(VictorError):
-    """The caller asked for something that cannot be: bad argument, bad JSON, bad range."""
+    """The caller passed something invalid: an argument, JSON, or a range."""
 
     code = "usage"
     exit_code = 2
 
 
 class DefinitionError(VictorError):
-    """A workflow file is wrong. `details["problems"]` is a list of `Problem` as dicts."""
+    """A workflow file is invalid. `details["problems"]` is a list of `Problem` as dicts."""
 
     code = "definition"
     exit_code = 3
 
 
 class ConfigError(VictorError):
-    """The configuration is wrong or incomplete."""
+    """The configuration is invalid or incomplete."""
 
     code = "config"
     exit_code = 3
 
 
 class NotFoundError(VictorError):
-    """There is no such run, schedule, request, workflow or version."""
+    """The run, schedule, request, workflow or version does not exist."""
 
     code = "not_found"
     exit_code = 4
 
 
 class ConflictError(VictorError):
-    """Somebody else was first, or the thing is in a state in which this cannot be done."""
+    """Another actor was first, or the current status does not allow the command."""
 
     code = "conflict"
     exit_code = 5
 
 
 class AlreadyAnsweredError(ConflictError):
-    """The request was decided before: `details` say who, when and what."""
+    """The request was answered before. `details` give the actor, the time and the answer."""
 
     code = "already_answered"
 
 
 class PermissionDeniedError(VictorError):
-    """This operating-system user may not do this."""
+    """The operating-system user does not have permission for this action."""
 
     code = "permission"
     exit_code = 6
@@ -100,49 +132,49 @@ class EngineUnavailableError(VictorError):
 
 
 class EngineLockedError(EngineUnavailableError):
-    """Another process holds the engine's lock: `details["pid"]` is its process id."""
+    """Another process holds the lock of the engine. `details["pid"]` is its process id."""
 
     code = "engine_locked"
 
 
 class FencedError(EngineUnavailableError):
-    """A newer engine has taken over this store; this one must stop writing."""
+    """A newer engine has taken over this store. The older one writes nothing more."""
 
     code = "fenced"
 
 
 class UntrustedError(VictorError):
-    """The workspace has not been trusted by this user, so nothing in it is executed."""
+    """The user has not trusted the workspace, so the engine executes nothing of it."""
 
     code = "untrusted"
     exit_code = 6
 
 
 class StoreError(VictorError):
-    """The database cannot be read or written: full disk, read-only, not a database, too new."""
+    """The database cannot be read or written. It is not a database, or a newer version wrote it."""
 
     code = "store"
     exit_code = 8
 
 
 class StorageError(StoreError):
-    """The file system takes nothing at present (full, read-only, failing, locked), and nothing was written.
+    """The file system refuses writes: it is full, read-only, failing or locked. Nothing was written.
 
-    The same may be tried again once it does.
+    The same call succeeds once the file system accepts writes again.
     """
 
     code = "storage"
 
 
 class InvalidAnswerError(VictorError):
-    """An answer does not fit its request. `details["errors"]` maps a field's path to its fault."""
+    """The answer does not fit its request. `details["errors"]` maps the path of a field to its error."""
 
     code = "invalid_answer"
     exit_code = 2
 
 
 class NodeError(VictorError):
-    """A node's work failed. `error_type` is what `retryable_errors` match, beside the bases."""
+    """The work of a node failed. `retryable_errors` match `error_type` and the names in `bases`."""
 
     code = "node"
 
@@ -167,7 +199,7 @@ class NodeError(VictorError):
 
 
 class NodeTimeoutError(NodeError):
-    """A node ran longer than its limit."""
+    """A node ran longer than its time limit."""
 
     code = "node_timeout"
 
@@ -176,7 +208,7 @@ class NodeTimeoutError(NodeError):
 
 
 class ExpressionError(NodeError):
-    """An expression or an assignment is not in our language, or fails on this state."""
+    """An expression or an assignment is invalid, or fails on the current state."""
 
     code = "expression"
 
@@ -185,7 +217,7 @@ class ExpressionError(NodeError):
 
 
 class ExpressionLimitError(ExpressionError):
-    """An expression would take more work, memory or digits than one may take."""
+    """An expression needs more work, memory or digits than its budget allows."""
 
     code = "expression_limit"
 

@@ -6,7 +6,7 @@ from victor_engine.errors import ConflictError, DefinitionError, VictorError
 
 
 class GraphDefinitionError(DefinitionError, ValueError):
-    """A graph or a built workflow cannot be run as it is: the message names the node and the fault."""
+    """A graph or a built workflow is invalid. The message names the node and the error."""
 
     code = "graph_definition"
 
@@ -41,6 +41,6 @@ class GraphRunError(VictorError):
 
 
 class ThreadBusyError(ConflictError):
-    """The thread is at work already, or stands somewhere else than the caller thinks."""
+    """The thread is running already, or is not where the caller expects it."""
 
     code = "thread_busy"

@@ -19,7 +19,7 @@ SEND_SECONDS = 60.0
 
 
 class NotifyError(VictorError):
-    """A message could not be sent. `details["permanent"]` is true where trying again cannot help."""
+    """A message was not sent. `details["permanent"]` is true if a retry cannot succeed."""
 
     code = "notify"
 

@@ -27,7 +27,7 @@ NOT_COUNTED = frozenset({"ExecutionTimeoutError", "InterruptedError"})
 
 
 class CircuitOpenError(NodeError):
-    """The node's breaker is open, so its work is not begun. `retry_after` is when it will be."""
+    """The circuit breaker of the node is open, so its work does not start before `retry_after`."""
 
     code = "circuit_open"
 

@@ -23,7 +23,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class TimeTextError(UsageError, ValueError):
-    """Text that is no time; it says what can be written instead."""
+    """A text is not a time. The message lists the accepted forms."""
 
 
 @dataclass(frozen=True, slots=True)

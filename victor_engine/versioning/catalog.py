@@ -30,13 +30,13 @@ Source = Tx | sqlite3.Connection
 
 
 class VersionConflictError(DefinitionError):
-    """A version that is registered has come again with another content."""
+    """A registered version was declared again with different content."""
 
     code = "version_conflict"
 
 
 class VersionRemovedError(VictorError):
-    """Nothing new may start on this version any more."""
+    """The version is removed: new runs cannot start on it."""
 
     code = "version_removed"
     exit_code = 5

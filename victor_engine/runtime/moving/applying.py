@@ -22,7 +22,7 @@ from victor_engine.store.state import EDIT
 
 
 class MovedMeanwhileError(ConflictError):
-    """The run is not any more what it was when it was planned; plan it again."""
+    """The run has changed since it was planned. Plan again."""
 
     code = "moved_meanwhile"
 

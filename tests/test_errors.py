@@ -1,0 +1,26 @@
+"""The tree of errors: its page and its docstring say what the code has."""
+
+from __future__ import annotations
+
+import textwrap
+
+from tests.write_errors import PAGE, errors, outline, page
+from victor_engine import errors as module
+from victor_engine.errors import VictorError
+
+
+def test_the_page_of_errors_is_generated_from_the_code() -> None:
+    assert PAGE.read_text("utf-8") == page(), "write it anew: python -m tests.write_errors"
+
+
+def test_the_docstring_of_the_module_shows_the_whole_tree() -> None:
+    assert textwrap.indent(outline(), "    ") in (module.__doc__ or "")
+
+
+def test_each_code_belongs_to_one_error_which_comes_back_from_the_wire_as_itself() -> None:
+    # A subclass without a code of its own comes back as its parent.
+    own = [cls for _, cls in errors() if "code" in vars(cls)]
+    assert len({cls.code for cls in own}) == len(own)
+    for cls in own:
+        raised = VictorError.from_wire({"code": cls.code, "message": "x", "details": {"a": 1}})
+        assert (type(raised), raised.message, raised.details) == (cls, "x", {"a": 1})
