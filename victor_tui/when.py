@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
 
-from victor_engine.scheduler.spoken import Span, parse_span
+from victor_engine.inputs import Span, parse_span
 
 __all__ = ["RangeError", "Span", "parse_range", "parse_span", "parse_until"]
 

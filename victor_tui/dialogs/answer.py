@@ -303,7 +303,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
                 outcome="answered", value=request.choices[chooser.highlighted].value, comment=comment
             )
         if request.input_schema is not None:
-            from victor_engine.hitl.validation import validate
+            from victor_engine.inputs import validate
 
             form = self.query_one(Form)
             value = form.read()

@@ -84,8 +84,7 @@ def read_more(text: str, workflow: str, timezone: str) -> dict[str, Any]:
     """
     import yaml
 
-    from victor_engine.config.places import did_you_mean
-    from victor_engine.scheduler.declare import spec_from_block
+    from victor_engine.inputs import did_you_mean, spec_from_block
 
     try:
         block = yaml.safe_load(text)

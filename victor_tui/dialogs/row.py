@@ -59,7 +59,7 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
             self.dismiss(None)
 
     def action_submit(self) -> None:
-        from victor_engine.hitl.validation import validate
+        from victor_engine.inputs import validate
 
         form = self.query_one(Form)
         try:

@@ -73,7 +73,7 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
 
 
 def zone_or_utc(name: str) -> ZoneInfo:
-    from victor_engine.scheduler.zones import get_zone
+    from victor_engine.inputs import get_zone
 
     try:
         return get_zone(name)
@@ -103,7 +103,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
 
     What is not changed is kept from `base` as it is, also where its text is coarser.
     """
-    from victor_engine.scheduler.zones import get_zone
+    from victor_engine.inputs import get_zone
 
     faults: dict[str, str] = {}
     changes: dict[str, Any] = {
@@ -163,7 +163,7 @@ def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
         case "cron":
             return {"cron": text}
         case "every":
-            from victor_engine.definition.read import parse_duration
+            from victor_engine.inputs import parse_duration
 
             seconds = parse_duration(text)
             if not seconds:
@@ -193,7 +193,7 @@ def parse_after(text: str) -> After:
     import yaml
 
     from victor_engine.errors import UsageError
-    from victor_engine.scheduler.promises import read_after
+    from victor_engine.inputs import read_after
 
     try:
         if text.startswith("{"):

@@ -312,7 +312,7 @@ class Form(Vertical):
             faults = {"": str(fault)}
         else:
             if value is not _ABSENT and value != []:
-                from victor_engine.hitl.validation import validate
+                from victor_engine.inputs import validate
 
                 faults = validate(field.schema, value)
         self._say(index, [f"{path}: {text}" if path else text for path, text in faults.items()])
