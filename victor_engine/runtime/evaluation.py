@@ -6,23 +6,17 @@ A thread starts the process, talks to it and waits for it, so that nothing of th
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import select
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import victor_engine
 from victor_engine import jsonio
 from victor_engine.definition.budget import LOCAL, NeedsWorkerError
 from victor_engine.definition.expressions import FunctionRegistry, evaluate_as, state_read
 from victor_engine.errors import ExpressionError, ExpressionLimitError
+from victor_engine.workers.process import WorkerProcess
 
 WORKERS = 2
 """Processes that evaluate at the same time; more expressions wait for one."""
@@ -33,11 +27,7 @@ WALL_SECONDS = 60.0
 _KEPT_MEMORY = 200_000_000
 """Bytes; a process that has used more is not used again."""
 
-_LARGEST_RESULT = 64_000_000
-"""Bytes of a result."""
-
-_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "PYTHONHOME", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT"})
-"""Variables that the process is given: none that could hold a secret."""
+_MODULE = "victor_engine.definition.worker"
 
 Call = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
 
@@ -47,7 +37,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None
-        self._idle: list[_Process] = []
+        self._idle: list[WorkerProcess] = []
         self._jobs: set[_Job] = set()
 
     async def evaluate(
@@ -131,7 +121,7 @@ class _Job:
         self._call = call
         self._lock = threading.Lock()
         self._ended = False
-        self._process: _Process | None = None
+        self._process: WorkerProcess | None = None
 
     def end(self) -> None:
         with self._lock:
@@ -139,11 +129,11 @@ class _Job:
             if self._process is not None:
                 self._process.kill()
 
-    def run(self, idle: list[_Process]) -> Any:
+    def run(self, idle: list[WorkerProcess]) -> Any:
         process = self._start(idle)
         reusable = False
         try:
-            answer = process.ask(self._request, self._call)
+            answer = _ask(process, self._request, self._call)
             reusable = answer is not None and answer.get("memory", _KEPT_MEMORY) < _KEPT_MEMORY
         finally:
             with self._lock:
@@ -165,11 +155,11 @@ class _Job:
             raise ExpressionLimitError(error["message"])
         raise ExpressionError(error["message"], error_type=error["type"])
 
-    def _start(self, idle: list[_Process]) -> _Process:
+    def _start(self, idle: list[WorkerProcess]) -> WorkerProcess:
         with self._lock:
             if self._ended:
                 raise ExpressionError("the evaluation was cancelled")
-            process: _Process | None = None
+            process: WorkerProcess | None = None
             while process is None and idle:
                 process = idle.pop()
                 if not process.alive:
@@ -177,7 +167,7 @@ class _Job:
                     process = None
             if process is None:
                 try:
-                    process = _Process()
+                    process = WorkerProcess(_MODULE)
                 except OSError as error:
                     raise ExpressionError(
                         f"no process can be started for a long expression: {error.strerror or error}",
@@ -187,91 +177,25 @@ class _Job:
             return process
 
 
-class _Process:
-    """A process of `definition.worker`."""
-
-    def __init__(self) -> None:
-        environ = {name: value for name, value in os.environ.items() if name in _KEPT}
-        root = str(Path(victor_engine.__file__).resolve().parent.parent)
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "victor_engine.definition.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env=environ,
-            bufsize=0,
-            start_new_session=True,
-        )
-        self._rest = bytearray()
-
-    @property
-    def alive(self) -> bool:
-        return self._child.poll() is None
-
-    def ask(self, request: Mapping[str, Any], call: Call) -> dict[str, Any] | None:
-        """The answer; None if the process has ended, or was ended, before it gave one."""
-        deadline = time.monotonic() + WALL_SECONDS
-        try:
-            self._send(request, deadline)
-            while True:
-                line = self._line(deadline)
-                if line is None:
-                    return None
-                answer: dict[str, Any] = jsonio.loads(line)
-                if "call" not in answer:
-                    return answer
-                self._send(call(answer["call"], answer["args"], answer["named"]), deadline)
-        except (OSError, TimeoutError):
-            return None
-        except (TypeError, ValueError) as error:
-            raise ExpressionError(
-                f"the state has what JSON cannot hold: {error}", error_type="ResultNotJSON"
-            ) from error
-
-    def _send(self, frame: Mapping[str, Any], deadline: float) -> None:
-        assert self._child.stdin is not None
-        left = memoryview(jsonio.dumps(frame) + b"\n")
-        number = self._child.stdin.fileno()
-        while left:
-            ready = select.poll()
-            ready.register(number, select.POLLOUT)
-            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise TimeoutError
-            left = left[os.write(number, left[: select.PIPE_BUF]) :]
-
-    def _line(self, deadline: float) -> bytes | None:
-        assert self._child.stdout is not None
-        number = self._child.stdout.fileno()
-        start = 0
+def _ask(process: WorkerProcess, request: Mapping[str, Any], call: Call) -> dict[str, Any] | None:
+    """Return the answer; None if the process has ended, or was ended, before it gave one."""
+    deadline = time.monotonic() + WALL_SECONDS
+    try:
+        process.send(jsonio.dumps(request), deadline)
         while True:
-            end = self._rest.find(b"\n", start)
-            if end >= 0:
-                line = bytes(self._rest[:end])
-                del self._rest[: end + 1]
-                return line
-            start = len(self._rest)
-            ready = select.poll()
-            ready.register(number, select.POLLIN)
-            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            line = process.receive(deadline)
+            if line is None:
                 return None
-            data = os.read(number, 1 << 20)
-            if not data or start > _LARGEST_RESULT:
-                return None
-            self._rest += data
-
-    def kill(self) -> None:
-        with contextlib.suppress(OSError):
-            self._child.kill()
-
-    def end(self) -> None:
-        self.kill()
-        self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+            answer: dict[str, Any] = jsonio.loads(line)
+            if "call" not in answer:
+                return answer
+            process.send(jsonio.dumps(call(answer["call"], answer["args"], answer["named"])), deadline)
+    except (OSError, TimeoutError):
+        return None
+    except (TypeError, ValueError) as error:
+        raise ExpressionError(
+            f"the state has what JSON cannot hold: {error}", error_type="ResultNotJSON"
+        ) from error
 
 
 __all__ = ["WORKERS", "Evaluator"]
