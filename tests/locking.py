@@ -29,12 +29,15 @@ def changed_table(sql: str) -> str | None:
 
 
 class LockedTx(Tx):
-    """`Tx` with an assertion for each change: its root is locked, and the roots are locked in order."""
+    """`Tx` with an assertion for each change: its root is locked, and the roots are locked in order.
+
+    A root that is held already may be locked again.
+    """
 
     __slots__ = ("_held",)
 
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
-        self._held: list[Root] = []
+        self._held: list[tuple[Root, int | str]] = []
         super().__init__(connection, now)
         execute = self.execute
 
@@ -48,9 +51,11 @@ class LockedTx(Tx):
         self._held.clear()
 
     def lock(self, root: Root, key: int | str) -> None:
-        later = [held.name for held in self._held if held > root]
+        if (root, key) in self._held:
+            return
+        later = [held.name for held, _ in self._held if held > root]
         assert not later, f"{root.name} {key!r} is locked after {', '.join(later)}; see the order of Root"
-        self._held.append(root)
+        self._held.append((root, key))
 
     def later(self, sql: str, row: tuple[Any, ...]) -> None:
         self._check(sql)
@@ -60,4 +65,6 @@ class LockedTx(Tx):
         table = changed_table(sql)
         if table in CHECKED:
             root = OWNED[table]
-            assert root in self._held, f"{table} is changed without a lock of its {root.name}: {sql[:120]}"
+            assert any(held is root for held, _ in self._held), (
+                f"{table} is changed without a lock of its {root.name}: {sql[:120]}"
+            )

@@ -19,7 +19,7 @@ from victor_engine.hitl.person import Person
 from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
 from victor_engine.runtime.secrets import SecretStore
-from victor_engine.store.deadletters import add_dead_letter
+from victor_engine.store.repositories.deadletters import add_dead_letter
 
 ALL = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed")
 PAGER = "json://pager"

@@ -16,7 +16,7 @@ from victor_engine.runtime import journal
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx, open_store
-from victor_engine.store.deadletters import fingerprint, pattern_of, remove_dead_letter
+from victor_engine.store.repositories.deadletters import fingerprint, pattern_of, remove_dead_letter
 from victor_engine.store.runs import NewRun, insert_run
 
 

@@ -21,6 +21,8 @@ from victor_engine.events import EventKind
 from victor_engine.runtime.effects import Step
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import attempts, breakers, runs
+from victor_engine.store.repositories.breakers import BreakerRow
 
 NOT_COUNTED = frozenset({"ExecutionTimeoutError", "InterruptedError"})
 """Failures that say nothing of the node: the run's own limit was met, or its engine ended."""
@@ -42,38 +44,28 @@ def admit(tx: Tx, run: RunRef, step: Step) -> None:
 
     Once its time is over, one attempt is let through; others are refused while that one lasts.
     """
-    row = tx.execute(
-        "SELECT failures, opened_at, retry_at, probe_key, error FROM breakers WHERE workflow = ? AND node_id = ?",
-        (run.workflow, step.key),
-    ).fetchone()
-    if row is None or row[1] is None:
+    breaker = breakers.find_open(tx, run.workflow, step.key)
+    if breaker is None:
         return
-    failures, opened_at, retry_at, probe_key, error = row
-    if tx.now_us < retry_at:
+    if tx.now_us < breaker.retry_at:
         raise CircuitOpenError(
-            f"{_open(step, opened_at, failures, error)}; it is tried again from {_clock(from_us(retry_at))} on",
-            (retry_at - tx.now_us) / 1_000_000,
+            f"{_open(step, breaker)}; it is tried again from {_clock(from_us(breaker.retry_at))} on",
+            (breaker.retry_at - tx.now_us) / 1_000_000,
         )
-    if probe_key is not None and probe_key != run.key and _at_work(tx, probe_key, step):
-        (probe,) = tx.execute("SELECT id FROM runs WHERE key = ?", (probe_key,)).fetchone()
-        raise CircuitOpenError(
-            f"{_open(step, opened_at, failures, error)}; run {probe} is trying it now", 1.0
-        )
-    tx.execute(
-        "UPDATE breakers SET probe_key = ? WHERE workflow = ? AND node_id = ?",
-        (run.key, run.workflow, step.key),
-    )
+    probe = breaker.probe_key
+    if probe is not None and probe != run.key and attempts.tries(tx, probe, step.key):
+        tried_by = runs.id_and_version(tx, probe)[0]
+        raise CircuitOpenError(f"{_open(step, breaker)}; run {tried_by} is trying it now", 1.0)
+    if not breakers.take_probe(tx, run.workflow, step.key, run.key, probe):
+        raise CircuitOpenError(f"{_open(step, breaker)}; another run is trying it now", 1.0)
     _event(tx, run, step, EventKind.CIRCUIT_PROBED, {})
 
 
 def succeeded(tx: Tx, run: RunRef, step: Step) -> None:
     """An attempt has succeeded: the failures before it no longer count."""
-    row = tx.execute(
-        "DELETE FROM breakers WHERE workflow = ? AND node_id = ? RETURNING opened_at",
-        (run.workflow, step.key),
-    ).fetchone()
-    if row is not None and row[0] is not None:
-        _event(tx, run, step, EventKind.CIRCUIT_CLOSED, {"opened_at": row[0]})
+    opened_at = breakers.close(tx, run.workflow, step.key)
+    if opened_at is not None:
+        _event(tx, run, step, EventKind.CIRCUIT_CLOSED, {"opened_at": opened_at})
 
 
 def failed(tx: Tx, run: RunRef, step: Step, breaker: CircuitBreaker, error: ErrorInfo) -> None:
@@ -82,40 +74,25 @@ def failed(tx: Tx, run: RunRef, step: Step, breaker: CircuitBreaker, error: Erro
     if error.type in NOT_COUNTED:
         return
     stored = msgspec.json.encode(error).decode()
-    failures, opened_at, retry_at, probe_key = tx.execute(
-        "INSERT INTO breakers (workflow, node_id, failures, error) VALUES (?, ?, 1, ?)"
-        " ON CONFLICT (workflow, node_id) DO UPDATE SET failures = failures + 1, error = excluded.error"
-        " RETURNING failures, opened_at, retry_at, probe_key",
-        (run.workflow, step.key, stored),
-    ).fetchone()
+    now = breakers.count_failure(tx, run.workflow, step.key, stored)
+    failures, opened_at = now.failures, now.opened_at
     if opened_at is None:
         if failures < breaker.failures:
             return
         opened_at = tx.now_us
-    elif probe_key != run.key:
+    elif now.probe_key != run.key:
         return  # it was begun before the breaker opened, and changes nothing any more
     retry_at = tx.now_us + int(breaker.reset_after * 1_000_000)
-    tx.execute(
-        "UPDATE breakers SET opened_at = ?, retry_at = ?, probe_key = NULL WHERE workflow = ? AND node_id = ?",
-        (opened_at, retry_at, run.workflow, step.key),
-    )
+    breakers.open_until(tx, run.workflow, step.key, opened_at, retry_at)
     data = {"failures": failures, "type": error.type, "message": error.message[:500], "retry_at": retry_at}
     _event(tx, run, step, EventKind.CIRCUIT_OPENED, data)
 
 
-def _at_work(tx: Tx, run_key: int, step: Step) -> bool:
-    row = tx.execute(
-        "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND status IN ('running', 'waiting')",
-        (run_key, step.key),
-    ).fetchone()
-    return row is not None
-
-
-def _open(step: Step, opened_at: int, failures: int, error: str) -> str:
-    last = msgspec.json.decode(error, type=ErrorInfo)
+def _open(step: Step, breaker: BreakerRow) -> str:
+    last = msgspec.json.decode(breaker.error, type=ErrorInfo)
     return (
-        f"{step.key}: its circuit is open since {_clock(from_us(opened_at))}, after {failures} failures in a row"
-        f" (the last: {last.type}: {last.message[:300]})"
+        f"{step.key}: its circuit is open since {_clock(from_us(breaker.opened_at))}, after {breaker.failures}"
+        f" failures in a row (the last: {last.type}: {last.message[:300]})"
     )
 
 

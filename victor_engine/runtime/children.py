@@ -27,7 +27,9 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.patch import Patch
-from victor_engine.store.queries.text import ACTIVE, error_info
+from victor_engine.store.queries.definitions import version_of
+from victor_engine.store.queries.text import error_info
+from victor_engine.store.repositories import runs
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import run_state
 
@@ -146,7 +148,7 @@ def start_child(
 ) -> Started:
     """Create the child and the attempt that waits for it. NodeError if there is no such workflow or
     version, or if runs that start runs have come too deep."""
-    depth = _depth(tx, run.key)
+    depth = runs.depth(tx, run.key, MAX_DEPTH)
     if depth >= MAX_DEPTH:
         raise NodeError(
             f"{node.id}: run {run.id} is {depth} runs deep, so it starts no other; does {node.workflow} start "
@@ -160,8 +162,8 @@ def start_child(
         raise NodeError(
             f"{node.id}: {error.message}", error_type=type(error).__name__, retryable=False
         ) from error
-    (version,) = tx.execute("SELECT version FROM definitions WHERE id = ?", (start.definition_id,)).fetchone()
-    actor, priority = tx.execute("SELECT actor, priority FROM runs WHERE key = ?", (run.key,)).fetchone()
+    version = version_of(tx.connection, start.definition_id)
+    actor, priority = runs.begun_by(tx, run.key)
     state, secrets = separated(inputs)
     key, run_id = insert_run(
         tx,
@@ -192,44 +194,18 @@ def start_child(
     return Started(attempt, child, priority)
 
 
-def _depth(tx: Tx, key: int) -> int:
-    """How many runs stand above this one, each of which has started the next."""
-    depth = 0
-    while depth < MAX_DEPTH:
-        row = tx.execute(
-            "SELECT parent_key FROM runs WHERE key = ? AND trigger = 'parent'", (key,)
-        ).fetchone()
-        if row is None or row[0] is None:
-            break
-        key, depth = row[0], depth + 1
-    return depth
-
-
 def known_child(connection: sqlite3.Connection, key: int, deadline: datetime | None) -> Child:
     """A child that was started before a restart."""
-    run_id, version = connection.execute(
-        "SELECT r.id, d.version FROM runs r JOIN definitions d ON d.id = r.definition_id WHERE r.key = ?",
-        (key,),
-    ).fetchone()
+    run_id, version = runs.id_and_version(connection, key)
     return Child(key, run_id, version, deadline)
 
 
 def child_end(connection: sqlite3.Connection, key: int) -> ChildEnd | None:
     """How a child has ended; None if it has not."""
-    status, error = connection.execute("SELECT status, error FROM runs WHERE key = ?", (key,)).fetchone()
+    status, error = runs.status_and_error(connection, key)
     if status not in FINAL_RUN_STATUSES:
         return None
     return ChildEnd(status, run_state(connection, key), error_info(error))
-
-
-def living_children(connection: sqlite3.Connection, run_key: int) -> list[RunRef]:
-    """The runs that a run waits for and that have not ended."""
-    rows = connection.execute(
-        "SELECT c.key, c.id, c.workflow, c.definition_id, c.schedule_id FROM attempts a"
-        f" JOIN runs c ON c.key = a.child_key WHERE a.run_key = ? AND a.status = 'waiting' AND c.status IN {ACTIVE}",
-        (run_key,),
-    )
-    return [RunRef(*row) for row in rows]
 
 
 # --- waiting for them --------------------------------------------------------------------------
@@ -271,6 +247,5 @@ __all__ = [
     "child_inputs",
     "child_started",
     "known_child",
-    "living_children",
     "start_child",
 ]

@@ -7,14 +7,13 @@ from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.queries.events import last_change_of_run, last_of_run
+from victor_engine.store.repositories.runs import status_of
 
 
 def last_change(tx: Tx, run_key: int) -> str:
     """Who changed a run last, in plain words: `alice: run.discarded at 12:03:04 UTC`."""
-    row = tx.execute(
-        "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind GLOB 'run.*' ORDER BY seq DESC LIMIT 1",
-        (run_key,),
-    ).fetchone()
+    row = last_change_of_run(tx, run_key)
     if row is None:
         return "nobody"
     at = from_us(row[2])
@@ -23,12 +22,10 @@ def last_change(tx: Tx, run_key: int) -> str:
 
 def why_no_dead_letter(tx: Tx, run_key: int) -> str:
     """Why a run is not on the list of dead letters, as the rest of a sentence about it."""
-    (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run_key,)).fetchone()
+    status = status_of(tx, run_key)
     if status != "failed":
         return f"is {status}, so it is no dead letter ({last_change(tx, run_key)})"
-    if tx.execute(
-        "SELECT 1 FROM events WHERE run_key = ? AND kind = ?", (run_key, EventKind.RUN_DISCARDED)
-    ).fetchone():
+    if last_of_run(tx, run_key, EventKind.RUN_DISCARDED) is not None:
         return f"was discarded before ({last_change(tx, run_key)})"
     return "failed before dead letters were kept, so there is nothing to discard"
 

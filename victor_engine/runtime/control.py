@@ -28,18 +28,14 @@ from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.redrive import Redrive, redrive
 from victor_engine.runtime.stopwatch import committed, first_of
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.deadletters import remove_dead_letter
 from victor_engine.store.progress import position_of
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.deadletters import remove_dead_letter
 from victor_engine.versioning.catalog import Load
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def _has(connection: sqlite3.Connection, key: int, status: str) -> bool:
-    row = connection.execute("SELECT status FROM runs WHERE key = ?", (key,)).fetchone()
-    return row is not None and row[0] == status
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -112,7 +108,7 @@ class Control(ABC):
             live.interrupt()
         await asyncio.wait({live.task})
         # Its task may have been on its way to rest when the cancellation was committed.
-        if await self.store.read(lambda connection: _has(connection, ref.key, "cancelling")):
+        if await self.store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
             await self._end_cancelled(ref, 0.0)
 
     async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
@@ -151,7 +147,7 @@ class Control(ABC):
 
     async def _end_processes(self, ref: RunRef) -> None:
         """End what a dead engine left running for a run that no task drives."""
-        for pid, pgid, start_ticks in await self.store.read(lambda c: journal.processes(c, ref.key)):
+        for pid, pgid, start_ticks in await self.store.read(lambda c: attempts.processes(c, ref.key)):
             await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
@@ -182,7 +178,9 @@ class Control(ABC):
         if live.parking:
             await asyncio.wait({live.task})
             return True
-        if not live.rests and await self.store.read(lambda connection: _has(connection, key, "waiting")):
+        if not live.rests and await self.store.read(
+            lambda connection: runs.status_of(connection, key) == "waiting"
+        ):
             # It is being taken up, and will find that it still waits.
             await first_of(live.rested.wait(), _ended(live.task))
         if not live.rests or not live.begun or live.cancelling or live.pausing:
@@ -214,20 +212,14 @@ class Control(ABC):
         """Go on with a failed or cancelled run from the node at which it stopped."""
 
         def transition(tx: Tx) -> int:
-            row = tx.execute("SELECT status, priority FROM runs WHERE key = ?", (ref.key,)).fetchone()
-            next_status(ref.id, row[0], RunCommand.RETRY)
+            stored = runs.lock(tx, ref.key)
+            next_status(ref.id, stored.status, RunCommand.RETRY)
             position = Position.from_data(position_of(tx, ref.key))
             if not position.frontier:
                 raise ConflictError(f"run {ref.id} has no node left to go on from")
             # Whoever lets it go on gives it its limits anew; else it would meet them again at once.
-            position = replace(
-                position, mark=journal.last_attempt(tx, ref.key), floor=sum(position.counts.values())
-            )
-            tx.execute(
-                "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?,"
-                " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
-                (jsonio.dumps_text(position.to_data()), ref.key),
-            )
+            position = replace(position, mark=attempts.last(tx, ref.key), floor=sum(position.counts.values()))
+            runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), stored.definition_id)
             remove_dead_letter(tx, ref.key)
             tx.event(
                 EventKind.RUN_RESUMED,
@@ -237,7 +229,7 @@ class Control(ABC):
                 workflow=ref.workflow,
                 data={"from": position.frontier[0], **({"note": note} if note else {})},
             )
-            return int(row[1])
+            return stored.priority
 
         await committed(
             self.store.write(transition), lambda priority: self.places.enqueue(ref.key, priority, True)
@@ -265,7 +257,7 @@ class Control(ABC):
             raise UsageError("give a state, or take the one from before the node (rewind), not both")
 
         def transition(tx: Tx) -> int:
-            (old_id,) = tx.execute("SELECT definition_id FROM runs WHERE key = ?", (ref.key,)).fetchone()
+            old_id = runs.lock(tx, ref.key).definition_id
             new_id = old_id if resolve is None else resolve(tx)
             _, old_version = self.definition(tx.connection, old_id)
             definition, version = self.definition(tx.connection, new_id)
@@ -284,7 +276,7 @@ class Control(ABC):
         def transition(tx: Tx) -> None:
             if not remove_dead_letter(tx, ref.key):
                 raise ConflictError(f"run {ref.id} {why_no_dead_letter(tx, ref.key)}")
-            tx.execute("UPDATE runs SET revision = revision + 1 WHERE key = ?", (ref.key,))
+            runs.revise(tx, ref.key)
             tx.event(
                 EventKind.RUN_DISCARDED,
                 actor=actor,
@@ -303,9 +295,7 @@ class Control(ABC):
         for it; `retry_now` ends that wait."""
 
         def transition(tx: Tx) -> NodeOverride:
-            (definition_id,) = tx.execute(
-                "SELECT definition_id FROM runs WHERE key = ?", (ref.key,)
-            ).fetchone()
+            definition_id = runs.lock(tx, ref.key).definition_id
             check_override(self.definition(tx.connection, definition_id)[0], wanted, retry_now)
             return override_node(tx, ref, actor, wanted, retry_now, note)
 

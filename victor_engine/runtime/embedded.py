@@ -361,13 +361,14 @@ class _Context:
         return self._log.room()
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
-        attempt = self._attempt
+        run, attempt = self._effects.run, self._attempt
         await self._effects.store.persist(
-            lambda tx: journal.process_started(tx, attempt, pid, pgid, start_ticks)
+            lambda tx: journal.process_started(tx, run, attempt, pid, pgid, start_ticks)
         )
 
     async def used(self, usage: UsageInfo) -> None:
-        await self._effects.store.persist(lambda tx: journal.used(tx, self._attempt, usage))
+        run, attempt = self._effects.run, self._attempt
+        await self._effects.store.persist(lambda tx: journal.used(tx, run, attempt, usage))
 
 
 __all__ = ["EmbeddedEffects", "ParkedError"]

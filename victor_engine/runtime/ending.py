@@ -14,6 +14,7 @@ from victor_engine.runtime.children import Children
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import runs
 
 OnEnding = Callable[[Tx, RunRef, str], Any]
 """Called in the transition in which a run ends, with its final status. It may be plain, see `Tx.apart`."""
@@ -63,8 +64,7 @@ class Endings:
         """Commit the end of a cancelled run that was at work for so long, unless it has ended before."""
 
         def transition(tx: Tx) -> tuple[bool, Any]:
-            (status,) = tx.execute("SELECT status FROM runs WHERE key = ?", (run.key,)).fetchone()
-            if status in FINAL_RUN_STATUSES:
+            if runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
                 return False, None  # two have cancelled it at once, and this is the second
             journal.end_live_attempts(tx, run, "cancelled")
             withdraw_requests(tx, run.key, "the run was cancelled")

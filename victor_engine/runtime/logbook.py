@@ -19,6 +19,7 @@ from functools import partial
 from victor_engine.clock import Clock, to_us
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import logs
 
 HEAD_CHARS = 1_000_000
 """What of an attempt's log is kept from its beginning, in characters."""
@@ -43,8 +44,6 @@ LINE_WEIGHT = 100
 
 Line = tuple[int, str, str]
 """Instant in microseconds, stream, text."""
-
-_INSERT = "INSERT INTO logs (run_key, attempt_id, at, stream, text) VALUES (?,?,?,?,?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,32 +230,41 @@ class Logbook:
 
 
 def _insert(lines: list[tuple[int, int, int, str, str]], tx: Tx) -> None:
-    tx.connection.executemany(_INSERT, lines)
+    logs.add(tx, lines)
 
 
 def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
     """Add to the last lines of an attempt, delete what falls out of them, and say how much that was."""
-    if tail.start is None:
-        (newest,) = tx.execute("SELECT COALESCE(MAX(id), 0) FROM logs").fetchone()
-        tail = Tail(newest + 1)
+    run, attempt = log.run_key, log.attempt
     if cut:
-        stored = tx.execute(
-            "SELECT id FROM logs WHERE run_key = ? AND id >= ? AND attempt_id = ? AND id IS NOT ? ORDER BY id",
-            (log.run_key, tail.start, log.attempt, tail.marker),
-        ).fetchall()
-        fallen = stored[: max(0, len(stored) + len(new) - TAIL_LINES)]
-        if tail.marker is None and fallen:
-            # The first line that falls out makes room for the one that says so.
-            tail = replace(tail, marker=fallen.pop(0)[0])
-        elif tail.marker is None:
-            tail = replace(tail, marker=tx.execute(_INSERT, (log.run_key, log.attempt, 0, "", "")).lastrowid)
-        tx.connection.executemany("DELETE FROM logs WHERE id = ?", fallen)
-        tx.execute(
-            "UPDATE logs SET at = ?, stream = 'engine', text = ? WHERE id = ?",
-            (new[0][0] if new else tx.now_us, f"… {cut} lines were cut here …", tail.marker),
-        )
-    tx.connection.executemany(_INSERT, [(log.run_key, log.attempt, *line) for line in new])
+        tail = _mark_cut(tx, log, tail, new, cut)
+    rows = [(run, attempt, *line) for line in new]
+    if tail.start is None and rows:
+        tail = replace(tail, start=logs.add_one(tx, rows.pop(0)))
+    logs.add(tx, rows)
     return tail
+
+
+def _mark_cut(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
+    """Make room for new lines at the end, and say in the first place how many were cut."""
+    run, attempt = log.run_key, log.attempt
+    stored = [] if tail.start is None else logs.since(tx, run, attempt, tail.start)
+    if tail.marker in stored:
+        stored.remove(tail.marker)
+    fallen = stored[: max(0, len(stored) + len(new) - TAIL_LINES)]
+    at = new[0][0] if new else tx.now_us
+    # The first line that falls out makes room for the one that says so.
+    marker = fallen.pop(0) if tail.marker is None and fallen else tail.marker
+    if marker is None:
+        marker = logs.add_one(tx, (run, attempt, at, "engine", _cut_text(cut)))
+        return Tail(marker if tail.start is None else tail.start, marker)
+    logs.delete(tx, run, fallen)
+    logs.replace(tx, run, marker, at, "engine", _cut_text(cut))
+    return replace(tail, marker=marker)
+
+
+def _cut_text(lines: int) -> str:
+    return f"… {lines} lines were cut here …"
 
 
 __all__ = ["HEAD_CHARS", "MAX_LINE", "TAIL_LINES", "AttemptLog", "Logbook"]

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
@@ -20,7 +20,7 @@ from victor_engine.events import EventKind
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime import journal
 from victor_engine.runtime.calls import RunIdentity
-from victor_engine.runtime.children import Children, Resolve, living_children
+from victor_engine.runtime.children import Children, Resolve
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
@@ -37,7 +37,9 @@ from victor_engine.runtime.stopwatch import outlived
 from victor_engine.runtime.taking import LoadDefinition, Records, past
 from victor_engine.runtime.walk import Walk, WalkResult
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.runs import HELD, Created, NewRun, Start, create_run
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.runs import Unfinished
+from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
 
 if TYPE_CHECKING:
@@ -152,43 +154,28 @@ class Runtime(Control):
         All of them, or the one with `run_key`. Runs that wait behind another one of their schedule are
         left to the scheduler.
         """
-        only = "" if run_key is None else " AND {} = :key"
-        wanted = {"key": run_key}
 
-        def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
-            orphans = connection.execute(
-                "SELECT id, pid, pgid, proc_start FROM attempts WHERE status = 'running' AND pid IS NOT NULL"
-                + only.format("run_key"),
-                wanted,
-            ).fetchall()
-            runs = connection.execute(
-                "SELECT key, id, workflow, definition_id, schedule_id, status, priority,"
-                " started_at IS NOT NULL OR trigger = 'parent' FROM runs"
-                f" r WHERE status IN ('queued', 'running', 'waiting', 'pausing', 'cancelling') AND NOT {HELD}"
-                f"{only.format('key')} ORDER BY status = 'queued', priority DESC, key",
-                wanted,
-            ).fetchall()
-            return orphans, runs
+        def read(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, int]], list[Unfinished]]:
+            return attempts.orphans(connection, run_key), runs.unfinished(connection, run_key)
 
-        orphans, runs = await self.store.read(read)
+        orphans, unfinished = await self.store.read(read)
         for attempt, pid, pgid, start_ticks in orphans:
             ended = await end_process_group(pid, pgid, start_ticks)
             if ended:
                 log.warning("attempt %s: its process group %s still ran and was ended", attempt, pgid)
 
         def mark(tx: Tx) -> None:
-            for key, run_id, workflow, definition_id, schedule_id, status, _, _ in runs:
-                if status != "queued":
-                    journal.rest(tx, RunRef(key, run_id, workflow, definition_id, schedule_id))
+            for each in begun:
+                journal.rest(tx, each.ref)
 
-        if any(row[5] != "queued" for row in runs):
+        begun = [each for each in unfinished if each.status != "queued"]
+        if begun:
             await self.store.persist(mark)
-        for key, run_id, workflow, definition_id, schedule_id, status, priority, started in runs:
-            if status == "cancelling":
-                ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
-                await self._end_cancelled(ref, 0.0)
-            elif status != "pausing":
-                self.enqueue(key, priority, bool(started))
+        for each in unfinished:
+            if each.status == "cancelling":
+                await self._end_cancelled(each.ref, 0.0)
+            elif each.status != "pausing":
+                self.enqueue(each.ref.key, each.priority, each.begun)
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
         """Let a committed run be taken up as soon as there is a place; higher priority first."""
@@ -393,11 +380,8 @@ class Runtime(Control):
         record.reruns += 1
 
         def transition(tx: Tx) -> Position:
-            position = replace(result.position, mark=journal.last_attempt(tx, record.ref.key))
-            tx.execute(
-                "UPDATE runs SET reruns = ?, position = ? WHERE key = ?",
-                (record.reruns, jsonio.dumps_text(position.to_data()), record.ref.key),
-            )
+            position = replace(result.position, mark=attempts.last(tx, record.ref.key))
+            runs.rerun(tx, record.ref.key, record.reruns, jsonio.dumps_text(position.to_data()))
             tx.event(
                 EventKind.RUN_RESUMED,
                 run_key=record.ref.key,
@@ -424,7 +408,7 @@ class Runtime(Control):
 
     async def _cancel_children(self, ref: RunRef) -> None:
         """End what a run waits for, before it ends itself."""
-        children = await self.store.read(lambda connection: living_children(connection, ref.key))
+        children = await self.store.read(lambda connection: runs.living_children(connection, ref.key))
         if not children:
             return
 
@@ -442,13 +426,11 @@ class Runtime(Control):
                 self._later(self._cancel_by_id(event.run_id))
 
     async def _cancel_by_id(self, run_id: str) -> None:
-        row = await self.store.read(
-            lambda c: c.execute(
-                "SELECT key, id, workflow, definition_id, schedule_id FROM runs WHERE id = ?", (run_id,)
-            ).fetchone()
-        )
+        ref = await self.store.read(lambda connection: runs.find_ref(connection, run_id))
+        if ref is None:
+            return  # it was deleted meanwhile
         try:
-            await self.carry_out_cancel(RunRef(*row))
+            await self.carry_out_cancel(ref)
         except VictorError as error:
             # It is on record as told to stop, so the next start sees to it.
             log.error("run %s: could not be cancelled with its parent: %s", run_id, error)

@@ -21,6 +21,7 @@ from victor_engine.runtime.polling import LONGEST_SLEEP, FileWatch, HttpWatch, w
 from victor_engine.runtime.record import RunRecord
 from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import attempts
 
 if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
@@ -86,7 +87,7 @@ class Outside:
         rests = self._rests_with_one_more()
 
         def transition(tx: Tx) -> str:
-            tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
+            attempts.set_waiting(tx, self.run.key, attempt)
             return self._open_request(tx, attempt, step, ask, deadline, rests)
 
         request_id = await self.store.persist(transition)
@@ -99,7 +100,7 @@ class Outside:
         rests = self._rests_with_one_more()
 
         def transition(tx: Tx) -> str:
-            number, started_at, binding = journal.await_verdict(tx, attempt)
+            number, started_at, binding = journal.await_verdict(tx, self.run, attempt)
             context = {
                 "attempt": number,
                 "started_at": from_us(started_at).isoformat().replace("+00:00", "Z"),
@@ -113,7 +114,7 @@ class Outside:
         async with self._outside():
             decision = await self.surroundings.decision(request_id)
         if decision.abort is None and decision.value["action"] == "retry":
-            await self.store.persist(lambda tx: journal.stay_interrupted(tx, attempt))
+            await self.store.persist(lambda tx: journal.stay_interrupted(tx, self.run, attempt))
         return decision
 
     def _open_request(

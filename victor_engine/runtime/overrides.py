@@ -25,6 +25,7 @@ from victor_engine.events import EventKind
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.retry import DEFAULT_RETRY
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.runs import node_overrides
 
 
@@ -69,10 +70,12 @@ def override_node(
     tx: Tx, ref: RunRef, actor: Actor, wanted: NodeOverride, retry_now: bool, note: str
 ) -> NodeOverride:
     """The transition; returns what holds for the node from now on."""
-    status, stored = tx.execute("SELECT status, overrides FROM runs WHERE key = ?", (ref.key,)).fetchone()
-    if refusal(RunStatus(status), RunCommand.OVERRIDE) is not None:
-        raise ConflictError(f"run {ref.id} is {status}: no further attempt of {wanted.node_id} will come")
-    overrides = node_overrides(stored)
+    stored = runs.lock(tx, ref.key)
+    if refusal(RunStatus(stored.status), RunCommand.OVERRIDE) is not None:
+        raise ConflictError(
+            f"run {ref.id} is {stored.status}: no further attempt of {wanted.node_id} will come"
+        )
+    overrides = node_overrides(stored.overrides)
     old = overrides.get(wanted.node_id, NodeOverride(wanted.node_id))
     new = NodeOverride(
         wanted.node_id,
@@ -80,12 +83,9 @@ def override_node(
         max_attempts=old.max_attempts if wanted.max_attempts is None else wanted.max_attempts,
     )
     overrides[wanted.node_id] = new
-    if retry_now:
-        _end_the_wait(tx, ref, wanted.node_id)
-    tx.execute(
-        "UPDATE runs SET overrides = ?, revision = revision + 1 WHERE key = ?",
-        (msgspec.json.encode(overrides).decode(), ref.key),
-    )
+    if retry_now and not attempts.retry_now(tx, ref.key, wanted.node_id):
+        raise ConflictError(f"{wanted.node_id} of run {ref.id} does not wait for another attempt now")
+    runs.set_overrides(tx, ref.key, msgspec.json.encode(overrides).decode())
     data = {
         "timeout": wanted.timeout,
         "max_attempts": wanted.max_attempts,
@@ -103,14 +103,3 @@ def override_node(
         data={key: value for key, value in data.items() if value is not None},
     )
     return new
-
-
-def _end_the_wait(tx: Tx, ref: RunRef, node_id: str) -> None:
-    # A team's members are attempts of their own, named `node.member`.
-    changed = tx.execute(
-        "UPDATE attempts SET retry_at = MIN(retry_at, ?) WHERE run_key = ? AND status = 'retrying'"
-        " AND (node_id = ? OR substr(node_id, 1, length(?) + 1) = ? || '.')",
-        (tx.now_us, ref.key, node_id, node_id, node_id),
-    ).rowcount
-    if changed == 0:
-        raise ConflictError(f"{node_id} of run {ref.id} does not wait for another attempt now")

@@ -14,6 +14,7 @@ from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.patch import Patch
+from victor_engine.store.repositories.attempts import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,12 @@ def past_from_rows(
 ) -> dict[tuple[str, int], Past]:
     """What the recorded attempts say of steps that the position does not count as done.
 
-    `rows` are (id, node_id, iteration, number, parent, status, retry_at_us, patch) in order of id.
+    `rows` are those of `attempts.recorded`.
     """
     found: dict[tuple[str, int], Past] = {}
-    for attempt, key, iteration, number, parent, status, retry_at, patch in rows:
+    for attempt, key, iteration, number, parent, stored, retry_at, patch, wait in rows:
+        asked = wait is not None and jsonio.loads(wait).get("interrupted")
+        status = "interrupted" if asked else stored
         base = key.split(".", 1)[0] if key not in nodes else key
         if iteration <= position.counts.get(base, 0):
             continue
@@ -81,12 +84,7 @@ def past_from_rows(
 
 def waiting_attempts(connection: sqlite3.Connection, run_key: int) -> dict[tuple[str, int], WaitingAttempt]:
     """The attempts of a run that wait, by step."""
-    rows = connection.execute(
-        "SELECT node_id, iteration, id, number, wait, child_key FROM attempts"
-        " WHERE run_key = ? AND status = 'waiting'",
-        (run_key,),
-    )
     return {
         (node_id, iteration): WaitingAttempt(attempt, number, jsonio.loads(wait) if wait else None, child)
-        for node_id, iteration, attempt, number, wait, child in rows
+        for node_id, iteration, attempt, number, wait, child in waiting(connection, run_key)
     }

@@ -25,10 +25,11 @@ from victor_engine.runtime.conflicts import check_revision
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.deadletters import PART_OF_A_RUN, remove_dead_letter
 from victor_engine.store.patch import Patch
 from victor_engine.store.progress import position_of
-from victor_engine.store.state import EDIT, run_state
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, remove_dead_letter
+from victor_engine.store.state import run_state
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
 
 _NAMED = 20
@@ -62,14 +63,12 @@ class Redrive:
 
 def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     """The transition; returns the run's priority. ConflictError or UsageError say why not."""
-    status, revision, error, priority = tx.execute(
-        "SELECT status, revision, error, priority FROM runs WHERE key = ?", (ref.key,)
-    ).fetchone()
-    check_revision(tx, ref, revision, wanted.revision)
-    next_status(ref.id, status, RunCommand.REDRIVE)
+    stored = runs.lock(tx, ref.key)
+    check_revision(tx, ref, stored.revision, wanted.revision)
+    next_status(ref.id, stored.status, RunCommand.REDRIVE)
     _refuse_part(tx, ref)
     old = Position.from_data(position_of(tx, ref.key))
-    failed_at = jsonio.loads(error).get("node_id") if error is not None else None
+    failed_at = jsonio.loads(stored.error).get("node_id") if stored.error is not None else None
     frontier = _frontier(tx, ref, wanted, old, failed_at)
     now = run_state(tx.connection, ref.key)
     target, how, reserved = _target_state(tx, ref, wanted, now, frontier[0])
@@ -83,15 +82,11 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     withdraw_requests(tx, ref.key, "the run was redriven")
     remove_dead_letter(tx, ref.key)
     if not edit.empty:
-        _record_edit(tx, ref, wanted, how or f"edited by {actor.user}", edit)
+        attempts.add_edit(tx, ref.key, wanted.definition_id, how or f"edited by {actor.user}", edit)
     position = Position(
-        frontier, counts, journal.last_attempt(tx, ref.key), floor=sum(counts.values()), ordinal=old.ordinal
+        frontier, counts, attempts.last(tx, ref.key), floor=sum(counts.values()), ordinal=old.ordinal
     )
-    tx.execute(
-        "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
-        " spent = 0, reruns = 0, revision = revision + 1 WHERE key = ?",
-        (jsonio.dumps_text(position.to_data()), wanted.definition_id, ref.key),
-    )
+    runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), wanted.definition_id)
     tx.event(
         EventKind.RUN_REDRIVEN,
         actor=actor,
@@ -104,18 +99,15 @@ def redrive(tx: Tx, ref: RunRef, actor: Actor, wanted: Redrive) -> int:
     )
     if reserved:
         journal.warn_reserved(tx, ref, None, reserved)
-    return int(priority)
+    return stored.priority
 
 
 def _refuse_part(tx: Tx, ref: RunRef) -> None:
     """A run that is a node of another one has nobody any more who waits for it."""
-    row = tx.execute(
-        "SELECT p.id FROM runs r JOIN runs p ON p.key = r.parent_key WHERE r.key = ? AND r.trigger = ?",
-        (ref.key, PART_OF_A_RUN),
-    ).fetchone()
-    if row is not None:
+    parent = runs.parent_id(tx, ref.key, PART_OF_A_RUN)
+    if parent is not None:
         raise ConflictError(
-            f"run {ref.id} is part of run {row[0]}; redrive that one from the node it stands for"
+            f"run {ref.id} is part of run {parent}; redrive that one from the node it stands for"
         )
 
 
@@ -154,11 +146,7 @@ def _target_state(
 
 def _state_before(tx: Tx, ref: RunRef, node: str) -> dict[str, Any]:
     """The state that the node's last visit found."""
-    (first,) = tx.execute(
-        "SELECT MIN(id) FROM attempts WHERE run_key = ? AND node_id = ? AND iteration ="
-        " (SELECT MAX(iteration) FROM attempts WHERE run_key = ? AND node_id = ?)",
-        (ref.key, node, ref.key, node),
-    ).fetchone()
+    first = attempts.first_of_last_visit(tx, ref.key, node)
     if first is None:
         raise UsageError(f"run {ref.id} has never come to {node}, so there is no state from before it")
     return run_state(tx.connection, ref.key, first - 1)
@@ -202,12 +190,9 @@ def _outermost(tx: Tx, ref: RunRef, wanted: Redrive) -> str:
     seen: set[str] = set()
     while chosen not in seen:
         seen.add(chosen)
-        row = tx.execute(
-            "SELECT parent FROM attempts WHERE run_key = ? AND node_id = ? ORDER BY id DESC LIMIT 1",
-            (ref.key, chosen),
-        ).fetchone()
-        if row is not None:
-            chosen = row[0] or chosen
+        visited, parent = attempts.parent_of(tx, ref.key, chosen)
+        if visited:
+            chosen = parent or chosen
             continue
         holders = (n.id for n in nodes.values() if isinstance(n, ParallelNode) and chosen in n.parallel_nodes)
         chosen = next(holders, chosen)
@@ -227,38 +212,13 @@ def _no_such_node(wanted: Redrive, node: str) -> UsageError:
 
 def _visited(tx: Tx, run_key: int, counts: dict[str, int]) -> dict[str, int]:
     """Counts in which every step that was begun is over."""
-    rows = tx.execute(
-        "SELECT node_id, MAX(iteration) FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id",
-        (run_key, EDIT),
-    )
-    for node, iteration in rows:
+    for node, iteration in attempts.iterations(tx, run_key):
         base = node if node in counts else node.split(".", 1)[0]
         counts[base] = max(counts.get(base, 0), iteration)
     return counts
 
 
 # --- records -----------------------------------------------------------------------------------
-
-
-def _record_edit(tx: Tx, ref: RunRef, wanted: Redrive, how: str, edit: Patch) -> None:
-    (number,) = tx.execute(
-        "SELECT COUNT(*) FROM attempts WHERE run_key = ? AND node_type = ?", (ref.key, EDIT)
-    ).fetchone()
-    tx.execute(
-        "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status,"
-        " started_at, finished_at, binding, patch) VALUES (?,?,?,?,?,1,'succeeded',?,?,?,?)",
-        (
-            ref.key,
-            wanted.definition_id,
-            EDIT,
-            EDIT,
-            number + 1,
-            tx.now_us,
-            tx.now_us,
-            how,
-            edit.to_json(),
-        ),
-    )
 
 
 def _particulars(

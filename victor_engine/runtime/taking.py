@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ENGINE_ACTOR
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import NotFoundError
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Past, Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.progress import position_of
+from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import run_state_sized
 
 LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
 """Gives a pinned definition by its id, with its version."""
-
-_NEW = (
-    "SELECT r.id, r.workflow, r.definition_id, r.schedule_id, r.actor, r.position, s.state, r.overrides"
-    " FROM runs r JOIN run_states s ON s.run_key = r.key AND s.after_attempt = 0"
-    " WHERE r.key = ? AND r.status = 'queued' AND r.started_at IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_key = r.key)"
-)
 
 
 class Records:
@@ -67,50 +59,40 @@ class Records:
 
         A plain transition: no other plain one changes a run that has not begun.
         """
-        row = tx.execute(_NEW, (key,)).fetchone()
-        if row is None:
+        new = runs.lock_new(tx, key)
+        if new is None:
             return None
-        run_id, workflow, definition_id, schedule_id, actor, position, state, overrides = row
-        ref = RunRef(key, run_id, workflow, definition_id, schedule_id)
-        journal.begin(tx, ref)
+        journal.begin(tx, new.ref)
         record = _fresh(
-            ref,
-            self.definition(tx.connection, definition_id),
-            actor_from_json(actor).user,
-            Position.from_data(jsonio.loads(position)),
-            state,
+            new.ref,
+            self.definition(tx.connection, new.ref.definition_id),
+            actor_from_json(new.actor).user,
+            Position.from_data(jsonio.loads(new.position)),
+            new.state,
         )
-        record.overrides = node_overrides(overrides)
+        record.overrides = node_overrides(new.overrides)
         return record
 
     def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         """A run with everything that has happened in it; NotFoundError if there is none."""
-        row = connection.execute(
-            "SELECT id, workflow, definition_id, schedule_id, status, spent, reruns, actor,"
-            " started_at, overrides FROM runs WHERE key = ?",
-            (key,),
-        ).fetchone()
-        if row is None:
-            raise NotFoundError(f"there is no run with key {key}")
-        run_id, workflow, definition_id, schedule_id, status, spent, reruns, actor, *rest = row
-        started, overrides = rest
-        definition, version = self.definition(connection, definition_id)
+        row = runs.read(connection, key)
+        definition, version = self.definition(connection, row.ref.definition_id)
         position = Position.from_data(position_of(connection, key))
         state, state_bytes = run_state_sized(connection, key)
         return RunRecord(
-            ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
+            ref=row.ref,
             definition=definition,
             version=version,
-            requested_by=actor_from_json(actor).user,
+            requested_by=actor_from_json(row.actor).user,
             position=position,
             state=state,
             state_bytes=state_bytes,
-            spent=spent / 1_000_000,
-            reruns=reruns,
-            status=status,
-            started=started is not None,
-            past=past(connection, key, position, definition) if started is not None else {},
-            overrides=node_overrides(overrides),
+            spent=row.spent / 1_000_000,
+            reruns=row.reruns,
+            status=row.status,
+            started=row.started,
+            past=past(connection, key, position, definition) if row.started else {},
+            overrides=node_overrides(row.overrides),
             waiting=waiting_attempts(connection, key),
         )
 
@@ -138,13 +120,7 @@ def past(
     connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
 ) -> dict[tuple[str, int], Past]:
     """What the attempts of a run say of the steps after `position`."""
-    rows: list[Any] = connection.execute(
-        "SELECT id, node_id, iteration, number, parent,"
-        " CASE WHEN status = 'waiting' AND json_extract(wait, '$.interrupted') THEN 'interrupted' ELSE status END,"
-        " retry_at, CASE WHEN parent IS NULL THEN NULL ELSE patch END FROM attempts WHERE run_key = ? ORDER BY id",
-        (key,),
-    ).fetchall()
-    return past_from_rows(rows, position, dict(definition.nodes))
+    return past_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
 
 
 __all__ = ["LoadDefinition", "Records", "past"]

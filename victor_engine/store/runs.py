@@ -13,16 +13,9 @@ from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.reserved import SECRETS, refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
-
-HELD = (
-    "(r.status = 'queued' AND r.started_at IS NULL AND EXISTS"
-    " (SELECT 1 FROM fires f WHERE f.run_key = r.key AND f.outcome = 'queued'))"
-)
-"""Of a run `r`: it waits behind another run of its schedule (`overlap`), not for a free place."""
-
-LIVE = "(a.status = 'running' OR a.status = 'waiting' OR a.status = 'retrying')"
-"""Of an attempt `a`: it is not over. Spelled as in the index `attempts_live`, which SQLite uses only if it
-recognises it."""
+from victor_engine.store.repositories import runs as rows
+from victor_engine.store.repositories.attempts import LIVE
+from victor_engine.store.repositories.runs import HELD
 
 
 class Choice(Struct, frozen=True):
@@ -76,24 +69,14 @@ class Created(Struct, frozen=True):
     noticed: bool
 
 
-_INSERT = (
-    "INSERT INTO runs (key, id, workflow, definition_id, status, revision, trigger, actor, schedule_id, nominal,"
-    " parent_key, priority, note, created_at, started_at, position, backfill_id)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
-_INSERT_STATE = "INSERT INTO run_states VALUES (?,0,?)"
-_INSERT_CHOICE = "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)"
-_COUNT = "INSERT INTO run_totals VALUES (?, ?) ON CONFLICT (definition_id) DO UPDATE SET runs = runs + excluded.runs"
-
-
 class RunBatch:
     """Runs that are created in one transition, and written down together by `flush`."""
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self._rows: list[tuple[Any, ...]] = []
-        self._states: list[tuple[int, str]] = []
-        self._choices: list[tuple[Any, ...]] = []
+        self._states: list[tuple[int, int, str]] = []
+        self._choices: list[tuple[int, int, str]] = []
         self._deprecated: dict[int, dict[str, Any] | None] = {}
 
     def add(self, new: NewRun, *, started: bool = False) -> Created:
@@ -127,7 +110,7 @@ class RunBatch:
         names = reserved_in(new.state)
         given = new.state if not names else {k: v for k, v in new.state.items() if k not in names}
         state = jsonio.dumps_text({**given, SECRETS: new.secrets} if new.secrets else given)
-        self._states.append((key, state))
+        self._states.append((key, 0, state))
         data: dict[str, Any] = {"trigger": new.trigger}
         if new.note:
             data["note"] = new.note
@@ -193,17 +176,7 @@ class RunBatch:
 
     def flush(self) -> None:
         """Write them down, or in a plain transition have them written."""
-        later = self._tx.later
-        counts: dict[int, int] = {}
-        for row in self._rows:
-            later(_INSERT, row)
-            counts[row[3]] = counts.get(row[3], 0) + 1
-        for state in self._states:
-            later(_INSERT_STATE, state)
-        for count in counts.items():
-            later(_COUNT, count)
-        for choice in self._choices:
-            later(_INSERT_CHOICE, choice)
+        rows.insert(self._tx, self._rows, self._states, self._choices)
         if not self._tx.plain:
             self._tx.flush()
         self._rows.clear()
@@ -246,3 +219,18 @@ def run_key(tx: Tx, run_id: str) -> int:
     if row is None:
         raise NotFoundError(f"there is no run {run_id!r}; `victor runs list` shows them")
     return int(row[0])
+
+
+__all__ = [
+    "HELD",
+    "LIVE",
+    "Choice",
+    "Created",
+    "NewRun",
+    "RunBatch",
+    "Start",
+    "create_run",
+    "insert_run",
+    "node_overrides",
+    "run_key",
+]

@@ -17,8 +17,8 @@ from victor_engine.runtime.moving.planning import Plan
 from victor_engine.runtime.moving.resting import Resting, read_run
 from victor_engine.runtime.redrive import difference
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.patch import Patch
-from victor_engine.store.state import EDIT
+from victor_engine.store.repositories import attempts, moves, runs
+from victor_engine.store.repositories.moves import Move
 
 
 class MovedMeanwhileError(ConflictError):
@@ -44,6 +44,7 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
     MovedMeanwhileError, and nothing is changed, if the run is not any more what it was.
     """
     run, way = planned.run, planned.way
+    stored = runs.lock(tx, run.ref.key)
     if read_run(tx.connection, run.ref.key).mark != run.mark:
         raise MovedMeanwhileError(f"run {run.ref.id} has gone on since it was planned")
     edit = difference(run.state, planned.state)
@@ -52,13 +53,16 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
     _let_go(tx, planned)
     keep_attempts(tx, run.ref.key, way.target_id, planned.pending.kept)
     if not edit.empty:
-        record_edit(tx, run.ref.key, way.target_id, f"migrated: {', '.join(way.ids)}", edit)
+        attempts.add_edit(tx, run.ref.key, way.target_id, f"migrated: {', '.join(way.ids)}", edit)
     position = jsonio.dumps_text(_position(tx, planned))
-    (overrides,) = tx.execute("SELECT overrides FROM runs WHERE key = ?", (run.ref.key,)).fetchone()
-    tx.execute(
-        "UPDATE runs SET definition_id = ?, position = ?, status = ?, overrides = ?, revision = revision + 1"
-        " WHERE key = ?",
-        (way.target_id, position, _status_after(planned), _renamed(overrides, planned), run.ref.key),
+    overrides = stored.overrides
+    runs.move(
+        tx,
+        run.ref.key,
+        definition_id=way.target_id,
+        position=position,
+        status=_status_after(planned),
+        overrides=_renamed(overrides, planned),
     )
     snapshot = Snapshot(
         definition_id=run.ref.definition_id,
@@ -74,27 +78,23 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
 def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
     """The row of the history, and the event that points to it."""
     run, way = planned.run, planned.way
-    cursor = tx.execute(
-        "INSERT INTO run_migrations (run_key, workflow, from_version, to_version, path, checksums, digest_before,"
-        " digest_after, moved, snapshot, at, actor, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            run.ref.key,
-            run.ref.workflow,
-            way.from_version,
-            way.to_version,
-            jsonio.dumps_text(way.ids),
-            jsonio.dumps_text([migration.checksum for migration in way.path]),
-            jsonio.digest(run.state),
-            jsonio.digest(planned.state),
-            _moved(planned),
-            msgspec.json.encode(snapshot).decode(),
-            tx.now_us,
-            actor_json(actor),
-            note,
+    row = moves.add(
+        tx,
+        Move(
+            run_key=run.ref.key,
+            workflow=run.ref.workflow,
+            from_version=way.from_version,
+            to_version=way.to_version,
+            path=jsonio.dumps_text(way.ids),
+            checksums=jsonio.dumps_text([migration.checksum for migration in way.path]),
+            digest_before=jsonio.digest(run.state),
+            digest_after=jsonio.digest(planned.state),
+            moved=_moved(planned),
+            snapshot=msgspec.json.encode(snapshot).decode(),
+            actor=actor_json(actor),
+            note=note,
         ),
     )
-    row = cursor.lastrowid
-    assert row is not None
     data = {"version": way.to_version, "was": way.from_version, "path": list(way.ids), "row": row}
     tell(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
     if planned.reserved:
@@ -123,9 +123,7 @@ def _let_go(tx: Tx, planned: Plan) -> None:
 def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]) -> None:
     """Let attempts that wait, and their questions, belong to nodes of another definition."""
     for attempt, node in kept.items():
-        tx.execute(
-            "UPDATE attempts SET node_id = ?, definition_id = ? WHERE id = ?", (node, definition_id, attempt)
-        )
+        attempts.rename(tx, run_key, attempt, node, definition_id)
         tx.execute(
             "UPDATE requests SET node_id = ? WHERE run_key = ? AND attempt_id = ?", (node, run_key, attempt)
         )
@@ -133,11 +131,8 @@ def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]
 
 def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
     """An attempt that waited is over without a result."""
-    (node,) = tx.execute("SELECT node_id FROM attempts WHERE id = ?", (attempt,)).fetchone()
-    tx.execute(
-        "UPDATE attempts SET status = 'cancelled', finished_at = ?, retry_at = NULL WHERE id = ?",
-        (tx.now_us, attempt),
-    )
+    node = attempts.node_of(tx, attempt)
+    attempts.end(tx, ref.key, attempt, "cancelled")
     tx.event(
         EventKind.NODE_CANCELLED,
         run_key=ref.key,
@@ -145,18 +140,6 @@ def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
         schedule_id=ref.schedule_id,
         workflow=ref.workflow,
         node_id=node,
-    )
-
-
-def record_edit(tx: Tx, run_key: int, definition_id: int, by: str, edit: Patch) -> None:
-    """What changed of the state, as an attempt, so that a state stays the sum of its attempts."""
-    (number,) = tx.execute(
-        "SELECT COUNT(*) FROM attempts WHERE run_key = ? AND node_type = ?", (run_key, EDIT)
-    ).fetchone()
-    tx.execute(
-        "INSERT INTO attempts (run_key, definition_id, node_id, node_type, iteration, number, status,"
-        " started_at, finished_at, binding, patch) VALUES (?,?,?,?,?,1,'succeeded',?,?,?,?)",
-        (run_key, definition_id, EDIT, EDIT, number + 1, tx.now_us, tx.now_us, by, edit.to_json()),
     )
 
 
@@ -168,10 +151,7 @@ def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
     for node in planned.stands.frontier:
         if node in planned.stands.origin:
             continue
-        (tried,) = tx.execute(
-            "SELECT COALESCE(MAX(iteration), 0) FROM attempts WHERE run_key = ? AND node_id = ?",
-            (planned.run.ref.key, node),
-        ).fetchone()
+        tried = attempts.last_iteration(tx, planned.run.ref.key, node)
         if tried > counts.get(node, 0):
             floor += tried - counts.get(node, 0)
             counts[node] = tried

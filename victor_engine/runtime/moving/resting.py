@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.errors import NotFoundError
 from victor_engine.hitl.requests import Ask
-from victor_engine.runtime import journal
-from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.progress import position_of
-from victor_engine.store.runs import LIVE
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.runs import RunRef
 from victor_engine.store.state import run_state
 
 
@@ -85,21 +83,11 @@ class Resting:
 
 def read_run(connection: sqlite3.Connection, key: int) -> Resting:
     """A run with what it waits for. NotFoundError if it is gone."""
-    row = connection.execute(
-        "SELECT id, workflow, definition_id, schedule_id, status, revision, actor FROM runs WHERE key = ?",
-        (key,),
-    ).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no run with key {key}")
-    run_id, workflow, definition_id, schedule_id, status, revision, actor = row
+    row = runs.read(connection, key)
     position = jsonio.dumps_text(position_of(connection, key))
     questions = _questions(connection, key)
     live = []
-    for each in connection.execute(
-        "SELECT id, node_id, iteration, parent, status, retry_at, node_type, child_key FROM attempts a"
-        f" WHERE run_key = ? AND {LIVE} ORDER BY id",
-        (key,),
-    ):
+    for each in attempts.not_over(connection, key):
         attempt, node_id, iteration, parent, state, retry_at, kind, child = each
         if kind == "parallel" or (kind == "team" and parent is None):
             continue  # holds others, and does nothing itself
@@ -107,15 +95,15 @@ def read_run(connection: sqlite3.Connection, key: int) -> Resting:
             LiveAttempt(attempt, node_id, iteration, parent, state, retry_at, questions.get(attempt), child)
         )
     return Resting(
-        ref=RunRef(key, run_id, workflow, definition_id, schedule_id),
-        status=status,
-        revision=revision,
+        ref=row.ref,
+        status=row.status,
+        revision=row.revision,
         position=position,
-        started_by=actor_from_json(actor).user,
+        started_by=actor_from_json(row.actor).user,
         state=run_state(connection, key),
         live=tuple(live),
         inside=_inside(connection, key, jsonio.loads(position)),
-        last_attempt=journal.last_attempt(connection, key),
+        last_attempt=attempts.last(connection, key),
     )
 
 
@@ -137,10 +125,6 @@ def _inside(connection: sqlite3.Connection, key: int, position: Mapping[str, Any
     found = []
     for node in position["frontier"]:
         since = position.get("counts", {}).get(node, 0)
-        if connection.execute(
-            "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND iteration > ?"
-            " AND node_type IN ('parallel', 'team') LIMIT 1",
-            (key, node, since),
-        ).fetchone():
+        if attempts.has_begun_members(connection, key, node, since):
             found.append(node)
     return tuple(found)

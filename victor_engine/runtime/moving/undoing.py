@@ -8,11 +8,12 @@ from victor_engine.api import Actor
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import withdraw_requests
-from victor_engine.runtime.moving.applying import Snapshot, end_attempt, keep_attempts, record_edit, tell
+from victor_engine.runtime.moving.applying import Snapshot, end_attempt, keep_attempts, tell
 from victor_engine.runtime.moving.planning import check_rests
 from victor_engine.runtime.moving.resting import LiveAttempt, Resting, read_run
 from victor_engine.runtime.redrive import difference
 from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.repositories import attempts, moves, runs
 
 
 def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
@@ -20,18 +21,15 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
 
     ConflictError if it was never moved, if it has gone on since, or if what it asks was answered.
     """
+    runs.lock(tx, key)
     run = read_run(tx.connection, key)
-    row = tx.execute(
-        "SELECT id, from_version, to_version, snapshot FROM run_migrations"
-        " WHERE run_key = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
-        (key,),
-    ).fetchone()
-    if row is None:
+    move = moves.last(tx, key)
+    if move is None:
         raise ConflictError(
             f"run {run.ref.id} was not moved to another version, so there is nothing to go back to"
         )
-    row_id, from_version, to_version, text = row
-    before = msgspec.json.decode(text, type=Snapshot)
+    from_version, to_version = move.from_version, move.to_version
+    before = msgspec.json.decode(move.snapshot, type=Snapshot)
     kept = dict(before.kept)
     since = _since(run, before, kept, from_version, to_version)
     for each in since:
@@ -40,18 +38,18 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
     keep_attempts(tx, key, before.definition_id, kept)
     edit = difference(run.state, before.state)
     if not edit.empty:
-        record_edit(tx, key, before.definition_id, f"back to {from_version}", edit)
+        attempts.add_edit(tx, key, before.definition_id, f"back to {from_version}", edit)
     status = "queued" if run.status in ("waiting", "running") and not kept else run.status
-    tx.execute(
-        "UPDATE runs SET definition_id = ?, position = ?, status = ?, overrides = ?, revision = revision + 1"
-        " WHERE key = ?",
-        (before.definition_id, before.position, status, before.overrides, key),
+    runs.move(
+        tx,
+        key,
+        definition_id=before.definition_id,
+        position=before.position,
+        status=status,
+        overrides=before.overrides,
     )
-    tx.execute(
-        "UPDATE run_migrations SET undone_at = ?, undone_by = ? WHERE id = ?",
-        (tx.now_us, actor_json(actor), row_id),
-    )
-    data = {"version": from_version, "was": to_version, "row": row_id}
+    moves.undo(tx, key, move.id, actor_json(actor))
+    data = {"version": from_version, "was": to_version, "row": move.id}
     tell(tx, EventKind.RUN_UNMIGRATED, run.ref, actor, data, note)
 
 

@@ -72,3 +72,9 @@ def version_notice(connection: sqlite3.Connection, workflow: str, version: str) 
         return f"is removed, nothing new starts on it: {notice(removed, successor)}"
     planned = f"; to be removed {from_us(removal_at):%Y-%m-%d}" if removal_at is not None else ""
     return f"is deprecated: {notice(deprecated, successor)}{planned}"
+
+
+def version_of(connection: sqlite3.Connection, definition_id: int) -> str:
+    """Return the version of a definition."""
+    row = connection.execute("SELECT version FROM definitions WHERE id = ?", (definition_id,)).fetchone()
+    return str(row[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 from victor_engine.api import EventInfo, EventQuery
 from victor_engine.clock import from_us, to_us
-from victor_engine.store.db import actor_from_json
+from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.text import json_or, like
 
@@ -110,3 +110,23 @@ def _info(row: Any) -> EventInfo:
         node_id=row[8],
         data=json_or(row[9], {}),
     )
+
+
+def last_of_run(
+    source: Tx | sqlite3.Connection, run_key: int, kind: str
+) -> tuple[str | None, str | None] | None:
+    """Return actor and data (both JSON) of the last event of a kind in a run; None if there is none."""
+    row: tuple[str | None, str | None] | None = source.execute(
+        "SELECT actor, data FROM events WHERE run_key = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+        (run_key, str(kind)),
+    ).fetchone()
+    return row
+
+
+def last_change_of_run(source: Tx | sqlite3.Connection, run_key: int) -> tuple[str | None, str, int] | None:
+    """Return actor (JSON), kind and instant of the last event that speaks about a run as a whole."""
+    row: tuple[str | None, str, int] | None = source.execute(
+        "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind LIKE 'run.%' ORDER BY seq DESC LIMIT 1",
+        (run_key,),
+    ).fetchone()
+    return row

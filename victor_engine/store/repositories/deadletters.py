@@ -7,6 +7,7 @@ import re
 
 from victor_engine.api import ErrorInfo
 from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
 
 PATTERN_LENGTH = 300
 """Characters of a message that tell causes apart; what follows is mostly the particulars."""
@@ -57,6 +58,7 @@ def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None
 
     Not one that is a node of another run: what becomes of that run is what somebody has to deal with.
     """
+    tx.lock(Root.RUN, run_key)
     (trigger,) = tx.execute("SELECT trigger FROM runs WHERE key = ?", (run_key,)).fetchone()
     if trigger == PART_OF_A_RUN:
         return
@@ -65,10 +67,11 @@ def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None
     row = tx.execute("SELECT id FROM dead_causes WHERE fingerprint = ?", (mark,)).fetchone()
     cause: int | None = row[0] if row is not None else None
     if cause is None:
-        cause = tx.execute(
-            "INSERT INTO dead_causes (fingerprint, workflow, node_id, error_type, pattern) VALUES (?,?,?,?,?)",
+        (cause,) = tx.execute(
+            "INSERT INTO dead_causes (fingerprint, workflow, node_id, error_type, pattern) VALUES (?,?,?,?,?)"
+            " RETURNING id",
             (mark, workflow, error.node_id, error.type, pattern_of(error.message)),
-        ).lastrowid
+        ).fetchone()
     tx.execute(
         "INSERT INTO dead_letters (run_key, cause_id, failed_at) VALUES (?,?,?)", (run_key, cause, tx.now_us)
     )
@@ -76,4 +79,5 @@ def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None
 
 def remove_dead_letter(tx: Tx, run_key: int) -> bool:
     """Take a run off the list; False if it was not on it."""
+    tx.lock(Root.RUN, run_key)
     return tx.execute("DELETE FROM dead_letters WHERE run_key = ?", (run_key,)).rowcount > 0
