@@ -5,6 +5,7 @@ An error crosses the socket as `{code, message, details}`. The other side raises
 
     VictorError  error, exit 1
       UsageError  usage, exit 2
+        PlanTokenError  plan_token, exit 2
         TimeTextError  usage, exit 2
       DefinitionError  definition, exit 3
         GraphDefinitionError  graph_definition, exit 3
@@ -13,6 +14,9 @@ An error crosses the socket as `{code, message, details}`. The other side raises
       NotFoundError  not_found, exit 4
       ConflictError  conflict, exit 5
         AlreadyAnsweredError  already_answered, exit 5
+        PlanExpiredError  plan_expired, exit 5
+        PlanChangedError  plan_changed, exit 5
+        ItemChangedError  item_changed, exit 5
         MovedMeanwhileError  moved_meanwhile, exit 5
         ThreadBusyError  thread_busy, exit 5
       PermissionDeniedError  permission, exit 6
@@ -83,6 +87,12 @@ class UsageError(VictorError):
     exit_code = 2
 
 
+class PlanTokenError(UsageError):
+    """The token is not one of a plan, or the plan is of another action."""
+
+    code = "plan_token"
+
+
 class DefinitionError(VictorError):
     """A workflow file is invalid. `details["problems"]` is a list of `Problem` as dicts."""
 
@@ -115,6 +125,24 @@ class AlreadyAnsweredError(ConflictError):
     """The request was answered before. `details` give the actor, the time and the answer."""
 
     code = "already_answered"
+
+
+class PlanExpiredError(ConflictError):
+    """The plan was made too long ago to be applied."""
+
+    code = "plan_expired"
+
+
+class PlanChangedError(ConflictError):
+    """The target, rule or definitions of a plan changed: nothing was applied. `details["changed"]` lists them."""
+
+    code = "plan_changed"
+
+
+class ItemChangedError(ConflictError):
+    """An item is not what it was when it was planned: it was left out. `details["changed"]` says what changed."""
+
+    code = "item_changed"
 
 
 class PermissionDeniedError(VictorError):

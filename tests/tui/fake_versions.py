@@ -157,7 +157,9 @@ class FakeVersions:
         self._enter("run_migrations")
         return []
 
-    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+    async def migrate_runs(
+        self, spec: MigrationSpec, note: str = "", plan: str | None = None
+    ) -> MigrationReport:
         self._enter("migrate_runs", spec, note, action=True)
         return self._report(spec, applied=True)
 

@@ -218,6 +218,7 @@ class RunMove(Struct, frozen=True, omit_defaults=True):
     breaking: bool = False
     alternatives: tuple[tuple[str, ...], ...] = ()  # other ways than `path`, where each step is told
     migration: int | None = None  # the row of the history
+    changed: str = ""  # what changed since it was planned, so that it was left out
 
 
 class ScheduleMove(Struct, frozen=True, omit_defaults=True):
@@ -229,16 +230,21 @@ class ScheduleMove(Struct, frozen=True, omit_defaults=True):
     outcome: Literal["ready", "migrated", "refused"]
     reason: str = ""
     changes: tuple[str, ...] = ()  # of the initial state
+    changed: str = ""  # what changed since it was planned, so that it was left out
 
 
 class MigrationReport(Struct, frozen=True, omit_defaults=True):
-    """A result for each run and schedule that was asked for. Nothing is written unless `applied`."""
+    """A result for each run and schedule that was asked for. Nothing is written unless `applied`.
+
+    `plan` is the token that moves exactly what is listed here as ready.
+    """
 
     workflow: str
     to_version: str
     applied: bool
     runs: tuple[RunMove, ...] = ()
     schedules: tuple[ScheduleMove, ...] = ()
+    plan: str = ""
 
     def count(self, outcome: str) -> int:
         """How many runs came to this."""

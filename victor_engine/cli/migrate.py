@@ -16,6 +16,7 @@ from victor_engine.api import (
     RunMove,
 )
 from victor_engine.cli.output import json_state, local, note, note_limit, print_json, say, table, with_port
+from victor_engine.cli.plans import plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError
 
 LISTED = 50
@@ -31,6 +32,7 @@ REFUSED = 5
 @click.argument("new")
 @click.option("--dry-run", is_flag=True, help="Show what would become of it; nothing is changed.")
 @click.option("--apply", "apply_", is_flag=True, help="Move what can be moved.")
+@plan_option
 @click.option("--state", metavar="JSON", help="Try it on a state; - reads standard input.")
 @click.option("--run", "run_ids", multiple=True, help="Only this run; may be given several times.")
 @click.option("--schedules", is_flag=True, help="Also the schedules that start OLD.")
@@ -44,6 +46,7 @@ def migrate(
     new: str,
     dry_run: bool,
     apply_: bool,
+    token: str | None,
     state: str | None,
     run_ids: tuple[str, ...],
     schedules: bool,
@@ -51,6 +54,8 @@ def migrate(
     as_json: bool,
 ) -> None:
     """Move the runs that wait on OLD, are paused or have failed, to NEW. Ends with 5 if one stays behind."""
+    plan = read_token(token)
+    apply_ = apply_ or plan is not None
     if dry_run == apply_:
         raise UsageError("say --dry-run to see what would become of it, or --apply to do it")
     if state is not None and (apply_ or run_ids):
@@ -71,8 +76,10 @@ def migrate(
         )
         if run_ids and schedules:
             raise UsageError("name runs, or take schedules along with all that wait, not both")
-        report = await (port.migrate_runs(spec, remark) if apply_ else port.plan_migration(spec))
+        report = await (port.migrate_runs(spec, remark, plan) if apply_ else port.plan_migration(spec))
         print_json(report) if as_json else _tell(report)
+        if not apply_ and not as_json:
+            tell_plan(report.plan)
         behind = report.count("refused") + sum(move.outcome == "refused" for move in report.schedules)
         return REFUSED if apply_ and behind else 0
 

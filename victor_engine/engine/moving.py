@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from victor_engine.api import Actor, MigrationReport, MigrationSpec, RunInfo, RunMove, ScheduleMove
-from victor_engine.engine.planning import Planner, detailed
+from victor_engine.api import (
+    Actor,
+    MigrationReport,
+    MigrationSpec,
+    RunInfo,
+    RunMove,
+    ScheduleMove,
+    ScheduleSpec,
+)
+from victor_engine.domain import plans
+from victor_engine.engine.planning import KIND, Planner, detailed, run_facts, schedule_facts, what_changed
 from victor_engine.engine.runs import RunActions
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
 from victor_engine.runtime import journal
 from victor_engine.runtime.moving import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduler import operations
+from victor_engine.store import queries
 from victor_engine.store.db import Tx
 from victor_engine.versioning import catalog
 
@@ -37,8 +48,12 @@ class MovingActions(RunActions):
         workspace = str(self.workspace_path)
         return lambda reference: load_function(reference, workspace)
 
-    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
+    async def migrate_runs(
+        self, spec: MigrationSpec, note: str = "", plan: str | None = None
+    ) -> MigrationReport:
         self._may_run()
+        if plan is not None:
+            return await self._migrate_planned(spec, plans.read_plan(plan, KIND, self.clock.now()), note)
         actor = acting()
 
         def select(connection: sqlite3.Connection) -> tuple[str, int, list[int], list[RunMove]]:
@@ -54,6 +69,29 @@ class MovingActions(RunActions):
         schedules = await self._move_schedules(exact, actor, note)
         return MigrationReport(spec.workflow, version, True, tuple(results), tuple(schedules))
 
+    async def _migrate_planned(self, spec: MigrationSpec, plan: plans.Plan, note: str) -> MigrationReport:
+        """Move exactly what a plan lists as ready, and report what changed of the rest."""
+        actor = acting()
+        items = {item.id.removeprefix("run "): item for item in plan.items if item.id.startswith("run ")}
+
+        def look(connection: sqlite3.Connection) -> tuple[str, int, dict[str, int]]:
+            planner = Planner(connection, spec, self.clock.now(), self._load_function())
+            planner.check(plan)
+            ready = [run_id for run_id, item in items.items() if item.effect]
+            return planner.to_version, planner.target.id, queries.run_keys(connection, ready)
+
+        version, target, keys = await self.store.read(look)
+        await self.store.write(lambda tx: self._start_node(tx, target))
+        exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
+        shown = {key: items[run_id].facts for run_id, key in keys.items()}
+        moved: dict[str, RunMove] = {}
+        for first in range(0, len(keys), AT_ONCE):
+            some = list(keys.values())[first : first + AT_ONCE]
+            moved |= {move.run_id: move for move in await self._move_some(exact, some, actor, note, shown)}
+        runs = [moved.get(run_id) or _not_moved(run_id, item, version) for run_id, item in items.items()]
+        schedules = await self._move_schedules(exact, actor, note, plan)
+        return MigrationReport(spec.workflow, version, True, tuple(runs), tuple(schedules))
+
     async def _plan(self, spec: MigrationSpec, keys: list[int]) -> list[Plan]:
         def look(connection: sqlite3.Connection) -> list[Plan]:
             planner = Planner(connection, spec, self.clock.now(), self._load_function())
@@ -62,14 +100,30 @@ class MovingActions(RunActions):
         return await self.store.read(look)
 
     async def _move_some(
-        self, spec: MigrationSpec, keys: list[int], actor: Actor, note: str
+        self,
+        spec: MigrationSpec,
+        keys: list[int],
+        actor: Actor,
+        note: str,
+        shown: Mapping[int, plans.Facts] | None = None,
     ) -> list[RunMove]:
-        plans = await self._plan(spec, keys)
-        return list(await asyncio.gather(*(self._move(spec, planned, actor, note) for planned in plans)))
+        """`shown` is what was shown of each run: one that is not so any more is left out."""
+        planned = await self._plan(spec, keys)
+        facts = shown or {}
+        return list(
+            await asyncio.gather(
+                *(self._move(spec, each, actor, note, facts.get(each.run.ref.key)) for each in planned)
+            )
+        )
 
-    async def _move(self, spec: MigrationSpec, planned: Plan, actor: Actor, note: str) -> RunMove:
+    async def _move(
+        self, spec: MigrationSpec, planned: Plan, actor: Actor, note: str, shown: plans.Facts | None
+    ) -> RunMove:
         key = planned.run.ref.key
         for _ in range(TRIES):
+            changed = "" if shown is None else what_changed(shown, run_facts(planned))
+            if changed:
+                return msgspec.structs.replace(_refused(planned, plans.left_out(changed)), changed=changed)
             if not planned.ready:
                 return planned.move
             try:
@@ -119,15 +173,36 @@ class MovingActions(RunActions):
         if status in ("queued", "running", "waiting"):
             self.runtime.enqueue(key, priority, True)
 
-    async def _move_schedules(self, spec: MigrationSpec, actor: Actor, note: str) -> list[ScheduleMove]:
+    async def _move_schedules(
+        self, spec: MigrationSpec, actor: Actor, note: str, plan: plans.Plan | None = None
+    ) -> list[ScheduleMove]:
+        """Move those that the spec names, or with a plan those that it lists, unless they changed since."""
+
+        def move_one(tx: Tx, move: ScheduleMove, changed: ScheduleSpec) -> ScheduleMove:
+            if move.outcome != "ready":
+                return move
+            operations.edit(tx, move.schedule_id, changed, actor=actor, note=note)
+            return msgspec.structs.replace(move, outcome="migrated")
+
         def transition(tx: Tx) -> list[ScheduleMove]:
             planner = Planner(tx.connection, spec, self.clock.now(), self._load_function())
+            if plan is None:
+                return [move_one(tx, move, changed) for move, _, changed in planner.schedules()]
             done = []
-            for move, changed in planner.schedules():
-                if move.outcome == "ready":
-                    operations.edit(tx, move.schedule_id, changed, actor=actor, note=note)
-                    move = msgspec.structs.replace(move, outcome="migrated")
-                done.append(move)
+            for item in plan.items:
+                if not item.id.startswith("schedule "):
+                    continue
+                schedule_id = item.id.removeprefix("schedule ")
+                found = planner.schedule(schedule_id) if item.effect else None
+                changed = what_changed(item.facts, found and schedule_facts(found[1])) if item.effect else ""
+                if found is None or changed:
+                    reason = plans.left_out(changed) if changed else item.reason
+                    was = str(item.facts["version"])
+                    done.append(
+                        ScheduleMove(schedule_id, was, spec.to_version, "refused", reason, changed=changed)
+                    )
+                else:
+                    done.append(move_one(tx, found[0], found[2]))
             return done
 
         if not (spec.schedules or spec.schedule_ids):
@@ -158,3 +233,12 @@ class MovingActions(RunActions):
 
 def _refused(planned: Plan, reason: str) -> RunMove:
     return msgspec.structs.replace(planned.move, outcome="refused", reason=reason)
+
+
+def _not_moved(run_id: str, item: plans.PlanItem, version: str) -> RunMove:
+    """Return the result of a run that was shown as staying behind, or that is gone by now."""
+    was = str(item.facts.get("version", ""))
+    if not item.effect:
+        return RunMove(run_id, was, version, "refused", str(item.facts.get("status", "")), item.reason)
+    changed = what_changed(item.facts, None)
+    return RunMove(run_id, was, version, "refused", reason=plans.left_out(changed), changed=changed)

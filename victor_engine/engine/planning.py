@@ -8,17 +8,59 @@ from datetime import datetime
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.api import MigrationSpec, RunMove, ScheduleMove, ScheduleSpec
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.domain import plans
 from victor_engine.errors import NotFoundError, UsageError, VictorError
 from victor_engine.runtime.moving import Plan, Resting, Way, plan, read_run
+from victor_engine.scheduler.planned import spec_facts
 from victor_engine.scheduler.rows import all_schedules
 from victor_engine.store import queries
 from victor_engine.versioning import aliases, catalog
 from victor_engine.versioning.diff import change_lines
+from victor_engine.versioning.steps import MigrationError
+
+KIND = "migration"
+"""The kind of the plans that are made here."""
 
 DETAILED = 20
 """Up to how many runs each step is told of."""
+
+
+ScheduleChange = tuple[ScheduleMove, ScheduleSpec, ScheduleSpec]
+"""What becomes of a schedule, the spec that it has, and the one that it would get."""
+
+_WAY = "way from "
+_STANDING = ("status", "at")
+
+
+def run_facts(planned: Plan) -> plans.Facts:
+    """Return what the move of a run depends on."""
+    run = planned.run
+    return {
+        "status": run.status,
+        "at": ", ".join(jsonio.loads(run.position)["frontier"]),
+        "version": planned.way.from_version,
+        "revision": run.revision,
+        "last_attempt": run.last_attempt,
+        "attempts": ", ".join(each.status for each in run.live),
+        "questions": ", ".join(
+            f"{each.question.status} (revision {each.question.revision}, votes {each.question.votes})"
+            for each in run.live
+            if each.question is not None
+        ),
+    }
+
+
+def schedule_facts(spec: ScheduleSpec) -> plans.Facts:
+    """Return what the move of a schedule depends on."""
+    return {"version": "latest", **spec_facts(spec)}
+
+
+def what_changed(was: plans.Facts, now: plans.Facts | None) -> str:
+    """Return in words what changed of a run or schedule since it was planned; empty if nothing did."""
+    return plans.what_changed(was, now, _STANDING)
 
 
 def detailed(spec: MigrationSpec, count: int) -> bool:
@@ -54,6 +96,58 @@ class Planner:
             )
         }
         self.from_version = None if spec.from_version is None else self._known(spec.from_version)
+
+    # --- what is shown and then applied --------------------------------------------------------
+
+    def document(self, runs: Sequence[Plan], schedules: Sequence[ScheduleChange]) -> plans.Plan:
+        """Return what is shown of runs and schedules as a plan."""
+        items = [
+            plans.PlanItem(f"run {move.run_id}", {}, "", move.reason or "there is no such run")
+            for move in self.not_found
+        ]
+        for each in runs:
+            move = each.move
+            effect = ", ".join(move.path) if each.ready else ""
+            items.append(plans.PlanItem(f"run {move.run_id}", run_facts(each), effect, move.reason))
+        for moved, spec, _ in schedules:
+            effect = f"{moved.from_version}->{moved.to_version}" if moved.outcome == "ready" else ""
+            items.append(
+                plans.PlanItem(f"schedule {moved.schedule_id}", schedule_facts(spec), effect, moved.reason)
+            )
+        starts = {each.way.from_version for each in runs if each.ready}
+        for moved, spec, _ in schedules:
+            version = self._starts(spec.version) if moved.outcome == "ready" else None
+            starts |= {version} if version is not None else set()
+        return plans.plan_of(KIND, self.now, rule=self._rule(), target=self._target(starts), items=items)
+
+    def check(self, plan: plans.Plan) -> None:
+        """Raise PlanChangedError if the target, the rule or the migrations are not those of the plan."""
+        starts = {name.removeprefix(_WAY) for name in plan.target if name.startswith(_WAY)}
+        plan.check(self._rule(), self._target(starts))
+
+    def _rule(self) -> plans.Facts:
+        spec = self.spec
+        return {
+            "workflow": spec.workflow,
+            "from_version": self.from_version,
+            "runs": ", ".join(spec.run_ids),
+            "schedules": "all that start it" if spec.schedules else ", ".join(spec.schedule_ids),
+        }
+
+    def _target(self, starts: set[str]) -> plans.Facts:
+        """Return the version that is moved to, and the migrations that lead there from each of some versions."""
+        (checksum,) = self.connection.execute(
+            "SELECT checksum FROM definitions WHERE id = ?", (self.target.id,)
+        ).fetchone()
+        found: plans.Facts = {"to_version": self.to_version, "checksum": checksum[:12]}
+        for version in sorted(starts):
+            try:
+                path = self._registry.get_migration_path(self.spec.workflow, version, self.to_version)
+            except MigrationError as error:
+                found[f"{_WAY}{version}"] = error.message
+            else:
+                found[f"{_WAY}{version}"] = ", ".join(f"{m.migration_id} ({m.checksum[:8]})" for m in path)
+        return found
 
     def _known(self, spec: str) -> str:
         found = catalog.meant(self.connection, self.spec.workflow, spec)
@@ -146,7 +240,7 @@ class Planner:
 
     # --- schedules -----------------------------------------------------------------------------
 
-    def schedules(self) -> list[tuple[ScheduleMove, ScheduleSpec]]:
+    def schedules(self) -> list[ScheduleChange]:
         """What becomes of each schedule, with the spec that it would get."""
         found = []
         known = all_schedules(self.connection, self.spec.workflow)
@@ -156,8 +250,17 @@ class Planner:
             named = schedule_id in exact or schedule_id.startswith(parts)
             starts = self._starts(spec.version)
             if named or (self.spec.schedules and starts == self.from_version):
-                found.append(self._schedule(schedule_id, spec, starts))
+                move, changed = self._schedule(schedule_id, spec, starts)
+                found.append((move, spec, changed))
         return found
+
+    def schedule(self, schedule_id: str) -> ScheduleChange | None:
+        """As `schedules`, of one by its whole id; None if it is gone."""
+        spec = dict(all_schedules(self.connection, self.spec.workflow)).get(schedule_id)
+        if spec is None:
+            return None
+        move, changed = self._schedule(schedule_id, spec, self._starts(spec.version))
+        return move, spec, changed
 
     def _starts(self, spec: str | None) -> str | None:
         try:

@@ -268,13 +268,15 @@ class Reading(ABC):
     async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
         def look(connection: sqlite3.Connection) -> MigrationReport:
             planner = Planner(connection, spec, self.clock.now(), self._load_function())
-            runs = tuple(planned.move for planned in planner.plans(planner.keys()))
+            runs = list(planner.plans(planner.keys()))
+            schedules = planner.schedules()
             return MigrationReport(
                 spec.workflow,
                 planner.to_version,
                 False,
-                (*planner.not_found, *runs),
-                tuple(move for move, _ in planner.schedules()),
+                (*planner.not_found, *(planned.move for planned in runs)),
+                tuple(move for move, _, _ in schedules),
+                plan=planner.document(runs, schedules).token(),
             )
 
         return await self._read(look)

@@ -110,16 +110,6 @@ def report_text(report: MigrationReport, example: RunMove | None) -> Content:
     return Content("\n").join(lines)
 
 
-def ready_spec(report: MigrationReport) -> MigrationSpec:
-    """Return what moves exactly the runs and schedules that a preview lists as ready."""
-    return MigrationSpec(
-        report.workflow,
-        report.to_version,
-        run_ids=tuple(move.run_id for move in report.runs if move.outcome == "ready"),
-        schedule_ids=tuple(move.schedule_id for move in report.schedules if move.outcome == "ready"),
-    )
-
-
 class MigrateDialog(Dialog[None]):
     """Shows what the migrations from one version to another do to the runs that wait on it, or to one of
     them, and to the state typed in. Nothing is changed until the runs are told to move."""
@@ -129,7 +119,7 @@ class MigrateDialog(Dialog[None]):
         self._of = workflow, from_version, to_version
         self._given = "{}"  # the state that was filled in, until somebody edits it
         self._moved: str | None = None  # the one run that was moved, and can go back
-        self._shown: MigrationSpec | None = None  # exactly what the preview on the screen lists as ready
+        self._shown: tuple[MigrationSpec, str] | None = None  # what was asked for, and the plan on the screen
         self._moving = False
 
     def compose(self) -> ComposeResult:
@@ -195,10 +185,11 @@ class MigrateDialog(Dialog[None]):
         if wanted != self._wanted or self._moving:
             return  # the preview of what is typed in now follows
         self._show(report, example)
-        self._shown = spec = ready_spec(report)
-        also = f", {plural(len(spec.schedule_ids), 'schedule')}" if spec.schedule_ids else ""
-        enabled = bool(spec.run_ids or spec.schedule_ids)
-        self._offer(f"Move {plural(len(spec.run_ids), 'run')}{also}", enabled=enabled)
+        self._shown = self._spec(wanted), report.plan
+        runs = report.count("ready")
+        schedules = sum(move.outcome == "ready" for move in report.schedules)
+        also = f", {plural(schedules, 'schedule')}" if schedules else ""
+        self._offer(f"Move {plural(runs, 'run')}{also}", enabled=bool(runs or schedules))
         if example is not None:
             await self._fill_in(example.run_id)
 
@@ -217,13 +208,14 @@ class MigrateDialog(Dialog[None]):
 
     @work(group="move", exclusive=True)
     async def _move(self) -> None:
-        spec, wanted, self._shown = self._shown, self._wanted, None
-        if spec is None or self._moving:
+        shown, wanted, self._shown = self._shown, self._wanted, None
+        if shown is None or self._moving:
             return
         self._moving = True
         self._offer("Moving…", enabled=False)
         try:
-            report = await self.port.migrate_runs(spec)
+            spec, plan = shown
+            report = await self.port.migrate_runs(spec, plan=plan)
         except VictorError as error:
             self.fault(error.message)
             self._moving = False

@@ -119,8 +119,14 @@ class VersionsPort(Protocol):
         ...
 
     @action
-    async def migrate_runs(self, spec: MigrationSpec, note: str = "") -> MigrationReport:
-        """Move runs and schedules that can be moved, each by itself and all or nothing, with a result for each."""
+    async def migrate_runs(
+        self, spec: MigrationSpec, note: str = "", plan: str | None = None
+    ) -> MigrationReport:
+        """Move runs and schedules that can be moved, each by itself and all or nothing, with a result for each.
+
+        With the `plan` of a report, move only what that lists as ready. What changed since is left out and says so
+        in `changed`. Raise PlanChangedError and move nothing if the target, `spec` or a migration changed.
+        """
         ...
 
     @action

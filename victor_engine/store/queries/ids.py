@@ -5,6 +5,7 @@ A schedule may also be called by its workflow's name where the workflow has no o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from victor_engine.errors import NotFoundError, UsageError
@@ -46,6 +47,16 @@ def run_id(connection: Source, given: str) -> str:
     """The full id of a run. Raises NotFoundError, or UsageError where several match."""
     sql = "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     return _resolve(connection, sql, given.lower(), "run", "victor runs list")
+
+
+def run_keys(connection: Source, run_ids: Iterable[str]) -> dict[str, int]:
+    """Return the key of each run that is there, by its whole id."""
+    found = {}
+    for run in run_ids:
+        row = connection.execute("SELECT key FROM runs WHERE id = ?", (run,)).fetchone()
+        if row is not None:
+            found[run] = int(row[0])
+    return found
 
 
 def request_id(connection: Source, given: str) -> str:
