@@ -162,6 +162,7 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
             resolve=self._resolve,
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             mask=lambda text: self.workspace.bindings.secrets.masker.text(text),
+            before_ending=endings.lock,
             on_ending=self._run_ending,
             on_finished=self._run_finished,
         )

@@ -230,8 +230,7 @@ class EmbeddedEffects(Outside):
         end = RunEnd("succeeded", self._spent(), nodes_done)
 
         def transition(tx: Tx) -> Any:
-            last(tx)
-            return self.surroundings.end(tx, self.run, end, opened=self.opened)
+            return self.surroundings.end(tx, self.run, end, opened=self.opened, last=last)
 
         if self.logbook.waits:
             with contextlib.suppress(VictorError):

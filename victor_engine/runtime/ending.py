@@ -19,6 +19,10 @@ from victor_engine.store.repositories import runs
 OnEnding = Callable[[Tx, RunRef, str], Any]
 """Called in the transition in which a run ends, with its final status. It may be plain, see `Tx.apart`."""
 
+BeforeEnding = Callable[[Tx, RunRef], None]
+"""Called in the transition in which a run ends, before anything of the run is changed: it locks the schedules about
+which `OnEnding` decides, since schedules are locked before runs."""
+
 OnFinished = Callable[[str | None, Any], None]
 """Told the run's schedule and what `OnEnding` gave, once that is committed."""
 
@@ -27,20 +31,38 @@ class Endings:
     """Ends runs."""
 
     def __init__(
-        self, store: Store, logbook: Logbook, children: Children, on_ending: OnEnding, on_finished: OnFinished
+        self,
+        store: Store,
+        logbook: Logbook,
+        children: Children,
+        before_ending: BeforeEnding,
+        on_ending: OnEnding,
+        on_finished: OnFinished,
     ) -> None:
         self._store = store
         self._logbook = logbook
         self._children = children
+        self._before_ending = before_ending
         self._on_ending = on_ending
         self._on_finished = on_finished
 
-    def end(self, tx: Tx, run: RunRef, end: RunEnd, *, opened: bool) -> Any:
+    def end(
+        self,
+        tx: Tx,
+        run: RunRef,
+        end: RunEnd,
+        *,
+        opened: bool,
+        last: Callable[[Tx], None] | None = None,
+    ) -> Any:
         """Within a transition: a run ends by itself. Returns what `told` is to be given.
 
         `opened`: there may be attempts or questions that are not over. Else, and if nothing comes after
-        the run, this is plain.
+        the run, this is plain. `last` writes the run's last step.
         """
+        self._before_ending(tx, run)
+        if last is not None:
+            last(tx)
         if opened:
             tx.apart()
             journal.end_live_attempts(tx, run, "cancelled")
@@ -64,6 +86,7 @@ class Endings:
         """Commit the end of a cancelled run that was at work for so long, unless it has ended before."""
 
         def transition(tx: Tx) -> tuple[bool, Any]:
+            self._before_ending(tx, run)
             if runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
                 return False, None  # two have cancelled it at once, and this is the second
             journal.end_live_attempts(tx, run, "cancelled")
@@ -87,4 +110,4 @@ class Endings:
         return await self._store.persist(lambda tx: journal.rest(tx, run))
 
 
-__all__ = ["Endings", "OnEnding", "OnFinished"]
+__all__ = ["BeforeEnding", "Endings", "OnEnding", "OnFinished"]

@@ -25,7 +25,7 @@ from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects
-from victor_engine.runtime.ending import Endings, OnEnding, OnFinished
+from victor_engine.runtime.ending import BeforeEnding, Endings, OnEnding, OnFinished
 from victor_engine.runtime.evaluation import Evaluator
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
@@ -81,6 +81,7 @@ class Runtime(Control):
         resolve: Resolve = newest,
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
+        before_ending: BeforeEnding = lambda tx, run: None,
         on_ending: OnEnding = lambda tx, run, status: None,
         on_finished: OnFinished = lambda schedule_id, ending: None,
     ) -> None:
@@ -95,7 +96,7 @@ class Runtime(Control):
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
-        self.endings = Endings(store, self.logbook, self.children, on_ending, on_finished)
+        self.endings = Endings(store, self.logbook, self.children, before_ending, on_ending, on_finished)
         self._surroundings = Surroundings(
             decision=self.decisions.wait,
             deadlines_changed=self.decisions.deadlines_changed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from victor_engine import jsonio
 from victor_engine.api import PauseInfo
 from victor_engine.events import EventKind
@@ -11,11 +13,35 @@ from victor_engine.scheduler.firing import Firing
 from victor_engine.scheduler.operations import hold
 from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
+from victor_engine.store.queries.schedules import following
+
+
+class EndingRun(Protocol):
+    """A run that ends."""
+
+    @property
+    def workflow(self) -> str: ...
+
+    @property
+    def schedule_id(self) -> str | None: ...
 
 
 def matters(tx: Tx, schedule_id: str | None, workflow: str) -> bool:
     """Whether the end of a run can mean anything to schedules: to its own, or to those that come after it."""
     return schedule_id is not None or tx.once(("followed", workflow), lambda: upstream.followed(tx, workflow))
+
+
+def lock(tx: Tx, run: EndingRun) -> None:
+    """Lock the schedules about which the end of a run decides. Called before anything of the run is changed."""
+    if not matters(tx, run.schedule_id, run.workflow):
+        return
+    tx.apart()
+    found = set(following(tx, run.workflow))
+    if run.schedule_id is not None:
+        found.add(run.schedule_id)
+    for schedule_id in sorted(found):
+        tx.lock(Root.SCHEDULE, schedule_id)
 
 
 def run_ended(firing: Firing, run_key: int, status: str) -> None:

@@ -134,6 +134,9 @@ class Tx:
         SQLite has one writer, which holds every lock; the tests check that each change is preceded by its lock.
         """
 
+    def created(self, root: Root, key: int | str) -> None:
+        """Hold the lock of a root that this transition creates: nobody else can wait for it, whatever the order."""
+
     def later(self, sql: str, row: tuple[Any, ...]) -> None:
         """Execute `sql` with `row` before anybody but a plain transition looks, together with its like.
 

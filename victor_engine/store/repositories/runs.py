@@ -242,7 +242,7 @@ def insert(
     later = tx.later
     counts: dict[int, int] = {}
     for row in rows:
-        tx.lock(_RUN, row[0])
+        tx.created(_RUN, row[0])
         later(_INSERT, row)
         counts[row[3]] = counts.get(row[3], 0) + 1
     for state in states:
