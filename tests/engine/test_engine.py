@@ -62,7 +62,7 @@ async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> 
             await until_end(engine, (await engine.start_run("sum")).id)
     async with engine_on(root, work=False) as engine:
         read = await engine.start_run("sum")
-        assert engine._paces.remembered(1, engine.clock.now()) is not None
+        assert engine.queries.runs.paces.remembered(1, engine.clock.now()) is not None
         told = await engine.start_run("sum", note="by hand")
         assert told == (await engine.run(told.id)).run
         assert (told.status, told.nodes_expected) == ("queued", 1)

@@ -150,7 +150,7 @@ async def test_a_user_database_that_hangs_changes_nothing(
 
     over = threading.Event()
     monkeypatch.setattr("victor_engine.hitl.person.unix_groups", lambda user: over.wait(20) and frozenset())
-    monkeypatch.setattr("victor_engine.engine.people.GROUPS_SECONDS", 0.05)
+    monkeypatch.setattr("victor_engine.engine.requests.GROUPS_SECONDS", 0.05)
     async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
         run = await engine.start_run("flow", state={"n": 0})
         request = await question(engine, run.id)

@@ -5,91 +5,114 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sqlite3
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from victor_engine import __version__
 from victor_engine.api import (
     ENGINE_ACTOR,
     Actor,
+    EngineInfo,
     EngineMode,
     EventInfo,
+    EventQuery,
+    Port,
     ProblemInfo,
     StorageInfo,
     TrustInfo,
 )
+from victor_engine.api.port import PortMethod, derive
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.config import is_trusted, load_config, trust
+from victor_engine.engine.current import CurrentWorkspace, Source
+from victor_engine.engine.execution import Execution
+from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
 from victor_engine.engine.loaded import Workspace
-from victor_engine.engine.moving import MovingActions
-from victor_engine.engine.people import PeopleActions
-from victor_engine.engine.schedules import ScheduleActions
-from victor_engine.engine.versions import VersionActions
-from victor_engine.engine.workspace import load_workspace, register
-from victor_engine.errors import FencedError, StorageError, UsageError, VictorError
+from victor_engine.engine.moving import RunMover
+from victor_engine.engine.queries import Queries, StoreReader
+from victor_engine.engine.requests import RequestService
+from victor_engine.engine.runs import RunService
+from victor_engine.engine.schedules import ScheduleService
+from victor_engine.engine.services import Services
+from victor_engine.engine.versions import VersionService
+from victor_engine.engine.workspace import register
+from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.hitl.viewing import Viewing
 from victor_engine.identity import acting
-from victor_engine.notify import Apprise, Notifier, Sender
+from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.private import close_to_others, make_directory
-from victor_engine.runtime.journal import RunRef
-from victor_engine.runtime.manager import Runtime
-from victor_engine.scheduler import endings
-from victor_engine.scheduler.firing import Firing
-from victor_engine.scheduler.loop import SchedulerLoop
-from victor_engine.scheduler.rows import draining
-from victor_engine.store.db import Store, Tx, open_store
-from victor_engine.versioning import catalog
+from victor_engine.scheduler import operations
+from victor_engine.store import queries
+from victor_engine.store.db import Store, open_store
 
 log = logging.getLogger(__name__)
 
 
-class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
-    """`api.Port` in this process. Made by `Engine.open`, under the lock of its state directory."""
+def _to_part(method: PortMethod) -> Callable[..., Awaitable[Any]]:
+    """Return the method of the engine that hands a call to the queries or to the services."""
+    if method.kind == "query":
+        return delegate(method, "queries", Queries)
+    return delegate(method, "services", Services)
+
+
+@derive(_to_part)
+class Engine(Port):
+    """`api.Port` in this process. Made by `Engine.open`, under the lock of its state directory.
+
+    Of the port it answers `EnginePort` itself; the rest is answered by `queries` and `services`.
+    """
 
     def __init__(
         self,
         *,
-        workspace: Path,
         state_dir: Path,
         store: Store,
         clock: Clock,
         mode: EngineMode,
-        config_file: Path | None,
+        current: CurrentWorkspace,
+        execution: Execution,
     ) -> None:
-        self.workspace_path = workspace
         self.state_dir = state_dir
         self.store = store
         self.clock = clock
         self.mode: EngineMode = mode
-        self.config_file = config_file
-        self.trusted = is_trusted(workspace)
         self.started_at = clock.now()
         self.stop_requested = asyncio.Event()
         self.stopped_by: Actor | None = None
         self.stopped_how = ""
         """What ended it, where that is not an action: the name of a signal."""
         self.overtaken: FencedError | None = None
-        self.workspace: Workspace
-        self.runtime: Runtime
-        self.scheduler: SchedulerLoop
-        self.notifier: Notifier
-        self.overrides: dict[str, Any] = {}
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._broadcast = Broadcast(store)
-        self._working = False
-        self._fires = True
-        self._recovers = True
-        self._found: list[ProblemInfo] = []
-        self._sender: Sender = Apprise()
-        self._unbound: dict[int, str | None] = {}
-        self._viewing = Viewing(lambda: self.workspace.config.roles, clock)
-        self._closed = False
         self.on_closed: Callable[[], None] | None = None
         self.closers: list[Callable[[], Awaitable[None]]] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.runtime = execution.runtime
+        self.scheduler = execution.scheduler
+        self.notifier = execution.notifier
+        self._current = current
+        self._execution = execution
+        self._broadcast = Broadcast(store)
+        self._reader = StoreReader(store)
+        self._closed = False
+        self.queries = Queries.over(
+            self._reader,
+            clock,
+            calendars=current.calendars,
+            roles=current.roles,
+            watched=True,
+            faults=current.faults,
+            load_function=current.load_function,
+        )
+        runs = self.queries.runs
+        mover = RunMover(store, clock, current, execution, runs)
+        self.services = Services(
+            RunService(store, clock, current, execution, runs),
+            ScheduleService(store, current, execution, self.queries.schedules, runs),
+            RequestService(store, self._reader, current, execution.runtime, self.queries.requests),
+            VersionService(store, self.queries.versions, mover),
+        )
 
     @classmethod
     async def open(
@@ -117,32 +140,31 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         clock = clock or SystemClock()
         make_directory(state_dir)
         closed = close_to_others(state_dir, workspace)
+        source = Source(workspace, config_file, overrides or {}, dict(functions or {}))
+        if closed is not None:
+            source.problems.append(ProblemInfo("warning", closed, path=str(state_dir)))
         store = open_store(state_dir / "victor.db", clock=clock)
         store.begin_epoch()
         store.start(patient=work)
-        engine = cls(
-            workspace=workspace,
-            state_dir=state_dir,
-            store=store,
-            clock=clock,
-            mode=mode,
-            config_file=config_file,
-        )
-        engine.overrides = overrides or {}
-        engine._functions = dict(functions or {})
-        engine._fires = fire
-        engine._recovers = recover
-        engine._sender = sender or Apprise()
-        if closed is not None:
-            engine._found.append(ProblemInfo("warning", closed, path=str(state_dir)))
         try:
-            await engine._start(work)
+            current = CurrentWorkspace(source)
+            execution = Execution(
+                store, clock, current, sender=sender or Apprise(), fires=fire, recovers=recover
+            )
+            engine = cls(
+                state_dir=state_dir,
+                store=store,
+                clock=clock,
+                mode=mode,
+                current=current,
+                execution=execution,
+            )
+            try:
+                await engine._start(work)
+            except BaseException:
+                await execution.stop()  # what was recovered may be at work already
+                raise
         except BaseException:
-            # What was recovered may be at work already.
-            if engine._working:
-                await engine.scheduler.stop()
-                await engine.runtime.stop()
-                await engine.notifier.stop()
             await store.close()
             raise
         return engine
@@ -151,38 +173,6 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
         self.store.listen(self._broadcast.publish)
         self.store.on_fenced = self.give_way
         self.store.on_storage = self._storage_changed
-        self.workspace = self._load()
-        config = self.workspace.config
-        self.runtime = Runtime(
-            self.store,
-            self.clock,
-            load_definition=catalog.load_definition,
-            bindings=lambda: self.workspace.bindings,
-            functions=lambda: self.workspace.functions,
-            resolve=self._resolve,
-            max_concurrent_runs=config.scheduler.max_concurrent_runs,
-            mask=lambda text: self.workspace.bindings.secrets.masker.text(text),
-            before_ending=endings.lock,
-            on_ending=self._run_ending,
-            on_finished=self._run_finished,
-        )
-        self.scheduler = SchedulerLoop(
-            self.store,
-            self.clock,
-            resolve=self._resolve,
-            on_runs=self._take_up,
-            on_cancel=self._cancel_key,
-            excluded=self._excluded,
-            poll_interval=config.scheduler.poll_interval,
-        )
-        self.notifier = Notifier(
-            self.store,
-            self.clock,
-            rules=lambda: self.workspace.config.notify,
-            roles=lambda: self.workspace.config.roles,
-            secrets=lambda: self.workspace.bindings.secrets,
-            sender=self._sender,
-        )
         await register(self.store, self.workspace)
         if work:
             await self.store.write(
@@ -193,54 +183,19 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
                 )
             )
             if self.trusted:
-                await self._work()
-
-    async def _work(self) -> None:
-        self._working = True
-        self.runtime.drain(await self.store.read(draining) is not None)
-        await self.notifier.start()
-        await self.runtime.start(recover=self._recovers)
-        if self._fires:
-            await self.scheduler.start()
-
-    def _load(self) -> Workspace:
-        config = load_config(self.workspace_path, cli=self.overrides, config_file=self.config_file)
-        workspace = load_workspace(config, trusted=self.trusted)
-        for name, function in self._functions.items():
-            workspace.functions.register(name, function)
-        for problem in self._found:
-            workspace.add(problem)
-        return workspace
-
-    def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        """Let expressions call functions of this process, for as long as the engine lives.
-
-        Raises UsageError where another function has the name already.
-        """
-        for name, function in functions.items():
-            known = self.workspace.functions.get(name)
-            if known is not None and known is not function:
-                raise UsageError(
-                    f"expressions call another function {name!r} already; give this one its own name"
-                )
-        self._functions.update(functions)
-        for name, function in functions.items():
-            self.workspace.functions.register(name, function)
+                await self._execution.start()
 
     async def close(self) -> None:
         """Stop firing, end what runs (it is tried again at the next start), close the store."""
         if self._closed:
             return
         self._closed = True
+        self._execution.closing()
         self.store.hurry()
         for closer in self.closers:
             await closer()
-        if self._working:
-            await self.scheduler.stop()
-            await self.runtime.stop()
-            await self.notifier.stop()
-            for task in self._tasks:
-                task.cancel()
+        if self._execution.working:
+            await self._execution.stop()
             try:
                 data = {"pid": os.getpid(), **({"signal": self.stopped_how} if self.stopped_how else {})}
                 actor = self.stopped_by or acting()
@@ -255,10 +210,8 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
 
     def hurry(self) -> None:
         """While the engine closes: kill the commands that have not ended yet, whatever their grace."""
-        if self._closed and self._working:
+        if self._closed and self._execution.working:
             self.runtime.hurry()
-
-    # --- inner workings ------------------------------------------------------------------------
 
     def give_way(self, error: FencedError) -> None:
         """End this engine because another one works here now. Those who listen to it turn to the other."""
@@ -281,62 +234,35 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
                 )
             )
 
-    def _take_up(self, runs: list[tuple[int, int]]) -> None:
-        # The first ones take the places that are free: of a crowd, those that matter most.
-        for key, priority in sorted(runs, key=lambda run: (-run[1], run[0])):
-            self.runtime.enqueue(key, priority)
+    # --- the workspace -------------------------------------------------------------------------
 
-    def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
-        """In the transition in which a run ends: what that means to schedules, if anything."""
-        if not endings.matters(tx, run.schedule_id, run.workflow):
-            return None
-        tx.apart()
-        firing = self.scheduler.firing(tx)
-        mark = tx.mark()
-        tx.execute("SAVEPOINT ending")
-        try:
-            endings.run_ended(firing, run.key, status)
-        except sqlite3.Error:
-            raise
-        except Exception as error:
-            # The run has ended whatever its schedules make of it.
-            log.exception("run %s: what comes after it could not be decided", run.id)
-            tx.execute("ROLLBACK TO ending")
-            tx.rewind(mark)
-            firing = self.scheduler.firing(tx)
-            text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
-            message = f"what comes after this run could not be decided: {text}"
-            tx.event(EventKind.ENGINE_PROBLEM, run_key=run.key, run_id=run.id, data={"message": message})
-        tx.execute("RELEASE ending")
-        return firing
+    @property
+    def workspace_path(self) -> Path:
+        return self._current.path
 
-    def _run_finished(self, schedule_id: str | None, ending: Firing | None) -> None:
-        if self._closed:
-            return
-        if ending is not None and self._working and self._fires:
-            self.scheduler.committed(ending)
-        if schedule_id is not None:
-            self._later(self.scheduler.run_finished(schedule_id))
+    @property
+    def workspace(self) -> Workspace:
+        """What is loaded now."""
+        return self._current.loaded
 
-    def _cancel_key(self, key: int) -> None:
-        async def cancel() -> None:
-            ref = await self.store.read(lambda c: self._ref_of_key(c, key))
-            note = "a newer fire takes its place (overlap is cancel_running)"
-            while True:
-                try:
-                    return await self.runtime.cancel(ref, acting(), note)
-                except StorageError:
-                    await self.store.writable()
+    @property
+    def trusted(self) -> bool:
+        return self._current.trusted
 
-        self._later(cancel())
+    def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        """Let expressions call functions of this process, for as long as the engine lives.
+
+        Raises UsageError where another function has the name already.
+        """
+        self._current.add_functions(functions)
 
     async def reload(self) -> list[ProblemInfo]:
         """Read the workspace again; what runs keeps the definition that it started with."""
-        workspace = self._load()
+        workspace = self._current.load()
         await register(self.store, workspace)
-        old, self.workspace = self.workspace, workspace
-        self._unbound.clear()
-        self._later(old.bindings.close())
+        old = self._current.replace(workspace)
+        self._execution.starting.bindings_changed()
+        self._execution.later(old.bindings.close())
         await self.store.write(
             lambda tx: tx.event(
                 EventKind.WORKSPACE_LOADED,
@@ -344,30 +270,75 @@ class Engine(ScheduleActions, PeopleActions, VersionActions, MovingActions):
                 data={"workflows": len(workspace.workflows), "problems": len(workspace.problems)},
             )
         )
-        if self._working:
-            await self.notifier.changed()
-            await self.scheduler.refresh()
+        await self._execution.workspace_changed()
         return list(workspace.problems)
 
     async def trust(self) -> TrustInfo:
         """Trust the workspace from now on, and start what waits in it."""
         actor = acting()
-        trust(self.workspace_path)
-        if not self.trusted:
-            self.trusted = True
+        if self._current.trust():
             await self.reload()
             await self.store.write(
                 lambda tx: tx.event(
                     EventKind.WORKSPACE_TRUSTED, actor=actor, data={"workspace": str(self.workspace_path)}
                 )
             )
-            if not self._working:
-                await self._work()
+            if not self._execution.working:
+                await self._execution.start()
         return await self.trust_info()
+
+    async def trust_info(self) -> TrustInfo:
+        commands, functions, urls = self.workspace.bindings.summary()
+        return TrustInfo(
+            workspace=str(self.workspace_path),
+            trusted=self.trusted,
+            commands=tuple(commands),
+            functions=tuple(functions),
+            urls=tuple(urls),
+        )
+
+    # --- the engine itself ---------------------------------------------------------------------
+
+    async def engine(self) -> EngineInfo:
+        now = self.clock.now()
+        counts = await self._reader.read(queries.engine_counts, now)
+        unheard = await self._reader.read(notify_problems, now, self.workspace.config.notify)
+        return EngineInfo(
+            mode=self.mode,
+            pid=os.getpid(),
+            epoch=self.store.epoch,
+            user=acting().user,
+            host=socket.gethostname(),
+            state_dir=str(self.state_dir),
+            workspace=str(self.workspace_path),
+            product_version=__version__,
+            started_at=self.started_at,
+            now=now,
+            trusted=self.trusted,
+            storage=self.store.outage,
+            problems=(*self.workspace.problems, *unheard),
+            **msgspec.structs.asdict(counts),
+        )
+
+    async def events(self, query: EventQuery) -> list[EventInfo]:
+        return await self._reader.read(queries.events, query)
+
+    def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
+        return self._broadcast.subscribe(after)
+
+    async def drain(self, note: str = "") -> EngineInfo:
+        """Finish what runs, start nothing; it stays so over restarts, until `undrain`."""
+        actor = acting()
+        await self.store.write(lambda tx: operations.drain(tx, actor=actor, note=note))
+        self._execution.drain()
+        return await self.engine()
+
+    async def undrain(self, note: str = "") -> EngineInfo:
+        actor = acting()
+        await self.store.write(lambda tx: operations.undrain(tx, actor=actor, note=note))
+        await self._execution.undrain()
+        return await self.engine()
 
     async def stop_engine(self) -> None:
         self.stopped_by = self.stopped_by or acting()
         self.stop_requested.set()
-
-    def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
-        return self._broadcast.subscribe(after)

@@ -18,17 +18,20 @@ from victor_engine.api import (
     ScheduleMove,
     ScheduleSpec,
 )
+from victor_engine.clock import Clock
 from victor_engine.domain import plans
+from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.execution import Execution
 from victor_engine.engine.planning import KIND, Planner, detailed, run_facts, schedule_facts, what_changed
-from victor_engine.engine.runs import RunActions
+from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
 from victor_engine.runtime import journal
 from victor_engine.runtime.moving import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
-from victor_engine.store.db import Tx
-from victor_engine.versioning import catalog
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories.runs import ref_of, standing
 
 AT_ONCE = 250
 """Runs that are planned in one look and then moved together: bounds how old a plan may get."""
@@ -37,21 +40,29 @@ TRIES = 4
 """How often a run is planned again that was answered, paused or resumed meanwhile."""
 
 
-class MovingActions(RunActions):
+class RunMover:
     """Each run by itself: let go of, moved in one transition or not at all, and taken up again."""
 
-    def _load_function(self) -> catalog.Load | None:
-        if not self.trusted:
-            return None
-        from victor_engine.runtime.pyworker import load_function
-
-        workspace = str(self.workspace_path)
-        return lambda reference: load_function(reference, workspace)
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        current: CurrentWorkspace,
+        execution: Execution,
+        runs: RunQueries,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.runtime = execution.runtime
+        self._current = current
+        self._execution = execution
+        self._runs = runs
+        self._load_function = current.load_function
 
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None
     ) -> MigrationReport:
-        self._may_run()
+        self._current.may_run()
         if plan is not None:
             return await self._migrate_planned(spec, plans.read_plan(plan, KIND, self.clock.now()), note)
         actor = acting()
@@ -61,7 +72,9 @@ class MovingActions(RunActions):
             return planner.to_version, planner.target.id, planner.keys(), planner.not_found
 
         version, target, keys, results = await self.store.read(select)
-        await self.store.write(lambda tx: self._start_node(tx, target))  # refuses what cannot run here
+        await self.store.write(
+            lambda tx: self._execution.starting.node(tx, target)
+        )  # refuses what cannot run here
         # What `latest` or an alias means may change meanwhile: every chunk goes to the same version.
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         for first in range(0, len(keys), AT_ONCE):
@@ -81,7 +94,7 @@ class MovingActions(RunActions):
             return planner.to_version, planner.target.id, queries.run_keys(connection, ready)
 
         version, target, keys = await self.store.read(look)
-        await self.store.write(lambda tx: self._start_node(tx, target))
+        await self.store.write(lambda tx: self._execution.starting.node(tx, target))
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         shown = {key: items[run_id].facts for run_id, key in keys.items()}
         moved: dict[str, RunMove] = {}
@@ -148,7 +161,7 @@ class MovingActions(RunActions):
         try:
             await self._take_up_again(key)
         except StorageError:
-            self._later(self._return_when_writable(key))
+            self._execution.later(self._return_when_writable(key))
 
     async def _return_when_writable(self, key: int) -> None:
         while True:
@@ -160,14 +173,12 @@ class MovingActions(RunActions):
 
     async def _take_up_again(self, key: int) -> None:
         """Let a run that was let go of be taken up, if there is something to do for it."""
-        if not self._working:
+        if not self._execution.working:
             return
-        status, priority = await self.store.read(
-            lambda c: c.execute("SELECT status, priority FROM runs WHERE key = ?", (key,)).fetchone()
-        )
+        status, priority = await self.store.read(lambda c: standing(c, key))
         if key not in self.runtime.places.live:
             # What holds others, a parallel, is begun again.
-            ref = await self.store.read(lambda c: self._ref_of_key(c, key))
+            ref = await self.store.read(lambda c: ref_of(c, key))
             if await self.store.read(lambda c: journal.at_work(c, key)):
                 await self.store.write(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
         if status in ("queued", "running", "waiting"):
@@ -208,12 +219,12 @@ class MovingActions(RunActions):
         if not (spec.schedules or spec.schedule_ids):
             return []
         found = await self.store.write(transition)
-        if self._working and found:
-            await self.scheduler.refresh()
+        if found:
+            await self._execution.refresh()
         return found
 
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
-        ref = await self._ref(run_id)
+        ref = await self.store.read(lambda c: queries.run_ref(c, run_id))
         actor = acting()
 
         def transition(tx: Tx) -> Any:
@@ -222,13 +233,13 @@ class MovingActions(RunActions):
         try:
             async with self.runtime.aside(ref.key) as parked:
                 if not parked:
-                    run = await self._run_info(ref.id)
+                    run = await self._runs.info(ref.id)
                     wait = "wait until it is paused" if run.status == "pausing" else "pause it"
                     raise ConflictError(f"run {ref.id} is at work; {wait}, and it can go back once it rests")
                 await self.store.write(transition)
         finally:
             await self._return(ref.key)
-        return await self._run_info(ref.id)
+        return await self._runs.info(ref.id)
 
 
 def _refused(planned: Plan, reason: str) -> RunMove:

@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from victor_engine.api import (
     BackfillInfo,
     BackfillSpec,
-    EngineInfo,
     RunInfo,
     ScheduleAdded,
     ScheduleInfo,
     ScheduleSpec,
 )
-from victor_engine.engine.queries import Queries
-from victor_engine.engine.runs import RunActions
+from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.execution import Execution
+from victor_engine.engine.queries import RunQueries, ScheduleQueries
 from victor_engine.identity import acting
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import backfill, operations, rows
 from victor_engine.scheduler.firing import Firing
-from victor_engine.store.db import Tx
+from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog
 
-T = TypeVar("T")
 
+class ScheduleService:
+    """Each action is one transition, after which the scheduler looks at the schedule again."""
 
-class ScheduleActions(Queries, RunActions):
-    """Each is one transition, after which the scheduler looks at the schedule again."""
+    def __init__(
+        self,
+        store: Store,
+        current: CurrentWorkspace,
+        execution: Execution,
+        queries: ScheduleQueries,
+        runs: RunQueries,
+    ) -> None:
+        self._store = store
+        self._current = current
+        self._execution = execution
+        self._queries = queries
+        self._runs = runs
 
     async def _schedule_changed(self, schedule_id: str) -> ScheduleInfo:
-        if self._working:
-            await self.scheduler.refresh(schedule_id)
-        return await self.schedule(schedule_id)
+        await self._execution.refresh(schedule_id)
+        return await self._queries.schedule(schedule_id)
 
     async def _check_calendars(self, names: tuple[str, ...]) -> None:
         """UsageError or NotFoundError for a calendar that cannot be read: its fires would all be skipped."""
         for name in names:
-            await asyncio.to_thread(self._calendars().get, name)
+            await asyncio.to_thread(self._current.calendars().get, name)
 
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         actor = acting()
@@ -50,13 +60,13 @@ class ScheduleActions(Queries, RunActions):
             catalog.resolve(tx, spec.workflow, spec.version)
             return operations.add(tx, spec, actor=actor, origin=origin, note=note)
 
-        added = await self.store.write(transition)
+        added = await self._store.write(transition)
         await self._schedule_changed(added.id)
         return added
 
     async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
         actor = acting()
-        before = (await self.schedule(schedule_id)).spec.exclude
+        before = (await self._queries.schedule(schedule_id)).spec.exclude
         await self._check_calendars(tuple(name for name in spec.exclude if name not in before))
 
         def transition(tx: Tx) -> str:
@@ -66,108 +76,70 @@ class ScheduleActions(Queries, RunActions):
                 catalog.resolve(tx, known.workflow, spec.version)
             return operations.edit(tx, known.id, spec, actor=actor, note=note)
 
-        return await self._schedule_changed(await self.store.write(transition))
+        return await self._schedule_changed(await self._store.write(transition))
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         actor = acting()
-        full = await self.store.write(lambda tx: operations.remove(tx, schedule_id, actor=actor, note=note))
-        if self._working:
-            await self.scheduler.refresh(full)
+        full = await self._store.write(lambda tx: operations.remove(tx, schedule_id, actor=actor, note=note))
+        await self._execution.refresh(full)
 
     async def trigger_schedule(
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
-        self._may_run()
-        actor = acting()
-        commit = self.store.write(
-            lambda tx: operations.trigger(tx, schedule_id, self._resolve, actor=actor, state=state, note=note)
+        self._current.may_run()
+        actor, resolve = acting(), self._execution.starting.resolve
+        commit = self._store.write(
+            lambda tx: operations.trigger(tx, schedule_id, resolve, actor=actor, state=state, note=note)
         )
-
-        def begin(run: tuple[int, str, int]) -> None:
-            if self._working:
-                self.runtime.enqueue(run[0], run[2])
-
-        _, run_id, _ = await committed(commit, begin)
-        return await self._run_info(run_id)
+        _, run_id, _ = await committed(commit, lambda run: self._execution.enqueue(run[0], run[2]))
+        return await self._runs.info(run_id)
 
     async def pause_schedule(
         self, schedule_id: str, note: str = "", until: datetime | None = None
     ) -> ScheduleInfo:
         actor = acting()
-        full = await self.store.write(
+        full = await self._store.write(
             lambda tx: operations.pause(tx, schedule_id, actor=actor, note=note, until=until)
         )
         return await self._schedule_changed(full)
 
     async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         actor = acting()
-        full = await self.store.write(lambda tx: operations.resume(tx, schedule_id, actor=actor, note=note))
+        full = await self._store.write(lambda tx: operations.resume(tx, schedule_id, actor=actor, note=note))
         return await self._schedule_changed(full)
 
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         actor = acting()
-        full = await self.store.write(
+        full = await self._store.write(
             lambda tx: operations.skip_next(tx, schedule_id, actor=actor, note=note)
         )
         return await self._schedule_changed(full)
 
-    # --- backfill, drain -----------------------------------------------------------------------
-
-    async def _with_firing(self, action: Callable[[Firing], T]) -> T:
-        """An action that may start runs, in one transition."""
-
-        def transition(tx: Tx) -> tuple[Firing, T]:
-            firing = self.scheduler.firing(tx)
-            return firing, action(firing)
-
-        def react(done: tuple[Firing, T]) -> None:
-            if self._working:
-                self.scheduler.committed(done[0])
-
-        _, result = await committed(self.store.write(transition), react)
-        return result
-
     async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
-        self._may_run()
+        self._current.may_run()
         actor = acting()
 
         def begin(firing: Firing) -> int:
             operations.refuse_while_draining(firing.tx)
             return backfill.start(firing, spec, actor=actor, note=note)
 
-        return await self._backfill(await self._with_firing(begin))
-
-    async def _backfill(self, backfill_id: int) -> BackfillInfo:
-        return await self._read(backfill.info, backfill_id)
+        return await self._queries.backfill(await self._execution.fire(begin))
 
     async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         actor = acting()
-        await self._with_firing(lambda firing: backfill.pause(firing, backfill_id, actor=actor, note=note))
-        return await self._backfill(backfill_id)
+        await self._execution.fire(lambda firing: backfill.pause(firing, backfill_id, actor=actor, note=note))
+        return await self._queries.backfill(backfill_id)
 
     async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         actor = acting()
-        await self._with_firing(lambda firing: backfill.resume(firing, backfill_id, actor=actor, note=note))
-        return await self._backfill(backfill_id)
+        await self._execution.fire(
+            lambda firing: backfill.resume(firing, backfill_id, actor=actor, note=note)
+        )
+        return await self._queries.backfill(backfill_id)
 
     async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         actor = acting()
-        await self._with_firing(lambda firing: backfill.cancel(firing, backfill_id, actor=actor, note=note))
-        return await self._backfill(backfill_id)
-
-    async def drain(self, note: str = "") -> EngineInfo:
-        """Finish what runs, start nothing; it stays so over restarts, until `undrain`."""
-        actor = acting()
-        await self.store.write(lambda tx: operations.drain(tx, actor=actor, note=note))
-        if self._working:
-            self.runtime.drain(True)
-        return await self.engine()
-
-    async def undrain(self, note: str = "") -> EngineInfo:
-        actor = acting()
-        await self.store.write(lambda tx: operations.undrain(tx, actor=actor, note=note))
-        if self._working:
-            self.runtime.drain(False)
-            if self._fires:
-                await self.scheduler.go_on()
-        return await self.engine()
+        await self._execution.fire(
+            lambda firing: backfill.cancel(firing, backfill_id, actor=actor, note=note)
+        )
+        return await self._queries.backfill(backfill_id)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from victor_engine.api import AliasInfo, VersionInfo
-from victor_engine.engine.base import EngineBase
+from victor_engine.api import AliasInfo, MigrationReport, MigrationSpec, RunInfo, VersionInfo
+from victor_engine.engine.moving import RunMover
+from victor_engine.engine.queries import VersionQueries
 from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.identity import acting
-from victor_engine.store import queries
+from victor_engine.store.db import Store
 from victor_engine.versioning import aliases, catalog, lifecycle
 
 
-class VersionActions(EngineBase):
-    """What is done to versions and aliases."""
+class VersionService:
+    """Deprecate and remove versions, point aliases at them, and move runs and schedules between them."""
+
+    def __init__(self, store: Store, queries: VersionQueries, mover: RunMover) -> None:
+        self._store = store
+        self._queries = queries
+        self._mover = mover
 
     async def _version_info(self, workflow: str, version: str) -> VersionInfo:
         wanted = catalog.normal_version(version)
-        for info in await self._read(queries.workflows, workflow, choose=catalog.in_range):
+        for info in await self._queries.workflows(workflow):
             for found in info.versions:
                 if found.version == wanted:
                     return found
@@ -34,25 +40,25 @@ class VersionActions(EngineBase):
         if removal is not None and removal.tzinfo is None:
             raise UsageError("the date of the removal needs a time zone")
         actor = acting()
-        await self.store.write(
+        await self._store.write(
             lambda tx: lifecycle.deprecate(tx, workflow, version, message, successor, actor, removal)
         )
         return await self._version_info(workflow, version)
 
     async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
         actor = acting()
-        await self.store.write(lambda tx: lifecycle.remove(tx, workflow, version, message, actor))
+        await self._store.write(lambda tx: lifecycle.remove(tx, workflow, version, message, actor))
         return await self._version_info(workflow, version)
 
     async def restore_version(self, workflow: str, version: str) -> VersionInfo:
         actor = acting()
-        await self.store.write(lambda tx: lifecycle.restore(tx, workflow, version, actor))
+        await self._store.write(lambda tx: lifecycle.restore(tx, workflow, version, actor))
         return await self._version_info(workflow, version)
 
     # --- aliases -------------------------------------------------------------------------------
 
     async def _alias_info(self, workflow: str, alias: str) -> AliasInfo:
-        for info in await self.aliases(workflow):
+        for info in await self._queries.aliases(workflow):
             if info.name == alias:
                 return info
         raise NotFoundError(f"{workflow} has no alias {alias!r}")
@@ -67,23 +73,33 @@ class VersionActions(EngineBase):
         note: str = "",
     ) -> AliasInfo:
         actor = acting()
-        await self.store.write(
+        await self._store.write(
             lambda tx: aliases.set_alias(tx, workflow, alias, version, other, weight, actor=actor, note=note)
         )
         return await self._alias_info(workflow, alias)
 
     async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
         actor = acting()
-        await self.store.write(lambda tx: aliases.remove_alias(tx, workflow, alias, actor=actor, note=note))
+        await self._store.write(lambda tx: aliases.remove_alias(tx, workflow, alias, actor=actor, note=note))
 
     async def promote_alias(
         self, workflow: str, alias: str, onto: str | None = None, note: str = ""
     ) -> AliasInfo:
         actor = acting()
-        await self.store.write(lambda tx: aliases.promote(tx, workflow, alias, onto, actor=actor, note=note))
+        await self._store.write(lambda tx: aliases.promote(tx, workflow, alias, onto, actor=actor, note=note))
         return await self._alias_info(workflow, onto or alias)
 
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
         actor = acting()
-        await self.store.write(lambda tx: aliases.roll_back(tx, workflow, alias, actor=actor, note=note))
+        await self._store.write(lambda tx: aliases.roll_back(tx, workflow, alias, actor=actor, note=note))
         return await self._alias_info(workflow, alias)
+
+    # --- moves ---------------------------------------------------------------------------------
+
+    async def migrate_runs(
+        self, spec: MigrationSpec, note: str = "", plan: str | None = None
+    ) -> MigrationReport:
+        return await self._mover.migrate_runs(spec, note, plan)
+
+    async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
+        return await self._mover.unmigrate_run(run_id, note)

@@ -9,7 +9,7 @@ from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoc
 from victor_engine.store.queries.deadletters import dead_letters
 from victor_engine.store.queries.definitions import definition_info, stored_graph, version_notice
 from victor_engine.store.queries.events import events, events_after, last_event
-from victor_engine.store.queries.ids import request_id, run_id, run_keys, schedule_id
+from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
 from victor_engine.store.queries.moves import run_migrations
 from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.people import request, request_count, requests
@@ -56,6 +56,7 @@ __all__ = [
     "run_keys",
     "run_log",
     "run_migrations",
+    "run_ref",
     "run_stats",
     "runs",
     "schedule",

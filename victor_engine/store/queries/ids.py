@@ -5,10 +5,12 @@ A schedule may also be called by its workflow's name where the workflow has no o
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from victor_engine.errors import NotFoundError, UsageError
+from victor_engine.store.repositories.runs import RunRef, find_ref
 
 _SHOWN = 5
 """How many candidates an ambiguous prefix names."""
@@ -47,6 +49,14 @@ def run_id(connection: Source, given: str) -> str:
     """The full id of a run. Raises NotFoundError, or UsageError where several match."""
     sql = "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     return _resolve(connection, sql, given.lower(), "run", "victor runs list")
+
+
+def run_ref(connection: sqlite3.Connection, given: str) -> RunRef:
+    """Return what a transition needs to know of a run. `given` is its id or a unique prefix of it."""
+    full = run_id(connection, given)
+    found = find_ref(connection, full)
+    assert found is not None
+    return found
 
 
 def run_keys(connection: Source, run_ids: Iterable[str]) -> dict[str, int]:

@@ -78,6 +78,32 @@ def find_ref(connection: sqlite3.Connection, run_id: str) -> RunRef | None:
     return None if row is None else RunRef(*row)
 
 
+def ref_of(source: Tx | sqlite3.Connection, run_key: int) -> RunRef:
+    """Return a run by its key."""
+    row = source.execute(
+        "SELECT key, id, workflow, definition_id, schedule_id FROM runs WHERE key = ?", (run_key,)
+    ).fetchone()
+    if row is None:
+        raise _no_run(run_key)
+    return RunRef(*row)
+
+
+def standing(source: Tx | sqlite3.Connection, run_key: int) -> tuple[str, int]:
+    """Return the status of a run, and its priority."""
+    status, priority = source.execute(
+        "SELECT status, priority FROM runs WHERE key = ?", (run_key,)
+    ).fetchone()
+    return str(status), int(priority)
+
+
+def pinned(source: Tx | sqlite3.Connection, run_key: int) -> tuple[int, int]:
+    """Return the id of the definition that a run is on, and its priority."""
+    definition_id, priority = source.execute(
+        "SELECT definition_id, priority FROM runs WHERE key = ?", (run_key,)
+    ).fetchone()
+    return int(definition_id), int(priority)
+
+
 def parent_id(source: Tx | sqlite3.Connection, run_key: int, trigger: str) -> str | None:
     """Return the id of the run that started a run with `trigger`; None if no run did."""
     row = source.execute(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from victor_engine.api import Answer, RequestInfo
-from victor_engine.engine.queries import Queries
+from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.hitl import back, handover
 from victor_engine.hitl.decisions import Decision
@@ -16,22 +17,36 @@ from victor_engine.hitl.person import Person, exists, look_up, needs_groups, per
 from victor_engine.hitl.requests import answer_request, claim_request, release_request
 from victor_engine.hitl.rows import read_row
 from victor_engine.identity import acting
+from victor_engine.runtime.manager import Runtime
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.store import queries
-from victor_engine.store.db import Tx
+from victor_engine.store.db import Store, Tx
 
 GROUPS_SECONDS = 10.0
 """How long the system may take to say in which groups somebody is, before something is written."""
 
 
-class PeopleActions(Queries):
+class RequestService:
     """Answer, claim, hand on, go back. Who somebody is, is known before the writer is asked."""
 
-    async def request(self, request_id: str) -> RequestInfo:
-        return (await self._viewing.see([await super().request(request_id)]))[0]
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        current: CurrentWorkspace,
+        runtime: Runtime,
+        queries: RequestQueries,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._current = current
+        self._runtime = runtime
+        self._queries = queries
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
-        answer = replace(answer, value=self._masked(answer.value), comment=self._masked(answer.comment))
+        answer = replace(
+            answer, value=self._current.masked(answer.value), comment=self._current.masked(answer.comment)
+        )
         return await self._decided(
             request_id, lambda tx, full, who: answer_request(tx, full, revision, answer, who)
         )
@@ -82,27 +97,27 @@ class PeopleActions(Queries):
 
         def deliver(decision: Decision | None) -> None:
             if decision is not None:
-                self.runtime.deliver(full, decision)
+                self._runtime.deliver(full, decision)
             else:
-                self.runtime.deadlines_changed()
+                self._runtime.deadlines_changed()
 
-        await committed(self.store.write(lambda tx: transition(tx, full, who)), deliver)
-        return await self.request(full)
+        await committed(self._store.write(lambda tx: transition(tx, full, who)), deliver)
+        return await self._queries.request(full)
 
     async def _acted(self, request_id: str, transition: Callable[[Tx, str, Person], None]) -> RequestInfo:
         full, who = await self._who(request_id)
-        commit = self.store.write(lambda tx: transition(tx, full, who))
-        await committed(commit, lambda _: self.runtime.deadlines_changed())
-        return await self.request(full)
+        commit = self._store.write(lambda tx: transition(tx, full, who))
+        await committed(commit, lambda _: self._runtime.deadlines_changed())
+        return await self._queries.request(full)
 
     async def _who(self, request_id: str) -> tuple[str, Person]:
         """Return the whole id of the request, and who is acting on it."""
-        full = await self._read(queries.request_id, request_id)
+        full = await self._reader.read(queries.request_id, request_id)
         return full, await self._person(full)
 
     async def _must_exist(self, names: tuple[str, ...]) -> None:
         """UsageError for a name that this machine does not know: nobody could answer the request."""
-        config = self.workspace.config
+        config = self._current.loaded.config
         if config.hitl.unknown_assignees != "error":
             return
 
@@ -124,8 +139,8 @@ class PeopleActions(Queries):
 
     async def _person(self, request_id: str) -> Person:
         """Who is acting. Their groups are looked up where the request is not theirs by name."""
-        actor, roles = acting(), self.workspace.config.roles
-        assignees = (await self._read(read_row, request_id)).ask.assignees
+        actor, roles = acting(), self._current.loaded.config.roles
+        assignees = (await self._reader.read(read_row, request_id)).ask.assignees
         if not needs_groups(assignees, actor):
             return person(actor, roles, frozenset())
         try:

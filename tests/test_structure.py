@@ -1,0 +1,143 @@
+"""The size of classes, and who sets their attributes: parts are owned by composition, not mixed in."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+import victor_engine
+import victor_tui
+from victor_engine.api.port import Port, declared
+from victor_engine.api.ports import EnginePort
+from victor_engine.engine import Engine
+from victor_engine.engine.facade import delegate
+
+MOST_METHODS = 40
+"""Methods of a class that is written by hand, with those that it inherits from the project."""
+
+TO_DIVIDE = {
+    "victor_engine.runtime.manager.Runtime",
+    "victor_tui.app.VictorApp",
+    "victor_tui.dialogs.answer.AnswerDialog",
+    "victor_tui.screens.dead.DeadScreen",
+    "victor_tui.screens.history.HistoryScreen",
+    "victor_tui.screens.inbox.InboxScreen",
+    "victor_tui.screens.inbox_actions.InboxActions",
+    "victor_tui.screens.month.MonthScreen",
+    "victor_tui.screens.run.RunScreen",
+    "victor_tui.screens.runs.RunsScreen",
+    "victor_tui.screens.schedule_actions.ScheduleActions",
+    "victor_tui.screens.schedules.SchedulesScreen",
+    "victor_tui.screens.versions.VersionsScreen",
+}
+"""Classes that are larger, and still to be divided."""
+
+SET_ELSEWHERE = {"attempts.Attempts", "control.Control"}
+"""Classes with attributes that their subclasses set, still to be composed."""
+
+PACKAGES = (victor_engine, victor_tui)
+
+
+def classes() -> Iterator[type]:
+    for package in PACKAGES:
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith("__main__"):
+                continue
+            for found in vars(importlib.import_module(module.name)).values():
+                if inspect.isclass(found) and found.__module__ == module.name:
+                    yield found
+
+
+def written_methods(cls: type) -> set[str]:
+    """Return the names of the methods that the project has written for a class or its bases."""
+    found: dict[str, object] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.partition(".")[0] in ("victor_engine", "victor_tui"):
+            found |= vars(base)
+    return {name for name, value in found.items() if _is_written(cls, name, value)}
+
+
+def _is_written(cls: type, name: str, value: object) -> bool:
+    if isinstance(value, property):
+        value = value.fget
+    if isinstance(value, classmethod | staticmethod):
+        value = value.__func__
+    if not isinstance(value, FunctionType):
+        return False
+    if issubclass(cls, Port) and name in declared() and hasattr(value, "__wrapped__"):
+        return False  # derived from the declaration
+    module = value.__module__ or ""
+    return module.partition(".")[0] in ("victor_engine", "victor_tui")
+
+
+def test_no_class_has_more_methods_than_a_reader_can_keep_in_mind() -> None:
+    counted = {
+        f"{cls.__module__}.{cls.__qualname__}": len(written_methods(cls))
+        for cls in classes()
+        if not getattr(cls, "_is_protocol", False)
+    }
+    assert len(counted) > 500
+    large = {name: count for name, count in counted.items() if count > MOST_METHODS and name not in TO_DIVIDE}
+    assert not large, f"more than {MOST_METHODS} methods; divide these classes: {large}"
+
+
+def test_the_engine_owns_its_parts_and_inherits_none() -> None:
+    assert [base for base in Engine.__mro__[1:] if base not in Port.__mro__] == []
+    assert len(written_methods(Engine)) <= 25
+    for name, method in declared().items():
+        found = getattr(Engine, name)
+        if method.protocol is not EnginePort:
+            assert found.__wrapped__ is method.declaration, f"Engine.{name} is written by hand"
+
+
+def test_a_part_that_differs_from_the_declaration_is_found_when_the_class_is_made() -> None:
+    class Runs:
+        async def pause_run(self, run_id: str, note: str = "none") -> None: ...
+
+    class Parts:
+        runs: Runs
+
+    Parts.__annotations__ = {"runs": Runs}
+    with pytest.raises(TypeError, match=r"Runs\.pause_run.*differs from the declaration in RunsPort"):
+        delegate(declared()["pause_run"], "parts", Parts)
+    with pytest.raises(TypeError, match=r"Runs\.cancel_run is not defined"):
+        delegate(declared()["cancel_run"], "parts", Parts)
+
+
+def test_what_a_class_declares_it_sets() -> None:
+    """An attribute that one class declares and another one sets is a wire that nobody sees."""
+    loose = {}
+    for package in PACKAGES:
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            for cls in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(cls, ast.ClassDef) and (missing := _declared_only(cls)):
+                    loose[f"{path.stem}.{cls.name}"] = missing
+    assert not {name: missing for name, missing in loose.items() if name not in SET_ELSEWHERE}
+
+
+def _declared_only(cls: ast.ClassDef) -> set[str]:
+    """Return the attributes that the body of a class only annotates, and that none of its methods sets."""
+    words = [ast.unparse(node) for node in (*cls.bases, *cls.decorator_list)]
+    if any(word in text for text in words for word in ("Struct", "dataclass", "NamedTuple", "Protocol")):
+        return set()
+    annotated = {
+        node.target.id
+        for node in cls.body
+        if isinstance(node, ast.AnnAssign) and node.value is None and isinstance(node.target, ast.Name)
+    }
+    assigned = {
+        node.attr
+        for node in ast.walk(cls)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+    return annotated - assigned

@@ -1,0 +1,114 @@
+"""The workspace of an engine: how it is loaded, and what is loaded and trusted now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config import is_trusted, load_config, trust
+from victor_engine.engine.loaded import Workspace
+from victor_engine.engine.workspace import load_workspace
+from victor_engine.errors import UntrustedError, UsageError
+from victor_engine.runtime.bindings import BindingTable
+from victor_engine.scheduler.calendars import Calendars
+from victor_engine.versioning import catalog
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Source:
+    """Where a workspace is loaded from, and what is added to it."""
+
+    path: Path
+    config_file: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    """Functions of this process that expressions call, beside those of the workspace."""
+    problems: list[ProblemInfo] = field(default_factory=list)
+    """Problems that are not in the files, and that every load reports again."""
+
+    def load(self, *, trusted: bool) -> Workspace:
+        """Read the files. Nothing of the workspace is executed or imported unless it is trusted."""
+        config = load_config(self.path, cli=self.overrides, config_file=self.config_file)
+        workspace = load_workspace(config, trusted=trusted)
+        for name, function in self.functions.items():
+            workspace.functions.register(name, function)
+        for problem in self.problems:
+            workspace.add(problem)
+        return workspace
+
+
+class CurrentWorkspace:
+    """What is loaded and trusted now. Everything of the engine asks here, so that a reload holds everywhere."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.path = source.path
+        self.trusted = is_trusted(source.path)
+        self.loaded = source.load(trusted=self.trusted)
+
+    def load(self) -> Workspace:
+        """Read the files again, without taking them into use."""
+        return self.source.load(trusted=self.trusted)
+
+    def replace(self, workspace: Workspace) -> Workspace:
+        """Take a workspace that was loaded into use, and return the one that it replaces."""
+        old, self.loaded = self.loaded, workspace
+        return old
+
+    def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        """Let expressions call functions of this process. Raise UsageError where another one has the name."""
+        for name, function in functions.items():
+            known = self.loaded.functions.get(name)
+            if known is not None and known is not function:
+                raise UsageError(
+                    f"expressions call another function {name!r} already; give this one its own name"
+                )
+        self.source.functions.update(functions)
+        for name, function in functions.items():
+            self.loaded.functions.register(name, function)
+
+    def trust(self) -> bool:
+        """Trust the workspace from now on; return whether that is new. Load it again after that."""
+        trust(self.path)
+        new = not self.trusted
+        self.trusted = True
+        return new
+
+    def may_run(self) -> None:
+        """Raise UntrustedError unless the workspace is trusted."""
+        if not self.trusted:
+            raise UntrustedError(
+                f"{self.path} is not trusted, so nothing in it is executed; look at what it would run "
+                "and say `victor trust`"
+            )
+
+    def load_function(self) -> catalog.Load | None:
+        """Return how functions of the workspace are loaded; None where nothing of it may be executed."""
+        if not self.trusted:
+            return None
+        from victor_engine.runtime.pyworker import load_function
+
+        workspace = str(self.path)
+        return lambda reference: load_function(reference, workspace)
+
+    def masked(self, value: T) -> T:
+        """Return what a person gave, without the secrets in it: they are not stored."""
+        return cast("T", self.bindings().secrets.masker.value(value))
+
+    def bindings(self) -> BindingTable:
+        return self.loaded.bindings
+
+    def calendars(self) -> Calendars:
+        return self.loaded.calendars
+
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        return self.loaded.config.roles
+
+    def faults(self) -> Mapping[str, list[ProblemInfo]]:
+        """Return the problems of the files by workflow."""
+        return self.loaded.by_workflow

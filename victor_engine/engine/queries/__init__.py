@@ -1,0 +1,61 @@
+"""The queries of the port that a store alone can answer: the same with an engine and without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from victor_engine.clock import Clock
+from victor_engine.engine.queries.reader import Reader, StoreReader
+from victor_engine.engine.queries.requests import RequestQueries
+from victor_engine.engine.queries.runs import RunQueries
+from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
+from victor_engine.engine.queries.versions import (
+    Faults,
+    LoadFunction,
+    VersionQueries,
+    no_faults,
+    no_functions,
+)
+from victor_engine.scheduler.calendars import Calendars
+
+__all__ = [
+    "Queries",
+    "Reader",
+    "RequestQueries",
+    "RunQueries",
+    "ScheduleQueries",
+    "StoreReader",
+    "VersionQueries",
+    "exclusion",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The queries of a port. They write nothing."""
+
+    runs: RunQueries
+    schedules: ScheduleQueries
+    requests: RequestQueries
+    versions: VersionQueries
+
+    @classmethod
+    def over(
+        cls,
+        reader: Reader,
+        clock: Clock,
+        *,
+        calendars: Callable[[], Calendars],
+        roles: Callable[[], Mapping[str, tuple[str, ...]]],
+        watched: bool,
+        faults: Faults = no_faults,
+        load_function: LoadFunction = no_functions,
+    ) -> Queries:
+        """Return the queries that read by `reader`. `watched` tells whether an engine runs on the store."""
+        return cls(
+            RunQueries(reader, clock),
+            ScheduleQueries(reader, clock, calendars, watched=watched),
+            RequestQueries(reader, clock, roles),
+            VersionQueries(reader, clock, faults, load_function),
+        )

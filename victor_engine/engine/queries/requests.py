@@ -1,0 +1,31 @@
+"""The queries of the port on requests to people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from victor_engine.api import RequestInfo, RequestQuery
+from victor_engine.clock import Clock
+from victor_engine.engine.queries.reader import Reader
+from victor_engine.hitl.viewing import Viewing
+from victor_engine.store import queries
+
+
+class RequestQueries:
+    """List and show requests, as they ask the person who looks. `roles` are those of the configuration."""
+
+    def __init__(
+        self, reader: Reader, clock: Clock, roles: Callable[[], Mapping[str, tuple[str, ...]]]
+    ) -> None:
+        self._reader = reader
+        self._viewing = Viewing(roles, clock)
+
+    async def requests(self, query: RequestQuery) -> list[RequestInfo]:
+        found = await self._reader.read(queries.requests, query, await self._viewing.asks(query))
+        return await self._viewing.see(found)
+
+    async def request_count(self, query: RequestQuery) -> int:
+        return await self._reader.read(queries.request_count, query, await self._viewing.asks(query))
+
+    async def request(self, request_id: str) -> RequestInfo:
+        return (await self._viewing.see([await self._reader.read(queries.request, request_id)]))[0]

@@ -1,0 +1,60 @@
+"""The queries of the port on runs."""
+
+from __future__ import annotations
+
+from victor_engine.api import (
+    AttemptState,
+    DeadLetterGroup,
+    LogLine,
+    RunComparison,
+    RunDetail,
+    RunInfo,
+    RunQuery,
+    RunStats,
+)
+from victor_engine.clock import Clock
+from victor_engine.engine.comparing import attempt_state, compare_runs
+from victor_engine.engine.queries.reader import Reader
+from victor_engine.store import queries
+
+
+class RunQueries:
+    """List, show and compare runs."""
+
+    def __init__(self, reader: Reader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
+        self.paces = queries.Paces()
+        """What is typical of the workflows that somebody looks at."""
+
+    async def info(self, run_id: str) -> RunInfo:
+        """Return one run as lists show it."""
+        return await self._reader.read(queries.run_info, run_id, self._clock.now(), self.paces)
+
+    async def runs(self, query: RunQuery) -> list[RunInfo]:
+        return await self._reader.read(queries.runs, query, self._clock.now(), self.paces)
+
+    async def run(self, run_id: str) -> RunDetail:
+        return await self._reader.read(queries.run_detail, run_id, self._clock.now(), self.paces)
+
+    async def run_log(
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int = 2000,
+        node_id: str | None = None,
+        text: str | None = None,
+    ) -> list[LogLine]:
+        return await self._reader.read(queries.run_log, run_id, after, limit, node_id, text)
+
+    async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
+        return await self._reader.read(attempt_state, run_id, attempt_id)
+
+    async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
+        return await self._reader.read(queries.run_stats, query, buckets)
+
+    async def compare_runs(self, left: str, right: str) -> RunComparison:
+        return await self._reader.read(compare_runs, left, right, self._clock.now(), self.paces)
+
+    async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
+        return await self._reader.read(queries.dead_letters, cause, run_limit)

@@ -1,0 +1,135 @@
+"""The queries of the port on schedules."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from victor_engine.api import (
+    Agenda,
+    BackfillInfo,
+    BackfillPreview,
+    BackfillSpec,
+    CalendarInfo,
+    Explanation,
+    FireInfo,
+    ScheduleInfo,
+    SchedulePreview,
+    ScheduleSpec,
+)
+from victor_engine.clock import Clock
+from victor_engine.engine.queries.reader import Reader
+from victor_engine.errors import VictorError
+from victor_engine.scheduler import backfill, looking
+from victor_engine.scheduler.agenda import agenda
+from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduler.explain import explain
+from victor_engine.scheduler.firing import Excluded
+from victor_engine.scheduler.timing import Timing
+from victor_engine.store import queries
+from victor_engine.versioning import catalog
+
+
+def exclusion(calendars: Callable[[], Calendars]) -> Excluded:
+    """Return the function that tells why a calendar of a schedule leaves out an instant, if one does."""
+
+    def excluded(spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
+        for name in spec.exclude:
+            reason = calendars().get(name).excludes(instant, zone)
+            if reason is not None:
+                return f"calendar {name}: {reason}"
+        return None
+
+    return excluded
+
+
+class ScheduleQueries:
+    """List, preview and explain schedules. `watched` tells whether an engine runs on the store."""
+
+    def __init__(
+        self, reader: Reader, clock: Clock, calendars: Callable[[], Calendars], *, watched: bool
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._calendars = calendars
+        self._excluded = exclusion(calendars)
+        self._watched = watched
+
+    async def schedules(self) -> list[ScheduleInfo]:
+        def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
+            now = self._clock.now()
+            found = queries.schedules(connection, now, summarise=_summary, resolve=_version)
+            return looking.complete(connection, found, now, self._excluded)
+
+        return await self._reader.read(look)
+
+    async def schedule(self, schedule_id: str) -> ScheduleInfo:
+        def look(connection: sqlite3.Connection) -> ScheduleInfo:
+            now = self._clock.now()
+            found = queries.schedule(connection, schedule_id, now, summarise=_summary, resolve=_version)
+            return looking.complete(connection, [found], now, self._excluded)[0]
+
+        return await self._reader.read(look)
+
+    async def fires(
+        self, schedule_id: str | None = None, limit: int = 100, workflow: str | None = None
+    ) -> list[FireInfo]:
+        return await self._reader.read(queries.fires, schedule_id, limit, workflow)
+
+    async def preview_schedule(
+        self,
+        spec: ScheduleSpec,
+        count: int = 10,
+        after: datetime | None = None,
+        schedule_id: str | None = None,
+    ) -> SchedulePreview:
+        now = after or self._clock.now()
+        return await self._reader.read(looking.preview, spec, count, now, schedule_id, self._excluded)
+
+    async def explain_schedule(
+        self, schedule_id: str, at: datetime | None = None, until: datetime | None = None
+    ) -> Explanation:
+        return await self._reader.read(
+            explain,
+            schedule_id,
+            self._clock.now(),
+            at=at,
+            until=until,
+            excluded=self._excluded,
+            watched=self._watched,
+        )
+
+    async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:
+        return await self._reader.read(agenda, edges, self._clock.now(), self._excluded, schedule_id, limit)
+
+    async def calendars(self) -> list[CalendarInfo]:
+        return await self._reader.read(looking.calendars, self._calendars(), self._clock.now())
+
+    async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
+        return await self._reader.read(backfill.preview, spec, self._clock.now(), self._excluded, _version)
+
+    async def backfill(self, backfill_id: int) -> BackfillInfo:
+        """Return one backfill."""
+        return await self._reader.read(backfill.info, backfill_id)
+
+    async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]:
+        def look(connection: sqlite3.Connection) -> list[BackfillInfo]:
+            full = None if schedule_id is None else queries.schedule_id(connection, schedule_id, removed=True)
+            return backfill.infos(connection, full, limit)
+
+        return await self._reader.read(look)
+
+
+def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
+    return Timing(spec, schedule_id, created_at).summary
+
+
+def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+    try:
+        return catalog.resolve(connection, workflow, wanted).version
+    except catalog.VersionRemovedError:
+        return catalog.meant(connection, workflow, wanted)
+    except VictorError:
+        return None

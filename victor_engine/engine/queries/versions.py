@@ -1,0 +1,131 @@
+"""The queries of the port on versions and migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import (
+    AliasChange,
+    AliasInfo,
+    DefinitionDiff,
+    DefinitionInfo,
+    MigrationEdge,
+    MigrationPreview,
+    MigrationReport,
+    MigrationSpec,
+    ProblemInfo,
+    RunMigrationInfo,
+    VersionsShown,
+    WorkflowInfo,
+)
+from victor_engine.clock import Clock
+from victor_engine.engine.planning import Planner
+from victor_engine.engine.queries.reader import Reader
+from victor_engine.store import queries
+from victor_engine.versioning import catalog
+from victor_engine.versioning.aliases import rolls_back_to
+from victor_engine.versioning.diff import compare
+
+Faults = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
+"""Returns the problems of the workspace by workflow."""
+
+LoadFunction = Callable[[], "catalog.Load | None"]
+"""Returns how functions of the workspace are loaded; None where nothing of it may be executed."""
+
+
+def no_faults() -> Mapping[str, Sequence[ProblemInfo]]:
+    """Return no problems: nobody has looked at the workspace."""
+    return {}
+
+
+def no_functions() -> catalog.Load | None:
+    """Return None: nothing of the workspace may be executed."""
+    return None
+
+
+class VersionQueries:
+    """List and compare versions, and tell what a migration would do."""
+
+    def __init__(self, reader: Reader, clock: Clock, faults: Faults, load_function: LoadFunction) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._faults = faults
+        self._load_function = load_function
+
+    async def workflows(
+        self, workflow: str | None = None, shown: VersionsShown = "all"
+    ) -> list[WorkflowInfo]:
+        found = await self._reader.read(queries.workflows, workflow, shown, choose=catalog.in_range)
+        faults = self._faults()
+        return [
+            msgspec.structs.replace(info, problems=tuple(faults[info.name])) if info.name in faults else info
+            for info in found
+        ]
+
+    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
+        def look(connection: sqlite3.Connection) -> DefinitionInfo:
+            return queries.definition_info(connection, workflow, catalog.meant(connection, workflow, version))
+
+        return await self._reader.read(look)
+
+    async def preview_migration(
+        self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
+    ) -> MigrationPreview:
+        def look(connection: sqlite3.Connection) -> MigrationPreview:
+            old = catalog.meant(connection, workflow, from_version) or from_version
+            new = catalog.meant(connection, workflow, to_version) or to_version
+            return catalog.preview_migration(connection, workflow, old, new, state, self._load_function())
+
+        return await self._reader.read(look)
+
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
+        def look(connection: sqlite3.Connection) -> DefinitionDiff:
+            before, after = (
+                queries.definition_info(connection, workflow, catalog.meant(connection, workflow, version))
+                for version in (old, new)
+            )
+            return compare(before, after)
+
+        return await self._reader.read(look)
+
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
+        return await self._reader.read(catalog.migration_graph, workflow)
+
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
+        def look(connection: sqlite3.Connection) -> list[AliasInfo]:
+            return [
+                msgspec.structs.replace(
+                    info, rolls_back_to=rolls_back_to(connection, info.workflow, info.name)
+                )
+                for info in queries.aliases(connection, workflow)
+            ]
+
+        return await self._reader.read(look)
+
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]:
+        return await self._reader.read(queries.alias_history, workflow, alias)
+
+    async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
+        def look(connection: sqlite3.Connection) -> MigrationReport:
+            planner = Planner(connection, spec, self._clock.now(), self._load_function())
+            runs = list(planner.plans(planner.keys()))
+            schedules = planner.schedules()
+            return MigrationReport(
+                spec.workflow,
+                planner.to_version,
+                False,
+                (*planner.not_found, *(planned.move for planned in runs)),
+                tuple(move for move, _, _ in schedules),
+                plan=planner.document(runs, schedules).token(),
+            )
+
+        return await self._reader.read(look)
+
+    async def run_migrations(
+        self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[RunMigrationInfo]:
+        return await self._reader.read(queries.run_migrations, workflow, run_id, limit)
