@@ -13,10 +13,10 @@ import victor_engine
 
 ROOT = Path(victor_engine.__file__).parent
 
-WITHOUT_STATEMENTS = ("definition", "domain", "runtime", "api", "service", "cli")
+WITHOUT_STATEMENTS = ("definition", "domain", "runtime", "api", "service", "cli", "engine")
 """Packages of the engine that say in no statement what they read or change."""
 
-NOT_YET = ("runtime/moving/applying.py", "runtime/moving/resting.py")
+NOT_YET = ("runtime/moving/applying.py", "runtime/moving/resting.py", "engine/execution.py")
 """Modules of these that still do."""
 
 STATUS_WRITERS = {

@@ -89,12 +89,7 @@ class Planner:
         self.to_version = self.target.version
         self.not_found: list[RunMove] = []
         self._registry = catalog.load_registry(connection, spec.workflow)
-        self._ids = {
-            version: definition_id
-            for definition_id, version in connection.execute(
-                "SELECT id, version FROM definitions WHERE workflow = ?", (spec.workflow,)
-            )
-        }
+        self._ids = queries.version_ids(connection, spec.workflow)
         self.from_version = None if spec.from_version is None else self._known(spec.from_version)
 
     # --- what is shown and then applied --------------------------------------------------------
@@ -136,9 +131,7 @@ class Planner:
 
     def _target(self, starts: set[str]) -> plans.Facts:
         """Return the version that is moved to, and the migrations that lead there from each of some versions."""
-        (checksum,) = self.connection.execute(
-            "SELECT checksum FROM definitions WHERE id = ?", (self.target.id,)
-        ).fetchone()
+        checksum = queries.checksum_of(self.connection, self.target.id)
         found: plans.Facts = {"to_version": self.to_version, "checksum": checksum[:12]}
         for version in sorted(starts):
             try:
@@ -164,22 +157,14 @@ class Planner:
         found: dict[int, None] = {}
         for given in self.spec.run_ids:
             try:
-                full = queries.run_id(self.connection, given)
+                run = queries.run_ref(self.connection, given)
             except VictorError as error:
                 self.not_found.append(RunMove(given, "", self.to_version, "refused", reason=error.message))
                 continue
-            (key,) = self.connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
-            found[key] = None
+            found[run.key] = None
         if self.from_version is not None:
             definition_id = self._ids[self.from_version]
-            rows = self.connection.execute(
-                "SELECT key FROM runs WHERE workflow = ? AND definition_id = ?"
-                " AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused') UNION"
-                " SELECT r.key FROM runs r JOIN dead_letters d ON d.run_key = r.key"
-                " WHERE r.workflow = ? AND r.status = 'failed' AND r.definition_id = ?",
-                (self.spec.workflow, definition_id, self.spec.workflow, definition_id),
-            )
-            found |= dict.fromkeys(key for (key,) in rows)
+            found |= dict.fromkeys(queries.movable_runs(self.connection, self.spec.workflow, definition_id))
         return sorted(found)
 
     def plans(self, keys: Sequence[int]) -> Iterator[Plan]:

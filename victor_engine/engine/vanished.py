@@ -14,6 +14,7 @@ from victor_engine.errors import VictorError
 from victor_engine.scheduler import operations, rows
 from victor_engine.scheduler.declare import file_schedule_id
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.queries import declared
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +52,11 @@ async def follow(store: Store, workspace: Workspace, names: set[str]) -> None:
 
 def _known(connection: Any) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
     """Return the files of workflows with schedules, where all are from files; and schedules that are disabled."""
-    armed: dict[str, list[Path]] = {}
-    for workflow, path in connection.execute(
-        "SELECT workflow, path FROM definitions WHERE workflow IN"
-        " (SELECT workflow FROM schedules WHERE removed_at IS NULL)"
-        " AND workflow NOT IN (SELECT workflow FROM definitions WHERE path IS NULL) ORDER BY id DESC"
-    ):
-        armed.setdefault(workflow, []).append(Path(path))
-    disabled: dict[str, list[str]] = {}
-    for workflow, schedule in connection.execute(
-        "SELECT workflow, id FROM schedules WHERE vanished IS NOT NULL ORDER BY id"
-    ):
-        disabled.setdefault(workflow, []).append(schedule)
-    return armed, disabled
+    armed = {
+        workflow: [Path(path) for path in paths]
+        for workflow, paths in declared.files_with_schedules(connection).items()
+    }
+    return armed, declared.vanished_schedules(connection)
 
 
 def _why_gone(workspace: Workspace, workflow: str, paths: list[Path]) -> str:

@@ -26,6 +26,7 @@ from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import spec_from_block
 from victor_engine.scheduler.operations import declare
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.queries import declared
 from victor_engine.versioning import catalog, lifecycle
 from victor_engine.versioning.checks import check_migrations
 from victor_engine.versioning.semver import WorkflowVersion
@@ -120,7 +121,7 @@ def _untrusted(name: str) -> Callable[..., Any]:
 
 async def register(store: Store, workspace: Workspace) -> None:
     """Bring what the files declare into the store. Where nothing has changed, nothing is written."""
-    declared: dict[str, tuple[WorkflowVersion | None, Loaded]] = {}
+    newest: dict[str, tuple[WorkflowVersion | None, Loaded]] = {}
     for loaded in workspace.workflows:
         try:
             await _register_one(store, loaded)
@@ -129,14 +130,14 @@ async def register(store: Store, workspace: Workspace) -> None:
             workspace.add(place, loaded.definition.name)
             continue
         if loaded.definition.schedule is not None:
-            _newest(declared, loaded)
+            _newest(newest, loaded)
     names = {loaded.definition.name for loaded in workspace.workflows}
-    for _, loaded in declared.values():
+    for _, loaded in newest.values():
         spec = _spec(workspace, loaded)
         if spec is not None:
             await _declare(store, loaded, spec, workspace)
             await _check_version(store, loaded, spec, workspace)
-    for name in names - set(declared):
+    for name in names - set(newest):
         if vanished.may_be_in(workspace, name) is not None:
             continue  # the block may be in the file with errors
         without = next(item for item in workspace.workflows if item.definition.name == name)
@@ -144,13 +145,13 @@ async def register(store: Store, workspace: Workspace) -> None:
     await vanished.follow(store, workspace, names)
 
 
-def _newest(declared: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:
+def _newest(newest: dict[str, tuple[WorkflowVersion | None, Loaded]], loaded: Loaded) -> None:
     """Of several versions that declare a schedule, the newest one's is in force."""
     version = loaded.definition.version
     parsed = WorkflowVersion.parse(version) if version is not None else None
-    known = declared.get(loaded.definition.name)
+    known = newest.get(loaded.definition.name)
     if known is None or known[0] is None or (parsed is not None and parsed > known[0]):
-        declared[loaded.definition.name] = (parsed, loaded)
+        newest[loaded.definition.name] = (parsed, loaded)
 
 
 async def _register_one(store: Store, loaded: Loaded) -> None:
@@ -163,13 +164,8 @@ async def _register_one(store: Store, loaded: Loaded) -> None:
         known = catalog.find_registered(connection, definition, digest)
         if known is None:
             return False
-        deprecated = list(
-            connection.execute(
-                "SELECT deprecated, successor, removal_at FROM definitions WHERE id = ?",
-                (known.definition_id,),
-            ).fetchone()
-        )
-        settled = wanted is None or deprecated == [wanted[0], wanted[1], wanted[2] and to_us(wanted[2])]
+        stored = declared.deprecation(connection, known.definition_id)
+        settled = wanted is None or stored == (wanted[0], wanted[1], wanted[2] and to_us(wanted[2]))
         return settled and catalog.migrations_known(connection, definition)
 
     if await store.read(unchanged):
@@ -233,17 +229,7 @@ async def _declare(store: Store, loaded: Loaded, spec: ScheduleSpec | None, work
     def settled(connection: Any) -> bool:
         from victor_engine.scheduler.declare import file_schedule_id
 
-        row = connection.execute(
-            "SELECT file_spec, removed_at FROM schedules WHERE id = ?", (file_schedule_id(name),)
-        ).fetchone()
-        if spec is None:
-            return row is None or row[0] is None or row[1] is not None
-        return (
-            row is not None
-            and row[1] is None
-            and row[0] is not None
-            and msgspec.json.decode(row[0], type=ScheduleSpec) == spec
-        )
+        return declared.declared_spec(connection, file_schedule_id(name)) == spec
 
     try:
         if not await store.read(settled):

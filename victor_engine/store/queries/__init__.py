@@ -7,10 +7,16 @@ touches only the rows of its page, however many runs there are.
 from victor_engine.store.queries.aliases import alias_history, aliases
 from victor_engine.store.queries.counts import EngineCounts, engine_counts, epoch
 from victor_engine.store.queries.deadletters import dead_letters
-from victor_engine.store.queries.definitions import definition_info, stored_graph, version_notice
+from victor_engine.store.queries.definitions import (
+    checksum_of,
+    definition_info,
+    stored_graph,
+    version_ids,
+    version_notice,
+)
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
-from victor_engine.store.queries.moves import run_migrations
+from victor_engine.store.queries.moves import movable_runs, run_migrations
 from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.people import request, request_count, requests
 from victor_engine.store.queries.runs import (
@@ -35,6 +41,7 @@ __all__ = [
     "aliases",
     "attempt_state",
     "attempts",
+    "checksum_of",
     "current_version",
     "dead_letters",
     "definition_info",
@@ -45,6 +52,7 @@ __all__ = [
     "fires",
     "last_event",
     "log_size",
+    "movable_runs",
     "new_run_info",
     "request",
     "request_count",
@@ -63,6 +71,7 @@ __all__ = [
     "schedule_id",
     "schedules",
     "stored_graph",
+    "version_ids",
     "version_notice",
     "workflows",
 ]

@@ -78,3 +78,19 @@ def version_of(connection: sqlite3.Connection, definition_id: int) -> str:
     """Return the version of a definition."""
     row = connection.execute("SELECT version FROM definitions WHERE id = ?", (definition_id,)).fetchone()
     return str(row[0])
+
+
+def version_ids(connection: sqlite3.Connection, workflow: str) -> dict[str, int]:
+    """Return the id of each version of a workflow."""
+    rows = connection.execute(
+        "SELECT version, id FROM definitions WHERE workflow = ?", (workflow,)
+    ).fetchall()
+    return dict(rows)
+
+
+def checksum_of(connection: sqlite3.Connection, definition_id: int) -> str:
+    """Return the checksum of a definition."""
+    (checksum,) = connection.execute(
+        "SELECT checksum FROM definitions WHERE id = ?", (definition_id,)
+    ).fetchone()
+    return str(checksum)

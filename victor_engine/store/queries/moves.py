@@ -18,6 +18,18 @@ _SELECT = (
 )
 
 
+def movable_runs(connection: sqlite3.Connection, workflow: str, definition_id: int) -> list[int]:
+    """Return the keys of the runs on a version that can go on: active ones, and dead letters."""
+    rows = connection.execute(
+        "SELECT key FROM runs WHERE workflow = ? AND definition_id = ?"
+        " AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused') UNION"
+        " SELECT r.key FROM runs r JOIN dead_letters d ON d.run_key = r.key"
+        " WHERE r.workflow = ? AND r.status = 'failed' AND r.definition_id = ?",
+        (workflow, definition_id, workflow, definition_id),
+    )
+    return [key for (key,) in rows]
+
+
 def run_migrations(
     connection: sqlite3.Connection, workflow: str | None = None, run_id: str | None = None, limit: int = 100
 ) -> list[RunMigrationInfo]:
