@@ -24,6 +24,13 @@ CHECKED: set[str] = {
     "run_states",
     "runs",
     "usage",
+    "schedules",
+    "fires",
+    "backfills",
+    "backfill_fires",
+    "dependencies",
+    "arrivals",
+    "expectations",
 }
 """The tables whose changes are checked. It grows to all of `OWNED`."""
 

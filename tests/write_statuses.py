@@ -1,14 +1,21 @@
-"""Write `docs/statuses.md` anew from the enumerations and the table: ``python -m tests.write_statuses``."""
+"""Write `docs/statuses.md` anew from the enumerations and the tables: ``python -m tests.write_statuses``."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from victor_engine.domain import statuses, transitions
-from victor_engine.domain.statuses import RunStatus
-from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand
+from victor_engine.domain.statuses import BackfillStatus, RunStatus
+from victor_engine.domain.transitions import (
+    BACKFILL_TRANSITIONS,
+    RUN_TRANSITIONS,
+    BackfillCommand,
+    RunCommand,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "statuses.md"
 
@@ -24,6 +31,28 @@ def sentences(source: Path) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
             yield node.name, ast.get_docstring(node) or "", members
 
 
+def commands(
+    thing: str,
+    known: type[StrEnum],
+    given: type[StrEnum],
+    transitions: Mapping[Any, Mapping[Any, StrEnum]],
+) -> list[str]:
+    """Return the lines of the table of what each command does in each status."""
+    lines = [
+        f"## Commands on a {thing}",
+        "",
+        "The status that a command leads to. In a status without an entry the command is a conflict",
+        "(exit code 5) and changes nothing.",
+        "",
+        "| status | " + " | ".join(given) + " |",
+        "|---|" + "---|" * len(given),
+    ]
+    for status in known:
+        cells = [transitions[command].get(status, "") for command in given]
+        lines.append(f"| `{status}` | " + " | ".join(f"`{cell}`" if cell else "" for cell in cells) + " |")
+    return lines
+
+
 def page() -> str:
     """Return the text of the page."""
     lines = [
@@ -37,18 +66,8 @@ def page() -> str:
             lines += [f"## {name}", "", " ".join(doc.split()), "", "| value | meaning |", "|---|---|"]
             lines += [f"| `{value}` | {' '.join(said.split())} |" for value, said in members]
             lines.append("")
-    lines += [
-        "## Commands on a run",
-        "",
-        "The status that a command leads to. In a status without an entry the command is a conflict",
-        "(exit code 5) and changes nothing.",
-        "",
-        "| status | " + " | ".join(RunCommand) + " |",
-        "|---|" + "---|" * len(RunCommand),
-    ]
-    for status in RunStatus:
-        cells = [RUN_TRANSITIONS[command].get(status, "") for command in RunCommand]
-        lines.append(f"| `{status}` | " + " | ".join(f"`{cell}`" if cell else "" for cell in cells) + " |")
+    lines += commands("run", RunStatus, RunCommand, RUN_TRANSITIONS)
+    lines += ["", *commands("backfill", BackfillStatus, BackfillCommand, BACKFILL_TRANSITIONS)]
     return "\n".join(lines) + "\n"
 
 

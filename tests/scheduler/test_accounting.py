@@ -26,7 +26,7 @@ def at(hour: int, minute: int, second: int = 1, day: int = 4) -> datetime:
 
 async def edit(w: World, schedule: str, **fields: Any) -> None:
     def change(tx: Tx) -> None:
-        row = ops.get(tx, schedule)
+        row = rows.get(tx, schedule)
         ops.edit(tx, schedule, msgspec.structs.replace(row.spec, **fields), actor=ALICE)
 
     await w.store.write(change)

@@ -10,11 +10,14 @@ import pytest
 
 from tests.scheduler.test_loop import ALICE, START, World, world
 from victor_engine.api import BackfillInfo, BackfillSpec
+from victor_engine.domain.statuses import BackfillStatus
+from victor_engine.domain.transitions import BACKFILL_TRANSITIONS, BackfillCommand
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.scheduler import backfill, endings
 from victor_engine.scheduler import operations as ops
 from victor_engine.scheduler.firing import nothing_excluded
 from victor_engine.store.db import Tx
+from victor_engine.store.queries import backfills
 
 
 def day(number: int, hour: int = 0) -> datetime:
@@ -51,7 +54,7 @@ async def do(w: World, action: Any, number: int) -> None:
 
 
 async def info(w: World, number: int) -> BackfillInfo:
-    return await w.store.read(lambda c: backfill.info(c, number))
+    return await w.store.read(lambda c: backfills.info(c, number))
 
 
 async def preview(w: World, spec: BackfillSpec) -> Any:
@@ -210,6 +213,29 @@ async def test_ten_years_of_minutes_are_refused_with_their_count(tmp_path: Path)
         found = await preview(w, BackfillSpec(schedule, start, start + timedelta(days=3653)))
         assert found.problem is not None
         assert found.problem.startswith("the range holds 5,260,321 fires (every minute)")
+
+
+@pytest.mark.parametrize("command", BackfillCommand)
+async def test_a_command_does_what_the_table_says(tmp_path: Path, command: BackfillCommand) -> None:
+    action = {
+        BackfillCommand.PAUSE: backfill.pause,
+        BackfillCommand.RESUME: backfill.resume,
+        BackfillCommand.CANCEL: backfill.cancel,
+    }[command]
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 6 * * *")
+        number = await begin(w, BackfillSpec(schedule, day(1), day(3), concurrency=1))
+        for status in BackfillStatus:
+            await w.store.write(
+                lambda tx, status=status: tx.execute("UPDATE backfills SET status = ?", (status,))
+            )
+            following = BACKFILL_TRANSITIONS[command].get(status)
+            if following is None:
+                with pytest.raises(ConflictError, match=f"backfill {number} is {status}; only a backfill"):
+                    await do(w, action, number)
+            else:
+                await do(w, action, number)
+            assert (await info(w, number)).status == (following or status)
 
 
 async def test_nothing_to_run_is_said(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ from victor_engine.domain.statuses import (
     RequestStatus,
     RunStatus,
 )
-from victor_engine.domain.transitions import RunCommand, refusal
+from victor_engine.domain.transitions import BackfillCommand, RunCommand, backfill_refusal, refusal
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
@@ -135,6 +135,7 @@ __all__ = [
     "AttemptInfo",
     "AttemptState",
     "AttemptStatus",
+    "BackfillCommand",
     "BackfillInfo",
     "BackfillPreview",
     "BackfillSpec",
@@ -213,5 +214,6 @@ __all__ = [
     "VersionsShown",
     "VoteInfo",
     "WorkflowInfo",
+    "backfill_refusal",
     "refusal",
 ]

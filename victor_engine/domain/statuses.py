@@ -115,6 +115,33 @@ class FireOutcome(StrEnum):
 
 
 @unique
+class ScheduleStatus(StrEnum):
+    """The status of a schedule. It follows from what is stored of the schedule; see `schedule_status`."""
+
+    ACTIVE = "active"
+    """Starts runs when it is due."""
+    PAUSED = "paused"
+    """Held by an operator, or by its own failures; what is due is skipped until it is resumed."""
+    DISABLED = "disabled"
+    """Its spec says `enabled: false`; what is due is skipped until it is enabled."""
+    VANISHED = "vanished"
+    """Its workflow or its block is gone from the files; it comes back with them, as it was."""
+    REMOVED = "removed"
+    """Removed by an operator; its history stays."""
+
+
+def schedule_status(*, removed: bool, vanished: bool, paused: bool, enabled: bool) -> ScheduleStatus:
+    """Return the status of a schedule. A schedule that vanished is also stored as removed."""
+    if vanished:
+        return ScheduleStatus.VANISHED
+    if removed:
+        return ScheduleStatus.REMOVED
+    if paused:
+        return ScheduleStatus.PAUSED
+    return ScheduleStatus.ACTIVE if enabled else ScheduleStatus.DISABLED
+
+
+@unique
 class BackfillStatus(StrEnum):
     """The status of a backfill."""
 

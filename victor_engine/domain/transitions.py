@@ -1,10 +1,10 @@
-"""The state machine of runs: the commands, the status that each leads to, and the reason for each refusal."""
+"""The state machines of runs and backfills: commands, the status that each leads to, the reason for each refusal."""
 
 from __future__ import annotations
 
 from enum import StrEnum, unique
 
-from victor_engine.domain.statuses import RunStatus
+from victor_engine.domain.statuses import BackfillStatus, RunStatus
 from victor_engine.errors import ConflictError
 
 
@@ -73,3 +73,52 @@ def next_status(run_id: str, status: str, command: RunCommand) -> RunStatus:
     if reason is not None:
         raise ConflictError(f"run {run_id} {reason}")
     return RUN_TRANSITIONS[command][current]
+
+
+# --- backfills ---------------------------------------------------------------------------------
+
+
+@unique
+class BackfillCommand(StrEnum):
+    """A command of an operator on one backfill."""
+
+    PAUSE = "pause"
+    """Start nothing more until it is resumed; what runs goes on."""
+    RESUME = "resume"
+    """Let a paused backfill go on."""
+    CANCEL = "cancel"
+    """Start nothing more; what runs goes on."""
+
+
+BACKFILL_TRANSITIONS: dict[BackfillCommand, dict[BackfillStatus, BackfillStatus]] = {
+    BackfillCommand.PAUSE: {BackfillStatus.RUNNING: BackfillStatus.PAUSED},
+    BackfillCommand.RESUME: {BackfillStatus.PAUSED: BackfillStatus.RUNNING},
+    BackfillCommand.CANCEL: dict.fromkeys(
+        (BackfillStatus.RUNNING, BackfillStatus.PAUSED), BackfillStatus.CANCELLED
+    ),
+}
+"""For each command, the statuses in which it is accepted and the status that follows."""
+
+_CAN_BACKFILL: dict[BackfillCommand, str] = {
+    BackfillCommand.PAUSE: "can be paused",
+    BackfillCommand.RESUME: "can be resumed",
+    BackfillCommand.CANCEL: "can be cancelled",
+}
+
+
+def backfill_refusal(status: BackfillStatus, command: BackfillCommand) -> str | None:
+    """Return why `command` is refused, as the rest of a sentence about the backfill; None if it is accepted."""
+    accepted = BACKFILL_TRANSITIONS[command]
+    if status in accepted:
+        return None
+    return f"is {status}; only a backfill that is {' or '.join(accepted)} {_CAN_BACKFILL[command]}"
+
+
+def next_backfill_status(
+    backfill_id: int, status: BackfillStatus, command: BackfillCommand
+) -> BackfillStatus:
+    """Return the status that `command` leads to. Raise ConflictError with the reason if it is refused."""
+    reason = backfill_refusal(status, command)
+    if reason is not None:
+        raise ConflictError(f"backfill {backfill_id} {reason}")
+    return BACKFILL_TRANSITIONS[command][status]

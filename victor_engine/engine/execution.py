@@ -21,9 +21,10 @@ from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import endings
 from victor_engine.scheduler.firing import Firing
 from victor_engine.scheduler.loop import SchedulerLoop
-from victor_engine.scheduler.rows import draining
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import meta
 from victor_engine.store.repositories.runs import RunRef, ref_of
+from victor_engine.store.savepoints import savepoint
 from victor_engine.versioning import catalog
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Execution:
     async def start(self) -> None:
         """Recover what a dead engine left, take up its runs, and fire what is due."""
         self.working = True
-        self.runtime.drain(await self._store.read(draining) is not None)
+        self.runtime.drain(await self._store.read(meta.draining) is not None)
         await self.notifier.start()
         await self.runtime.start(recover=self._recovers)
         if self._fires:
@@ -180,22 +181,18 @@ class Execution:
             return None
         tx.apart()
         firing = self.scheduler.firing(tx)
-        mark = tx.mark()
-        tx.execute("SAVEPOINT ending")
         try:
-            endings.run_ended(firing, run.key, status)
+            with savepoint(tx):
+                endings.run_ended(firing, run.key, status)
         except sqlite3.Error:
             raise
         except Exception as error:
             # The run has ended whatever its schedules make of it.
             log.exception("run %s: what comes after it could not be decided", run.id)
-            tx.execute("ROLLBACK TO ending")
-            tx.rewind(mark)
             firing = self.scheduler.firing(tx)
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
             message = f"what comes after this run could not be decided: {text}"
             tx.event(EventKind.ENGINE_PROBLEM, run_key=run.key, run_id=run.id, data={"message": message})
-        tx.execute("RELEASE ending")
         return firing
 
     def _run_finished(self, schedule_id: str | None, ending: Firing | None) -> None:

@@ -15,8 +15,8 @@ from victor_engine.domain import plans
 from victor_engine.errors import NotFoundError, UsageError, VictorError
 from victor_engine.runtime.moving import Plan, Resting, Way, plan, read_run
 from victor_engine.scheduler.planned import spec_facts
-from victor_engine.scheduler.rows import all_schedules
 from victor_engine.store import queries
+from victor_engine.store.repositories import schedules
 from victor_engine.versioning import aliases, catalog
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.steps import MigrationError
@@ -228,7 +228,7 @@ class Planner:
     def schedules(self) -> list[ScheduleChange]:
         """What becomes of each schedule, with the spec that it would get."""
         found = []
-        known = all_schedules(self.connection, self.spec.workflow)
+        known = schedules.specs_of(self.connection, self.spec.workflow)
         exact = {schedule_id for schedule_id, _ in known} & set(self.spec.schedule_ids)
         parts = tuple(given for given in self.spec.schedule_ids if given not in exact)
         for schedule_id, spec in known:
@@ -241,7 +241,7 @@ class Planner:
 
     def schedule(self, schedule_id: str) -> ScheduleChange | None:
         """As `schedules`, of one by its whole id; None if it is gone."""
-        spec = dict(all_schedules(self.connection, self.spec.workflow)).get(schedule_id)
+        spec = dict(schedules.specs_of(self.connection, self.spec.workflow)).get(schedule_id)
         if spec is None:
             return None
         move, changed = self._schedule(schedule_id, spec, self._starts(spec.version))

@@ -13,9 +13,10 @@ from victor_engine.api import Agenda, AgendaLane
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.backfill import typical_seconds
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.rows import ScheduleRow
+from victor_engine.store.queries.schedule_runs import fires_between, typical_seconds
+from victor_engine.store.repositories import schedules
 
 MAX_EDGES = 1000
 """Edges of one agenda."""
@@ -41,13 +42,8 @@ def agenda(
     if schedule_id is not None:
         found, more = [ops.get(source, schedule_id)], 0
     else:
-        stored = source.execute(
-            f"SELECT {ops.COLUMNS} FROM schedules WHERE removed_at IS NULL"
-            " ORDER BY next_fire IS NULL, next_fire, id LIMIT ?",
-            (max(0, limit),),
-        ).fetchall()
+        stored, total = schedules.soonest(source, max(0, limit))
         found = [ops.decode_row(row) for row in stored]
-        (total,) = source.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
         more = total - len(found)
     past = _past(source, edges, now, schedule_id and found[0].id)
     lanes = []
@@ -110,16 +106,8 @@ def _past(
     found: dict[str, list[Counter[str]]] = {}
     if edges[0] > now:
         return found
-    where, values = "f.nominal >= ? AND f.nominal < ?", [first, last]
-    if schedule_id is not None:
-        where += " AND f.schedule_id = ?"
-        values.append(schedule_id)  # type: ignore[arg-type]
     marks = [to_us(edge) for edge in edges]
-    for schedule, nominal, status in source.execute(
-        "SELECT f.schedule_id, f.nominal, COALESCE(r.status, f.outcome) FROM fires f"
-        f" LEFT JOIN runs r ON r.key = f.run_key WHERE {where} ORDER BY f.nominal DESC LIMIT ?",
-        [*values, MAX_PAST],
-    ):
+    for schedule, nominal, status in fires_between(source, first, last, schedule_id, MAX_PAST):
         lane = found.get(schedule)
         if lane is None:
             lane = found[schedule] = [Counter() for _ in range(len(edges) - 1)]

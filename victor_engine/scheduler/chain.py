@@ -8,16 +8,13 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.config.places import did_you_mean
 from victor_engine.errors import UsageError
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import definitions, dependencies
 
 
 def depend(tx: Tx, schedule_id: str, spec: ScheduleSpec | None) -> None:
     """Write down what a schedule comes after; with None, that it comes after nothing any more."""
-    tx.execute("DELETE FROM dependencies WHERE schedule_id = ?", (schedule_id,))
     upstream = spec.after.workflows if spec is not None and spec.after is not None else ()
-    for name in upstream:
-        tx.execute("INSERT INTO dependencies (upstream, schedule_id) VALUES (?, ?)", (name, schedule_id))
-    if not upstream:
-        tx.execute("DELETE FROM arrivals WHERE schedule_id = ?", (schedule_id,))
+    dependencies.replace(tx, schedule_id, upstream)
 
 
 def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec) -> None:
@@ -25,15 +22,11 @@ def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec)
     if spec.after is None:
         return
     for name in spec.after.workflows:
-        if source.execute("SELECT 1 FROM definitions WHERE workflow = ? LIMIT 1", (name,)).fetchone() is None:
-            known = [row[0] for row in source.execute("SELECT DISTINCT workflow FROM definitions ORDER BY 1")]
+        if not definitions.is_known(source, name):
+            known = definitions.names(source)
             raise UsageError(f"after: there is no workflow {name!r}. {did_you_mean(name, known)}")
     edges: dict[str, set[str]] = {}
-    for upstream, workflow in source.execute(
-        "SELECT d.upstream, s.workflow FROM dependencies d JOIN schedules s ON s.id = d.schedule_id"
-        " WHERE s.removed_at IS NULL AND s.id <> ?",
-        (schedule_id,),
-    ):
+    for upstream, workflow in dependencies.edges(source, schedule_id):
         edges.setdefault(upstream, set()).add(workflow)
     for name in spec.after.workflows:
         path = _path(edges, spec.workflow, name)

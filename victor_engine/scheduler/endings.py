@@ -6,6 +6,7 @@ from typing import Protocol
 
 from victor_engine import jsonio
 from victor_engine.api import PauseInfo
+from victor_engine.domain.statuses import RunStatus
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, upstream
 from victor_engine.scheduler import rows as ops
@@ -14,7 +15,8 @@ from victor_engine.scheduler.operations import hold
 from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
-from victor_engine.store.queries.schedules import following
+from victor_engine.store.queries import schedule_runs
+from victor_engine.store.repositories import dependencies, schedules
 
 
 class EndingRun(Protocol):
@@ -29,7 +31,9 @@ class EndingRun(Protocol):
 
 def matters(tx: Tx, schedule_id: str | None, workflow: str) -> bool:
     """Whether the end of a run can mean anything to schedules: to its own, or to those that come after it."""
-    return schedule_id is not None or tx.once(("followed", workflow), lambda: upstream.followed(tx, workflow))
+    return schedule_id is not None or tx.once(
+        ("followed", workflow), lambda: dependencies.followed(tx, workflow)
+    )
 
 
 def lock(tx: Tx, run: EndingRun) -> None:
@@ -37,7 +41,7 @@ def lock(tx: Tx, run: EndingRun) -> None:
     if not matters(tx, run.schedule_id, run.workflow):
         return
     tx.apart()
-    found = set(following(tx, run.workflow))
+    found = set(dependencies.dependents(tx, run.workflow))
     if run.schedule_id is not None:
         found.add(run.schedule_id)
     for schedule_id in sorted(found):
@@ -47,23 +51,21 @@ def lock(tx: Tx, run: EndingRun) -> None:
 def run_ended(firing: Firing, run_key: int, status: str) -> None:
     """Called in the transition in which a run ends, after its own rows are written."""
     tx = firing.tx
-    run_id, workflow, schedule_id, backfill_id = tx.execute(
-        "SELECT id, workflow, schedule_id, backfill_id FROM runs WHERE key = ?", (run_key,)
-    ).fetchone()
-    if schedule_id is not None and backfill_id is None:
-        _count_failure(tx, schedule_id, run_key, run_id, status)
-    upstream.run_ended(firing, run_key, run_id, workflow, status)
-    if backfill_id is not None:
-        backfill.advance(firing, backfill_id)
+    ended = schedule_runs.ended(tx, run_key)
+    if ended.schedule_id is not None and ended.backfill_id is None:
+        _count_failure(tx, ended.schedule_id, run_key, ended.id, status)
+    upstream.run_ended(firing, run_key, ended, status)
+    if ended.backfill_id is not None:
+        backfill.advance(firing, ended.backfill_id)
 
 
 def _count_failure(tx: Tx, schedule_id: str, run_key: int, run_id: str, status: str) -> None:
-    if status == "succeeded":
-        tx.execute("UPDATE schedules SET failures = 0 WHERE id = ? AND failures > 0", (schedule_id,))
+    if status == RunStatus.SUCCEEDED:
+        schedules.forget_failures(tx, schedule_id)
         return
-    if status != "failed":
+    if status != RunStatus.FAILED:
         return
-    tx.execute("UPDATE schedules SET failures = failures + 1 WHERE id = ?", (schedule_id,))
+    schedules.count_failure(tx, schedule_id)
     row = ops.find(tx, schedule_id)
     if row is None or row.removed or row.paused is not None:
         return
@@ -73,7 +75,7 @@ def _count_failure(tx: Tx, schedule_id: str, run_key: int, run_id: str, status: 
 
 
 def _pause(tx: Tx, row: ScheduleRow, run_key: int, run_id: str) -> None:
-    (error,) = tx.execute("SELECT error FROM runs WHERE key = ?", (run_key,)).fetchone()
+    error = schedule_runs.error_of(tx, run_key)
     cause = jsonio.loads(error).get("message", "") if error else ""
     cause = f": {cause[:200]}" if cause else ""
     note = f"paused after {row.failures} failures in a row; the last was run {run_id}{cause}"

@@ -14,15 +14,27 @@ from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import presence, upstream
 from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Excluded, active_runs
+from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.scheduler.words import elapsed
 from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries.events import newest_of_schedule
+from victor_engine.store.queries.schedule_runs import (
+    active_runs,
+    breaches_of,
+    error_by_id,
+    fire_ids,
+    long_absence,
+)
 from victor_engine.store.queries.schedules import fires as fires_of
+from victor_engine.store.repositories import meta
 
 MAX_FIRES = 50
 """Fires that one explanation goes through."""
+
+MAX_CHANGES = 10
+"""Changes of the schedule that one explanation tells of."""
 
 
 @dataclass(slots=True)
@@ -117,7 +129,7 @@ def _standing(answer: _Answer) -> str:
         return "it is disabled (enabled: false)"
     if row.exhausted:
         return f"it has started {row.runs_started} runs, and max_runs is {row.spec.max_runs}"
-    drained = ops.draining(answer.source)
+    drained = meta.draining(answer.source)
     if drained is not None:
         note = f" ({drained.note})" if drained.note else ""
         return f"the engine is draining since {drained.at:%Y-%m-%d %H:%M} UTC by {drained.by}{note}: it starts nothing"
@@ -163,13 +175,7 @@ def _then(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
 
 
 def _fires_between(answer: _Answer, start: datetime, end: datetime) -> list[FireInfo]:
-    ids = [
-        number
-        for (number,) in answer.source.execute(
-            "SELECT id FROM fires WHERE schedule_id = ? AND nominal >= ? AND nominal < ? ORDER BY nominal LIMIT ?",
-            (answer.row.id, to_us(start), to_us(end), MAX_FIRES),
-        )
-    ]
+    ids = fire_ids(answer.source, answer.row.id, to_us(start), to_us(end), MAX_FIRES)
     return fires_of(answer.source, ids=ids)
 
 
@@ -196,7 +202,7 @@ def _tell(answer: _Answer, fire: FireInfo) -> None:
     if late > 60 and fire.outcome not in ("missed", "backfilled"):
         answer.say(f"{due}: decided {elapsed(late)} after its time", at=fire.decided_at)
     if fire.run_id is not None and fire.run_status in ("failed", "rejected"):
-        (error,) = answer.source.execute("SELECT error FROM runs WHERE id = ?", (fire.run_id,)).fetchone()
+        error = error_by_id(answer.source, fire.run_id)
         if error:
             info = jsonio.loads(error)
             node = f"{info['node_id']}: " if info.get("node_id") else ""
@@ -204,11 +210,7 @@ def _tell(answer: _Answer, fire: FireInfo) -> None:
                 f"{due}: the run failed: {node}{info.get('type', '')}: {info.get('message', '')}",
                 "bad",
             )
-    for kind, text in answer.source.execute(
-        "SELECT kind, text FROM expectations WHERE schedule_id = ? AND local = ? AND fold = ?"
-        " AND breached_at IS NOT NULL",
-        (answer.row.id, fire.local, fire.fold),
-    ):
+    for kind, text in breaches_of(answer.source, answer.row.id, fire.local, fire.fold):
         answer.say(f"{due}: promise not kept ({kind}): {text}", "bad")
 
 
@@ -250,13 +252,9 @@ def _due_but_not_recorded(answer: _Answer, due: Nominal) -> str:
         return f"it will fire then, in {elapsed((due.instant - now).total_seconds())}"
     if row.paused is not None:
         return f"it is {ops.paused_words(row.paused)}; the fires of the pause are recorded when it ends"
-    absence = answer.source.execute(
-        "SELECT reason FROM fires WHERE schedule_id = ? AND nominal <= ? AND reason LIKE '%recorded as one%'"
-        " ORDER BY nominal DESC LIMIT 1",
-        (row.id, to_us(due.instant)),
-    ).fetchone()
+    absence = long_absence(answer.source, row.id, to_us(due.instant))
     if absence is not None and due.instant <= row.cursor:
-        return f"it is part of a long absence: {absence[0]}"
+        return f"it is part of a long absence: {absence}"
     if due.instant <= row.cursor:
         return "it was not due under the times that the schedule had then"
     if not answer.watched:
@@ -302,11 +300,9 @@ def _changes(answer: _Answer, since: datetime, until: datetime | None = None) ->
         EventKind.SCHEDULE_ADDED, EventKind.SCHEDULE_CHANGED, EventKind.SCHEDULE_REMOVED,
         EventKind.SCHEDULE_PAUSED, EventKind.SCHEDULE_RESUMED,
     )  # fmt: skip
-    rows = answer.source.execute(
-        "SELECT at, kind, actor, data FROM events WHERE schedule_id = ? AND at >= ? AND at < ?"
-        f" AND kind IN ({','.join('?' * len(kinds))}) ORDER BY seq DESC LIMIT 10",
-        (answer.row.id, to_us(since), to_us(until or answer.now) + 1, *kinds),
-    ).fetchall()
+    rows = newest_of_schedule(
+        answer.source, answer.row.id, kinds, to_us(since), to_us(until or answer.now) + 1, MAX_CHANGES
+    )
     for at, kind, actor, data in reversed(rows):
         answer.say(
             f"{_deed(kind, jsonio.loads(data) if data else {})} by {actor_from_json(actor).user}",

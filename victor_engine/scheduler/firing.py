@@ -10,15 +10,18 @@ from zoneinfo import ZoneInfo
 
 from victor_engine.api import PauseInfo, ScheduleSpec, TriggerKind
 from victor_engine.clock import to_us
+from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.scheduler import policy, sla
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.store.db import Tx
-from victor_engine.store.runs import HELD, NewRun, RunBatch, Start, create_run
-
-ACTIVE = "('queued', 'running', 'waiting', 'pausing', 'paused', 'cancelling')"
+from victor_engine.store.locks import Root
+from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of
+from victor_engine.store.repositories import fires, meta, schedules
+from victor_engine.store.repositories.fires import Fire
+from victor_engine.store.runs import NewRun, RunBatch, Start, create_run
 
 Excluded = Callable[[ScheduleSpec, datetime, ZoneInfo], str | None]
 """Why a calendar of a spec leaves out an instant; None if none does. UsageError if that cannot be known."""
@@ -58,7 +61,7 @@ class Firing:
     @property
     def draining(self) -> PauseInfo | None:
         if self._draining is False:
-            self._draining = ops.draining(self.tx)
+            self._draining = meta.draining(self.tx)
         return self._draining  # type: ignore[return-value]
 
     def why_excluded(self, row: ScheduleRow, nominal: Nominal) -> str | None:
@@ -74,16 +77,17 @@ class Firing:
         self, row: ScheduleRow, nominal: Nominal, late: str | None = None, cause: Cause | None = None
     ) -> None:
         """Decide one fire. One that was decided before is left as it is."""
+        self.tx.lock(Root.SCHEDULE, row.id)
         if self.is_decided(row, nominal):
             return
         why_not = self._why_not(row, nominal)
         if why_not is not None:
-            self.record(row, nominal, "skipped", why_not)
+            self.record(row, nominal, FireOutcome.SKIPPED, why_not)
             return
         active = self.bulk.active_runs(row.id) if self.bulk is not None else active_runs(self.tx, row.id)
         place = policy.place(row.spec, active, late)
-        if place.outcome == "skipped":
-            self.record(row, nominal, "skipped", place.reason)
+        if place.outcome is FireOutcome.SKIPPED:
+            self.record(row, nominal, FireOutcome.SKIPPED, place.reason)
             self.promise(row, nominal, None)
         elif self._start(row, nominal, place, cause or Cause()):
             self.cancels.extend(place.cancel)
@@ -113,13 +117,13 @@ class Firing:
 
     def is_decided(self, row: ScheduleRow, nominal: Nominal) -> bool:
         held_back = self.bulk is not None and (row.id, nominal.local, nominal.fold) in self.bulk.decided
-        return held_back or ops.is_decided(self.tx, row.id, nominal)
+        return held_back or fires.is_decided(self.tx, row.id, nominal.local, nominal.fold)
 
     def record(
         self,
         row: ScheduleRow,
         nominal: Nominal,
-        outcome: str,
+        outcome: FireOutcome,
         reason: str,
         run_key: int | None = None,
         run_id: str | None = None,
@@ -151,8 +155,8 @@ class Firing:
                 raise VictorError(cause.fault)
             start = self._begin(row)
         except VictorError as error:
-            self.record(row, nominal, "skipped", f"cannot start: {error.message}")
-            self.tx.execute("UPDATE schedules SET problem = ? WHERE id = ?", (error.message, row.id))
+            self.record(row, nominal, FireOutcome.SKIPPED, f"cannot start: {error.message}")
+            schedules.set_problem(self.tx, row.id, error.message)
             self.promise(row, nominal, None)
             return False
         new = NewRun(
@@ -172,17 +176,17 @@ class Firing:
         reason = (
             place.reason
             if not cause.reason
-            else (cause.reason if place.outcome == "started" else f"{cause.reason}; {place.reason}")
+            else (cause.reason if place.outcome is FireOutcome.STARTED else f"{cause.reason}; {place.reason}")
         )
         self.record(row, nominal, place.outcome, reason, key, run_id)
         if self.bulk is not None:
-            self.bulk.started(row.id, key, run_id, held=place.outcome == "queued")
+            self.bulk.started(row.id, key, run_id, held=place.outcome is FireOutcome.QUEUED)
         self.promise(row, nominal, key)
         if row.problem is not None:
-            self.tx.execute("UPDATE schedules SET problem = NULL WHERE id = ?", (row.id,))
+            schedules.set_problem(self.tx, row.id, None)
         row.runs_started += 1
         # What waits behind another run is taken up when that one has ended.
-        if place.outcome == "started":
+        if place.outcome is FireOutcome.STARTED:
             self.created.append((key, row.spec.priority))
         return True
 
@@ -190,40 +194,35 @@ class Firing:
 class Bulk:
     """Many schedules decided in one transition: read together, written together."""
 
-    def __init__(self, tx: Tx, schedules: Sequence[str]) -> None:
+    def __init__(self, tx: Tx, schedule_ids: Sequence[str]) -> None:
         self.tx = tx
+        for schedule_id in sorted(schedule_ids):
+            tx.lock(Root.SCHEDULE, schedule_id)
         self.runs = RunBatch(tx)
         self.decided: set[tuple[str, str, int]] = set()
-        self._fires: list[tuple[Any, ...]] = []
-        self._moves: list[tuple[Any, ...]] = []
-        self._active: dict[str, list[policy.Active]] = {}
-        marks = ",".join("?" * len(schedules))
-        self.stored: dict[str, Any] = {row[0]: row for row in ops.stored(tx, schedules)}
-        for schedule, key, run_id, status, held in tx.execute(
-            f"SELECT r.schedule_id, r.key, r.id, r.status, {HELD} FROM runs r WHERE r.schedule_id IN ({marks})"
-            f" AND r.status IN {ACTIVE} AND r.trigger <> 'backfill' ORDER BY r.key",
-            schedules,
-        ):
-            self._active.setdefault(schedule, []).append(policy.Active(key, run_id, status, bool(held)))
+        self._fires: list[Fire] = []
+        self._moves: list[tuple[int, int | None, int, int, str]] = []
+        self._active = active_runs_of(tx, schedule_ids)
+        self.stored: dict[str, Any] = {row[0]: row for row in schedules.some(tx, schedule_ids)}
 
-    def active_runs(self, schedule: str) -> list[policy.Active]:
+    def active_runs(self, schedule: str) -> list[ActiveRun]:
         return self._active.get(schedule, [])
 
     def started(self, schedule: str, key: int, run_id: str, *, held: bool) -> None:
-        self._active.setdefault(schedule, []).append(policy.Active(key, run_id, "queued", held))
+        self._active.setdefault(schedule, []).append(ActiveRun(key, run_id, RunStatus.QUEUED, held))
 
     def record(
         self,
         row: ScheduleRow,
         nominal: Nominal,
-        outcome: str,
+        outcome: FireOutcome,
         reason: str,
         run_key: int | None = None,
         run_id: str | None = None,
     ) -> None:
         """As `rows.record_fire`, of a fire that is known to be undecided."""
         self.decided.add((row.id, nominal.local, nominal.fold))
-        self._fires.append(ops.fire_values(self.tx, row, nominal, outcome, reason, run_key, None))
+        self._fires.append(ops.fire_row(self.tx, row, nominal, outcome, reason, run_key, None))
         ops.tell_fire(self.tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id)
 
     def move(self, row: ScheduleRow, cursor: datetime, next_due: int | None) -> None:
@@ -242,18 +241,5 @@ class Bulk:
 
     def flush(self) -> None:
         self.runs.flush()
-        self.tx.connection.executemany(ops.INSERT_FIRE, self._fires)
-        self.tx.connection.executemany(
-            "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?",
-            self._moves,
-        )
-
-
-def active_runs(source: Any, schedule_id: str) -> list[policy.Active]:
-    """The runs of a schedule that have not ended, oldest first; those of a backfill are apart."""
-    rows = source.execute(
-        f"SELECT r.key, r.id, r.status, {HELD} FROM runs r WHERE r.schedule_id = ? AND r.status IN {ACTIVE}"
-        " AND r.trigger <> 'backfill' ORDER BY r.key",
-        (schedule_id,),
-    )
-    return [policy.Active(key, run_id, status, bool(held)) for key, run_id, status, held in rows]
+        fires.add_all(self.tx, self._fires)
+        schedules.move_all(self.tx, self._moves)

@@ -21,13 +21,14 @@ from victor_engine.api import (
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import backfill, chain, upstream
+from victor_engine.scheduler import chain, upstream
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.scheduler.declare import schedule_id as spec_id
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.timing import Timing
 from victor_engine.scheduler.zones import get_zone, zone_table
+from victor_engine.store.queries import backfills
 
 _YEAR = timedelta(days=366)
 
@@ -42,10 +43,10 @@ def complete(
     if not found:
         return found
     wanted = found[0].id if len(found) == 1 else None
-    backfills = {
-        info.spec.schedule_id: info for info in backfill.infos(source, wanted, 1000, unfinished=True)
+    unfinished = {
+        info.spec.schedule_id: info for info in backfills.infos(source, wanted, 1000, unfinished=True)
     }
-    return [_complete(source, info, now, excluded, backfills) for info in found]
+    return [_complete(source, info, now, excluded, unfinished) for info in found]
 
 
 def _complete(
@@ -53,11 +54,11 @@ def _complete(
     info: ScheduleInfo,
     now: datetime,
     excluded: Excluded,
-    backfills: Mapping[str, BackfillInfo],
+    unfinished: Mapping[str, BackfillInfo],
 ) -> ScheduleInfo:
     changes: dict[str, object] = {}
-    if info.id in backfills:
-        changes["backfill"] = backfills[info.id]
+    if info.id in unfinished:
+        changes["backfill"] = unfinished[info.id]
     if info.spec.after is not None:
         changes["upstream"] = tuple(upstream.waits_for(source, info.id, info.spec, now))
     next_fire = info.next_fire

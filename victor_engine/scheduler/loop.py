@@ -8,19 +8,21 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, from_us, to_us
+from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Bulk, Excluded, Firing, active_runs, nothing_excluded
+from victor_engine.scheduler.firing import Bulk, Excluded, Firing, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
 from victor_engine.scheduler.watch import Watch
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.runs import HELD
+from victor_engine.store.queries import schedule_runs
+from victor_engine.store.queries.schedule_runs import ActiveRun
+from victor_engine.store.repositories import backfills, expectations, schedules
+from victor_engine.store.savepoints import savepoint
 
 log = logging.getLogger(__name__)
 
@@ -74,21 +76,22 @@ class SchedulerLoop:
         if down is not None:
             self._watch.absent(down)
         await self.refresh()
-        held = await self.store.read(
-            lambda c: c.execute(f"SELECT DISTINCT r.schedule_id FROM runs r WHERE {HELD}").fetchall()
-        )
-        for (schedule,) in held:
+        held = await self.store.read(schedule_runs.schedules_with_held_runs)
+        for schedule in held:
             await self.run_finished(schedule)
         await self.go_on()
         self._task = asyncio.create_task(self._run(), name="victor-scheduler")
 
     async def go_on(self) -> None:
         """Let backfills start what there is room for: after a start, and when draining has ended."""
-        if await self.store.read(backfill.open_ones):
+        if await self.store.read(backfills.running):
 
             def transition(tx: Tx) -> Firing:
                 firing = self.firing(tx)
-                for backfill_id in backfill.open_ones(tx.connection):
+                found = backfills.running(tx)
+                for backfill_id in found:
+                    backfills.lock(tx, backfill_id)
+                for backfill_id in found:
                     backfill.advance(firing, backfill_id)
                 return firing
 
@@ -114,16 +117,14 @@ class SchedulerLoop:
 
     async def refresh(self, schedule: str | None = None) -> None:
         """Read when each schedule is due, or the one that has changed."""
-        due = "SELECT id, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
         if schedule is not None:
-            found = await self.store.read(lambda c: c.execute(f"{due} AND id = ?", (schedule,)).fetchone())
-            self._put(schedule, found[1] if found is not None else None)
+            self._put(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
         else:
-            rows = await self.store.read(lambda c: c.execute(due).fetchall())
+            rows = await self.store.read(schedules.due)
             self._due = dict(rows)
             self._heap = [(due, schedule) for schedule, due in rows]
             heapq.heapify(self._heap)
-        self._promises = await self.store.read(sla.next_due)
+        self._promises = await self.store.read(expectations.next_due)
         self._watch.kick.set()
 
     def _put(self, schedule: str, due: int | None) -> None:
@@ -194,7 +195,7 @@ class SchedulerLoop:
         soon = [schedule for schedule in due if schedule not in self._coming]
         for first in range(0, len(soon), BATCH):
             part = soon[first : first + BATCH]
-            self._coming |= await self.store.read(lambda c: self._known.learn(ops.stored(c, part)))  # noqa: B023
+            self._coming |= await self.store.read(lambda c: self._known.learn(schedules.some(c, part)))  # noqa: B023
 
     def _until(self, horizon: int) -> Iterator[tuple[int, str]]:
         """The entries of the heap up to `horizon`, in no order, at most as many as are kept."""
@@ -240,29 +241,26 @@ class SchedulerLoop:
 
     async def look_at_promises(self) -> None:
         """Tell of the promises that were not kept."""
-        self._promises = await self.store.read(sla.next_due)
+        self._promises = await self.store.read(expectations.next_due)
         while self._promises is not None and self._promises <= to_us(self.clock.now()):
             await self.store.write(sla.look)
-            self._promises = await self.store.read(sla.next_due)
+            self._promises = await self.store.read(expectations.next_due)
 
     def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, Following]:
         firing = self.firing(tx)
         firing.bulk = bulk = Bulk(tx, schedules)
         following: Following = []
         for schedule in schedules:
-            mark = tx.mark(), bulk.mark(), len(firing.created), len(firing.cancels)
-            tx.execute("SAVEPOINT schedule")
+            mark = bulk.mark(), len(firing.created), len(firing.cancels)
             try:
-                due = self._decide_one(firing, bulk, schedule)
+                with savepoint(tx):
+                    due = self._decide_one(firing, bulk, schedule)
             except sqlite3.Error:
                 raise  # the store itself: nothing can be decided
             except Exception as error:
-                tx.execute("ROLLBACK TO schedule")
-                tx.rewind(mark[0])
-                bulk.rewind(mark[1], schedule)
-                del firing.created[mark[2] :], firing.cancels[mark[3] :]
+                bulk.rewind(mark[0], schedule)
+                del firing.created[mark[1] :], firing.cancels[mark[2] :]
                 due = self._problem(tx, schedule, error)
-            tx.execute("RELEASE schedule")
             following.append((schedule, due))
         bulk.flush()
         return firing, following
@@ -270,10 +268,7 @@ class SchedulerLoop:
     def _problem(self, tx: Tx, schedule: str, error: Exception) -> int:
         """One schedule that cannot be decided holds up no other; it is looked at again after a while."""
         text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
-        changed = tx.execute(
-            "UPDATE schedules SET problem = ? WHERE id = ? AND problem IS NOT ?", (text, schedule, text)
-        )
-        if changed.rowcount:
+        if schedules.set_problem(tx, schedule, text):
             log.error("schedule %s cannot be decided: %s", schedule, text, exc_info=error)
             data = {"message": f"schedule {schedule} cannot be decided: {text}"}
             tx.event(EventKind.ENGINE_PROBLEM, schedule_id=schedule, data=data)
@@ -290,7 +285,7 @@ class SchedulerLoop:
             until = row.paused.until
             if until is not None and until <= tx.now:
                 operations.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
-                return self._next(tx, row.id)
+                return schedules.due_of(tx, row.id)
             return to_us(until) if until is not None else None
         coming = self._coming.get(schedule)
         if coming is not None and self._is_next(coming, row, tx):
@@ -306,13 +301,13 @@ class SchedulerLoop:
             if row.spec.catchup == "all":
                 reason += f"; no more than the newest {policy.MAX_ROWS:,} are caught up"
             if not firing.is_decided(row, due.cut.first):
-                firing.record(row, due.cut.first, "missed", f"{reason} ({due.cut})")
+                firing.record(row, due.cut.first, FireOutcome.MISSED, f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
         verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._watch.gaps)
         for verdict in verdicts:
             if verdict.missed is not None:
                 excluded = firing.why_left_out(row, verdict.nominal)
-                outcome = "missed" if excluded is None else "skipped"
+                outcome = FireOutcome.MISSED if excluded is None else FireOutcome.SKIPPED
                 if not firing.is_decided(row, verdict.nominal):
                     firing.record(row, verdict.nominal, outcome, excluded or verdict.missed)
             else:
@@ -336,20 +331,14 @@ class SchedulerLoop:
             and (coming.following is None or tx.now_us < coming.following)
         )
 
-    def _next(self, tx: Tx, schedule: str) -> int | None:
-        found = tx.execute("SELECT next_fire FROM schedules WHERE id = ?", (schedule,)).fetchone()
-        return int(found[0]) if found and found[0] is not None else None
-
     async def run_finished(self, schedule_id: str | None) -> None:
         """A run has ended: of those that wait behind it, as many start as there is room for."""
         if schedule_id is None:
             return
 
-        def read(connection: sqlite3.Connection) -> tuple[ScheduleSpec, list[policy.Active]] | None:
-            row = connection.execute("SELECT spec FROM schedules WHERE id = ?", (schedule_id,)).fetchone()
-            if row is None:
-                return None
-            return msgspec.json.decode(row[0], type=ScheduleSpec), active_runs(connection, schedule_id)
+        def read(connection: sqlite3.Connection) -> tuple[ScheduleSpec, list[ActiveRun]] | None:
+            spec = schedules.spec_of(connection, schedule_id)
+            return None if spec is None else (spec, schedule_runs.active_runs(connection, schedule_id))
 
         found = await self.store.read(read)
         if found is not None:

@@ -13,30 +13,26 @@ import msgspec
 
 from victor_engine.api import Actor, PauseInfo, ScheduleAdded, ScheduleSpec
 from victor_engine.clock import to_us
+from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import chain
 from victor_engine.scheduler.declare import describe_changes, file_schedule_id, schedule_id
 from victor_engine.scheduler.policy import backlog
 from victor_engine.scheduler.rows import (
-    COLUMNS,
     Resolve,
     ScheduleRow,
-    decode_row,
-    draining,
     find,
     first_fire,
-    get,
+    locked,
     paused_words,
     record_fire,
 )
 from victor_engine.scheduler.timing import Timing
 from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
+from victor_engine.store.repositories import fires, meta, schedules
 from victor_engine.store.runs import NewRun, insert_run
-
-
-def _json(spec: ScheduleSpec | None) -> str | None:
-    return None if spec is None else msgspec.json.encode(spec).decode()
 
 
 def add(
@@ -55,6 +51,7 @@ def add(
     ConflictError for one that differs from a schedule with the same times, zone, state and version.
     """
     new_id = given_id or schedule_id(spec)
+    tx.lock(Root.SCHEDULE, new_id)
     known = find(tx, new_id)
     if known is not None and not known.removed:
         changes = describe_changes(known.spec, spec)
@@ -69,17 +66,7 @@ def add(
         _must_come(spec, timing, tx.now)
     chain.check(tx, new_id, spec)
     due = first_fire(timing, tx.now) if spec.enabled else None
-    tx.execute(
-        "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
-        " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
-        " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, vanished = NULL,"
-        " paused = NULL, pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
-        " created_at = excluded.created_at, revision = revision + 1",
-        (
-            new_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, due, tx.now_us, tx.now_us,
-        ),
-    )  # fmt: skip
+    schedules.add(tx, new_id, spec, file_spec=file_spec, origin=origin, path=path, next_fire=due)
     chain.depend(tx, new_id, spec)
     data = {"spec": msgspec.to_builtins(spec), "origin": origin, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_ADDED, actor=actor, schedule_id=new_id, workflow=spec.workflow, data=data)
@@ -93,8 +80,8 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     disables its schedule, with a note; it comes back with the block, as it was.
     """
     new_id = file_schedule_id(workflow)
-    stored = tx.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (new_id,)).fetchone()
-    row = decode_row(stored) if stored is not None else None
+    tx.lock(Root.SCHEDULE, new_id)
+    row = find(tx, new_id)
     if spec is None:
         if row is None or row.removed or row.file_spec is None:
             return False
@@ -118,7 +105,7 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
             in_force, dropped = spec, True
     changes = describe_changes(row.file_spec or row.spec, spec)
     _apply(tx, row, in_force)
-    tx.execute("UPDATE schedules SET file_spec = ?, path = ? WHERE id = ?", (_json(spec), path, new_id))
+    schedules.declare(tx, new_id, spec, path)
     data: dict[str, Any] = {"by": "file", "changes": changes}
     if dropped:
         data["note"] = (
@@ -132,11 +119,7 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
 def vanish(tx: Tx, row: ScheduleRow, note: str) -> None:
     """Disable a schedule whose workflow or block is gone from the files. `come_back` undoes it."""
     cursor = settle(tx, row, tx.now)
-    tx.execute(
-        "UPDATE schedules SET removed_at = ?, vanished = ?, next_fire = NULL, cursor = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (tx.now_us, note, to_us(cursor), tx.now_us, row.id),
-    )
+    schedules.vanish(tx, row.id, note, to_us(cursor))
     tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=row.id, workflow=row.workflow, data={"note": note})
 
 
@@ -144,11 +127,7 @@ def come_back(tx: Tx, row: ScheduleRow) -> None:
     """Enable a schedule that vanished, as it was. What came due meanwhile is recorded as skipped."""
     chain.check(tx, row.id, row.spec)
     back = replace(row, removed=False, vanished=None, cursor=settle(tx, row, tx.now))
-    tx.execute(
-        "UPDATE schedules SET removed_at = NULL, vanished = NULL, next_fire = ?, cursor = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (_next_look(back), to_us(back.cursor), tx.now_us, row.id),
-    )
+    schedules.come_back(tx, row.id, to_us(back.cursor), _next_look(back))
     data = {
         "spec": msgspec.to_builtins(row.spec),
         "origin": row.origin,
@@ -169,7 +148,7 @@ def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
 
 def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note: str = "") -> str:
     """Bring another spec into force. A pause stays, with its end; what was due before is settled."""
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     if spec.workflow != row.workflow:
         raise UsageError(f"schedule {row.id} is of {row.workflow}; add a new one for {spec.workflow}")
     timing = Timing(spec, row.id, row.created_at)
@@ -210,11 +189,7 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
     if spec.timezone != row.spec.timezone:
         _name_by_zone(tx, row)
     changed = replace(row, spec=spec, cursor=cursor)
-    tx.execute(
-        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (_json(spec), _next_look(changed), to_us(cursor), tx.now_us, row.id),
-    )
+    schedules.put_spec(tx, row.id, spec, to_us(cursor), _next_look(changed))
 
 
 def _next_look(row: ScheduleRow) -> int | None:
@@ -229,35 +204,35 @@ def _name_by_zone(tx: Tx, row: ScheduleRow) -> None:
 
     A fire is unique by its wall time, and zones are at most 26 hours apart.
     """
-    tx.execute(
-        "UPDATE OR IGNORE fires SET local = local || ' ' || ? WHERE schedule_id = ? AND nominal > ?"
-        " AND instr(local, ' ') = 0 AND local NOT LIKE '%Z'",
-        (row.spec.timezone, row.id, tx.now_us - 2 * 86_400_000_000),
-    )
+    fires.name_zone(tx, row.id, row.spec.timezone, tx.now_us - 2 * 86_400_000_000)
 
 
 def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
     """Account for every fire that is due by `until` and that nothing will run; returns the new cursor."""
     due = backlog(row.timing, row.cursor, until, jitter=False)
-    outcome, reason = "missed", "missed: nothing looked at it before the schedule was changed"
+    outcome, reason = FireOutcome.MISSED, "missed: nothing looked at it before the schedule was changed"
     if row.paused is not None:
-        outcome, reason = "skipped", paused_words(row.paused)
+        outcome, reason = FireOutcome.SKIPPED, paused_words(row.paused)
     elif row.vanished is not None:
-        outcome, reason = "skipped", f"disabled: {row.vanished}"
+        outcome, reason = FireOutcome.SKIPPED, f"disabled: {row.vanished}"
     elif not row.spec.enabled:
-        outcome, reason = "skipped", "the schedule is disabled"
+        outcome, reason = FireOutcome.SKIPPED, "the schedule is disabled"
     elif row.exhausted:
-        outcome, reason = "skipped", f"max_runs is {row.spec.max_runs}, and so many have started"
+        outcome, reason = FireOutcome.SKIPPED, f"max_runs is {row.spec.max_runs}, and so many have started"
     if row.skip_next and due.fires:
         # The fire that was to be skipped is among them: it is not made up for by another one.
         row.skip_next = False
-        tx.execute("UPDATE schedules SET skip_next = 0 WHERE id = ?", (row.id,))
+        schedules.skipped(tx, row.id)
     if due.cut is not None:
         record_fire(tx, row, due.cut.first, outcome, f"{reason} ({due.cut})")
     for nominal in due.fires:
         if row.paused is not None and nominal.instant < row.paused.at:
             record_fire(
-                tx, row, nominal, "missed", "missed: nothing looked at it before the schedule was paused"
+                tx,
+                row,
+                nominal,
+                FireOutcome.MISSED,
+                "missed: nothing looked at it before the schedule was paused",
             )
         else:
             record_fire(tx, row, nominal, outcome, reason)
@@ -266,13 +241,10 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
 
 def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
     """Take a schedule out; its history stays. Returns its whole id."""
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     settle(tx, row, tx.now)
     chain.depend(tx, row.id, None)
-    tx.execute(
-        "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1 WHERE id = ?",
-        (tx.now_us, tx.now_us, row.id),
-    )
+    schedules.remove(tx, row.id)
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
@@ -281,17 +253,12 @@ def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str
 def hold(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
     """Write down a pause, or another one in the place of the one that is."""
     cursor = settle(tx, row, tx.now) if row.paused is not None else row.cursor
-    until = to_us(info.until) if info.until is not None else None
-    tx.execute(
-        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, cursor = ?, updated_at = ?,"
-        " revision = revision + 1 WHERE id = ?",
-        (msgspec.json.encode(info).decode(), until, until, to_us(cursor), tx.now_us, row.id),
-    )
+    schedules.pause(tx, row.id, info, to_us(cursor))
 
 
 def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
     """Hold a schedule. The fires of the pause are recorded as skipped when it ends."""
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     if until is not None and until <= tx.now:
         raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
     hold(tx, row, PauseInfo(by=actor.user, at=tx.now, note=note, until=until))
@@ -304,28 +271,24 @@ def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetim
 
 def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: datetime | None = None) -> str:
     """End a pause, or enable. What was due until `at` (default: now) is recorded as skipped, not made up for."""
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     if row.paused is None and row.spec.enabled:
         raise ConflictError(f"schedule {row.id} is not paused")
     cursor = settle(tx, row, at or tx.now)
     # A pause that ends by itself does not enable what somebody has disabled.
     spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
     changed = replace(row, spec=spec, cursor=cursor, paused=None)
-    tx.execute(
-        "UPDATE schedules SET paused = NULL, pause_until = NULL, failures = 0, spec = ?, cursor = ?,"
-        " next_fire = ?, updated_at = ?, revision = revision + 1 WHERE id = ?",
-        (_json(spec), to_us(cursor), _next_look(changed), tx.now_us, row.id),
-    )
+    schedules.resume(tx, row.id, spec, to_us(cursor), _next_look(changed))
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_RESUMED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 
 
 def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     if not row.firing or (row.next_fire is None and row.spec.after is None):
         raise ConflictError(f"schedule {row.id} has no next fire that could be skipped")
-    tx.execute("UPDATE schedules SET skip_next = 1, revision = revision + 1 WHERE id = ?", (row.id,))
+    schedules.skip_next(tx, row.id)
     data: dict[str, Any] = {
         "skip_next": row.next_fire.isoformat() if row.next_fire is not None else "the next one",
         **({"note": note} if note else {}),
@@ -345,7 +308,7 @@ def trigger(
 ) -> tuple[int, str, int]:
     """Start a run of a schedule now, whatever its times; returns the run's key, id and priority."""
     refuse_while_draining(tx)
-    row = get(tx, schedule)
+    row = locked(tx, schedule)
     start = resolve(tx, row.workflow, row.spec.version)
     new = NewRun(
         workflow=row.workflow,
@@ -365,23 +328,19 @@ def trigger(
 def drain(tx: Tx, *, actor: Actor, note: str = "") -> None:
     """Let what runs finish and start nothing, over restarts too, until `undrain`."""
     info = PauseInfo(by=actor.user, at=tx.now, note=note)
-    tx.execute(
-        "INSERT INTO meta (key, value) VALUES ('draining', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (msgspec.json.encode(info).decode(),),
-    )
+    meta.drain(tx, info)
     tx.event(EventKind.ENGINE_DRAINING, actor=actor, data={"note": note} if note else None)
 
 
 def undrain(tx: Tx, *, actor: Actor, note: str = "") -> None:
-    if draining(tx) is None:
+    if not meta.undrain(tx):
         raise ConflictError("the engine is not draining")
-    tx.execute("DELETE FROM meta WHERE key = 'draining'")
     tx.event(EventKind.ENGINE_UNDRAINED, actor=actor, data={"note": note} if note else None)
 
 
 def refuse_while_draining(tx: Tx) -> None:
     """ConflictError if the engine starts nothing new."""
-    info = tx.once("draining", lambda: draining(tx))
+    info = tx.once("draining", lambda: meta.draining(tx))
     if info is not None:
         note = f" ({info.note})" if info.note else ""
         raise ConflictError(

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from victor_engine.api import ScheduleSpec
+from victor_engine.domain.statuses import FireOutcome
 from victor_engine.scheduler.presence import Gap
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.scheduler.words import elapsed
+from victor_engine.store.queries.schedule_runs import ActiveRun
 
 MAX_ROWS = 1000
 """Fires of one schedule that are decided one by one at one time; older ones are put into one row."""
@@ -125,50 +127,41 @@ def judge(
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
-    """A run of the schedule that has not ended. `held` means that it waits behind another one."""
-
-    key: int
-    run_id: str
-    status: str
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a fire goes: started, queued (behind a run) or skipped; `cancel` are runs to be cancelled first."""
 
-    outcome: str
+    outcome: FireOutcome
     reason: str
     cancel: tuple[int, ...] = ()
 
 
-def place(spec: ScheduleSpec, active: Sequence[Active], late: str | None = None) -> Place:
+def place(spec: ScheduleSpec, active: Sequence[ActiveRun], late: str | None = None) -> Place:
     """What `overlap` and `max_active_runs` say to one more run.
 
     Fires that are caught up under `catchup: all` wait for each other where `overlap` is skip:
     to skip all but the first of them would catch up nothing.
     """
     if spec.overlap == "allow" or len(active) < spec.max_active_runs:
-        return Place("started", late or "due")
+        return Place(FireOutcome.STARTED, late or "due")
     last = active[-1]
     held = [run for run in active if run.held]
     words = f"run {last.run_id} is still {last.status}"
     prefix = f"{late}; " if late else ""
     if spec.overlap == "cancel_running":
         reason = f"{prefix}{words}; it is cancelled first (overlap is cancel_running)"
-        return Place("queued", reason, tuple(run.key for run in active))
+        return Place(FireOutcome.QUEUED, reason, tuple(run.key for run in active))
     if spec.overlap == "skip" and not (late and spec.catchup == "all"):
-        return Place("skipped", f"{words}, and overlap is skip")
+        return Place(FireOutcome.SKIPPED, f"{words}, and overlap is skip")
     if spec.overlap == "buffer_one" and held:
         return Place(
-            "skipped", f"run {held[0].run_id} already waits for its turn (overlap is buffer_one; {words})"
+            FireOutcome.SKIPPED,
+            f"run {held[0].run_id} already waits for its turn (overlap is buffer_one; {words})",
         )
     rule = "one after the other" if spec.overlap == "skip" else f"overlap is {spec.overlap}"
-    return Place("queued", f"{prefix}behind {last.run_id}, which is {last.status} ({rule})")
+    return Place(FireOutcome.QUEUED, f"{prefix}behind {last.run_id}, which is {last.status} ({rule})")
 
 
-def released(spec: ScheduleSpec, active: Sequence[Active]) -> list[Active]:
+def released(spec: ScheduleSpec, active: Sequence[ActiveRun]) -> list[ActiveRun]:
     """Which of the held runs may start now, oldest first."""
     held = [run for run in active if run.held]
     if spec.overlap == "allow":

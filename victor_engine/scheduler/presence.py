@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from victor_engine.clock import from_us, to_us
+from victor_engine.events import EventKind
+from victor_engine.store.queries.events import engine_starts, last_engine_start, last_sign_of_life
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,6 @@ class Gap:
 SHORTEST = 1_000_000
 """Microseconds below which an absence is none: a start that follows an end at once."""
 
-_LIFE = "(actor IS NULL OR kind IN ('engine.started', 'engine.stopped'))"
-"""Events that only an engine writes: a command line without one also leaves events."""
-
 
 def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> list[Gap]:
     """The times between `start` and `end` in which no engine ran on this store, oldest first.
@@ -38,28 +37,24 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
     An engine that was killed says no farewell: its last event is its last sign of life.
     """
     found: list[Gap] = []
-    began = source.execute(
-        "SELECT seq, at FROM events WHERE node_id IS NULL AND kind = 'engine.started' AND at >= ?"
-        " ORDER BY at, seq LIMIT 200",
-        (to_us(start),),
-    ).fetchall()
+    began = engine_starts(source, to_us(start), 200)
     for seq, at in began:
-        before = source.execute(
-            f"SELECT at, kind FROM events WHERE seq < ? AND {_LIFE} ORDER BY seq DESC LIMIT 1", (seq,)
-        ).fetchone()
+        before = last_sign_of_life(source, seq)
         if before is None or from_us(before[0]) > end or at - before[0] < SHORTEST:
             continue
-        why = "the engine was down" if before[1] == "engine.stopped" else "the engine was gone (no farewell)"
+        why = (
+            "the engine was down"
+            if before[1] == EventKind.ENGINE_STOPPED
+            else "the engine was gone (no farewell)"
+        )
         found.append(Gap(from_us(before[0]), from_us(at), why))
     return found
 
 
 def newest_downtime(source: sqlite3.Connection) -> Gap | None:
     """The time before the engine's latest start in which none ran."""
-    row = source.execute(
-        "SELECT MAX(at) FROM events WHERE node_id IS NULL AND kind = 'engine.started'"
-    ).fetchone()
-    if row[0] is None:
+    started = last_engine_start(source)
+    if started is None:
         return None
-    found = downtimes(source, from_us(row[0]), from_us(row[0]))
+    found = downtimes(source, from_us(started), from_us(started))
     return found[-1] if found else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -12,11 +12,15 @@ import msgspec
 
 from victor_engine.api import Actor, PauseInfo, ScheduleSpec
 from victor_engine.clock import from_us, to_us
+from victor_engine.domain.statuses import FireOutcome, ScheduleStatus, schedule_status
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler.timing import Nominal, Timing
 from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.locks import Root
 from victor_engine.store.queries import ids
+from victor_engine.store.repositories import fires, schedules
+from victor_engine.store.repositories.fires import Fire
 from victor_engine.store.runs import Start
 
 Resolve = Callable[[Tx, str, str | None], Start]
@@ -56,15 +60,18 @@ class ScheduleRow:
         return self.spec.max_runs is not None and self.runs_started >= self.spec.max_runs
 
     @property
+    def status(self) -> ScheduleStatus:
+        return schedule_status(
+            removed=self.removed,
+            vanished=self.vanished is not None,
+            paused=self.paused is not None,
+            enabled=self.spec.enabled,
+        )
+
+    @property
     def firing(self) -> bool:
         """Whether it starts runs by itself."""
-        return not self.removed and self.paused is None and self.spec.enabled
-
-
-COLUMNS = (
-    "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
-    " removed_at, problem, failures, vanished"
-)
+        return self.status is ScheduleStatus.ACTIVE
 
 
 _decode_spec = msgspec.json.Decoder(ScheduleSpec).decode
@@ -154,13 +161,19 @@ class Coming:
 def get(source: ids.Source, schedule: str, *, removed: bool = False) -> ScheduleRow:
     """A schedule by its id, a prefix of it, or the name of its workflow; see `ids.schedule_id`."""
     full = ids.schedule_id(source, schedule, removed=removed)
-    return decode_row(source.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (full,)).fetchone())
+    return decode_row(schedules.find(source, full))
 
 
-def all_rows(source: Any) -> list[ScheduleRow]:
-    return [
-        decode_row(row) for row in source.execute(f"SELECT {COLUMNS} FROM schedules WHERE removed_at IS NULL")
-    ]
+def locked(tx: Tx, schedule: str) -> ScheduleRow:
+    """Lock a schedule that is not removed, and return it; it is named as for `get`."""
+    full = ids.schedule_id(tx, schedule)
+    tx.lock(Root.SCHEDULE, full)
+    return decode_row(schedules.find(tx, full))
+
+
+def all_rows(source: ids.Source) -> list[ScheduleRow]:
+    """Return all schedules that are not removed."""
+    return [decode_row(row) for row in schedules.present(source)]
 
 
 def first_fire(timing: Timing, after: datetime) -> int | None:
@@ -169,37 +182,22 @@ def first_fire(timing: Timing, after: datetime) -> int | None:
     return to_us(timing.due(nominal)) if nominal is not None else None
 
 
-def is_decided(source: Any, schedule: str, nominal: Nominal) -> bool:
-    """Whether it is written down already what became of a fire."""
-    known = source.execute(
-        "SELECT 1 FROM fires WHERE schedule_id = ? AND local = ? AND fold = ?",
-        (schedule, nominal.local, nominal.fold),
-    ).fetchone()
-    return known is not None
-
-
 def paused_words(paused: PauseInfo) -> str:
     note = f": {paused.note}" if paused.note else ""
     return f"paused by {paused.by} since {paused.at:%Y-%m-%d %H:%M} UTC{note}"
 
 
-INSERT_FIRE = (
-    "INSERT INTO fires (schedule_id, workflow, local, fold, nominal, outcome, reason, actor, decided_at, run_key)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?)"
-)
-
-
-def fire_values(
+def fire_row(
     tx: Tx,
     row: ScheduleRow,
     nominal: Nominal,
-    outcome: str,
+    outcome: FireOutcome,
     reason: str,
     run_key: int | None,
     actor: Actor | None,
-) -> tuple[Any, ...]:
-    """What `INSERT_FIRE` takes."""
-    return (
+) -> Fire:
+    """Return a fire that is decided now, as it is stored."""
+    return Fire(
         row.id, row.workflow, nominal.local, nominal.fold, to_us(nominal.instant), outcome, reason,
         actor_json(actor), tx.now_us, run_key,
     )  # fmt: skip
@@ -209,7 +207,7 @@ def record_fire(
     tx: Tx,
     row: ScheduleRow,
     nominal: Nominal,
-    outcome: str,
+    outcome: FireOutcome,
     reason: str,
     *,
     run_key: int | None = None,
@@ -217,11 +215,7 @@ def record_fire(
     actor: Actor | None = None,
 ) -> bool:
     """Write down what became of a fire; False if it was accounted for before."""
-    cursor = tx.execute(
-        f"{INSERT_FIRE} ON CONFLICT (schedule_id, local, fold) DO NOTHING",
-        fire_values(tx, row, nominal, outcome, reason, run_key, actor),
-    )
-    if cursor.rowcount == 0:
+    if not fires.add(tx, fire_row(tx, row, nominal, outcome, reason, run_key, actor)):
         return False
     tell_fire(tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id, actor=actor)
     return True
@@ -231,7 +225,7 @@ def tell_fire(
     tx: Tx,
     row: ScheduleRow,
     nominal: Nominal,
-    outcome: str,
+    outcome: FireOutcome,
     reason: str,
     *,
     run_key: int | None = None,
@@ -250,30 +244,7 @@ def tell_fire(
     )
 
 
-def draining(source: Any) -> PauseInfo | None:
-    """Who let the engine drain, if somebody did."""
-    row = source.execute("SELECT value FROM meta WHERE key = 'draining'").fetchone()
-    return None if row is None or row[0] is None else msgspec.json.decode(row[0], type=PauseInfo)
-
-
-def stored(source: Any, schedules: Sequence[str]) -> list[Any]:
-    """The rows of schedules as they are stored, for `decode_row`."""
-    marks = ",".join("?" * len(schedules))
-    rows: list[Any] = source.execute(
-        f"SELECT {COLUMNS} FROM schedules WHERE id IN ({marks})", schedules
-    ).fetchall()
-    return rows
-
-
-def find(source: Any, schedule: str) -> ScheduleRow | None:
+def find(source: ids.Source, schedule: str) -> ScheduleRow | None:
     """A schedule by its whole id, removed or not."""
-    stored = source.execute(f"SELECT {COLUMNS} FROM schedules WHERE id = ?", (schedule,)).fetchone()
+    stored = schedules.find(source, schedule)
     return None if stored is None else decode_row(stored)
-
-
-def all_schedules(source: Any, workflow: str) -> list[tuple[str, ScheduleSpec]]:
-    """Every schedule of a workflow with the spec in force, by id."""
-    rows = source.execute(
-        "SELECT id, spec FROM schedules WHERE workflow = ? AND removed_at IS NULL ORDER BY id", (workflow,)
-    )
-    return [(schedule_id, msgspec.json.decode(spec, type=ScheduleSpec)) for schedule_id, spec in rows]

@@ -7,18 +7,19 @@ of the clock or an engine that was away changes only when a breach is told, neve
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime, timedelta
-from typing import Any
 
 from victor_engine.api import Expect
 from victor_engine.clock import from_us, to_us
+from victor_engine.domain.statuses import RunStatus
 from victor_engine.events import EventKind
 from victor_engine.scheduler.promises import finish_by
 from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.scheduler.words import elapsed
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import expectations
+from victor_engine.store.repositories.expectations import Promise
 
 BATCH = 200
 """Promises that are looked at in one transaction."""
@@ -30,10 +31,15 @@ def promise(tx: Tx, row: ScheduleRow, nominal: Nominal, due: datetime, run_key: 
     if expect is None:
         return False
     for kind, seconds, instant in _instants(expect, row, nominal, due):
-        tx.execute(
-            "INSERT INTO expectations (schedule_id, local, fold, kind, seconds, run_key, due) VALUES (?,?,?,?,?,?,?)"
-            " ON CONFLICT DO NOTHING",
-            (row.id, nominal.local, nominal.fold, kind, seconds, run_key, to_us(instant)),
+        expectations.add(
+            tx,
+            row.id,
+            nominal.local,
+            nominal.fold,
+            kind,
+            seconds=seconds,
+            run_key=run_key,
+            due=to_us(instant),
         )
     return True
 
@@ -51,61 +57,47 @@ def _instants(
     return found
 
 
-def next_due(source: sqlite3.Connection) -> int | None:
-    """When the next promise is looked at, in microseconds."""
-    row = source.execute("SELECT MIN(due) FROM expectations WHERE breached_at IS NULL").fetchone()
-    return None if row[0] is None else int(row[0])
-
-
 def look(tx: Tx) -> int:
     """Settle the promises that are due; returns how many were not kept."""
-    rows = tx.execute(
-        "SELECT e.id, e.schedule_id, e.local, e.kind, e.seconds, e.due, r.key, r.id, r.workflow, r.status,"
-        " r.started_at, r.finished_at, s.workflow FROM expectations e"
-        " LEFT JOIN runs r ON r.key = e.run_key LEFT JOIN schedules s ON s.id = e.schedule_id"
-        " WHERE e.breached_at IS NULL AND e.due <= ? ORDER BY e.due LIMIT ?",
-        (tx.now_us, BATCH),
-    ).fetchall()
     broken = 0
-    for row in rows:
-        if row[3] == "finish_within" and (later := _moved(tx, row)) is not None:
-            tx.execute("UPDATE expectations SET due = ? WHERE id = ?", (later, row[0]))
+    for promise in expectations.due(tx, tx.now_us, BATCH):
+        if promise.kind == "finish_within" and (later := _moved(tx, promise)) is not None:
+            expectations.put_off(tx, promise, later)
             continue
-        text = _breach(row)
+        text = _breach(promise)
         if text is None:
-            tx.execute("DELETE FROM expectations WHERE id = ?", (row[0],))
+            expectations.kept(tx, promise)
             continue
         broken += 1
-        tx.execute(
-            "UPDATE expectations SET breached_at = ?, text = ? WHERE id = ?", (tx.now_us, text, row[0])
-        )
+        expectations.breached(tx, promise, text)
         tx.event(
             EventKind.SLA_BREACHED,
-            run_key=row[6],
-            run_id=row[7],
-            schedule_id=row[1],
-            workflow=row[12] or row[8],
-            data={"promise": row[3], "nominal": row[2], "message": text},
+            run_key=promise.run_key,
+            run_id=promise.run_id,
+            schedule_id=promise.schedule_id,
+            workflow=promise.schedule_workflow or promise.run_workflow,
+            data={"promise": promise.kind, "nominal": promise.local, "message": text},
         )
     return broken
 
 
-def _moved(tx: Tx, row: Any) -> int | None:
+def _moved(tx: Tx, promise: Promise) -> int | None:
     """When a run's duration can be judged, if that is later than now: it counts from its start."""
-    seconds, key, status, started, finished = row[4], row[6], row[9], row[10], row[11]
-    if key is None or finished is not None:
+    if promise.run_key is None or promise.finished_at is not None or promise.seconds is None:
         return None
-    if started is None:
-        return tx.now_us + int(seconds * 1_000_000) if status in ("queued", "paused") else None
-    judged = int(started) + int(seconds * 1_000_000)
+    span = int(promise.seconds * 1_000_000)
+    if promise.started_at is None:
+        return tx.now_us + span if promise.status in (RunStatus.QUEUED, RunStatus.PAUSED) else None
+    judged = promise.started_at + span
     return judged if judged > tx.now_us else None
 
 
-def _breach(row: Any) -> str | None:
+def _breach(promise: Promise) -> str | None:
     """What was not kept, in words; None if it was kept."""
-    kind, seconds, due, key, run_id, status, started, finished = (
-        row[3], row[4], row[5], row[6], row[7], row[9], row[10], row[11],
+    kind, seconds, due, key, run_id = (
+        promise.kind, promise.seconds or 0.0, promise.due, promise.run_key, promise.run_id,
     )  # fmt: skip
+    status, started, finished = promise.status, promise.started_at, promise.finished_at
     if kind == "start_within":
         if started is not None and started <= due:
             return None
@@ -118,7 +110,7 @@ def _breach(row: Any) -> str | None:
             return None
         took = f"and took {elapsed((finished - started) / 1e6)}" if finished is not None else "and still runs"
         return f"run {run_id} was to finish within {elapsed(seconds)} {took}"
-    if status == "succeeded" and finished is not None and finished <= due:
+    if status == RunStatus.SUCCEEDED and finished is not None and finished <= due:
         return None
     when = f"{from_us(due):%Y-%m-%d %H:%M} UTC"
     if key is None:
@@ -126,7 +118,7 @@ def _breach(row: Any) -> str | None:
     return f"run {run_id} was to have succeeded by {when}; it {_was(status, finished, due)}"
 
 
-def _was(status: str, finished: int | None, due: int) -> str:
+def _was(status: str | None, finished: int | None, due: int) -> str:
     if finished is None:
         return f"was {status}"
     return f"had {status}" if finished <= due else f"{status} only at {from_us(finished):%Y-%m-%d %H:%M} UTC"

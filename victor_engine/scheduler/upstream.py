@@ -12,6 +12,7 @@ from typing import Any
 
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
+from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.firing import Cause, Firing
 from victor_engine.scheduler.promises import period_of
@@ -19,37 +20,30 @@ from victor_engine.scheduler.rows import ScheduleRow
 from victor_engine.scheduler.timing import Nominal
 from victor_engine.scheduler.words import elapsed, listed
 from victor_engine.store.db import Tx
+from victor_engine.store.queries import schedule_runs
+from victor_engine.store.queries.schedule_runs import Ended
+from victor_engine.store.repositories import dependencies, schedules
+from victor_engine.store.repositories.dependencies import Arrival
 from victor_engine.store.state import run_state
 
 KEPT_PERIODS = 500
 """Periods of one schedule that are waited for at the same time; what is older is let go."""
 
 COUNTS = {
-    "success": frozenset({"succeeded"}),
-    "failure": frozenset({"failed", "rejected"}),
-    "completion": frozenset({"succeeded", "failed", "rejected", "cancelled"}),
+    "success": frozenset({RunStatus.SUCCEEDED}),
+    "failure": frozenset({RunStatus.FAILED, RunStatus.REJECTED}),
+    "completion": FINAL_RUN_STATUSES,
 }
 """Which ends of a run count for `on`."""
 
 
-def followed(tx: Tx, workflow: str) -> bool:
-    """Whether any schedule comes after a workflow, or has done so."""
-    return tx.execute("SELECT 1 FROM dependencies WHERE upstream = ?", (workflow,)).fetchone() is not None
-
-
-def run_ended(firing: Firing, run_key: int, run_id: str, workflow: str, status: str) -> None:
-    """Fire what comes after `workflow`, now that a run of it has ended as `status`."""
+def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
+    """Fire what comes after the workflow of a run, now that the run has ended as `status`."""
     tx = firing.tx
-    rows = tx.execute(
-        f"SELECT {ops.COLUMNS} FROM schedules WHERE removed_at IS NULL AND id IN"
-        " (SELECT schedule_id FROM dependencies WHERE upstream = ?) ORDER BY id",
-        (workflow,),
-    ).fetchall()
+    rows = schedules.following(tx, ended.workflow)
     if not rows:
         return
-    nominal = from_us(
-        tx.execute("SELECT COALESCE(nominal, created_at) FROM runs WHERE key = ?", (run_key,)).fetchone()[0]
-    )
+    nominal = from_us(ended.nominal)
     for stored in rows:
         row = ops.decode_row(stored)
         after = row.spec.after
@@ -58,16 +52,13 @@ def run_ended(firing: Firing, run_key: int, run_id: str, workflow: str, status: 
         if not _open(row, tx.now):
             continue
         period = period_of(after.period, nominal, row.timing.zone)
-        tx.execute(
-            "INSERT OR REPLACE INTO arrivals (schedule_id, period, workflow, run_key, status, ended_at)"
-            " VALUES (?,?,?,?,?,?)",
-            (row.id, period, workflow, run_key, status, tx.now_us),
-        )
+        arrival = Arrival(ended.workflow, run_key, status, tx.now_us)
+        dependencies.arrive(tx, row.id, period, arrival)
         arrived = _arrived(tx, row, after, period)
         if after.require == "any" or len(arrived) == len(after.workflows):
-            _fire(firing, row, after, period, arrived, run_id)
+            _fire(firing, row, after, period, arrived, ended.id)
         elif period:
-            _let_go(tx, row.id)
+            dependencies.keep_newest(tx, row.id, KEPT_PERIODS)
 
 
 def _open(row: ScheduleRow, now: datetime) -> bool:
@@ -80,25 +71,14 @@ def _open(row: ScheduleRow, now: datetime) -> bool:
 def _arrived(tx: Tx, row: ScheduleRow, after: After, period: str) -> dict[str, tuple[int, str, int]]:
     """What counts now, by workflow: run key, status, end. What is too old for `within` is dropped."""
     found = {
-        workflow: (key, status, ended)
-        for workflow, key, status, ended in tx.execute(
-            "SELECT workflow, run_key, status, ended_at FROM arrivals WHERE schedule_id = ? AND period = ?",
-            (row.id, period),
-        )
-        if workflow in after.workflows
+        arrival.workflow: (arrival.run_key, arrival.status, arrival.ended_at)
+        for arrival in dependencies.arrived(tx, row.id, period)
+        if arrival.workflow in after.workflows
     }
     if after.within is not None and found:
         oldest = max(ended for _, _, ended in found.values()) - int(after.within * 1_000_000)
         found = {name: item for name, item in found.items() if item[2] >= oldest}
     return found
-
-
-def _let_go(tx: Tx, schedule_id: str) -> None:
-    tx.execute(
-        "DELETE FROM arrivals WHERE schedule_id = ? AND period NOT IN"
-        " (SELECT period FROM arrivals WHERE schedule_id = ? GROUP BY period ORDER BY MAX(ended_at) DESC LIMIT ?)",
-        (schedule_id, schedule_id, KEPT_PERIODS),
-    )
 
 
 def _fire(
@@ -110,15 +90,10 @@ def _fire(
     last_run: str,
 ) -> None:
     tx = firing.tx
-    tx.execute("DELETE FROM arrivals WHERE schedule_id = ? AND period = ?", (row.id, period))
-    runs = {
-        name: tx.execute(
-            "SELECT id, COALESCE(nominal, created_at) FROM runs WHERE key = ?", (key,)
-        ).fetchone()
-        for name, (key, _, _) in arrived.items()
-    }
+    dependencies.forget(tx, row.id, period)
+    runs = {name: schedule_runs.ended(tx, key) for name, (key, _, _) in arrived.items()}
     words = listed(
-        [f"{name} {arrived[name][1]} (run {runs[name][0]})" for name in after.workflows if name in runs]
+        [f"{name} {arrived[name][1]} (run {runs[name].id})" for name in after.workflows if name in runs]
     )
     state, fault = taken(tx, after, {name: key for name, (key, _, _) in arrived.items()})
     latest = max(arrived.values(), key=lambda item: item[2])
@@ -127,14 +102,11 @@ def _fire(
         reason=f"after {words}" + (f" for {period}" if period else ""),
         state=state,
         parent_key=latest[0],
-        nominal_us=max(nominal for _, nominal in runs.values()),
+        nominal_us=max(run.nominal for run in runs.values()),
         fault=fault,
     )
     firing.fire(row, Nominal(tx.now, period or f"run:{last_run}", 0), None, cause)
-    tx.execute(
-        "UPDATE schedules SET skip_next = ?, runs_started = ? WHERE id = ?",
-        (int(row.skip_next), row.runs_started, row.id),
-    )
+    schedules.fired(tx, row.id, skip_next=row.skip_next, runs_started=row.runs_started)
 
 
 def taken(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:
@@ -186,24 +158,15 @@ def waits_for(
     after = spec.after
     if after is None:
         return []
-    newest = source.execute(
-        "SELECT period FROM arrivals WHERE schedule_id = ? ORDER BY ended_at DESC LIMIT 1", (schedule_id,)
-    ).fetchone()
-    seen = {
-        row[0]: row[1:]
-        for row in source.execute(
-            "SELECT a.workflow, r.id, a.status, a.ended_at FROM arrivals a JOIN runs r ON r.key = a.run_key"
-            " WHERE a.schedule_id = ? AND a.period = ?",
-            (schedule_id, newest[0] if newest else ""),
-        )
-    }
+    newest = dependencies.newest_period(source, schedule_id)
+    seen = schedule_runs.arrivals(source, schedule_id, newest or "")
     want = {"success": "success", "failure": "failure", "completion": "end"}[after.on]
     found = []
     for name in after.workflows:
         if name in seen:
             run_id, status, ended = seen[name]
             ago = elapsed((now - from_us(ended)).total_seconds())
-            period = f" for {newest[0]}" if newest and newest[0] else ""
+            period = f" for {newest}" if newest else ""
             found.append(UpstreamState(name, True, f"{status} {ago} ago{period}", run_id, from_us(ended)))
         else:
             found.append(UpstreamState(name, False, f"waits for its next {want}"))

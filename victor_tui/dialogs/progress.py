@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Label, Static
 
-from victor_engine.api import BackfillInfo
+from victor_engine.api import BackfillCommand, BackfillInfo, backfill_refusal
 from victor_engine.errors import VictorError
 from victor_tui.alive import is_alive
 from victor_tui.dialogs.base import Dialog, DialogBody
@@ -102,14 +102,16 @@ class BackfillProgressDialog(Dialog[None]):
             lines.append(Content(plain(info.note)))
         self.query_one("#progress", Static).update(Content("\n").join(lines))
         hold = self.query_one("#hold", Button)
-        paused = info.status == "paused"
-        hold.label = "Resume" if paused else "Pause"
+        hold.label = "Resume" if self._accepts(BackfillCommand.RESUME) else "Pause"
         words = "tab and enter: a button · esc close"
-        ended = info.status not in ("running", "paused")
+        ended = not self._accepts(BackfillCommand.CANCEL)
         self.query_one(".hint", Label).update("esc close" if ended else words)
         for button in (hold, self.query_one("#end", Button)):
-            button.display = info.status in ("running", "paused")
+            button.display = not ended
         self._fit_body()
+
+    def _accepts(self, command: BackfillCommand) -> bool:
+        return backfill_refusal(self._backfill.status, command) is None
 
     @property
     def _zone(self) -> tzinfo | None:
@@ -136,15 +138,15 @@ class BackfillProgressDialog(Dialog[None]):
 
     @work(group="action", exclusive=True)
     async def action_hold(self) -> None:
-        if self._backfill.status == "paused":
+        if self._accepts(BackfillCommand.RESUME):
             await self._do(self.port.resume_backfill(self._backfill.id))
-        elif self._backfill.status == "running":
+        elif self._accepts(BackfillCommand.PAUSE):
             await self._do(self.port.pause_backfill(self._backfill.id))
 
     @work(group="action", exclusive=True)
     async def action_end(self) -> None:
         info = self._backfill
-        if info.status not in ("running", "paused"):
+        if not self._accepts(BackfillCommand.CANCEL):
             return
         left = max(0, info.total - info.succeeded - info.failed - info.running)
         body = f"{plural(left, 'fire')} will not be run; what runs goes on."

@@ -29,6 +29,7 @@ from victor_engine.scheduler.explain import explain
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.timing import Timing
 from victor_engine.store import queries
+from victor_engine.store.queries import backfills
 from victor_engine.versioning import catalog
 
 
@@ -112,12 +113,12 @@ class ScheduleQueries:
 
     async def backfill(self, backfill_id: int) -> BackfillInfo:
         """Return one backfill."""
-        return await self._reader.read(backfill.info, backfill_id)
+        return await self._reader.read(backfills.info, backfill_id)
 
     async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]:
         def look(connection: sqlite3.Connection) -> list[BackfillInfo]:
             full = None if schedule_id is None else queries.schedule_id(connection, schedule_id, removed=True)
-            return backfill.infos(connection, full, limit)
+            return backfills.infos(connection, full, limit)
 
         return await self._reader.read(look)
 

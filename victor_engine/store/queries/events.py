@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from victor_engine.api import EventInfo, EventQuery
 from victor_engine.clock import from_us, to_us
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
-from victor_engine.store.queries.text import json_or, like
+from victor_engine.store.queries.text import json_or, like, marks
 
 _WORKFLOW = "COALESCE(e.workflow, r.workflow)"
 _SELECT = (
@@ -130,3 +131,47 @@ def last_change_of_run(source: Tx | sqlite3.Connection, run_key: int) -> tuple[s
         (run_key,),
     ).fetchone()
     return row
+
+
+# --- the life of the engine --------------------------------------------------------------------
+
+_LIFE = "(actor IS NULL OR kind IN ('engine.started', 'engine.stopped'))"
+"""Events that only an engine writes: a command line without one also leaves events."""
+
+
+def engine_starts(connection: sqlite3.Connection, since: int, limit: int) -> list[tuple[int, int]]:
+    """Return number and instant of the starts of an engine since an instant, oldest first."""
+    rows: list[tuple[int, int]] = connection.execute(
+        "SELECT seq, at FROM events WHERE node_id IS NULL AND kind = 'engine.started' AND at >= ?"
+        " ORDER BY at, seq LIMIT ?",
+        (since, limit),
+    ).fetchall()
+    return rows
+
+
+def last_engine_start(connection: sqlite3.Connection) -> int | None:
+    """Return the instant of the latest start of an engine; None if none has started."""
+    (at,) = connection.execute(
+        "SELECT MAX(at) FROM events WHERE node_id IS NULL AND kind = 'engine.started'"
+    ).fetchone()
+    return None if at is None else int(at)
+
+
+def last_sign_of_life(connection: sqlite3.Connection, before: int) -> tuple[int, str] | None:
+    """Return instant and kind of the last event before a number that an engine wrote; None if there is none."""
+    row: tuple[int, str] | None = connection.execute(
+        f"SELECT at, kind FROM events WHERE seq < ? AND {_LIFE} ORDER BY seq DESC LIMIT 1", (before,)
+    ).fetchone()
+    return row
+
+
+def newest_of_schedule(
+    connection: sqlite3.Connection, schedule_id: str, kinds: Sequence[str], since: int, until: int, limit: int
+) -> list[Any]:
+    """Return instant, kind, actor and data of the newest events of a schedule in a span, newest first."""
+    rows: list[Any] = connection.execute(
+        "SELECT at, kind, actor, data FROM events WHERE schedule_id = ? AND at >= ? AND at < ?"
+        f" AND kind IN ({marks(len(kinds))}) ORDER BY seq DESC LIMIT ?",
+        (schedule_id, since, until, *kinds, limit),
+    ).fetchall()
+    return rows

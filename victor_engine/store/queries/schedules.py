@@ -11,7 +11,7 @@ import msgspec
 
 from victor_engine.api import BreachInfo, FireInfo, PauseInfo, ScheduleInfo, ScheduleSpec
 from victor_engine.clock import from_us, to_us
-from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
 from victor_engine.store.queries.text import ACTIVE, instant, notice
 from victor_engine.store.queries.workflows import current_version
@@ -203,9 +203,3 @@ def _fire(row: Any) -> FireInfo:
         run_status=row[11],
         run_seconds=None if row[12] is None or row[13] is None else (row[13] - row[12]) / 1e6,
     )
-
-
-def following(source: sqlite3.Connection | Tx, workflow: str) -> list[str]:
-    """Return the ids of the schedules that come after a workflow."""
-    rows = source.execute("SELECT schedule_id FROM dependencies WHERE upstream = ?", (workflow,))
-    return [row[0] for row in rows]

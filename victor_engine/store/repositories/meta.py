@@ -1,0 +1,49 @@
+"""The table `meta`: values of the whole store by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import PauseInfo
+from victor_engine.store.queries.ids import Source
+from victor_engine.store.transaction import Tx
+
+DRAINING = "draining"
+NOTIFY_CURSOR = "notify.cursor"
+
+
+def get(source: Source, key: str) -> Any:
+    """Return the value with a name; None if there is none."""
+    row = source.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def put(tx: Tx, key: str, value: str | int) -> None:
+    """Store a value under a name, in place of another one."""
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def delete(tx: Tx, key: str) -> bool:
+    """Delete the value with a name; return whether there was one."""
+    return tx.execute("DELETE FROM meta WHERE key = ?", (key,)).rowcount > 0
+
+
+def draining(source: Source) -> PauseInfo | None:
+    """Return who let the engine drain; None if it does not."""
+    value = get(source, DRAINING)
+    return None if value is None else msgspec.json.decode(value, type=PauseInfo)
+
+
+def drain(tx: Tx, info: PauseInfo) -> None:
+    """Store that the engine drains."""
+    put(tx, DRAINING, msgspec.json.encode(info).decode())
+
+
+def undrain(tx: Tx) -> bool:
+    """Store that the engine does not drain; return whether it did."""
+    return delete(tx, DRAINING)

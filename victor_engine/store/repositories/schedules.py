@@ -1,0 +1,270 @@
+"""The table `schedules`.
+
+A schedule has no column for its status: `ScheduleStatus` follows from `removed_at`, `vanished`, `paused` and its
+spec. Only this module writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import PauseInfo, ScheduleSpec
+from victor_engine.clock import to_us
+from victor_engine.store.locks import Root
+from victor_engine.store.queries.ids import Source
+from victor_engine.store.repositories.checks import expect_one, expect_rows, expect_unchanged
+from victor_engine.store.transaction import Tx
+
+COLUMNS = (
+    "id, workflow, spec, file_spec, origin, cursor, next_fire, skip_next, paused, created_at, runs_started,"
+    " removed_at, problem, failures, vanished"
+)
+"""The columns that the reading functions return, in this order. Instants are in microseconds; the specs and the
+pause are JSON."""
+
+_GET = f"SELECT {COLUMNS} FROM schedules WHERE id = ?"
+_PRESENT = f"SELECT {COLUMNS} FROM schedules WHERE removed_at IS NULL"
+_DUE = "SELECT id, next_fire FROM schedules WHERE next_fire IS NOT NULL AND removed_at IS NULL"
+
+
+def _json(spec: ScheduleSpec | None) -> str | None:
+    return None if spec is None else msgspec.json.encode(spec).decode()
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def find(source: Source, schedule_id: str) -> Any:
+    """Return a schedule by its whole id, removed or not; None if there is none."""
+    return source.execute(_GET, (schedule_id,)).fetchone()
+
+
+def some(source: Source, schedule_ids: Sequence[str]) -> list[Any]:
+    """Return the schedules with these ids that exist, in no order."""
+    marks = ",".join("?" * len(schedule_ids))
+    rows: list[Any] = source.execute(
+        f"SELECT {COLUMNS} FROM schedules WHERE id IN ({marks})", schedule_ids
+    ).fetchall()
+    return rows
+
+
+def present(source: Source) -> list[Any]:
+    """Return all schedules that are not removed."""
+    rows: list[Any] = source.execute(_PRESENT).fetchall()
+    return rows
+
+
+def soonest(source: Source, limit: int) -> tuple[list[Any], int]:
+    """Return the schedules that are due next, and how many there are in all."""
+    rows = source.execute(
+        f"{_PRESENT} ORDER BY next_fire IS NULL, next_fire, id LIMIT ?", (limit,)
+    ).fetchall()
+    (total,) = source.execute("SELECT COUNT(*) FROM schedules WHERE removed_at IS NULL").fetchone()
+    return rows, total
+
+
+def following(source: Source, workflow: str) -> list[Any]:
+    """Return the schedules that come after a workflow (`after`), by id."""
+    rows: list[Any] = source.execute(
+        f"{_PRESENT} AND id IN (SELECT schedule_id FROM dependencies WHERE upstream = ?) ORDER BY id",
+        (workflow,),
+    ).fetchall()
+    return rows
+
+
+def specs_of(source: Source, workflow: str) -> list[tuple[str, ScheduleSpec]]:
+    """Return the id and the spec in force of each schedule of a workflow, by id."""
+    rows = source.execute(
+        "SELECT id, spec FROM schedules WHERE workflow = ? AND removed_at IS NULL ORDER BY id", (workflow,)
+    )
+    return [(schedule_id, msgspec.json.decode(spec, type=ScheduleSpec)) for schedule_id, spec in rows]
+
+
+def spec_of(source: Source, schedule_id: str) -> ScheduleSpec | None:
+    """Return the spec in force of a schedule, removed or not; None if there is no such schedule."""
+    row = source.execute("SELECT spec FROM schedules WHERE id = ?", (schedule_id,)).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=ScheduleSpec)
+
+
+def due(source: Source) -> list[tuple[str, int]]:
+    """Return when each schedule is looked at next, in microseconds."""
+    rows: list[tuple[str, int]] = source.execute(_DUE).fetchall()
+    return rows
+
+
+def due_of(source: Source, schedule_id: str) -> int | None:
+    """Return when a schedule is looked at next, in microseconds; None if it is not."""
+    row = source.execute(f"{_DUE} AND id = ?", (schedule_id,)).fetchone()
+    return None if row is None else int(row[1])
+
+
+# --- what people do ----------------------------------------------------------------------------
+
+
+def add(
+    tx: Tx,
+    schedule_id: str,
+    spec: ScheduleSpec,
+    *,
+    file_spec: ScheduleSpec | None,
+    origin: str,
+    path: str | None,
+    next_fire: int | None,
+) -> None:
+    """Store a new schedule, or put it in the place of a removed one with the same id."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    cursor = tx.execute(
+        "INSERT INTO schedules (id, workflow, spec, file_spec, origin, path, cursor, next_fire, created_at, updated_at)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec,"
+        " file_spec = excluded.file_spec, origin = excluded.origin, path = excluded.path, cursor = excluded.cursor,"
+        " next_fire = excluded.next_fire, updated_at = excluded.updated_at, removed_at = NULL, vanished = NULL,"
+        " paused = NULL, pause_until = NULL, skip_next = 0, problem = NULL, runs_started = 0, failures = 0,"
+        " created_at = excluded.created_at, revision = schedules.revision + 1 WHERE schedules.removed_at IS NOT NULL",
+        (
+            schedule_id, spec.workflow, _json(spec), _json(file_spec), origin, path, tx.now_us, next_fire,
+            tx.now_us, tx.now_us,
+        ),
+    )  # fmt: skip
+    expect_unchanged(cursor, "schedule", schedule_id)
+
+
+def declare(tx: Tx, schedule_id: str, file_spec: ScheduleSpec, path: str | None) -> None:
+    """Store what a file says of a schedule, beside the spec in force."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    cursor = tx.execute(
+        "UPDATE schedules SET file_spec = ?, path = ? WHERE id = ?", (_json(file_spec), path, schedule_id)
+    )
+    expect_one(cursor, "schedule", schedule_id)
+
+
+def put_spec(tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire: int | None) -> None:
+    """Put a spec into force."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET spec = ?, next_fire = ?, cursor = ?, problem = NULL, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (_json(spec), next_fire, cursor, tx.now_us, schedule_id),
+    )
+    expect_one(changed, "schedule", schedule_id)
+
+
+def vanish(tx: Tx, schedule_id: str, note: str, cursor: int) -> None:
+    """Disable a schedule until its workflow or block is in the files again; `note` says why."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET removed_at = ?, vanished = ?, next_fire = NULL, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ? AND removed_at IS NULL",
+        (tx.now_us, note, cursor, tx.now_us, schedule_id),
+    )
+    expect_unchanged(changed, "schedule", schedule_id)
+
+
+def come_back(tx: Tx, schedule_id: str, cursor: int, next_fire: int | None) -> None:
+    """Enable a schedule that vanished."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET removed_at = NULL, vanished = NULL, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ? AND vanished IS NOT NULL",
+        (next_fire, cursor, tx.now_us, schedule_id),
+    )
+    expect_unchanged(changed, "schedule", schedule_id)
+
+
+def remove(tx: Tx, schedule_id: str) -> None:
+    """Take a schedule out; its history stays."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1"
+        " WHERE id = ? AND removed_at IS NULL",
+        (tx.now_us, tx.now_us, schedule_id),
+    )
+    expect_unchanged(changed, "schedule", schedule_id)
+
+
+def pause(tx: Tx, schedule_id: str, info: PauseInfo, cursor: int) -> None:
+    """Store a pause, or another one in its place. The schedule is looked at when the pause ends."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    until = to_us(info.until) if info.until is not None else None
+    changed = tx.execute(
+        "UPDATE schedules SET paused = ?, pause_until = ?, next_fire = ?, cursor = ?, updated_at = ?,"
+        " revision = revision + 1 WHERE id = ?",
+        (msgspec.json.encode(info).decode(), until, until, cursor, tx.now_us, schedule_id),
+    )
+    expect_one(changed, "schedule", schedule_id)
+
+
+def resume(tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire: int | None) -> None:
+    """End a pause, and put the spec into force with which the schedule goes on."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET paused = NULL, pause_until = NULL, failures = 0, spec = ?, cursor = ?,"
+        " next_fire = ?, updated_at = ?, revision = revision + 1 WHERE id = ?",
+        (_json(spec), cursor, next_fire, tx.now_us, schedule_id),
+    )
+    expect_one(changed, "schedule", schedule_id)
+
+
+def skip_next(tx: Tx, schedule_id: str) -> None:
+    """Store that the next fire is to be skipped."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET skip_next = 1, revision = revision + 1 WHERE id = ?", (schedule_id,)
+    )
+    expect_one(changed, "schedule", schedule_id)
+
+
+# --- what fires do -----------------------------------------------------------------------------
+
+
+def skipped(tx: Tx, schedule_id: str) -> None:
+    """Store that the fire that was to be skipped has been skipped."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute("UPDATE schedules SET skip_next = 0 WHERE id = ?", (schedule_id,))
+    expect_one(changed, "schedule", schedule_id)
+
+
+def fired(tx: Tx, schedule_id: str, *, skip_next: bool, runs_started: int) -> None:
+    """Store what a fire without a nominal time has changed."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET skip_next = ?, runs_started = ? WHERE id = ?",
+        (int(skip_next), runs_started, schedule_id),
+    )
+    expect_one(changed, "schedule", schedule_id)
+
+
+def move_all(tx: Tx, moves: Sequence[tuple[int, int | None, int, int, str]]) -> None:
+    """Store where schedules stand: cursor, next fire, whether the next one is skipped, runs started, and the id."""
+    for move in moves:
+        tx.lock(Root.SCHEDULE, move[4])
+    changed = tx.connection.executemany(
+        "UPDATE schedules SET cursor = ?, next_fire = ?, skip_next = ?, runs_started = ? WHERE id = ?", moves
+    )
+    expect_rows(changed, len(moves), "schedules")
+
+
+def set_problem(tx: Tx, schedule_id: str, problem: str | None) -> bool:
+    """Store why a schedule cannot start runs, or that it can; return whether that is news."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute(
+        "UPDATE schedules SET problem = ? WHERE id = ? AND COALESCE(problem, '') <> ?",
+        (problem, schedule_id, problem or ""),
+    )
+    return changed.rowcount > 0
+
+
+def count_failure(tx: Tx, schedule_id: str) -> None:
+    """Count one more failure in a row."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute("UPDATE schedules SET failures = failures + 1 WHERE id = ?", (schedule_id,))
+    expect_one(changed, "schedule", schedule_id)
+
+
+def forget_failures(tx: Tx, schedule_id: str) -> bool:
+    """End the row of failures; return whether there was one."""
+    tx.lock(Root.SCHEDULE, schedule_id)
+    changed = tx.execute("UPDATE schedules SET failures = 0 WHERE id = ? AND failures > 0", (schedule_id,))
+    return changed.rowcount > 0
