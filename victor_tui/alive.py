@@ -7,16 +7,9 @@ composed, and from the moment at which it is taken away, it has no children to s
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING, cast
 
 from textual.timer import Timer
 from textual.widget import Widget
-
-from victor_engine.api import Port
-
-if TYPE_CHECKING:
-    from victor_tui.console import Console
 
 QUIET = 0.25
 """Seconds without a key before what depends on the keys is asked for or drawn."""
@@ -35,20 +28,6 @@ class Passing(Widget):
 
     _quiet: Timer | None = None
     """What waits for a quiet moment."""
-
-    @property
-    def console(self) -> Console:
-        """The application that it is opened in."""
-        return cast("Console", self.app)
-
-    @property
-    def port(self) -> Port:
-        """The engine as the console sees it."""
-        return self.console.port
-
-    def now(self) -> datetime:
-        """The engine's time as far as the console knows it, aware."""
-        return self.console.clock.now()
 
     def on_screen_suspend(self) -> None:
         """Textual cancels workers only after the children are gone; a worker may wake in between."""

@@ -20,14 +20,13 @@ from textual.command import Provider
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
-from victor_engine.api import EngineInfo, Port, RequestInfo, RequestQuery
+from victor_engine.api import EngineInfo, Port, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
-from victor_tui.alive import is_alive
 from victor_tui.announcing import Announcer
-from victor_tui.banner import banner_text, draining_words
 from victor_tui.config import notify_setting, theme_name
-from victor_tui.console import Console, PassOn
+from victor_tui.console import Console
+from victor_tui.engine_actions import EngineActions
 from victor_tui.feed import (
     INTERVAL,
     Connected,
@@ -40,8 +39,11 @@ from victor_tui.feed import (
 )
 from victor_tui.guard import Powerless
 from victor_tui.keys import APP_BINDINGS, SCREENS
+from victor_tui.navigation import ScreenNavigator
 from victor_tui.openrequests import open_page
-from victor_tui.text import clean, plural
+from victor_tui.readers import Readers
+from victor_tui.shared_dialogs import SharedDialogs
+from victor_tui.text import clean
 from victor_tui.textual_compat import (
     CachedStylesheet,
     add_line_filter,
@@ -52,7 +54,7 @@ from victor_tui.textual_compat import (
 )
 from victor_tui.theme import THEMES
 from victor_tui.urgency import most_urgent
-from victor_tui.widgets.header import HeaderBar, HeaderState
+from victor_tui.widgets.header import HeaderBar
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -114,11 +116,20 @@ class VictorApp(Console):
         interval: float = INTERVAL,
         may_start: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(connect, clock=clock, zone=zone, interval=interval)
+        super().__init__(
+            connect,
+            navigator=ScreenNavigator,
+            dialogs=lambda console: SharedDialogs(console, lambda request: self.announcer.looks_at(request)),
+            clock=clock,
+            zone=zone,
+            interval=interval,
+        )
         self._may_start = may_start
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.owns_engine = False
         self.announcer = Announcer(self)
+        self._readers = Readers(self)
+        self._engine = EngineActions(self)
         self._warmed = False
         self._feeding: Worker[None] | None = None
         self._signals: Signals | None = None
@@ -176,18 +187,7 @@ class VictorApp(Console):
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is not None and engine.mode == "readonly":
             self.feed.mark_stale("engine")  # an engine that was killed leaves no event
-        for screen in self._readers():
-            screen.tick()
-
-    def _readers(self) -> list[FeedReader]:
-        """The dialogs that are open and the screen behind them, as far as they are composed."""
-        found: list[FeedReader] = []
-        for screen in reversed(self.screen_stack):  # there is none while the console ends
-            if is_alive(screen) and isinstance(screen, FeedReader):
-                found.append(screen)
-            if not screen.is_modal:
-                break
-        return found
+        self._readers.tick()
 
     # --- feed ---------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class VictorApp(Console):
         if not self.is_headless:
             self._learn_terminal(Path(engine.workspace))
         if not engine.trusted:
-            self.ask_for_trust()
+            self.run_worker(self._engine.ask_for_trust(), group="dialog")
 
     @work(group="terminal", exclusive=True)
     async def _learn_terminal(self, workspace: Path) -> None:
@@ -230,8 +230,7 @@ class VictorApp(Console):
         if message.subject not in KEPT and not self._warmed and not self.is_headless:
             self._warmed = True
             self.call_after_refresh(self.warm)
-        for screen in self._readers():  # one that is not composed yet draws it all when it is
-            screen.feed_refreshed(message.subject)
+        self._readers.refreshed(message.subject)
 
     @work(group="warm")
     async def warm(self) -> None:
@@ -254,121 +253,9 @@ class VictorApp(Console):
     def on_happened(self, message: Happened) -> None:
         self.announcer.happened(message.event)
 
-    def header_state(self) -> HeaderState:
-        return HeaderState(
-            now=self.clock.now(),
-            engine=self.feed.snapshots.get("engine"),
-            requests=tuple(self.open_requests),
-            asked=self.open_count,
-            owns_engine=self.owns_engine,
-            problem="engine lost" if self.lost else "",
-        )
-
     def update_header(self) -> None:
         """Draw header and banner of the screen that is shown."""
-        for screen in reversed(self.screen_stack):
-            for header in screen.query(HeaderBar):
-                header.zone = self.zone
-                header.state = self.header_state()
-            if not screen.is_modal:
-                break
-        for reader in self._readers():
-            reader.show_banner(self._banner())
-
-    def _banner(self) -> str:
-        if self.lost:
-            return self.lost
-        engine: EngineInfo | None = self.feed.snapshots.get("engine")
-        if engine is None:
-            return "Connecting to the engine…"
-        return banner_text(engine, self.my_answer, self.clock.now(), self.zone)
-
-    # --- doing things -------------------------------------------------------------------------
-
-    async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
-        """Ask before something is done; the note (maybe empty), or None for no."""
-        from victor_tui.dialogs.confirm import ConfirmDialog
-
-        given: str | None = await self.push_screen_wait(ConfirmDialog(title, body, note=note))
-        return given
-
-    async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
-        from victor_tui.dialogs.answer import AnswerDialog
-
-        self.announcer.looks_at(request.id)
-        answered = await self.push_screen_wait(AnswerDialog(request))
-        if answered is not None:
-            self._tell_outcome(answered)
-            if answered.status != "open":
-                self._forget_request(answered.id)
-        self.feed.mark_stale("requests", "held")
-
-    def _forget_request(self, request_id: str) -> None:
-        """It is decided: the next key opens another one, also before the feed has looked again."""
-        rest = [request for request in self.open_requests if request.id != request_id]
-        self.feed.snapshots["requests"] = rest
-        self.post_message(Refreshed("requests"))
-
-    def _tell_outcome(self, request: RequestInfo) -> None:
-        outcome = str(request.outcome or "answered").replace("_", " ").capitalize()
-        self.notify(f"{outcome}: {clean(request.title)}", timeout=4, markup=False)
-
-    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
-        """Hand a request on, send its run back, or ask back, by a dialog. Needs a worker."""
-        from victor_tui.dialogs.passing import dialog_for
-
-        try:
-            found = await self.port.request(request.id)
-            dialog = dialog_for(how, found)
-        except VictorError as error:
-            self.report(error)
-            return None
-        done = await self.push_screen_wait(dialog)
-        if done is not None:
-            self.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
-        self.feed.mark_stale("requests", "held")
-        return done
-
-    def open_run(self, run_id: str) -> None:
-        """Show one run: its graph, state and log."""
-        from victor_tui.screens.run import RunScreen
-
-        self.push_screen(RunScreen(run_id))
-
-    def show_runs(self, filter_text: str) -> None:
-        """Go to the Runs screen with this filter."""
-        from victor_tui.screens.runs import RunsScreen
-
-        self.action_show("runs")
-        screen = self.screen
-        if isinstance(screen, RunsScreen):
-            screen.show_filter(filter_text)
-
-    async def start_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Ask for the initial state, start a run, and show it. Needs a worker."""
-        from victor_tui.dialogs.trigger import TriggerDialog
-
-        found = await self.push_screen_wait(TriggerDialog(workflow, {}))
-        if found is None:
-            return
-        state, note = found
-        action = self.port.start_run(workflow, version, state, note)
-        run = await self.perform(action, f"Started {workflow}.")
-        if run is not None:
-            self.open_run(run.id)
-
-    @work(group="dialog")
-    async def ask_for_trust(self) -> None:
-        from victor_tui.dialogs.trust import TrustDialog
-
-        try:
-            info = await self.port.trust_info()
-        except VictorError as error:
-            self.report(error)
-            return
-        if await self.push_screen_wait(TrustDialog(info)):
-            await self.perform(self.port.trust(), "Trusted: schedules of this workspace fire from now on.")
+        self._readers.draw_headers(self.owns_engine)
 
     # --- actions ------------------------------------------------------------------------------
 
@@ -380,9 +267,7 @@ class VictorApp(Console):
         return not (leaves and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        self.switch_mode(mode)
+        self.show_mode(mode)
 
     def on_header_bar_screen_picked(self, message: HeaderBar.ScreenPicked) -> None:
         if not self.screen.is_modal:
@@ -394,7 +279,7 @@ class VictorApp(Console):
         if request is None:
             self.notify("Nobody is asked anything at the moment.", markup=False)
         else:
-            await self.answer_request(request)
+            await self.dialogs.answer_request(request)
 
     @work(group="action")
     async def action_take_back(self) -> None:
@@ -418,34 +303,12 @@ class VictorApp(Console):
 
     @work(group="dialog")
     async def action_reload(self) -> None:
-        try:
-            problems = await self.port.reload()
-        except VictorError as error:
-            self.report(error)
-            return
-        said = "no problems" if not problems else plural(len(problems), "problem") + ": see Versions"
-        self.notify(f"Workflow files read again: {said}.", markup=False)
-        self.feed.mark_stale("engine", "workflows", "schedules")
+        await self._engine.reload()
 
     @work(group="dialog", exclusive=True)
     async def action_drain(self) -> None:
         """Drain, or end it, after a confirmation."""
-        engine: EngineInfo | None = self.feed.snapshots.get("engine")
-        if engine is not None and engine.draining is not None:
-            said = f"{draining_words(engine, self.zone)}\nFires of that time stay skipped; a backfill can make them up."
-            note = await self.confirm("Let the engine start runs again?", said)
-            if note is not None:
-                await self.perform(self.port.undrain(note), "The engine starts runs again.")
-        else:
-            running = engine.running if engine is not None else 0
-            body = (
-                f"{plural(running, 'run')} will finish. Nothing new is started, over restarts too, until somebody"
-                " ends it: fires are skipped with this as the reason, and what is queued waits."
-            )
-            note = await self.confirm("Drain the engine?", body)
-            if note is not None:
-                await self.perform(self.port.drain(note), "The engine is draining.")
-        self.feed.mark_stale("engine", "schedules")
+        await self._engine.drain()
 
     @work(group="dialog", exclusive=True)
     async def action_leave(self) -> None:

@@ -1,16 +1,17 @@
 """What the application is to the screens and dialogs that stand in it: the engine, the time, and ways to
-other screens. The application itself knows them all; they know only this."""
+other screens and dialogs. The application knows them all; they know only this."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import tzinfo
-from typing import Literal, TypeVar
+from datetime import datetime, tzinfo
+from typing import Literal, Protocol, TypeVar, cast
 
 from victor_engine.api import EngineInfo, Port, RequestInfo
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
+from victor_tui.alive import Passing
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inorder import InOrder
 from victor_tui.openrequests import PAGE
@@ -21,13 +22,66 @@ PassOn = Literal["reassign", "delegate", "push_back", "say"]
 """What can be done with a request other than answering it."""
 
 
+class Navigator(Protocol):
+    """The ways to other screens."""
+
+    def open_run(self, run_id: str) -> None:
+        """Show one run: its graph, state and log."""
+        ...
+
+    def show_runs(self, filter_text: str) -> None:
+        """Go to the Runs screen with this filter."""
+        ...
+
+    def open_dead_letters(self) -> None:
+        """Show the causes of failures that wait for somebody."""
+        ...
+
+    def open_timeline(self, schedule_id: str | None, *, instead: bool = False) -> None:
+        """Show the next day of all schedules; with `instead`, in place of the current page."""
+        ...
+
+    def open_month(self, schedule_id: str | None, *, instead: bool = False) -> None:
+        """Show a month of one schedule, or of all; with `instead`, in place of the current page."""
+        ...
+
+    def back_to_schedule(self, schedule_id: str) -> None:
+        """Close a page of the Schedules screen and put the cursor on this schedule."""
+        ...
+
+
+class Dialogs(Protocol):
+    """The dialogs that more than one screen opens. Each call needs a worker."""
+
+    async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
+        """Ask before something is done; return the note (maybe empty), or None for no."""
+        ...
+
+    async def answer_request(self, request: RequestInfo) -> None:
+        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
+        ...
+
+    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
+        """Hand a request on, send its run back, or ask back."""
+        ...
+
+    async def start_workflow(self, workflow: str, version: str | None = None) -> None:
+        """Ask for the initial state, start a run, and show it."""
+        ...
+
+
 class Console(InOrder[str]):
-    """An application on an engine. `connect` gives a port; it is called again after the engine went away."""
+    """An application on an engine. `connect` gives a port; it is called again after the engine went away.
+
+    `navigator` and `dialogs` are made once, for this application.
+    """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Port]],
         *,
+        navigator: Callable[[Console], Navigator],
+        dialogs: Callable[[Console], Dialogs],
         clock: Clock | None = None,
         zone: tzinfo | None = None,
         interval: float = INTERVAL,
@@ -41,6 +95,8 @@ class Console(InOrder[str]):
         self.lost = ""
         """Why the engine cannot be reached; empty while it can."""
         self.feed = Feed(connect, self.post_message, interval=interval)
+        self.navigator = navigator(self)
+        self.dialogs = dialogs(self)
 
     @property
     def port(self) -> Port:
@@ -101,32 +157,32 @@ class Console(InOrder[str]):
         await self.perform(self.port.undo_answer(request.id), f"Taken back: {request.title} is asked again.")
         self.feed.mark_stale("requests", "held", "done")
 
-    # --- ways to other screens, and to dialogs --------------------------------------------------
+    # --- what is shown ------------------------------------------------------------------------
+
+    def show_mode(self, mode: str) -> None:
+        """Close what is open on a main screen and go to another one."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_mode(mode)
 
     def update_header(self) -> None:
         """Draw header and banner of the screen that is shown."""
         raise NotImplementedError
 
-    def open_run(self, run_id: str) -> None:
-        """Show one run: its graph, state and log."""
-        raise NotImplementedError
 
-    def show_runs(self, filter_text: str) -> None:
-        """Go to the Runs screen with this filter."""
-        raise NotImplementedError
+class InConsole(Passing):
+    """Mix-in for the screens and dialogs of the console: the application, its engine and its time."""
 
-    async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
-        """Ask before something is done; the note (maybe empty), or None for no. Needs a worker."""
-        raise NotImplementedError
+    @property
+    def console(self) -> Console:
+        """Return the application that this is opened in."""
+        return cast("Console", self.app)
 
-    async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself. Needs a worker."""
-        raise NotImplementedError
+    @property
+    def port(self) -> Port:
+        """Return the engine as the console sees it."""
+        return self.console.port
 
-    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
-        """Hand a request on, send its run back, or ask back, by a dialog. Needs a worker."""
-        raise NotImplementedError
-
-    async def start_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Ask for the initial state, start a run, and show it. Needs a worker."""
-        raise NotImplementedError
+    def now(self) -> datetime:
+        """Return the engine's time as far as the console knows it, aware."""
+        return self.console.clock.now()

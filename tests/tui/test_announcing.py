@@ -145,7 +145,7 @@ async def test_what_is_open_is_not_announced_over_its_dialog(port: FakePort) -> 
         asked = request_for(port, "approval")
         app.announcer.requests_changed([*app.open_requests, asked])
         assert asked.id in app.announcer._asked
-        app.run_worker(app.answer_request(asked))
+        app.run_worker(app.dialogs.answer_request(asked))
         await until(pilot, lambda: len(app.screen_stack) > 1)
         assert asked.id not in app.announcer._asked
 

@@ -185,7 +185,7 @@ async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(port: 
     app = console(port)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.feed.port)
-        app.run_worker(app.answer_request(request))
+        app.run_worker(app.dialogs.answer_request(request))
         await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
         dialog = app.screen
         await pilot.press(*"half", "ctrl+o")
@@ -226,7 +226,7 @@ async def test_the_next_key_opens_another_request_before_the_list_is_read_again(
         port.ask(first)
         await until(pilot, lambda: first.id in [request.id for request in app.open_requests])
         monkeypatch.setattr(app.feed, "mark_stale", lambda *subjects: None)
-        app.run_worker(app.answer_request(first))
+        app.run_worker(app.dialogs.answer_request(first))
         await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
         await pilot.press("left", "ctrl+s")
         await until(pilot, lambda: not isinstance(app.screen, AnswerDialog))

@@ -36,7 +36,7 @@ async def settle(pilot: Pilot[Any], times: int = 8) -> None:
 
 async def opened(pilot: Pilot[Any], run_id: str) -> None:
     await keys("2")(pilot)
-    pilot.app.open_run(run_id)  # type: ignore[attr-defined]
+    pilot.app.navigator.open_run(run_id)  # type: ignore[attr-defined]
     await settle(pilot)
 
 

@@ -14,7 +14,8 @@ from tests.tui.test_answer import answered, request_for
 from tests.tui.test_dialog_snapshots import showing
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.dialogs.row import RowDialog
-from victor_tui.widgets.form import Form, fields_of
+from victor_tui.widgets.form import Form
+from victor_tui.widgets.formfields import fields_of
 from victor_tui.widgets.rows import Rows
 
 
@@ -176,7 +177,7 @@ async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pyt
 
 def test_an_object_without_members_has_no_form() -> None:
     assert fields_of({"type": "object"}) is None
-    assert Form({"type": "object"}).drawable is False
+    assert Form({"type": "object"}, row_dialog=RowDialog).drawable is False
 
 
 async def test_a_draft_keeps_entries_and_what_is_picked(port: FakePort) -> None:

@@ -70,7 +70,7 @@ def opened(run_id: str, pane: str) -> Any:
 
     async def press(pilot: Any) -> None:
         await keys("2")(pilot)
-        pilot.app.open_run(run_id)
+        pilot.app.navigator.open_run(run_id)
         await keys(pane)(pilot)
 
     return press

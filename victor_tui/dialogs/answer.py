@@ -37,7 +37,8 @@ from victor_tui.dialogs.question import (
     verdict_label,
     why_refused,
 )
-from victor_tui.widgets.form import Form, FormFault
+from victor_tui.widgets.form import Form
+from victor_tui.widgets.formfields import FormFault
 
 Verdict = Literal["approved", "rejected"]
 
@@ -201,7 +202,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     @work(group="pass-on")
     async def action_pass_on(self, how: Literal["push_back", "say"]) -> None:
         """Send the run back, which decides the request, or ask back, which leaves it open."""
-        done = await self.console.pass_on(how, self.request)
+        done = await self.console.dialogs.pass_on(how, self.request)
         if done is None:
             return
         if done.status != "open":

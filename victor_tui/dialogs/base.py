@@ -11,7 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_engine.text import json_safe
-from victor_tui.alive import Passing, is_alive
+from victor_tui.alive import is_alive
+from victor_tui.console import InConsole
 from victor_tui.feed import FeedReader
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
@@ -26,7 +27,7 @@ class DialogBody(VerticalScroll, can_focus=True):
     """The part of a dialog that scrolls. Focusable, so that the keyboard alone can scroll it."""
 
 
-class Dialog(ModalScreen[ResultT], Passing, FeedReader):
+class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
     """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape leaves, ctrl+s submits."""
 
     CSS_PATH = "dialogs.tcss"

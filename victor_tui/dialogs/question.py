@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from victor_engine.api import ChoiceInfo, RequestInfo
+from victor_tui.dialogs.row import RowDialog
 from victor_tui.text import countdown, duration, full, one_line, plain, plural, word, written_out
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import PICKED, UNPICKED, Several
@@ -172,7 +173,8 @@ def compose_answer(request: RequestInfo) -> ComposeResult:
     elif request.kind in ("input", "choice", "override"):
         if request.input_schema is not None:
             start = request.recommendation if request.kind == "override" else None
-            yield Form(request.input_schema, request.default if request.has_default else start)
+            initial = request.default if request.has_default else start
+            yield Form(request.input_schema, initial, row_dialog=RowDialog)
         else:
             text = ""
             if request.kind != "override":  # there an empty field takes what is recommended

@@ -13,7 +13,8 @@ from textual.widgets import Button, Label, Static
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.text import one_line
-from victor_tui.widgets.form import Form, FormFault
+from victor_tui.widgets.form import Form
+from victor_tui.widgets.formfields import FormFault
 
 
 class RowDialog(EditorDialog[dict[str, Any] | None]):
@@ -29,7 +30,7 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
         with Vertical(id="box"):
             yield Static(Content.styled(one_line(self._title, 200), "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
-                yield Form(self._schema, self._row)
+                yield Form(self._schema, self._row, row_dialog=RowDialog)
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Keep", id="keep", variant="primary", compact=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,18 +10,15 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Static
 
-from victor_tui.alive import Passing
+from victor_tui.console import InConsole
 from victor_tui.feed import FeedReader, Loader, Subject
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
-if TYPE_CHECKING:
-    pass
 
-
-class ConsoleScreen(Screen[None], Passing, FeedReader):
+class ConsoleScreen(Screen[None], InConsole, FeedReader):
     """A screen of the console. Subclasses say what they watch and how a row is explained."""
 
     MODE: ClassVar[str] = ""

@@ -159,7 +159,7 @@ class CompareScreen(ConsoleScreen):
 
     def action_open_older(self) -> None:
         if self.other is not None:
-            self.console.open_run(self.other)
+            self.console.navigator.open_run(self.other)
 
     def action_open_newer(self) -> None:
-        self.console.open_run(self.run.id)
+        self.console.navigator.open_run(self.run.id)

@@ -141,7 +141,9 @@ class RunControl:
             note: str | None = ""
             if words:
                 what = self._what(runs[0])
-                note = await console.confirm(f"{action.capitalize()} run {runs[0].id}?", f"{what}\n{words}")
+                note = await console.dialogs.confirm(
+                    f"{action.capitalize()} run {runs[0].id}?", f"{what}\n{words}"
+                )
             if note is not None:
                 await console.perform(does[action](runs[0].id, note), _DONE[action].format(runs[0].id))
         self.after_control()
@@ -170,9 +172,7 @@ class RunControl:
             self.console.push_screen(CompareScreen(runs[0]))
 
     def action_dead_letters(self) -> None:
-        from victor_tui.screens.dead import DeadScreen
-
-        self.console.push_screen(DeadScreen())
+        self.console.navigator.open_dead_letters()
 
     def action_redrive(self) -> None:
         self._redrive()
@@ -237,7 +237,7 @@ class RunControl:
         if len(runs) > 1:
             await self._many(runs, "Discard", words, console.port.discard_run)
         elif runs:
-            note = await console.confirm(f"Discard run {runs[0].id}?", words)
+            note = await console.dialogs.confirm(f"Discard run {runs[0].id}?", words)
             if note is not None:
                 await console.perform(
                     console.port.discard_run(runs[0].id, note), f"{runs[0].id} is off the list."
@@ -279,6 +279,6 @@ class RunControl:
 
         console = self.console
         title = f"{verb} {plural(len(ids), 'run')}"
-        note = await console.confirm(f"{title}?", words)
+        note = await console.dialogs.confirm(f"{title}?", words)
         if note is not None:
             await console.push_screen_wait(BulkDialog(title, ids, lambda run_id: action(run_id, note=note)))

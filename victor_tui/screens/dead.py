@@ -182,7 +182,7 @@ class DeadScreen(RunControl, ConsoleScreen):
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         row = message.row
         if isinstance(row, RunInfo):
-            self.console.open_run(row.id)
+            self.console.navigator.open_run(row.id)
             return
         self.cause = row
         table: LineTable[RunInfo] = self.query_one("#letters", LineTable)
@@ -195,7 +195,7 @@ class DeadScreen(RunControl, ConsoleScreen):
         row = self.current
         run_id = row.id if isinstance(row, RunInfo) else next(iter(getattr(row, "run_ids", ())), None)
         if run_id is not None:
-            self.console.open_run(run_id)
+            self.console.navigator.open_run(run_id)
 
     # --- actions --------------------------------------------------------------------------------
 

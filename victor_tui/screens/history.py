@@ -344,7 +344,7 @@ class HistoryScreen(RunControl, ConsoleScreen):
     def action_run(self) -> None:
         run_id = self._run_id()
         if run_id is not None:
-            self.console.open_run(run_id)
+            self.console.navigator.open_run(run_id)
 
     def on_line_table_chosen(self) -> None:
         self.action_run()

@@ -86,13 +86,13 @@ class InboxActions(ConsoleScreen):
 
     @work(group="action")
     async def action_answer_this(self) -> None:
-        await self.console.answer_request(self.current)
+        await self.console.dialogs.answer_request(self.current)
 
     @work(group="action")
     async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         request: RequestInfo = message.row
         if request.status == "open":
-            await self.console.answer_request(request)
+            await self.console.dialogs.answer_request(request)
 
     @work(group="action")
     async def action_approve(self) -> None:
@@ -109,11 +109,11 @@ class InboxActions(ConsoleScreen):
             return
         request: RequestInfo = marked[0] if marked else self.current
         if request.require_comment:
-            await self.console.answer_request(request)
+            await self.console.dialogs.answer_request(request)
             return
         body = f"{clean(request.title)}\n{clean(request.workflow)} {request.version}, run {request.run_id}"
         word = "Approve" if verdict == "approved" else "Reject"
-        note = await self.console.confirm(f"{word}?", body)
+        note = await self.console.dialogs.confirm(f"{word}?", body)
         if note is None:
             return
         sent = self.port.answer(request.id, request.revision, Answer(outcome=verdict, comment=note))
@@ -164,22 +164,22 @@ class InboxActions(ConsoleScreen):
 
     @work(group="action")
     async def action_reassign(self) -> None:
-        await self.console.pass_on("reassign", self.current)
+        await self.console.dialogs.pass_on("reassign", self.current)
 
     @work(group="action")
     async def action_delegate(self) -> None:
-        await self.console.pass_on("delegate", self.current)
+        await self.console.dialogs.pass_on("delegate", self.current)
 
     @work(group="action")
     async def action_push_back(self) -> None:
-        await self.console.pass_on("push_back", self.current)
+        await self.console.dialogs.pass_on("push_back", self.current)
 
     @work(group="action")
     async def action_say(self) -> None:
-        await self.console.pass_on("say", self.current)
+        await self.console.dialogs.pass_on("say", self.current)
 
     def action_run(self) -> None:
-        self.console.open_run(self.current.run_id)
+        self.console.navigator.open_run(self.current.run_id)
 
 
 def _is_open(request: RequestInfo) -> bool:

@@ -169,6 +169,4 @@ class MonthScreen(SchedulePage):
             self.explain_span(self.shown, self._span)
 
     def action_timeline(self) -> None:
-        from victor_tui.screens.timeline import TimelineScreen
-
-        self.console.switch_screen(TimelineScreen(self._schedule))
+        self.console.navigator.open_timeline(self._schedule, instead=True)

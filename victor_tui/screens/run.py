@@ -239,7 +239,7 @@ class RunScreen(RunControl, ConsoleScreen):
         assert self.detail is not None
         state = next((node for node in self.detail.nodes if node.node_id == message.node_id), None)
         if state is not None and state.child_run is not None:
-            self.console.open_run(state.child_run)
+            self.console.navigator.open_run(state.child_run)
         else:
             self.action_pane("state")
 
@@ -377,7 +377,7 @@ class RunScreen(RunControl, ConsoleScreen):
 
     def action_parent(self) -> None:
         if self.detail is not None and self.detail.run.parent_run is not None:
-            self.console.open_run(self.detail.run.parent_run)
+            self.console.navigator.open_run(self.detail.run.parent_run)
 
     # --- control -------------------------------------------------------------------------------
 
@@ -413,5 +413,5 @@ class RunScreen(RunControl, ConsoleScreen):
     async def action_answer_run(self) -> None:
         request = self._open_request()
         if request is not None:
-            await self.console.answer_request(request)
+            await self.console.dialogs.answer_request(request)
             self.console.feed.mark_stale("run")

@@ -232,10 +232,10 @@ class RunsScreen(RunControl, ConsoleScreen):
 
     def action_open(self) -> None:
         if self.current is not None:
-            self.console.open_run(self.current.id)
+            self.console.navigator.open_run(self.current.id)
 
     def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
-        self.console.open_run(message.row.id)
+        self.console.navigator.open_run(message.row.id)
 
     @work(group="action")
     async def action_new(self) -> None:
@@ -248,7 +248,7 @@ class RunsScreen(RunControl, ConsoleScreen):
             return
         name = await self.app.push_screen_wait(PickWorkflow(workflows))
         if name is not None:
-            await self.console.start_workflow(name)
+            await self.console.dialogs.start_workflow(name)
 
     @work(group="action")
     async def action_answer_run(self) -> None:
@@ -261,7 +261,7 @@ class RunsScreen(RunControl, ConsoleScreen):
             except VictorError as error:
                 self.console.report(error)
         if request is not None and request.status == "open":
-            await self.console.answer_request(request)
+            await self.console.dialogs.answer_request(request)
 
 
 def _usually(run: RunInfo) -> str:

@@ -96,7 +96,7 @@ class ScheduleActions(ConsoleScreen):
         targets = self.targets()
         if len(targets) > 1:
             body = listing(targets) + "\nEach starts with its own initial state."
-            note = await self.console.confirm(f"Start a run of {len(targets)} schedules now?", body)
+            note = await self.console.dialogs.confirm(f"Start a run of {len(targets)} schedules now?", body)
             if note is not None:
                 await self.on_each(
                     targets,
@@ -115,7 +115,7 @@ class ScheduleActions(ConsoleScreen):
             action = self.port.trigger_schedule(schedule.id, state, words)
             run = await self.console.perform(action, f"Started a run of {name_of(schedule)}.")
             if run is not None:
-                self.console.open_run(run.id)
+                self.console.navigator.open_run(run.id)
 
     @work(group="action")
     async def action_pause(self) -> None:
@@ -148,7 +148,7 @@ class ScheduleActions(ConsoleScreen):
         targets = [each for each in self.targets() if each.paused is not None]
         note = ""
         if len(targets) > 1:
-            asked = await self.console.confirm(f"Resume {len(targets)} schedules?", listing(targets))
+            asked = await self.console.dialogs.confirm(f"Resume {len(targets)} schedules?", listing(targets))
             if asked is None:
                 return
             note = asked
@@ -196,7 +196,7 @@ class ScheduleActions(ConsoleScreen):
         else:
             title = f"Skip the next fire of {name_of(targets[0])}?"
             body = f"{when(targets[0])} will not start a run."
-        note = await self.console.confirm(title, body)
+        note = await self.console.dialogs.confirm(title, body)
         if note is not None:
             await self.on_each(
                 targets,
@@ -224,7 +224,7 @@ class ScheduleActions(ConsoleScreen):
             body += (
                 f"\n{len(declared)} are declared in files: change those too, or reading them adds them again."
             )
-        note = await self.console.confirm(title, body)
+        note = await self.console.dialogs.confirm(title, body)
         if note is not None:
             await self.on_each(
                 targets,
@@ -265,7 +265,7 @@ class ScheduleActions(ConsoleScreen):
 
     def action_runs(self) -> None:
         schedule: ScheduleInfo = self.current
-        self.console.show_runs(f"schedule:{schedule.id}")
+        self.console.navigator.show_runs(f"schedule:{schedule.id}")
 
     @work(group="action")
     async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
@@ -284,7 +284,7 @@ class ScheduleActions(ConsoleScreen):
         except VictorError as error:
             self.console.report(error)
             return
-        self.console.open_run(run_id)
+        self.console.navigator.open_run(run_id)
 
 
 def _can_skip(schedule: ScheduleInfo) -> bool:

@@ -23,12 +23,7 @@ class SchedulePage(ConsoleScreen):
 
     def leave_to(self, schedule_id: str) -> None:
         """Back to the list, with the cursor on this schedule."""
-        from victor_tui.screens.schedules import SchedulesScreen
-
-        self.console.pop_screen()
-        screen = self.console.screen
-        if isinstance(screen, SchedulesScreen):
-            screen.table.select(schedule_id)
+        self.console.navigator.back_to_schedule(schedule_id)
 
     @work(group="action")
     async def explain_span(self, schedule_id: str, span: Span) -> None:
@@ -42,4 +37,4 @@ class SchedulePage(ConsoleScreen):
             return
         run_id = await self.app.push_screen_wait(WhyDialog(schedule, span=span))
         if run_id is not None:
-            self.console.open_run(run_id)
+            self.console.navigator.open_run(run_id)

@@ -185,11 +185,7 @@ class SchedulesScreen(ScheduleActions):
         self.table.action_mark_all()
 
     def action_timeline(self) -> None:
-        from victor_tui.screens.timeline import TimelineScreen
-
-        self.console.push_screen(TimelineScreen(self.current.id if self.current is not None else None))
+        self.console.navigator.open_timeline(self.current.id if self.current is not None else None)
 
     def action_month(self) -> None:
-        from victor_tui.screens.month import MonthScreen
-
-        self.console.push_screen(MonthScreen(self.current.id if self.current is not None else None))
+        self.console.navigator.open_month(self.current.id if self.current is not None else None)

@@ -132,10 +132,8 @@ class TimelineScreen(SchedulePage):
         self.leave_to(message.schedule_id)
 
     def action_month(self) -> None:
-        from victor_tui.screens.month import MonthScreen
-
         lane = self.timeline.current
-        self.console.switch_screen(MonthScreen(lane.schedule_id if lane is not None else None))
+        self.console.navigator.open_month(lane.schedule_id if lane is not None else None, instead=True)
 
     def action_why(self) -> None:
         line = self.timeline

@@ -399,7 +399,7 @@ class VersionsScreen(ConsoleScreen):
             f"It has {plural(info.schedules, 'schedule')} and {plural(info.active_runs, 'active run')}.\n"
             "The note is what they are told: say what to use instead."
         )
-        note = await self.console.confirm(f"Deprecate {info.workflow} {info.version}?", body)
+        note = await self.console.dialogs.confirm(f"Deprecate {info.workflow} {info.version}?", body)
         if note is not None:
             action = self.port.deprecate(info.workflow, info.version, note or "deprecated")
             await self.console.perform(action, f"Deprecated {info.workflow} {info.version}.")
@@ -430,7 +430,7 @@ class VersionsScreen(ConsoleScreen):
             f"skipped with your note. It has {plural(info.schedules, 'schedule')} and "
             f"{plural(info.active_runs, 'active run')}."
         )
-        note = await self.console.confirm(f"Remove {info.workflow} {info.version}?", body)
+        note = await self.console.dialogs.confirm(f"Remove {info.workflow} {info.version}?", body)
         if note is not None:
             action = self.port.remove_version(info.workflow, info.version, note)
             await self.console.perform(action, f"Nothing new starts on {info.workflow} {info.version}.")
@@ -468,7 +468,7 @@ class VersionsScreen(ConsoleScreen):
             return
         old, new = info.sides
         body = f"All that starts by {info.name} is {new.version} then; now {old.weight}% is {old.version}."
-        note = await self.console.confirm(f"Promote {info.workflow} {new.version}?", body)
+        note = await self.console.dialogs.confirm(f"Promote {info.workflow} {new.version}?", body)
         if note is not None:
             action = self.port.promote_alias(info.workflow, info.name, note=note)
             await self.console.perform(action, f"{info.name} is {new.version}.")
@@ -479,15 +479,15 @@ class VersionsScreen(ConsoleScreen):
         if info is None:
             return
         body = f"All that starts by {info.name} is {info.rolls_back_to} then. What runs goes on."
-        note = await self.console.confirm(f"Roll {info.workflow} {info.name} back?", body)
+        note = await self.console.dialogs.confirm(f"Roll {info.workflow} {info.name} back?", body)
         if note is not None:
             action = self.port.roll_back_alias(info.workflow, info.name, note=note)
             await self.console.perform(action, f"{info.name} is {info.rolls_back_to}.")
 
     def action_runs(self) -> None:
-        self.console.show_runs(f"workflow:{self.current.info.workflow}")
+        self.console.navigator.show_runs(f"workflow:{self.current.info.workflow}")
 
     @work(group="action")
     async def action_start(self) -> None:
         info: VersionInfo = self.current.info
-        await self.console.start_workflow(info.workflow, info.version)
+        await self.console.dialogs.start_workflow(info.workflow, info.version)

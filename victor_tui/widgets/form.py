@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -17,18 +15,18 @@ from textual.widgets.selection_list import Selection
 
 from victor_tui.text import one_line, plain, word
 from victor_tui.widgets.choices import One, Several, Tick
-from victor_tui.widgets.rows import Rows
-
-FieldKind = Literal["string", "text", "number", "integer", "boolean", "enum", "multi", "list", "rows", "json"]
-_DRAWN_KEYWORDS = frozenset(
-    {
-        *("type", "properties", "required", "title", "description", "default", "enum", "const", "format"),
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("minLength", "maxLength", "pattern", "items", "minItems", "maxItems", "uniqueItems"),
-        *("examples", "additionalProperties", "$schema", "$id", "$comment", "deprecated"),
-    }
+from victor_tui.widgets.formfields import (
+    ABSENT,
+    Field,
+    FormFault,
+    fields_of,
+    is_inside,
+    place_of,
+    read_scalar,
+    value_at,
 )
-"""What a schema may say and still be drawn; anything else goes to the editor."""
+from victor_tui.widgets.rows import RowDialogFactory, Rows
+
 _HINTS = {
     "date": "2026-03-31",
     "time": "14:30",
@@ -39,108 +37,11 @@ _HINTS = {
 }
 
 
-_ABSENT: Any = object()
-"""In place of a value that is left out; `None` is a value, `null`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One widget of a form: where its value goes, how it is drawn, what its schema says.
-
-    `required` is whether the form needs it, `in_object` whether the object around it does. `optional`
-    are the lengths of `path` at which an object stands that may be left out.
-    """
-
-    path: tuple[str, ...]
-    kind: FieldKind
-    schema: Mapping[str, Any]
-    required: bool
-    in_object: bool = True
-    optional: tuple[int, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return one_line(str(self.schema.get("title") or " › ".join(self.path) or "Answer"), 120)
-
-    @property
-    def name(self) -> str:
-        return ".".join(self.path)
-
-
-def _kind_of(schema: Mapping[str, Any]) -> FieldKind | None:
-    """How a member that is no object is drawn; None for what no widget can hold."""
-    if not set(schema) <= _DRAWN_KEYWORDS:
-        return None
-    if "enum" in schema:
-        return "enum"
-    match schema.get("type"):
-        case "string":
-            long = schema.get("maxLength", 0) > 200 or schema.get("format") in ("textarea", "multiline")
-            return "text" if long else "string"
-        case "number" | "integer" | "boolean" as simple:
-            found: FieldKind = simple
-            return found
-        case "array":
-            items = schema.get("items")
-            if not isinstance(items, Mapping):
-                return "json"
-            if "enum" in items:
-                return "multi"
-            if fields_of(items) and items.get("properties"):
-                return "rows"
-            return "list" if _kind_of(items) in ("string", "number", "integer") else "json"
-        case _:
-            return None
-
-
-def fields_of(
-    schema: Mapping[str, Any],
-    path: tuple[str, ...] = (),
-    needed: bool = True,
-    in_object: bool = True,
-    optional: tuple[int, ...] = (),
-) -> list[Field] | None:
-    """The fields of a schema in its own order, or None where the form cannot draw it."""
-    if schema.get("type") == "object" or "properties" in schema:
-        if not set(schema) <= _DRAWN_KEYWORDS or not schema.get("properties"):
-            return None
-        found: list[Field] = []
-        for name, member in schema["properties"].items():
-            if not isinstance(member, Mapping):
-                return None
-            wanted = name in schema.get("required", ())
-            way = (*path, name)
-            inner = fields_of(
-                member, way, needed and wanted, wanted, (*optional, *(() if wanted else (len(way),)))
-            )
-            if inner is None:
-                inner = [Field(way, "json", member, needed and wanted, wanted, optional)]
-            found.extend(inner)
-        return found
-    kind = _kind_of(schema)
-    if kind is None:
-        return None
-    return [Field(path, kind, schema, needed, in_object, tuple(n for n in optional if n < len(path)))]
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if not isinstance(value, Mapping) or name not in value:
-            return None
-        value = value[name]
-    return value
-
-
-class FormFault(ValueError):
-    """A field holds what cannot be read as its type. `path` is dotted, empty for the whole."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 class Form(Vertical):
-    """The widgets of a schema. `read` gives the value; `show_fault` marks a field and focuses it."""
+    """The widgets of a schema. `read` gives the value; `show_faults` marks fields and focuses the first.
+
+    `row_dialog` makes the dialog of one entry of a list of objects.
+    """
 
     DEFAULT_CSS = """
     Form { height: auto; }
@@ -151,8 +52,16 @@ class Form(Vertical):
     Form .fault-field { display: none; }
     """
 
-    def __init__(self, schema: Mapping[str, Any], initial: Any = None, id: str = "form") -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        initial: Any = None,
+        id: str = "form",
+        *,
+        row_dialog: RowDialogFactory,
+    ) -> None:
         super().__init__(id=id)
+        self._row_dialog = row_dialog
         self._schema = schema
         self._initial = initial
         fields = fields_of(schema)
@@ -180,10 +89,10 @@ class Form(Vertical):
         try:
             return self._read(index, field)
         except FormFault:
-            return _ABSENT
+            return ABSENT
 
     def _start(self, field: Field) -> Any:
-        found = _at(self._initial, field.path) if field.path else self._initial
+        found = value_at(self._initial, field.path) if field.path else self._initial
         return field.schema.get("default") if found is None else found
 
     def _widget(self, field: Field, name: str) -> Widget:
@@ -194,7 +103,7 @@ class Form(Vertical):
             case "enum":
                 values = list(field.schema["enum"])
                 labels = [one_line(word(item), 200) for item in values]
-                return One(labels, _place(values, start), optional=not field.required, id=name)
+                return One(labels, place_of(values, start), optional=not field.required, id=name)
             case "multi":
                 members = field.schema["items"]["enum"]
                 ticked = start if isinstance(start, list) else []
@@ -205,7 +114,9 @@ class Form(Vertical):
                 return Several(*rows, id=name, compact=True)
             case "rows":
                 entries = start if isinstance(start, list) else []
-                return Rows(field.schema["items"], entries, title=field.title, id=name)
+                return Rows(
+                    field.schema["items"], entries, title=field.title, dialog=self._row_dialog, id=name
+                )
             case "text" | "list" | "json":
                 if start is None:
                     text = ""
@@ -230,12 +141,12 @@ class Form(Vertical):
         """
         if not self._fields[0].path:
             value = self._read(0, self._fields[0])
-            return None if value is _ABSENT else value
+            return None if value is ABSENT else value
         values = [self._read(index, field) for index, field in enumerate(self._fields)]
         left_out = self._left_out(values)
         read: dict[str, Any] = {}
         for field, found in zip(self._fields, values, strict=True):
-            if found is _ABSENT or any(field.path[: len(way)] == way for way in left_out):
+            if found is ABSENT or any(field.path[: len(way)] == way for way in left_out):
                 continue
             target = read
             for name in field.path[:-1]:
@@ -251,12 +162,12 @@ class Form(Vertical):
             inside = [index for index, field in enumerate(self._fields) if field.path[: len(way)] == way]
             touched = any(values[index] != self._untouched[index] for index in inside)
             lacks = any(
-                values[index] is _ABSENT
+                values[index] is ABSENT
                 and self._fields[index].in_object
                 and all(length <= len(way) for length in self._fields[index].optional)
                 for index in inside
             )
-            if lacks and not touched and _at(self._initial, way) is None:
+            if lacks and not touched and value_at(self._initial, way) is None:
                 left.append(way)
         return left
 
@@ -265,20 +176,20 @@ class Form(Vertical):
         if isinstance(widget, Tick):
             return widget.value
         if isinstance(widget, One):
-            return field.schema["enum"][widget.picked] if widget.picked is not None else _ABSENT
+            return field.schema["enum"][widget.picked] if widget.picked is not None else ABSENT
         if isinstance(widget, Several):
             picked = sorted(widget.selected)
-            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else _ABSENT
+            return [field.schema["items"]["enum"][i] for i in picked] if picked or field.required else ABSENT
         if isinstance(widget, Rows):
-            return widget.rows if widget.rows or field.required else _ABSENT
+            return widget.rows if widget.rows or field.required else ABSENT
         assert isinstance(widget, Input | TextArea)
         text = widget.value if isinstance(widget, Input) else widget.text
         if field.kind == "list":
             inner = str(field.schema["items"].get("type"))
-            rows = [_scalar(inner, line.strip(), field.name) for line in text.split("\n") if line.strip()]
-            return rows if rows or field.required else _ABSENT
+            rows = [read_scalar(inner, line.strip(), field.name) for line in text.split("\n") if line.strip()]
+            return rows if rows or field.required else ABSENT
         if not text.strip():
-            return _ABSENT
+            return ABSENT
         if field.kind == "json":
             try:
                 return json.loads(text)
@@ -289,7 +200,7 @@ class Form(Vertical):
                 raise FormFault(
                     field.name, "it is nested too deeply, or holds a number that is too long"
                 ) from None
-        return _scalar(field.kind, text, field.name)
+        return read_scalar(field.kind, text, field.name)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._check_while_typing(event.input)
@@ -311,7 +222,7 @@ class Form(Vertical):
         except FormFault as fault:
             faults = {"": str(fault)}
         else:
-            if value is not _ABSENT and value != []:
+            if value is not ABSENT and value != []:
                 from victor_engine.inputs import validate
 
                 faults = validate(field.schema, value)
@@ -360,7 +271,7 @@ class Form(Vertical):
         """Put each fault under its field and focus the first; False if none belongs to a field."""
         first = True
         for index, field in enumerate(self._fields):
-            own = [text for path, text in faults.items() if path == field.name or _inside(path, field.name)]
+            own = [text for path, text in faults.items() if path == field.name or is_inside(path, field.name)]
             self._say(index, own)
             if own and first:
                 first = False
@@ -369,33 +280,3 @@ class Form(Vertical):
 
     def focus_first(self) -> None:
         self.query_one("#field-0").focus()
-
-
-def _inside(path: str, name: str) -> bool:
-    return bool(name) and path.startswith(name + ".")
-
-
-def _place(values: list[Any], wanted: Any) -> int | None:
-    """Where `wanted` stands; unlike Python, JSON tells 1 from true."""
-    for place, value in enumerate(values):
-        if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
-            return place
-    return None
-
-
-def _scalar(kind: str, text: str, path: str) -> Any:
-    try:
-        if kind == "integer":
-            if "_" in text:
-                raise ValueError
-            return int(text)
-        if kind == "number":
-            number = float(text)
-            if not math.isfinite(number) or "_" in text:
-                raise ValueError
-            return (
-                int(number) if number.is_integer() and "e" not in text.lower() and "." not in text else number
-            )
-    except (ValueError, OverflowError):
-        raise FormFault(path, "must be a whole number" if kind == "integer" else "must be a number") from None
-    return text

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from victor_tui.text import one_line, word
 
+RowDialogFactory = Callable[[str, Mapping[str, Any], Any], ModalScreen[dict[str, Any] | None]]
+"""Make the dialog of one entry from a title, the schema of the entry, and the entry or None for a new one."""
+
 
 class Rows(OptionList):
-    """Holds `rows`, each a JSON object that fits `schema`; the last line adds one."""
+    """Holds `rows`, each a JSON object that fits `schema`; the last line adds one. `dialog` edits an entry."""
 
     DEFAULT_CSS = """
     Rows { text-wrap: nowrap; text-overflow: ellipsis; }
@@ -42,8 +46,16 @@ class Rows(OptionList):
         def control(self) -> Rows:
             return self.rows
 
-    def __init__(self, schema: Mapping[str, Any], rows: list[Any], *, title: str, id: str) -> None:
-        self._schema, self._title = schema, title
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        rows: list[Any],
+        *,
+        title: str,
+        dialog: RowDialogFactory,
+        id: str,
+    ) -> None:
+        self._schema, self._title, self._dialog = schema, title, dialog
         self._rows: list[Any] = deepcopy(rows)
         super().__init__(*self._entries(), id=id, compact=True, markup=False)
 
@@ -84,7 +96,6 @@ class Rows(OptionList):
 
     async def _edit(self, place: int | None) -> None:
         """Open the form of an entry. It is there before the next key is looked at."""
-        from victor_tui.dialogs.row import RowDialog
 
         def keep(value: dict[str, Any] | None) -> None:
             if value is None:
@@ -96,7 +107,7 @@ class Rows(OptionList):
         number = len(self._rows) if place is None else place
         name = f"{self._title} › {number + 1}" + (" (new)" if place is None else "")
         row = None if place is None else deepcopy(self._rows[place])
-        await self.app.push_screen(RowDialog(name, self._schema, row), keep)
+        await self.app.push_screen(self._dialog(name, self._schema, row), keep)
 
     def action_remove(self) -> None:
         place = self._current()
