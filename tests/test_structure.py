@@ -39,7 +39,7 @@ TO_DIVIDE = {
 }
 """Classes that are larger, and still to be divided."""
 
-SET_ELSEWHERE = {"attempts.Attempts", "control.Control"}
+SET_ELSEWHERE = {"control.Control"}
 """Classes with attributes that their subclasses set, still to be composed."""
 
 PACKAGES = (victor_engine, victor_tui)

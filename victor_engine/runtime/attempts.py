@@ -49,11 +49,19 @@ class Try:
 class Attempts:
     """What every step of a walk has in common, whatever its node's type."""
 
-    definition: WorkflowDefinition
-    effects: Effects
-    functions: FunctionRegistry
-    evaluator: Evaluator
-    identity: RunIdentity
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        effects: Effects,
+        functions: FunctionRegistry,
+        evaluator: Evaluator,
+        identity: RunIdentity,
+    ) -> None:
+        self.definition = definition
+        self.effects = effects
+        self.functions = functions
+        self.evaluator = evaluator
+        self.identity = identity
 
     async def _pure(
         self,

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.expressions import ASSIGNMENTS, CONDITION, FunctionRegistry
+from victor_engine.definition.expressions import ASSIGNMENTS, CONDITION
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import (
     AgentNode,
@@ -31,14 +31,11 @@ from victor_engine.definition.model import (
     TeamNode,
     TransformNode,
     WaitNode,
-    WorkflowDefinition,
 )
 from victor_engine.errors import NodeError
 from victor_engine.runtime.attempts import RejectedError, StepFailedError, Try
-from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.children import child_done, child_inputs, child_started
-from victor_engine.runtime.effects import Done, Effects, Position, Step
-from victor_engine.runtime.evaluation import Evaluator
+from victor_engine.runtime.effects import Done, Position, Step
 from victor_engine.runtime.several import Several
 from victor_engine.runtime.steps import (
     choose_branch,
@@ -65,20 +62,6 @@ class WalkResult(Struct, frozen=True):
 
 class Walk(Several):
     """One walk through one definition. `run` may be called again to go on from a position."""
-
-    def __init__(
-        self,
-        definition: WorkflowDefinition,
-        effects: Effects,
-        functions: FunctionRegistry,
-        evaluator: Evaluator,
-        identity: RunIdentity,
-    ) -> None:
-        self.definition = definition
-        self.effects = effects
-        self.functions = functions
-        self.evaluator = evaluator
-        self.identity = identity
 
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
         """Walk on from `position` until nothing is left to do. It and `state` are changed in place."""
