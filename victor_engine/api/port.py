@@ -45,6 +45,11 @@ class PortMethod:
         return bound.arguments
 
 
+def without_self(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature of a method as its callers see it."""
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 @cache
 def declared() -> Mapping[str, PortMethod]:
     """Return every method that the protocols declare, by name. Raise TypeError if one has no mark."""
@@ -57,8 +62,7 @@ def declared() -> Mapping[str, PortMethod]:
                 raise TypeError(
                     f"{name} is declared by {found[name].protocol.__name__} and {protocol.__name__}"
                 )
-            whole = inspect.signature(function)
-            signature = whole.replace(parameters=list(whole.parameters.values())[1:])
+            signature = without_self(inspect.signature(function))
             found[name] = PortMethod(name, kind_of(function), protocol, function, signature)
     return MappingProxyType(found)
 

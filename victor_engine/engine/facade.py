@@ -8,7 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, get_type_hints
 
-from victor_engine.api.port import PortMethod
+from victor_engine.api.port import PortMethod, without_self
 from victor_engine.api.ports import PeoplePort, RunsPort, SchedulesPort, VersionsPort
 
 PARTS: Mapping[type, str] = {
@@ -32,8 +32,7 @@ def delegate(method: PortMethod, attribute: str, group: type) -> Callable[..., A
     found = getattr(part, method.name, None)
     if found is None:
         raise TypeError(f"{part.__name__}.{method.name} is not defined, but is a {method.kind} of the port")
-    parameters = list(inspect.signature(found).parameters.values())[1:]
-    if parameters != list(method.signature.parameters.values()):
+    if without_self(inspect.signature(found)) != method.signature:
         raise TypeError(
             f"{part.__name__}.{method.name}{inspect.signature(found)} differs from the declaration in"
             f" {method.protocol.__name__}: {method.signature}"

@@ -85,6 +85,12 @@ def methods() -> dict[str, Method]:
     return {name: _method(declared) for name, declared in port.methods().items()}
 
 
+@cache
+def subscription() -> Method:
+    """Return the one method that answers with a stream."""
+    return _method(port.declared()["subscribe"])
+
+
 encode = msgspec.json.Encoder(enc_hook=str).encode
 """What the engine puts into free-form objects and JSON cannot hold is sent as its text."""
 

@@ -243,7 +243,7 @@ class Connection:
     async def _stream(self, request: int, message: protocol.FromClient) -> None:
         """Pump events through a bounded queue; a consumer that falls behind is told of the gap."""
         try:
-            after = msgspec.json.decode(message.params, type=_SubscribeParameters).after
+            given = protocol.arguments(protocol.subscription(), message.params)
         except msgspec.DecodeError as error:
             await self._send(protocol.error_line(request, UsageError(f"subscribe: {error}").to_wire()))
             return
@@ -252,7 +252,7 @@ class Connection:
         ending: dict[str, Any] = {}
 
         async def pump() -> None:
-            feed = self.server.port.subscribe(after)
+            feed = self.server.port.subscribe(**given)
             try:
                 async for event in feed:
                     if len(waiting) >= protocol.QUEUED_EVENTS:
@@ -300,10 +300,6 @@ class Connection:
         """Say why, and end the connection."""
         with contextlib.suppress(ConnectionError):
             await self._send(protocol.line({"error": error.to_wire()}))
-
-
-class _SubscribeParameters(msgspec.Struct, forbid_unknown_fields=True):
-    after: int
 
 
 def _wire(error: Exception, method: str) -> dict[str, Any]:
