@@ -25,6 +25,8 @@ from victor_engine.engine import Engine, moving, people
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
 from victor_engine.runtime import control, deadlines, embedded, journal, manager, process
+from victor_engine.runtime.commands import Pause
+from victor_engine.runtime.handling import Handler
 from victor_engine.service.connect import find, open_engine
 from victor_engine.store import db
 
@@ -186,14 +188,17 @@ def leave_orphans() -> None:
 
 def forget_pauses() -> None:
     """A pause of a run at work is only an event: its status is lost with the engine."""
-    pause = journal.pause
+    commit = Handler.commit
 
-    def forgotten(tx: Any, run: Any, actor: Any, note: str) -> str:
-        status = pause(tx, run, actor, note)
-        tx.execute("UPDATE runs SET status = 'running' WHERE key = ? AND status = 'pausing'", (run.key,))
-        return status
+    def forgotten(handler: Handler, tx: Any, command: Any, actor: Any) -> Any:
+        outcome = commit(handler, tx, command, actor)
+        if isinstance(command, Pause):
+            tx.execute(
+                "UPDATE runs SET status = 'running' WHERE key = ? AND status = 'pausing'", (outcome.ref.key,)
+            )
+        return outcome
 
-    journal.pause = forgotten
+    Handler.commit = forgotten  # type: ignore[method-assign]
 
 
 def install(moment: Moment, bug: str) -> None:

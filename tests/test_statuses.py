@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from victor_engine.domain import statuses
 from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, FINAL_RUN_STATUSES, RunStatus
 from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand, next_status, refusal
 from victor_engine.errors import ConflictError
-from victor_engine.runtime import journal
+from victor_engine.runtime.commands import Cancel, Pause, Resume
 
 ENUMS = [each for each in vars(statuses).values() if isinstance(each, type) and each.__base__ is StrEnum]
 
@@ -50,10 +49,10 @@ def test_each_command_leads_to_a_status_or_gives_a_reason(status: RunStatus, com
 
 @pytest.mark.parametrize("command", [RunCommand.PAUSE, RunCommand.RESUME, RunCommand.CANCEL])
 async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, command: RunCommand) -> None:
-    carry_out: dict[RunCommand, Callable[..., object]] = {
-        RunCommand.PAUSE: journal.pause,
-        RunCommand.RESUME: journal.resume,
-        RunCommand.CANCEL: journal.cancel,
+    commands: dict[RunCommand, type[Pause | Resume | Cancel]] = {
+        RunCommand.PAUSE: Pause,
+        RunCommand.RESUME: Resume,
+        RunCommand.CANCEL: Cancel,
     }
     async with Bench(tmp_path, Work(), max_concurrent_runs=0) as bench:
         run = await bench.start("workflows: {w: {nodes: [{id: a, type: compute, handler: h}]}}")
@@ -64,7 +63,7 @@ async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, comman
                 )
             )
             events = await bench.one("SELECT COUNT(*) FROM events")
-            change = bench.store.write(lambda tx: carry_out[command](tx, run, BOB, ""))
+            change = bench.store.write(lambda tx: bench.runtime._commit(tx, commands[command](run.id), BOB))
             if status in RUN_TRANSITIONS[command]:
                 await change
                 assert await bench.status(run) == RUN_TRANSITIONS[command][status]

@@ -14,6 +14,7 @@ from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.errors import NodeError
 from victor_engine.runtime.children import MAX_DEPTH
+from victor_engine.runtime.commands import Cancel, Pause, Resume
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store import queries
 
@@ -176,14 +177,14 @@ async def test_a_cancelled_parent_cancels_its_children_and_a_paused_one_lets_the
         assert await bench.status(run) == "waiting"
         info = await bench.store.read(lambda c: queries.run_info(c, run.id, datetime.now(UTC)))
         assert info.waits_for == f"sub: child 1.0.0, run {child.id}"
-        await bench.runtime.pause(run, ALICE, "")
+        await bench.runtime.command(Pause(run.id), ALICE)
         assert await bench.status(run) == "paused"
         async with asyncio.timeout(10):
             await started.wait()
         gate.set()
         assert await bench.end(child) == "succeeded"
         assert await bench.status(run) == "paused"
-        await bench.runtime.resume(run, ALICE, "")
+        await bench.runtime.command(Resume(run.id), ALICE)
         assert await bench.end(run) == "succeeded"
 
         gate.clear()
@@ -192,7 +193,7 @@ async def test_a_cancelled_parent_cancels_its_children_and_a_paused_one_lets_the
         child = await child_of(bench, run)
         async with asyncio.timeout(10):
             await started.wait()
-        await bench.runtime.cancel(run, ALICE, "no")
+        await bench.runtime.command(Cancel(run.id, "no"), ALICE)
         assert await bench.status(run) == "cancelled"
         assert await bench.status(child) == "cancelled"
         why = await bench.one(
@@ -210,7 +211,7 @@ async def test_a_child_that_somebody_cancels_fails_its_node(tmp_path: Path) -> N
         run = await bench.start(parent("retry_policy: {max_attempts: 3, initial_delay: 0}"), {"number": 1})
         child = await child_of(bench, run)
         await bench.until_status(child, "running")
-        await bench.runtime.cancel(child, ALICE, "")
+        await bench.runtime.command(Cancel(child.id), ALICE)
         assert await bench.end(run) == "failed"
         assert "was cancelled" in (await bench.error(run))["message"]
         assert await bench.one("SELECT COUNT(*) FROM runs WHERE workflow = 'child'") == 1

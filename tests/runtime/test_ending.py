@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.runtime.harness import ALICE, Bench, Work
 from victor_engine.api import EventInfo
+from victor_engine.runtime.commands import Retry
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import Created, NewRun
@@ -110,6 +111,6 @@ async def test_a_last_step_with_which_the_run_cannot_end_is_not_on_record_either
         assert await bench.end(ref(created)) == "failed"
         assert await bench.state(ref(created)) == {"n": 2}
         assert await bench.one("SELECT COUNT(*) FROM attempts") == 1
-        await bench.runtime.retry(ref(created), ALICE, "")
+        await bench.runtime.command(Retry(ref(created).id), ALICE)
         assert await bench.end(ref(created)) == "succeeded"
         assert await bench.state(ref(created)) == {"n": 3}

@@ -13,6 +13,7 @@ from tests.runtime.test_redrive import boom, detail, event, settled, tries
 from victor_engine.api import NodeOverride
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, UsageError
+from victor_engine.runtime.commands import Cancel, Override, Pause, Resume
 from victor_engine.runtime.journal import RunRef
 
 RETRYING = """
@@ -47,7 +48,7 @@ async def test_the_wait_for_the_next_attempt_ends_at_once(tmp_path: Path) -> Non
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
         work.work["a"] = {"x": 1}
-        await bench.runtime.override(run, BOB, NodeOverride("a"), retry_now=True, note="fixed it")
+        await bench.runtime.command(Override(run.id, NodeOverride("a"), retry_now=True, note="fixed it"), BOB)
         await settled(bench, run, "succeeded")
         assert [row[:3] for row in await tries(bench, run)] == [("a", 1, 1), ("a", 1, 2), ("b", 1, 1)]
         assert await event(bench, run, "node.overridden") == (
@@ -62,9 +63,8 @@ async def test_more_attempts_and_fewer(tmp_path: Path) -> None:
         run = await bench.start(RETRYING)
         for number in (1, 2, 3):
             await waits_for_retry(bench, run, number)
-            await bench.runtime.override(
-                run, BOB, NodeOverride("a", max_attempts=4 if number < 3 else 1), retry_now=True
-            )
+            limits = NodeOverride("a", max_attempts=4 if number < 3 else 1)
+            await bench.runtime.command(Override(run.id, limits, retry_now=True), BOB)
         assert await bench.end(run) == "failed"
         assert len(bench.work.calls) == 4
         assert (await detail(bench, run)).overrides == (NodeOverride("a", max_attempts=1),)
@@ -85,7 +85,7 @@ async def test_a_time_limit_holds_from_the_next_attempt_on_also_above_the_bindin
             await asyncio.Event().wait()
 
         work.work["a"] = hang
-        await bench.runtime.override(run, BOB, NodeOverride("a", timeout=500), retry_now=True)
+        await bench.runtime.command(Override(run.id, NodeOverride("a", timeout=500), retry_now=True), BOB)
         async with asyncio.timeout(20):
             await entered.wait()
         assert (work.calls[-1].timeout, work.calls[-1].timeout_overridden) == (500, True)
@@ -100,12 +100,12 @@ async def test_what_was_set_survives_the_engine_and_the_wait_stays_over(tmp_path
     async with Bench(tmp_path, Work(a=boom)) as bench:
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
-        await bench.runtime.override(run, BOB, NodeOverride("a", max_attempts=7))
+        await bench.runtime.command(Override(run.id, NodeOverride("a", max_attempts=7)), BOB)
     async with Bench(tmp_path, Work(a=boom)) as bench:
         await waits_for_retry(bench, run)
         bench.runtime.places.close()
         await bench.runtime.stop()
-        await bench.runtime.override(run, BOB, NodeOverride("a", timeout=5), retry_now=True)
+        await bench.runtime.command(Override(run.id, NodeOverride("a", timeout=5), retry_now=True), BOB)
         assert (await detail(bench, run)).overrides == (NodeOverride("a", 5, 7),)
     async with Bench(tmp_path, Work(a=boom)) as bench:
         await waits_for_retry(bench, run, 2)
@@ -118,9 +118,9 @@ async def test_pausing_a_run_that_waits_for_its_next_attempt_is_at_once(tmp_path
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
         due = await bench.one("SELECT retry_at FROM attempts")
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         assert await bench.status(run) == "paused"
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         await waits_for_retry(bench, run)
         assert await bench.one("SELECT retry_at FROM attempts") == due
         assert len(work.calls) == 1
@@ -130,11 +130,14 @@ async def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a=boom)) as bench:
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
-        override = bench.runtime.override
+
+        async def override(limits: NodeOverride) -> None:
+            await bench.runtime.command(Override(run.id, limits), BOB)
+
         with pytest.raises(UsageError, match="w has no node 'z'; its nodes are a, b"):
-            await override(run, BOB, NodeOverride("z", timeout=1))
+            await override(NodeOverride("z", timeout=1))
         with pytest.raises(UsageError, match="b is a transform node"):
-            await override(run, BOB, NodeOverride("b", timeout=1))
+            await override(NodeOverride("b", timeout=1))
         for wanted, words in (
             (NodeOverride("a"), "nothing to set"),
             (NodeOverride("a", timeout=0), "give seconds above 0"),
@@ -142,10 +145,10 @@ async def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
             (NodeOverride("a", max_attempts=0), "give 1 or more"),
         ):
             with pytest.raises(UsageError, match=words):
-                await override(run, BOB, wanted)
-        await bench.runtime.cancel(run, BOB, "")
+                await override(wanted)
+        await bench.runtime.command(Cancel(run.id), BOB)
         with pytest.raises(ConflictError, match="is cancelled: no further attempt of a will come"):
-            await override(run, BOB, NodeOverride("a", timeout=1))
+            await override(NodeOverride("a", timeout=1))
 
 
 async def test_there_must_be_a_wait_to_end(tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ async def test_there_must_be_a_wait_to_end(tmp_path: Path) -> None:
         run = await bench.start(RETRYING)
         await entered.wait()
         with pytest.raises(ConflictError, match="does not wait for another attempt now"):
-            await bench.runtime.override(run, BOB, NodeOverride("a", timeout=1), retry_now=True)
+            await bench.runtime.command(Override(run.id, NodeOverride("a", timeout=1), retry_now=True), BOB)
         assert (await detail(bench, run)).overrides == ()
         gate.set()
         assert await bench.end(run) == "succeeded"

@@ -13,6 +13,7 @@ from tests.runtime.harness import ALICE, BOB, Bench, Work
 from victor_engine.api import Answer, NodeOverride
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, NodeError, StorageError
+from victor_engine.runtime.commands import Cancel, Override, Pause, Resume
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store.db import Store
 
@@ -62,7 +63,7 @@ async def pausing(bench: Bench, work: Held, text: str = TWO) -> RunRef:
     """Start a run, and pause it while its node `a` is at work."""
     run = await bench.start(text)
     await work.entered.wait()
-    await bench.runtime.pause(run, BOB, "wait")
+    await bench.runtime.command(Pause(run.id, "wait"), BOB)
     assert await bench.status(run) == "pausing"
     return run
 
@@ -79,7 +80,7 @@ async def test_a_run_is_pausing_until_its_node_is_done(tmp_path: Path) -> None:
         assert "bob" in rows[0][0]
         assert "wait" in rows[0][1]
         assert work.done == ["a"]
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         assert await bench.end(run) == "succeeded"
         assert work.done == ["a", "b"]
 
@@ -88,7 +89,7 @@ async def test_a_pause_is_taken_back_before_it_takes_hold(tmp_path: Path) -> Non
     work = Held()
     async with Bench(tmp_path, work) as bench:
         run = await pausing(bench, work)
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         assert await bench.status(run) == "running"
         work.gate.set()
         assert await bench.end(run) == "succeeded"
@@ -100,14 +101,14 @@ async def test_a_second_pause_of_a_pausing_run_is_a_conflict(tmp_path: Path) -> 
     async with Bench(tmp_path, work) as bench:
         run = await pausing(bench, work)
         with pytest.raises(ConflictError, match="is pausing"):
-            await bench.runtime.pause(run, BOB, "")
+            await bench.runtime.command(Pause(run.id), BOB)
 
 
 async def test_a_pausing_run_is_cancelled_at_once(tmp_path: Path) -> None:
     work = Held()
     async with Bench(tmp_path, work) as bench:
         run = await pausing(bench, work)
-        await bench.runtime.cancel(run, BOB, "enough")
+        await bench.runtime.command(Cancel(run.id, "enough"), BOB)
         assert await bench.status(run) == "cancelled"
         assert await bench.one("SELECT status FROM attempts") == "cancelled"
 
@@ -126,14 +127,14 @@ async def test_an_answer_to_a_pausing_run_counts_after_it_is_resumed(tmp_path: P
         run = await bench.start(GATE_BESIDE_WORK)
         await work.entered.wait()
         await bench.question(run)
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         assert await bench.status(run) == "pausing"
         await bench.answer(run, Answer("approved"))
         assert await bench.status(run) == "pausing"
         work.gate.set()
         await bench.until_status(run, "paused")
         assert work.done == ["a"]
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         assert await bench.end(run) == "succeeded"
         assert (await bench.state(run))["human"]["gate"]["outcome"] == "approved"
 
@@ -144,7 +145,7 @@ async def test_a_question_of_a_pausing_run_expires_at_its_deadline(tmp_path: Pat
         run = await bench.start(GATE_BESIDE_WORK)
         await work.entered.wait()
         await bench.question(run)
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         await clock.advance(3601)
 
         async def expired() -> bool:
@@ -164,12 +165,12 @@ async def test_a_run_that_was_not_paused_is_not_resumed(tmp_path: Path) -> None:
         await work.entered.wait()
         before = await events(bench, run)
         with pytest.raises(ConflictError, match="is running, not paused"):
-            await bench.runtime.resume(run, BOB, "")
+            await bench.runtime.command(Resume(run.id), BOB)
         assert await events(bench, run) == before
         work.gate.set()
         assert await bench.end(run) == "succeeded"
         with pytest.raises(ConflictError, match="is succeeded, not paused"):
-            await bench.runtime.resume(run, BOB, "")
+            await bench.runtime.command(Resume(run.id), BOB)
 
 
 async def test_a_pausing_run_rests_when_only_branches_that_wait_are_left(tmp_path: Path) -> None:
@@ -178,12 +179,12 @@ async def test_a_pausing_run_rests_when_only_branches_that_wait_are_left(tmp_pat
         run = await bench.start(GATE_BESIDE_WORK)
         await work.entered.wait()
         await bench.question(run)
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         work.gate.set()
         await bench.until_status(run, "paused")
         await bench.answer(run, Answer("approved"))
         assert work.done == ["a"]
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         assert await bench.end(run) == "succeeded"
         assert work.done == ["a", "b"]
 
@@ -205,10 +206,10 @@ workflows:
         run = await bench.start(text)
         await work.entered.wait()
         await bench.question(run)
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         work.gate.set()
         await bench.until_status(run, "paused")
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         await bench.answer(run, Answer("approved"))
         assert await bench.end(run) == "succeeded"
         assert work.done == ["a", "b"]
@@ -236,9 +237,9 @@ workflows:
         work.gate.set()
         await bench.until_status(run, "paused")
         assert await bench.one("SELECT status FROM attempts") == "retrying"
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         await bench.until_status(run, "running")
-        await bench.runtime.override(run, BOB, NodeOverride("a"), retry_now=True)
+        await bench.runtime.command(Override(run.id, NodeOverride("a"), retry_now=True), BOB)
         assert await bench.end(run) == "succeeded"
 
 
@@ -251,7 +252,7 @@ async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
 
         async def rest_then_cancel(run: RunRef) -> str:
             status = await rest(run)
-            cancelling.append(asyncio.create_task(bench.runtime.cancel(run, BOB, "enough")))
+            cancelling.append(asyncio.create_task(bench.runtime.command(Cancel(run.id, "enough"), BOB)))
             await bench.until_status(run, "cancelling")
             return status
 
@@ -270,7 +271,7 @@ async def test_a_run_that_is_resumed_as_it_comes_to_rest_goes_on(
         rest = bench.runtime.endings.rest
 
         async def resume_then_rest(run: RunRef) -> str:
-            await bench.runtime.resume(run, BOB, "")
+            await bench.runtime.command(Resume(run.id), BOB)
             return await rest(run)
 
         run = await pausing(bench, work)
@@ -311,9 +312,9 @@ async def test_a_refused_pause_leaves_a_queued_run_in_the_queue(
         second = await bench.start(TWO)
         refusing.active = True
         with pytest.raises(StorageError):
-            await bench.runtime.pause(second, ALICE, "")
+            await bench.runtime.command(Pause(second.id), ALICE)
         with pytest.raises(StorageError):
-            await bench.runtime.pause(first, ALICE, "")
+            await bench.runtime.command(Pause(first.id), ALICE)
         refusing.active = False
         work.gate.set()
         assert await bench.end(first) == "succeeded"
@@ -329,7 +330,7 @@ async def test_a_refused_resume_leaves_a_pausing_run_pausing(
         run = await pausing(bench, work)
         refusing.active = True
         with pytest.raises(StorageError):
-            await bench.runtime.resume(run, BOB, "")
+            await bench.runtime.command(Resume(run.id), BOB)
         refusing.active = False
         work.gate.set()
         await bench.until_status(run, "paused")
@@ -346,7 +347,7 @@ async def test_a_refused_cancel_leaves_a_run_at_work(tmp_path: Path, monkeypatch
         refusing.active = True
         for run in (first, second):
             with pytest.raises(StorageError):
-                await bench.runtime.cancel(run, ALICE, "")
+                await bench.runtime.command(Cancel(run.id), ALICE)
         refusing.active = False
         work.gate.set()
         assert await bench.end(first) == "succeeded"

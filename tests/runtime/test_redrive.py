@@ -14,6 +14,7 @@ from victor_engine import jsonio
 from victor_engine.api import Answer, AttemptInfo, RunDetail
 from victor_engine.definition.loader import load_text, raise_for
 from victor_engine.errors import ConflictError, NodeError, UsageError
+from victor_engine.runtime.commands import Discard, Pause, Redrive
 from victor_engine.runtime.journal import RunRef
 from victor_engine.store import queries
 from victor_engine.store.state import run_state
@@ -95,7 +96,7 @@ async def test_a_corrected_value_and_the_run_goes_on_from_the_failed_node(tmp_pa
         run = await failed(bench, state={"given": 1})
         assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 1
         edited = {"given": 1, "x": 5, "a": {"x": 1, "old": 2}, "key": "k"}
-        await bench.runtime.redrive(run, BOB, state=edited, note="corrected")
+        await bench.runtime.command(Redrive(run.id, state=edited, note="corrected"), BOB)
         await settled(bench, run, "succeeded")
         assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 0
         state = await bench.state(run)
@@ -123,7 +124,7 @@ async def test_a_corrected_value_and_the_run_goes_on_from_the_failed_node(tmp_pa
 async def test_the_state_at_any_time_is_still_the_sum_of_the_patches(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"))) as bench:
         run = await failed(bench)
-        await bench.runtime.redrive(run, BOB, state={"key": 1})
+        await bench.runtime.command(Redrive(run.id, state={"key": 1}), BOB)
         await settled(bench, run, "succeeded")
         whole = await bench.state(run)
         await bench.store.write(
@@ -141,7 +142,7 @@ async def test_without_changes_the_same_step_is_tried_on(tmp_path: Path) -> None
     async with Bench(tmp_path, work) as bench:
         run = await failed(bench)
         work.work["b"] = {"y": 2}
-        await bench.runtime.redrive(run, BOB)
+        await bench.runtime.command(Redrive(run.id), BOB)
         await settled(bench, run, "succeeded")
         assert await tries(bench, run) == [
             ("a", 1, 1, "succeeded"),
@@ -155,16 +156,16 @@ async def test_back_to_an_earlier_node_and_past_a_failed_one(tmp_path: Path) -> 
     work = Work(a={"x": 1}, b=boom, c={"z": 1})
     async with Bench(tmp_path, work) as bench:
         run = await failed(bench)
-        await bench.runtime.redrive(run, BOB, from_node="c")
+        await bench.runtime.command(Redrive(run.id, from_node="c"), BOB)
         await settled(bench, run, "succeeded")
         assert "b" not in await bench.state(run)
         assert (await event(bench, run, "run.redriven"))[2] == {"from": "c", "left_out": ["b"]}
         with pytest.raises(
             ConflictError, match="is succeeded; only a run that is failed, cancelled, rejected"
         ):
-            await bench.runtime.redrive(run, BOB, from_node="a")
+            await bench.runtime.command(Redrive(run.id, from_node="a"), BOB)
         second = await failed(bench)
-        await bench.runtime.redrive(second, BOB, from_node="a")
+        await bench.runtime.command(Redrive(second.id, from_node="a"), BOB)
 
         async def again() -> bool:
             return len(await tries(bench, second)) == 4 and await bench.status(second) == "failed"
@@ -186,8 +187,8 @@ async def test_the_state_as_it_was_when_the_run_last_came_to_a_node(tmp_path: Pa
         run = await failed(bench, state={"given": 1})
         assert (await bench.state(run))["n"] == 1
         with pytest.raises(UsageError, match="not both"):
-            await bench.runtime.redrive(run, BOB, from_node="b", state={}, rewind=True)
-        await bench.runtime.redrive(run, BOB, from_node="b", rewind=True)
+            await bench.runtime.command(Redrive(run.id, from_node="b", state={}, rewind=True), BOB)
+        await bench.runtime.command(Redrive(run.id, from_node="b", rewind=True), BOB)
 
         async def again() -> bool:
             return len(bench.work.calls) == 5 and await bench.status(run) == "failed"
@@ -198,7 +199,7 @@ async def test_the_state_as_it_was_when_the_run_last_came_to_a_node(tmp_path: Pa
         assert [(a.node_id, a.binding) for a in found if a.node_type == "@edit"] == [("@edit", "as before b")]
         assert found[3].changes == {"deleted": ["n", "b"]}
         assert (await event(bench, run, "run.redriven"))[2]["state"] == "as before b"
-        await bench.runtime.redrive(run, BOB, from_node="b")
+        await bench.runtime.command(Redrive(run.id, from_node="b"), BOB)
         await bench.until(lambda: _calls(bench, 7))
         assert (await bench.state(run))["n"] == 2
 
@@ -211,7 +212,7 @@ async def test_a_node_that_was_never_reached_has_no_state_before_it(tmp_path: Pa
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
         with pytest.raises(UsageError, match="has never come to c"):
-            await bench.runtime.redrive(run, BOB, from_node="c", rewind=True)
+            await bench.runtime.command(Redrive(run.id, from_node="c", rewind=True), BOB)
 
 
 PARALLEL = """
@@ -230,7 +231,7 @@ async def test_a_branch_of_a_parallel_means_the_parallel_and_only_what_failed_un
 ) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"), c={})) as bench:
         run = await failed(bench, PARALLEL)
-        await bench.runtime.redrive(run, BOB, from_node="b")
+        await bench.runtime.command(Redrive(run.id, from_node="b"), BOB)
 
         async def twice() -> bool:
             return len([c for c in bench.work.calls if c.node_id == "b"]) == 2 and (
@@ -240,7 +241,7 @@ async def test_a_branch_of_a_parallel_means_the_parallel_and_only_what_failed_un
         await bench.until(twice)
         assert [call.node_id for call in bench.work.calls] == ["a", "b", "b"]
         assert (await event(bench, run, "run.redriven"))[2] == {"from": "p", "asked_for": "b"}
-        await bench.runtime.redrive(run, BOB, from_node="b", state={"key": 1})
+        await bench.runtime.command(Redrive(run.id, from_node="b", state={"key": 1}), BOB)
         await settled(bench, run, "succeeded")
         assert sorted(call.node_id for call in bench.work.calls[3:]) == ["a", "b", "c"]
 
@@ -257,7 +258,7 @@ workflows:
 """
     async with Bench(tmp_path, Work(a={}, b=boom, c={"c": 1}, d={"d": 1})) as bench:
         run = await failed(bench, text)
-        await bench.runtime.redrive(run, BOB, from_node="d")
+        await bench.runtime.command(Redrive(run.id, from_node="d"), BOB)
         await settled(bench, run, "succeeded")
         assert [call.node_id for call in bench.work.calls] == ["a", "b", "d", "c"]
 
@@ -266,8 +267,8 @@ async def test_another_version_is_recorded_with_each_attempt(tmp_path: Path) -> 
     fixed = CHAIN.replace("id: b, type: compute, handler: h", "id: b, type: transform, transform: 'y = 1'")
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom, c={})) as bench:
         run = await failed(bench)
-        new = await add_version(bench, fixed, "1.0.1")
-        await bench.runtime.redrive(run, BOB, resolve=lambda tx: new)
+        await add_version(bench, fixed, "1.0.1")
+        await bench.runtime.command(Redrive(run.id, version="1.0.1"), BOB)
         await settled(bench, run, "succeeded")
         versions = [(a.node_id, a.version) for a in (await detail(bench, run)).attempts]
         assert versions == [("a", "1.0.0"), ("b", "1.0.0"), ("b", "1.0.1"), ("c", "1.0.1")]
@@ -283,13 +284,13 @@ async def test_a_version_without_the_node_is_refused_and_nothing_changes(tmp_pat
     other = "workflows: {w: {nodes: [{id: a, type: compute, handler: h, next: [z]}, {id: z, type: compute, handler: h}]}}"
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
-        new = await add_version(bench, other, "2.0.0")
+        await add_version(bench, other, "2.0.0")
         before = await detail(bench, run)
         for node in (None, "b", "nothing"):
             with pytest.raises(UsageError, match=r"w 2\.0\.0 has no node .*; go on from one of: a, z"):
-                await bench.runtime.redrive(run, BOB, from_node=node, resolve=lambda tx: new)
+                await bench.runtime.command(Redrive(run.id, from_node=node, version="2.0.0"), BOB)
         with pytest.raises(UsageError, match="no node 'nothing'; go on from one of: a, b, c"):
-            await bench.runtime.redrive(run, BOB, from_node="nothing")
+            await bench.runtime.command(Redrive(run.id, from_node="nothing"), BOB)
         assert await detail(bench, run) == before
 
 
@@ -299,11 +300,11 @@ async def test_a_migration_that_leads_to_the_version_is_applied(tmp_path: Path) 
         text = CHAIN.replace(
             "id: b, type: compute, handler: h", "id: b, type: transform, transform: 'y = renamed'"
         )
-        new = await add_version(bench, text, "2.0.0")
+        await add_version(bench, text, "2.0.0")
         block = {"from": "1.0.0", "to": "2.0.0",
                  "steps": [{"type": "rename_field", "from": "x", "to": "renamed"}]}  # fmt: skip
         await bench.store.write(lambda tx: register_migrations(tx, "w", [block]))
-        await bench.runtime.redrive(run, BOB, resolve=lambda tx: new)
+        await bench.runtime.command(Redrive(run.id, version="2.0.0"), BOB)
         await settled(bench, run, "succeeded")
         state = await bench.state(run)
         assert (state["y"], state["renamed"], "x" in state) == (1, 1, False)
@@ -316,10 +317,10 @@ async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
         seen = (await detail(bench, run)).run.revision
-        await bench.runtime.discard(run, ALICE, "")
+        await bench.runtime.command(Discard(run.id), ALICE)
         with pytest.raises(ConflictError, match=r"changed since you looked \(alice: run discarded at "):
-            await bench.runtime.redrive(run, BOB, revision=seen)
-        await bench.runtime.redrive(run, BOB, revision=seen + 1)
+            await bench.runtime.command(Redrive(run.id, revision=seen), BOB)
+        await bench.runtime.command(Redrive(run.id, revision=seen + 1), BOB)
 
 
 async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Path) -> None:
@@ -328,7 +329,7 @@ async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Pat
         seen = (await detail(bench, run)).run.revision
         results = await asyncio.gather(
             *(
-                bench.runtime.redrive(run, who, state={"key": number}, revision=seen)
+                bench.runtime.command(Redrive(run.id, state={"key": number}, revision=seen), who)
                 for number, who in enumerate((ALICE, BOB))
             ),
             return_exceptions=True,
@@ -346,7 +347,7 @@ async def test_a_run_that_is_a_node_of_another_one_is_redriven_with_that_one(tmp
         part = await bench.start(CHAIN, trigger="parent", parent_key=whole.key)
         assert await bench.end(part) == "failed"
         with pytest.raises(ConflictError, match=f"is part of run {whole.id}; redrive that one"):
-            await bench.runtime.redrive(part, BOB)
+            await bench.runtime.command(Redrive(part.id), BOB)
 
 
 GATE = """
@@ -364,7 +365,7 @@ async def test_a_rejected_run_asks_again(tmp_path: Path) -> None:
         run = await bench.start(GATE)
         await bench.answer(run, Answer(outcome="rejected"))
         assert await bench.end(run) == "rejected"
-        await bench.runtime.redrive(run, BOB)
+        await bench.runtime.command(Redrive(run.id), BOB)
         await bench.answer(run, Answer(outcome="approved"))
         await settled(bench, run, "succeeded")
         assert [call.node_id for call in bench.work.calls] == ["a", "c"]
@@ -375,9 +376,9 @@ async def test_what_a_paused_run_asks_is_withdrawn(tmp_path: Path) -> None:
         run = await bench.start(GATE)
         request_id, _ = await bench.question(run)
         with pytest.raises(ConflictError, match="is waiting"):
-            await bench.runtime.redrive(run, BOB, from_node="c")
-        await bench.runtime.pause(run, BOB, "")
-        await bench.runtime.redrive(run, BOB, from_node="c")
+            await bench.runtime.command(Redrive(run.id, from_node="c"), BOB)
+        await bench.runtime.command(Pause(run.id), BOB)
+        await bench.runtime.command(Redrive(run.id, from_node="c"), BOB)
         await settled(bench, run, "succeeded")
         assert await bench.one("SELECT status FROM requests WHERE id = ?", request_id) == "withdrawn"
         assert await tries(bench, run) == [
@@ -399,9 +400,9 @@ async def test_what_a_paused_run_has_started_ends_when_it_goes_on_elsewhere(tmp_
         run = await bench.start(parent(), {"number": 1})
         await entered.wait()
         child = await child_of(bench, run)
-        await bench.runtime.pause(run, BOB, "")
+        await bench.runtime.command(Pause(run.id), BOB)
         await bench.until_status(run, "paused")
-        await bench.runtime.redrive(run, BOB, from_node="after")
+        await bench.runtime.command(Redrive(run.id, from_node="after"), BOB)
         await settled(bench, run, "succeeded")
         await settled(bench, child, "cancelled")
         assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 0
@@ -412,7 +413,7 @@ async def test_limits_that_the_run_has_met_count_anew(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={}, b={}, c={})) as bench:
         run = await failed(bench, text)
         assert (await bench.error(run))["type"] == "IterationLimitError"
-        await bench.runtime.redrive(run, BOB)
+        await bench.runtime.command(Redrive(run.id), BOB)
         await settled(bench, run, "succeeded")
 
 
@@ -420,7 +421,7 @@ async def test_a_redriven_run_survives_the_end_of_its_engine(tmp_path: Path) -> 
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"))) as bench:
         run = await failed(bench)
         bench.runtime.places.close()
-        await bench.runtime.redrive(run, BOB, state={"key": 7})
+        await bench.runtime.command(Redrive(run.id, state={"key": 7}), BOB)
         assert await bench.status(run) == "queued"
     async with Bench(tmp_path, Work(b=needs("key"), c={})) as bench:
         await settled(bench, run, "succeeded")

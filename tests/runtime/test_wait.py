@@ -16,6 +16,7 @@ from tests.runtime.server import Server, plain
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.definition.model import WaitNode
 from victor_engine.errors import NodeError
+from victor_engine.runtime.commands import Cancel, Pause, Resume
 from victor_engine.runtime.waits import plan_wait
 from victor_engine.store import queries
 
@@ -255,13 +256,13 @@ async def test_it_can_be_cancelled_and_paused(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(), clock) as bench:
         run = await bench.start(flow("for: 1h"))
         await waits(bench, run)
-        await bench.runtime.pause(run, ALICE, "")
+        await bench.runtime.command(Pause(run.id), ALICE)
         assert await bench.status(run) == "paused"
         await clock.advance(600)
-        await bench.runtime.resume(run, ALICE, "")
+        await bench.runtime.command(Resume(run.id), ALICE)
         await bench.until_status(run, "waiting")
         assert (await waits(bench, run))["due"] == to_us(NOW) + 3_600_000_000
-        await bench.runtime.cancel(run, ALICE, "")
+        await bench.runtime.command(Cancel(run.id), ALICE)
         assert await bench.status(run) == "cancelled"
         rows = await bench.all("SELECT number, status FROM attempts WHERE node_id = 'w'")
         assert rows == [(1, "cancelled")]

@@ -12,6 +12,7 @@ from tests.runtime.harness import FINAL, Bench, Work
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.errors import AlreadyAnsweredError, NodeError
+from victor_engine.runtime.commands import Cancel, Pause, Resume, Retry
 
 CHAIN = """
 workflows:
@@ -503,14 +504,14 @@ workflows:
     async with Bench(tmp_path, Work(a=hold, b=flaky)) as bench:
         run = await bench.start(text)
         await entered.wait()
-        await bench.runtime.pause(run, BOB, "wait")
+        await bench.runtime.command(Pause(run.id, "wait"), BOB)
         gate.set()
 
         await bench.until_status(run, "paused")
         assert len(bench.work.calls) == 1
-        await bench.runtime.resume(run, BOB, "")
+        await bench.runtime.command(Resume(run.id), BOB)
         assert await bench.end(run) == "failed"
-        await bench.runtime.retry(run, BOB, "again")
+        await bench.runtime.command(Retry(run.id, "again"), BOB)
 
         async def succeeded() -> bool:
             return await bench.status(run) == "succeeded"
@@ -535,7 +536,7 @@ async def test_cancelling_ends_what_runs(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a=forever)) as bench:
         run = await bench.start("workflows: {w: {nodes: [{id: a, type: compute, handler: h}]}}")
         await entered.wait()
-        await bench.runtime.cancel(run, BOB, "enough")
+        await bench.runtime.command(Cancel(run.id, "enough"), BOB)
         assert ended.is_set()
         assert await bench.status(run) == "cancelled"
         assert await bench.one("SELECT status FROM attempts") == "cancelled"
@@ -558,15 +559,15 @@ async def test_a_run_that_is_cancelled_while_it_is_taken_up_ends(tmp_path: Path)
         for _ in range(20):
             run = await bench.start(GATE % "next: {approved: go, rejected: stay}", {"v": 1})
             async with asyncio.timeout(20):
-                await bench.runtime.cancel(run, BOB, "at once")
+                await bench.runtime.command(Cancel(run.id, "at once"), BOB)
             assert await bench.status(run) == "cancelled"
         run = await bench.start(GATE % "next: {approved: go, rejected: stay}", {"v": 1})
         await bench.question(run)
         for _ in range(10):
-            await bench.runtime.pause(run, BOB, "")
+            await bench.runtime.command(Pause(run.id), BOB)
             assert await bench.status(run) == "paused"
-            await bench.runtime.resume(run, BOB, "")
+            await bench.runtime.command(Resume(run.id), BOB)
             await bench.until_status(run, "waiting")
         async with asyncio.timeout(20):
-            await bench.runtime.cancel(run, BOB, "")
+            await bench.runtime.command(Cancel(run.id), BOB)
         assert await bench.status(run) == "cancelled"

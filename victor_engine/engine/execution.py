@@ -16,6 +16,7 @@ from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
 from victor_engine.notify import Notifier, Sender
+from victor_engine.runtime.commands import Cancel
 from victor_engine.runtime.manager import Runtime
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import endings
@@ -68,6 +69,7 @@ class Execution:
             resolve=self.starting.resolve,
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             mask=lambda text: current.bindings().secrets.masker.text(text),
+            load_functions=current.load_function,
             before_ending=endings.lock,
             on_ending=self._run_ending,
             on_finished=self._run_finished,
@@ -209,7 +211,7 @@ class Execution:
             note = "a newer fire takes its place (overlap is cancel_running)"
             while True:
                 try:
-                    return await self.runtime.cancel(ref, acting(), note)
+                    return await self.runtime.command(Cancel(ref.id, note), acting())
                 except StorageError:
                     await self._store.writable()
 

@@ -12,6 +12,7 @@ from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
 from victor_engine.identity import acting
 from victor_engine.reserved import SECRETS
+from victor_engine.runtime.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
@@ -73,22 +74,22 @@ class RunService:
 
     async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
-        await self._runtime.cancel(ref, acting(), note)
+        await self._runtime.command(Cancel(ref.id, note), acting())
         return await self._queries.info(ref.id)
 
     async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
-        await self._runtime.pause(ref, acting(), note)
+        await self._runtime.command(Pause(ref.id, note), acting())
         return await self._queries.info(ref.id)
 
     async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
-        await self._runtime.resume(ref, acting(), note)
+        await self._runtime.command(Resume(ref.id, note), acting())
         return await self._queries.info(ref.id)
 
     async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
-        await self._runtime.retry(ref, acting(), note)
+        await self._runtime.command(Retry(ref.id, note), acting())
         return await self._queries.info(ref.id)
 
     async def redrive_run(
@@ -103,18 +104,17 @@ class RunService:
     ) -> RunInfo:
         self._current.may_run()
         ref = await self._ref(run_id)
-        await self._runtime.redrive(
-            ref,
+        await self._runtime.command(
+            Redrive(
+                ref.id,
+                from_node=from_node,
+                state=self._current.masked(state),
+                rewind=rewind,
+                version=version,
+                revision=revision,
+                note=note,
+            ),
             acting(),
-            from_node=from_node,
-            state=self._current.masked(state),
-            resolve=None
-            if version is None
-            else lambda tx: self._starting.resolve(tx, ref.workflow, version).definition_id,
-            revision=revision,
-            note=note,
-            rewind=rewind,
-            load=self._current.load_function(),
         )
         return await self._queries.info(ref.id)
 
@@ -168,12 +168,12 @@ class RunService:
     ) -> RunInfo:
         ref = await self._ref(run_id)
         wanted = NodeOverride(node_id, timeout, max_attempts)
-        await self._runtime.override(ref, acting(), wanted, retry_now=retry_now, note=note)
+        await self._runtime.command(Override(ref.id, wanted, retry_now, note), acting())
         return await self._queries.info(ref.id)
 
     async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
         ref = await self._ref(run_id)
-        await self._runtime.discard(ref, acting(), note)
+        await self._runtime.command(Discard(ref.id, note), acting())
         return await self._queries.info(ref.id)
 
 

@@ -22,6 +22,7 @@ from victor_engine.errors import ConflictError, NotFoundError
 from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
+from victor_engine.runtime.commands import Cancel, Retry
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.store.db import Tx
@@ -138,7 +139,7 @@ def begin(
 async def go_on(runtime: Runtime, thread: Thread) -> None:
     """Let the thread's run be driven: begin it, or take it up where it stopped."""
     if thread.status in ("failed", "cancelled"):
-        await runtime.retry(thread.ref, local_actor("api"), "")
+        await runtime.command(Retry(thread.ref.id), local_actor("api"))
     elif thread.started:
         await runtime.recover(thread.key)
     else:
@@ -147,7 +148,9 @@ async def go_on(runtime: Runtime, thread: Thread) -> None:
 
 async def stop(runtime: Runtime, thread: Thread, task: asyncio.Task[None]) -> None:
     """End what the run does. What it has committed stays, and the thread can go on from there."""
-    cancelling = asyncio.ensure_future(runtime.cancel(thread.ref, local_actor("api"), "its caller went away"))
+    cancelling = asyncio.ensure_future(
+        runtime.command(Cancel(thread.ref.id, "its caller went away"), local_actor("api"))
+    )
     try:
         await asyncio.shield(cancelling)
     except ConflictError:

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from victor_engine import jsonio
-from victor_engine.api import Actor, NodeOverride
-from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.domain.transitions import RunCommand, next_status
-from victor_engine.errors import ConflictError, UsageError
-from victor_engine.events import EventKind
-from victor_engine.runtime import journal
-from victor_engine.runtime.conflicts import why_no_dead_letter
-from victor_engine.runtime.effects import Position
+from victor_engine.api import Actor
+from victor_engine.runtime.commands import (
+    Cancel,
+    Command,
+    Discard,
+    Override,
+    Pause,
+    Redrive,
+    Resume,
+    Retry,
+)
+from victor_engine.runtime.handling import Outcome
 from victor_engine.runtime.journal import RunRef
-from victor_engine.runtime.overrides import check_override, override_node
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
-from victor_engine.runtime.redrive import Redrive, redrive
 from victor_engine.runtime.stopwatch import committed, first_of
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.repositories.deadletters import remove_dead_letter
-from victor_engine.versioning.catalog import Load
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +48,6 @@ class Control(ABC):
     """Who has a run to themselves."""
 
     @abstractmethod
-    def definition(
-        self, connection: sqlite3.Connection, definition_id: int
-    ) -> tuple[WorkflowDefinition, str]:
-        """A pinned definition and its version."""
-
-    @abstractmethod
     async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
         """Commit the end of a cancelled run."""
 
@@ -65,14 +55,36 @@ class Control(ABC):
     async def _rest(self, ref: RunRef, seconds: float) -> None:
         """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
 
-    async def cancel(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Cancel a run: what it started is ended, its questions are withdrawn.
+    @abstractmethod
+    def _commit(self, tx: Tx, command: Command, actor: Actor) -> Outcome:
+        """Commit a command in a transition."""
 
-        Commands are asked to end (SIGTERM to their process group) and killed after their grace. Who
-        cancels again while that lasts has them killed at once.
+    async def command(self, command: Command, actor: Actor) -> None:
+        """Carry out a command on a run: decide it from what is stored, commit it with its event, and act on it.
+
+        A run that is cancelled has what it started ended and its questions withdrawn. Commands of nodes are asked
+        to end (SIGTERM to their process group) and killed after their grace; a second `Cancel` kills them at once.
+
+        A run that is paused while it is queued or waits is `paused` at once. One that has a node at work becomes
+        `pausing`, and `paused` when that node is done. The status is stored, so it holds after a restart or a
+        crash too.
+
+        Raise NotFoundError, UsageError or ConflictError, with nothing changed, if the command is refused.
         """
-        commit = self.store.write(lambda tx: journal.cancel(tx, ref, actor, note))
-        await self._carry_out(commit, lambda _: self.carry_out_cancel(ref, again=True))
+        commit = self.store.write(lambda tx: self._commit(tx, command, actor))
+        match command:
+            case Cancel():
+                await self._carry_out(commit, lambda done: self.carry_out_cancel(done.ref, again=True))
+            case Pause():
+                await self._carry_out(commit, lambda done: self._hold(done.ref, done.status))
+            case Resume():
+                await committed(commit, self._let_go)
+            case Retry() | Redrive():
+                await committed(commit, lambda done: self.places.enqueue(done.ref.key, done.priority, True))
+            case Override():
+                await committed(commit, lambda done: self._tell_limits(done, command.retry_now))
+            case Discard():
+                await commit
 
     async def _carry_out(
         self, commit: asyncio.Future[T], work: Callable[[T], Coroutine[Any, Any, None]]
@@ -110,16 +122,6 @@ class Control(ABC):
         # Its task may have been on its way to rest when the cancellation was committed.
         if await self.store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
             await self._end_cancelled(ref, 0.0)
-
-    async def pause(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Hold a run before its next node.
-
-        A run that is queued or waits is `paused` at once. One that has a node at work becomes `pausing`, and
-        `paused` when that node is done; the status is stored, so it holds after a restart or a crash too.
-        Raise ConflictError if the run is in another status.
-        """
-        commit = self.store.write(lambda tx: journal.pause(tx, ref, actor, note))
-        await self._carry_out(commit, lambda status: self._hold(ref, status))
 
     def _hold(self, ref: RunRef, status: str) -> Coroutine[Any, Any, None]:
         """Hold a run whose pause is committed. Return what remains to be waited for."""
@@ -190,123 +192,23 @@ class Control(ABC):
         await asyncio.wait({live.task})
         return True
 
-    async def resume(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Let a paused run go on, or take back a pause that has not taken hold yet.
+    def _let_go(self, done: Outcome) -> None:
+        """Let a run go on whose pause was taken back, and that is committed."""
+        live = self.places.live.get(done.ref.key)
+        if live is not None:
+            live.pausing = False
+            if live.effects is not None:
+                live.effects.pausing = False
+        if done.status == "queued" or live is None:
+            self.places.enqueue(done.ref.key, done.priority, True)
 
-        Raise ConflictError if the run is neither `paused` nor `pausing`.
-        """
-
-        def let_go(result: tuple[str, int]) -> None:
-            status, priority = result
-            live = self.places.live.get(ref.key)
-            if live is not None:
-                live.pausing = False
-                if live.effects is not None:
-                    live.effects.pausing = False
-            if status == "queued" or live is None:
-                self.places.enqueue(ref.key, priority, True)
-
-        await committed(self.store.write(lambda tx: journal.resume(tx, ref, actor, note)), let_go)
-
-    async def retry(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Go on with a failed or cancelled run from the node at which it stopped."""
-
-        def transition(tx: Tx) -> int:
-            stored = runs.lock(tx, ref.key)
-            next_status(ref.id, stored.status, RunCommand.RETRY)
-            position = Position.from_data(position_of(tx, ref.key))
-            if not position.frontier:
-                raise ConflictError(f"run {ref.id} has no node left to go on from")
-            # Whoever lets it go on gives it its limits anew; else it would meet them again at once.
-            position = replace(position, mark=attempts.last(tx, ref.key), floor=sum(position.counts.values()))
-            runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), stored.definition_id)
-            remove_dead_letter(tx, ref.key)
-            tx.event(
-                EventKind.RUN_RESUMED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data={"from": position.frontier[0], **({"note": note} if note else {})},
-            )
-            return stored.priority
-
-        await committed(
-            self.store.write(transition), lambda priority: self.places.enqueue(ref.key, priority, True)
-        )
-
-    async def redrive(
-        self,
-        ref: RunRef,
-        actor: Actor,
-        *,
-        from_node: str | None = None,
-        state: Mapping[str, Any] | None = None,
-        rewind: bool = False,
-        resolve: Callable[[Tx], int] | None = None,
-        revision: int | None = None,
-        note: str = "",
-        load: Load | None = None,
-    ) -> None:
-        """Let a run go on from a node, with another state or definition; see `runtime.redrive`.
-
-        `resolve` gives the id of the definition to go on with; None keeps the run's own. `load` loads the
-        functions of the migrations that lead to it.
-        """
-        if rewind and state is not None:
-            raise UsageError("give a state, or take the one from before the node (rewind), not both")
-
-        def transition(tx: Tx) -> int:
-            old_id = runs.lock(tx, ref.key).definition_id
-            new_id = old_id if resolve is None else resolve(tx)
-            _, old_version = self.definition(tx.connection, old_id)
-            definition, version = self.definition(tx.connection, new_id)
-            wanted = Redrive(
-                new_id, definition, version, old_version, from_node, state, rewind, revision, note, load
-            )
-            return redrive(tx, ref, actor, wanted)
-
-        await committed(
-            self.store.write(transition), lambda priority: self.places.enqueue(ref.key, priority, True)
-        )
-
-    async def discard(self, ref: RunRef, actor: Actor, note: str) -> None:
-        """Take a dead letter off the list; the run stays failed."""
-
-        def transition(tx: Tx) -> None:
-            if not remove_dead_letter(tx, ref.key):
-                raise ConflictError(f"run {ref.id} {why_no_dead_letter(tx, ref.key)}")
-            runs.revise(tx, ref.key)
-            tx.event(
-                EventKind.RUN_DISCARDED,
-                actor=actor,
-                run_key=ref.key,
-                run_id=ref.id,
-                workflow=ref.workflow,
-                data={"note": note} if note else None,
-            )
-
-        await self.store.write(transition)
-
-    async def override(
-        self, ref: RunRef, actor: Actor, wanted: NodeOverride, *, retry_now: bool = False, note: str = ""
-    ) -> None:
-        """Set a node's time limit or attempts for this run, from its next attempt on, also while it waits
-        for it; `retry_now` ends that wait."""
-
-        def transition(tx: Tx) -> NodeOverride:
-            definition_id = runs.lock(tx, ref.key).definition_id
-            check_override(self.definition(tx.connection, definition_id)[0], wanted, retry_now)
-            return override_node(tx, ref, actor, wanted, retry_now, note)
-
-        def tell(new: NodeOverride) -> None:
-            live = self.places.live.get(ref.key)
-            if live is None:
-                return
-            live.overrides[new.node_id] = new
-            if retry_now and live.effects is not None:
-                live.effects.retry_now(new.node_id)
-            elif retry_now:
-                live.hurried.add(new.node_id)
-
-        await committed(self.store.write(transition), tell)
+    def _tell_limits(self, done: Outcome, retry_now: bool) -> None:
+        """Tell a run at work what was set for one of its nodes, and is committed."""
+        live, new = self.places.live.get(done.ref.key), done.limits
+        if live is None or new is None:
+            return
+        live.overrides[new.node_id] = new
+        if retry_now and live.effects is not None:
+            live.effects.retry_now(new.node_id)
+        elif retry_now:
+            live.hurried.add(new.node_id)

@@ -11,7 +11,6 @@ from msgspec import Struct
 from victor_engine import jsonio
 from victor_engine.api import Actor, ErrorInfo, UsageInfo
 from victor_engine.clock import to_us
-from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal
 from victor_engine.runtime.effects import Done, Onward, Step
@@ -29,25 +28,6 @@ def error_json(error: ErrorInfo | None) -> str | None:
     return None if error is None else msgspec.json.encode(error).decode()
 
 
-def cancel(tx: Tx, run: RunRef, actor: Actor, note: str) -> None:
-    """Mark a run as cancelling. ConflictError if it has ended."""
-    new = next_status(run.id, runs.lock(tx, run.key).status, RunCommand.CANCEL)
-    runs.set_status(tx, run.key, new)
-    _event(tx, run, EventKind.RUN_CANCELLING, actor=actor, data={"note": note} if note else None)
-
-
-def pause(tx: Tx, run: RunRef, actor: Actor, note: str) -> str:
-    """Hold a run, and return its new status: `paused` if it is queued, else `pausing`.
-
-    A run that waits may have been answered at this moment, so its task says when it has come to rest.
-    """
-    new = next_status(run.id, runs.lock(tx, run.key).status, RunCommand.PAUSE)
-    runs.set_status(tx, run.key, new)
-    kind = EventKind.RUN_PAUSED if new == "paused" else EventKind.RUN_PAUSING
-    _event(tx, run, kind, actor=actor, data={"note": note} if note else None)
-    return new
-
-
 def rest(tx: Tx, run: RunRef) -> str:
     """Let a run that is `pausing` rest as `paused`; attempts that were at work are interrupted.
 
@@ -60,15 +40,6 @@ def rest(tx: Tx, run: RunRef) -> str:
     actor, data = (actor_from_json(asked[0]), jsonio.loads(asked[1] or "{}")) if asked else (None, None)
     _event(tx, run, EventKind.RUN_PAUSED, actor=actor, data=data)
     return "paused"
-
-
-def resume(tx: Tx, run: RunRef, actor: Actor, note: str) -> tuple[str, int]:
-    """Let a paused or pausing run go on; return its new status and its priority."""
-    stored = runs.lock(tx, run.key)
-    new = next_status(run.id, stored.status, RunCommand.RESUME)
-    runs.set_status(tx, run.key, new)
-    _event(tx, run, EventKind.RUN_RESUMED, actor=actor, data={"note": note} if note else None)
-    return new, stored.priority
 
 
 def start(tx: Tx, run: RunRef, again: bool) -> bool:
@@ -363,7 +334,6 @@ __all__ = [
     "begin",
     "begin_attempt",
     "begin_wait",
-    "cancel",
     "cancel_child",
     "complete_attempt",
     "end_live_attempts",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
-from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo, EventInfo
+from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo, EventInfo
 from victor_engine.clock import Clock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
@@ -21,12 +21,14 @@ from victor_engine.hitl.requests import Decision
 from victor_engine.runtime import journal
 from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.children import Children, Resolve
+from victor_engine.runtime.commands import Command
 from victor_engine.runtime.control import Control
 from victor_engine.runtime.deadlines import Decisions
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects
 from victor_engine.runtime.ending import BeforeEnding, Endings, OnEnding, OnFinished
 from victor_engine.runtime.evaluation import Evaluator
+from victor_engine.runtime.handling import Handler, Outcome
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.outside import ParkedError, Surroundings
@@ -41,6 +43,7 @@ from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.runs import Unfinished
 from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
+from victor_engine.versioning.catalog import Load
 
 if TYPE_CHECKING:
     from victor_engine.runtime.bindings import BindingTable
@@ -81,6 +84,7 @@ class Runtime(Control):
         resolve: Resolve = newest,
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
+        load_functions: Callable[[], Load | None] = lambda: None,
         before_ending: BeforeEnding = lambda tx, run: None,
         on_ending: OnEnding = lambda tx, run, status: None,
         on_finished: OnFinished = lambda schedule_id, ending: None,
@@ -89,6 +93,7 @@ class Runtime(Control):
         self.clock = clock
         self.logbook = Logbook(store, clock, mask)
         self.records = Records(load_definition)
+        self._handler = Handler(self.records.definition, resolve, load_functions)
         self._bindings = bindings
         self._functions = functions
         self.evaluator = Evaluator()
@@ -440,6 +445,9 @@ class Runtime(Control):
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
         return self.records.definition(connection, definition_id)
+
+    def _commit(self, tx: Tx, command: Command, actor: Actor) -> Outcome:
+        return self._handler.commit(tx, command, actor)
 
 
 __all__ = ["Runtime"]

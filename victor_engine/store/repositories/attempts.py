@@ -51,21 +51,21 @@ def first_of_last_visit(source: Tx | sqlite3.Connection, run_key: int, node_id: 
     return None if first is None else int(first)
 
 
-def parent_of(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> tuple[bool, str | None]:
-    """Return whether a run came to a node, and the parallel or team that the node belonged to."""
-    row = source.execute(
-        "SELECT parent FROM attempts WHERE run_key = ? AND node_id = ? ORDER BY id DESC LIMIT 1",
-        (run_key, node_id),
-    ).fetchone()
-    return (False, None) if row is None else (True, row[0])
+class Visit(Struct, frozen=True):
+    """The last iteration of a node, and the parallel or team that it belonged to then."""
+
+    iteration: int
+    parent: str | None
 
 
-def iterations(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[str, int]]:
-    """Return the last iteration of each node that a run came to."""
-    return source.execute(
-        "SELECT node_id, MAX(iteration) FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id",
+def visits(source: Tx | sqlite3.Connection, run_key: int) -> dict[str, Visit]:
+    """Return the nodes that a run came to."""
+    rows = source.execute(
+        "SELECT a.node_id, v.iteration, a.parent FROM attempts a JOIN (SELECT MAX(id) AS id, MAX(iteration) AS"
+        " iteration FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id) v ON v.id = a.id",
         (run_key, EDIT),
-    ).fetchall()
+    )
+    return {node_id: Visit(iteration, parent) for node_id, iteration, parent in rows}
 
 
 def last_iteration(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> int:

@@ -35,6 +35,7 @@ class RunRef(Struct, frozen=True):
 class StoredRun(Struct, frozen=True):
     """The columns of a run that decide whether a command on it is accepted."""
 
+    key: int
     id: str
     workflow: str
     definition_id: int
@@ -44,6 +45,10 @@ class StoredRun(Struct, frozen=True):
     priority: int
     error: str | None  # JSON
     overrides: str | None  # JSON
+
+    @property
+    def ref(self) -> RunRef:
+        return RunRef(self.key, self.id, self.workflow, self.definition_id, self.schedule_id)
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -61,7 +66,7 @@ def lock(tx: Tx, run_key: int) -> StoredRun:
     """Lock a run and return what is stored of it. Raise NotFoundError if there is no such run."""
     tx.lock(_RUN, run_key)
     row = tx.execute(
-        "SELECT id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides"
+        "SELECT key, id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides"
         " FROM runs WHERE key = ?",
         (run_key,),
     ).fetchone()
