@@ -50,7 +50,8 @@ async def pause(self: Pilot[Any], delay: float | None = None) -> None:
 def _is_calm(app: App[Any]) -> bool:
     if any(_is_busy(worker) for worker in app.workers):
         return False
-    if isinstance(app, VictorApp) and app.feed.port is not None and app.feed._wake.is_set():
+    feed = app.feed if isinstance(app, VictorApp) else None
+    if feed is not None and feed.port is not None and (feed._wake.is_set() or getattr(feed.port, "busy", 0)):
         return False
     if isinstance(app, InOrder) and app._under_way is not None:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC
 from typing import Any
 
@@ -12,14 +12,19 @@ from textual.widgets import Button, Input, TextArea
 
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
+from tests.tui.realport import RealPort
 from victor_engine.api import Port
+from victor_engine.identity import acting_as
 from victor_tui import alive
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 
 
-def console(port: FakePort, theme: str = "victor-dark") -> VictorApp:
+def console(port: FakePort | RealPort, theme: str = "victor-dark") -> VictorApp:
     """An app on `port` that refreshes without delay and shows instants in UTC."""
+    if isinstance(port, RealPort):
+        with acting_as(port.actor):
+            return VictorApp(port.connect, clock=port.clock, zone=UTC, theme=theme, interval=0)
 
     async def connect() -> Port:
         return port
@@ -45,6 +50,22 @@ def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(widget.cursor_blink, "_default", False)
     # A button that was pressed takes no second press for 200 ms.
     monkeypatch.setattr(Button, "_start_active_affect", lambda button: None)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust and configuration of the person who runs the tests are not touched."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "VICTOR_STATE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def bare() -> AsyncIterator[RealPort]:
+    """A port on an engine without workflows; tests add what they need."""
+    port = await RealPort().open()
+    yield port
+    await port.end()
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
-from tests.tui.test_answer import request_for
+from tests.tui.realport import RealPort
 from victor_tui.alive import Passing, is_alive
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.answer import AnswerDialog
@@ -48,11 +47,10 @@ class Waiting(Screen[None], Passing):
 
 
 async def test_a_tick_and_a_snapshot_before_a_dialog_is_composed_and_after_it_is_closed(
-    port: FakePort,
+    bare: RealPort,
 ) -> None:
-    request = request_for(port, "input", input_schema={"type": "integer"})
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("input", input_schema={"type": "integer"})
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, VictorApp)
         dialog = AnswerDialog(request)

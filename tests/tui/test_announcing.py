@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
-from tests.tui.test_answer import request_for
+from tests.tui.realport import RealPort
 from victor_tui import desktop
 from victor_tui.app import VictorApp
 from victor_tui.config import notify_setting
@@ -103,59 +101,57 @@ def toasts(app: VictorApp) -> list[str]:
     return [each.message for each in app._notifications if "wait" in each.title]
 
 
-async def test_a_crowd_shares_one_toast_and_the_newer_replaces_the_older(port: FakePort) -> None:
-    app = console(port)
+async def test_a_crowd_shares_one_toast_and_the_newer_replaces_the_older(bare: RealPort) -> None:
+    app = console(bare)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app.open_requests)
+        await until(pilot, lambda: "requests" in app.feed.snapshots)
         for number in range(5):
-            port.ask(request_for(port, "approval", id=f"q{number}", title=f"Number {number}"))
+            await bare.ask("approval", title=f"Number {number}")
         await until(pilot, lambda: toasts(app))
         assert len(toasts(app)) == 1
         assert "and 2 more" in toasts(app)[0]
-        port.ask(request_for(port, "approval", id="q9", title="The last", deadline=None))
+        await bare.ask("approval", title="The last", deadline=None)
         await until(pilot, lambda: "The last" in str(toasts(app)))
         assert len(toasts(app)) == 1
 
 
-async def test_what_asks_others_does_not_ring(port: FakePort, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = console(port)
+async def test_what_asks_others_does_not_ring(bare: RealPort, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = console(bare)
     rings: list[bool] = []
     monkeypatch.setattr(app, "bell", lambda: rings.append(True))
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app.open_requests)
-        port.ask(request_for(port, "approval", id="q1", title="Theirs", assignees=("bob",)))
-        port.ask(request_for(port, "approval", id="q2", title="Mine", assignees=("ana",)))
+        await until(pilot, lambda: "requests" in app.feed.snapshots)
+        await bare.ask("approval", title="Theirs", assignees=("bo",))
+        mine = {"reminders": ["30s"], "escalate_to": "@leads"}
+        await bare.ask("approval", title="Mine", assignees=("ana",), deadline=timedelta(seconds=60), **mine)
         await until(pilot, lambda: toasts(app))
         assert "Theirs" not in toasts(app)[0]
         assert rings == [True]
-        soon = port.clock.now() + timedelta(seconds=30)
-        port.request_map["q2"] = replace(port.request_map["q2"], deadline=soon)
-        port.emit("request.reminded", request_id="q2", workflow="deploy")
+        await bare.clock.advance(31)
         await until(pilot, lambda: "reminder: deploy · Mine" in str(toasts(app)))
         app.announcer.setting = "none"
-        port.emit("request.escalated", request_id="q2", workflow="deploy")
+        await bare.clock.advance(30)
         await until(pilot, lambda: "escalated: deploy · Mine" in str(toasts(app)))
         assert rings == [True, True]
 
 
-async def test_what_is_open_is_not_announced_over_its_dialog(port: FakePort) -> None:
-    app = console(port)
+async def test_what_is_open_is_not_announced_over_its_dialog(bare: RealPort) -> None:
+    app = console(bare)
     async with app.run_test() as pilot:
         await until(pilot, lambda: "requests" in app.feed.snapshots)
-        asked = request_for(port, "approval")
-        app.announcer.requests_changed([*app.open_requests, asked])
-        assert asked.id in app.announcer._asked
+        asked = await bare.ask("approval")
+        await until(pilot, lambda: asked.id in app.announcer._asked)
         app.run_worker(app.dialogs.answer_request(asked))
         await until(pilot, lambda: len(app.screen_stack) > 1)
         assert asked.id not in app.announcer._asked
 
 
-async def test_what_was_to_be_announced_when_the_console_ends_is_dropped(port: FakePort) -> None:
-    app = console(port)
+async def test_what_was_to_be_announced_when_the_console_ends_is_dropped(bare: RealPort) -> None:
+    app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.feed.port)
         await pilot.pause()
-        port.ask(request_for(port, "approval"))
+        await bare.ask("approval")
         await until(pilot, lambda: app.announcer._asked)
     app.announcer._announce_requests()  # as the timer does that was due meanwhile
     assert not app.announcer._asked

@@ -10,7 +10,7 @@ from textual import events
 from textual.widgets import Input, Static, TextArea
 
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
+from tests.tui.realport import RealPort
 from victor_engine.api import Answer, ChoiceInfo, RequestInfo
 from victor_engine.errors import InvalidAnswerError
 from victor_tui.dialogs import base
@@ -29,7 +29,7 @@ SCHEMA = {
 }
 
 
-def request_for(port: FakePort, kind: Any, **more: Any) -> RequestInfo:
+def request_for(port: Any, kind: Any, **more: Any) -> RequestInfo:
     now = port.clock.now()
     fields: dict[str, Any] = {
         "id": "q-test", "revision": 0, "run_id": "r-test", "workflow": "deploy", "version": "1.0.0",
@@ -41,17 +41,18 @@ def request_for(port: FakePort, kind: Any, **more: Any) -> RequestInfo:
     return RequestInfo(**{**fields, **more})
 
 
-async def answered(port: FakePort, request: RequestInfo, keys: list[str], size: tuple[int, int]) -> Answer:
-    """The answer that reaches the port after these keys."""
-    port.ask(request)
+async def answered(
+    port: RealPort, kind: str, fields: dict[str, Any], keys: list[str], size: tuple[int, int]
+) -> Answer:
+    """The answer that the engine has taken after these keys."""
+    request = await port.ask(kind, **fields)
     async with console(port).run_test(size=size) as pilot:
         await pilot.pause()
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press(*keys)
-        await pilot.pause()
-        await pilot.pause()
-        assert not isinstance(pilot.app.screen, AnswerDialog)
+        await until(pilot, lambda: not isinstance(pilot.app.screen, AnswerDialog))
+    assert (await port.request(request.id)).status == "answered"
     return next(args[2] for name, args in port.calls if name == "answer")
 
 
@@ -81,47 +82,44 @@ CASES: list[tuple[str, dict[str, Any], list[str], Answer]] = [
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("kind", "more", "keys", "expected"), CASES)
 async def test_every_kind_is_answered_by_keyboard(
-    port: FakePort, kind: str, more: dict[str, Any], keys: list[str], expected: Answer, size: tuple[int, int]
+    bare: RealPort, kind: str, more: dict[str, Any], keys: list[str], expected: Answer, size: tuple[int, int]
 ) -> None:
-    assert await answered(port, request_for(port, kind, **more), keys, size) == expected
+    assert await answered(bare, kind, more, keys, size) == expected
 
 
 def fault_of(dialog: AnswerDialog) -> str:
     return str(dialog.query_one("#fault", Static).content)
 
 
-async def test_letters_belong_to_the_comment_while_it_has_the_focus(port: FakePort) -> None:
-    request = request_for(port, "approval")
-    port.ask(request)
-    async with console(port).run_test() as pilot:
+async def test_letters_belong_to_the_comment_while_it_has_the_focus(bare: RealPort) -> None:
+    request = await bare.ask("approval")
+    async with console(bare).run_test() as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
         dialog.query_one("#comment").focus()
         await pilot.press("n", "y")
         assert dialog.query_one("#comment", Input).value == "ny"
-        assert not [call for call in port.calls if call[0] == "answer"]
+        assert not [call for call in bare.calls if call[0] == "answer"]
 
 
-async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(port: FakePort) -> None:
-    request = request_for(port, "approval")
-    port.ask(request)
-    async with console(port).run_test() as pilot:
+async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(bare: RealPort) -> None:
+    request = await bare.ask("approval")
+    async with console(bare).run_test() as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
         dialog.query_one("#comment", Input).value = "my reasons"
-        port.answer_elsewhere(request.id)
+        await bare.answer_elsewhere(request.id)
         await until(pilot, lambda: "Already answered by" in fault_of(dialog))
         await pilot.press("left", "ctrl+s")
         assert pilot.app.screen is dialog
         assert dialog.query_one("#comment", Input).value == "my reasons"
 
 
-async def test_leaving_keeps_a_draft(port: FakePort) -> None:
-    request = request_for(port, "input", input_schema=SCHEMA)
-    port.ask(request)
-    async with console(port).run_test() as pilot:
+async def test_leaving_keeps_a_draft(bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=SCHEMA)
+    async with console(bare).run_test() as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press(*"half", "escape")
@@ -131,10 +129,9 @@ async def test_leaving_keeps_a_draft(port: FakePort) -> None:
         assert again.query_one("#field-0", Input).value == "half"
 
 
-async def test_the_first_field_that_does_not_fit_is_focused(port: FakePort) -> None:
-    request = request_for(port, "input", input_schema=SCHEMA)
-    port.ask(request)
-    async with console(port).run_test() as pilot:
+async def test_the_first_field_that_does_not_fit_is_focused(bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=SCHEMA)
+    async with console(bare).run_test() as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
@@ -143,14 +140,13 @@ async def test_the_first_field_that_does_not_fit_is_focused(port: FakePort) -> N
         assert "count: must be at least 1" in fault_of(dialog)
 
 
-async def test_an_invalid_answer_is_explained_inside(port: FakePort) -> None:
-    request = request_for(port, "input")
-    port.ask(request)
-    async with console(port).run_test() as pilot:
+async def test_an_invalid_answer_is_explained_inside(bare: RealPort) -> None:
+    request = await bare.ask("input")
+    async with console(bare).run_test() as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
-        port.fail_next = InvalidAnswerError("does not fit", errors={"": "too short"})
+        bare.fail_next = InvalidAnswerError("does not fit", errors={"": "too short"})
         await pilot.press("x", "ctrl+s")
         await pilot.pause()
         assert pilot.app.screen is dialog
@@ -158,14 +154,13 @@ async def test_an_invalid_answer_is_explained_inside(port: FakePort) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_absurd_content_keeps_the_actions_in_sight(port: FakePort, size: tuple[int, int]) -> None:
+async def test_absurd_content_keeps_the_actions_in_sight(bare: RealPort, size: tuple[int, int]) -> None:
     wild = "\x1b]0;owned\x07\x1b[2J日本語 e\u0301\u0301\u0301\u0301\u0301 \u202egnp.exe עברית [red]x[/red] "
-    request = request_for(
-        port, "review", title=wild * 20, prompt=wild * 200, document="\n".join(f"+ {i} {wild}" for i in range(40_000)),
+    request = await bare.ask(
+        "review", title=wild * 20, prompt=wild * 200, document="\n".join(f"+ {i} {wild}" for i in range(40_000)),
         context={wild: wild, "long": "\n".join(["x" * 400] * 500)},
     )  # fmt: skip
-    port.ask(request)
-    async with console(port).run_test(size=size) as pilot:
+    async with console(bare).run_test(size=size) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
@@ -177,12 +172,9 @@ async def test_absurd_content_keeps_the_actions_in_sight(port: FakePort, size: t
         assert "\u202e" not in drawn
 
 
-async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(port: FakePort) -> None:
-    request = request_for(
-        port, "input", allow_questions=True, can_go_back_to=("plan", "build"), requested_by="ana"
-    )
-    port.ask(request)
-    app = console(port)
+async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(bare: RealPort) -> None:
+    request = await bare.ask("input", allow_questions=True, can_go_back_to=("plan", "build"))
+    app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.feed.port)
         app.run_worker(app.dialogs.answer_request(request))
@@ -199,40 +191,38 @@ async def test_a_run_is_sent_back_and_the_requester_asked_from_the_dialog(port: 
         await until(pilot, lambda: isinstance(app.screen, PushBackDialog) and app.focused)
         await pilot.press("enter", *"less", "ctrl+s")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        assert port.request_map[request.id].outcome == "pushed_back"
-        assert port.request_map[request.id].pushed_back_to == "build"
+        done = await bare.request(request.id)
+        assert (done.outcome, done.pushed_back_to) == ("pushed_back", "build")
 
 
-async def test_keys_that_come_in_a_burst_choose_what_they_say(port: FakePort) -> None:
+async def test_keys_that_come_in_a_burst_choose_what_they_say(bare: RealPort) -> None:
     choices = tuple(ChoiceInfo(name, name) for name in ("ship", "hold", "drop"))
-    request = request_for(port, "choice", choices=choices, multiple=True)
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("choice", choices=choices, multiple=True)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         for key in ("space", "down", "down", "space", "ctrl+s"):
             pilot.app.post_message(events.Key(key, " " if key == "space" else None))
-        await until(pilot, lambda: port.calls)
-    ((name, (_, _, answer)),) = port.calls
+        await until(pilot, lambda: bare.calls)
+    ((name, (_, _, answer)),) = bare.calls
     assert (name, answer.value) == ("answer", ["ship", "drop"])
 
 
 async def test_the_next_key_opens_another_request_before_the_list_is_read_again(
-    port: FakePort, monkeypatch: pytest.MonkeyPatch
+    bare: RealPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = console(port)
+    app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
-        first = request_for(port, "approval")
-        port.ask(first)
-        await until(pilot, lambda: first.id in [request.id for request in app.open_requests])
+        first = await bare.ask("approval")
+        second = await bare.ask("approval", node_id="other")
+        await until(pilot, lambda: len(app.open_requests) == 2)
         monkeypatch.setattr(app.feed, "mark_stale", lambda *subjects: None)
         app.run_worker(app.dialogs.answer_request(first))
         await until(pilot, lambda: isinstance(app.screen, AnswerDialog) and app.focused)
         await pilot.press("left", "ctrl+s")
         await until(pilot, lambda: not isinstance(app.screen, AnswerDialog))
-        assert port.request_map[first.id].status == "answered"
-        assert app.open_requests
-        assert first.id not in [request.id for request in app.open_requests]
+        assert (await bare.request(first.id)).status == "answered"
+        assert [request.id for request in app.open_requests] == [second.id]
 
 
 TYPED = ("looks fine, not urgent", "sunday", "yes\n", "ay", "approve now\nbxcdm")
@@ -241,49 +231,46 @@ TYPED = ("looks fine, not urgent", "sunday", "yes\n", "ay", "approve now\nbxcdm"
 
 @pytest.mark.parametrize("text", TYPED)
 @pytest.mark.parametrize("kind", ["approval", "confirmation", "review"])
-async def test_text_typed_outside_of_a_field_decides_nothing(port: FakePort, kind: str, text: str) -> None:
-    request = request_for(port, kind, **({"document": "one"} if kind == "review" else {}))
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+async def test_text_typed_outside_of_a_field_decides_nothing(bare: RealPort, kind: str, text: str) -> None:
+    request = await bare.ask(kind, **({"document": "one"} if kind == "review" else {}))
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
         await pilot.press(*("enter" if char == "\n" else char for char in text))
         await pilot.pause()
         assert pilot.app.screen is dialog
-        assert not port.calls
+        assert not bare.calls
         await pilot.press("ctrl+s")
         await pilot.pause()
-        assert not port.calls
+        assert not bare.calls
         assert "Select first" in fault_of(dialog)
 
 
-async def test_an_editable_review_opens_with_the_cursor_in_its_document(port: FakePort) -> None:
-    request = request_for(port, "review", document="Monday", allow_edit=True)
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+async def test_an_editable_review_opens_with_the_cursor_in_its_document(bare: RealPort) -> None:
+    request = await bare.ask("review", document="Monday", allow_edit=True)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
         await pilot.press(*"sunday")
         assert dialog.query_one("#answer", TextArea).text == "sundayMonday"
-        assert not port.calls
+        assert not bare.calls
 
 
 async def test_what_is_typed_before_the_dialog_was_readable_does_not_send(
-    port: FakePort, monkeypatch: pytest.MonkeyPatch
+    bare: RealPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "HOLD", 0.3)
-    request = request_for(port, "approval")
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("approval")
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
         await pilot.press("left", "ctrl+s")
         await pilot.pause()
-        assert (pilot.app.screen, dialog.selected, port.calls) == (dialog, "approved", [])
-        await port.clock.advance(0.31)
+        assert (pilot.app.screen, dialog.selected, bare.calls) == (dialog, "approved", [])
+        await bare.clock.advance(0.31)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: port.calls)
-    assert [call[0] for call in port.calls] == ["answer"]
+        await until(pilot, lambda: bare.calls)
+    assert [call[0] for call in bare.calls] == ["answer"]

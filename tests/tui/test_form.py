@@ -8,10 +8,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static, TextArea
 
-from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
-from tests.tui.test_answer import answered, request_for
+from tests.tui.conftest import console, until
+from tests.tui.realport import RealPort
+from tests.tui.test_answer import answered
 from tests.tui.test_dialog_snapshots import showing
+from victor_engine.api import RequestInfo
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.dialogs.row import RowDialog
 from victor_tui.widgets.form import Form
@@ -106,21 +107,19 @@ AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 @pytest.mark.parametrize(("name", "schema", "keys", "expected"), TABLE, ids=[row[0] for row in TABLE])
 async def test_each_construct_is_filled_by_keyboard(
-    port: FakePort, name: str, schema: dict[str, Any], keys: list[str], expected: Any, size: tuple[int, int]
+    bare: RealPort, name: str, schema: dict[str, Any], keys: list[str], expected: Any, size: tuple[int, int]
 ) -> None:
-    request = request_for(port, "input", input_schema=schema)
-    answer = await answered(port, request, [*keys, "ctrl+s"], size)
+    answer = await answered(bare, "input", {"input_schema": schema}, [*keys, "ctrl+s"], size)
     assert answer.value == expected
     assert repr(answer.value) == repr(expected), "1 is not true"
 
 
 @pytest.mark.parametrize(("name", "schema", "keys", "at", "words"), AMISS, ids=[row[0] for row in AMISS])
 async def test_what_does_not_fit_is_said_and_focused(
-    port: FakePort, name: str, schema: dict[str, Any], keys: list[str], at: str, words: str
+    bare: RealPort, name: str, schema: dict[str, Any], keys: list[str], at: str, words: str
 ) -> None:
-    request = request_for(port, "input", input_schema=schema)
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("input", input_schema=schema)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press(*keys, "ctrl+s")
@@ -132,13 +131,12 @@ async def test_what_does_not_fit_is_said_and_focused(
             said = pilot.app.screen.query_one(f"#{at.replace('field', 'fault')}", Static)
             assert said.display
             assert words in str(said.content)
-        assert not [name for name, _ in port.calls if name == "answer"]
+        assert not [name for name, _ in bare.calls if name == "answer"]
 
 
-async def test_a_fault_is_said_while_one_types_and_goes_when_it_is_mended(port: FakePort) -> None:
-    request = request_for(port, "input", input_schema=obj(a={**TEXT, "pattern": "^v[0-9]+$"}, b=TEXT))
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+async def test_a_fault_is_said_while_one_types_and_goes_when_it_is_mended(bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=obj(a={**TEXT, "pattern": "^v[0-9]+$"}, b=TEXT))
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press("v")
@@ -150,7 +148,7 @@ async def test_a_fault_is_said_while_one_types_and_goes_when_it_is_mended(port: 
         assert not said.display
 
 
-async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_text_goes_through_an_editor(bare: RealPort, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, str]] = []
 
     def edit(app: Any, text: str, environment: Any, suffix: str) -> str:
@@ -159,9 +157,8 @@ async def test_long_text_goes_through_an_editor(port: FakePort, monkeypatch: pyt
 
     monkeypatch.setattr("victor_tui.dialogs.editor.edit_text", edit)
     schema = obj(a=TEXT, b={**TEXT, "maxLength": 5000}, c={"type": "array", "items": {"type": "object"}})
-    request = request_for(port, "input", input_schema=schema)
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("input", input_schema=schema)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press("ctrl+x")
@@ -180,24 +177,22 @@ def test_an_object_without_members_has_no_form() -> None:
     assert Form({"type": "object"}, row_dialog=RowDialog).drawable is False
 
 
-async def test_a_draft_keeps_entries_and_what_is_picked(port: FakePort) -> None:
+async def test_a_draft_keeps_entries_and_what_is_picked(bare: RealPort) -> None:
     schema = obj(c=COLOURS, a={"type": "array", "items": obj(n=WHOLE)}, f=FLAG)
-    request = request_for(port, "input", input_schema=schema)
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("input", input_schema=schema)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         for keys in (["end", "tab", "a", "1", "ctrl+s", "tab", "space", "escape"], ["ctrl+s"]):
             pilot.app.push_screen(AnswerDialog(request))
             await pilot.pause()
             await pilot.press(*keys)
             await pilot.pause()
-    ((_, (_, _, answer)),) = [call for call in port.calls if call[0] == "answer"]
+    ((_, (_, _, answer)),) = [call for call in bare.calls if call[0] == "answer"]
     assert answer.value == {"c": "blue", "a": [{"n": 1}], "f": True}
 
 
-async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(port: FakePort) -> None:
-    request = request_for(port, "input", input_schema=obj(a={"type": "array", "items": ADDRESS}))
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=obj(a={"type": "array", "items": ADDRESS}))
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press("a", "tab", *"x", "ctrl+s")
@@ -235,13 +230,15 @@ PICTURES: dict[str, list[str]] = {
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
-    port = FakePort()
-    request = request_for(port, "input", input_schema=EVERYTHING, context={}, prompt="Where to?")
-    port.ask(request)
+    asked: list[RequestInfo] = []
+
+    async def ask(port: RealPort) -> None:
+        asked.append(await port.ask("input", input_schema=EVERYTHING, context={}, prompt="Where to?"))
 
     async def ready(pilot: Pilot[Any]) -> None:
-        await showing(lambda _: AnswerDialog(request))(pilot)
+        await until(pilot, lambda: asked)
+        await showing(lambda _: AnswerDialog(asked[0]))(pilot)
         await pilot.press(*PICTURES[name])
         await pilot.pause()
 
-    assert snap_compare(console(port), run_before=ready, terminal_size=size)
+    assert snap_compare(console(RealPort(prepare=ask)), run_before=ready, terminal_size=size)

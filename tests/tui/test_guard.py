@@ -15,8 +15,7 @@ from textual.widgets import Static, TextArea
 
 from tests.tui import absurd
 from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
-from tests.tui.test_answer import request_for
+from tests.tui.realport import RealPort
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.guard import Powerless, powerless
 from victor_tui.text import is_harmless
@@ -39,14 +38,14 @@ def test_what_is_harmless_is_not_touched() -> None:
 
 
 @pytest.mark.parametrize("kind", ["review", "input"])
-async def test_a_field_keeps_what_it_cannot_show(port: FakePort, kind: str) -> None:
+async def test_a_field_keeps_what_it_cannot_show(bare: RealPort, kind: str) -> None:
     # A field breaks lines at these, too.
     text = re.sub("[\r\x0b\x0c\x85]", "", absurd.SEQUENCES) + absurd.BIDI
     more = (
         {"document": text, "allow_edit": True} if kind == "review" else {"has_default": True, "default": text}
     )
-    request = request_for(port, kind, **more)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask(kind, **more)
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()
