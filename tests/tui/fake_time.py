@@ -128,7 +128,9 @@ class FakeTime:
         found = [b for b in self.backfill_map.values() if schedule_id in (None, b.spec.schedule_id)]
         return found[::-1][:limit]
 
-    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
+    async def start_backfill(
+        self, spec: BackfillSpec, note: str = "", plan: str | None = None
+    ) -> BackfillInfo:
         self._enter("start_backfill", spec, note, action=True)
         number = len(self.backfill_map) + 1
         preview = await self.preview_backfill(spec)

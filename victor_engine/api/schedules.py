@@ -272,6 +272,7 @@ class BackfillPreview(Struct, frozen=True, omit_defaults=True):
     estimate_seconds: float | None = None
     version: str | None = None
     problem: str | None = None
+    plan: str = ""  # the token that starts exactly this
 
 
 class BackfillInfo(Struct, frozen=True, omit_defaults=True):
@@ -288,3 +289,4 @@ class BackfillInfo(Struct, frozen=True, omit_defaults=True):
     finished_at: datetime | None = None
     note: str = ""
     problem: str | None = None
+    left_out: tuple[str, ...] = ()  # where it is started by a plan: the fires that changed since, and how

@@ -8,9 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+from click.core import ParameterSource
 
 from victor_engine.api import BackfillInfo, BackfillSpec, Port, SchedulePreview, ScheduleSpec
 from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
+from victor_engine.cli.plans import LEFT_OUT, LISTED, plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
@@ -222,6 +224,7 @@ def backfill() -> None:
 @click.option("--redo", type=click.Choice(["missing", "failed", "all"]), default="missing", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop there.")
 @click.option("--yes", is_flag=True, help="Start without asking.")
+@plan_option
 @note_option
 @json_option
 @click.pass_context
@@ -234,13 +237,21 @@ def start_(
     spoken: str | None,
     dry_run: bool,
     yes: bool,
+    token: str | None,
     remark: str,
     as_json: bool,
     **how: Any,
 ) -> None:
     """Say what would run, then run it. Fires that have a run already are left out, unless --redo wants them."""
+    plan = read_token(token)
+    if plan is not None and (
+        dry_run or start or end or spoken or _changed(ctx, "order", "concurrency", "redo")
+    ):
+        raise UsageError("a plan says what is run and how; give --plan without --dry-run and without a range")
 
     async def work(port: Port) -> int:
+        if plan is not None:
+            return await _start_planned(port, (await port.schedule(schedule)).id, plan, remark, as_json)
         info = await port.schedule(schedule)
         first, last = _range(start, end, spoken, (await port.engine()).now, info.spec.timezone)
         spec = BackfillSpec(info.id, first, last, **how)
@@ -260,18 +271,42 @@ def start_(
             if found.estimate_seconds is not None:
                 say(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
         if dry_run:
+            tell_plan(found.plan)
             return 0
         if not yes and not click.confirm("start this?", err=True):
             note("nothing was started")
             return 1
-        started = await port.start_backfill(spec, remark)
-        if as_json:
-            print_json(started)
-        else:
-            say(f"backfill {started.id} started; victor scheduler backfill list shows how it goes")
-        return 0
+        return _tell_started(await port.start_backfill(spec, remark, found.plan), as_json)
 
     sys.exit(with_port(ctx, "read" if dry_run else "attach", work))
+
+
+async def _start_planned(port: Port, schedule_id: str, token: str, remark: str, as_json: bool) -> int:
+    from victor_engine.domain.plans import read_plan
+    from victor_engine.scheduler.planned import BACKFILL, backfill_spec
+
+    spec = backfill_spec(read_plan(token, BACKFILL, (await port.engine()).now))
+    if spec.schedule_id != schedule_id:
+        raise UsageError(f"the plan is of schedule {spec.schedule_id}, not of {schedule_id}")
+    return _tell_started(await port.start_backfill(spec, remark, token), as_json)
+
+
+def _tell_started(started: BackfillInfo, as_json: bool) -> int:
+    """Print which backfill was started; return the exit code, 5 if fires were left out."""
+    if as_json:
+        print_json(started)
+    else:
+        say(f"backfill {started.id} started; victor scheduler backfill list shows how it goes")
+        for line in started.left_out[:LISTED]:
+            say(f"  left out, it changed since it was planned: {line}")
+        if len(started.left_out) > LISTED:
+            note(f"… {len(started.left_out) - LISTED} more; --json lists them all")
+    return LEFT_OUT if started.left_out else 0
+
+
+def _changed(ctx: click.Context, *names: str) -> bool:
+    """Return whether one of some options was given on the command line."""
+    return any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
 
 
 def _range(

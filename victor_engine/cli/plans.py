@@ -11,6 +11,12 @@ from victor_engine.cli.output import note, say
 LONG = 4000
 """Characters of a token above which it is printed by `--json` only."""
 
+LISTED = 50
+"""Items of a result that are listed one by one."""
+
+LEFT_OUT = 5
+"""The exit code where an item was left out."""
+
 plan_option = click.option(
     "--plan",
     "token",

@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     def digest(self) -> str:
         """Return the first digits of the SHA-256 of all that is planned; the time of planning is left out."""
         content = [self.kind, self.rule, self.target, self.options, self.items]
-        return jsonio.digest(msgspec.to_builtins(content))[:_DIGEST]
+        return jsonio.digest(content)[:_DIGEST]
 
     def token(self) -> str:
         """Return the plan as text, for `read_plan`."""

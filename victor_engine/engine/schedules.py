@@ -6,6 +6,8 @@ import asyncio
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from victor_engine.api import (
     BackfillInfo,
     BackfillSpec,
@@ -14,12 +16,14 @@ from victor_engine.api import (
     ScheduleInfo,
     ScheduleSpec,
 )
+from victor_engine.domain import plans
 from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries, ScheduleQueries
+from victor_engine.engine.queries.schedules import version_started
 from victor_engine.identity import acting
 from victor_engine.runtime.stopwatch import committed
-from victor_engine.scheduler import backfill, operations, rows
+from victor_engine.scheduler import backfill, operations, planned, rows
 from victor_engine.scheduler.firing import Firing
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog
@@ -115,15 +119,21 @@ class ScheduleService:
         )
         return await self._schedule_changed(full)
 
-    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo:
+    async def start_backfill(
+        self, spec: BackfillSpec, note: str = "", plan: str | None = None
+    ) -> BackfillInfo:
         self._current.may_run()
         actor = acting()
+        shown = None if plan is None else plans.read_plan(plan, planned.BACKFILL, self._store.clock.now())
 
-        def begin(firing: Firing) -> int:
+        def begin(firing: Firing) -> tuple[int, tuple[str, ...]]:
             operations.refuse_while_draining(firing.tx)
-            return backfill.start(firing, spec, actor=actor, note=note)
+            if shown is None:
+                return backfill.start(firing, spec, actor=actor, note=note), ()
+            return backfill.start_planned(firing, spec, shown, version_started, actor=actor, note=note)
 
-        return await self._queries.backfill(await self._execution.fire(begin))
+        number, left_out = await self._execution.fire(begin)
+        return msgspec.structs.replace(await self._queries.backfill(number), left_out=left_out)
 
     async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         actor = acting()

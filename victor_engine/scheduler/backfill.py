@@ -7,7 +7,7 @@ the next one, in the transition in which it ends.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +15,12 @@ import msgspec
 
 from victor_engine.api import Actor, BackfillPreview, BackfillSpec
 from victor_engine.clock import from_us, to_us
+from victor_engine.domain import plans
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, BackfillStatus, FireOutcome, RunStatus
 from victor_engine.domain.transitions import BackfillCommand, next_backfill_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.scheduler import planned
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.firing import Excluded, Firing
 from victor_engine.scheduler.rows import ScheduleRow
@@ -49,6 +51,7 @@ class Plan:
     total: int
     left_out: int
     excluded: int
+    known: planned.FireRuns
 
 
 def check(spec: BackfillSpec, now: datetime) -> None:
@@ -79,13 +82,13 @@ def plan(source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded
         raise UsageError(
             f"the range holds {total:,} fires ({timing.summary}); a backfill runs at most {MAX_FIRES:,}: narrow it"
         )
-    known = schedule_runs.run_statuses(source, row.id, to_us(first), to_us(last))
+    known = schedule_runs.runs_of_fires(source, row.id, to_us(first), to_us(last))
     wanted: list[Nominal] = []
     left_out = skipped = 0
     at = first
     while (nominal := timing.next_after(at)) is not None and nominal.instant <= last:
         at = nominal.instant
-        status = known.get((nominal.local, nominal.fold))
+        status, _ = known.get((nominal.local, nominal.fold), (None, ""))
         if row.spec.exclude and excluded(row.spec, nominal.instant, timing.zone) is not None:
             skipped += 1
         elif _wanted(spec.redo, status):
@@ -94,7 +97,7 @@ def plan(source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded
             left_out += 1
     if spec.order == "newest":
         wanted.reverse()
-    return Plan(row, tuple(wanted), total, left_out, skipped)
+    return Plan(row, tuple(wanted), total, left_out, skipped, known)
 
 
 def _wanted(redo: str, status: str | None) -> bool:
@@ -135,7 +138,13 @@ def preview(
         estimate_seconds=None if typical is None else typical * -(-count // spec.concurrency),
         version=version,
         problem=problem,
+        plan="" if problem else _document(found, spec, version, now).token(),
     )
+
+
+def _document(found: Plan, spec: BackfillSpec, version: str | None, now: datetime) -> plans.Plan:
+    spec = msgspec.structs.replace(spec, schedule_id=found.row.id)
+    return planned.backfill_plan(spec, found.row.spec, version, found.fires, found.known, now)
 
 
 # --- what is done to it ----------------------------------------------------------------------------
@@ -143,14 +152,32 @@ def preview(
 
 def start(firing: Firing, spec: BackfillSpec, *, actor: Actor, note: str = "") -> int:
     """Begin a backfill and start its first runs; returns its id."""
-    tx = firing.tx
-    found = plan(tx.connection, spec, tx.now, firing.excluded)
-    row = found.row
-    tx.lock(Root.SCHEDULE, row.id)
+    found = plan(firing.tx.connection, spec, firing.tx.now, firing.excluded)
     if not found.fires:
         raise UsageError(
             f"nothing to run: {found.left_out} fires in the range have run, {found.excluded} are left out"
         )
+    return _begin(firing, spec, found, actor, note)
+
+
+def start_planned(
+    firing: Firing, spec: BackfillSpec, shown: plans.Plan, resolve: Any, *, actor: Actor, note: str = ""
+) -> tuple[int, tuple[str, ...]]:
+    """Begin a backfill of the fires that a plan lists; return its id, and what changed of those left out.
+
+    `resolve` is the one of `preview`.
+    """
+    tx = firing.tx
+    found = plan(tx.connection, spec, tx.now, firing.excluded)
+    spec = msgspec.structs.replace(spec, schedule_id=found.row.id)
+    version = resolve(tx.connection, found.row.workflow, found.row.spec.version)
+    fires, changed = planned.still_planned(shown, spec, found.row.spec, version, found.fires, found.known)
+    return _begin(firing, spec, replace(found, fires=fires), actor, note), changed
+
+
+def _begin(firing: Firing, spec: BackfillSpec, found: Plan, actor: Actor, note: str) -> int:
+    tx, row = firing.tx, found.row
+    tx.lock(Root.SCHEDULE, row.id)
     firing.resolve(tx, row.workflow, row.spec.version)
     running = backfills.unfinished(tx, row.id)
     if running is not None:

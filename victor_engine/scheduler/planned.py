@@ -1,12 +1,20 @@
-"""What a plan notes down of schedules: their settings, so that it can say which of them changed."""
+"""Plans of schedules and backfills: their settings and fires, so that a plan can say which of them changed."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import ScheduleSpec
+from victor_engine.api import BackfillSpec, ScheduleSpec
 from victor_engine.domain import plans
+from victor_engine.errors import ConflictError
+from victor_engine.scheduler.timing import Nominal
+
+BACKFILL = "backfill"
+"""The kind of the plans of backfills."""
 
 _LONG = 80
 """Characters of a setting above which its digest stands for it."""
@@ -20,3 +28,90 @@ def spec_facts(spec: ScheduleSpec) -> plans.Facts:
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else jsonio.canonical(value).decode()
     return text if len(text) <= _LONG else f"digest {jsonio.digest(value)[:12]}"
+
+
+# --- backfills -----------------------------------------------------------------------------------
+
+FireRuns = Mapping[tuple[str, int], tuple[str, str]]
+"""The status and id of the run of each fire that has one, by local time and fold."""
+
+
+def backfill_plan(
+    spec: BackfillSpec,
+    schedule: ScheduleSpec,
+    version: str | None,
+    fires: tuple[Nominal, ...],
+    runs: FireRuns,
+    now: datetime,
+) -> plans.Plan:
+    """Return what a backfill shows as a plan: its items are the fires, in the order in which they run."""
+    return plans.plan_of(
+        BACKFILL,
+        now,
+        rule=_rule(spec),
+        target=_target(schedule, version),
+        options={"order": spec.order, "concurrency": spec.concurrency},
+        items=[plans.PlanItem(name, _fire_facts(name, runs), "run") for name in map(_name, fires)],
+    )
+
+
+def backfill_spec(plan: plans.Plan) -> BackfillSpec:
+    """Return the backfill that a plan is of."""
+    return msgspec.convert({**plan.rule, **plan.options}, BackfillSpec)
+
+
+def still_planned(
+    plan: plans.Plan,
+    spec: BackfillSpec,
+    schedule: ScheduleSpec,
+    version: str | None,
+    fires: tuple[Nominal, ...],
+    runs: FireRuns,
+) -> tuple[tuple[Nominal, ...], tuple[str, ...]]:
+    """Return the fires of a plan that are as they were shown, in its order, and what changed of each other one.
+
+    `fires` are those that the backfill would run now. Raise PlanChangedError if the schedule, its version or the
+    backfill is not what was shown, and ConflictError if no fire is left.
+    """
+    plan.check(
+        _rule(spec), _target(schedule, version), {"order": spec.order, "concurrency": spec.concurrency}
+    )
+    now = {_name(nominal): nominal for nominal in fires}
+    kept: list[Nominal] = []
+    changed: list[str] = []
+    for item in plan.items:
+        nominal = now.get(item.id)
+        words = plans.what_changed(item.facts, _fire_facts(item.id, runs))
+        if not words and nominal is not None:
+            kept.append(nominal)
+        else:
+            changed.append(f"{item.id}: {words or 'a calendar leaves it out now'}")
+    if not kept:
+        raise ConflictError(
+            f"nothing to run: all {len(changed)} fires of plan {plan.digest} changed since ({changed[0]}); plan again",
+            changed=changed,
+        )
+    return tuple(kept), tuple(changed)
+
+
+def _rule(spec: BackfillSpec) -> plans.Facts:
+    return {
+        "schedule_id": spec.schedule_id,
+        "start": spec.start.isoformat(),
+        "end": spec.end.isoformat(),
+        "redo": spec.redo,
+    }
+
+
+def _target(schedule: ScheduleSpec, version: str | None) -> plans.Facts:
+    return {**spec_facts(schedule), "starts_version": version}
+
+
+def _name(nominal: Nominal) -> str:
+    return f"{nominal.local}#{nominal.fold}" if nominal.fold else nominal.local
+
+
+def _fire_facts(name: str, runs: FireRuns) -> plans.Facts:
+    local, _, fold = name.partition("#")
+    known = runs.get((local, int(fold or 0)))
+    return {} if known is None else {"run": f"{known[0]} ({known[1]})"}

@@ -28,8 +28,11 @@ REDOS = (
     ("all, also what succeeded", "all"),
 )
 
-BackfillChoice = tuple[tuple[BackfillSpec, ...], str]
-"""What is to be started, one for each schedule, and the note."""
+Shown = tuple[tuple[BackfillSpec, str], ...]
+"""What a preview shows as ready: a backfill for each schedule, and its plan."""
+
+BackfillChoice = tuple[Shown, str]
+"""What is to be started, and the note."""
 
 
 class BackfillDialog(SendingDialog[BackfillChoice | None]):
@@ -42,6 +45,8 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         super().__init__(classes="form")
         self._schedules = schedules
         self._touched = False
+        self._shown: tuple[tuple[object, ...], Shown] | None = None
+        """What was filled in when the preview on the screen was made, and what that shows as ready."""
 
     @property
     def _zone(self) -> tzinfo | None:
@@ -132,12 +137,19 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     def _later(self) -> None:
         self.when_quiet(self._look)
 
+    def _filled_in(self) -> tuple[object, ...]:
+        fields = [self.query_one(f"#{name}", Input).value for name in ("from", "to", "concurrency")]
+        return (*fields, *(self.query_one(f"#{name}", Select).value for name in ("order", "redo")))
+
     @work(group="preview", exclusive=True)
     async def _look(self) -> None:
         await self._check()
 
-    async def _check(self) -> tuple[BackfillSpec, ...]:
-        """Show faults and preview; the specs that would run something."""
+    async def _check(self) -> Shown:
+        """Show faults and preview; return what would run something."""
+        self._shown = None
+        self.fault("")
+        filled_in = self._filled_in()
         specs, faults = self._read()
         self._show_faults(faults)
         if faults:
@@ -153,7 +165,8 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
                 found.append((spec, BackfillPreview(0, problem=error.message)))
         lines = self._one(*found[0]) if len(found) == 1 else self._several(found)
         self.query_one("#preview", Static).update(Content("\n").join(lines))
-        good = tuple(spec for spec, preview in found if preview.count and not preview.problem)
+        good = tuple((spec, preview.plan) for spec, preview in found if preview.count and not preview.problem)
+        self._shown = filled_in, good
         self._offer(sum(preview.count for _, preview in found if not preview.problem))
         return good
 
@@ -229,10 +242,14 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
 
     @work(group="preview", exclusive=True)
     async def _start(self) -> None:
+        """Start what the preview on the screen shows. Show it first if it is of other input."""
         self._touched = True
-        specs = await self._check()
-        if specs:
-            self.dismiss((specs, self.query_one("#note", Input).value))
+        seen = self._shown is not None and self._shown[0] == self._filled_in()
+        if not seen and await self._check():
+            self.fault("This is what will run: ctrl+s again starts it.", "$warning")
+            return
+        if self._shown is not None and self._shown[1]:
+            self.dismiss((self._shown[1], self.query_one("#note", Input).value))
             return
         shown = [line for line in self.query(".fault-field").results(Static) if line.display]
         name = str(shown[0].id).removesuffix("-fault") if shown else "from"

@@ -254,14 +254,24 @@ class ScheduleActions(ConsoleScreen):
         found = await self.app.push_screen_wait(BackfillDialog(targets))
         if found is None:
             return
-        specs, note = found
-        by_id = {spec.schedule_id: spec for spec in specs}
+        shown, note = found
+        by_id = {spec.schedule_id: (spec, plan) for spec, plan in shown}
+        left_out: list[str] = []
+
+        async def start(schedule: ScheduleInfo) -> None:
+            spec, plan = by_id[schedule.id]
+            left_out.extend((await self.port.start_backfill(spec, note, plan)).left_out)
+
         await self.on_each(
             [each for each in targets if each.id in by_id],
-            lambda each: self.port.start_backfill(by_id[each.id], note),
+            start,
             "Backfill",
             lambda each: f"The backfill of {name_of(each)} has begun: b shows how far it is.",
         )
+        if left_out:
+            lines = "\n".join([*left_out[:_NAMED], *(["…"] if len(left_out) > _NAMED else [])])
+            words = f"Left out, they changed since they were shown ({len(left_out)}):\n{clean(lines)}"
+            self.console.notify(words, severity="warning", timeout=20, markup=False)
 
     def action_runs(self) -> None:
         schedule: ScheduleInfo = self.current

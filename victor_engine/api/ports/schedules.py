@@ -90,7 +90,15 @@ class SchedulesPort(Protocol):
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo: ...
 
     @action
-    async def start_backfill(self, spec: BackfillSpec, note: str = "") -> BackfillInfo: ...
+    async def start_backfill(
+        self, spec: BackfillSpec, note: str = "", plan: str | None = None
+    ) -> BackfillInfo:
+        """Start the fires of a range that have not run.
+
+        With the `plan` of a preview, start only what that lists; `left_out` of the result says what changed since.
+        Raise PlanChangedError and start nothing if `spec` or the schedule is not what was shown.
+        """
+        ...
 
     @action
     async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo: ...

@@ -61,7 +61,7 @@ class ScheduleQueries:
     async def schedules(self) -> list[ScheduleInfo]:
         def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
             now = self._clock.now()
-            found = queries.schedules(connection, now, summarise=_summary, resolve=_version)
+            found = queries.schedules(connection, now, summarise=_summary, resolve=version_started)
             return looking.complete(connection, found, now, self._excluded)
 
         return await self._reader.read(look)
@@ -69,7 +69,9 @@ class ScheduleQueries:
     async def schedule(self, schedule_id: str) -> ScheduleInfo:
         def look(connection: sqlite3.Connection) -> ScheduleInfo:
             now = self._clock.now()
-            found = queries.schedule(connection, schedule_id, now, summarise=_summary, resolve=_version)
+            found = queries.schedule(
+                connection, schedule_id, now, summarise=_summary, resolve=version_started
+            )
             return looking.complete(connection, [found], now, self._excluded)[0]
 
         return await self._reader.read(look)
@@ -109,7 +111,9 @@ class ScheduleQueries:
         return await self._reader.read(looking.calendars, self._calendars(), self._clock.now())
 
     async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
-        return await self._reader.read(backfill.preview, spec, self._clock.now(), self._excluded, _version)
+        return await self._reader.read(
+            backfill.preview, spec, self._clock.now(), self._excluded, version_started
+        )
 
     async def backfill(self, backfill_id: int) -> BackfillInfo:
         """Return one backfill."""
@@ -127,7 +131,8 @@ def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
     return Timing(spec, schedule_id, created_at).summary
 
 
-def _version(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+def version_started(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+    """Return the version that a schedule starts, also one on which nothing new may start; None if there is none."""
     try:
         return catalog.resolve(connection, workflow, wanted).version
     except catalog.VersionRemovedError:

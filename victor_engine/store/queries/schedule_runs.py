@@ -98,14 +98,16 @@ def typical_seconds(source: Source, workflow: str) -> float | None:
 # --- fires -------------------------------------------------------------------------------------
 
 
-def run_statuses(source: Source, schedule_id: str, after: int, until: int) -> dict[tuple[str, int], str]:
-    """Return the status of the run of each fire in a span that has one, by wall time and fold."""
+def runs_of_fires(
+    source: Source, schedule_id: str, after: int, until: int
+) -> dict[tuple[str, int], tuple[str, str]]:
+    """Return the status and id of the run of each fire in a span that has one, by wall time and fold."""
     rows = source.execute(
-        "SELECT f.local, f.fold, r.status FROM fires f JOIN runs r ON r.key = f.run_key"
+        "SELECT f.local, f.fold, r.status, r.id FROM fires f JOIN runs r ON r.key = f.run_key"
         " WHERE f.schedule_id = ? AND f.nominal > ? AND f.nominal <= ?",
         (schedule_id, after, until),
     )
-    return {(local, fold): status for local, fold, status in rows}
+    return {(local, fold): (status, run_id) for local, fold, status, run_id in rows}
 
 
 def fires_between(
