@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.locking import LockedTx
+from victor_engine.loading import conversation
 from victor_engine.store.db import Store
+from victor_engine.workers.process import WorkerProcess
 
 # How long an example takes says something about the machine only. In CI the examples are the same each
 # time, so that a change is judged by what it changes; elsewhere each run looks further.
@@ -27,6 +30,28 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_loading_processes() -> Iterator[None]:
+    """Use the processes that read workspaces again for the next engine: to start one takes longer than most tests."""
+    idle: list[WorkerProcess] = []
+    start = conversation.start
+
+    def take() -> WorkerProcess:
+        while idle:
+            process = idle.pop()
+            if process.alive:
+                return process
+            process.end()
+        return start()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversation, "start", take)
+        patch.setattr(conversation, "finish", idle.append)
+        yield
+    for process in idle:
+        process.end()
 
 
 @pytest.hookimpl(tryfirst=True)

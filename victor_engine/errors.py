@@ -33,6 +33,7 @@ An error crosses the socket as `{code, message, details}`. The other side raises
           ExpressionLimitError  expression_limit, exit 1
         CircuitOpenError  circuit_open, exit 1
       GraphRunError  graph_run, exit 1
+      LoadingError  loading, exit 1
       MigrationError  migration, exit 3
       NotifyError  notify, exit 1
       VersionRemovedError  version_removed, exit 5

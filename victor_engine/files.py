@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -40,6 +41,11 @@ def read_text_bounded(path: Path | str, *, largest: int = LARGEST, within: Path 
     """Return the text (UTF-8) of a regular file with `\\n` at the ends of its lines; see `read_bounded`."""
     text = read_bounded(path, largest=largest, within=within).decode("utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_digest(text: str) -> str:
+    """Return what tells a text from all others: its SHA-256 (hex)."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def reason(error: OSError) -> str:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from victor_engine.workers.serving import OverBudgetError
+
 MAX_TEXT = 2_000_000
 """Characters in one text."""
 
@@ -64,6 +66,9 @@ def composing(text: str) -> Iterator[Any]:
         raise (_fault(message, mark) if mark is not None else YamlFaultError(message)) from error
     except yaml.YAMLError as error:
         raise YamlFaultError(str(error).splitlines()[0]) from error
+    except OverBudgetError as error:
+        error.line = loader.line + 1 if loader is not None else 1
+        raise
     finally:
         if loader is not None:
             loader.dispose()

@@ -13,7 +13,10 @@ from typing import Any
 from victor_engine.api import Actor, RequestInfo, RequestQuery, RunDetail
 from victor_engine.config import trust
 from victor_engine.engine import Engine
+from victor_engine.engine.loaded import Workspace
+from victor_engine.engine.workspace import load_workspace
 from victor_engine.identity import acting_as
+from victor_engine.loading.loader import Loader, Order
 
 FINAL = ("succeeded", "failed", "rejected", "cancelled")
 ME = Actor(user="me", uid=os.getuid(), via="cli")
@@ -28,6 +31,15 @@ def workspace(path: Path, files: dict[str, str], *, trusted: bool = True) -> Pat
     if trusted:
         trust(root)
     return root
+
+
+async def loaded(root: Path) -> Workspace:
+    """Load a workspace without an engine."""
+    loader = Loader()
+    try:
+        return await load_workspace(loader, Order(root, {}, None, trusted=True))
+    finally:
+        await loader.close()
 
 
 @asynccontextmanager

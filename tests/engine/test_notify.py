@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.engine.support import engine_on, question, until_end, workspace
+from tests.engine.support import engine_on, loaded, question, until_end, workspace
 from tests.notify.support import Mailbox
 from tests.runtime.server import Server, plain
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
-from victor_engine.config import load_config
 from victor_engine.engine import Engine
-from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import StorageError
 from victor_engine.notify import NotifyError
 from victor_engine.notify.outbox import RETRIES
@@ -108,12 +106,12 @@ async def test_a_sender_that_breaks_is_a_problem_and_no_more(tmp_path: Path) -> 
         assert (await until_end(engine, run.id)).run.status == "succeeded"
 
 
-def test_without_apprise_the_rules_are_a_problem_with_its_place(
+async def test_without_apprise_the_rules_are_a_problem_with_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("victor_engine.engine.workspace.installed", lambda: False)
     root = workspace(tmp_path, files("notify:\n  - {on: new, urls: [json://x]}\n"))
-    (problem,) = load_workspace(load_config(root), trusted=True).problems
+    (problem,) = (await loaded(root)).problems
     assert "apprise, which sends, is not installed" in problem.message
     assert (problem.path, problem.line) == (str(root / "victor.yaml"), 2)
     assert "victor-tui[notify]" in problem.remedy

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.support import loaded
 from victor_engine.api import ProblemInfo
 from victor_engine.config import load_config, trust
 from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import HITLNode
-from victor_engine.engine.workspace import load_workspace
 from victor_engine.hitl.ask import with_defaults
 from victor_engine.hitl.checks import check_people
 
@@ -81,13 +81,13 @@ def test_strict_timeouts_refuse_to_go_on(tmp_path: Path, fallback: str) -> None:
     assert found(tmp_path, f"hitl_type: input, {node}", "hitl: {strict_timeouts: true}\n") == []
 
 
-def test_a_workflow_that_is_refused_is_not_loaded(tmp_path: Path) -> None:
+async def test_a_workflow_that_is_refused_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "victor.yaml").write_text("hitl: {strict_timeouts: true}\n")
     (tmp_path / "f.yaml").write_text(
         HEAD + "      - {id: ask, type: hitl, timeout: 5m, on_timeout: continue}\n"
     )
     trust(tmp_path)
-    workspace = load_workspace(load_config(tmp_path), trusted=True)
+    workspace = await loaded(tmp_path)
     assert workspace.workflows == []
     assert [(p.line, p.column) for p in workspace.problems if p.severity == "error"] == [(4, 56)]
 

@@ -435,9 +435,7 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         )
         return ScheduleAdded(schedule_id, True)
 
-    async def edit_schedule(
-        self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
-    ) -> ScheduleInfo:
+    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
         self._enter("edit_schedule", schedule_id, spec, note, action=True)
         schedule = await self.schedule(schedule_id)
         preview = await self.preview_schedule(spec)

@@ -55,6 +55,9 @@ _ENV = {
     **{f"VICTOR_CONSOLE_{name.upper()}": ("console", name) for name in _CONSOLE},
 }
 
+ENVIRONMENT = ("VICTOR_SCHEDULER_", "VICTOR_HITL_", "VICTOR_CONSOLE_")
+"""How the variables begin that hold settings."""
+
 T = TypeVar("T")
 
 
@@ -331,7 +334,7 @@ def _from_environ(environ: Mapping[str, str]) -> Source:
     """Settings in `VICTOR_SCHEDULER_*` (and `…_DEFAULTS_*`), `VICTOR_HITL_*` and `VICTOR_CONSOLE_*`."""
     data: dict[str, Any] = {}
     for name, value in environ.items():
-        if not name.startswith(("VICTOR_SCHEDULER_", "VICTOR_HITL_", "VICTOR_CONSOLE_")):
+        if not name.startswith(ENVIRONMENT):
             continue
         if name not in _ENV:
             raise ConfigError(f"environment: unknown setting {name}. {did_you_mean(name, _ENV)}")

@@ -10,7 +10,7 @@ from typing import Any
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.read import Problems
 from victor_engine.definition.yamltext import MAX_VALUES, Document, Path, YamlFaultError, parse
-from victor_engine.files import UnfitFileError, read_text_bounded, reason
+from victor_engine.files import UnfitFileError, read_text_bounded, reason, text_digest
 
 MAX_DEPTH = 20
 """References from node to node to node."""
@@ -84,7 +84,9 @@ def _read(file: FilePath, problems: Problems) -> Mapping[str, Mapping[str, Any]]
         raise UnfitFileError(f"{problems.path} refers to {MAX_FILES} other files already, which is the most")
     if problems.root is None:
         problems.root = _root(FilePath(problems.path))
-    nodes = _nodes(parse(read_text_bounded(file, within=problems.root)))
+    text = read_text_bounded(file, within=problems.root)
+    problems.sources[str(file)] = text_digest(text)
+    nodes = _nodes(parse(text))
     problems.shared[file] = nodes
     return nodes
 

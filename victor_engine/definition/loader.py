@@ -27,7 +27,8 @@ from victor_engine.definition.nodes import read_node
 from victor_engine.definition.read import Problems, Reader
 from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
 from victor_engine.errors import DefinitionError
-from victor_engine.files import read_text_bounded, reason
+from victor_engine.files import read_text_bounded, reason, text_digest
+from victor_engine.workers.serving import OverBudgetError
 
 NOT_THE_GRAPH = frozenset({"schedule", "migrations", "deprecated", "name"})
 """Keys that speak about versions and times, not about what a version is: not in its checksum."""
@@ -47,6 +48,8 @@ class LoadResult:
     """Of each workflow, its nodes as they were read: they say where a key stands."""
     readers: dict[str, Reader] = field(default_factory=dict)
     """Each workflow as it was read."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The digests of the texts that were read, by path: of the file, and of those that it refers to."""
 
     def places(self, workflow: str) -> dict[str, tuple[int, int]]:
         """Line and column of the nodes of a workflow, by id."""
@@ -89,12 +92,13 @@ def load_text(
 ) -> LoadResult:
     """As `load_file`, from text. `$ref` is relative to the folder of `label`."""
     problems = Problems(label, strict, root)
+    problems.sources[label] = text_digest(text)
     functions = functions or FunctionRegistry()
     try:
         documents = parse(text)
     except YamlFaultError as error:
         problems.error((error.line, error.column), f"not valid YAML: {error.message}", "Mend the syntax here")
-        return LoadResult(label, problems=tuple(problems.found))
+        return LoadResult(label, problems=tuple(problems.found), sources=problems.sources)
     result = LoadResult(label)
     lines = text.splitlines()
     for document in documents:
@@ -106,7 +110,7 @@ def load_text(
             problems.error(document.place(()), "this document is nested too deeply to be checked")
     if not documents or all(document.data is None for document in documents):
         problems.error((1, 1), "the file is empty", "Add a workflows: mapping")
-    return replace(result, problems=tuple(problems.found))
+    return replace(result, problems=tuple(problems.found), sources=problems.sources)
 
 
 def _failed(label: str, message: str) -> LoadResult:
@@ -164,9 +168,13 @@ def _read_workflow(
     lines: list[str],
 ) -> None:
     before = len(problems.errors)
-    definition, readers = build_workflow(name, reader, problems)
-    if definition is not None:
-        check_workflow(definition, reader, readers, problems, functions)
+    try:
+        definition, readers = build_workflow(name, reader, problems)
+        if definition is not None:
+            check_workflow(definition, reader, readers, problems, functions)
+    except OverBudgetError as error:
+        error.line = reader.place()[0]
+        raise
     if len(problems.errors) > before or definition is None:
         return
     result.workflows[name] = definition

@@ -61,6 +61,8 @@ class Problems:
         self.root = root
         self.shared: dict[FilePath, Mapping[str, Mapping[str, Any]]] = {}
         """The nodes of the files that were referred to so far."""
+        self.sources: dict[str, str] = {}
+        """The digests of the texts that were read: of the file, and of those that it refers to."""
         self.found: list[ProblemInfo] = []
 
     @property

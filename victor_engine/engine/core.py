@@ -34,15 +34,16 @@ from victor_engine.engine.feed import Broadcast
 from victor_engine.engine.loaded import Workspace
 from victor_engine.engine.moving import RunMover
 from victor_engine.engine.queries import Queries, StoreReader
+from victor_engine.engine.registering import register
 from victor_engine.engine.requests import RequestService
 from victor_engine.engine.runs import RunService
 from victor_engine.engine.schedules import ScheduleService
 from victor_engine.engine.services import Services
 from victor_engine.engine.versions import VersionService
-from victor_engine.engine.workspace import register
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.identity import acting
+from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.private import close_to_others, make_directory
 from victor_engine.scheduler import operations
@@ -147,22 +148,28 @@ class Engine(Port):
         store.begin_epoch()
         store.start(patient=work)
         try:
-            current = CurrentWorkspace(source)
-            execution = Execution(
-                store, clock, current, sender=sender or Apprise(), fires=fire, recovers=recover
-            )
-            engine = cls(
-                state_dir=state_dir,
-                store=store,
-                clock=clock,
-                mode=mode,
-                current=current,
-                execution=execution,
-            )
+            # A command line has no event loop to keep free, and is sooner done without a process.
+            loader = Loader(here=not work)
             try:
-                await engine._start(work)
+                current = await CurrentWorkspace.open(source, loader)
+                execution = Execution(
+                    store, clock, current, sender=sender or Apprise(), fires=fire, recovers=recover
+                )
+                engine = cls(
+                    state_dir=state_dir,
+                    store=store,
+                    clock=clock,
+                    mode=mode,
+                    current=current,
+                    execution=execution,
+                )
+                try:
+                    await engine._start(work)
+                except BaseException:
+                    await execution.stop()  # what was recovered may be at work already
+                    raise
             except BaseException:
-                await execution.stop()  # what was recovered may be at work already
+                await loader.close()
                 raise
         except BaseException:
             await store.close()
@@ -202,7 +209,7 @@ class Engine(Port):
                 await self.store.write(lambda tx: tx.event(EventKind.ENGINE_STOPPED, actor=actor, data=data))
             except VictorError as error:
                 log.warning("the end could not be recorded: %s", error)
-        await self.workspace.bindings.close()
+        await self._current.close()
         self._broadcast.close()
         await self.store.close()
         if self.on_closed is not None:
@@ -258,7 +265,11 @@ class Engine(Port):
 
     async def reload(self) -> list[ProblemInfo]:
         """Read the workspace again; what runs keeps the definition that it started with."""
-        workspace = self._current.load()
+        async with self._current.loading:
+            return await self._reload()
+
+    async def _reload(self) -> list[ProblemInfo]:
+        workspace = await self._current.load()
         await register(self.store, workspace)
         old = self._current.replace(workspace)
         self._execution.starting.bindings_changed()

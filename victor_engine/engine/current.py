@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config import is_trusted, load_config, trust
+from victor_engine.config import is_trusted, trust
 from victor_engine.engine.loaded import Workspace
 from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
+from victor_engine.loading.loader import Loader, Order
 from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduler.calendars import Calendars
 from victor_engine.versioning import catalog
@@ -31,10 +33,10 @@ class Source:
     problems: list[ProblemInfo] = field(default_factory=list)
     """Problems that are not in the files, and that every load reports again."""
 
-    def load(self, *, trusted: bool) -> Workspace:
+    async def load(self, loader: Loader, *, trusted: bool) -> Workspace:
         """Read the files. Nothing of the workspace is executed or imported unless it is trusted."""
-        config = load_config(self.path, cli=self.overrides, config_file=self.config_file)
-        workspace = load_workspace(config, trusted=trusted)
+        order = Order(self.path, self.overrides, self.config_file, trusted)
+        workspace = await load_workspace(loader, order)
         for name, function in self.functions.items():
             workspace.functions.register(name, function)
         for problem in self.problems:
@@ -45,15 +47,29 @@ class Source:
 class CurrentWorkspace:
     """What is loaded and trusted now. Everything of the engine asks here, so that a reload holds everywhere."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, loader: Loader, loaded: Workspace, *, trusted: bool) -> None:
         self.source = source
         self.path = source.path
-        self.trusted = is_trusted(source.path)
-        self.loaded = source.load(trusted=self.trusted)
+        self.trusted = trusted
+        self.loaded = loaded
+        self.loading = asyncio.Lock()
+        """Held from reading the files until they are in use: one load follows the other."""
+        self._loader = loader
 
-    def load(self) -> Workspace:
+    @classmethod
+    async def open(cls, source: Source, loader: Loader) -> CurrentWorkspace:
+        """Read the files for the first time."""
+        trusted = is_trusted(source.path)
+        return cls(source, loader, await source.load(loader, trusted=trusted), trusted=trusted)
+
+    async def load(self) -> Workspace:
         """Read the files again, without taking them into use."""
-        return self.source.load(trusted=self.trusted)
+        return await self.source.load(self._loader, trusted=self.trusted)
+
+    async def close(self) -> None:
+        """End what is being read, and what the bindings have started."""
+        await self._loader.close()
+        await self.bindings().close()
 
     def replace(self, workspace: Workspace) -> Workspace:
         """Take a workspace that was loaded into use, and return the one that it replaces."""

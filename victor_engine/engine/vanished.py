@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import stat
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.engine.loaded import Workspace
 from victor_engine.errors import VictorError
+from victor_engine.loading.pieces import Problem
 from victor_engine.scheduler import operations, rows
 from victor_engine.scheduler.declare import file_schedule_id
-from victor_engine.store.db import Store, Tx
+from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared
 
 log = logging.getLogger(__name__)
@@ -26,31 +30,109 @@ class CannotTellError(Exception):
     """Something cannot be read, so that a workflow may still be there."""
 
 
-async def follow(store: Store, workspace: Workspace, names: set[str]) -> None:
-    """Disable the schedules of workflows that are gone, and enable those of workflows that are back.
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A workflow that is gone, why, and the file in which it was."""
+
+    workflow: str
+    note: str
+    path: Path
+
+
+@dataclass(slots=True)
+class Plan:
+    """Which schedules are to be disabled and enabled; False if none."""
+
+    gone: list[Gone] = field(default_factory=list)
+    back: list[tuple[str, str]] = field(default_factory=list)  # workflow and schedule
+    problems: list[Problem] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.back)
+
+
+class Looking:
+    """Looks for workflows in the files with errors of a workspace; each is read once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._texts: list[tuple[Path, str | None]] | None = None
+
+    def may_be_in(self, workflow: str) -> Path | None:
+        """Return a file with errors that may hold a workflow, if there is one."""
+        if self._texts is None:
+            self._texts = [(path, _text(path)) for path in sorted(self.workspace.faulty)]
+        return next((path for path, text in self._texts if text is None or workflow in text), None)
+
+
+def _text(path: Path) -> str | None:
+    """Return the text of a file; None if it cannot be read, or is too large to be looked through."""
+    try:
+        return path.read_text("utf-8", errors="replace") if path.stat().st_size <= LARGEST else None
+    except OSError:
+        return None
+
+
+def look(connection: sqlite3.Connection, looking: Looking, names: AbstractSet[str]) -> Plan:
+    """Find the schedules to disable, of workflows that are gone, and to enable, of workflows that are back.
 
     `names` are the workflows that were loaded. A workflow that was never in a file is left alone, and so is
     one that may be in a file or directory that cannot be read.
     """
-    armed, disabled = await store.read(_known)
+    plan = Plan()
+    armed, disabled = _known(connection)
     for workflow, ids in disabled.items():
         # The schedule that a file declares comes back with its block.
         own = file_schedule_id(workflow)
-        for schedule in [found for found in ids if found != own] if workflow in names else []:
-            await _enable(store, workspace, workflow, schedule)
+        if workflow in names:
+            plan.back += [(workflow, schedule) for schedule in ids if schedule != own]
     for workflow, paths in armed.items():
         if workflow in names:
             continue
         try:
-            note = _why_gone(workspace, workflow, paths)
+            plan.gone.append(Gone(workflow, _why_gone(looking, workflow, paths), paths[0]))
         except CannotTellError as error:
             message = f"workflow {workflow} cannot be looked for: {error}. Its schedules stay as they are"
-            workspace.add(ProblemInfo(severity="error", message=message, path=str(paths[0])), workflow)
-            continue
-        await _disable(store, workspace, workflow, note, paths[0])
+            problem = ProblemInfo(severity="error", message=message, path=str(paths[0]))
+            plan.problems.append((workflow, problem))
+    return plan
 
 
-def _known(connection: Any) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
+def lock(tx: Tx, plan: Plan) -> None:
+    """Lock the schedules that `apply` changes."""
+    gone = {each.workflow for each in plan.gone}
+    found = {row.id for row in rows.all_rows(tx) if row.workflow in gone} if gone else set[str]()
+    for schedule in sorted(found | {schedule for _, schedule in plan.back}):
+        tx.lock(Root.SCHEDULE, schedule)
+
+
+def apply(tx: Tx, plan: Plan) -> list[Problem]:
+    """Disable and enable schedules; return what is to be said of it."""
+    problems: list[Problem] = []
+    for workflow, schedule in plan.back:
+        try:
+            operations.come_back(tx, rows.get(tx, schedule, removed=True))
+        except VictorError as error:
+            message = f"schedule {schedule} of {workflow} stays disabled: {error.message}"
+            problems.append((workflow, ProblemInfo(severity="error", message=message)))
+    if not plan.gone:
+        return problems
+    known = rows.all_rows(tx)
+    for gone in plan.gone:
+        found = [row for row in known if row.workflow == gone.workflow]
+        for row in found:
+            operations.vanish(tx, row, gone.note)
+        message = (
+            f"{gone.note}; its schedules are disabled ({len(found)}), and come back with it as they were"
+        )
+        log.warning("%s", message)
+        problems.append(
+            (gone.workflow, ProblemInfo(severity="warning", message=message, path=str(gone.path)))
+        )
+    return problems
+
+
+def _known(connection: sqlite3.Connection) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
     """Return the files of workflows with schedules, where all are from files; and schedules that are disabled."""
     armed = {
         workflow: [Path(path) for path in paths]
@@ -59,13 +141,13 @@ def _known(connection: Any) -> tuple[dict[str, list[Path]], dict[str, list[str]]
     return armed, declared.vanished_schedules(connection)
 
 
-def _why_gone(workspace: Workspace, workflow: str, paths: list[Path]) -> str:
+def _why_gone(looking: Looking, workflow: str, paths: list[Path]) -> str:
     """Return the reason why a workflow is gone. Raise CannotTellError if it may still be there."""
-    config = workspace.config
+    workspace, config = looking.workspace, looking.workspace.config
     configured = config.workspace / "victor.yaml" in config.files
     if not configured and not workspace.files:
         raise CannotTellError(f"{config.workspace} has neither a victor.yaml nor a workflow file")
-    suspect = may_be_in(workspace, workflow)
+    suspect = looking.may_be_in(workflow)
     if suspect is not None:
         raise CannotTellError(f"{suspect} has errors")
     renamed: list[Path] = []
@@ -91,17 +173,6 @@ def _why_gone(workspace: Workspace, workflow: str, paths: list[Path]) -> str:
     return f"{paths[0]}, the file of workflow {workflow}, is gone or is not named by victor.yaml any more"
 
 
-def may_be_in(workspace: Workspace, workflow: str) -> Path | None:
-    """Return a file with errors that may hold a workflow, if there is one."""
-    for path in sorted(workspace.faulty):
-        try:
-            if path.stat().st_size > LARGEST or workflow in path.read_text("utf-8", errors="replace"):
-                return path
-        except OSError:
-            return path
-    return None
-
-
 def _check_folders(path: Path, root: Path) -> None:
     """Raise CannotTellError if a folder between the workspace and one of its files cannot be listed."""
     for folder in path.parents:
@@ -113,24 +184,3 @@ def _check_folders(path: Path, root: Path) -> None:
             continue
         except OSError as error:
             raise CannotTellError(f"{folder}: {error.strerror or error}") from error
-
-
-async def _disable(store: Store, workspace: Workspace, workflow: str, note: str, path: Path) -> None:
-    def transition(tx: Tx) -> int:
-        found = [row for row in rows.all_rows(tx) if row.workflow == workflow]
-        for row in found:
-            operations.vanish(tx, row, note)
-        return len(found)
-
-    count = await store.write(transition)
-    message = f"{note}; its schedules are disabled ({count}), and come back with it as they were"
-    log.warning("%s", message)
-    workspace.add(ProblemInfo(severity="warning", message=message, path=str(path)), workflow)
-
-
-async def _enable(store: Store, workspace: Workspace, workflow: str, schedule: str) -> None:
-    try:
-        await store.write(lambda tx: operations.come_back(tx, rows.get(tx, schedule, removed=True)))
-    except VictorError as error:
-        message = f"schedule {schedule} of {workflow} stays disabled: {error.message}"
-        workspace.add(ProblemInfo(severity="error", message=message), workflow)

@@ -7,7 +7,7 @@ of users that is away for a moment must not take workflows and their schedules w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -43,6 +43,12 @@ def check_people(
         if isinstance(node, HITLNode) and reader is not None:
             for problem in _check(node, reader, config, unknown):
                 yield msgspec.structs.replace(problem, path=path)
+
+
+def known_people(names: Iterable[str], roles: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return what `check_people` asks the system about people, as a word for each. Blocks."""
+    asked = {n: (exists(n, roles), exists(GROUP + n, {}), exists(USER + n, {})) for n in names}
+    return {name: "".join("ny"[found] for found in answers) for name, answers in asked.items()}
 
 
 def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) -> Iterator[ProblemInfo]:

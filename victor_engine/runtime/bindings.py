@@ -7,6 +7,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from victor_engine.runtime.invokers.python import WorkerPool
 
 
+Machine = tuple[str, list[tuple[str, str]]]
+"""What this machine has to say about a binding: the program that is missing, and what its work does not get."""
+
+
 class _Closer(Protocol):
     async def close(self) -> None: ...
 
@@ -45,12 +50,15 @@ class BindingTable:
 
     def __init__(self, config: Config, *, environ: Mapping[str, str] | None = None) -> None:
         self.config = config
-        self.secrets = SecretStore(
-            config.secrets, os.environ if environ is None else environ, tuple(withheld.keys_of(config))
-        )
+        self._environ = os.environ if environ is None else environ
         self._invokers: dict[tuple[str, str], Invoker] = {}
         self._closers: list[_Closer] = []
         self._pool: WorkerPool | None = None
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        """The secrets of the configuration. Those that can be read now are masked from now on."""
+        return SecretStore(self.config.secrets, self._environ, tuple(withheld.keys_of(self.config)))
 
     @property
     def workspace(self) -> Path:
@@ -103,6 +111,7 @@ class BindingTable:
         """
         problems: list[ProblemInfo] = []
         told: dict[str, str] = {}
+        machine: dict[tuple[str, str], Machine] = {}
         for node, role in _work(definition):
             line, column = (places or {}).get(node.id, (0, 0))
             at = ProblemInfo("warning", "", path=definition.path or "", line=line, column=column)
@@ -116,13 +125,22 @@ class BindingTable:
                     remedy = f"The lines for node {first!r} bind it too"
                 problems.append(replace(at, severity="error", message=problem, remedy=remedy))
                 continue
-            said = [self._missing_program(binding)]
+            key = binding.section, binding.name
+            if key not in machine:
+                machine[key] = self._machine(binding)
+            missing, secret = machine[key]
+            said = [missing]
             said += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
-            problems += [
-                replace(at, message=message, remedy=remedy) for message, remedy in self._withheld(binding)
-            ]
+            problems += [replace(at, message=message, remedy=remedy) for message, remedy in secret]
             problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
         return problems
+
+    def surroundings(self) -> list[Any]:
+        """Return what `check` looks at beside definitions and settings: the programs and scripts of all bindings."""
+        return [(b.section, b.name, self._machine(b)) for b in self.config.bindings()]
+
+    def _machine(self, binding: Binding) -> Machine:
+        return self._missing_program(binding), self._withheld(binding)
 
     def _withheld(self, binding: Binding) -> list[tuple[str, str]]:
         """Return the variables that the work reads although it does not get them, and the line to add."""
@@ -313,6 +331,11 @@ def unused_nodes(
                 )
             )
     return found
+
+
+def working_nodes(definition: WorkflowDefinition) -> list[Node]:
+    """Return the nodes that need somebody to do their work, each once."""
+    return list({node.id: node for node, _ in _work(definition)}.values())
 
 
 def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:

@@ -81,6 +81,10 @@ class WeeklyRule(Rule):
     end: time
     name: str
 
+    @property
+    def weight(self) -> float:
+        return 40
+
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         found = []
         for day in _days(first - timedelta(days=1), last):
@@ -101,6 +105,11 @@ class CronRule(Rule):
     name: str
     _schedules: dict[str, CronSchedule] = field(default_factory=dict, compare=False)
 
+    @property
+    def weight(self) -> float:
+        minute, hour, *_ = CronSchedule.from_cron(self.expression).fields
+        return 10 + 4 * 31 * minute.bits.bit_count() * hour.bits.bit_count()
+
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         schedule = self._schedules.get(zone.key)
         if schedule is None:
@@ -119,6 +128,10 @@ class EventsRule(Rule):
     """The events of an iCalendar file, with their recurrences."""
 
     events: Events
+
+    @property
+    def weight(self) -> float:
+        return self.events.weight
 
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         found = []
@@ -185,7 +198,7 @@ def from_block(name: str, value: Any, source: Source, way: Key, path: str | None
         rules += [read((key, number), item) for number, item in enumerate(items)]
     if not rules:
         raise block.fail((), f"the calendar says nothing; give it {', '.join(KEYS[1:5])}")
-    return Calendar(name, rules, path, zone)
+    return Calendar(name, rules, path, zone, value)
 
 
 class _Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from victor_engine.config.model import CalendarSource
@@ -13,15 +13,27 @@ from victor_engine.scheduler.calendarspans import Calendar
 
 
 class Calendars:
-    """The calendars of a workspace by name; what cannot be read is said when it is asked for."""
+    """The calendars of a workspace by name; what cannot be read is said when it is asked for.
 
-    def __init__(self, sources: Mapping[str, CalendarSource], workspace: Path) -> None:
+    `known` are declared calendars that were read already, `read_file` reads another one.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, CalendarSource],
+        workspace: Path,
+        *,
+        known: Mapping[str, Calendar | VictorError] | None = None,
+        read_file: Callable[[str, Path], Calendar] = from_file,
+    ) -> None:
         self._workspace = workspace
         self._sources = dict(sources)
-        self._known: dict[str, Calendar | VictorError] = {}
+        self._known: dict[str, Calendar | VictorError] = dict(known or {})
+        self._names = sorted({*sources, *self._known})
+        self._read_file = read_file
 
     def names(self) -> Sequence[str]:
-        return sorted(self._sources)
+        return self._names
 
     def faults(self) -> dict[str, VictorError]:
         """What is wrong with the declared calendars."""
@@ -58,9 +70,9 @@ class Calendars:
                     f"calendars.{name}: {given!r} is no calendar file",
                     "Name a .yaml or .ics file",
                 )
-            hint = did_you_mean(name, self._sources) or "Declare it under calendars: in victor.yaml"
+            hint = did_you_mean(name, self._names) or "Declare it under calendars: in victor.yaml"
             raise UsageError(f"there is no calendar {name!r}. {hint}")
         path = (self._workspace / str(given)).resolve()
         if not path.is_relative_to(self._workspace.resolve()):
             raise UsageError(f"calendar {name!r}: {given} leaves the workspace; put the file into it")
-        return from_file(name, path)
+        return self._read_file(name, path)

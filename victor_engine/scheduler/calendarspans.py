@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 MAX_MONTHS = 600
@@ -27,6 +28,11 @@ class Span:
 
 class Rule(ABC):
     """One entry of a calendar."""
+
+    @property
+    def weight(self) -> float:
+        """How much work it is to find the spans of a month: 1 is some microseconds."""
+        return 1
 
     @abstractmethod
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
@@ -60,15 +66,27 @@ class Calendar:
     """
 
     def __init__(
-        self, name: str, rules: Sequence[Rule], path: str | None = None, zone: ZoneInfo | None = None
+        self,
+        name: str,
+        rules: Sequence[Rule],
+        path: str | None = None,
+        zone: ZoneInfo | None = None,
+        block: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.path = path
-        self._rules = tuple(rules)
+        self.rules = tuple(rules)
+        self.block = block
+        """The mapping that it was read from, if it was one."""
         self._zone = zone
         self._months: dict[tuple[str, int, int], tuple[list[datetime], list[Span]]] = {}
         self.expansions = 0
         """How many months have been worked out."""
+
+    @property
+    def weight(self) -> float:
+        """See `Rule.weight`."""
+        return sum(rule.weight for rule in self.rules)
 
     def excludes(self, instant: datetime, zone: ZoneInfo) -> str | None:
         """The name of what leaves `instant` out, or None."""
@@ -84,7 +102,7 @@ class Calendar:
         """All spans that overlap the time from `start` up to `end`, by their start."""
         zone = self._zone or zone
         first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
-        found = {span for rule in self._rules for span in rule.spans(first, last, zone)}
+        found = {span for rule in self.rules for span in rule.spans(first, last, zone)}
         return sorted(span for span in found if span.end > start and span.start < end)
 
     def _month(self, zone: ZoneInfo, year: int, month: int) -> tuple[list[datetime], list[Span]]:
@@ -94,7 +112,7 @@ class Calendar:
         if known is None:
             first = date(year, month, 1)
             last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-            found = sorted(span for rule in self._rules for span in rule.spans(first, last, zone))
+            found = sorted(span for rule in self.rules for span in rule.spans(first, last, zone))
             reach: list[Span] = []
             for span in found:
                 reach.append(span if not reach or span.end > reach[-1].end else reach[-1])

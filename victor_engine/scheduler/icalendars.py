@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 from victor_engine.errors import UsageError
 from victor_engine.scheduler.zones import get_zone
+from victor_engine.workers.serving import OverBudgetError
 
 Occurrence = tuple[date, date, str]
 """Start, end and name. A date is a whole day, a naive datetime is wall time of the asker's zone."""
@@ -46,12 +48,26 @@ class _Line:
 class Events:
     """The events of a file that leave time out."""
 
-    def __init__(self, path: Path, single: Sequence[Occurrence], recurring: Any | None) -> None:
+    def __init__(
+        self, path: Path, single: Sequence[Occurrence], recurring: Any | None, text: str = ""
+    ) -> None:
         self._path = path
+        self.text = text
+        """What recurs, as an iCalendar file."""
         self._single = sorted(single, key=lambda event: _day(event[0]))
         self._starts = [_day(event[0]) for event in self._single]
         self._longest = max((_day(end) - _day(start) for start, end, _ in single), default=timedelta())
         self._recurring = recurring
+
+    @property
+    def single(self) -> Sequence[Occurrence]:
+        """The events that do not recur."""
+        return self._single
+
+    @property
+    def weight(self) -> float:
+        """See `Rule.weight`. Nothing but a limit says how long it takes to work out what recurs."""
+        return float("inf") if self._recurring is not None else 5 + len(self._single) / 30
 
     def between(self, first: date, last: date) -> list[Occurrence]:
         """All that overlaps the days from `first` to `last` in any zone, and perhaps a little more.
@@ -70,6 +86,15 @@ class Events:
                     path=str(self._path),
                 ) from error
         return found
+
+
+def recurring_events(text: str, path: Path) -> Events:
+    """The events of `Events.text`, which was read from a file."""
+    import icalendar
+    import recurring_ical_events
+
+    calendar: Any = icalendar.Calendar.from_ical(text)
+    return Events(path, (), recurring_ical_events.of(calendar), text)
 
 
 def read_events(data: bytes, path: Path) -> Events:
@@ -108,7 +133,8 @@ class _Reader:
         single: list[Occurrence] = []
         series: dict[str, list[tuple[Any, list[_Line]]]] = {}
         for number, (event, lines) in enumerate(zip(events, self._events, strict=True)):
-            self._check(event, lines)
+            with _at(lines):
+                self._check(event, lines)
             # Events without an id are not one series; the library would take them for one.
             uid = str(event.get("UID") or f"event-{number}")
             event["UID"] = icalendar.vText(uid)
@@ -123,7 +149,9 @@ class _Reader:
                 recurring += [event for event, _ in group]
         calendar.subcomponents = [part for part in calendar.subcomponents if part.name != "VEVENT"]
         calendar.subcomponents += recurring
-        return Events(self._path, single, self._query(calendar, series) if recurring else None)
+        if not recurring:
+            return Events(self._path, single, None)
+        return Events(self._path, single, self._query(calendar, series), calendar.to_ical().decode())
 
     def _scan(self) -> None:
         """Find the events by line, and what is no line of a calendar, before any of it is read."""
@@ -243,7 +271,8 @@ class _Reader:
             event, lines = series[str(one.uid)][0]
             day = _day(event.start)
             try:
-                list(one.between(day, day + timedelta(days=1)))
+                with _at(lines):
+                    list(one.between(day, day + timedelta(days=1)))
             except Exception as error:
                 self.fail(lines[0].number, f"the event {_name(event)!r} cannot be read: {error}")
         return query
@@ -287,6 +316,16 @@ def _endless(rule: Any, start: date) -> str:
     text = f"{tried.to_ical().decode()};UNTIL={end:%Y%m%dT%H%M%S}"
     found = next(iter(rrulestr(text, dtstart=begin)), None)
     return "" if found is not None else f"never recurs: no day within {_HORIZON} years fits its rule"
+
+
+@contextmanager
+def _at(lines: list[_Line]) -> Iterator[None]:
+    """Say at which rule the work was if it takes more than its budget."""
+    try:
+        yield
+    except OverBudgetError as error:
+        error.line = next((line.number for line in lines if line.name == "RRULE"), lines[0].number)
+        raise
 
 
 def _first(rule: Any, key: str) -> Any:

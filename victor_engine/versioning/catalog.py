@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, MigrationEdge, MigrationPreview, MigrationStepResult
@@ -42,6 +42,19 @@ class VersionRemovedError(VictorError):
     exit_code = 5
 
 
+class Declared(Protocol):
+    """What a file says of a version, as far as it is looked for by that."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def migrations(self) -> Sequence[Mapping[str, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     definition_id: int
@@ -60,7 +73,7 @@ class Resolved:
     pointing_id: int | None = None  # of the alias that chose it
 
 
-def find_registered(source: Source, definition: WorkflowDefinition, checksum: str) -> Registered | None:
+def find_registered(source: Source, definition: Declared, checksum: str) -> Registered | None:
     """The row of a definition that is registered with just this content, if it is. A read only."""
     if definition.version is None:
         row = source.execute(
@@ -76,7 +89,7 @@ def find_registered(source: Source, definition: WorkflowDefinition, checksum: st
     return Registered(row[0], row[1], False) if row is not None else None
 
 
-def _normal(definition: WorkflowDefinition) -> str:
+def _normal(definition: Declared) -> str:
     try:
         return str(WorkflowVersion.parse(definition.version or ""))
     except ValueError:
@@ -96,7 +109,7 @@ def normal_version(version: str) -> str:
 
 def register_definition(
     tx: Tx,
-    definition: WorkflowDefinition,
+    definition: Declared,
     content: Mapping[str, Any],
     text: str,
     path: str | None,
@@ -111,9 +124,9 @@ def register_definition(
     if known is not None:
         return known
     rows = tx.execute(
-        "SELECT version, content, path FROM definitions WHERE workflow = ?", (definition.name,)
+        "SELECT version, id, path FROM definitions WHERE workflow = ?", (definition.name,)
     ).fetchall()
-    taken = {WorkflowVersion.parse(version): (stored, where) for version, stored, where in rows}
+    taken = {WorkflowVersion.parse(version): (known_id, where) for version, known_id, where in rows}
     unversioned = definition.version is None
     if unversioned:
         version = max((v for v in taken if v.major == 0 and v.minor == 0), default=WorkflowVersion(0, 0, 0))
@@ -121,7 +134,8 @@ def register_definition(
     else:
         version = WorkflowVersion.parse(_normal(definition))
         if version in taken:
-            stored, where = taken[version]
+            known_id, where = taken[version]
+            (stored,) = tx.execute("SELECT content FROM definitions WHERE id = ?", (known_id,)).fetchone()
             lines = [change.describe() for change in diff(jsonio.loads(stored), content)]
             more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
             raise VersionConflictError(
@@ -304,7 +318,7 @@ def declared_migrations(blocks: Iterable[Mapping[str, Any]], version: str | None
     return [migration_from_block(block, version) for block in blocks]
 
 
-def migrations_known(source: Source, definition: WorkflowDefinition) -> bool:
+def migrations_known(source: Source, definition: Declared) -> bool:
     """Whether all that a file declares is registered just so. A read only; raises as `declared_migrations`."""
     if not definition.migrations:
         return True

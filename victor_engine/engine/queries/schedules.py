@@ -88,10 +88,8 @@ class ScheduleQueries:
         after: datetime | None = None,
         schedule_id: str | None = None,
     ) -> SchedulePreview:
-        now = self._clock.now()
-        return await self._reader.read(
-            looking.preview, spec, count, after or now, schedule_id, self._excluded, version_started, now
-        )
+        now = after or self._clock.now()
+        return await self._reader.read(looking.preview, spec, count, now, schedule_id, self._excluded)
 
     async def explain_schedule(
         self, schedule_id: str, at: datetime | None = None, until: datetime | None = None

@@ -1,0 +1,221 @@
+"""Bringing what the files of a workspace declare into the store: looked up in a reader, committed as one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.api import ProblemInfo, ScheduleSpec
+from victor_engine.clock import to_us
+from victor_engine.engine import vanished
+from victor_engine.engine.loaded import Workspace
+from victor_engine.errors import UsageError, VictorError
+from victor_engine.loading.pieces import Problem, WorkflowPiece
+from victor_engine.scheduler.declare import file_schedule_id
+from victor_engine.scheduler.operations import declare
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.locks import Root
+from victor_engine.store.queries import declared as facts
+from victor_engine.store.savepoints import savepoint
+from victor_engine.versioning import catalog, lifecycle
+from victor_engine.versioning.semver import WorkflowVersion
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be done. All that takes time was done to make it."""
+
+    good: list[WorkflowPiece] = field(default_factory=list)  # registered just so, or to be registered
+    new: list[WorkflowPiece] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)  # workflows whose declared schedule is in the store
+    undeclared: list[WorkflowPiece] = field(default_factory=list)  # whose schedule has lost its block
+    vanished: vanished.Plan = field(default_factory=vanished.Plan)
+    problems: list[Problem] = field(default_factory=list)
+
+    def changes(self) -> bool:
+        unsettled = declared(self.good).keys() - self.settled
+        return bool(self.new or unsettled or self.undeclared or self.vanished)
+
+
+async def register(store: Store, workspace: Workspace) -> None:
+    """Bring what the files declare into the store, all in one transaction, so that no run starts amid it.
+
+    Where nothing has changed, nothing is written.
+    """
+    plan = await store.read(lambda connection: _look(connection, workspace))
+    problems = plan.problems
+    good = plan.good
+    if plan.changes():
+        good, faults = await store.write(lambda tx: _apply(tx, plan))
+        problems += faults
+    problems += await store.read(lambda connection: list(_check_versions(connection, good)))
+    for workflow, problem in problems:
+        workspace.add(problem, workflow)
+
+
+def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
+    """Return by workflow which version's schedule is in force: of several that declare one, the newest one's."""
+    found: dict[str, tuple[WorkflowVersion | None, WorkflowPiece]] = {}
+    for piece in pieces:
+        if not piece.scheduled:
+            continue
+        parsed = WorkflowVersion.parse(piece.version) if piece.version is not None else None
+        known = found.get(piece.name)
+        if known is None or known[0] is None or (parsed is not None and parsed > known[0]):
+            found[piece.name] = (parsed, piece)
+    return {name: piece for name, (_, piece) in found.items()}
+
+
+# --- looking ---------------------------------------------------------------------------------------
+
+
+def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
+    """Find what is to be done. Reads the store, and where workflows are gone the files."""
+    plan = _Plan()
+    for piece in workspace.workflows:
+        try:
+            if not _is_registered(connection, piece):
+                plan.new.append(piece)
+        except VictorError as error:
+            plan.problems.append(_fault(piece, error))
+        else:
+            plan.good.append(piece)
+    in_force = declared(plan.good)
+    for name, piece in in_force.items():
+        if piece.spec is not None:
+            plan.problems += _unknown_calendars(piece, piece.spec, workspace)
+        if piece.spec is None or _file_spec(connection, name) == piece.spec:
+            plan.settled.add(name)
+    looking = vanished.Looking(workspace)
+    pieces = {piece.name: piece for piece in reversed(workspace.workflows)}
+    for name in sorted(pieces.keys() - in_force.keys()):
+        # The block may be in the file with errors.
+        if _file_spec(connection, name) is not None and looking.may_be_in(name) is None:
+            plan.undeclared.append(pieces[name])
+    plan.vanished = vanished.look(connection, looking, set(pieces))
+    plan.problems += plan.vanished.problems
+    return plan
+
+
+def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool:
+    wanted = _deprecation(piece.deprecated)
+    known = catalog.find_registered(connection, piece, piece.checksum)
+    if known is None:
+        return False
+    stored = facts.deprecation(connection, known.definition_id)
+    settled = wanted is None or stored == (wanted[0], wanted[1], wanted[2] and to_us(wanted[2]))
+    return settled and catalog.migrations_known(connection, piece)
+
+
+def _file_spec(connection: sqlite3.Connection, workflow: str) -> ScheduleSpec | None:
+    """Return the spec that a file has declared, if its schedule is not removed."""
+    return facts.declared_spec(connection, file_schedule_id(workflow))
+
+
+def _unknown_calendars(piece: WorkflowPiece, spec: ScheduleSpec, workspace: Workspace) -> Iterator[Problem]:
+    for calendar in spec.exclude:
+        try:
+            workspace.calendars.get(calendar)
+        except VictorError as error:
+            yield piece.name, piece.problem(f"schedule.exclude: {error.message}")
+
+
+def _check_versions(connection: sqlite3.Connection, good: Iterable[WorkflowPiece]) -> Iterator[Problem]:
+    """Report a `schedule.version` that does not exist. The schedule stands: an alias may be set later."""
+    for name, piece in declared(good).items():
+        if piece.spec is None:
+            continue
+        try:
+            catalog.resolve(connection, name, piece.spec.version)
+        except VictorError as error:
+            yield name, piece.problem(f"schedule.version: {error.message}")
+
+
+def _deprecation(value: Any) -> tuple[str, str | None, datetime | None] | None:
+    """Message, successor and planned removal of a `deprecated:` key."""
+    if not value:
+        return None
+    if isinstance(value, dict):
+        successor = value.get("successor")
+        return (
+            str(value.get("message", "deprecated")),
+            str(successor) if successor is not None else None,
+            _removal(value.get("removal")),
+        )
+    return (value if isinstance(value, str) else "deprecated"), None, None
+
+
+def _removal(value: Any) -> datetime | None:
+    """A date (or instant) as it is written; UTC where it names no zone."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(f"deprecated.removal is no date: {value!r}; write 2027-01-31") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+# --- committing ------------------------------------------------------------------------------------
+
+
+def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
+    """Return what is registered, and why the rest is not."""
+    problems: list[Problem] = []
+
+    def attempt(do: Callable[[], object], problem: Callable[[VictorError], Problem]) -> bool:
+        """Do one thing, or nothing of it: what is wrong with it holds up nothing else."""
+        try:
+            with savepoint(tx):
+                do()
+        except VictorError as error:
+            problems.append(problem(error))
+            return False
+        return True
+
+    vanished.lock(tx, plan.vanished)
+    for name in sorted(declared(plan.good).keys() | {piece.name for piece in plan.undeclared}):
+        tx.lock(Root.SCHEDULE, file_schedule_id(name))
+    refused = {
+        id(piece)
+        for piece in plan.new
+        if not attempt(lambda: _register(tx, piece), lambda error: _fault(piece, error))  # noqa: B023
+    }
+    good = [piece for piece in plan.good if id(piece) not in refused]
+    for name, piece in declared(good).items():
+        if piece.spec is None or (name in plan.settled and not refused):
+            continue
+        attempt(
+            lambda: declare(tx, name, piece.path, piece.spec),  # noqa: B023
+            lambda error: (name, piece.problem(_key(error) + error.message)),  # noqa: B023
+        )
+    for piece in plan.undeclared:
+        attempt(
+            lambda: declare(tx, piece.name, piece.path, None),  # noqa: B023
+            lambda error: _fault(piece, error),  # noqa: B023
+        )
+    problems += vanished.apply(tx, plan.vanished)
+    return good, problems
+
+
+def _register(tx: Tx, piece: WorkflowPiece) -> None:
+    content = jsonio.loads(piece.content)
+    known = catalog.register_definition(tx, piece, content, piece.text, piece.path, piece.checksum)
+    if piece.migrations:
+        catalog.register_migrations(tx, piece.name, piece.migrations, known.version)
+    wanted = _deprecation(piece.deprecated)
+    if wanted is not None:
+        message, successor, removal = wanted
+        lifecycle.deprecate(tx, piece.name, known.version, message, successor, removal=removal)
+
+
+def _key(error: VictorError) -> str:
+    return "schedule.after: " if error.message.startswith("after") else "schedule: "
+
+
+def _fault(piece: WorkflowPiece, error: VictorError) -> Problem:
+    return piece.name, ProblemInfo(severity="error", message=error.message, path=piece.path)

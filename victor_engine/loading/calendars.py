@@ -1,0 +1,93 @@
+"""Calendars as they cross the pipe, and the rule that stands for one which is worked out elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.config.places import Source
+from victor_engine.errors import UsageError, VictorError
+from victor_engine.loading.pieces import CalendarPiece, LimitError
+from victor_engine.scheduler.calendarfiles import EventsRule, from_block
+from victor_engine.scheduler.calendarspans import Calendar, Rule, Span
+from victor_engine.scheduler.icalendars import Events, recurring_events
+from victor_engine.scheduler.zones import get_zone
+
+LIGHT = 1000.0
+"""`Calendar.weight` up to which a month is worked out where it is asked for: some milliseconds."""
+
+REMEDY = "Write the rule in a simpler way, or as single dates"
+
+AskSpans = Callable[[CalendarPiece, date, date, ZoneInfo], list[Span]]
+
+
+def piece_of(calendar: Calendar) -> CalendarPiece:
+    """Return a calendar as it crosses the pipe."""
+    events = next((rule.events for rule in calendar.rules if isinstance(rule, EventsRule)), None)
+    if events is None:
+        block = jsonio.loads(jsonio.dumps(calendar.block))  # dates become text, which is read the same
+        zone = block.get("timezone")
+        return CalendarPiece(
+            name=calendar.name,
+            path=calendar.path,
+            weight=calendar.weight,
+            timezone=None if zone is None else str(zone),
+            block=block,
+        )
+    single = tuple((start.isoformat(), end.isoformat(), name) for start, end, name in events.single)
+    return CalendarPiece(
+        name=calendar.name,
+        path=calendar.path,
+        weight=min(calendar.weight, 1e9),
+        single=single,
+        recurring=events.text,
+    )
+
+
+def calendar_of(piece: CalendarPiece, ask: AskSpans | None = None) -> Calendar:
+    """Return the calendar of a piece. With `ask` a heavy one is worked out by that."""
+    path = Path(piece.path or "")
+    if piece.block is not None:
+        if ask is not None and piece.weight > LIGHT:
+            zone = get_zone(piece.timezone) if piece.timezone is not None else None
+            return Calendar(piece.name, [AskingRule(piece, ask)], piece.path, zone)
+        return from_block(piece.name, piece.block, Source(str(path), {}), (), piece.path)
+    single = [(_moment(start), _moment(end), name) for start, end, name in piece.single]
+    rules: list[Rule] = [EventsRule(Events(path, single, None))] if single else []
+    if piece.recurring and ask is not None:
+        rules.append(AskingRule(msgspec.structs.replace(piece, single=()), ask))
+    elif piece.recurring:
+        rules.append(EventsRule(recurring_events(piece.recurring, path)))
+    return Calendar(piece.name, rules, piece.path)
+
+
+def _moment(text: str) -> date:
+    return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class AskingRule(Rule):
+    """A calendar, or a part of it, that is worked out by `ask`. What cannot be worked out is not tried again."""
+
+    piece: CalendarPiece
+    ask: AskSpans
+    _fault: list[VictorError] = field(default_factory=list, compare=False)
+
+    def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
+        if self._fault:
+            raise self._fault[0]
+        try:
+            return self.ask(self.piece, first, last, zone)
+        except LimitError as error:
+            fault = UsageError(
+                f"{self.piece.path or 'victor.yaml'}: calendar {self.piece.name}: to work out {first:%Y-%m} takes "
+                f"too much {error.what}. {REMEDY}, and reload"
+            )
+            self._fault.append(fault)
+            raise fault from None

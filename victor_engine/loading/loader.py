@@ -1,0 +1,316 @@
+"""Loading a workspace: its pieces put together, and those left alone that have not changed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msgspec import Raw
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config import Config
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.errors import ConfigError, VictorError
+from victor_engine.files import read_bounded, read_text_bounded, text_digest
+from victor_engine.loading.calendars import AskSpans, calendar_of
+from victor_engine.loading.calendarworker import READING_SECONDS, CalendarWorker, too_expensive
+from victor_engine.loading.conversation import Conversation, HereConversation, WorkerConversation
+from victor_engine.loading.pieces import (
+    Around,
+    CalendarPiece,
+    FilePiece,
+    LimitError,
+    LoadingError,
+    Open,
+    Problem,
+    ReadCalendar,
+    ReadFile,
+    Surroundings,
+    Together,
+    WorkflowPiece,
+    decode_config,
+)
+from victor_engine.loading.reading import environment
+from victor_engine.runtime.bindings import BindingTable
+from victor_engine.scheduler.calendarfiles import MAX_BYTES, from_file
+from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduler.calendarspans import Calendar
+
+SECONDS = 20.0
+"""Processor time that the configuration, one workflow file, or a check of them together may take."""
+
+PATIENCE = 60.0
+"""Processor time that files over their budget may take in one loading; `IMPATIENT` holds after it."""
+
+IMPATIENT = 2.0
+"""Processor time that one workflow file may take once others have used up `PATIENCE`."""
+
+_NOTHING = Raw(b"null")
+_SMALLER = "Divide the file, or leave out what makes it so expensive to read"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which workspace to load, with which settings before all others. Nothing of it is imported if not `trusted`."""
+
+    workspace: Path
+    settings: dict[str, Any]
+    config_file: Path | None
+    trusted: bool
+
+
+@dataclass(slots=True)
+class Loading:
+    """What was loaded. `faulty` are files with errors: a workflow in them may be missing."""
+
+    config: Config
+    bindings: BindingTable
+    functions: FunctionRegistry
+    calendars: Calendars
+    files: list[Path] = field(default_factory=list)
+    faulty: set[Path] = field(default_factory=set)
+    workflows: list[WorkflowPiece] = field(default_factory=list)
+    calendar_faults: list[VictorError] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A file as it was read, and the surroundings in which that is still true."""
+
+    around: Around
+    piece: FilePiece
+
+    def holds(self, around: Around) -> bool:
+        """Return whether to read the file again would give the same."""
+        people = all(around.people.get(name) == word for name, word in self.around.people.items())
+        return around.digest == self.around.digest and people and _unchanged(self.piece)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is kept from one loading to the next, and how heavy calendars are worked out."""
+
+    spans: AskSpans | None
+    read_calendar: Callable[[str, Path], Calendar]
+    files: dict[str, _Known] = field(default_factory=dict)
+    calendars: dict[str, tuple[str | None, str, Calendar | VictorError]] = field(default_factory=dict)
+
+
+class Loader:
+    """Loads a workspace again and again, one time after the other.
+
+    With `here` it reads in this process, without limits: for a command line, which has no event loop to keep
+    free.
+    """
+
+    def __init__(self, *, here: bool = False) -> None:
+        self._here = here
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-loading")
+        self._conversation: Conversation | None = None
+        self._calendars = CalendarWorker()
+        self._memory = (
+            _Memory(None, from_file) if here else _Memory(self._calendars.spans, self._calendars.read_file)
+        )
+
+    async def load(self, order: Order) -> Loading:
+        """Load the workspace. Raises ConfigError for its configuration, LoadingError if nothing can be read."""
+        conversation = HereConversation() if self._here else WorkerConversation()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._load, order, conversation)
+        except asyncio.CancelledError:
+            conversation.end()
+            raise
+
+    async def close(self) -> None:
+        """End what is being read."""
+        if self._conversation is not None:
+            self._conversation.end()
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._calendars.end)
+
+    def _load(self, order: Order, conversation: Conversation) -> Loading:
+        self._conversation = conversation
+        try:
+            return _Work(order, conversation, self._memory).load()
+        finally:
+            conversation.close()
+            self._conversation = None
+
+
+class _Work:
+    """One loading, in a thread."""
+
+    def __init__(self, order: Order, conversation: Conversation, memory: _Memory) -> None:
+        self._order = order
+        self._conversation = conversation
+        self._memory = memory
+        self._lost = 0.0
+
+    def load(self) -> Loading:
+        order = self._order
+        try:
+            opened = self._conversation.open(
+                Open(
+                    SECONDS,
+                    str(order.workspace),
+                    order.settings,
+                    str(order.config_file) if order.config_file is not None else None,
+                    environment(),
+                )
+            )
+        except LimitError as error:
+            path = order.workspace / "victor.yaml"
+            raise ConfigError(
+                f"{path}: reading the configuration takes too much {error.what}. {_SMALLER}", path=str(path)
+            ) from None
+        bindings = BindingTable(decode_config(opened.config))
+        _ = bindings.secrets  # read now, not in the event loop
+        calendars = self._read_calendars(opened.calendars)
+        found = Loading(
+            bindings.config,
+            bindings,
+            FunctionRegistry(),
+            Calendars({}, bindings.workspace, known=calendars, read_file=self._memory.read_calendar),
+            calendar_faults=[fault for fault in calendars.values() if isinstance(fault, VictorError)],
+        )
+        self._functions(found)
+        found.files = [Path(path) for path in opened.files]
+        for piece in self._files(opened.files, tuple(sorted(found.functions.own))):
+            found.workflows += piece.workflows
+            found.problems += piece.problems
+            if piece.faulty:
+                found.faulty.add(Path(piece.path))
+        self._together(found)
+        return found
+
+    def _functions(self, found: Loading) -> None:
+        """Import the workspace's own functions; register their names alone where it is not trusted."""
+        config = found.config
+        if not self._order.trusted:
+            for name in config.functions:
+                found.functions.register(name, _untrusted(name))
+            return
+        try:
+            for name, function in found.bindings.functions().items():
+                found.functions.register(name, function)
+        except VictorError as error:
+            problem = ProblemInfo(severity="error", message=error.message, path=str(config.workspace))
+            found.problems.append((None, problem))
+
+    def _files(self, paths: tuple[str, ...], functions: tuple[str, ...]) -> list[FilePiece]:
+        """Read the files, but not those that were read already."""
+        known = {path: self._memory.files[path] for path in paths if path in self._memory.files}
+        around = self._around(functions, {name for each in known.values() for name in each.around.people})
+        pieces = []
+        for path in paths:
+            if path in known and known[path].holds(around):
+                pieces.append(known[path].piece)
+            else:
+                pieces.append(self._file(path, functions))
+        new = {name for piece in pieces for name in piece.people} - around.people.keys()
+        people = around.people | (self._around(functions, new).people if new else {})
+        self._memory.files.clear()
+        for piece in pieces:
+            if piece.sources:
+                of_file = {name: people[name] for name in piece.people}
+                self._memory.files[piece.path] = _Known(Around(around.digest, of_file), piece)
+        return pieces
+
+    def _around(self, functions: tuple[str, ...], people: set[str]) -> Around:
+        return self._conversation.ask(Surroundings(SECONDS, functions, tuple(sorted(people))), Around)
+
+    def _read_calendars(self, declared: dict[str, str | None]) -> dict[str, Calendar | VictorError]:
+        """Read the declared calendars, but not the files that were read already."""
+        found: dict[str, Calendar | VictorError] = {}
+        files: dict[str, tuple[str | None, str, Calendar | VictorError]] = {}
+        for name, path in declared.items():
+            digest = _bytes_digest(path) if path is not None else None
+            known = self._memory.calendars.get(name)
+            if digest is not None and known is not None and known[:2] == (path, digest):
+                found[name] = known[2]
+            else:
+                found[name] = self._read_calendar(name, path)
+            if digest is not None:
+                files[name] = path, digest, found[name]
+        self._memory.calendars = files
+        return found
+
+    def _read_calendar(self, name: str, path: str | None) -> Calendar | VictorError:
+        try:
+            piece = self._conversation.ask(ReadCalendar(READING_SECONDS, name), CalendarPiece)
+        except LimitError as error:
+            return too_expensive(name, path, error)
+        except VictorError as error:
+            return error
+        return calendar_of(piece, self._memory.spans)
+
+    def _file(self, path: str, functions: tuple[str, ...]) -> FilePiece:
+        """Read one file. If that is not possible, this is the one problem of the file."""
+        sources = {path: digest} if (digest := _digest(path)) is not None else {}
+        seconds = SECONDS if self._lost < PATIENCE else IMPATIENT
+        try:
+            piece = self._conversation.ask(ReadFile(seconds, path, functions), FilePiece)
+        except LimitError as error:
+            self._lost += seconds
+            message = f"reading the file takes too much {error.what}, so nothing of it is loaded"
+            problem = ProblemInfo(
+                "error", message, path=path, line=error.line or 1, column=1, remedy=_SMALLER
+            )
+            return FilePiece(path=path, sources=sources, problems=((None, problem),), faulty=True)
+        except LoadingError as error:
+            problem = ProblemInfo("error", error.message, path=path, line=1, column=1)
+            return FilePiece(path=path, problems=((None, problem),), faulty=True)
+        if piece.faulty:
+            # What is wrong may depend on a file that is not there; it is read again.
+            return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, faulty=True)
+        return piece
+
+    def _together(self, found: Loading) -> None:
+        outlines = tuple(
+            WorkflowPiece(
+                name=piece.name, version=None, path=piece.path, text="", content=_NOTHING, checksum="",
+                work=piece.work, starts=piece.starts,
+            )
+            for piece in found.workflows
+        )  # fmt: skip
+        try:
+            found.problems += self._conversation.ask(Together(SECONDS, outlines), list[Problem])
+        except LimitError as error:
+            message = (
+                f"to check the workflows together takes too much {error.what}; they are loaded all the same"
+            )
+            problem = ProblemInfo("warning", message, path=str(found.config.workspace))
+            found.problems.append((None, problem))
+
+
+def _digest(path: str) -> str | None:
+    """Return the digest of a file's text; None if it cannot be read."""
+    try:
+        return text_digest(read_text_bounded(path))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _bytes_digest(path: str) -> str | None:
+    try:
+        return hashlib.sha256(read_bounded(path, largest=MAX_BYTES)).hexdigest()
+    except OSError:
+        return None
+
+
+def _unchanged(piece: FilePiece) -> bool:
+    return all(_digest(path) == digest for path, digest in piece.sources.items())
+
+
+def _untrusted(name: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise VictorError(f"{name} belongs to a workspace that is not trusted")
+
+    return refuse

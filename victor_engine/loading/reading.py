@@ -1,0 +1,242 @@
+"""Reading one workspace piece by piece: its configuration, and each of its workflow files with all checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.clock import to_us
+from victor_engine.config import load_config
+from victor_engine.config.layers import ENVIRONMENT
+from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.loader import LoadResult, checksum, load_file
+from victor_engine.definition.model import (
+    ComputeNode,
+    HITLNode,
+    Node,
+    SubWorkflowNode,
+    WorkflowDefinition,
+)
+from victor_engine.definition.nesting import check_nesting
+from victor_engine.errors import UsageError
+from victor_engine.hitl.checks import check_people, known_people
+from victor_engine.loading.calendars import calendar_of, piece_of
+from victor_engine.loading.pieces import (
+    Around,
+    CalendarPiece,
+    FilePiece,
+    Open,
+    Opened,
+    Problem,
+    ReadCalendar,
+    ReadFile,
+    Request,
+    Spans,
+    Surroundings,
+    Together,
+    WorkflowPiece,
+    encode,
+)
+from victor_engine.runtime.bindings import BindingTable, unused_nodes, working_nodes
+from victor_engine.scheduler.calendarfiles import from_file
+from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduler.calendarspans import Rule
+from victor_engine.scheduler.declare import spec_from_block
+from victor_engine.scheduler.zones import get_zone
+from victor_engine.versioning.checks import check_migrations
+
+
+class WorkspaceReader:
+    """Reads the workspace that was opened last. Imports and executes nothing of it."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[BindingTable, bytes] | None = None
+        self._calendars = Calendars({}, Path("/"))
+        self._worked: dict[str, tuple[Rule, ...]] = {}
+
+    def answer(self, request: Request) -> Any:
+        """Return the value that a request asks for. Raises VictorError."""
+        match request:
+            case Open():
+                return self.open(request)
+            case ReadFile():
+                return self.file(request.path, request.functions)
+            case ReadCalendar():
+                return self.calendar(request.name, request.path)
+            case Spans():
+                return self.spans(request)
+            case Surroundings():
+                return self.surroundings(request.functions, request.people)
+            case Together():
+                return self.together(request.workflows)
+        raise TypeError(f"{type(request).__name__} is not a request")
+
+    def open(self, request: Open) -> Opened:
+        """Read the configuration, and look for workflow files."""
+        config_file = Path(request.config_file) if request.config_file is not None else None
+        config = load_config(
+            Path(request.workspace),
+            cli=request.settings,
+            environ=request.environ,
+            config_file=config_file,
+        )
+        text = encode(dataclasses.replace(config, calendars={}))
+        self._opened = BindingTable(config, environ=request.environ), text
+        self._calendars = Calendars(config.calendars, config.workspace)
+        return Opened(
+            msgspec.Raw(text),
+            tuple(map(str, config.workflow_files())),
+            {
+                name: str(config.workspace / source.value) if isinstance(source.value, str) else None
+                for name, source in config.calendars.items()
+            },
+        )
+
+    @property
+    def _bindings(self) -> BindingTable:
+        return self._workspace[0]
+
+    @property
+    def _workspace(self) -> tuple[BindingTable, bytes]:
+        if self._opened is None:
+            raise UsageError("no workspace is open")
+        return self._opened
+
+    def file(self, path: str, functions: tuple[str, ...]) -> FilePiece:
+        """Read a workflow file and check all that is in it."""
+        bindings = self._bindings
+        config = bindings.config
+        known = FunctionRegistry()
+        for name in functions:
+            known.register(name, _only_named)
+        result = load_file(path, functions=known, root=config.workspace)
+        faulty = not result.ok
+        problems: list[Problem] = [(None, problem) for problem in result.problems]
+        workflows = []
+        people: dict[str, None] = {}
+        for name, definition in result.workflows.items():
+            people |= dict.fromkeys(_people(definition))
+            found = [
+                *check_people(definition, result.nodes[name], config, path),
+                *check_migrations(definition, result.readers[name]),
+            ]
+            problems += [(name, problem) for problem in found]
+            if any(problem.severity == "error" for problem in found):
+                faulty = True
+                continue
+            piece, faults = self._workflow(definition, result)
+            workflows.append(piece)
+            for problem in (*bindings.check(definition, result.places(name)), *faults):
+                problems.append((name, msgspec.structs.replace(problem, path=problem.path or path)))
+        return FilePiece(
+            path=path,
+            sources=dict(result.sources),
+            problems=tuple(problems),
+            workflows=tuple(workflows),
+            faulty=faulty,
+            people=tuple(people),
+        )
+
+    def _workflow(
+        self, definition: WorkflowDefinition, result: LoadResult
+    ) -> tuple[WorkflowPiece, list[Any]]:
+        content = definition.content or {}
+        places = result.schedules.get(definition.name, {})
+        spec, faults = None, list[str]()
+        if definition.schedule is not None:
+            spec, faults = spec_from_block(definition.name, definition.schedule, self._defaults())
+        piece = WorkflowPiece(
+            name=definition.name,
+            version=definition.version,
+            path=result.path,
+            text=result.texts[definition.name],
+            content=msgspec.Raw(jsonio.dumps(content)),
+            checksum=checksum(content),
+            migrations=tuple(dict(block) for block in definition.migrations),
+            deprecated=content.get("deprecated"),
+            scheduled=definition.schedule is not None,
+            spec=spec,
+            schedule_places=places,
+            work=tuple(node.id for node in working_nodes(definition)),
+            starts={
+                node.id: node.workflow
+                for node in definition.nodes.values()
+                if isinstance(node, SubWorkflowNode)
+            },
+        )
+        return piece, [piece.problem(fault) for fault in faults]
+
+    def _defaults(self) -> dict[str, Any]:
+        """What a schedule gets where its block says nothing."""
+        defaults = self._bindings.config.scheduler.defaults
+        given = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def calendar(self, name: str, path: str | None) -> CalendarPiece:
+        """Read a declared calendar, or a file."""
+        return piece_of(self._calendars.get(name) if path is None else from_file(name, Path(path)))
+
+    def spans(self, request: Spans) -> list[tuple[int, int, str]]:
+        """Work out what a calendar leaves out in some days."""
+        if request.piece is not None:
+            self._worked[request.key] = calendar_of(request.piece).rules
+        zone = get_zone(request.zone)
+        found = {
+            span
+            for rule in self._worked[request.key]
+            for span in rule.spans(request.first, request.last, zone)
+        }
+        return [(to_us(span.start), to_us(span.end), span.name) for span in found]
+
+    def surroundings(self, functions: tuple[str, ...], people: tuple[str, ...]) -> Around:
+        """Return the settings, functions, programs and people that a file's problems depend on, as digests."""
+        bindings, text = self._workspace
+        roles = bindings.config.roles
+        members = known_people({name for names in roles.values() for name in names}, roles)
+        digest = jsonio.digest([text.decode(), functions, bindings.surroundings(), members])
+        return Around(digest, known_people(people, roles))
+
+    def together(self, workflows: tuple[WorkflowPiece, ...]) -> list[Problem]:
+        """Check the workflows of all files together."""
+        outlines = [_outline(piece) for piece in workflows]
+        unused = unused_nodes(self._bindings.config, outlines, everything=True)
+        return [*((None, problem) for problem in unused), *check_nesting(outlines)]
+
+
+def _only_named(*_: Any) -> None:
+    """Stand for a function of which only the name matters."""
+
+
+def _people(definition: WorkflowDefinition) -> Iterator[str]:
+    """Yield whom the questions of a workflow name."""
+    for node in definition.nodes.values():
+        if isinstance(node, HITLNode):
+            yield from (*node.assignees, *node.chain)
+            if node.escalate_to:
+                yield node.escalate_to
+            yield from (str(step["to"]) for step in node.escalation if step.get("to"))
+
+
+def _outline(piece: WorkflowPiece) -> WorkflowDefinition:
+    """Return what checks of all workflows together look at: who works, and what is started."""
+    nodes: dict[str, Node] = {node: ComputeNode(id=node) for node in piece.work}
+    nodes |= {node: SubWorkflowNode(id=node, workflow=started) for node, started in piece.starts.items()}
+    return WorkflowDefinition(name=piece.name, nodes=nodes, path=piece.path)
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that reading a workspace depends on: none that could hold a secret."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("HOME", "PATH") or name.startswith(ENVIRONMENT)
+    }
+
+
+__all__ = ["WorkspaceReader", "environment"]
