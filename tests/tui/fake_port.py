@@ -435,7 +435,9 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         )
         return ScheduleAdded(schedule_id, True)
 
-    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
+    async def edit_schedule(
+        self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
+    ) -> ScheduleInfo:
         self._enter("edit_schedule", schedule_id, spec, note, action=True)
         schedule = await self.schedule(schedule_id)
         preview = await self.preview_schedule(spec)

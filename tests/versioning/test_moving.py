@@ -600,7 +600,7 @@ async def test_after_a_crash_in_the_middle_a_run_goes_on_where_the_store_says(tm
         (key,) = await engine.store.read(
             lambda c: c.execute("SELECT key FROM runs WHERE id = ?", (run_id,)).fetchone()
         )
-        assert await engine.runtime.park(key)
+        assert await engine.runtime.control.park(key)
         assert (await engine.run(run_id)).run.status == "waiting"
     async with engine_on(root) as engine:
         await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))

@@ -170,6 +170,8 @@ class SchedulePreview(Struct, frozen=True, omit_defaults=True):
     problem: str | None = None
     excluded: tuple[Excluded, ...] = ()  # those of `fires` that a calendar skips
     clock_change: ClockChange | None = None  # where it comes after the last of `fires`, within a year
+    changes: tuple[str, ...] = ()  # of an edit: what it changes, one setting each
+    plan: str = ""  # of an edit: the token that saves exactly this
 
 
 class Excluded(Struct, frozen=True):

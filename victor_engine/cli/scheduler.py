@@ -34,6 +34,7 @@ from victor_engine.cli.planning import (
     show_fires,
     undrain,
 )
+from victor_engine.cli.plans import plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
@@ -306,7 +307,9 @@ def pause(
 @click.option("--at")
 @click.option("--timezone", "--tz", default=None)
 @click.option("--state", metavar="JSON")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and stop there.")
 @click.option("--yes", is_flag=True, help="Save without asking.")
+@plan_option
 @note_option
 @click.pass_context
 def edit(
@@ -315,7 +318,9 @@ def edit(
     schedule: str,
     settings: tuple[str, ...],
     state: str | None,
+    dry_run: bool,
     yes: bool,
+    token: str | None,
     remark: str,
     **given: Any,
 ) -> None:
@@ -325,11 +330,23 @@ def edit(
     if initial is not None:
         block["initial_state"] = initial
     block.update(_settings(settings))
-    if not block:
+    plan = read_token(token)
+    if plan is not None and (block or dry_run):
+        raise UsageError(
+            "a plan says what to change; give --plan without other options that change something"
+        )
+    if not block and plan is None:
         raise UsageError("say what to change: --cron, --every, --at, --tz, --state or --set KEY=VALUE")
 
     async def work(port: Port) -> None:
         found = await port.schedule(schedule)
+        if plan is not None:
+            from victor_engine.domain.plans import read_plan
+            from victor_engine.scheduler.planned import EDIT, edited_spec
+
+            wanted = edited_spec(read_plan(plan, EDIT, (await port.engine()).now))
+            say(f"{found.id}  changed: {(await port.edit_schedule(found.id, wanted, remark, plan)).summary}")
+            return
         from victor_engine.scheduler.declare import changed_spec, describe_changes
 
         spec, faults = changed_spec(found.spec, block)
@@ -345,13 +362,16 @@ def edit(
         for change in changes:
             say(change)
         show_fires(preview, spec)
+        if dry_run:
+            tell_plan(preview.plan)
+            return
         if not yes and not click.confirm("save this?", err=True):
             say("nothing was changed")
             return
-        await port.edit_schedule(found.id, spec, remark)
+        await port.edit_schedule(found.id, spec, remark, preview.plan)
         say(f"{found.id}  changed: {preview.summary}")
 
-    with_port(ctx, "oneshot", work)
+    with_port(ctx, "read" if dry_run else "oneshot", work)
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:

@@ -68,13 +68,19 @@ class ScheduleService:
         await self._schedule_changed(added.id)
         return added
 
-    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo:
+    async def edit_schedule(
+        self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
+    ) -> ScheduleInfo:
         actor = acting()
+        shown = None if plan is None else plans.read_plan(plan, planned.EDIT, self._store.clock.now())
         before = (await self._queries.schedule(schedule_id)).spec.exclude
         await self._check_calendars(tuple(name for name in spec.exclude if name not in before))
 
         def transition(tx: Tx) -> str:
             known = rows.get(tx, schedule_id)
+            if shown is not None:
+                version = version_started(tx.connection, spec.workflow, spec.version)
+                planned.check_edit(shown, known.id, known.spec, spec, version)
             if spec.version != known.spec.version:
                 # Refuse a version, range or alias that does not exist.
                 catalog.resolve(tx, known.workflow, spec.version)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from victor_engine.api import Actor
+from victor_engine.api import Actor, EventInfo
+from victor_engine.errors import VictorError
+from victor_engine.events import EventKind
+from victor_engine.runtime import journal
 from victor_engine.runtime.commands import (
     Cancel,
     Command,
@@ -21,7 +23,8 @@ from victor_engine.runtime.commands import (
     Resume,
     Retry,
 )
-from victor_engine.runtime.handling import Outcome
+from victor_engine.runtime.ending import Endings
+from victor_engine.runtime.handling import Handler, Outcome
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.process import end_process_group
@@ -38,26 +41,18 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
 
 
-class Control(ABC):
-    """The part of the runtime that people steer."""
+class Control:
+    """Carries out what people tell runs, and ends or holds those that are on record as cancelling or pausing."""
 
-    store: Store
-    places: Places
-    _tasks: set[asyncio.Task[None]]
-    _aside: WeakValueDictionary[int, asyncio.Lock]
-    """Who has a run to themselves."""
-
-    @abstractmethod
-    async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
-        """Commit the end of a cancelled run."""
-
-    @abstractmethod
-    async def _rest(self, ref: RunRef, seconds: float) -> None:
-        """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
-
-    @abstractmethod
-    def _commit(self, tx: Tx, command: Command, actor: Actor) -> Outcome:
-        """Commit a command in a transition."""
+    def __init__(self, store: Store, places: Places, endings: Endings, handler: Handler) -> None:
+        self._store = store
+        self._places = places
+        self._endings = endings
+        self._handler = handler
+        self._aside: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """Who has a run to themselves."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        """What was committed, and is being carried out."""
 
     async def command(self, command: Command, actor: Actor) -> None:
         """Carry out a command on a run: decide it from what is stored, commit it with its event, and act on it.
@@ -71,7 +66,7 @@ class Control(ABC):
 
         Raise NotFoundError, UsageError or ConflictError, with nothing changed, if the command is refused.
         """
-        commit = self.store.write(lambda tx: self._commit(tx, command, actor))
+        commit = self._store.write(lambda tx: self._handler.commit(tx, command, actor))
         match command:
             case Cancel():
                 await self._carry_out(commit, lambda done: self.carry_out_cancel(done.ref, again=True))
@@ -80,7 +75,7 @@ class Control(ABC):
             case Resume():
                 await committed(commit, self._let_go)
             case Retry() | Redrive():
-                await committed(commit, lambda done: self.places.enqueue(done.ref.key, done.priority, True))
+                await committed(commit, lambda done: self._places.enqueue(done.ref.key, done.priority, True))
             case Override():
                 await committed(commit, lambda done: self._tell_limits(done, command.retry_now))
             case Discard():
@@ -96,12 +91,12 @@ class Control(ABC):
 
     def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self.tasks.add(task)
         task.add_done_callback(self._done_later)
         return task
 
     def _done_later(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # It is on record, so the next start sees to it.
             log.error("a committed command could not be carried out: %s", error)
@@ -109,25 +104,67 @@ class Control(ABC):
     async def carry_out_cancel(self, ref: RunRef, *, again: bool = False) -> None:
         """End what a run that is on record as cancelling has at work, and then the run; with `again` also
         what did not end when it was told before."""
-        live = self.places.live.get(ref.key)
+        live = self._places.live.get(ref.key)
         if live is None:
-            self.places.forget(ref.key)
+            self._places.forget(ref.key)
             await self._end_processes(ref)
-            await self._end_cancelled(ref, 0.0)
+            await self.end_cancelled(ref, 0.0)
             return
         told, live.cancelling = live.cancelling, True
         if again or not told:
             live.interrupt()
         await asyncio.wait({live.task})
         # Its task may have been on its way to rest when the cancellation was committed.
-        if await self.store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
-            await self._end_cancelled(ref, 0.0)
+        if await self._store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
+            await self.end_cancelled(ref, 0.0)
+
+    async def end_cancelled(self, ref: RunRef, seconds: float) -> None:
+        """Commit the end of a cancelled run, after that of the runs that it waits for."""
+        await self._cancel_children(ref)
+        await self._endings.cancelled(ref, seconds)
+
+    async def rest(self, ref: RunRef, seconds: float) -> None:
+        """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
+        status = await self._endings.rest(ref)
+        if status == "cancelling":
+            await self.end_cancelled(ref, seconds)
+        elif status in ("queued", "running", "waiting"):  # the pause was taken back at the last moment
+            self._places.enqueue(ref.key, 0, True)
+
+    async def _cancel_children(self, ref: RunRef) -> None:
+        """End what a run waits for, before it ends itself."""
+        children = await self._store.read(lambda connection: runs.living_children(connection, ref.key))
+        if not children:
+            return
+
+        def transition(tx: Tx) -> None:
+            for child in children:
+                journal.cancel_child(tx, ref, child)
+
+        await self._store.persist(transition)
+        await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
+
+    def heard(self, events: list[EventInfo]) -> None:
+        """Cancel each child that its parent no longer waits for, once that is committed."""
+        for event in events:
+            if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
+                self._later(self._cancel_by_id(event.run_id))
+
+    async def _cancel_by_id(self, run_id: str) -> None:
+        ref = await self._store.read(lambda connection: runs.find_ref(connection, run_id))
+        if ref is None:
+            return  # it was deleted meanwhile
+        try:
+            await self.carry_out_cancel(ref)
+        except VictorError as error:
+            # It is on record as told to stop, so the next start sees to it.
+            log.error("run %s: could not be cancelled with its parent: %s", run_id, error)
 
     def _hold(self, ref: RunRef, status: str) -> Coroutine[Any, Any, None]:
         """Hold a run whose pause is committed. Return what remains to be waited for."""
-        live = self.places.live.get(ref.key)
+        live = self._places.live.get(ref.key)
         if live is None:
-            self.places.forget(ref.key)
+            self._places.forget(ref.key)
         else:
             live.pausing = True
             if live.effects is not None:
@@ -145,11 +182,11 @@ class Control(ABC):
         if status == "pausing" and (live is None or live.parking):
             # No task drives it: a dead engine left it as running, or a migration has let go of it.
             await self._end_processes(ref)
-            await self._rest(ref, 0.0)
+            await self.rest(ref, 0.0)
 
     async def _end_processes(self, ref: RunRef) -> None:
         """End what a dead engine left running for a run that no task drives."""
-        for pid, pgid, start_ticks in await self.store.read(lambda c: attempts.processes(c, ref.key)):
+        for pid, pgid, start_ticks in await self._store.read(lambda c: attempts.processes(c, ref.key)):
             await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
@@ -162,25 +199,25 @@ class Control(ABC):
         if lock is None:
             lock = self._aside[key] = asyncio.Lock()
         async with lock:
-            self.places.hold(key)
+            self._places.hold(key)
             try:
                 yield await self.park(key)
             finally:
-                self.places.release(key)
+                self._places.release(key)
 
     async def park(self, key: int) -> bool:
         """Let go of a run that rests, without a trace, so that its row can be changed; False if it is at work.
 
         Whoever parks a run enqueues it again, whatever came of the change.
         """
-        live = self.places.live.get(key)
+        live = self._places.live.get(key)
         if live is None:
-            self.places.forget(key)
+            self._places.forget(key)
             return True
         if live.parking:
             await asyncio.wait({live.task})
             return True
-        if not live.rests and await self.store.read(
+        if not live.rests and await self._store.read(
             lambda connection: runs.status_of(connection, key) == "waiting"
         ):
             # It is being taken up, and will find that it still waits.
@@ -194,17 +231,17 @@ class Control(ABC):
 
     def _let_go(self, done: Outcome) -> None:
         """Let a run go on whose pause was taken back, and that is committed."""
-        live = self.places.live.get(done.ref.key)
+        live = self._places.live.get(done.ref.key)
         if live is not None:
             live.pausing = False
             if live.effects is not None:
                 live.effects.pausing = False
         if done.status == "queued" or live is None:
-            self.places.enqueue(done.ref.key, done.priority, True)
+            self._places.enqueue(done.ref.key, done.priority, True)
 
     def _tell_limits(self, done: Outcome, retry_now: bool) -> None:
         """Tell a run at work what was set for one of its nodes, and is committed."""
-        live, new = self.places.live.get(done.ref.key), done.limits
+        live, new = self._places.live.get(done.ref.key), done.limits
         if live is None or new is None:
             return
         live.overrides[new.node_id] = new

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakValueDictionary
 
 from victor_engine import jsonio
-from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo, EventInfo
+from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo
 from victor_engine.clock import Clock
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.errors import FencedError, StoreError, VictorError
+from victor_engine.errors import FencedError, StoreError
 from victor_engine.events import EventKind
 from victor_engine.hitl.requests import Decision
 from victor_engine.runtime import journal
@@ -28,7 +28,7 @@ from victor_engine.runtime.effects import Position
 from victor_engine.runtime.embedded import EmbeddedEffects
 from victor_engine.runtime.ending import BeforeEnding, Endings, OnEnding, OnFinished
 from victor_engine.runtime.evaluation import Evaluator
-from victor_engine.runtime.handling import Handler, Outcome
+from victor_engine.runtime.handling import Handler
 from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.outside import ParkedError, Surroundings
@@ -67,7 +67,7 @@ def newest(tx: Tx, workflow: str, version: str | None) -> Start:
     return Start(found.id, catalog.load_definition(tx.connection, found.id)[0].start)
 
 
-class Runtime(Control):
+class Runtime:
     """Drives runs, and does what people tell them.
 
     For what it is given see `taking.LoadDefinition`, `ending.OnEnding` and `ending.OnFinished`.
@@ -93,15 +93,15 @@ class Runtime(Control):
         self.clock = clock
         self.logbook = Logbook(store, clock, mask)
         self.records = Records(load_definition)
-        self._handler = Handler(self.records.definition, resolve, load_functions)
         self._bindings = bindings
         self._functions = functions
         self.evaluator = Evaluator()
-        self._aside = WeakValueDictionary()
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
         self.endings = Endings(store, self.logbook, self.children, before_ending, on_ending, on_finished)
+        handler = Handler(self.records.definition, resolve, load_functions)
+        self.control = Control(store, self.places, self.endings, handler)
         self._surroundings = Surroundings(
             decision=self.decisions.wait,
             deadlines_changed=self.decisions.deadlines_changed,
@@ -113,7 +113,6 @@ class Runtime(Control):
             child_end=self.children.end_of,
             end=self.endings.end,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
         self._created: dict[int, Created] = {}  # started as they were created, and not yet driven
         self._retakes: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -125,7 +124,7 @@ class Runtime(Control):
 
         With `recover=False` no run is touched; `recover` takes up a single one later.
         """
-        self.store.listen(self._heard)
+        self.store.listen(self.control.heard)
         self.places.open()
         if recover:
             await self.recover()
@@ -142,7 +141,7 @@ class Runtime(Control):
             tasks.append(live.task)
         for retake in self._retakes:
             retake.cancel()
-        tasks += [*self._tasks, *self._retakes]
+        tasks += [*self.control.tasks, *self._retakes]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.evaluator.close()
@@ -179,7 +178,7 @@ class Runtime(Control):
             await self.store.persist(mark)
         for each in unfinished:
             if each.status == "cancelling":
-                await self._end_cancelled(each.ref, 0.0)
+                await self.control.end_cancelled(each.ref, 0.0)
             elif each.status != "pausing":
                 self.enqueue(each.ref.key, each.priority, each.begun)
 
@@ -253,7 +252,7 @@ class Runtime(Control):
         if record is None:
             return
         if live.cancelling:
-            await self._end_cancelled(record.ref, record.spent)
+            await self.control.end_cancelled(record.ref, record.spent)
             return
         effects = self._effects_of(live, record)
         identity = RunIdentity(
@@ -307,7 +306,7 @@ class Runtime(Control):
             await self._broken_off(live, effects, record.ref)
         except ParkedError:
             live.walks_no_more()
-            await self._rest(record.ref, effects.stopwatch.seconds)
+            await self.control.rest(record.ref, effects.stopwatch.seconds)
         except StoreError:
             raise
         except FencedError as error:
@@ -326,21 +325,14 @@ class Runtime(Control):
         if await effects.ended():
             return
         if live.cancelling:
-            await self._end_cancelled(ref, effects.stopwatch.seconds)
+            await self.control.end_cancelled(ref, effects.stopwatch.seconds)
         elif self._stopping:
             await self.endings.interrupt(ref)
         elif live.parking:
             pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
         elif effects.pausing:
             # It was waiting for a person: the question stays open, the run rests.
-            await self._rest(ref, effects.stopwatch.seconds)
-
-    async def _rest(self, ref: RunRef, seconds: float) -> None:
-        status = await self.endings.rest(ref)
-        if status == "cancelling":
-            await self._end_cancelled(ref, seconds)
-        elif status in ("queued", "running", "waiting"):  # the pause was taken back at the last moment
-            self.places.enqueue(ref.key, 0, True)
+            await self.control.rest(ref, effects.stopwatch.seconds)
 
     async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
@@ -362,7 +354,7 @@ class Runtime(Control):
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return None
         if record.status == "pausing":
-            await self._rest(record.ref, record.spent)
+            await self.control.rest(record.ref, record.spent)
             return None
         live.cancelling = live.cancelling or record.status == "cancelling"
         return record
@@ -402,52 +394,26 @@ class Runtime(Control):
             lambda connection: past(connection, record.ref.key, record.position, record.definition)
         )
 
-    async def _end_cancelled(self, ref: RunRef, seconds: float) -> None:
-        await self._cancel_children(ref)
-        await self.endings.cancelled(ref, seconds)
-
     # --- runs that runs start ------------------------------------------------------------------
 
     def _take_up_child(self, key: int, priority: int) -> None:
         # As a part of a run that has begun: it is taken up while the engine drains, too.
         self.enqueue(key, priority, again=True)
 
-    async def _cancel_children(self, ref: RunRef) -> None:
-        """End what a run waits for, before it ends itself."""
-        children = await self.store.read(lambda connection: runs.living_children(connection, ref.key))
-        if not children:
-            return
-
-        def transition(tx: Tx) -> None:
-            for child in children:
-                journal.cancel_child(tx, ref, child)
-
-        await self.store.persist(transition)
-        await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
-
-    def _heard(self, events: list[EventInfo]) -> None:
-        """A child that its parent no longer waits for has been told to stop: see to it."""
-        for event in events:
-            if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
-                self._later(self._cancel_by_id(event.run_id))
-
-    async def _cancel_by_id(self, run_id: str) -> None:
-        ref = await self.store.read(lambda connection: runs.find_ref(connection, run_id))
-        if ref is None:
-            return  # it was deleted meanwhile
-        try:
-            await self.carry_out_cancel(ref)
-        except VictorError as error:
-            # It is on record as told to stop, so the next start sees to it.
-            log.error("run %s: could not be cancelled with its parent: %s", run_id, error)
-
     def definition(
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
         return self.records.definition(connection, definition_id)
 
-    def _commit(self, tx: Tx, command: Command, actor: Actor) -> Outcome:
-        return self._handler.commit(tx, command, actor)
+    # --- what people tell runs -----------------------------------------------------------------
+
+    async def command(self, command: Command, actor: Actor) -> None:
+        """Carry out a command on a run; see `Control.command`."""
+        await self.control.command(command, actor)
+
+    def aside(self, key: int) -> AbstractAsyncContextManager[bool]:
+        """Have a run to oneself; see `Control.aside`."""
+        return self.control.aside(key)
 
 
 __all__ = ["Runtime"]

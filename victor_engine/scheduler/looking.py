@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -21,9 +21,10 @@ from victor_engine.api import (
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import chain, upstream
+from victor_engine.scheduler import chain, planned, upstream
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduler.declare import describe_changes
 from victor_engine.scheduler.declare import schedule_id as spec_id
 from victor_engine.scheduler.firing import Excluded
 from victor_engine.scheduler.timing import Timing
@@ -95,8 +96,13 @@ def preview(
     after: datetime,
     schedule: str | None,
     excluded: Excluded,
+    resolve: Callable[[sqlite3.Connection, str, str | None], str | None],
+    now: datetime,
 ) -> SchedulePreview:
-    """What a spec would do. With a schedule's id, as an edit of it: `H`, jitter and anchor depend on that."""
+    """What a spec would do. With a schedule's id, as an edit of it: `H`, jitter and anchor depend on that.
+
+    `resolve` gives the version that a schedule starts.
+    """
     try:
         known = ops.get(source, schedule) if schedule is not None else None
         shown_id = known.id if known is not None else spec_id(spec)
@@ -116,12 +122,20 @@ def preview(
     problem = None
     if not fires and spec.after is None:
         problem = "this would never fire: its time or its end_date has passed"
+    changes: tuple[str, ...] = ()
+    token = ""
+    if known is not None and problem is None:
+        changes = tuple(describe_changes(known.spec, spec))
+        version = resolve(source, spec.workflow, spec.version)
+        token = planned.edit_plan(known.id, known.spec, spec, version, "; ".join(changes), now).token()
     return SchedulePreview(
         summary=timing.summary,
         fires=fires,
         excluded=tuple(left_out),
         problem=problem,
         clock_change=_clock_change(timing, fires) if fires else None,
+        changes=changes,
+        plan=token,
     )
 
 

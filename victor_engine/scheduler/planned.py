@@ -10,11 +10,14 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.api import BackfillSpec, ScheduleSpec
 from victor_engine.domain import plans
-from victor_engine.errors import ConflictError
+from victor_engine.errors import ConflictError, ItemChangedError
 from victor_engine.scheduler.timing import Nominal
 
 BACKFILL = "backfill"
 """The kind of the plans of backfills."""
+
+EDIT = "schedule edit"
+"""The kind of the plans of edits."""
 
 _LONG = 80
 """Characters of a setting above which its digest stands for it."""
@@ -28,6 +31,45 @@ def spec_facts(spec: ScheduleSpec) -> plans.Facts:
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else jsonio.canonical(value).decode()
     return text if len(text) <= _LONG else f"digest {jsonio.digest(value)[:12]}"
+
+
+# --- edits ---------------------------------------------------------------------------------------
+
+
+def edit_plan(
+    schedule_id: str,
+    stored: ScheduleSpec,
+    new: ScheduleSpec,
+    version: str | None,
+    changes: str,
+    now: datetime,
+) -> plans.Plan:
+    """Return the edit of a schedule as a plan. `version` is what the new spec starts, `changes` tells the effect."""
+    item = plans.PlanItem(schedule_id, spec_facts(stored), changes or "nothing")
+    return plans.plan_of(
+        EDIT, now, rule={"schedule": schedule_id}, target=_edit_target(new, version), items=[item]
+    )
+
+
+def edited_spec(plan: plans.Plan) -> ScheduleSpec:
+    """Return the spec that a plan of an edit leads to."""
+    return msgspec.json.decode(str(plan.target["spec"]), type=ScheduleSpec)
+
+
+def check_edit(
+    plan: plans.Plan, schedule_id: str, stored: ScheduleSpec, new: ScheduleSpec, version: str | None
+) -> None:
+    """Raise ItemChangedError if the schedule is not what was shown, PlanChangedError if the edit is not."""
+    plan.check({"schedule": schedule_id}, {**plan.target})
+    (item,) = plan.items
+    changed = plans.what_changed(item.facts, spec_facts(stored))
+    if changed:
+        raise ItemChangedError(f"schedule {schedule_id} is {plans.left_out(changed)}", changed=changed)
+    plan.check({"schedule": schedule_id}, _edit_target(new, version))
+
+
+def _edit_target(new: ScheduleSpec, version: str | None) -> plans.Facts:
+    return {"spec": msgspec.json.encode(new).decode(), "starts_version": version}
 
 
 # --- backfills -----------------------------------------------------------------------------------

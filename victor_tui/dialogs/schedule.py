@@ -80,8 +80,8 @@ def _abbreviation(local: datetime) -> str:
     return f"{name} ".ljust(5) if name[:1].isalpha() else ""
 
 
-class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
-    """Dismisses with the spec as filled in and a note for the audit trail, or None.
+class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
+    """Dismisses with the spec as filled in, a note for the audit trail and the plan of an edit, or None.
 
     `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
     """
@@ -95,6 +95,8 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
         self._base = spec
         self._start = fields_from(spec) if spec is not None else SpecFields()
         self._shown_all = False
+        self._shown: tuple[SpecFields, str] | None = None
+        """What was filled in when the preview on the screen was made, and the plan of that."""
 
     def compose(self) -> ComposeResult:
         title = f"Schedule {one_line(self._base.workflow, 60)}" if self._base else "New schedule"
@@ -243,6 +245,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
 
     async def _check(self) -> ScheduleSpec | None:
         """Show faults and preview; the spec where there is nothing against it."""
+        self._shown = None
         fields = self._read()
         spec, faults = spec_from(fields, self._base)
         preview: SchedulePreview | None = None
@@ -258,7 +261,28 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
                 faults["expression"] = "That instant has passed."
         self._show_faults(faults, fields)
         self._show_preview(spec, preview if preview and not preview.problem else None)
-        return None if faults else spec
+        if faults or not await self._is_what_was_opened():
+            return None
+        if preview is not None:
+            self._shown = fields, preview.plan
+        return spec
+
+    async def _is_what_was_opened(self) -> bool:
+        """Say where somebody has changed the schedule since: the form would take that back unseen."""
+        if self._schedule_id is None:
+            return True
+        try:
+            stored = (await self.port.schedule(self._schedule_id)).spec
+        except VictorError as error:
+            self.fault(error.message)
+            return False
+        if stored == self._base:
+            self.fault("")
+            return True
+        self.fault(
+            "The schedule was changed since you opened it. Your text stays here; leave and open it again."
+        )
+        return False
 
     def _show_faults(self, faults: dict[str, str], fields: SpecFields) -> None:
         """Put each fault under its field; what nobody has filled in yet is no fault before saving."""
@@ -277,7 +301,8 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
             view.update(Content.styled("The next fires are shown here.", "$text-muted"))
             return
         now = self.now()
-        lines = [Content.styled(one_line(preview.summary, 200), "$success")]
+        lines = [Content.styled(one_line(change, 200), "$warning") for change in preview.changes]
+        lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
         left_out = {each.at: each.reason for each in preview.excluded}
         zone = ZoneInfo(spec.timezone)
         lines += fire_lines(preview.fires, zone, now, left_out)
@@ -296,9 +321,14 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str] | None]):
     @work(group="preview", exclusive=True)
     async def _save(self) -> None:
         self._shown_all = True
+        seen = self._shown
         spec = await self._check()
-        if spec is not None:
-            self.dismiss((spec, self.query_one("#note", Input).value.strip()))
+        if spec is not None and self._shown is not None:
+            fields, plan = self._shown
+            if self._schedule_id is None or (seen is not None and seen[0] == fields):
+                self.dismiss((spec, self.query_one("#note", Input).value.strip(), plan or None))
+            else:
+                self.fault("This is what changes: ctrl+s again saves it.", "$warning")
             return
         shown = [line for line in self.query(".fault-field").results(Static) if line.display]
         if shown:

@@ -165,7 +165,7 @@ class ScheduleActions(ConsoleScreen):
 
         found = await self.app.push_screen_wait(ScheduleDialog(None))
         if found is not None:
-            spec, note = found
+            spec, note, _ = found
             added = await self.console.perform(self.port.add_schedule(spec, note), "")
             if added is not None:
                 said = "Scheduled" if added.created else "There was already such a schedule of"

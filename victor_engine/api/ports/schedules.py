@@ -68,7 +68,15 @@ class SchedulesPort(Protocol):
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded: ...
 
     @action
-    async def edit_schedule(self, schedule_id: str, spec: ScheduleSpec, note: str = "") -> ScheduleInfo: ...
+    async def edit_schedule(
+        self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
+    ) -> ScheduleInfo:
+        """Replace the settings of a schedule.
+
+        With the `plan` of a preview, raise ItemChangedError if the schedule changed since, and PlanChangedError if
+        the version that it would start did.
+        """
+        ...
 
     @action
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None: ...

@@ -88,8 +88,10 @@ class ScheduleQueries:
         after: datetime | None = None,
         schedule_id: str | None = None,
     ) -> SchedulePreview:
-        now = after or self._clock.now()
-        return await self._reader.read(looking.preview, spec, count, now, schedule_id, self._excluded)
+        now = self._clock.now()
+        return await self._reader.read(
+            looking.preview, spec, count, after or now, schedule_id, self._excluded, version_started, now
+        )
 
     async def explain_schedule(
         self, schedule_id: str, at: datetime | None = None, until: datetime | None = None
