@@ -6,15 +6,20 @@ import asyncio
 import os
 import resource
 import signal
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engine.support import engine_on, until_end, workspace
+from tests.engine.support import ME, engine_on, until_end, workspace
 from tests.engine.turns import LIMIT, turns
 from victor_engine.api import ScheduleSpec
+from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
+from victor_engine.identity import acting_as
+from victor_engine.loading.calendarworker import CalendarWorker
 from victor_engine.loading.conversation import WorkerConversation
 from victor_engine.loading.pieces import LoadingError, ReadCalendar, ReadFile
 from victor_engine.workers.serving import MEMORY
@@ -295,3 +300,35 @@ async def test_a_calendar_that_takes_too_long_to_work_out_is_said_where_it_is_as
         (calendar,) = await engine.calendars()
         assert "takes too much processor time" in (calendar.problem or "")
     assert max(found) < LIMIT
+
+
+async def test_no_writer_waits_for_a_calendar_when_fires_are_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+    spans = CalendarWorker.spans
+
+    def spy(self: CalendarWorker, *arguments: Any) -> Any:
+        threads.add(threading.current_thread().name.partition("_")[0])
+        return spans(self, *arguments)
+
+    monkeypatch.setattr(CalendarWorker, "spans", spy)
+    calendars = "calendars: {minutes: {recurring: [{cron: '*/2 * * * *', for: 1m, name: even}]}}\n"
+    schedule = "    schedule: {cron: '* * * * *', catchup: all, exclude: minutes}\n    nodes:"
+    files = {"victor.yaml": calendars, "a.yaml": simple("a").replace("    nodes:", schedule)}
+    root, clock = workspace(tmp_path, files), FakeClock(datetime(2026, 5, 4, 8, 30, 30, tzinfo=UTC))
+    async with engine_on(root, clock=clock) as engine:
+        assert engine.workspace.problems == []
+    clock.set_wall(datetime(2026, 5, 4, 8, 34, 30, tzinfo=UTC))
+    with acting_as(ME):
+        engine = await Engine.open(root, root / ".state", clock=clock)
+    async with asyncio.timeout(60):
+        while len(await engine.fires()) < 4:
+            await asyncio.sleep(0.01)
+    reasons = {fire.local[14:16]: fire.reason for fire in await engine.fires()}
+    await engine.close()
+    assert [minute for minute, reason in reasons.items() if "calendar minutes: even" in reason] == [
+        "34",
+        "32",
+    ]
+    assert threads == {"victor-read"}

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, from_us, to_us
@@ -17,7 +17,9 @@ from victor_engine.scheduler import backfill, operations, policy, presence, sla
 from victor_engine.scheduler import rows as ops
 from victor_engine.scheduler.firing import Bulk, Excluded, Firing, nothing_excluded
 from victor_engine.scheduler.rows import Resolve, ScheduleRow
+from victor_engine.scheduler.timing import Nominal
 from victor_engine.scheduler.watch import Watch
+from victor_engine.scheduler.zones import get_zone
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import ActiveRun
@@ -195,7 +197,32 @@ class SchedulerLoop:
         soon = [schedule for schedule in due if schedule not in self._coming]
         for first in range(0, len(soon), BATCH):
             part = soon[first : first + BATCH]
-            self._coming |= await self.store.read(lambda c: self._known.learn(schedules.some(c, part)))  # noqa: B023
+            self._coming |= await self.store.read(lambda c: self._learn(c, part))  # noqa: B023
+
+    def _learn(self, connection: sqlite3.Connection, due: list[str]) -> dict[str, ops.Coming]:
+        found = self._known.learn(schedules.some(connection, due))
+        for coming in found.values():
+            self._look_at_calendars(coming.spec, [coming.nominal])
+        return found
+
+    def _look_at_calendars(self, spec: ScheduleSpec, nominals: Iterable[Nominal]) -> None:
+        """Work the calendars of a schedule out in a reader: that may take seconds, for which no writer waits."""
+        for nominal in nominals if spec.exclude else ():
+            try:
+                self._excluded(spec, nominal.instant, get_zone(spec.timezone))
+            except (VictorError, ValueError):
+                return  # the decision says what is wrong
+
+    def _prepare(self, connection: sqlite3.Connection, due: list[str]) -> None:
+        """Look at the calendars of schedules that were not seen coming, such as after an absence."""
+        now = self.clock.now()
+        for stored in schedules.some(connection, due):
+            try:
+                row = self._known.row(stored)
+                if row.spec.exclude and not row.removed and row.paused is None:
+                    self._look_at_calendars(row.spec, policy.backlog(row.timing, row.cursor, now).fires)
+            except VictorError:
+                continue
 
     def _until(self, horizon: int) -> Iterator[tuple[int, str]]:
         """The entries of the heap up to `horizon`, in no order, at most as many as are kept."""
@@ -225,6 +252,9 @@ class SchedulerLoop:
                 return total
             total += len(batch)
             try:
+                unseen = [schedule for schedule in batch if schedule not in self._coming]
+                if unseen:
+                    await self.store.read(lambda c: self._prepare(c, unseen))  # noqa: B023
                 firing, following = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
             except BaseException:
                 for schedule in batch:
