@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.domain import statuses, transitions
-from victor_engine.domain.statuses import BackfillStatus, RunStatus
+from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus
 from victor_engine.domain.transitions import (
     BACKFILL_TRANSITIONS,
+    REQUEST_NEEDS,
+    REQUEST_TRANSITIONS,
     RUN_TRANSITIONS,
     BackfillCommand,
+    RequestCommand,
     RunCommand,
 )
 
@@ -28,7 +31,8 @@ def sentences(source: Path) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
             for value, said in zip(node.body, node.body[1:], strict=False):
                 if isinstance(value, ast.Assign) and isinstance(said, ast.Expr):
                     members.append((ast.literal_eval(value.value), ast.literal_eval(said.value)))
-            yield node.name, ast.get_docstring(node) or "", members
+            if members:
+                yield node.name, ast.get_docstring(node) or "", members
 
 
 def commands(
@@ -67,6 +71,9 @@ def page() -> str:
             lines += [f"| `{value}` | {' '.join(said.split())} |" for value, said in members]
             lines.append("")
     lines += commands("run", RunStatus, RunCommand, RUN_TRANSITIONS)
+    lines += ["", *commands("request", RequestStatus, RequestCommand, REQUEST_TRANSITIONS)]
+    lines += ["", "A command that is accepted in a status is refused if the request", ""]
+    lines += [f"* `{command}`: {reason}." for command, (_, reason) in REQUEST_NEEDS.items()]
     lines += ["", *commands("backfill", BackfillStatus, BackfillCommand, BACKFILL_TRANSITIONS)]
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,17 @@ import victor_engine
 
 ROOT = Path(victor_engine.__file__).parent
 
-WITHOUT_STATEMENTS = ("definition", "domain", "runtime", "api", "service", "cli", "engine", "scheduler")
+WITHOUT_STATEMENTS = (
+    "definition",
+    "domain",
+    "runtime",
+    "api",
+    "service",
+    "cli",
+    "engine",
+    "scheduler",
+    "hitl",
+)
 """Packages of the engine that say in no statement what they read or change."""
 
 NOT_YET = ("runtime/moving/applying.py", "runtime/moving/resting.py")
@@ -25,6 +35,7 @@ STATUS_WRITERS = {
     "backfills": "store/repositories/backfills.py",
     "fires": "store/repositories/fires.py",
     "schedules": "store/repositories/schedules.py",
+    "requests": "store/repositories/requests.py",
 }
 """The module that writes the status of a table."""
 

@@ -40,6 +40,7 @@ from victor_engine.api.people import (
     RequestKind,
     RequestQuery,
     VoteInfo,
+    request_refused,
 )
 from victor_engine.api.port import (
     Port,
@@ -118,7 +119,13 @@ from victor_engine.domain.statuses import (
     RequestStatus,
     RunStatus,
 )
-from victor_engine.domain.transitions import BackfillCommand, RunCommand, backfill_refusal, refusal
+from victor_engine.domain.transitions import (
+    BackfillCommand,
+    RequestCommand,
+    RunCommand,
+    backfill_refusal,
+    refusal,
+)
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
@@ -183,6 +190,7 @@ __all__ = [
     "Period",
     "Port",
     "ProblemInfo",
+    "RequestCommand",
     "RequestInfo",
     "RequestKind",
     "RequestQuery",
@@ -216,4 +224,5 @@ __all__ = [
     "WorkflowInfo",
     "backfill_refusal",
     "refusal",
+    "request_refused",
 ]

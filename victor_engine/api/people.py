@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from victor_engine.api.common import Actor
 from victor_engine.domain.statuses import RequestStatus
+from victor_engine.domain.transitions import RequestCommand, RequestState, request_refusal
 
 RequestKind = Literal["approval", "confirmation", "choice", "input", "review", "override"]
 
@@ -133,3 +134,17 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     workflow_part: str = ""
     run_prefix: str = ""
     kind_prefix: str = ""
+
+
+def request_refused(request: RequestInfo, command: RequestCommand) -> str | None:
+    """Return why a request refuses a command, as the rest of a sentence about it; None if it accepts it.
+
+    Who may give the command is not looked at.
+    """
+    state = RequestState(
+        RequestStatus(request.status),
+        settling=request.settles_at is not None,
+        held=request.held_since is not None,
+        takes_questions=request.allow_questions,
+    )
+    return request_refusal(state, command)

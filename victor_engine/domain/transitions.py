@@ -1,10 +1,11 @@
-"""The state machines of runs and backfills: commands, the status that each leads to, the reason for each refusal."""
+"""The state machines of runs, requests and backfills: what each command leads to, and why it is refused."""
 
 from __future__ import annotations
 
 from enum import StrEnum, unique
+from typing import NamedTuple
 
-from victor_engine.domain.statuses import BackfillStatus, RunStatus
+from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus
 from victor_engine.errors import ConflictError
 
 
@@ -73,6 +74,121 @@ def next_status(run_id: str, status: str, command: RunCommand) -> RunStatus:
     if reason is not None:
         raise ConflictError(f"run {run_id} {reason}")
     return RUN_TRANSITIONS[command][current]
+
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+@unique
+class RequestCommand(StrEnum):
+    """A command on one request: of a person, or, from `expire` on, of the engine."""
+
+    ANSWER = "answer"
+    """Answer it. Until enough people agree, the answer is a vote, and the request stays open."""
+    PUSH_BACK = "push_back"
+    """Answer it by sending the run back to a node that it has visited."""
+    UNDO = "undo"
+    """Take an answer back while its undo window is open."""
+    CLAIM = "claim"
+    """Tell the others that one is on it."""
+    RELEASE = "release"
+    """Give a claim back."""
+    REASSIGN = "reassign"
+    """Put other people in the place of those who are asked."""
+    DELEGATE = "delegate"
+    """Let somebody else answer in one's own place."""
+    ASK = "ask"
+    """Ask the requester something; the deadline stands still until the reply."""
+    REPLY = "reply"
+    """Reply to a question to the requester; the deadline goes on."""
+    EXPIRE = "expire"
+    """End it because its deadline has passed."""
+    ESCALATE = "escalate"
+    """Ask again, or ask more people, because its deadline has passed."""
+    SETTLE = "settle"
+    """Let an answer count whose undo window is over."""
+    WITHDRAW = "withdraw"
+    """End it because nothing waits for an answer any more."""
+
+
+_OPEN, _ANSWERED = RequestStatus.OPEN, RequestStatus.ANSWERED
+
+REQUEST_TRANSITIONS: dict[RequestCommand, dict[RequestStatus, RequestStatus]] = {
+    RequestCommand.ANSWER: {_OPEN: _ANSWERED},
+    RequestCommand.PUSH_BACK: {_OPEN: _ANSWERED},
+    RequestCommand.UNDO: {_ANSWERED: _OPEN},
+    RequestCommand.CLAIM: {_OPEN: _OPEN},
+    RequestCommand.RELEASE: {_OPEN: _OPEN},
+    RequestCommand.REASSIGN: {_OPEN: _OPEN},
+    RequestCommand.DELEGATE: {_OPEN: _OPEN},
+    RequestCommand.ASK: {_OPEN: _OPEN},
+    RequestCommand.REPLY: {_OPEN: _OPEN},
+    RequestCommand.EXPIRE: {_OPEN: RequestStatus.EXPIRED},
+    RequestCommand.ESCALATE: {_OPEN: _OPEN},
+    RequestCommand.SETTLE: {_ANSWERED: _ANSWERED},
+    RequestCommand.WITHDRAW: dict.fromkeys((_OPEN, _ANSWERED), RequestStatus.WITHDRAWN),
+}
+"""For each command, the statuses in which it is accepted and the status that follows.
+
+Some commands need more than the status (`REQUEST_NEEDS`).
+"""
+
+_CAN_REQUEST: dict[RequestCommand, str] = {
+    RequestCommand.ANSWER: "can be answered",
+    RequestCommand.PUSH_BACK: "can send its run back",
+    RequestCommand.UNDO: "has an answer to take back",
+    RequestCommand.CLAIM: "can be claimed",
+    RequestCommand.RELEASE: "can be released",
+    RequestCommand.REASSIGN: "can be reassigned",
+    RequestCommand.DELEGATE: "can be delegated",
+    RequestCommand.ASK: "takes questions to its requester",
+    RequestCommand.REPLY: "takes replies of its requester",
+    RequestCommand.EXPIRE: "can expire",
+    RequestCommand.ESCALATE: "can be escalated",
+    RequestCommand.SETTLE: "has an answer that can come to count",
+    RequestCommand.WITHDRAW: "can be withdrawn",
+}
+
+
+class RequestState(NamedTuple):
+    """What of a request decides which commands it accepts."""
+
+    status: RequestStatus
+    settling: bool = False  # its answer can still be taken back
+    held: bool = False  # its requester was asked something, and has not replied
+    takes_questions: bool = False  # its author wrote `allow_questions: true`
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing has come of an answer yet."""
+        return self.status is _OPEN or self.settling
+
+
+REQUEST_NEEDS: dict[RequestCommand, tuple[str, str]] = {
+    RequestCommand.UNDO: (
+        "settling",
+        "has an answer that counts already: it is too late to take it back, or its author gave no undo_window",
+    ),
+    RequestCommand.SETTLE: ("settling", "has an answer that counts already"),
+    RequestCommand.WITHDRAW: ("undecided", "has an answer that counts already"),
+    RequestCommand.ASK: (
+        "takes_questions",
+        "takes no questions to its requester (its author did not write allow_questions: true)",
+    ),
+    RequestCommand.REPLY: ("held", "has no question to its requester that waits for a reply"),
+}
+"""What else a command needs of a request, and the reason where that is missing."""
+
+
+def request_refusal(state: RequestState, command: RequestCommand) -> str | None:
+    """Return why `command` is refused, as the rest of a sentence about the request; None if it is accepted."""
+    accepted = REQUEST_TRANSITIONS[command]
+    if state.status not in accepted:
+        return f"is {state.status}; only a request that is {' or '.join(accepted)} {_CAN_REQUEST[command]}"
+    if command not in REQUEST_NEEDS:
+        return None
+    need, reason = REQUEST_NEEDS[command]
+    return None if getattr(state, need) else reason
 
 
 # --- backfills ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from victor_engine.api import Actor
 from victor_engine.clock import from_us, to_us
 from victor_engine.hitl.ask import Ask
 from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries.audit import all_votes, asked_requests, request_events
 from victor_engine.text import json_safe, plain
 
 COLUMNS = (
@@ -71,40 +72,30 @@ def history(
     digest, digest_matches, events: [{seq, at, event, by, outcome, value, comment, …}]}`. `shown` is
     what was put before people; `digest_matches` is false where it is no longer what was recorded.
     """
-    where, values = ["1"], []
-    for clause, value in (
-        ("q.id = ?", request_id),
-        ("r.id = ?", run_id),
-        ("q.workflow = ?", workflow),
-        ("q.created_at >= ?", to_us(since) if since is not None else None),
-        ("q.created_at < ?", to_us(until) if until is not None else None),
+    for asked in asked_requests(
+        connection,
+        request_id=request_id,
+        run_id=run_id,
+        workflow=workflow,
+        since=to_us(since) if since is not None else None,
+        until=to_us(until) if until is not None else None,
     ):
-        if value is not None:
-            where.append(clause)
-            values.append(value)
-    rows = connection.execute(
-        "SELECT q.key, q.id, r.id, q.workflow, d.version, q.node_id, q.iteration, q.status, q.outcome,"
-        " q.created_at, q.deadline, q.spec, q.digest FROM requests q JOIN runs r ON r.key = q.run_key"
-        f" JOIN definitions d ON d.id = r.definition_id WHERE {' AND '.join(where)} ORDER BY q.key",
-        values,
-    )
-    for row in rows:
-        ask = msgspec.json.decode(row[11], type=Ask)
+        ask = msgspec.json.decode(asked.spec, type=Ask)
         yield {
-            "request": row[1],
-            "run": row[2],
-            "workflow": row[3],
-            "version": row[4],
-            "node": row[5],
-            "iteration": row[6],
-            "status": row[7],
-            "outcome": row[8],
-            "asked_at": _instant(row[9]),
-            "deadline": _instant(row[10]) if row[10] is not None else None,
+            "request": asked.id,
+            "run": asked.run_id,
+            "workflow": asked.workflow,
+            "version": asked.version,
+            "node": asked.node_id,
+            "iteration": asked.iteration,
+            "status": asked.status,
+            "outcome": asked.outcome,
+            "asked_at": _instant(asked.created_at),
+            "deadline": _instant(asked.deadline) if asked.deadline is not None else None,
             "shown": msgspec.to_builtins(ask),
-            "digest": row[12],
-            "digest_matches": ask.shown_digest() == row[12],
-            "events": _events(connection, row[0], row[1]),
+            "digest": asked.digest,
+            "digest_matches": ask.shown_digest() == asked.digest,
+            "events": _events(connection, asked.key, asked.id),
         }
 
 
@@ -117,17 +108,9 @@ def _actor(actor: Actor) -> dict[str, Any]:
 
 
 def _events(connection: sqlite3.Connection, request_key: int, request_id: str) -> list[dict[str, Any]]:
-    votes = iter(
-        connection.execute(
-            "SELECT outcome, value, comment FROM votes WHERE request_key = ? ORDER BY id", (request_key,)
-        ).fetchall()
-    )
+    votes = iter(all_votes(connection, request_key))
     found = []
-    for seq, at, kind, actor, data in connection.execute(
-        "SELECT seq, at, kind, actor, data FROM events WHERE request_id = ? AND kind LIKE 'request.%'"
-        " ORDER BY seq",
-        (request_id,),
-    ):
+    for seq, at, kind, actor, data in request_events(connection, request_id):
         event = {"seq": seq, "at": _instant(at), "event": kind, "by": _actor(actor_from_json(actor))}
         event |= jsonio.loads(data) if data else {}
         if kind in _SPEAKING:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from victor_engine.domain.transitions import REQUEST_NEEDS, RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.hitl.decisions import Decision
 from victor_engine.hitl.person import Person, person_key
 from victor_engine.hitl.reminders import drop_reminders, plan_reminders
 from victor_engine.hitl.requests import decide
-from victor_engine.hitl.rows import Row, not_overdue, read_open, read_row, write_event
-from victor_engine.hitl.votes import check_assigned, check_voter, record_vote, starters
+from victor_engine.hitl.rows import not_overdue, read_for, refused, write_event
+from victor_engine.hitl.votes import check_assigned, check_voter, record_vote
 from victor_engine.store.db import Tx, actor_from_json
-from victor_engine.store.queries.people import push_back_targets
+from victor_engine.store.queries.people import push_back_targets, starters
+from victor_engine.store.repositories import requests, votes
 
 PUSHED_BACK = "pushed_back"
 """The outcome of a request that sent its run back."""
@@ -25,34 +25,18 @@ def undo_answer(tx: Tx, request_id: str, person: Person) -> None:
     The deadline moves by the time that the answer stood. ConflictError says that it is too late, or
     that there was no window; PermissionDeniedError that somebody else answered.
     """
-    row = read_row(tx, request_id)
-    if row.status != "answered" or row.settles_at is None or row.settles_at <= tx.now_us:
-        raise ConflictError(_why_not(row))
+    row = read_for(tx, request_id, RequestCommand.UNDO)
+    if row.settles_at is None or row.settles_at <= tx.now_us:
+        raise refused(row, RequestCommand.UNDO, REQUEST_NEEDS[RequestCommand.UNDO][1])
     author = actor_from_json(row.answered_by)
     if person_key(author) != person.key:
         raise PermissionDeniedError(f"{author.user} answered request {row.id}, so only they take it back")
     stood = tx.now_us - (row.answered_at or tx.now_us)
     deadline = row.deadline + stood if row.deadline is not None else None
-    tx.execute(
-        "UPDATE votes SET undone_at = ? WHERE id = (SELECT MAX(id) FROM votes WHERE request_key = ?)",
-        (tx.now_us, row.key),
-    )
-    tx.execute(
-        "UPDATE requests SET status = 'open', revision = revision + 1, outcome = NULL, answer = NULL,"
-        " comment = '', answered_by = NULL, answered_at = NULL, settles_at = NULL, back_to = NULL, deadline = ?"
-        " WHERE key = ?",
-        (deadline, row.key),
-    )
-    plan_reminders(tx, row.key, row.ask, deadline)
+    votes.take_back_last(tx, row.handle)
+    requests.reopen(tx, row.handle, deadline)
+    plan_reminders(tx, row.handle, row.ask, deadline)
     write_event(tx, row, EventKind.REQUEST_UNDONE, person.actor, {"outcome": row.outcome})
-
-
-def _why_not(row: Row) -> str:
-    if row.status == "open":
-        return f"request {row.id} is open; there is no answer to take back"
-    if row.ask.undo_window is None or row.status != "answered":
-        return f"request {row.id} is {row.status}, and cannot be taken back (its author gave no undo_window)"
-    return f"it is too late: what was answered to request {row.id} counts, and its run has gone on"
 
 
 def push_back(
@@ -64,7 +48,7 @@ def push_back(
     outcome `pushed_back` with `pushed_back: {to, comment, by, at, iteration}`. Returns the decision, or
     None during an undo window.
     """
-    row = read_open(tx, request_id, revision)
+    row = read_for(tx, request_id, RequestCommand.PUSH_BACK, revision)
     not_overdue(tx, row)
     if row.ask.interrupted:
         raise ConflictError(
@@ -96,23 +80,16 @@ def ask_requester(tx: Tx, request_id: str, question: str, person: Person) -> Non
 
     Only where its author wrote `allow_questions: true`.
     """
-    row = read_open(tx, request_id)
+    row = read_for(tx, request_id, RequestCommand.ASK)
     not_overdue(tx, row)
-    if not row.ask.allow_questions:
-        raise ConflictError(
-            f"request {row.id} takes no questions to its requester (its author did not write allow_questions: true)"
-        )
     if not question.strip():
         raise UsageError("write the question")
     check_assigned(row, person)
-    _write_message(tx, row, "question", question, person)
+    requests.add_message(tx, row.handle, "question", question, person.actor)
     if row.held_since is None:
         left = row.deadline - tx.now_us if row.deadline is not None else None
-        tx.execute(
-            "UPDATE requests SET deadline = NULL, held_since = ?, held_left = ? WHERE key = ?",
-            (tx.now_us, left, row.key),
-        )
-        drop_reminders(tx, row.key)
+        requests.hold_deadline(tx, row.handle, left)
+        drop_reminders(tx, row.handle)
     write_event(tx, row, EventKind.REQUEST_QUESTIONED, person.actor, {"text": question})
 
 
@@ -121,27 +98,15 @@ def reply_to_question(tx: Tx, request_id: str, text: str, person: Person) -> Non
 
     Who started the run (or a run that it comes from) and an admin may; where a schedule did, anybody.
     """
-    row = read_open(tx, request_id)
-    if row.held_since is None:
-        raise ConflictError(f"nobody has asked the requester anything about request {row.id}")
+    row = read_for(tx, request_id, RequestCommand.REPLY)
     if not text.strip():
         raise UsageError("write the reply")
     people = starters(tx, row.run_key)
     if people and not person.admin and person.key not in [person_key(actor) for actor in people]:
         names = ", ".join(dict.fromkeys(actor.user for actor in people))
         raise PermissionDeniedError(f"{names} started run {row.run_id}, so the question is theirs to answer")
-    _write_message(tx, row, "reply", text, person)
+    requests.add_message(tx, row.handle, "reply", text, person.actor)
     deadline = tx.now_us + row.held_left if row.held_left is not None else None
-    tx.execute(
-        "UPDATE requests SET deadline = ?, held_since = NULL, held_left = NULL WHERE key = ?",
-        (deadline, row.key),
-    )
-    plan_reminders(tx, row.key, row.ask, deadline)
+    requests.put_deadline(tx, row.handle, deadline)
+    plan_reminders(tx, row.handle, row.ask, deadline)
     write_event(tx, row, EventKind.REQUEST_REPLIED, person.actor, {"text": text, "deadline": deadline})
-
-
-def _write_message(tx: Tx, row: Row, kind: str, text: str, person: Person) -> None:
-    tx.execute(
-        "INSERT INTO request_messages (request_key, at, actor, kind, text) VALUES (?,?,?,?,?)",
-        (row.key, tx.now_us, msgspec.json.encode(person.actor).decode(), kind, text),
-    )

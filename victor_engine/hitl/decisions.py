@@ -18,7 +18,6 @@ that is one of the choices.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +28,13 @@ from victor_engine.api import Actor, Answer
 from victor_engine.clock import from_us
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
 from victor_engine.definition.people import outcome_key
+from victor_engine.domain.statuses import RequestStatus
 from victor_engine.errors import InvalidAnswerError, NodeError
 from victor_engine.hitl.ask import Ask
 from victor_engine.hitl.rows import Row, read_row
-from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.db import actor_from_json
+from victor_engine.store.queries import ids
+from victor_engine.store.repositories import requests, votes
 
 OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"})
 """Keys of a `next` map that only the engine says: text that somebody typed never passes for one."""
@@ -198,15 +200,15 @@ def record(
     return data
 
 
-def decision_of(source: Tx | sqlite3.Connection, request_id: str) -> Decision | None:
+def decision_of(source: ids.Source, request_id: str) -> Decision | None:
     """The decision on a request that is decided, as it is stored.
 
     None while it is open, and while an answer can still be taken back.
     """
     row = read_row(source, request_id)
-    if row.status == "open" or row.settles_at is not None:
+    if row.status is RequestStatus.OPEN or row.settles_at is not None:
         return None
-    if row.status == "withdrawn":
+    if row.status is RequestStatus.WITHDRAWN:
         return Decision(
             "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the question was withdrawn"
         )
@@ -214,31 +216,29 @@ def decision_of(source: Tx | sqlite3.Connection, request_id: str) -> Decision | 
     outcome = row.outcome or "timed_out"
     by = actor_from_json(row.answered_by) if row.answered_by is not None else None
     at = from_us(row.answered_at or 0).isoformat().replace("+00:00", "Z")
-    votes = [
-        {"by": actor_from_json(actor).user, "outcome": said, **({"comment": comment} if comment else {})}
-        for actor, said, comment in source.execute(
-            "SELECT actor, outcome, comment FROM votes WHERE request_key = ? AND undone_at IS NULL ORDER BY id",
-            (row.key,),
-        )
+    said = [
+        {
+            "by": vote.actor.user,
+            "outcome": vote.outcome,
+            **({"comment": vote.comment} if vote.comment else {}),
+        }
+        for vote in votes.standing(source, row.key)
     ]
     abort = None
-    if row.status == "expired" and outcome == "aborted":
+    if row.status is RequestStatus.EXPIRED and outcome == "aborted":
         abort = f"nobody answered {row.node_id!r} ({row.ask.title}) before its deadline"
         if row.ask.on_timeout == "continue":
             abort += f", and its default {row.ask.default!r} is not an answer that it allows"
     several = row.ask.required_approvals > 1 or len(row.ask.chain) > 1
-    found = record(outcome, value, row.comment, by, at, votes if several else [])
+    found = record(outcome, value, row.comment, by, at, said if several else [])
     if row.back_to is not None:
         return Decision(outcome, None, _pushed_back(source, row, found), back_to=row.back_to)
     return Decision(outcome if outcome != "aborted" else "timed_out", value, found, abort)
 
 
-def _pushed_back(source: Tx | sqlite3.Connection, row: Row, found: dict[str, Any]) -> dict[str, Any]:
+def _pushed_back(source: ids.Source, row: Row, found: dict[str, Any]) -> dict[str, Any]:
     """The record of an answer that sends the run back, with what the rerun is to know of it."""
-    (times,) = source.execute(
-        "SELECT COUNT(*) FROM requests WHERE run_key = ? AND node_id = ? AND back_to IS NOT NULL AND key <= ?",
-        (row.run_key, row.node_id, row.key),
-    ).fetchone()
+    times = requests.times_pushed_back(source, row.run_key, row.node_id, row.key)
     said = {
         "to": row.back_to,
         "comment": row.comment,

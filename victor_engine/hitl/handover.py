@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.hitl.person import USER, Person
-from victor_engine.hitl.rows import Row, read_open, write_ask, write_event
+from victor_engine.hitl.rows import Row, read_for, write_ask, write_event
 from victor_engine.store.db import Tx, actor_from_json
 
 
@@ -21,7 +22,7 @@ def reassign_request(
     An assignee, whoever claimed the request, and an admin may. In a chain this changes the place that
     it has come to. Votes that were given stay; a claim does not.
     """
-    row = _handed_on(tx, request_id, revision, person)
+    row = _handed_on(tx, request_id, RequestCommand.REASSIGN, revision, person)
     people = _named(assignees)
     if len(people) < row.ask.required_approvals and not any(_is_many(name) for name in people):
         raise UsageError(
@@ -37,15 +38,15 @@ def delegate_request(tx: Tx, request_id: str, revision: int, to: str, note: str,
     Who is assigned by name gives that place away; who is meant by a group or role, or by nobody being
     named, adds the other. Whoever claimed it and an admin may as well.
     """
-    row = _handed_on(tx, request_id, revision, person)
+    row = _handed_on(tx, request_id, RequestCommand.DELEGATE, revision, person)
     (other,) = _named((to,))
     own = (person.actor.user, USER + person.actor.user)
     rest = tuple(name for name in row.ask.assignees if name not in own)
     _put(tx, row, EventKind.REQUEST_DELEGATED, tuple(dict.fromkeys((*rest, other))), note, person)
 
 
-def _handed_on(tx: Tx, request_id: str, revision: int, person: Person) -> Row:
-    row = read_open(tx, request_id, revision)
+def _handed_on(tx: Tx, request_id: str, command: RequestCommand, revision: int, person: Person) -> Row:
+    row = read_for(tx, request_id, command, revision)
     holds = row.claimed_by is not None and actor_from_json(row.claimed_by).uid == person.actor.uid
     if not (holds or person.admin or person.is_one_of(row.ask.assignees)):
         raise PermissionDeniedError(

@@ -4,54 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
+from victor_engine.domain.statuses import RequestStatus
 from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask
 from victor_engine.hitl.rows import Row, write_event
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import reminders
+from victor_engine.store.repositories.requests import Handle
 
 
-def plan_reminders(tx: Tx, request_key: int, ask: Ask, deadline: int | None) -> None:
+def plan_reminders(tx: Tx, handle: Handle, ask: Ask, deadline: int | None) -> None:
     """Put down what is to be said from now on, in place of what was.
 
     What would have been due before now is left out: it was said, or it is too late for it.
     """
-    drop_reminders(tx, request_key)
-    rows: list[tuple[int, int, int | None, int | None]] = []
+    rows: list[tuple[int, int | None, int | None]] = []
     if deadline is not None:
         for seconds in ask.reminders:
             before = int(seconds * 1_000_000)
             if deadline - before > tx.now_us:
-                rows.append((request_key, deadline - before, before, None))
+                rows.append((deadline - before, before, None))
     if ask.remind_every is not None:
         every = int(ask.remind_every * 1_000_000)
-        rows.append((request_key, tx.now_us + every, None, every))
-    for row in rows:
-        tx.execute("INSERT INTO reminders (request_key, due, before, every) VALUES (?,?,?,?)", row)
+        rows.append((tx.now_us + every, None, every))
+    reminders.replace(tx, handle, rows)
 
 
-def drop_reminders(tx: Tx, request_key: int) -> None:
+def drop_reminders(tx: Tx, handle: Handle) -> None:
     """Nobody has to be reminded any more."""
-    tx.execute("DELETE FROM reminders WHERE request_key = ?", (request_key,))
+    reminders.replace(tx, handle, ())
 
 
 def say_reminders(tx: Tx, row: Row) -> int:
     """Write an event for each reminder that is due; returns how many. Those of `every` go on."""
-    if row.status != "open":
-        drop_reminders(tx, row.key)
+    if row.status is not RequestStatus.OPEN:
+        drop_reminders(tx, row.handle)
         return 0
-    due = tx.execute(
-        "SELECT id, due, before, every FROM reminders WHERE request_key = ? AND due <= ? ORDER BY due, id",
-        (row.key, tx.now_us),
-    ).fetchall()
     overdue = row.deadline is not None and row.deadline <= tx.now_us
     said = 0
-    for reminder, at, before, every in due:
+    for reminder in reminders.due(tx, row.key, tx.now_us):
+        every, before = reminder.every, reminder.before
         if every is None or overdue:
-            tx.execute("DELETE FROM reminders WHERE id = ?", (reminder,))
+            reminders.delete(tx, row.handle, reminder)
         else:
             # What was missed while no engine ran is said once, not once for each time.
-            missed = (tx.now_us - at) // every
-            tx.execute("UPDATE reminders SET due = ? WHERE id = ?", (at + (missed + 1) * every, reminder))
+            missed = (tx.now_us - reminder.due) // every
+            reminders.put_off(tx, row.handle, reminder, reminder.due + (missed + 1) * every)
         if overdue:
             continue
         data: dict[str, Any] = {"title": row.ask.title, "to": list(row.ask.assignees)}

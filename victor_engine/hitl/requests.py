@@ -11,19 +11,23 @@ from typing import Any
 
 import msgspec
 
-from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
+from victor_engine.domain.statuses import RequestStatus
+from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError
 from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask, build_ask
 from victor_engine.hitl.decisions import Decision, Way, check_answer, decision_of, next_nodes, same
 from victor_engine.hitl.person import Person
 from victor_engine.hitl.reminders import drop_reminders, plan_reminders
-from victor_engine.hitl.rows import Row, already, not_overdue, read_open, read_row, write_ask, write_event
+from victor_engine.hitl.rows import Row, not_overdue, read_for, write_ask, write_event
 from victor_engine.hitl.silence import attend, due_requests, expire_request, next_deadline, settle_request
 from victor_engine.hitl.votes import agreeing, check_assigned, check_voter, enough, record_vote, standing
 from victor_engine.ids import new_id
 from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.locks import Root
+from victor_engine.store.repositories import requests
+from victor_engine.store.repositories.requests import Handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +50,27 @@ def open_request(
     deadline_us: int | None,
 ) -> RequestRef:
     """Put a question to people. Asking again for the same step gives the question that is there."""
-    known = tx.execute(
-        "SELECT id, key, revision FROM requests WHERE run_key = ? AND node_id = ? AND iteration = ?"
-        " AND attempt_id = ? AND status <> 'withdrawn'",
-        (run_key, node_id, iteration, attempt_id),
-    ).fetchone()
+    known = requests.of_step(tx, run_key, node_id, iteration, attempt_id)
     if known is not None:
         return RequestRef(*known)
     request_id = new_id(tx.now)
-    cursor = tx.execute(
-        "INSERT INTO requests (id, run_key, attempt_id, workflow, node_id, iteration, kind, status, spec,"
-        " digest, created_at, deadline, priority) VALUES (?,?,?,?,?,?,?,'open',?,?,?,?,?)",
-        (
-            request_id,
-            run_key,
-            attempt_id,
-            workflow,
-            node_id,
-            iteration,
-            ask.kind,
-            msgspec.json.encode(ask).decode(),
-            ask.shown_digest(),
-            tx.now_us,
-            deadline_us,
-            ask.priority,
-        ),
+    key = requests.add(
+        tx,
+        request_id,
+        run_key=run_key,
+        attempt_id=attempt_id,
+        workflow=workflow,
+        node_id=node_id,
+        iteration=iteration,
+        kind=ask.kind,
+        spec=msgspec.json.encode(ask).decode(),
+        digest=ask.shown_digest(),
+        deadline=deadline_us,
+        priority=ask.priority,
     )
-    assert cursor.lastrowid is not None
+    ref = RequestRef(request_id, key, 1)
     if ask.reminders or ask.remind_every is not None:
-        plan_reminders(tx, cursor.lastrowid, ask, deadline_us)
+        plan_reminders(tx, Handle(key, request_id, 1, RequestStatus.OPEN), ask, deadline_us)
     tx.event(
         EventKind.REQUEST_OPENED,
         run_key=run_key,
@@ -84,7 +80,7 @@ def open_request(
         node_id=node_id,
         data={"kind": ask.kind, "title": ask.title, "deadline": deadline_us, "missing": list(ask.missing)},
     )
-    return RequestRef(request_id, cursor.lastrowid, 1)
+    return ref
 
 
 # --- answering ---------------------------------------------------------------------------------
@@ -102,7 +98,7 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     changed since it was read, or that its deadline has passed, whether or not an engine has acted on
     that yet; InvalidAnswerError and PermissionDeniedError change nothing either.
     """
-    row = read_open(tx, request_id, revision)
+    row = read_for(tx, request_id, RequestCommand.ANSWER, revision)
     not_overdue(tx, row)
     outcome, value = check_answer(row.ask, answer)
     check_voter(tx, row, person, outcome)
@@ -133,24 +129,18 @@ def decide(
     window = row.ask.undo_window
     settles = tx.now_us + int(window * 1_000_000) if window is not None else None
     deadline = row.deadline if row.held_left is None else tx.now_us + row.held_left
-    tx.execute(
-        "UPDATE requests SET status = 'answered', revision = revision + 1, outcome = ?, answer = ?, comment = ?,"
-        " answered_by = ?, answered_at = ?, settles_at = ?, back_to = ?, deadline = ?, held_since = NULL,"
-        " held_left = NULL WHERE key = ? AND revision = ? AND status = 'open'",
-        (
-            outcome,
-            jsonio.dumps_text(value),
-            comment,
-            msgspec.json.encode(actor).decode(),
-            tx.now_us,
-            settles,
-            back_to,
-            deadline,
-            row.key,
-            row.revision,
-        ),
+    requests.answer(
+        tx,
+        row.handle,
+        outcome=outcome,
+        value=value,
+        comment=comment,
+        actor=actor,
+        settles_at=settles,
+        back_to=back_to,
+        deadline=deadline,
     )
-    drop_reminders(tx, row.key)
+    drop_reminders(tx, row.handle)
     data: dict[str, Any] = {"outcome": outcome, "value": value}
     if comment:
         data["comment"] = comment
@@ -178,20 +168,14 @@ def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool
     So is an answer that did not count yet: nothing has come of it. With `cancelled_only` it is what
     cancelled attempts have asked: the run goes on without them.
     """
-    query = "SELECT id FROM requests r WHERE run_key = ? AND (status = 'open' OR settles_at IS NOT NULL)"
-    if cancelled_only:
-        query += " AND EXISTS (SELECT 1 FROM attempts a WHERE a.id = r.attempt_id AND a.status = 'cancelled')"
-    rows = tx.execute(query, (run_key,)).fetchall()
-    for (request_id,) in rows:
-        row = read_row(tx, request_id)
-        tx.execute(
-            "UPDATE requests SET status = 'withdrawn', revision = revision + 1, outcome = 'withdrawn',"
-            " answered_at = ?, settles_at = NULL, back_to = NULL WHERE key = ?",
-            (tx.now_us, row.key),
-        )
-        drop_reminders(tx, row.key)
+    tx.lock(Root.RUN, run_key)
+    found = requests.undecided(tx, run_key, cancelled_only=cancelled_only)
+    for request_id in found:
+        row = read_for(tx, request_id, RequestCommand.WITHDRAW)
+        requests.withdraw(tx, row.handle)
+        drop_reminders(tx, row.handle)
         write_event(tx, row, EventKind.REQUEST_WITHDRAWN, None, {"reason": reason})
-    return len(rows)
+    return len(found)
 
 
 # --- claiming ----------------------------------------------------------------------------------
@@ -199,29 +183,26 @@ def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool
 
 def claim_request(tx: Tx, request_id: str, person: Person) -> None:
     """Tell the others that one is on it. Anybody who may answer still can."""
-    row = read_open(tx, request_id)
+    row = read_for(tx, request_id, RequestCommand.CLAIM)
     check_assigned(row, person)
     if row.claimed_by is not None:
         holder = actor_from_json(row.claimed_by)
         if holder.uid == person.actor.uid:
             return
         raise ConflictError(f"{holder.user} has claimed request {row.id}")
-    tx.execute(
-        "UPDATE requests SET claimed_by = ? WHERE key = ?",
-        (msgspec.json.encode(person.actor).decode(), row.key),
-    )
+    requests.claim(tx, row.handle, person.actor)
     write_event(tx, row, EventKind.REQUEST_CLAIMED, person.actor)
 
 
 def release_request(tx: Tx, request_id: str, person: Person) -> None:
     """Give a claim back; an admin may do it for who holds it."""
-    row = read_open(tx, request_id)
+    row = read_for(tx, request_id, RequestCommand.RELEASE)
     if row.claimed_by is None:
         return
     holder = actor_from_json(row.claimed_by)
     if holder.uid != person.actor.uid and not person.admin:
         raise PermissionDeniedError(f"{holder.user} has claimed request {row.id}, so only they release it")
-    tx.execute("UPDATE requests SET claimed_by = NULL WHERE key = ?", (row.key,))
+    requests.release(tx, row.handle)
     write_event(tx, row, EventKind.REQUEST_RELEASED, person.actor)
 
 
@@ -231,7 +212,6 @@ __all__ = [
     "Person",
     "RequestRef",
     "Way",
-    "already",
     "answer_request",
     "attend",
     "build_ask",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,20 @@ import msgspec
 
 from victor_engine.api import Actor
 from victor_engine.clock import from_us
+from victor_engine.domain.statuses import RequestStatus
+from victor_engine.domain.transitions import (
+    REQUEST_TRANSITIONS,
+    RequestCommand,
+    RequestState,
+    request_refusal,
+)
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask
 from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.queries import ids
+from victor_engine.store.repositories import requests
+from victor_engine.store.repositories.requests import Handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Row:
     workflow: str
     node_id: str
     attempt_id: int
-    status: str
+    status: RequestStatus
     ask: Ask
     deadline: int | None
     claimed_by: str | None
@@ -42,28 +51,48 @@ class Row:
     held_left: int | None
     back_to: str | None
 
+    @property
+    def handle(self) -> Handle:
+        """What the repositories need to know of it."""
+        return Handle(self.key, self.id, self.revision, self.status)
 
-_SELECT = (
-    "SELECT q.key, q.id, q.revision, q.run_key, r.id, q.workflow, q.node_id, q.attempt_id, q.status, q.spec,"
-    " q.deadline, q.claimed_by, q.outcome, q.answer, q.comment, q.answered_by, q.answered_at, q.settles_at,"
-    " q.held_since, q.held_left, q.back_to FROM requests q JOIN runs r ON r.key = q.run_key WHERE q.id = ?"
-)
+    @property
+    def state(self) -> RequestState:
+        """What decides which commands it accepts."""
+        return RequestState(
+            self.status,
+            settling=self.settles_at is not None,
+            held=self.held_since is not None,
+            takes_questions=self.ask.allow_questions,
+        )
 
 
-def read_row(source: Tx | sqlite3.Connection, request_id: str) -> Row:
-    """One request by its full id; NotFoundError if there is none."""
-    found = source.execute(_SELECT, (request_id,)).fetchone()
+def read_row(source: ids.Source, request_id: str) -> Row:
+    """Return a request by its whole id. Raise NotFoundError if there is none."""
+    return _row(requests.find(source, request_id), request_id)
+
+
+def lock_row(tx: Tx, request_id: str) -> Row:
+    """Lock a request and its run, and return the request. Raise NotFoundError if there is none."""
+    return _row(requests.lock(tx, request_id), request_id)
+
+
+def _row(found: Any, request_id: str) -> Row:
     if found is None:
         raise NotFoundError(f"there is no request {request_id!r}; `victor inbox list` shows them")
     ask = msgspec.json.decode(found[9], type=Ask)
-    return Row(*(*found[:9], ask, *found[10:]))
+    return Row(*(*found[:8], RequestStatus(found[8]), ask, *found[10:]))
 
 
-def read_open(tx: Tx, request_id: str, revision: int | None = None) -> Row:
-    """A request that can still be acted on, and that is as it was shown (if a revision is given)."""
-    row = read_row(tx, request_id)
-    if row.status != "open":
-        raise already(row)
+def read_for(tx: Tx, request_id: str, command: RequestCommand, revision: int | None = None) -> Row:
+    """Lock a request and return it for a command, as it was shown (if a revision is given).
+
+    AlreadyAnsweredError or ConflictError says why the request does not accept the command.
+    """
+    row = lock_row(tx, request_id)
+    reason = request_refusal(row.state, command)
+    if reason is not None:
+        raise refused(row, command, reason)
     if revision is not None and revision != row.revision:
         raise ConflictError(
             f"request {row.id} has changed since it was shown to you (revision {row.revision}, yours is "
@@ -82,9 +111,10 @@ def not_overdue(tx: Tx, row: Row) -> None:
         )
 
 
-def already(row: Row) -> AlreadyAnsweredError | ConflictError:
-    """Who was first, when and what they said."""
-    if row.status == "answered":
+def refused(row: Row, command: RequestCommand, reason: str) -> AlreadyAnsweredError | ConflictError:
+    """Return the error for a command that a request does not accept; of a decided one, who was first."""
+    too_late = row.status not in REQUEST_TRANSITIONS[command] and command is not RequestCommand.UNDO
+    if too_late and row.status is RequestStatus.ANSWERED:
         by = actor_from_json(row.answered_by)
         at = from_us(row.answered_at or 0)
         return AlreadyAnsweredError(
@@ -95,9 +125,9 @@ def already(row: Row) -> AlreadyAnsweredError | ConflictError:
             outcome=row.outcome,
             answer=row.answer,
         )
-    if row.status == "expired":
+    if too_late and row.status is RequestStatus.EXPIRED:
         return AlreadyAnsweredError(f"the deadline has passed: {row.outcome}", outcome=row.outcome)
-    return ConflictError(f"request {row.id} was withdrawn, because its run has ended")
+    return ConflictError(f"request {row.id} {reason}")
 
 
 def write_event(
@@ -118,7 +148,4 @@ def write_event(
 
 def write_ask(tx: Tx, row: Row, ask: Ask) -> None:
     """Store a question whose people or silence have changed: a new revision, claimed by nobody."""
-    tx.execute(
-        "UPDATE requests SET spec = ?, revision = revision + 1, claimed_by = NULL WHERE key = ?",
-        (msgspec.json.encode(ask).decode(), row.key),
-    )
+    requests.put_question(tx, row.handle, msgspec.json.encode(ask).decode())

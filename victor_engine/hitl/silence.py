@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
-from victor_engine import jsonio
 from victor_engine.clock import from_us, to_us
+from victor_engine.domain.transitions import RequestCommand, request_refusal
 from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask, silence
 from victor_engine.hitl.decisions import Decision, decision_of, default_fits
 from victor_engine.hitl.reminders import drop_reminders, plan_reminders, say_reminders
-from victor_engine.hitl.rows import Row, read_row, write_ask, write_event
+from victor_engine.hitl.rows import Row, lock_row, write_ask, write_event
 from victor_engine.store.db import Tx
+from victor_engine.store.repositories import requests
 
 
 def expire_request(tx: Tx, request_id: str) -> Decision | None:
@@ -25,8 +26,12 @@ def expire_request(tx: Tx, request_id: str) -> Decision | None:
     Returns the decision, or None where the request goes on (asked again, or escalated) or is
     decided or not due after all.
     """
-    row = read_row(tx, request_id)
-    if row.status != "open" or row.deadline is None or row.deadline > tx.now_us:
+    row = lock_row(tx, request_id)
+    if (
+        request_refusal(row.state, RequestCommand.EXPIRE) is not None
+        or row.deadline is None
+        or row.deadline > tx.now_us
+    ):
         return None
     ask = row.ask
     if ask.on_timeout == "retry" and ask.asks < ask.max_asks:
@@ -43,12 +48,8 @@ def expire_request(tx: Tx, request_id: str) -> Decision | None:
         _go_on(tx, row, raised, step.after or ask.timeout, {"escalated_to": step.to})
         return None
     outcome, value = _silent_outcome(ask)
-    tx.execute(
-        "UPDATE requests SET status = 'expired', revision = revision + 1, outcome = ?, answer = ?, answered_at = ?"
-        " WHERE key = ? AND status = 'open'",
-        (outcome, jsonio.dumps_text(value), tx.now_us, row.key),
-    )
-    drop_reminders(tx, row.key)
+    requests.expire(tx, row.handle, outcome, value)
+    drop_reminders(tx, row.handle)
     write_event(tx, row, EventKind.REQUEST_EXPIRED, None, {"outcome": outcome, "on_timeout": ask.on_timeout})
     return decision_of(tx, row.id)
 
@@ -69,49 +70,37 @@ def _silent_outcome(ask: Ask) -> tuple[str, Any]:
 def _go_on(tx: Tx, row: Row, ask: Ask, seconds: float | None, data: dict[str, Any]) -> None:
     deadline = tx.now_us + int(seconds * 1_000_000) if seconds is not None else None
     write_ask(tx, row, ask)
-    tx.execute("UPDATE requests SET deadline = ? WHERE key = ?", (deadline, row.key))
-    plan_reminders(tx, row.key, ask, deadline)
+    requests.put_deadline(tx, row.handle, deadline)
+    plan_reminders(tx, row.handle, ask, deadline)
     write_event(tx, row, EventKind.REQUEST_ESCALATED, None, data)
 
 
 def settle_request(tx: Tx, request_id: str) -> Decision | None:
     """An answer that nobody took back counts from now on. Returns the decision, or None if it is not due."""
-    row = read_row(tx, request_id)
-    if row.status != "answered" or row.settles_at is None or row.settles_at > tx.now_us:
+    row = lock_row(tx, request_id)
+    if (
+        request_refusal(row.state, RequestCommand.SETTLE) is not None
+        or row.settles_at is None
+        or row.settles_at > tx.now_us
+    ):
         return None
-    tx.execute("UPDATE requests SET settles_at = NULL WHERE key = ?", (row.key,))
+    requests.settle(tx, row.handle)
     write_event(tx, row, EventKind.REQUEST_SETTLED, None, {"outcome": row.outcome})
     return decision_of(tx, row.id)
 
 
 def attend(tx: Tx, request_id: str) -> Decision | None:
     """Whatever is due on a request: reminders, then its deadline, or the end of an undo window."""
-    say_reminders(tx, read_row(tx, request_id))
+    say_reminders(tx, lock_row(tx, request_id))
     return expire_request(tx, request_id) or settle_request(tx, request_id)
 
 
 def due_requests(connection: sqlite3.Connection, now: datetime) -> list[str]:
     """Requests on which something is due, the longest overdue first."""
-    instant = to_us(now)
-    rows = connection.execute(
-        "SELECT id FROM (SELECT id, deadline AS due FROM requests WHERE status = 'open' AND deadline <= ?"
-        " UNION ALL SELECT id, settles_at FROM requests WHERE settles_at IS NOT NULL AND settles_at <= ?"
-        " UNION ALL SELECT q.id, m.due FROM reminders m JOIN requests q ON q.key = m.request_key WHERE m.due <= ?)"
-        " GROUP BY id ORDER BY MIN(due)",
-        (instant, instant, instant),
-    )
-    return [request_id for (request_id,) in rows]
+    return requests.due(connection, to_us(now))
 
 
 def next_deadline(connection: sqlite3.Connection) -> datetime | None:
     """The earliest instant at which something is due on a request."""
-    found = [
-        connection.execute(f"SELECT MIN({column}) FROM {table}").fetchone()[0]
-        for column, table in (
-            ("deadline", "requests WHERE status = 'open' AND deadline IS NOT NULL"),
-            ("settles_at", "requests WHERE settles_at IS NOT NULL"),
-            ("due", "reminders"),
-        )
-    ]
-    known = [instant for instant in found if instant is not None]
-    return from_us(min(known)) if known else None
+    instant = requests.next_due(connection)
+    return None if instant is None else from_us(instant)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.errors import PermissionDeniedError
 from victor_engine.hitl.ask import Ask
 from victor_engine.hitl.decisions import same
 from victor_engine.hitl.person import GROUP, ROLE, Person, person_key
 from victor_engine.hitl.rows import Row
-from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.db import Tx
+from victor_engine.store.queries.people import starters
+from victor_engine.store.repositories import votes
 
 Standing = dict[int | str, tuple[str, Any]]
 """What each person said last: outcome and value, by `Person.key`."""
@@ -24,14 +23,10 @@ AGREEING = ("approved", "answered", "accepted", "overridden")
 
 def standing(tx: Tx, row: Row) -> Standing:
     """What each person said last at this place of the chain, without what was taken back."""
-    rows = tx.execute(
-        "SELECT actor, outcome, value FROM votes WHERE request_key = ? AND stage = ? AND undone_at IS NULL"
-        " ORDER BY id",
-        (row.key, row.ask.stage),
-    )
     return {
-        person_key(actor_from_json(actor)): (outcome, jsonio.loads(value) if value is not None else None)
-        for actor, outcome, value in rows
+        person_key(vote.actor): (vote.outcome, vote.value)
+        for vote in votes.standing(tx, row.key)
+        if vote.stage == row.ask.stage
     }
 
 
@@ -42,8 +37,8 @@ def agreeing(said: Standing, outcome: str, value: Any) -> int:
 
 def enough(ask: Ask, said: Standing, outcome: str, value: Any) -> bool:
     """Whether this answer decides."""
-    votes = agreeing(said, outcome, value)
-    return votes >= (noes_needed(ask) if outcome == "rejected" else ask.required_approvals)
+    agreed = agreeing(said, outcome, value)
+    return agreed >= (noes_needed(ask) if outcome == "rejected" else ask.required_approvals)
 
 
 def noes_needed(ask: Ask) -> int:
@@ -63,21 +58,7 @@ def noes_needed(ask: Ask) -> int:
 
 def record_vote(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str) -> None:
     """Each vote is a row, and stays one."""
-    tx.execute(
-        "INSERT INTO votes (request_key, revision, at, actor, uid, outcome, value, comment, stage)"
-        " VALUES (?,?,?,?,?,?,?,?,?)",
-        (
-            row.key,
-            row.revision,
-            tx.now_us,
-            msgspec.json.encode(actor).decode(),
-            actor.uid,
-            outcome,
-            jsonio.dumps_text(value),
-            comment,
-            row.ask.stage,
-        ),
-    )
+    votes.add(tx, row.handle, actor, outcome, value, comment, row.ask.stage)
 
 
 # --- who may -----------------------------------------------------------------------------------
@@ -104,24 +85,9 @@ def check_voter(tx: Tx, row: Row, person: Person, outcome: str) -> None:
                     f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
                 )
     if row.ask.stage:
-        rows = tx.execute(
-            "SELECT actor FROM votes WHERE request_key = ? AND stage < ? AND undone_at IS NULL",
-            (row.key, row.ask.stage),
-        )
-        if any(person_key(actor_from_json(text)) == person.key for (text,) in rows):
+        earlier = [vote for vote in votes.standing(tx, row.key) if vote.stage < row.ask.stage]
+        if any(person_key(vote.actor) == person.key for vote in earlier):
             raise PermissionDeniedError(
                 f"{actor.user} has approved request {row.id} at an earlier place of its chain, which asks "
                 "different people; somebody else has to say this one"
             )
-
-
-def starters(tx: Tx, run_key: int) -> list[Actor]:
-    """Who started this run, or a run that it comes from."""
-    rows = tx.execute(
-        "WITH RECURSIVE line (key, actor, parent_key) AS ("
-        " SELECT key, actor, parent_key FROM runs WHERE key = ?"
-        " UNION SELECT r.key, r.actor, r.parent_key FROM runs r JOIN line l ON r.key = l.parent_key)"
-        " SELECT actor FROM line WHERE actor IS NOT NULL",
-        (run_key,),
-    )
-    return [actor_from_json(text) for (text,) in rows]

@@ -18,8 +18,8 @@ from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.hitl.person import GROUP, USER, Person
 from victor_engine.hitl.rows import Row, read_row
-from victor_engine.hitl.votes import starters
 from victor_engine.store.db import Tx
+from victor_engine.store.queries.people import starters
 from victor_engine.text import one_line, plain
 
 KINDS = (

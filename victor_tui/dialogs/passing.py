@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
-from victor_engine.api import Port, RequestInfo
+from victor_engine.api import Port, RequestCommand, RequestInfo, request_refused
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.dialogs.question import decided_words
@@ -237,16 +237,24 @@ class SayDialog(PassingDialog):
         return port.ask_requester(self.request.id, text)
 
 
+COMMANDS = {
+    "reassign": (RequestCommand.REASSIGN,),
+    "delegate": (RequestCommand.DELEGATE,),
+    "push_back": (RequestCommand.PUSH_BACK,),
+    "say": (RequestCommand.ASK, RequestCommand.REPLY),
+}
+"""What each way sends; one of the commands must be accepted."""
+
+
 def dialog_for(
     how: Literal["reassign", "delegate", "push_back", "say"], request: RequestInfo
 ) -> PassingDialog:
     """The dialog that does this with `request`. UsageError says why nothing can be done."""
-    if request.status != "open":
-        raise UsageError(f"this request is {request.status} already")
+    reasons = [request_refused(request, command) for command in COMMANDS[how]]
+    if all(reasons):
+        raise UsageError(f"this request {reasons[0]}")
     if how == "push_back" and not request.can_go_back_to:
         raise UsageError("there is no earlier node that this run can go back to")
-    if how == "say" and not request.allow_questions and request.held_since is None:
-        raise UsageError("its author lets nobody ask back (allow_questions: true in the workflow)")
     kinds = {
         "reassign": ReassignDialog,
         "delegate": DelegateDialog,

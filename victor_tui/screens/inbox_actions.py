@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from victor_engine.api import Answer, RequestInfo
+from victor_engine.api import Answer, RequestCommand, RequestInfo, request_refused
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.together import TogetherDialog, Verdict, why_not_together
 from victor_tui.screens.base import ConsoleScreen
@@ -91,7 +91,7 @@ class InboxActions(ConsoleScreen):
     @work(group="action")
     async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
         request: RequestInfo = message.row
-        if request.status == "open":
+        if request_refused(request, RequestCommand.ANSWER) is None:
             await self.console.dialogs.answer_request(request)
 
     @work(group="action")
@@ -182,21 +182,35 @@ class InboxActions(ConsoleScreen):
         self.console.navigator.open_run(self.current.run_id)
 
 
-def _is_open(request: RequestInfo) -> bool:
-    return request.status == "open"
+def _accepts(command: RequestCommand) -> Callable[[RequestInfo], bool]:
+    return lambda request: request_refused(request, command) is None
+
+
+def _can_decide(request: RequestInfo) -> bool:
+    return (
+        request_refused(request, RequestCommand.ANSWER) is None
+        and request.kind in YES_NO
+        and not request.choices
+    )
+
+
+def _can_say(request: RequestInfo) -> bool:
+    return any(
+        request_refused(request, command) is None for command in (RequestCommand.ASK, RequestCommand.REPLY)
+    )
 
 
 NEEDS: dict[str, Callable[[RequestInfo], bool]] = {
-    "answer_this": _is_open,
-    "approve": lambda q: _is_open(q) and q.kind in YES_NO and not q.choices,
-    "reject": lambda q: _is_open(q) and q.kind in YES_NO and not q.choices,
-    "undo": lambda q: q.settles_at is not None,
-    "claim": lambda q: _is_open(q) and q.claimed_by is None,
-    "release": lambda q: _is_open(q) and q.claimed_by is not None,
-    "reassign": _is_open,
-    "delegate": _is_open,
-    "push_back": _is_open,
-    "say": lambda q: _is_open(q) and (q.allow_questions or q.held_since is not None),
+    "answer_this": _accepts(RequestCommand.ANSWER),
+    "approve": _can_decide,
+    "reject": _can_decide,
+    "undo": _accepts(RequestCommand.UNDO),
+    "claim": lambda q: request_refused(q, RequestCommand.CLAIM) is None and q.claimed_by is None,
+    "release": lambda q: request_refused(q, RequestCommand.RELEASE) is None and q.claimed_by is not None,
+    "reassign": _accepts(RequestCommand.REASSIGN),
+    "delegate": _accepts(RequestCommand.DELEGATE),
+    "push_back": _accepts(RequestCommand.PUSH_BACK),
+    "say": _can_say,
     "run": lambda q: True,
 }
-"""What a request must be for an action on it."""
+"""What a request must be for an action on it. What it accepts is what the engine accepts."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from victor_engine import jsonio
-from victor_engine.api import MessageInfo, RequestInfo, RequestQuery, RequestStatus, VoteInfo
+from victor_engine.api import Actor, MessageInfo, RequestInfo, RequestQuery, RequestStatus, VoteInfo
 from victor_engine.clock import from_us, to_us
 from victor_engine.errors import UsageError
 from victor_engine.store.db import actor_from_json
@@ -160,7 +160,7 @@ def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
     return msgspec.structs.replace(found, can_go_back_to=push_back_targets(connection, row[26], row[27]))
 
 
-def push_back_targets(connection: sqlite3.Connection, run_key: int, attempt_id: int) -> tuple[str, ...]:
+def push_back_targets(connection: ids.Source, run_key: int, attempt_id: int) -> tuple[str, ...]:
     """The nodes to which a question may send its run back, in the order of their first visit.
 
     None for a question inside a parallel node: its branches join, and one of them cannot go back alone.
@@ -171,6 +171,18 @@ def push_back_targets(connection: sqlite3.Connection, run_key: int, attempt_id: 
         (run_key, attempt_id, attempt_id),
     )
     return tuple(node for (node,) in rows)
+
+
+def starters(source: ids.Source, run_key: int) -> list[Actor]:
+    """Return who started a run, or a run that it comes from."""
+    rows = source.execute(
+        "WITH RECURSIVE line (key, actor, parent_key) AS ("
+        " SELECT key, actor, parent_key FROM runs WHERE key = ?"
+        " UNION SELECT r.key, r.actor, r.parent_key FROM runs r JOIN line l ON r.key = l.parent_key)"
+        " SELECT actor FROM line WHERE actor IS NOT NULL",
+        (run_key,),
+    )
+    return [actor_from_json(text) for (text,) in rows]
 
 
 def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
