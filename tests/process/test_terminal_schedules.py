@@ -50,8 +50,17 @@ async def test_a_night_with_the_schedules(tmp_path: Path) -> None:
         await engine.close()
     with Terminal(root, environment={"TZ": "UTC"}) as terminal:
         terminal.until("nightly", "report", "sync", "cleanup")
+        # The rows are in the order of the next fires, which stay as they are once the night is decided.
+        terminal.eventually(
+            "the fires of the night are decided",
+            lambda: stored(root, "SELECT COUNT(DISTINCT schedule_id) >= 3 FROM fires") == [(1,)],
+        )
+        terminal.until("missed")
 
-        terminal.keys("Space", "Down", "Space", "Down", "Space")
+        terminal.keys("Space")
+        for marked in ("1 schedule marked", "2 schedules marked"):
+            terminal.until(marked)
+            terminal.keys("Down", "Space")
         terminal.until("3 schedules marked")
         terminal.keys("p")
         terminal.until("Pause 3 schedules")
