@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -19,13 +20,14 @@ from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.identity import acting_as
 
+START = datetime(2026, 5, 4, 8, 1, tzinfo=UTC)
+HELD = dedent("""
+    handlers:
+      held: {command: [sh, -c, "read line < $0", go]}
+      other: {command: [sh, -c, "read line < $0", other]}
+    """)
 FILES = {
-    "victor.yaml": """
-        scheduler: {max_concurrent_runs: 1}
-        handlers:
-          held: {command: [sh, -c, "read line < $0", go]}
-          other: {command: [sh, -c, "read line < $0", other]}
-        """,
+    "victor.yaml": f"{HELD}scheduler: {{max_concurrent_runs: 1}}",
     "workflows/w.yaml": """
         workflows:
           flow:
@@ -42,7 +44,7 @@ FILES = {
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    root, clock = workspace(tmp_path, FILES), FakeClock(datetime(2026, 5, 4, 8, 1, tzinfo=UTC))
+    root, clock = workspace(tmp_path, FILES), FakeClock(START)
     for pipe in ("go", "other"):
         os.mkfifo(root / pipe)
     with acting_as(ME):
@@ -154,3 +156,25 @@ async def test_a_committed_answer_reaches_its_run_although_its_caller_went_away(
     (asked,) = await world.engine.requests(RequestQuery(run_id=run.id))
     await abandoned(world, world.engine.answer(asked.id, asked.revision, Answer(outcome="approved")))
     await until(world, run.id, "succeeded")
+
+
+async def test_after_a_restart_a_run_without_a_place_is_queued(tmp_path: Path) -> None:
+    places = "scheduler: {max_concurrent_runs: %d}"
+    root, clock = workspace(tmp_path, {**FILES, "victor.yaml": HELD + places % 2}), FakeClock(START)
+    os.mkfifo(root / "go")
+    with acting_as(ME):
+        engine = await Engine.open(root, root / ".state", clock=clock, fire=False)
+        first, second = [await engine.start_run("flow") for _ in range(2)]
+        for run in (first, second):
+            await until_at(World(engine, clock), run.id, "work")
+        await engine.close()
+        (root / "victor.yaml").write_text(HELD + places % 1)
+        engine = await Engine.open(root, root / ".state", clock=clock, fire=False)
+        try:
+            again = World(engine, clock)
+            await until(again, first.id, "running")
+            assert (await engine.run(second.id)).run.status == "queued"
+            await engine.cancel_run(first.id)
+            await until(again, second.id, "running")
+        finally:
+            await engine.close()

@@ -156,6 +156,8 @@ class Runtime:
     async def recover(self, run_key: int | None = None) -> None:
         """End processes of a dead engine, mark what it was doing as interrupted, queue its runs.
 
+        Until it gets a place, a run that was at work is `queued`: there may be fewer places than before.
+
         All of them, or the one with `run_key`. Runs that wait behind another one of their schedule are
         left to the scheduler.
         """
@@ -171,7 +173,8 @@ class Runtime:
 
         def mark(tx: Tx) -> None:
             for each in begun:
-                journal.rest(tx, each.ref)
+                if journal.rest(tx, each.ref) == "running":
+                    runs.set_queued(tx, each.ref.key)
 
         begun = [each for each in unfinished if each.status != "queued"]
         if begun:

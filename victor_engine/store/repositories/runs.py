@@ -234,7 +234,7 @@ def unfinished(connection: sqlite3.Connection, run_key: int | None = None) -> li
         "SELECT r.key, r.id, r.workflow, r.definition_id, r.schedule_id, r.status, r.priority,"
         " r.started_at IS NOT NULL OR r.trigger = 'parent' FROM runs r"
         " WHERE r.status IN ('queued', 'running', 'waiting', 'pausing', 'cancelling')"
-        f" AND NOT {HELD}{only} ORDER BY r.status = 'queued', r.priority DESC, r.key",
+        f" AND NOT {HELD}{only} ORDER BY r.started_at IS NULL, r.priority DESC, r.key",
         given,
     )
     return [Unfinished(RunRef(*row[:5]), row[5], row[6], bool(row[7])) for row in rows]
@@ -313,6 +313,16 @@ def start(tx: Tx, run_key: int) -> bool:
         "UPDATE runs SET status = 'running', started_at = COALESCE(started_at, ?), revision = revision + 1"
         " WHERE key = ? AND status IN ('queued', 'running')",
         (tx.now_us, run_key),
+    )
+    return cursor.rowcount > 0
+
+
+def set_queued(tx: Tx, run_key: int) -> bool:
+    """Let a run wait for a place that was at work when its engine ended; False in another status."""
+    tx.lock(_RUN, run_key)
+    cursor = tx.execute(
+        "UPDATE runs SET status = 'queued', revision = revision + 1 WHERE key = ? AND status = 'running'",
+        (run_key,),
     )
     return cursor.rowcount > 0
 
