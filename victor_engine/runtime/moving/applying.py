@@ -17,7 +17,7 @@ from victor_engine.runtime.moving.planning import Plan
 from victor_engine.runtime.moving.resting import Resting, read_run
 from victor_engine.runtime.redrive import difference
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.repositories import attempts, moves, runs
+from victor_engine.store.repositories import attempts, moves, requests, runs
 from victor_engine.store.repositories.moves import Move
 
 
@@ -124,9 +124,7 @@ def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]
     """Let attempts that wait, and their questions, belong to nodes of another definition."""
     for attempt, node in kept.items():
         attempts.rename(tx, run_key, attempt, node, definition_id)
-        tx.execute(
-            "UPDATE requests SET node_id = ? WHERE run_key = ? AND attempt_id = ?", (node, run_key, attempt)
-        )
+        requests.rename_node(tx, run_key, attempt, node)
 
 
 def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:

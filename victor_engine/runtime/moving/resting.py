@@ -13,7 +13,7 @@ from victor_engine import jsonio
 from victor_engine.hitl.requests import Ask
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.progress import position_of
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempts, requests, runs
 from victor_engine.store.repositories.runs import RunRef
 from victor_engine.store.state import run_state
 
@@ -108,16 +108,19 @@ def read_run(connection: sqlite3.Connection, key: int) -> Resting:
 
 
 def _questions(connection: sqlite3.Connection, key: int) -> dict[int, Question]:
-    found = {}
-    for attempt, number, revision, status, node_id, digest, spec, deadline, votes in connection.execute(
-        "SELECT q.attempt_id, q.key, q.revision, q.status, q.node_id, q.digest, q.spec, q.deadline,"
-        " (SELECT COUNT(*) FROM votes v WHERE v.request_key = q.key)"
-        " FROM requests q WHERE q.run_key = ? AND q.status <> 'withdrawn' ORDER BY q.key",
-        (key,),
-    ):
-        ask = msgspec.json.decode(spec, type=Ask)
-        found[attempt] = Question(number, revision, status, node_id, digest, ask, deadline, votes)
-    return found
+    return {
+        each.attempt_id: Question(
+            each.key,
+            each.revision,
+            each.status,
+            each.node_id,
+            each.digest,
+            msgspec.json.decode(each.spec, type=Ask),
+            each.deadline,
+            each.votes,
+        )
+        for each in requests.standing(connection, key)
+    }
 
 
 def _inside(connection: sqlite3.Connection, key: int, position: Mapping[str, Any]) -> tuple[str, ...]:

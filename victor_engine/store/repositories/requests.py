@@ -74,6 +74,31 @@ def of_step(
     return row
 
 
+class Standing(NamedTuple):
+    """A request that is not withdrawn, with the number of its votes. `spec` is the question as JSON."""
+
+    attempt_id: int
+    key: int
+    revision: int
+    status: str
+    node_id: str
+    digest: str
+    spec: str
+    deadline: int | None
+    votes: int
+
+
+def standing(source: Source, run_key: int) -> list[Standing]:
+    """Return the requests of a run that are not withdrawn, in order."""
+    rows = source.execute(
+        "SELECT q.attempt_id, q.key, q.revision, q.status, q.node_id, q.digest, q.spec, q.deadline,"
+        " (SELECT COUNT(*) FROM votes v WHERE v.request_key = q.key)"
+        " FROM requests q WHERE q.run_key = ? AND q.status <> 'withdrawn' ORDER BY q.key",
+        (run_key,),
+    )
+    return [Standing(*row) for row in rows]
+
+
 def undecided(source: Source, run_key: int, *, cancelled_only: bool) -> list[str]:
     """Return the ids of the requests of a run that are open, or whose answer can still be taken back.
 
@@ -270,3 +295,15 @@ def add_message(tx: Tx, handle: Handle, kind: str, text: str, actor: Actor) -> N
         "INSERT INTO request_messages (request_key, at, actor, kind, text) VALUES (?,?,?,?,?)",
         (handle.key, tx.now_us, msgspec.json.encode(actor).decode(), kind, text),
     )
+
+
+def rename_node(tx: Tx, run_key: int, attempt_id: int, node_id: str) -> None:
+    """Let the requests of an attempt, if there are any, belong to a node of another definition."""
+    tx.lock(Root.RUN, run_key)
+    found = tx.execute(
+        "SELECT id FROM requests WHERE run_key = ? AND attempt_id = ? ORDER BY key", (run_key, attempt_id)
+    ).fetchall()
+    for (request_id,) in found:
+        tx.lock(Root.REQUEST, request_id)
+        cursor = tx.execute("UPDATE requests SET node_id = ? WHERE id = ?", (node_id, request_id))
+        expect_one(cursor, "request", request_id)
