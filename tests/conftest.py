@@ -54,8 +54,9 @@ def shared_loading_processes() -> Iterator[None]:
         process.end()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish() -> None:
-    # Transports that a closed loop has left complain when they are collected, with a traceback for which
-    # CPython 3.11 parses source; amid another parse (plugins import at the end) that is a SystemError.
-    gc.collect()
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    # The transports that a closed loop leaves complain when they are collected, with a traceback for which
+    # CPython 3.11 parses source. While other source is parsed, by a test or by an import, that is a SystemError.
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
