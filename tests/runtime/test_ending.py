@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.runtime.harness import ALICE, Bench, Work
 from victor_engine.api import EventInfo
 from victor_engine.runtime.commands import Retry
@@ -23,8 +25,12 @@ workflows:
 """
 
 
-async def create(bench: Bench) -> Created:
-    definition_id, name, first = await bench.define(FLOW)
+WORKS = FLOW.replace('{id: b, type: transform, transform: "n = n + 1"}', "{id: b, type: compute, handler: h}")
+"""The last step is not one that only computes, so the end of the run is a transition of its own."""
+
+
+async def create(bench: Bench, text: str = FLOW) -> Created:
+    definition_id, name, first = await bench.define(text)
     new = NewRun(workflow=name, definition_id=definition_id, start_node=first, state={"n": 1}, actor=ALICE)
     return await bench.runtime.create(lambda tx: new)
 
@@ -72,7 +78,10 @@ async def test_whoever_hears_of_an_end_finds_the_place_free(tmp_path: Path) -> N
         assert (await bench.all("SELECT COUNT(*) FROM runs WHERE status = 'succeeded'")) == [(5,)]
 
 
-async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_late(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flow", [FLOW, WORKS], ids=["with its last step", "by itself"])
+async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_late(
+    tmp_path: Path, flow: str
+) -> None:
     told: list[Any] = []
     at_the_end, go = threading.Event(), threading.Event()
 
@@ -83,7 +92,7 @@ async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_lat
 
     options = {"on_ending": on_ending, "on_finished": lambda schedule, ending: told.append(ending)}
     async with Bench(tmp_path, Work(), **options) as bench:
-        created = await create(bench)
+        created = await create(bench, flow)
         assert await asyncio.to_thread(at_the_end.wait, 20)
         live = bench.runtime.places.live[created.key]
         live.cancelling = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from victor_engine.runtime.logbook import AttemptLog, Logbook
 from victor_engine.runtime.outside import Outside, ParkedError, Surroundings
 from victor_engine.runtime.overrides import tuned
 from victor_engine.runtime.record import RunRecord
-from victor_engine.runtime.stopwatch import Stopwatch, first_of, outlived
+from victor_engine.runtime.stopwatch import Stopwatch, first_of
 from victor_engine.runtime.teams import role_of
 from victor_engine.store.db import Store, Tx
 
@@ -59,7 +58,7 @@ class EmbeddedEffects(Outside):
         self._patched = 0
         self._snapshot_size = record.state_bytes
         self.ending: asyncio.Future[Any] | None = None
-        """The commit of the last step with the run's end; what it gives is for `Endings.told`."""
+        """The commit of the last step with the run's end."""
 
     # --- small things --------------------------------------------------------------------------
 
@@ -228,20 +227,10 @@ class EmbeddedEffects(Outside):
         wrong with the end of its run.
         """
         end = RunEnd("succeeded", self._spent(), nodes_done)
-
-        def transition(tx: Tx) -> Any:
-            return self.surroundings.end(tx, self.run, end, opened=self.opened, last=last)
-
-        if self.logbook.waits:
-            with contextlib.suppress(VictorError):
-                await self.logbook.flush()
-        self.ending = self.store.persist(transition, plain=True)
+        await self.logbook.settle()
+        self.ending = self.surroundings.end(self.run, end, opened=self.opened, last=last)
         # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
-        await outlived(self.ending, self._over)
-
-    def _over(self, ending: asyncio.Future[Any]) -> None:
-        if not ending.cancelled() and ending.exception() is None:
-            self.surroundings.over(self.run.key)
+        await asyncio.shield(self.ending)
 
     def _spent(self) -> int:
         """Microseconds at work."""

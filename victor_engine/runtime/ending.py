@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any
@@ -27,14 +28,18 @@ OnFinished = Callable[[str | None, Any], None]
 """Told the run's schedule and what `OnEnding` gave, once that is committed."""
 
 
+_SAID = {"cancelled": "was cancelled"}
+
+
 class Endings:
-    """Ends runs."""
+    """Ends runs. Every end of a run is committed by `commit`."""
 
     def __init__(
         self,
         store: Store,
         logbook: Logbook,
         children: Children,
+        over: Callable[[int], None],
         before_ending: BeforeEnding,
         on_ending: OnEnding,
         on_finished: OnFinished,
@@ -42,63 +47,57 @@ class Endings:
         self._store = store
         self._logbook = logbook
         self._children = children
+        self._over = over
         self._before_ending = before_ending
         self._on_ending = on_ending
         self._on_finished = on_finished
 
-    def end(
-        self,
-        tx: Tx,
-        run: RunRef,
-        end: RunEnd,
-        *,
-        opened: bool,
-        last: Callable[[Tx], None] | None = None,
-    ) -> Any:
-        """Within a transition: a run ends by itself. Returns what `told` is to be given.
+    def commit(
+        self, run: RunRef, end: RunEnd, *, opened: bool, last: Callable[[Tx], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Commit the end of a run, and tell others of it as soon as it is on disk, whether or not the caller waits.
 
-        `opened`: there may be attempts or questions that are not over. Else, and if nothing comes after
-        the run, this is plain. `last` writes the run's last step.
+        Args:
+            run: The run.
+            end: How it ended.
+            opened: There may be attempts or questions that are not over. If there are none, and if nothing
+                comes after the run, the transition is plain.
+            last: Writes the last step of the run in the same transition.
         """
-        self._before_ending(tx, run)
-        if last is not None:
-            last(tx)
-        if opened:
-            tx.apart()
-            journal.end_live_attempts(tx, run, "cancelled")
-            withdraw_requests(tx, run.key, f"the run has {end.status}")
-        journal.finish(tx, run, end)
-        return self._on_ending(tx, run, end.status)
-
-    def told(self, run: RunRef, ending: Any) -> None:
-        """The end of a run is committed."""
-        self._children.ended(run.key)
-        self._on_finished(run.schedule_id, ending)
-
-    async def finish(self, run: RunRef, end: RunEnd, *, opened: bool) -> None:
-        """Commit the end of a run."""
-        with contextlib.suppress(VictorError):
-            await self._logbook.flush()
-        ending = await self._store.persist(lambda tx: self.end(tx, run, end, opened=opened), plain=True)
-        self.told(run, ending)
-
-    async def cancelled(self, run: RunRef, seconds: float) -> None:
-        """Commit the end of a cancelled run that was at work for so long, unless it has ended before."""
 
         def transition(tx: Tx) -> tuple[bool, Any]:
             self._before_ending(tx, run)
-            if runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
+            if opened and runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
                 return False, None  # two have cancelled it at once, and this is the second
-            journal.end_live_attempts(tx, run, "cancelled")
-            withdraw_requests(tx, run.key, "the run was cancelled")
-            journal.finish(tx, run, RunEnd("cancelled", int(seconds * 1_000_000)))
-            return True, self._on_ending(tx, run, "cancelled")
+            if last is not None:
+                last(tx)
+            if opened:
+                journal.end_live_attempts(tx, run, "cancelled")
+                withdraw_requests(tx, run.key, f"the run {_SAID.get(end.status, 'has ' + end.status)}")
+            journal.finish(tx, run, end)
+            return True, self._on_ending(tx, run, end.status)
 
-        first, ending = await self._store.persist(transition)
+        commit = self._store.persist(transition, plain=not opened)
+        commit.add_done_callback(lambda done: self._committed(run, done))
+        return commit
+
+    def _committed(self, run: RunRef, done: asyncio.Future[tuple[bool, Any]]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        first, ending = done.result()
+        self._over(run.key)
+        self._children.ended(run.key)
         if first:
-            self.told(run, ending)
-        else:
-            self._children.ended(run.key)
+            self._on_finished(run.schedule_id, ending)
+
+    async def finish(self, run: RunRef, end: RunEnd, *, opened: bool) -> None:
+        """End a run; return when that is committed."""
+        await self._logbook.settle()
+        await asyncio.shield(self.commit(run, end, opened=opened))
+
+    async def cancelled(self, run: RunRef, seconds: float) -> None:
+        """End a cancelled run that was at work for so long, unless it has ended before."""
+        await self.finish(run, RunEnd("cancelled", int(seconds * 1_000_000)), opened=True)
 
     async def interrupt(self, run: RunRef) -> None:
         """Commit that what a run was doing was broken off by the end of its engine."""

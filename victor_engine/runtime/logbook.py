@@ -171,8 +171,7 @@ class Logbook:
 
     async def close(self) -> None:
         """Write what waits, if the store takes it, and stop."""
-        with contextlib.suppress(VictorError):
-            await self.flush()
+        await self.settle()
         tasks = [task for task in (self._task, self._hastened) if task is not None]
         for task in tasks:
             task.cancel()
@@ -182,6 +181,12 @@ class Logbook:
     def waits(self) -> bool:
         """Whether a line has not been given to the store yet."""
         return bool(self._lines or self._tails)
+
+    async def settle(self) -> None:
+        """Write what waits, if the store takes it; else it stays for a later try."""
+        if self.waits:
+            with contextlib.suppress(VictorError):
+                await self.flush()
 
     async def flush(self) -> None:
         """Write every line that waits now; they stay in memory if the store cannot take them."""

@@ -99,7 +99,9 @@ class Runtime:
         self.places = Places(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
         self.children = Children(store)
-        self.endings = Endings(store, self.logbook, self.children, before_ending, on_ending, on_finished)
+        self.endings = Endings(
+            store, self.logbook, self.children, self.places.over, before_ending, on_ending, on_finished
+        )
         handler = Handler(self.records.definition, resolve, load_functions)
         self.control = Control(store, self.places, self.endings, handler)
         self._surroundings = Surroundings(
@@ -107,11 +109,10 @@ class Runtime:
             deadlines_changed=self.decisions.deadlines_changed,
             idle=self._idle,
             come_back=lambda key: self.places.come_back(self.places.live[key]),
-            over=self.places.over,
             resolve=resolve,
             take_up=self._take_up_child,
             child_end=self.children.end_of,
-            end=self.endings.end,
+            end=self.endings.commit,
         )
         self._created: dict[int, Created] = {}  # started as they were created, and not yet driven
         self._retakes: set[asyncio.Task[None]] = set()
@@ -265,9 +266,7 @@ class Runtime:
         while True:
             result = await self._walk(live, walk, effects, record)
             if effects.ending is not None and await effects.ended():
-                # With its last step, as one; whoever cancelled it meanwhile came too late.
-                self.endings.told(record.ref, effects.ending.result())
-                return
+                return  # with its last step, as one; who cancelled it meanwhile came too late
             if result is None:
                 return
             if result.status == "failed" and self._may_retry(record, result):

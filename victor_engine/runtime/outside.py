@@ -36,20 +36,18 @@ class Surroundings:
     """What the engine around its runs does for them.
 
     `decision(request_id)` and `child_end(key)` return when there is one; `idle(run_key)` says that a run
-    may have given its place back, and `come_back(run_key)` returns when it has one again; `over(run_key)`
-    says that its end is committed. `resolve` finds what a child starts on, and `take_up(key, priority)` lets a
-    committed child begin. `end` is `Endings.end`, which commits a run's end with its last step.
+    may have given its place back, and `come_back(run_key)` returns when it has one again. `resolve` finds what a
+    child starts on, and `take_up(key, priority)` lets a committed child begin. `end` is `Endings.commit`.
     """
 
     decision: Callable[[str], Awaitable[Decision]]
     deadlines_changed: Callable[[], None]
     idle: Callable[[int], None]
     come_back: Callable[[int], Awaitable[None]]
-    over: Callable[[int], None]
     resolve: Resolve
     take_up: Callable[[int, int], None]
     child_end: Callable[[int], Awaitable[ChildEnd]]
-    end: Callable[..., Any]
+    end: Callable[..., asyncio.Future[Any]]
 
 
 class Outside:
