@@ -26,6 +26,7 @@ TO_DIVIDE = {
     "victor_tui.app.VictorApp",
     "victor_tui.dialogs.answer.AnswerDialog",
     "victor_tui.dialogs.backfill.BackfillDialog",
+    "victor_tui.dialogs.schedule.ScheduleDialog",
     "victor_tui.screens.dead.DeadScreen",
     "victor_tui.screens.history.HistoryScreen",
     "victor_tui.screens.inbox.InboxScreen",
@@ -121,8 +122,10 @@ def test_what_a_class_declares_it_sets() -> None:
 
 def _declared_only(cls: ast.ClassDef) -> set[str]:
     """Return the attributes that the body of a class only annotates, and that none of its methods sets."""
-    words = [ast.unparse(node) for node in (*cls.bases, *cls.decorator_list)]
-    if any(word in text for text in words for word in ("Struct", "dataclass", "NamedTuple", "Protocol")):
+    words = [ast.unparse(node) for node in (*cls.bases, *cls.keywords, *cls.decorator_list)]
+    # A frozen class is a struct: its constructor sets what it declares.
+    frozen = ("Struct", "frozen", "dataclass", "NamedTuple", "Protocol")
+    if any(word in text for text in words for word in frozen):
         return set()
     annotated = {
         node.target.id
