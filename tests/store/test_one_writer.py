@@ -23,6 +23,7 @@ WITHOUT_STATEMENTS = (
     "engine",
     "scheduler",
     "hitl",
+    "versioning",
 )
 """Packages of the engine that say in no statement what they read or change."""
 

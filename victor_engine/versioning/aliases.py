@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from victor_engine.api import Actor
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 from victor_engine.events import EventKind
-from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
+from victor_engine.store.queries.ids import Source
+from victor_engine.store.repositories import aliases as stored
+from victor_engine.store.repositories import definitions, schedules
 from victor_engine.versioning.ranges import parse_range
 from victor_engine.versioning.semver import WorkflowVersion
-
-Source = Tx | sqlite3.Connection
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
@@ -83,22 +84,13 @@ def check_name(name: str) -> str:
 
 def pointing(source: Source, workflow: str, alias: str | None) -> Pointing | None:
     """Where an alias points; None if there is no such alias."""
-    row = source.execute(
-        "SELECT p.id, p.version, p.other, p.weight FROM aliases a JOIN pointings p ON p.id = a.pointing_id"
-        " WHERE a.workflow = ? AND a.alias = ?",
-        (workflow, (alias or "").strip()),
-    ).fetchone()
-    return None if row is None else Pointing(*row)
+    found = stored.pointing(source, workflow, (alias or "").strip())
+    return None if found is None else Pointing(*found)
 
 
 def all_pointings(source: Source, workflow: str) -> list[tuple[str, Pointing]]:
     """Every alias of a workflow with where it points."""
-    rows = source.execute(
-        "SELECT a.alias, p.id, p.version, p.other, p.weight FROM aliases a"
-        " JOIN pointings p ON p.id = a.pointing_id WHERE a.workflow = ? ORDER BY a.alias",
-        (workflow,),
-    )
-    return [(row[0], Pointing(*row[1:])) for row in rows]
+    return [(name, Pointing(*found)) for name, found in stored.pointings(source, workflow)]
 
 
 def set_alias(
@@ -119,6 +111,8 @@ def set_alias(
     version that is not registered; ConflictError for one that is removed.
     """
     name = check_name(alias)
+    tx.lock(Root.ALIAS, workflow)
+    tx.lock(Root.DEFINITION, workflow)
     first = _startable(tx, workflow, version)
     second = _startable(tx, workflow, other) if other is not None else None
     if second is not None and not 1 <= weight <= 99:
@@ -131,11 +125,7 @@ def set_alias(
     if old is not None and (old.version, old.other, old.weight) == (first, second, weight):
         return old
     found = _record(tx, workflow, name, first, second, weight, action, actor, note)
-    tx.execute(
-        "INSERT INTO aliases (workflow, alias, pointing_id) VALUES (?,?,?)"
-        " ON CONFLICT (workflow, alias) DO UPDATE SET pointing_id = excluded.pointing_id",
-        (workflow, name, found.id),
-    )
+    stored.put(tx, workflow, name, found.id)
     data: dict[str, Any] = {"alias": name, "to": found.words, "action": action}
     if old is not None:
         data["was"] = old.words
@@ -147,6 +137,7 @@ def set_alias(
 
 def remove_alias(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> None:
     """Take an alias away. ConflictError names the schedules that start by it."""
+    tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     users = schedules_by(tx, workflow, alias)
     if users:
@@ -154,7 +145,7 @@ def remove_alias(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = Non
             f"schedule {', '.join(users[:5])} starts by alias {alias!r}; change its version first"
         )
     _record(tx, workflow, alias, None, None, 0, "remove", actor, note)
-    tx.execute("DELETE FROM aliases WHERE workflow = ? AND alias = ?", (workflow, alias))
+    stored.delete(tx, workflow, alias)
     data = {"alias": alias, "was": old.words, **({"note": note} if note else {})}
     tx.event(EventKind.ALIAS_REMOVED, actor=actor, workflow=workflow, data=data)
 
@@ -163,6 +154,7 @@ def promote(
     tx: Tx, workflow: str, alias: str, onto: str | None = None, *, actor: Actor | None = None, note: str = ""
 ) -> Pointing:
     """Give the second version of a split alias all that starts; or point alias `onto` where `alias` points."""
+    tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     if onto is not None:
         return set_alias(
@@ -178,6 +170,7 @@ def promote(
 
 def roll_back(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> Pointing:
     """Give all that starts to the version that had it before; see `rolls_back_to`."""
+    tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     version = rolls_back_to(tx, workflow, alias)
     if version is None:
@@ -190,13 +183,9 @@ def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
 
     What a roll-back left is not gone back to: a second one goes further back.
     """
-    rows = source.execute(
-        "SELECT version, other, action FROM pointings WHERE workflow = ? AND alias = ? ORDER BY id",
-        (workflow, alias),
-    )
     whole: list[str] = []
     split: str | None = None
-    for version, other, action in rows:
+    for version, other, action in stored.history(source, workflow, alias):
         split = version if other is not None else None
         if version is None:
             whole = []
@@ -212,12 +201,7 @@ def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
 
 def schedules_by(source: Source, workflow: str, spec: str) -> list[str]:
     """Ids of the schedules of a workflow whose version spec is just this."""
-    rows = source.execute(
-        "SELECT id FROM schedules WHERE workflow = ? AND removed_at IS NULL"
-        " AND json_extract(spec, '$.version') = ? ORDER BY id",
-        (workflow, spec),
-    )
-    return [schedule_id for (schedule_id,) in rows]
+    return [schedule_id for schedule_id, used in schedules.specs_of(source, workflow) if used.version == spec]
 
 
 def _existing(source: Source, workflow: str, alias: str) -> Pointing:
@@ -233,14 +217,12 @@ def _startable(source: Source, workflow: str, version: str) -> str:
         wanted = str(WorkflowVersion.parse(version))
     except ValueError as error:
         raise UsageError(f"an alias points at one version, such as 1.2.0: {error}") from None
-    row = source.execute(
-        "SELECT version, removed FROM definitions WHERE workflow = ? AND version = ?", (workflow, wanted)
-    ).fetchone()
-    if row is None:
+    found = definitions.version(source, workflow, wanted)
+    if found is None:
         raise NotFoundError(f"there is no {workflow} {wanted}; `victor versions list {workflow}` shows them")
-    if row[1] is not None:
-        raise ConflictError(f"{workflow} {wanted} is removed, nothing new starts on it: {row[1]}")
-    return str(row[0])
+    if found.removed is not None:
+        raise ConflictError(f"{workflow} {wanted} is removed, nothing new starts on it: {found.removed}")
+    return found.version
 
 
 def _record(
@@ -254,10 +236,5 @@ def _record(
     actor: Actor | None,
     note: str,
 ) -> Pointing:
-    cursor = tx.execute(
-        "INSERT INTO pointings (workflow, alias, version, other, weight, action, at, actor, note)"
-        " VALUES (?,?,?,?,?,?,?,?,?)",
-        (workflow, alias, version, other, weight, action, tx.now_us, actor_json(actor), note),
-    )
-    assert cursor.lastrowid is not None
-    return Pointing(cursor.lastrowid, version or "", other, weight)
+    pointing_id = stored.record(tx, workflow, alias, version, other, weight, action, actor=actor, note=note)
+    return Pointing(pointing_id, version or "", other, weight)

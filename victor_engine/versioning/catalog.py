@@ -16,7 +16,11 @@ from victor_engine.errors import DefinitionError, NotFoundError, UsageError, Vic
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal
 from victor_engine.store.db import Tx
+from victor_engine.store.locks import Root
+from victor_engine.store.queries.ids import Source
 from victor_engine.store.queries.workflows import latest_of
+from victor_engine.store.repositories import definitions
+from victor_engine.store.repositories.definitions import Version
 from victor_engine.versioning import aliases
 from victor_engine.versioning.blocks import migration_from_block
 from victor_engine.versioning.diff import change_lines, diff
@@ -25,8 +29,6 @@ from victor_engine.versioning.ranges import select
 from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
 from victor_engine.versioning.semver import WorkflowVersion
 from victor_engine.versioning.steps import Handler, MigrationError, State
-
-Source = Tx | sqlite3.Connection
 
 
 class VersionConflictError(DefinitionError):
@@ -75,18 +77,14 @@ class Resolved:
 
 def find_registered(source: Source, definition: Declared, checksum: str) -> Registered | None:
     """The row of a definition that is registered with just this content, if it is. A read only."""
-    if definition.version is None:
-        row = source.execute(
-            "SELECT id, version FROM definitions WHERE workflow = ? AND unversioned = 1 AND checksum = ?"
-            " ORDER BY id DESC LIMIT 1",
-            (definition.name, checksum),
-        ).fetchone()
-    else:
-        row = source.execute(
-            "SELECT id, version FROM definitions WHERE workflow = ? AND version = ? AND checksum = ?",
-            (definition.name, _normal(definition), checksum),
-        ).fetchone()
-    return Registered(row[0], row[1], False) if row is not None else None
+    wanted = None if definition.version is None else _normal(definition)
+    found = definitions.with_content(source, definition.name, checksum, wanted)
+    return Registered(*found, False) if found is not None else None
+
+
+def _content(source: Source, definition_id: int) -> Any:
+    found = definitions.content(source, definition_id)
+    return {} if found is None else jsonio.loads(found[1])
 
 
 def _normal(definition: Declared) -> str:
@@ -120,12 +118,11 @@ def register_definition(
 
     A workflow without a version gets revisions 0.0.1, 0.0.2, … as its content changes.
     """
+    tx.lock(Root.DEFINITION, definition.name)
     known = find_registered(tx, definition, checksum)
     if known is not None:
         return known
-    rows = tx.execute(
-        "SELECT version, id, path FROM definitions WHERE workflow = ?", (definition.name,)
-    ).fetchall()
+    rows = definitions.places(tx, definition.name)
     taken = {WorkflowVersion.parse(version): (known_id, where) for version, known_id, where in rows}
     unversioned = definition.version is None
     if unversioned:
@@ -135,8 +132,7 @@ def register_definition(
         version = WorkflowVersion.parse(_normal(definition))
         if version in taken:
             known_id, where = taken[version]
-            (stored,) = tx.execute("SELECT content FROM definitions WHERE id = ?", (known_id,)).fetchone()
-            lines = [change.describe() for change in diff(jsonio.loads(stored), content)]
+            lines = [change.describe() for change in diff(_content(tx, known_id), content)]
             more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
             raise VersionConflictError(
                 f"{path or definition.name}: {definition.name} {version} is registered with another content"
@@ -144,28 +140,23 @@ def register_definition(
                 + f". A version never changes: call this one {next_free(version, taken)}. "
                 f"What differs: {'; '.join(lines[:8])}{more}"
             )
-    cursor = tx.execute(
-        "INSERT INTO definitions (workflow, version, checksum, content, text, path, registered_at, unversioned)"
-        " VALUES (?,?,?,?,?,?,?,?)",
-        (
-            definition.name,
-            str(version),
-            checksum,
-            jsonio.dumps_text(dict(content)),
-            text,
-            path,
-            tx.now_us,
-            int(unversioned),
-        ),
+    definition_id = definitions.add(
+        tx,
+        definition.name,
+        str(version),
+        checksum=checksum,
+        content=jsonio.dumps_text(dict(content)),
+        text=text,
+        path=path,
+        unversioned=unversioned,
     )
-    assert cursor.lastrowid is not None
     tx.event(
         EventKind.VERSION_REGISTERED,
         actor=actor,
         workflow=definition.name,
         data={"version": str(version), "checksum": checksum[:12], **({"path": path} if path else {})},
     )
-    return Registered(cursor.lastrowid, str(version), True)
+    return Registered(definition_id, str(version), True)
 
 
 def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str | None = None) -> Resolved:
@@ -176,18 +167,14 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
     too; where only it would do, VersionRemovedError says why it was removed. An alias that is split
     chooses by `seed`; without one it is its main version.
     """
-    rows = source.execute(
-        "SELECT id, version, deprecated, removed, successor FROM definitions WHERE workflow = ?", (workflow,)
-    ).fetchall()
+    rows = definitions.versions(source, workflow)
     if not rows:
-        names = [
-            row[0] for row in source.execute("SELECT DISTINCT workflow FROM definitions ORDER BY workflow")
-        ]
+        names = definitions.names(source)
         from victor_engine.config.places import did_you_mean
 
         hint = did_you_mean(workflow, names) if names else "None is registered yet"
         raise NotFoundError(f"there is no workflow {workflow!r}. {hint}")
-    by_version = {row[1]: row for row in rows}
+    by_version = {row.version: row for row in rows}
     pointing = aliases.pointing(source, workflow, spec) if aliases.is_alias_name(spec) else None
     if pointing is not None:
         chosen = pointing.choose(seed)
@@ -198,17 +185,17 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
             f"there are {_listed(by_version)}; `victor versions alias {workflow} {spec} VERSION` sets it"
         )
     else:
-        found = _choose(spec, by_version)
-        if found is None:
+        best = _choose(spec, by_version)
+        if best is None:
             raise NotFoundError(
                 f"{workflow} has no version {spec or 'latest'}; there are {_listed(by_version)}"
             )
-        chosen = found
-    definition_id, version, deprecated, removed, successor = by_version[chosen]
-    if removed is not None:
-        raise removed_error(workflow, version, removed, successor)
+        chosen = best
+    found = by_version[chosen]
+    if found.removed is not None:
+        raise removed_error(workflow, found.version, found.removed, found.successor)
     return Resolved(
-        definition_id, workflow, version, deprecated, pointing.id if pointing is not None else None
+        found.id, workflow, found.version, found.deprecated, pointing.id if pointing is not None else None
     )
 
 
@@ -216,12 +203,12 @@ def _listed(versions: Iterable[str]) -> str:
     return ", ".join(map(str, sorted(map(WorkflowVersion.parse, versions))))
 
 
-def _choose(spec: str | None, by_version: Mapping[str, Any]) -> str | None:
+def _choose(spec: str | None, by_version: Mapping[str, Version]) -> str | None:
     """The best that a spec allows: neither deprecated nor removed, else not removed, else any."""
     if spec is None or spec.strip() in ("latest", ""):
-        return latest_of([(version, row[2], row[3]) for version, row in by_version.items()])
-    there = [version for version, row in by_version.items() if row[3] is None]
-    fresh = [version for version in there if by_version[version][2] is None]
+        return latest_of([(version, row.deprecated, row.removed) for version, row in by_version.items()])
+    there = [version for version, row in by_version.items() if row.removed is None]
+    fresh = [version for version in there if by_version[version].deprecated is None]
     return select(spec, fresh) or select(spec, there) or select(spec, by_version)
 
 
@@ -232,8 +219,7 @@ def meant(source: Source, workflow: str, spec: str | None) -> str | None:
     pointing = aliases.pointing(source, workflow, spec)
     if pointing is not None:
         return pointing.version
-    rows = source.execute("SELECT version FROM definitions WHERE workflow = ?", (workflow,))
-    return in_range(spec, [version for (version,) in rows]) or spec
+    return in_range(spec, definitions.version_names(source, workflow)) or spec
 
 
 def in_range(spec: str, versions: Iterable[str]) -> str | None:
@@ -251,18 +237,14 @@ def removed_error(workflow: str, version: str, message: str, successor: str | No
 
 def refuse_removed(source: Source, definition_id: int) -> None:
     """VersionRemovedError if nothing new may start on a definition."""
-    workflow, version, removed, successor = source.execute(
-        "SELECT workflow, version, removed, successor FROM definitions WHERE id = ?", (definition_id,)
-    ).fetchone()
-    if removed is not None:
-        raise removed_error(workflow, version, removed, successor)
+    workflow, found = definitions.version_by_id(source, definition_id)
+    if found.removed is not None:
+        raise removed_error(workflow, found.version, found.removed, found.successor)
 
 
 def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple[WorkflowDefinition, str]:
     """A stored definition and its version."""
-    row = connection.execute(
-        "SELECT workflow, content, version FROM definitions WHERE id = ?", (definition_id,)
-    ).fetchone()
+    row = definitions.content(connection, definition_id)
     if row is None:
         raise NotFoundError(f"there is no definition {definition_id} in the store")
     return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
@@ -275,15 +257,13 @@ def register_migrations(
 
     VersionConflictError for one that is known with other steps, or that another one's reverse contradicts.
     """
+    tx.lock(Root.DEFINITION, workflow)
     registry = load_registry(tx, workflow)
     new = 0
     for migration in declared_migrations(blocks, version):
         key = (workflow, str(migration.from_version), str(migration.to_version))
-        known = tx.execute(
-            "SELECT checksum FROM state_migrations WHERE workflow = ? AND from_version = ? AND to_version = ?",
-            key,
-        ).fetchone()
-        if known is not None and known[0] != migration.checksum:
+        known = definitions.migration_checksum(tx, *key)
+        if known is not None and known != migration.checksum:
             raise VersionConflictError(
                 f"{workflow}: migration {migration.migration_id} is registered with other steps, and never "
                 "changes once it is known; write it as it was, or lead to a new version"
@@ -294,10 +274,8 @@ def register_migrations(
             raise VersionConflictError(error.message) from error
         if known is not None:
             continue
-        tx.execute(
-            "INSERT INTO state_migrations (workflow, from_version, to_version, content, checksum, registered_at)"
-            " VALUES (?,?,?,?,?,?)",
-            (*key, jsonio.dumps_text(migration.to_block()), migration.checksum, tx.now_us),
+        definitions.add_migration(
+            tx, *key, content=jsonio.dumps_text(migration.to_block()), checksum=migration.checksum
         )
         tx.event(
             EventKind.VERSION_MIGRATION,
@@ -322,8 +300,7 @@ def migrations_known(source: Source, definition: Declared) -> bool:
     """Whether all that a file declares is registered just so. A read only; raises as `declared_migrations`."""
     if not definition.migrations:
         return True
-    rows = source.execute("SELECT checksum FROM state_migrations WHERE workflow = ?", (definition.name,))
-    known = {checksum for (checksum,) in rows}
+    known = definitions.migration_checksums(source, definition.name)
     declared = declared_migrations(definition.migrations, definition.version)
     return all(migration.checksum in known for migration in declared)
 
@@ -331,9 +308,7 @@ def migrations_known(source: Source, definition: Declared) -> bool:
 def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
     """The stored migrations of one workflow as a registry."""
     registry = WorkflowVersionRegistry()
-    for (content,) in source.execute(
-        "SELECT content FROM state_migrations WHERE workflow = ? ORDER BY id", (workflow,)
-    ):
+    for content in definitions.migrations(source, workflow):
         registry.add_migration(workflow, migration_from_block(jsonio.loads(content)))
     return registry
 
