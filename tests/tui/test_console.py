@@ -198,8 +198,8 @@ async def test_pause_and_resume_a_run(port: FakePort, make_app: MakeApp) -> None
         table(app).select("r00919")
         await go(pilot, "p")
         assert port.run_map["r00919"].status == "paused"
-        assert app.screen.check_action("resume", ()) is True
-        assert app.screen.check_action("retry", ()) is False
+        assert app.screen.check_action("run_command", ("resume",)) is True
+        assert app.screen.check_action("run_command", ("retry",)) is False
         await go(pilot, "r")
         assert port.run_map["r00919"].status == "running"
 

@@ -127,8 +127,8 @@ async def test_what_does_not_want_to_go_is_killed_with_the_key_that_cancelled_it
         await keys("2")(pilot)
         app.screen.query_one("#runs", LineTable).select("r00915")
         await keys()(pilot)
-        assert app.screen.check_action("cancel", ()) is False
-        assert app.screen.check_action("kill", ()) is True
+        assert app.screen.check_action("run_command", ("cancel",)) is False
+        assert app.screen.check_action("run_command", ("kill",)) is True
         await keys("c")(pilot)
         await keys("ctrl+s")(pilot)
         assert ("cancel_run", ("r00915", "")) in port.calls

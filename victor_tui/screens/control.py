@@ -1,20 +1,16 @@
-"""What an operator does to runs, the same on every screen that shows them: keys, conditions, dialogs."""
+"""The commands on runs, the same on every screen that shows them: keys, conditions, dialogs."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
-from textual import work
 from textual.binding import Binding, BindingType
 
-from victor_engine.api import RunCommand, RunInfo, RunStatus, refusal
+from victor_engine.api import RunCommand, RunDetail, RunInfo, RunStatus, refusal
 from victor_engine.errors import VictorError
+from victor_tui.screens.base import ConsoleScreen
 from victor_tui.screens.run_cells import now_cell
 from victor_tui.text import clean, plural
-
-if TYPE_CHECKING:
-    from victor_tui.console import Console
 
 
 def accepts(run: RunInfo, command: RunCommand) -> bool:
@@ -57,7 +53,7 @@ def control_bindings(place: str, *shown: str, without: Sequence[str] = ()) -> li
     return [
         Binding(
             key,
-            action,
+            f"run_command('{action}')",
             title,
             id=f"{place}.{_IDS.get(action, action)}",
             tooltip=tooltip,
@@ -68,6 +64,13 @@ def control_bindings(place: str, *shown: str, without: Sequence[str] = ()) -> li
     ]
 
 
+_ASKED = {
+    "cancel": "What it started is ended, with all its processes; after a grace period by force.",
+    "kill": "What it started and still runs is ended by force now, and cannot clean up.",
+    "retry": "It goes on from where it stopped; finished nodes stay.",
+}
+"""What is asked before a command. The others are done at once to a single run."""
+
 _DONE = {
     "cancel": "Cancelling {}.",
     "kill": "What {} started is ended by force.",
@@ -77,56 +80,60 @@ _DONE = {
 }
 
 
-class RunControl:
-    """Mixed into a screen. `chosen_runs` are the runs that the keys act on, marked ones first."""
+class RunCommands:
+    """The commands on the runs that one screen has chosen.
 
-    if TYPE_CHECKING:  # the screen has it
+    `runs` returns the chosen runs, marked ones first; `node` the node that is looked at, if one is;
+    `done` is called after something was done to the runs.
+    """
 
-        @property
-        def console(self) -> Console: ...
+    def __init__(
+        self,
+        screen: ConsoleScreen,
+        *,
+        runs: Callable[[], Sequence[RunInfo]],
+        done: Callable[[], None],
+        node: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._screen = screen
+        self._runs = runs
+        self._done = done
+        self._node = node
 
-    def chosen_runs(self) -> Sequence[RunInfo]:
-        return ()
+    def allows(self, command: str) -> bool:
+        """Return whether a command does something now."""
+        return command not in ALLOWED or bool(self._fit(command))
 
-    def chosen_node(self) -> str | None:
-        """The node that is looked at, if one is."""
-        return None
+    def start(self, command: str) -> None:
+        """Do a command in a worker of the screen."""
+        self._screen.run_worker(self._do(command), group="action")
 
-    def after_control(self) -> None:
-        """Something was done to the runs."""
+    async def _do(self, command: str) -> None:
+        match command:
+            case "dead_letters":
+                self._screen.console.navigator.open_dead_letters()
+                return
+            case "compare":
+                self._compare()
+                return
+            case "redrive":
+                await self._redrive()
+            case "rerun":
+                await self._rerun()
+            case "discard":
+                await self._discard()
+            case "override":
+                await self._override()
+            case _:
+                await self._control(command)
+        self._done()
 
-    def control_allowed(self, action: str) -> bool | None:
-        """For `check_action`: whether a key of this mixin does something now; None if it is another's."""
-        if action not in ALLOWED:
-            return None
-        return any(ALLOWED[action](run) for run in self.chosen_runs())
+    def _fit(self, command: str) -> list[RunInfo]:
+        return [run for run in self._runs() if ALLOWED[command](run)]
 
-    def _fit(self, action: str) -> list[RunInfo]:
-        return [run for run in self.chosen_runs() if ALLOWED[action](run)]
-
-    # --- stop, hold, go on -----------------------------------------------------------------------
-
-    def action_cancel(self) -> None:
-        self._all(
-            "cancel", "What it started is ended, with all its processes; after a grace period by force."
-        )
-
-    def action_kill(self) -> None:
-        self._all("kill", "What it started and still runs is ended by force now, and cannot clean up.")
-
-    def action_pause(self) -> None:
-        self._all("pause")
-
-    def action_resume(self) -> None:
-        self._all("resume")
-
-    def action_retry(self) -> None:
-        self._all("retry", "It goes on from where it stopped; finished nodes stay.")
-
-    @work(group="action")
-    async def _all(self, action: str, words: str = "") -> None:
-        """Do it to the chosen runs for which it makes sense; `words` are asked about first."""
-        runs, console = self._fit(action), self.console
+    async def _control(self, command: str) -> None:
+        """Stop the runs, hold them, or let them go on."""
+        runs, console = self._fit(command), self._screen.console
         port = console.port
         does: dict[str, Callable[..., Awaitable[RunInfo]]] = {
             "cancel": port.cancel_run,
@@ -135,134 +142,86 @@ class RunControl:
             "resume": port.resume_run,
             "retry": port.retry_run,
         }
+        words = _ASKED.get(command, "")
         if len(runs) > 1:
-            await self._many(runs, action.capitalize(), words, does[action])
+            await self._many(runs, command.capitalize(), words, does[command])
         elif runs:
             note: str | None = ""
             if words:
-                what = self._what(runs[0])
-                note = await console.dialogs.confirm(
-                    f"{action.capitalize()} run {runs[0].id}?", f"{what}\n{words}"
-                )
+                title = f"{command.capitalize()} run {runs[0].id}?"
+                note = await console.dialogs.confirm(title, f"{self._what(runs[0])}\n{words}")
             if note is not None:
-                await console.perform(does[action](runs[0].id, note), _DONE[action].format(runs[0].id))
-        self.after_control()
+                await console.perform(does[command](runs[0].id, note), _DONE[command].format(runs[0].id))
 
     def _what(self, run: RunInfo) -> str:
         """The run in a line: what is about to be acted on is said before it is."""
-        now = self.console.clock.now()
+        now = self._screen.now()
         return clean(f"{run.workflow} {run.version}, {run.status}: {now_cell(run, now)[0]}")
 
-    # --- do it again -------------------------------------------------------------------------------
-
-    def action_compare(self) -> None:
-        self._compare()
-
-    @work(group="action")
-    async def _compare(self) -> None:
+    def _compare(self) -> None:
         from victor_tui.screens.compare import CompareScreen
 
-        runs = list(self.chosen_runs())
+        runs, console = list(self._runs()), self._screen.console
         if len(runs) > 2:
-            self.console.notify("Mark two runs to compare them.", severity="warning", markup=False)
+            console.notify("Mark two runs to compare them.", severity="warning", markup=False)
         elif len(runs) == 2:
             runs.sort(key=lambda run: run.created_at)
-            self.console.push_screen(CompareScreen(runs[1], runs[0].id))
+            console.push_screen(CompareScreen(runs[1], runs[0].id))
         elif runs:
-            self.console.push_screen(CompareScreen(runs[0]))
+            console.push_screen(CompareScreen(runs[0]))
 
-    def action_dead_letters(self) -> None:
-        self.console.navigator.open_dead_letters()
+    async def _detail(self, run: RunInfo) -> RunDetail | None:
+        """Return all of a run, or None after the error is shown."""
+        console = self._screen.console
+        try:
+            return await console.port.run(run.id)
+        except VictorError as error:
+            console.report(error)
+            return None
 
-    def action_redrive(self) -> None:
-        self._redrive()
-
-    @work(group="action")
     async def _redrive(self) -> None:
         from victor_tui.dialogs.redrive import RedriveDialog
 
-        runs, console = self._fit("redrive"), self.console
+        runs, console = self._fit("redrive"), self._screen.console
         if len(runs) > 1:
-            await self._many(
-                runs,
-                "Redrive",
-                "Each goes on from where it stopped, with its state as it is.",
-                console.port.redrive_run,
-            )
-        elif runs:
-            try:
-                detail = await console.port.run(runs[0].id)
-            except VictorError as error:
-                console.report(error)
-                return
-            found = await console.push_screen_wait(RedriveDialog(detail, self.chosen_node()))
+            words = "Each goes on from where it stopped, with its state as it is."
+            await self._many(runs, "Redrive", words, console.port.redrive_run)
+        elif runs and (detail := await self._detail(runs[0])) is not None:
+            found = await console.push_screen_wait(RedriveDialog(detail, self._node()))
             if found is not None:
                 console.notify(clean(f"{found.id} goes on."), timeout=4, markup=False)
-        self.after_control()
 
-    def action_rerun(self) -> None:
-        self._rerun()
-
-    @work(group="action")
     async def _rerun(self) -> None:
-        runs, console = self._fit("rerun"), self.console
-        if len(runs) > 1:
-            await self._many(
-                runs, "Rerun", "A new run for each, with the same input and version.", console.port.rerun
-            )
-        elif runs:
-            await self._rerun_one(runs[0])
-        self.after_control()
-
-    async def _rerun_one(self, run: RunInfo) -> None:
         from victor_tui.dialogs.rerun import RerunDialog
 
-        console = self.console
-        try:
-            detail = await console.port.run(run.id)
-        except VictorError as error:
-            console.report(error)
-            return
-        new = await console.push_screen_wait(RerunDialog(detail))
-        if new is not None:
-            console.notify(clean(f"{new.id} is a rerun of {run.id}."), timeout=4, markup=False)
+        runs, console = self._fit("rerun"), self._screen.console
+        if len(runs) > 1:
+            words = "A new run for each, with the same input and version."
+            await self._many(runs, "Rerun", words, console.port.rerun)
+        elif runs and (detail := await self._detail(runs[0])) is not None:
+            new = await console.push_screen_wait(RerunDialog(detail))
+            if new is not None:
+                console.notify(clean(f"{new.id} is a rerun of {runs[0].id}."), timeout=4, markup=False)
 
-    def action_discard(self) -> None:
-        self._discard()
-
-    @work(group="action")
     async def _discard(self) -> None:
-        runs, console = self._fit("discard"), self.console
+        runs, console = self._fit("discard"), self._screen.console
         words = "It stays failed and in the history; nobody is asked to deal with it any more."
         if len(runs) > 1:
             await self._many(runs, "Discard", words, console.port.discard_run)
         elif runs:
             note = await console.dialogs.confirm(f"Discard run {runs[0].id}?", words)
             if note is not None:
-                await console.perform(
-                    console.port.discard_run(runs[0].id, note), f"{runs[0].id} is off the list."
-                )
-        self.after_control()
+                action = console.port.discard_run(runs[0].id, note)
+                await console.perform(action, f"{runs[0].id} is off the list.")
 
-    def action_override(self) -> None:
-        self._override()
-
-    @work(group="action")
     async def _override(self) -> None:
         from victor_tui.dialogs.override import OverrideDialog
 
-        runs, console = self._fit("override"), self.console
-        if not runs:
-            return
-        try:
-            detail = await console.port.run(runs[0].id)
-        except VictorError as error:
-            console.report(error)
-            return
-        found = await console.push_screen_wait(OverrideDialog(detail, self.chosen_node()))
-        if found is not None:
-            console.notify("Set for this run.", timeout=4, markup=False)
-        self.after_control()
+        runs, console = self._fit("override"), self._screen.console
+        if runs and (detail := await self._detail(runs[0])) is not None:
+            found = await console.push_screen_wait(OverrideDialog(detail, self._node()))
+            if found is not None:
+                console.notify("Set for this run.", timeout=4, markup=False)
 
     async def _many(
         self, runs: Sequence[RunInfo], verb: str, words: str, action: Callable[..., Awaitable[RunInfo]]
@@ -277,7 +236,7 @@ class RunControl:
         """Ask once, then do it to each run and show what became of it. Needs a worker."""
         from victor_tui.dialogs.bulk import BulkDialog
 
-        console = self.console
+        console = self._screen.console
         title = f"{verb} {plural(len(ids), 'run')}"
         note = await console.dialogs.confirm(f"{title}?", words)
         if note is not None:

@@ -17,7 +17,7 @@ from victor_engine.api import DeadLetterGroup, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.screens.control import RunControl
+from victor_tui.screens.control import RunCommands
 from victor_tui.text import clean, full, moment, plural, relative
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import Cell, Column, LineTable
@@ -33,7 +33,15 @@ EMPTY = """No dead letters: whatever failed has been dealt with.
 esc  back"""
 
 
-class DeadScreen(RunControl, ConsoleScreen):
+_WORDS = {
+    "redrive": "Each goes on from where it stopped, with its state as it is.",
+    "discard": "They stay failed; nobody is asked to deal with them any more.",
+    "rerun": "A new run for each, with the same input and version.",
+}
+"""What is asked before a command on all runs of some causes."""
+
+
+class DeadScreen(ConsoleScreen):
     """Causes first; enter goes into one, esc comes back."""
 
     MODE = "history"
@@ -43,18 +51,29 @@ class DeadScreen(RunControl, ConsoleScreen):
         Binding("escape", "back", "Back", id="dead.back", tooltip="To the causes, or back where you were"),
         Binding("enter", "open", "Open", id="dead.open", tooltip="The runs of this cause, or this run"),
         Binding(
-            "d", "redrive", "Redrive", id="dead.redrive", tooltip="Redrive these runs, or the marked ones"
+            "d",
+            "run_command('redrive')",
+            "Redrive",
+            id="dead.redrive",
+            tooltip="Redrive these runs, or the marked ones",
         ),
         Binding(
-            "D", "discard", "Discard", id="dead.discard", tooltip="Take these runs, or the marked ones, off"
+            "D",
+            "run_command('discard')",
+            "Discard",
+            id="dead.discard",
+            tooltip="Take these runs, or the marked ones, off",
         ),
-        Binding("e", "rerun", "Rerun", id="dead.rerun", tooltip="New runs with the same input"),
+        Binding(
+            "e", "run_command('rerun')", "Rerun", id="dead.rerun", tooltip="New runs with the same input"
+        ),
         Binding("l", "newest", "Newest run", id="dead.newest", tooltip="Open the newest run of this cause"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.cause: DeadLetterGroup | None = None
+        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
 
     # --- layout --------------------------------------------------------------------------------
 
@@ -206,34 +225,22 @@ class DeadScreen(RunControl, ConsoleScreen):
         return table.marked_rows or ([table.row] if table.row is not None else [])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("open", "newest", "redrive", "discard", "rerun"):
+        if action in ("open", "newest", "run_command"):
             return self.current is not None
         return action != "filter"
 
-    def after_control(self) -> None:
+    def _mark_stale(self) -> None:
         self.console.feed.mark_stale("dead", "letters")
 
-    def action_redrive(self) -> None:
+    def action_run_command(self, command: str) -> None:
         if self.cause is None:
-            self._all_of_causes("Redrive", "Each goes on from where it stopped, with its state as it is.")
+            self._all_of_causes(command)
         else:
-            super().action_redrive()
-
-    def action_discard(self) -> None:
-        if self.cause is None:
-            self._all_of_causes("Discard", "They stay failed; nobody is asked to deal with them any more.")
-        else:
-            super().action_discard()
-
-    def action_rerun(self) -> None:
-        if self.cause is None:
-            self._all_of_causes("Rerun", "A new run for each, with the same input and version.")
-        else:
-            super().action_rerun()
+            self.commands.start(command)
 
     @work(group="action")
-    async def _all_of_causes(self, verb: str, words: str) -> None:
-        """Do it to every run of the marked causes, or of the one under the cursor."""
+    async def _all_of_causes(self, command: str) -> None:
+        """Do a command to every run of the marked causes, or of the one under the cursor."""
         table: LineTable[DeadLetterGroup] = self.query_one("#dead", LineTable)
         groups = table.marked_rows or ([table.row] if table.row is not None else [])
         ids: list[str] = []
@@ -246,18 +253,19 @@ class DeadScreen(RunControl, ConsoleScreen):
             return
         port = self.port
         actions: dict[str, Callable[..., Awaitable[RunInfo]]] = {
-            "Redrive": port.redrive_run,
-            "Discard": port.discard_run,
-            "Rerun": port.rerun,
+            "redrive": port.redrive_run,
+            "discard": port.discard_run,
+            "rerun": port.rerun,
         }
         names = "\n".join(
             f"{group.count:,} × {clean(group.workflow)}: {clean(group.error_type)}: {clean(group.pattern)[:120]}"
             for group in groups[:6]
         )
         more = f"\nand {len(groups) - 6} more causes" if len(groups) > 6 else ""
-        await self.do_to_all(ids, verb, f"{names}{more}\n\n{words}", actions[verb])
+        words = f"{names}{more}\n\n{_WORDS[command]}"
+        await self.commands.do_to_all(ids, command.capitalize(), words, actions[command])
         table.marked.clear()
-        self.after_control()
+        self._mark_stale()
 
 
 def _message(run: RunInfo) -> str:

@@ -16,7 +16,7 @@ from victor_engine.api import EventInfo, EventQuery, RunInfo, RunStats
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.screens.control import RunControl, control_bindings
+from victor_tui.screens.control import RunCommands, control_bindings
 from victor_tui.screens.run_cells import known_names
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
@@ -93,7 +93,7 @@ def event_words(event: EventInfo) -> str:
     return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
-class HistoryScreen(RunControl, ConsoleScreen):
+class HistoryScreen(ConsoleScreen):
     MODE = "history"
     CSS_PATH = "history.tcss"
     LIVE_PREVIEW = False
@@ -107,6 +107,7 @@ class HistoryScreen(RunControl, ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
         self.filter = Filter()
         self.wants_runs = False
         self.wants_trend = False
@@ -325,8 +326,7 @@ class HistoryScreen(RunControl, ConsoleScreen):
             return self._run_id() is not None
         if action == "only":
             return getattr(self.current, "workflow", None) is not None
-        controlled = self.control_allowed(action)
-        return True if controlled is None else controlled
+        return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
     def chosen_runs(self) -> Sequence[RunInfo]:
         """Of events there are none: an event is what was, and its run is opened with l."""
@@ -334,8 +334,11 @@ class HistoryScreen(RunControl, ConsoleScreen):
             return []
         return self.query_one("#past", LineTable).marked_rows or [self.current]
 
-    def after_control(self) -> None:
+    def _mark_stale(self) -> None:
         self.console.feed.mark_stale("past", "events")
+
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
 
     def _run_id(self) -> str | None:
         row = self.current

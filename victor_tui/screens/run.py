@@ -19,7 +19,7 @@ from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens import run_words
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.screens.control import RunControl, control_bindings
+from victor_tui.screens.control import RunCommands, control_bindings
 from victor_tui.text import clean
 from victor_tui.widgets.gantt import Gantt
 from victor_tui.widgets.graph import RunGraph
@@ -43,7 +43,7 @@ def _key(key: str, action: str, title: str, name: str, tooltip: str) -> Binding:
     return Binding(key, action, title, id=f"run.{name}", tooltip=tooltip, show=False)
 
 
-class RunScreen(RunControl, ConsoleScreen):
+class RunScreen(ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "run.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "RunGraph"
@@ -92,6 +92,7 @@ class RunScreen(RunControl, ConsoleScreen):
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self.run_id = run_id
+        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale, node=self.chosen_node)
         self._attempt: int | None = None
         """The attempt around which the state is shown; None shows the state as it is."""
         self._read: AttemptKey | None = None
@@ -391,8 +392,7 @@ class RunScreen(RunControl, ConsoleScreen):
                 return self.pane == "state" and self.detail is not None and bool(self.detail.attempts)
             case "parent":
                 return self.detail is not None and self.detail.run.parent_run is not None
-        controlled = self.control_allowed(action)
-        return True if controlled is None else controlled
+        return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
     def chosen_runs(self) -> Sequence[RunInfo]:
         return [self.detail.run] if self.detail is not None else []
@@ -402,8 +402,11 @@ class RunScreen(RunControl, ConsoleScreen):
         graph = self.query_one(RunGraph)
         return graph.selected if graph.cursor > 0 or not graph.follows else None
 
-    def after_control(self) -> None:
+    def _mark_stale(self) -> None:
         self.console.feed.mark_stale("run")
+
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
 
     def _open_request(self) -> Any:
         requests = self.detail.requests if self.detail is not None else ()

@@ -17,7 +17,7 @@ from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import RUN_FIELDS, Filter
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.screens.control import RunControl, control_bindings
+from victor_tui.screens.control import RunCommands, control_bindings
 from victor_tui.screens.run_cells import (
     arrange,
     at_work,
@@ -47,7 +47,7 @@ n  start a workflow
 EMPTY_FILTER = "No run fits the filter.\n\n/  change the filter"
 
 
-class RunsScreen(RunControl, ConsoleScreen):
+class RunsScreen(ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,6 +62,7 @@ class RunsScreen(RunControl, ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
         self.filter = Filter()
         self._wanted: str | None = None
         self._depths: dict[str, int] = {}
@@ -218,8 +219,7 @@ class RunsScreen(RunControl, ConsoleScreen):
             return run is not None
         if action == "answer_run":
             return run is not None and run.status == "waiting" and run.request_id is not None
-        controlled = self.control_allowed(action)
-        return True if controlled is None else controlled
+        return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
     def chosen_runs(self) -> Sequence[RunInfo]:
         for table in self.query("#runs").results(LineTable):
@@ -227,8 +227,11 @@ class RunsScreen(RunControl, ConsoleScreen):
                 return table.marked_rows
         return [self.current] if self.current is not None else []
 
-    def after_control(self) -> None:
+    def _mark_stale(self) -> None:
         self.console.feed.mark_stale("runs")
+
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
 
     def action_open(self) -> None:
         if self.current is not None:
