@@ -200,7 +200,7 @@ async def test_the_state_before_and_after_each_attempt_and_what_it_changed() -> 
         assert pane.around.attempt.node_id == "approval_gate"
         assert screen.query_one(RunGraph).selected == "approval_gate"
         await keys("t", "home", "down", "enter")(pilot)
-        assert screen.pane == "state"
+        assert screen.view.pane == "state"
         assert pane.around.attempt.node_id == "build"
 
 

@@ -1,4 +1,4 @@
-"""What the five screens share: header, banner, footer, a table, a preview, and the feed."""
+"""What the screens share: header, banner, footer and the feed; and, of most, a table and a preview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from victor_tui.console import InConsole
-from victor_tui.feed import FeedReader, Loader, Subject
+from victor_tui.feed import FeedReader, Subject
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.keybar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -19,12 +19,9 @@ from victor_tui.widgets.table import LineTable
 
 
 class ConsoleScreen(Screen[None], InConsole, FeedReader):
-    """A screen of the console. Subclasses say what they watch and how a row is explained."""
+    """A screen of the console. Subclasses say what they watch and draw it."""
 
     MODE: ClassVar[str] = ""
-    LIVE_PREVIEW: ClassVar[bool] = True
-    """Whether the preview depends on the clock."""
-    AUTO_FOCUS: ClassVar[str | None] = "LineTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "slash", "filter", "Filter", key_display="/", id="screen.filter", tooltip="Filter this table"
@@ -32,27 +29,13 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         Binding("tab", "app.focus_next", "Next pane", id="screen.next", tooltip="Next pane", show=False),
     ]
 
-    current: reactive[Any] = reactive(None, bindings=True)
-    """The row under the cursor: what the keys act on."""
-
-    def facts(self) -> Facts:
-        return Facts(self.app.theme)
-
     # --- to be filled in ----------------------------------------------------------------------
 
     def compose_body(self) -> ComposeResult:
         yield from ()
 
-    def loaders(self) -> dict[Subject, Loader]:
-        """Subjects that this screen needs while it is visible, and how they are loaded."""
-        return {}
-
     def draw(self, subject: Subject) -> None:
         """A subject was loaded again."""
-
-    def explain(self, row: Any) -> Facts | None:
-        """What the preview says about a row."""
-        return None
 
     def action_filter(self) -> None:
         """Go to the filter line."""
@@ -65,9 +48,6 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         yield from self.compose_body()
         yield KeyBar()
 
-    def on_mount(self) -> None:
-        self.watch(self.app, "theme", self._explain_again, init=False)
-
     def on_screen_resume(self) -> None:
         if self not in self.console.screen_stack:  # built ahead, or left again
             return
@@ -78,24 +58,45 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
                 self.draw(subject)
         self.console.update_header()
 
-    def feed_refreshed(self, subject: Subject) -> None:
-        """Draw what is new; a screen that is not composed yet draws it all when it is resumed."""
-        if self.query(LineTable) and subject in self.loaders():
-            self.draw(subject)
-
     def show_banner(self, text: str) -> None:
         for banner in self.query("#banner").results(Static):
             banner.update(text)
             banner.set_class(bool(text), "-shown")
+
+    def snapshot(self, subject: Subject) -> Any:
+        return self.console.feed.snapshots.get(subject)
+
+    def facts(self) -> Facts:
+        return Facts(self.app.theme)
+
+
+class TableScreen(ConsoleScreen):
+    """A screen with a table, and a preview of the row under the cursor. Subclasses explain a row."""
+
+    LIVE_PREVIEW: ClassVar[bool] = True
+    """Whether the preview depends on the clock."""
+    AUTO_FOCUS: ClassVar[str | None] = "LineTable"
+
+    current: reactive[Any] = reactive(None, bindings=True)
+    """The row under the cursor: what the keys act on."""
+
+    def explain(self, row: Any) -> Facts | None:
+        """What the preview says about a row."""
+        return None
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._explain_again, init=False)
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        """Draw what is new; a screen that is not composed yet draws it all when it is resumed."""
+        if self.query(LineTable) and subject in self.loaders():
+            self.draw(subject)
 
     def tick(self) -> None:
         for table in self.query(LineTable):
             table.tick()
         if self.LIVE_PREVIEW:
             self._explain_again()
-
-    def snapshot(self, subject: Subject) -> Any:
-        return self.console.feed.snapshots.get(subject)
 
     def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
         if not message.table.display:

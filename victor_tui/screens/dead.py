@@ -16,7 +16,7 @@ from textual.widgets import Static
 from victor_engine.api import DeadLetterGroup, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands
 from victor_tui.text import clean, full, moment, plural, relative
 from victor_tui.widgets.preview import Facts, Preview
@@ -41,7 +41,7 @@ _WORDS = {
 """What is asked before a command on all runs of some causes."""
 
 
-class DeadScreen(ConsoleScreen):
+class DeadScreen(TableScreen):
     """Causes first; enter goes into one, esc comes back."""
 
     MODE = "history"
@@ -73,7 +73,7 @@ class DeadScreen(ConsoleScreen):
     def __init__(self) -> None:
         super().__init__()
         self.cause: DeadLetterGroup | None = None
-        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
+        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
 
     # --- layout --------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class DeadScreen(ConsoleScreen):
 
     # --- actions --------------------------------------------------------------------------------
 
-    def chosen_runs(self) -> Sequence[RunInfo]:
+    def _chosen_runs(self) -> Sequence[RunInfo]:
         if self.cause is None:
             return ()
         table: LineTable[RunInfo] = self.query_one("#letters", LineTable)

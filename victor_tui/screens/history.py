@@ -15,7 +15,7 @@ from textual.widgets import Static
 from victor_engine.api import EventInfo, EventQuery, RunInfo, RunStats
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands, control_bindings
 from victor_tui.screens.run_cells import known_names
 from victor_tui.text import duration, full, moment
@@ -93,7 +93,7 @@ def event_words(event: EventInfo) -> str:
     return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
-class HistoryScreen(ConsoleScreen):
+class HistoryScreen(TableScreen):
     MODE = "history"
     CSS_PATH = "history.tcss"
     LIVE_PREVIEW = False
@@ -107,7 +107,7 @@ class HistoryScreen(ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
+        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
         self.filter = Filter()
         self.wants_runs = False
         self.wants_trend = False
@@ -328,7 +328,7 @@ class HistoryScreen(ConsoleScreen):
             return getattr(self.current, "workflow", None) is not None
         return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
-    def chosen_runs(self) -> Sequence[RunInfo]:
+    def _chosen_runs(self) -> Sequence[RunInfo]:
         """Of events there are none: an event is what was, and its run is opened with l."""
         if not isinstance(self.current, RunInfo):
             return []

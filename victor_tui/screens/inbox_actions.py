@@ -11,14 +11,14 @@ from textual.binding import Binding, BindingType
 from victor_engine.api import Answer, RequestCommand, RequestInfo, request_refused
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.together import TogetherDialog, Verdict, why_not_together
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.text import clean
 from victor_tui.widgets.table import LineTable
 
 YES_NO = ("approval", "confirmation")
 
 
-class InboxActions(ConsoleScreen):
+class InboxActions(TableScreen):
     """The actions of the inbox; `current` is the request under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

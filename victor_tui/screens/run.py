@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.css.query import NoMatches
 from textual.reactive import reactive
-from textual.widgets import ContentSwitcher, Input, Static
+from textual.widgets import Static
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, AttemptInfo, AttemptState, RunDetail, RunInfo
-from victor_engine.errors import VictorError
+from victor_engine.api import RequestInfo, RunDetail, RunInfo
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens import run_words
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.screens.control import RunCommands, control_bindings
-from victor_tui.text import clean
-from victor_tui.widgets.gantt import Gantt
+from victor_tui.screens.run_panes import RunReader
+from victor_tui.screens.run_view import RunView
 from victor_tui.widgets.graph import RunGraph
-from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.log import LogLines
-from victor_tui.widgets.statepane import StatePane
-
-PANES = {"state": "s State", "log": "l Log", "attempts": "t Attempts", "questions": "u Questions"}
-_PAGE = 2000
-"""Log lines that are read at once."""
-
-AttemptKey = tuple[int, str]
-"""An attempt and its status: the state around it is read again when that changes."""
 
 
 def _pane(key: str, name: str, title: str, tooltip: str, show: bool = True) -> Binding:
@@ -86,38 +72,18 @@ class RunScreen(ConsoleScreen):
     ]
 
     detail: reactive[RunDetail | None] = reactive(None, bindings=True)
-    pane: reactive[str] = reactive("state", bindings=True)
-    searched: reactive[str] = reactive("", bindings=True)
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self.run_id = run_id
-        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale, node=self.chosen_node)
-        self._attempt: int | None = None
-        """The attempt around which the state is shown; None shows the state as it is."""
-        self._read: AttemptKey | None = None
-        self._around: AttemptState | None = None
-        self._reading = False
-
-    # --- layout --------------------------------------------------------------------------------
+        self.view = RunView(RunReader(self, run_id), id="run-body")
+        self.commands = RunCommands(
+            self, runs=self._chosen_runs, done=self._mark_stale, node=self._chosen_node
+        )
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="run-head", markup=False)
-        with Horizontal(id="run-body"):
-            yield RunGraph(id="run-graph")
-            with Vertical(id="run-side"):
-                yield Static("", id="run-tabs", markup=False)
-                with ContentSwitcher(initial="pane-state", id="run-panes"):
-                    yield StatePane(id="pane-state")
-                    with Vertical(id="pane-log"):
-                        yield Static("", id="log-facts", markup=False)
-                        yield LogLines(id="log")
-                    with Vertical(id="pane-attempts"):
-                        yield Static("", id="gantt-facts", markup=False)
-                        yield Static("", id="gantt-scale", markup=False)
-                        yield Gantt(id="gantt")
-                    yield LineView(id="pane-questions")
-                yield Input(placeholder="search the log", id="run-search")
+        yield self.view
 
     def loaders(self) -> dict[Subject, Loader]:
         return {"run": lambda port: port.run(self.run_id)}
@@ -126,8 +92,6 @@ class RunScreen(ConsoleScreen):
         # The snapshot that is there may be of another run.
         self.console.feed.watch(self.loaders())
         self.console.update_header()
-        self.query_one(LogLines).zone = self.console.zone
-        self._draw_tabs()
 
     def feed_refreshed(self, subject: Subject) -> None:
         if subject == "run" and self.query("#run-graph"):
@@ -138,103 +102,55 @@ class RunScreen(ConsoleScreen):
         if found is None or not found.run.id.startswith(self.run_id):
             return
         self.detail = found
-        self._draw_head()
-        self._draw_graph()
-        self._draw_pane()
-        self.read_log()
+        self._draw_head(found.run)
+        self.view.show(found)
 
     def tick(self) -> None:
-        if self.detail is None:
-            return
-        self._draw_head()
-        if self.detail.run.status in ACTIVE_RUN_STATUSES:
-            self._draw_graph()
-            if self.pane == "attempts":
-                self._draw_attempts()
-            self.read_log()
-
-    # --- drawing -------------------------------------------------------------------------------
-
-    def _draw_head(self) -> None:
-        assert self.detail is not None
-        self.query_one("#run-head", Static).update(
-            run_words.head(self.detail.run, self.now(), self.console.zone)
-        )
-
-    def _draw_graph(self) -> None:
-        assert self.detail is not None
-        states = {state.node_id: state for state in self.detail.nodes}
-        taken = {a.node_id: a.took_branch for a in self.detail.attempts if a.took_branch is not None}
-        children = {child.id: child for child in self.detail.children}
-        self.query_one(RunGraph).show(self.detail.graph, states, taken, self.now(), children)
-
-    def _draw_tabs(self) -> None:
-        parts: list[tuple[str, str]] = []
-        for pane, name in PANES.items():
-            parts.append((f" {name} ", "reverse bold" if pane == self.pane else "$foreground-muted"))
-        self.query_one("#run-tabs", Static).update(Content.assemble(*parts))
-        self._draw_log_facts()
-
-    def _draw_log_facts(self) -> None:
-        self.query_one("#log-facts", Static).update(run_words.log_facts(self.query_one(LogLines)))
-
-    def _draw_pane(self) -> None:
-        if self.pane == "state":
-            self._draw_state()
-        elif self.pane == "attempts":
-            self._draw_attempts()
-        elif self.pane == "questions":
-            assert self.detail is not None
-            lines = run_words.questions(self.detail.requests, self.console.zone)
-            self.query_one("#pane-questions", LineView).set_lines(lines)
-
-    def _draw_attempts(self) -> None:
-        assert self.detail is not None
-        self.query_one(Gantt).show(self.detail.run, self.detail.attempts, self.now())
-        self._draw_scale()
-
-    def _draw_scale(self) -> None:
-        gantt = self.query_one(Gantt)
-        self.query_one("#gantt-scale", Static).update(Content.styled(gantt.scale(), "$foreground-muted"))
-        self.query_one("#gantt-facts", Static).update(run_words.attempt_facts(gantt.current))
-
-    # --- state ---------------------------------------------------------------------------------
-
-    def _chosen_attempt(self) -> AttemptInfo | None:
-        """The attempt around which the state is shown: the chosen one, or the last of the chosen node."""
-        assert self.detail is not None
-        tries = self.detail.attempts
-        if self._attempt is not None:
-            return next((attempt for attempt in tries if attempt.id == self._attempt), None)
-        node = self.query_one(RunGraph).selected
-        return next((attempt for attempt in reversed(tries) if attempt.node_id == node), None)
-
-    def _draw_state(self) -> None:
-        assert self.detail is not None
-        chosen = self._chosen_attempt()
-        if chosen is None:
-            self._read = self._around = None
-            self.query_one(StatePane).show(self.detail.state, None)
-        elif self._read != (chosen.id, chosen.status):
-            self._read_state(chosen.id, chosen.status)
-        else:
-            self.query_one(StatePane).show(self.detail.state, self._around)
-
-    @work(group="state", exclusive=True)
-    async def _read_state(self, attempt: int, status: str) -> None:
-        try:
-            self._around = await self.port.attempt_state(self.run_id, attempt)
-        except VictorError as error:
-            self.show_banner(clean(error.message))
-            return
-        self._read = (attempt, status)
         if self.detail is not None:
-            self.query_one(StatePane).show(self.detail.state, self._around)
+            self._draw_head(self.detail.run)
+            self.view.tick()
 
-    def on_run_graph_selected(self, message: RunGraph.Selected) -> None:
-        self._attempt = None
-        if self.detail is not None and self.pane == "state":
-            self._draw_state()
+    def _draw_head(self, run: RunInfo) -> None:
+        head = run_words.head(run, self.now(), self.console.zone)
+        self.query_one("#run-head", Static).update(head)
+
+    # --- going about ---------------------------------------------------------------------------
+
+    def action_pane(self, name: str) -> None:
+        self.view.go_to_pane(name)
+
+    def action_graph(self) -> None:
+        self.view.go_to_graph()
+
+    def action_lanes(self) -> None:
+        self.view.graph.toggle_lanes()
+        self.view.go_to_graph()
+
+    def action_full(self) -> None:
+        self.view.toggle_full()
+
+    def action_turn(self) -> None:
+        self.view.state.turn()
+
+    def action_attempt(self, by: int) -> None:
+        self.view.step_attempt(by)
+
+    def action_follow(self) -> None:
+        self.view.follow()
+
+    def action_only_node(self) -> None:
+        self.view.log_pane.narrow_to(self.view.graph.selected)
+        self.view.go_to_pane("log")
+
+    def action_filter(self) -> None:
+        self.view.start_search()
+
+    def action_match(self, by: int) -> None:
+        self.view.log_pane.step(by)
+
+    def action_back(self) -> None:
+        if not self.view.leave_search():
+            self.dismiss()
 
     def on_run_graph_chosen(self, message: RunGraph.Chosen) -> None:
         assert self.detail is not None
@@ -242,139 +158,7 @@ class RunScreen(ConsoleScreen):
         if state is not None and state.child_run is not None:
             self.console.navigator.open_run(state.child_run)
         else:
-            self.action_pane("state")
-
-    def on_gantt_selected(self, message: Gantt.Selected) -> None:
-        self._draw_scale()
-
-    def on_gantt_chosen(self, message: Gantt.Chosen) -> None:
-        self._show_attempt(message.attempt)
-
-    def _show_attempt(self, attempt: AttemptInfo) -> None:
-        """The state around an attempt, with the graph on its node."""
-        graph = self.query_one(RunGraph)
-        graph.follows = False
-        with graph.prevent(RunGraph.Selected):
-            graph.go_to(attempt.node_id)
-        self._attempt = attempt.id
-        self.action_pane("state")
-
-    def action_attempt(self, by: int) -> None:
-        """Step to the attempt before or after the one whose state is shown."""
-        assert self.detail is not None
-        tries, chosen = self.detail.attempts, self._chosen_attempt()
-        place = len(tries) if chosen is None else tries.index(chosen) + by
-        if tries:
-            self._show_attempt(tries[max(0, min(place, len(tries) - 1))])
-
-    def action_turn(self) -> None:
-        self.query_one(StatePane).turn()
-
-    # --- log -----------------------------------------------------------------------------------
-
-    @work(group="log", exclusive=False)
-    async def read_log(self) -> None:
-        """Read what is new, a page at a time."""
-        if self._reading:
-            return
-        self._reading = True
-        try:
-            log = self.query_one(LogLines)
-            log.today = self.now()
-            while True:
-                page = await self.port.run_log(self.run_id, log.last_seq, _PAGE)
-                log.extend(page)
-                if len(page) < _PAGE:
-                    break
-        except VictorError as error:
-            self.show_banner(clean(error.message))
-        except NoMatches:
-            return  # the screen was closed meanwhile
-        finally:
-            self._reading = False
-        self._draw_log_facts()
-
-    def on_log_lines_released(self) -> None:
-        self._draw_log_facts()
-
-    def action_follow(self) -> None:
-        graph = self.query_one(RunGraph)
-        if self.focused is graph:
-            graph.follow()
-            return
-        log = self.query_one(LogLines)
-        log.follow = not log.follow
-        log.keep_up()
-        self._draw_log_facts()
-
-    def action_only_node(self) -> None:
-        log = self.query_one(LogLines)
-        log.node = None if log.node is not None else self.query_one(RunGraph).selected
-        log.narrow()
-        self.action_pane("log")
-
-    def action_filter(self) -> None:
-        self.action_pane("log")
-        search = self.query_one("#run-search", Input)
-        search.add_class("-shown")
-        search.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.searched = event.value
-        self.query_one(LogLines).look_for(event.value)
-        self._draw_log_facts()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._end_search(event.value)
-
-    def _end_search(self, text: str) -> None:
-        search = self.query_one("#run-search", Input)
-        search.remove_class("-shown")
-        search.value = text
-        self.query_one("#log").focus()
-
-    def action_match(self, by: int) -> None:
-        self.query_one(LogLines).step(by)
-        self._draw_log_facts()
-
-    # --- going about ---------------------------------------------------------------------------
-
-    def action_back(self) -> None:
-        search = self.query_one("#run-search", Input)
-        if search.has_class("-shown") or (self.searched and self.pane == "log"):
-            self._end_search("")
-        else:
-            self.dismiss()
-
-    def action_graph(self) -> None:
-        self.query_one("#run-body").remove_class("-side")
-        self.query_one(RunGraph).focus()
-
-    def action_lanes(self) -> None:
-        self.query_one(RunGraph).toggle_lanes()
-        self.action_graph()
-
-    def action_full(self) -> None:
-        """Give the whole width to the graph or the panes, whichever has the focus; or show both again."""
-        body, graph = self.query_one("#run-body"), self.query_one(RunGraph)
-        if body.has_class("-graph") or body.has_class("-side"):
-            body.remove_class("-graph", "-side")
-        else:
-            body.add_class("-graph" if self.focused is graph else "-side")
-
-    def action_pane(self, name: str) -> None:
-        self.query_one("#run-body").remove_class("-graph")
-        self.pane = name
-        self.query_one("#run-panes", ContentSwitcher).current = f"pane-{name}"
-        if name == "state":
-            self.query_one(StatePane).focus_view()
-        else:
-            inside = {"log": "#log", "attempts": "#gantt", "questions": "#pane-questions"}
-            self.query_one(inside[name]).focus()
-        self._draw_tabs()
-        if self.detail is not None:
-            self._draw_pane()
-        self.query_one(LogLines).keep_up()
+            self.view.go_to_pane("state")
 
     def action_parent(self) -> None:
         if self.detail is not None and self.detail.run.parent_run is not None:
@@ -384,31 +168,33 @@ class RunScreen(ConsoleScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
+            case "run_command":
+                return self.commands.allows(str(parameters[0]))
             case "answer_run":
                 return self._open_request() is not None
             case "match":
-                return self.pane == "log" and bool(self.searched)
+                return self.view.pane == "log" and bool(self.view.searched)
             case "turn" | "attempt":
-                return self.pane == "state" and self.detail is not None and bool(self.detail.attempts)
+                return self.view.pane == "state" and self.detail is not None and bool(self.detail.attempts)
             case "parent":
                 return self.detail is not None and self.detail.run.parent_run is not None
-        return self.commands.allows(str(parameters[0])) if action == "run_command" else True
+        return True
 
-    def chosen_runs(self) -> Sequence[RunInfo]:
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
+
+    def _chosen_runs(self) -> Sequence[RunInfo]:
         return [self.detail.run] if self.detail is not None else []
 
-    def chosen_node(self) -> str | None:
+    def _chosen_node(self) -> str | None:
         """The node that somebody has moved to in the graph, or where it stands by itself after the start."""
-        graph = self.query_one(RunGraph)
+        graph = self.view.graph
         return graph.selected if graph.cursor > 0 or not graph.follows else None
 
     def _mark_stale(self) -> None:
         self.console.feed.mark_stale("run")
 
-    def action_run_command(self, command: str) -> None:
-        self.commands.start(command)
-
-    def _open_request(self) -> Any:
+    def _open_request(self) -> RequestInfo | None:
         requests = self.detail.requests if self.detail is not None else ()
         return next((request for request in requests if request.status == "open"), None)
 
@@ -417,4 +203,4 @@ class RunScreen(ConsoleScreen):
         request = self._open_request()
         if request is not None:
             await self.console.dialogs.answer_request(request)
-            self.console.feed.mark_stale("run")
+            self._mark_stale()

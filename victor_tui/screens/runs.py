@@ -16,7 +16,7 @@ from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import RUN_FIELDS, Filter
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands, control_bindings
 from victor_tui.screens.run_cells import (
     arrange,
@@ -47,7 +47,7 @@ n  start a workflow
 EMPTY_FILTER = "No run fits the filter.\n\n/  change the filter"
 
 
-class RunsScreen(ConsoleScreen):
+class RunsScreen(TableScreen):
     MODE = "runs"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -62,7 +62,7 @@ class RunsScreen(ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.commands = RunCommands(self, runs=self.chosen_runs, done=self._mark_stale)
+        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
         self.filter = Filter()
         self._wanted: str | None = None
         self._depths: dict[str, int] = {}
@@ -221,7 +221,7 @@ class RunsScreen(ConsoleScreen):
             return run is not None and run.status == "waiting" and run.request_id is not None
         return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
-    def chosen_runs(self) -> Sequence[RunInfo]:
+    def _chosen_runs(self) -> Sequence[RunInfo]:
         for table in self.query("#runs").results(LineTable):
             if table.marked_rows:
                 return table.marked_rows

@@ -11,7 +11,7 @@ from textual import work
 from victor_engine.api import ScheduleInfo
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.results import Result, ResultsDialog
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.text import clean, full, plural, schedule_name
 from victor_tui.widgets.table import LineTable
 
@@ -31,7 +31,7 @@ def listing(schedules: Sequence[ScheduleInfo], say: Callable[[ScheduleInfo], str
     return "\n".join(clean(line) for line in lines)
 
 
-class ScheduleActions(ConsoleScreen):
+class ScheduleActions(TableScreen):
     """The actions of the Schedules screen."""
 
     @property

@@ -23,7 +23,7 @@ from victor_engine.api import (
 )
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.screens.base import TableScreen
 from victor_tui.screens.version_facts import (
     alias_facts,
     diff_facts,
@@ -107,7 +107,7 @@ def use_cell(row: VersionRow, now: datetime) -> Cell:
     return " ".join(parts), "busy"
 
 
-class VersionsScreen(ConsoleScreen):
+class VersionsScreen(TableScreen):
     MODE = "versions"
     CSS_PATH = "versions.tcss"
     LIVE_PREVIEW = False

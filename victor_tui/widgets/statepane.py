@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from textual.app import ComposeResult
@@ -9,7 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import ContentSwitcher, Static
 
-from victor_engine.api import AttemptState
+from victor_engine.api import AttemptInfo, AttemptState
 from victor_tui.text import clean, plural
 from victor_tui.theme import node_mark
 from victor_tui.widgets.comparison import change_lines
@@ -29,10 +30,15 @@ class StatePane(Vertical):
     StatePane ContentSwitcher { height: 1fr; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, read: Callable[[int], Awaitable[AttemptState | None]], *, id: str) -> None:
+        """`read` returns the state around an attempt, or None after it has shown an error."""
         super().__init__(id=id)
         self.view = VIEWS[0]
-        self.around: AttemptState | None = None
+        self._read_around = read
+        self._state: dict[str, Any] = {}
+        self._around: AttemptState | None = None
+        self._known: tuple[int, str] | None = None
+        """The attempt of `_around` and its status: the state is read again when that changes."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="state-head", markup=False)
@@ -40,15 +46,31 @@ class StatePane(Vertical):
             yield ValueTree(id="state-tree")
             yield LineView(id="state-changes")
 
-    def show(self, state: dict[str, Any], around: AttemptState | None) -> None:
-        """Show what an attempt did; without one the state as it is."""
-        self.around = around
+    def show(self, state: dict[str, Any], attempt: AttemptInfo | None) -> None:
+        """Show what an attempt did, once it is read; without one the state as it is."""
+        self._state = state
+        if attempt is None:
+            self._known = self._around = None
+            self._draw()
+        elif self._known != (attempt.id, attempt.status):
+            self.screen.run_worker(self._read(attempt), group="state", exclusive=True)
+        else:
+            self._draw()
+
+    async def _read(self, attempt: AttemptInfo) -> None:
+        around = await self._read_around(attempt.id)
+        if around is not None and self.is_attached:
+            self._around, self._known = around, (attempt.id, attempt.status)
+            self._draw()
+
+    def _draw(self) -> None:
+        around = self._around
         tree, changes = self.query_one(ValueTree), self.query_one("#state-changes", LineView)
         switcher = self.query_one(ContentSwitcher)
         switcher.current = "state-changes" if around is not None and self.view == "changes" else "state-tree"
         self.query_one("#state-head", Static).update(self._head(around))
         if around is None:
-            tree.show(state)
+            tree.show(self._state)
             return
         tree.show(
             around.before if self.view == "before" else around.after,
@@ -80,13 +102,13 @@ class StatePane(Vertical):
     def turn(self) -> None:
         """The next view of the same attempt."""
         self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
-        if self.around is not None:
-            self.show(self.around.after, self.around)
+        if self._around is not None:
+            self._draw()
         self.focus_view()
 
     def focus_view(self) -> None:
         """Give the focus to what is shown."""
-        shown = "#state-changes" if self.view == "changes" and self.around is not None else "#state-tree"
+        shown = "#state-changes" if self.view == "changes" and self._around is not None else "#state-tree"
         self.query_one(shown).focus()
 
 
