@@ -158,12 +158,12 @@ async def test_keys_of_a_schedule_depend_on_its_state(port: FakePort, make_app: 
         await go(pilot)
         assert table(app).select("nightly_backup")
         await settle(pilot)
-        assert app.screen.check_action("resume", ()) is True
-        assert app.screen.check_action("pause", ()) is False
+        assert app.screen.check_action("schedule", ("resume",)) is True
+        assert app.screen.check_action("schedule", ("pause",)) is False
         assert "storage array is being moved" in preview(app)
         await go(pilot, "p")
         assert port.calls == [("resume_schedule", ("nightly_backup", ""))]
-        assert app.screen.check_action("pause", ()) is True
+        assert app.screen.check_action("schedule", ("pause",)) is True
 
 
 async def test_the_preview_explains_why_fires_did_not_start(make_app: MakeApp) -> None:
@@ -261,13 +261,13 @@ async def test_the_inbox_is_sorted_by_urgency_and_claims(port: FakePort, make_ap
         assert ids == ["q-confirm", "q-approve", "q-override", "q-choice", "q-review", "q-input"]
         await go(pilot, "down", "c")
         assert port.request_map["q-approve"].claimed_by == "ana"
-        assert app.screen.check_action("release", ()) is True
-        assert app.screen.check_action("approve", ()) is True
+        assert app.screen.check_action("request", ("release",)) is True
+        assert app.screen.check_action("request", ("approve",)) is True
         text = preview(app)
         assert "Roll out web 4.2.0?" in text
         assert "web-1" in text
         await go(pilot, "down")
-        assert app.screen.check_action("approve", ()) is False
+        assert app.screen.check_action("request", ("approve",)) is False
 
 
 async def test_prompts_cannot_command_the_terminal(make_app: MakeApp) -> None:
@@ -286,7 +286,7 @@ async def test_decided_requests_are_under_a_key(make_app: MakeApp) -> None:
         ids = [row.id for row in table(app).rows]  # type: ignore[attr-defined]
         assert ids == ["q-done1", "q-done2"]
         assert "approved by ana" in " ".join(preview(app).split())
-        assert app.screen.check_action("answer_this", ()) is False
+        assert app.screen.check_action("request", ("answer_this",)) is False
         await go(pilot, "v")
         assert len(table(app).rows) == 6
 
@@ -523,7 +523,7 @@ async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
 
 
 def test_events_are_told_by_what_they_led_to(port: FakePort) -> None:
-    from victor_tui.screens.history import event_tone, event_words
+    from victor_tui.screens.history_facts import event_tone, event_words
 
     error = {"type": "TimeoutError", "message": "ran longer than 120 s"}
     finished = port.emit("run.finished", data={"status": "failed", "error": error})

@@ -275,7 +275,7 @@ async def test_asking_back_and_replying_from_the_list(port: FakePort) -> None:
     port.request_map["q0"] = replace(port.request_map["q0"], allow_questions=True)
     async with app_on(port).run_test(size=(120, 40)) as pilot:
         app = await shown(pilot)
-        assert app.screen.check_action("say", ()) is False, "the author of q4 lets nobody ask"
+        assert app.screen.check_action("request", ("say",)) is False, "the author of q4 lets nobody ask"
         await pilot.press("down", "m")
         await opened(pilot, PassingDialog)
         await pilot.press(*"why?", "ctrl+s")

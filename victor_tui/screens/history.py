@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -12,17 +10,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import Static
 
-from victor_engine.api import EventInfo, EventQuery, RunInfo, RunStats
+from victor_engine.api import EventInfo, RunInfo, RunStats
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
 from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands, control_bindings
+from victor_tui.screens.history_facts import event_facts, event_query, events_table, past_facts, past_table
 from victor_tui.screens.run_cells import known_names
-from victor_tui.text import duration, full, moment
-from victor_tui.theme import Tone, run_mark
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.table import LineTable
 from victor_tui.widgets.trend import BUCKETS, Trend, numbers
 
 PAGE = 1000
@@ -37,60 +34,6 @@ ONLY_RUNS = frozenset({"status", "took", "error", "version"})
 """Fields that only runs have."""
 LOOK_BACK = 5000
 """Runs that the statistics are of, at most: they are read again whenever a run ends."""
-
-_TONES: tuple[tuple[str, Tone], ...] = (
-    ("failed", "bad"),
-    ("problem", "bad"),
-    ("timed_out", "bad"),
-    ("warning", "warn"),
-    ("retrying", "warn"),
-    ("interrupted", "warn"),
-    ("escalated", "warn"),
-    ("withdrawn", "dim"),
-    ("approved", "ok"),
-    ("completed", "ok"),
-    ("missed", "warn"),
-    ("expired", "bad"),
-    ("rejected", "warn"),
-    ("cancelled", "warn"),
-    ("pausing", "warn"),
-    ("paused", "warn"),
-    ("skipped", "dim"),
-    ("succeeded", "ok"),
-    ("answered", "ok"),
-    ("opened", "wait"),
-    ("started", "busy"),
-)
-
-
-def event_state(event: EventInfo) -> str:
-    """What the event led to: a run's status, a fire's or answer's outcome; otherwise empty."""
-    return str(event.data.get("status") or event.data.get("outcome") or "")
-
-
-def event_tone(event: EventInfo) -> Tone:
-    word = event_state(event) or event.kind
-    return next((tone for end, tone in _TONES if word.endswith(end)), "plain")
-
-
-def event_subject(event: EventInfo) -> str:
-    """What the event is about, in a few words."""
-    about = event.workflow or event.schedule_id or event.request_id or ""
-    return f"{about} · {event.node_id}" if event.node_id else about
-
-
-def event_words(event: EventInfo) -> str:
-    """The data of an event as text: what it led to, then the most telling value."""
-    state = event_state(event).replace("_", " ")
-    for key in ("reason", "error", "message", "note", "comment", "title"):
-        value = event.data.get(key)
-        if isinstance(value, dict):
-            value = ": ".join(str(value[part]) for part in ("type", "message") if value.get(part))
-        if value:
-            return f"{state}: {value}" if state else str(value)
-    if state:
-        return state
-    return ", ".join(f"{key} {value}" for key, value in event.data.items() if value not in ("", None))
 
 
 class HistoryScreen(TableScreen):
@@ -122,91 +65,14 @@ class HistoryScreen(TableScreen):
     def compose_body(self) -> ComposeResult:
         zone = self.console.zone
         yield FilterBar("kind:request  workflow:deploy  status:failed  after:yesterday  took:>10m", zone)
-
-        def at(event: EventInfo, now: datetime) -> Cell:
-            return moment(event.at, now, zone), "dim"
-
-        def ended(run: RunInfo, now: datetime) -> Cell:
-            return moment(run.finished_at or run.created_at, now, zone), "dim"
-
         yield Static("", id="stats", markup=False)
         with Container(classes="body"):
-            yield LineTable[EventInfo](
-                [
-                    Column("at", "When", 12, at, lambda e: e.seq),
-                    Column("kind", "What", 18, lambda e, _: (e.kind, event_tone(e)), lambda e: e.kind, 0),
-                    Column(
-                        "about", "About", 18, lambda e, _: (event_subject(e), "head"), event_subject, 1, 1
-                    ),
-                    Column("who", "Who", 8, lambda e, _: (e.actor.user, "dim"), lambda e: e.actor.user, 2),
-                    Column("data", "Details", 16, lambda e, _: (event_words(e), "plain"), None, 3, 3),
-                    Column("run", "Run", 8, lambda e, _: (e.run_id or "", "dim"), lambda e: e.run_id, 4),
-                ],
-                key=lambda event: event.seq,
-                now=self.now,
-                empty=EMPTY,
-                id="events",
-            )
-            yield LineTable[RunInfo](
-                [
-                    Column("at", "Ended", 12, ended, lambda r: r.finished_at or r.created_at),
-                    Column(
-                        "status",
-                        "Status",
-                        11,
-                        lambda r, _: (run_mark(r.status).text, run_mark(r.status).tone),
-                        lambda r: r.status,
-                    ),
-                    Column(
-                        "workflow",
-                        "Workflow",
-                        14,
-                        lambda r, _: (r.workflow, "head"),
-                        lambda r: r.workflow,
-                        0,
-                        1,
-                    ),
-                    Column("took", "Took", 8, self._took, self._seconds, 1, align="right"),
-                    Column("by", "By", 10, lambda r, _: (r.started_by, "dim"), lambda r: r.started_by, 3),
-                    Column("why", "Details", 14, self._why, None, 2, 3),
-                    Column("run", "Run", 8, lambda r, _: (r.id, "dim"), lambda r: r.id, 4),
-                ],
-                key=lambda run: run.id,
-                now=self.now,
-                empty=EMPTY,
-                id="past",
-            )
+            yield events_table(self.now, zone, EMPTY)
+            yield past_table(self.now, zone, EMPTY)
             yield Preview()
             yield Trend(id="trend", classes="side")
 
-    def _seconds(self, run: RunInfo) -> float | None:
-        if run.started_at is None:
-            return None
-        return ((run.finished_at or self.now()) - run.started_at).total_seconds()
-
-    def _took(self, run: RunInfo, now: datetime) -> Cell:
-        return duration(self._seconds(run)), "plain"
-
-    @staticmethod
-    def _why(run: RunInfo, now: datetime) -> Cell:
-        return (f"{run.error.type}: {run.error.message}", "bad") if run.error else (run.note, "plain")
-
     # --- data ---------------------------------------------------------------------------------
-
-    def _event_query(self) -> EventQuery:
-        chosen = self.filter
-        return EventQuery(
-            kinds=chosen.kinds,
-            run_id=chosen.run,
-            schedule_id=chosen.schedule,
-            workflow=chosen.workflow,
-            node=chosen.node,
-            actor=chosen.actor,
-            text=chosen.text or None,
-            after=chosen.after,
-            before=chosen.before,
-            limit=PAGE,
-        )
 
     def loaders(self) -> dict[Subject, Loader]:
         if self.showing_runs:
@@ -216,7 +82,7 @@ class HistoryScreen(TableScreen):
                 "past": lambda port: port.runs(runs),
                 "stats": lambda port: port.run_stats(looked, BUCKETS),
             }
-        events = self._event_query()
+        events = event_query(self.filter, PAGE)
         return {"events": lambda port: port.events(events)}
 
     def draw(self, subject: Subject) -> None:
@@ -294,32 +160,9 @@ class HistoryScreen(TableScreen):
         return row.seq if isinstance(row, EventInfo) else getattr(row, "id", None)
 
     def explain(self, row: Any) -> Facts:
-        zone = self.console.zone
         if isinstance(row, RunInfo):
-            mark = run_mark(row.status)
-            facts = self.facts().line((f"{row.workflow} {row.version} ", "head"), (mark.text, mark.tone))
-            if row.error is not None:
-                facts.text(f"{row.error.type}: {row.error.message}", "bad")
-            facts.fact(
-                "dead letter",
-                "nobody has dealt with it: d redrives, D discards" if row.dead_letter else "",
-                "bad",
-            )
-            facts.fact("run", row.id).fact("began", full(row.created_at, zone))
-            facts.fact("ended", full(row.finished_at, zone) if row.finished_at else "")
-            facts.fact("took", duration(self._seconds(row)))
-            return facts.fact("started by", f"{row.trigger}, {row.started_by}").fact("note", row.note)
-        event: EventInfo = row
-        facts = self.facts().title(event.kind, event_tone(event))
-        facts.fact("at", full(event.at, zone))
-        via = f" via {event.actor.via}" + (f" on {event.actor.tty}" if event.actor.tty else "")
-        facts.fact("who", f"{event.actor.user}{via}")
-        facts.fact("workflow", event.workflow).fact("schedule", event.schedule_id)
-        facts.fact("run", event.run_id).fact("node", event.node_id).fact("request", event.request_id)
-        facts.fact("event", f"#{event.seq}")
-        if event.data:
-            facts.heading("Data").text(json.dumps(event.data, indent=2, ensure_ascii=False, default=str))
-        return facts
+            return past_facts(self.facts(), row, self.now(), self.console.zone)
+        return event_facts(self.facts(), row, self.console.zone)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "run":

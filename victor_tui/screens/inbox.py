@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import datetime
 from typing import ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -13,16 +12,17 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from victor_engine.api import RequestInfo, RequestQuery
+from victor_engine.api import RequestCommand, RequestInfo, request_refused
 from victor_tui.feed import Loader, Subject
-from victor_tui.inboxfilter import CYCLE, FIELDS, InboxFilter, parse_inbox_filter
-from victor_tui.openrequests import PAGE, Page, found_page, open_page
-from victor_tui.screens.inbox_actions import InboxActions
+from victor_tui.inboxfilter import CYCLE, FIELDS, parse_inbox_filter
+from victor_tui.screens.base import TableScreen
+from victor_tui.screens.inbox_actions import REQUEST_BINDINGS, RequestCommands
 from victor_tui.screens.inbox_cells import inbox_columns
 from victor_tui.screens.inbox_facts import body_facts, head_facts
+from victor_tui.screens.inbox_list import InboxList, WorkflowGroups
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.request import RequestPreview, request_context
-from victor_tui.widgets.table import Cell, LineTable
+from victor_tui.widgets.table import LineTable
 
 EMPTY = """Nobody is asked anything. All clear.
 
@@ -31,14 +31,14 @@ and shows it in the header of every screen.
 
 v  show what was decided before"""
 EMPTY_DONE = "Nothing has been decided yet.\n\nv  back to open requests"
-DECIDED = ("answered", "expired", "withdrawn")
 EMPTY_FILTER = "No request fits the filter.\n\n/ changes it, f goes on to the next view"
 
 
-class InboxScreen(InboxActions):
+class InboxScreen(TableScreen):
     MODE = "inbox"
     CSS_PATH = "inbox.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        *REQUEST_BINDINGS,
         Binding(
             "f", "next_view", "View", id="inbox.view", tooltip="All, mine, my groups, unclaimed, overdue"
         ),
@@ -58,10 +58,14 @@ class InboxScreen(InboxActions):
 
     def __init__(self) -> None:
         super().__init__()
-        self._filter = InboxFilter()
-        self._counts: Counter[str] = Counter()
-        self._heads: set[str] = set()
-        """Requests that head the group of their workflow."""
+        self.requests = InboxList(self)
+        self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
+        self.commands = RequestCommands(self, lambda: self.requests_table)
+
+    @property
+    def requests_table(self) -> LineTable[RequestInfo]:
+        table: LineTable[RequestInfo] = self.query_one("#requests", LineTable)
+        return table
 
     def compose_body(self) -> ComposeResult:
         bar = FilterBar(
@@ -77,7 +81,7 @@ class InboxScreen(InboxActions):
         yield told
         with Container(classes="body tall"):
             yield LineTable[RequestInfo](
-                inbox_columns(self._group_cell),
+                inbox_columns(self.groups.cell),
                 key=lambda request: request.id,
                 now=self.now,
                 sort="left",
@@ -86,113 +90,52 @@ class InboxScreen(InboxActions):
             )
             yield RequestPreview()
 
-    def _group_cell(self, request: RequestInfo, now: datetime) -> Cell:
-        if not self.grouped or self.requests_table.sort_key != "workflow":
-            return request.workflow, "plain"
-        if request.id in self._heads:
-            return f"{request.workflow} ({self._counts[request.workflow]})", "head"
-        return "  │", "dim"
-
     # --- data -----------------------------------------------------------------------------------
 
     def loaders(self) -> dict[Subject, Loader]:
-        if self.show_done:
-            return {"done": self._found(DECIDED)}
-        # The app keeps these two fresh whatever is shown; here they are drawn.
-        kept: dict[Subject, Loader] = {
-            "requests": open_page,
-            "held": lambda port: port.requests(RequestQuery(statuses=("held",))),
-        }
-        return {**kept, "found": self._found(("open",))} if self._asks_store else kept
-
-    def _found(self, statuses: tuple[str, ...]) -> Loader:
-        chosen = self._filter
-        return lambda port: found_page(port, chosen.query(self.now(), statuses, PAGE))
-
-    @property
-    def _cut(self) -> bool:
-        """Whether more requests may be open than are held here."""
-        return len(self.console.open_requests) >= PAGE
-
-    @property
-    def _asks_store(self) -> bool:
-        """Whether what is held here is not enough to filter."""
-        return not self.show_done and self._cut and self._filter != InboxFilter()
+        return self.requests.loaders()
 
     def draw(self, subject: Subject) -> None:
         self._fill()
 
-    def _shown(self) -> list[RequestInfo]:
-        if self.show_done:
-            oldest = datetime.min.replace(tzinfo=self.now().tzinfo)
-            done: Page | None = self.snapshot("done")
-            rows = done.rows if done is not None else []
-            return sorted(rows, key=lambda q: q.answered_at or oldest, reverse=True)
-        found: Page | None = self.snapshot("found") if self._asks_store else None
-        asked = found.rows if found is not None else self.console.open_requests
-        return [*self.console.held_answers, *asked]
-
     def _fill(self) -> None:
-        now, me = self.now(), self.console.user
-        rows = [request for request in self._shown() if self._filter.matches(request, now, me)]
-        table = self.requests_table
-        subject: Subject = "done" if self.show_done else "found" if self._asks_store else "requests"
-        if not rows and self.snapshot(subject) is None:
+        rows, table = self.requests.rows(), self.requests_table
+        if not rows and self.snapshot(self.requests.subject) is None:
             table.forget()
             return
-        if not rows and self._filter != InboxFilter():
+        if not rows and self.requests.is_filtered:
             table.empty = EMPTY_FILTER
         else:
             table.empty = EMPTY_DONE if self.show_done else EMPTY
-        self._counts = Counter(request.workflow for request in rows)
+        self.groups.count(rows)
         table.set_rows(rows)
-        self._head_groups()
+        if self.groups.find_heads(table.rows):
+            table.redraw()
         self._tell_cut(len(rows))
 
     def _tell_cut(self, shown: int) -> None:
         """Say how many are shown of how many, in the bar of the filter and where not all are."""
-        page: Page | None = self.snapshot("done" if self.show_done else "found")
-        filtered = self._filter != InboxFilter()
-        if not self.show_done and not filtered:
-            total = self.console.open_count + len(self.console.held_answers)
-        elif page is not None and (self.show_done or self._asks_store):
-            total = page.total if len(page.rows) < page.total else shown
-        else:
-            total = shown
+        total = self.requests.total(shown)
         told = self.query_one("#cut", Static)
         told.display = shown < total
         if told.display:
             order = "the newest" if self.show_done else "the most urgent"
             told.update(f"{shown} of {total} shown, {order} · / searches all of them")
-        if filtered:
-            self.query_one(FilterBar).note(f"{shown} of {max(total, self._count_all())}")
-
-    def _count_all(self) -> int:
-        """How many the filter chooses from, as far as that is known."""
-        if self.show_done:
-            return 0
-        return self.console.open_count + len(self.console.held_answers)
-
-    def _head_groups(self) -> None:
-        """The first request of each workflow, in the order on the screen, names it."""
-        heads, before = set(), None
-        for request in self.requests_table.rows:
-            if request.workflow != before:
-                heads.add(request.id)
-            before = request.workflow
-        if heads != self._heads:
-            self._heads = heads
-            self.requests_table.redraw()
+        if self.requests.is_filtered:
+            chosen_from = 0 if self.show_done else self.requests.count_open()
+            self.query_one(FilterBar).note(f"{shown} of {max(total, chosen_from)}")
 
     def tick(self) -> None:
         # Time alone moves a request into a view, and an answer out of reach of being taken back.
-        if self._filter.views or (not self.show_done and self.snapshot("held")):
+        views = self.requests.filter.views
+        if views or (not self.show_done and self.snapshot("held")):
             self._fill()
-        if self._asks_store and {"soon", "overdue"} & set(self._filter.views):
+        if self.requests.asks_store and {"soon", "overdue"} & set(views):
             self.console.feed.mark_stale("found")
         super().tick()
 
     def watch_show_done(self, done: bool) -> None:
+        self.requests.decided = done
         if not self.is_mounted:
             return
         self._sort()
@@ -230,6 +173,18 @@ class InboxScreen(InboxActions):
 
     # --- actions --------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.commands.allows(str(parameters[0])) if action == "request" else True
+
+    def action_request(self, command: str) -> None:
+        self.commands.start(command)
+
+    @work(group="action")
+    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        request: RequestInfo = message.row
+        if request_refused(request, RequestCommand.ANSWER) is None:
+            await self.console.dialogs.answer_request(request)
+
     def action_toggle_done(self) -> None:
         self.show_done = not self.show_done
 
@@ -249,10 +204,10 @@ class InboxScreen(InboxActions):
         bar.display = bool(bar.value)
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
-        self._filter = message.filter
-        if self.show_done or self._asks_store:
+        self.requests.filter = message.filter
+        if self.show_done or self.requests.asks_store:
             self.console.feed.watch(self.loaders())
-        if message.filter == InboxFilter():
+        if not self.requests.is_filtered:
             self.query_one(FilterBar).note("")
         self._fill()
 

@@ -1,11 +1,9 @@
-"""What is done to requests from the list: to the marked ones where that makes sense, else to one."""
+"""The commands on requests from the list: on the marked ones where that makes sense, else on one."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from collections.abc import Callable
 
-from textual import work
 from textual.binding import Binding, BindingType
 
 from victor_engine.api import Answer, RequestCommand, RequestInfo, request_refused
@@ -18,113 +16,152 @@ from victor_tui.widgets.table import LineTable
 YES_NO = ("approval", "confirmation")
 
 
-class InboxActions(TableScreen):
-    """The actions of the inbox; `current` is the request under the cursor."""
+REQUEST_BINDINGS: list[BindingType] = [
+    Binding(
+        "a,enter",
+        "request('answer_this')",
+        "Answer",
+        id="inbox.answer",
+        tooltip="Open the dialog of this request",
+    ),
+    Binding(
+        "y",
+        "request('approve')",
+        "Approve",
+        id="inbox.approve",
+        tooltip="Approve this one, or all that are marked",
+    ),
+    Binding(
+        "x",
+        "request('reject')",
+        "Reject",
+        id="inbox.reject",
+        tooltip="Reject this one, or all that are marked",
+    ),
+    Binding(
+        "u",
+        "request('undo')",
+        "Take back",
+        id="inbox.undo",
+        tooltip="Take your answer back while it does not count",
+    ),
+    Binding(
+        "c",
+        "request('claim')",
+        "Claim",
+        id="inbox.claim",
+        tooltip="Tell the others that you look at it",
+        show=False,
+    ),
+    Binding(
+        "c",
+        "request('release')",
+        "Release",
+        id="inbox.release",
+        tooltip="Let somebody else look at it",
+        show=False,
+    ),
+    Binding(
+        "r",
+        "request('reassign')",
+        "Reassign",
+        id="inbox.reassign",
+        tooltip="Let other people be asked",
+        show=False,
+    ),
+    Binding(
+        "d",
+        "request('delegate')",
+        "Delegate",
+        id="inbox.delegate",
+        tooltip="Let somebody answer in your place",
+        show=False,
+    ),
+    Binding(
+        "b",
+        "request('push_back')",
+        "Back",
+        id="inbox.back",
+        tooltip="Send the run back to an earlier node",
+        show=False,
+    ),
+    Binding(
+        "m",
+        "request('say')",
+        "Ask/reply",
+        id="inbox.say",
+        tooltip="Ask the requester, or reply to what was asked",
+        show=False,
+    ),
+    Binding("l", "request('run')", "Its run", id="inbox.run", tooltip="Open the run that asks", show=False),
+]
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "a,enter", "answer_this", "Answer", id="inbox.answer", tooltip="Open the dialog of this request"
-        ),
-        Binding(
-            "y", "approve", "Approve", id="inbox.approve", tooltip="Approve this one, or all that are marked"
-        ),
-        Binding(
-            "x", "reject", "Reject", id="inbox.reject", tooltip="Reject this one, or all that are marked"
-        ),
-        Binding(
-            "u", "undo", "Take back", id="inbox.undo", tooltip="Take your answer back while it does not count"
-        ),
-        Binding(
-            "c", "claim", "Claim", id="inbox.claim", tooltip="Tell the others that you look at it", show=False
-        ),
-        Binding(
-            "c", "release", "Release", id="inbox.release", tooltip="Let somebody else look at it", show=False
-        ),
-        Binding(
-            "r", "reassign", "Reassign", id="inbox.reassign", tooltip="Let other people be asked", show=False
-        ),
-        Binding(
-            "d",
-            "delegate",
-            "Delegate",
-            id="inbox.delegate",
-            tooltip="Let somebody answer in your place",
-            show=False,
-        ),
-        Binding(
-            "b",
-            "push_back",
-            "Back",
-            id="inbox.back",
-            tooltip="Send the run back to an earlier node",
-            show=False,
-        ),
-        Binding(
-            "m",
-            "say",
-            "Ask/reply",
-            id="inbox.say",
-            tooltip="Ask the requester, or reply to what was asked",
-            show=False,
-        ),
-        Binding("l", "run", "Its run", id="inbox.run", tooltip="Open the run that asks", show=False),
-    ]
 
-    @property
-    def requests_table(self) -> LineTable[RequestInfo]:
-        table: LineTable[RequestInfo] = self.query_one("#requests", LineTable)
-        return table
+class RequestCommands:
+    """The commands on the requests of one screen. `table` returns its table."""
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        request: RequestInfo | None = self.current
-        needs = NEEDS.get(action)
-        if needs is None:
-            return True
-        return request is not None and needs(request)
+    def __init__(self, screen: TableScreen, table: Callable[[], LineTable[RequestInfo]]) -> None:
+        self._screen = screen
+        self._table = table
 
-    # --- answering ------------------------------------------------------------------------------
+    def allows(self, command: str) -> bool:
+        """Return whether a command makes sense for the request under the cursor."""
+        request: RequestInfo | None = self._screen.current
+        return request is not None and NEEDS[command](request)
 
-    @work(group="action")
-    async def action_answer_this(self) -> None:
-        await self.console.dialogs.answer_request(self.current)
+    def start(self, command: str) -> None:
+        """Do a command in a worker of the screen."""
+        self._screen.run_worker(self._do(command, self._screen.current), group="action")
 
-    @work(group="action")
-    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
-        request: RequestInfo = message.row
-        if request_refused(request, RequestCommand.ANSWER) is None:
-            await self.console.dialogs.answer_request(request)
-
-    @work(group="action")
-    async def action_approve(self) -> None:
-        await self._decide("approved")
-
-    @work(group="action")
-    async def action_reject(self) -> None:
-        await self._decide("rejected")
+    async def _do(self, command: str, request: RequestInfo) -> None:
+        console = self._screen.console
+        match command:
+            case "answer_this":
+                await console.dialogs.answer_request(request)
+            case "approve":
+                await self._decide("approved")
+            case "reject":
+                await self._decide("rejected")
+            case "undo":
+                await console.take_back(request)
+            case "claim":
+                await console.perform(
+                    console.port.claim(request.id), "Claimed: the others see that you look at it."
+                )
+                console.feed.mark_stale("requests")
+            case "release":
+                await console.perform(console.port.release(request.id), "Released.")
+                console.feed.mark_stale("requests")
+            case "reassign" | "delegate" | "push_back" | "say":
+                await console.dialogs.pass_on(command, request)
+            case "run":
+                console.navigator.open_run(request.run_id)
 
     async def _decide(self, verdict: Verdict) -> None:
-        marked = self.requests_table.marked_rows
+        marked = self._table().marked_rows
         if len(marked) > 1:
             await self._decide_together(verdict, marked)
             return
-        request: RequestInfo = marked[0] if marked else self.current
+        request: RequestInfo = marked[0] if marked else self._screen.current
         if request.require_comment:
-            await self.console.dialogs.answer_request(request)
+            await self._screen.console.dialogs.answer_request(request)
             return
         body = f"{clean(request.title)}\n{clean(request.workflow)} {request.version}, run {request.run_id}"
         word = "Approve" if verdict == "approved" else "Reject"
-        note = await self.console.dialogs.confirm(f"{word}?", body)
+        note = await self._screen.console.dialogs.confirm(f"{word}?", body)
         if note is None:
             return
-        sent = self.port.answer(request.id, request.revision, Answer(outcome=verdict, comment=note))
-        await self.console.perform(sent, f"{verdict.capitalize()}: {request.title}")
-        self.console.feed.mark_stale("requests", "held")
+        sent = self._screen.port.answer(request.id, request.revision, Answer(outcome=verdict, comment=note))
+        await self._screen.console.perform(sent, f"{verdict.capitalize()}: {request.title}")
+        self._screen.console.feed.mark_stale("requests", "held")
 
     async def _decide_together(self, verdict: Verdict, requests: list[RequestInfo]) -> None:
         if problem := why_not_together(requests):
-            self.notify(clean(f"{problem[0].upper()}{problem[1:]}."), severity="warning", markup=False)
+            self._screen.notify(
+                clean(f"{problem[0].upper()}{problem[1:]}."), severity="warning", markup=False
+            )
             return
-        comment = await self.app.push_screen_wait(TogetherDialog(verdict, requests))
+        comment = await self._screen.console.push_screen_wait(TogetherDialog(verdict, requests))
         if comment is None:
             return
         from victor_tui.dialogs.results import Result, ResultsDialog
@@ -134,52 +171,15 @@ class InboxActions(TableScreen):
             answer = Answer(outcome=verdict, comment=comment)
             name = f"{request.title}, run {request.run_id}"
             try:
-                await self.port.answer(request.id, request.revision, answer)
+                await self._screen.port.answer(request.id, request.revision, answer)
             except VictorError as error:
                 results.append(Result(name, error.message))
                 failed.append(request.id)
             else:
                 results.append(Result(name))
-        self.requests_table.set_marks(failed)
-        self.console.feed.mark_stale("requests", "held")
-        await self.app.push_screen_wait(ResultsDialog(verdict.capitalize(), results))
-
-    # --- everything else ------------------------------------------------------------------------
-
-    @work(group="action")
-    async def action_undo(self) -> None:
-        await self.console.take_back(self.current)
-
-    @work(group="action")
-    async def action_claim(self) -> None:
-        await self._act(self.port.claim(self.current.id), "Claimed: the others see that you look at it.")
-
-    @work(group="action")
-    async def action_release(self) -> None:
-        await self._act(self.port.release(self.current.id), "Released.")
-
-    async def _act(self, action: Awaitable[RequestInfo], done: str) -> None:
-        await self.console.perform(action, done)
-        self.console.feed.mark_stale("requests")
-
-    @work(group="action")
-    async def action_reassign(self) -> None:
-        await self.console.dialogs.pass_on("reassign", self.current)
-
-    @work(group="action")
-    async def action_delegate(self) -> None:
-        await self.console.dialogs.pass_on("delegate", self.current)
-
-    @work(group="action")
-    async def action_push_back(self) -> None:
-        await self.console.dialogs.pass_on("push_back", self.current)
-
-    @work(group="action")
-    async def action_say(self) -> None:
-        await self.console.dialogs.pass_on("say", self.current)
-
-    def action_run(self) -> None:
-        self.console.navigator.open_run(self.current.run_id)
+        self._table().set_marks(failed)
+        self._screen.console.feed.mark_stale("requests", "held")
+        await self._screen.console.push_screen_wait(ResultsDialog(verdict.capitalize(), results))
 
 
 def _accepts(command: RequestCommand) -> Callable[[RequestInfo], bool]:

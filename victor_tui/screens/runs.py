@@ -73,18 +73,33 @@ class RunsScreen(TableScreen):
             self.show_filter(self._wanted)
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar(
-            "status:active  workflow:deploy  after:yesterday  took:>10m", self.console.zone, fields=RUN_FIELDS
-        )
+        zone = self.console.zone
+
+        def began_cell(run: RunInfo, now: datetime) -> Cell:
+            return moment(run.created_at, now, zone), "dim"
+
+        def workflow_cell(run: RunInfo, now: datetime) -> Cell:
+            depth = self._depths.get(run.id, 0)
+            return f"{'  ' * (depth - 1)}└ {run.workflow}" if depth else run.workflow, "head"
+
+        yield FilterBar("status:active  workflow:deploy  after:yesterday  took:>10m", zone, fields=RUN_FIELDS)
         with Container(classes="body"):
             yield LineTable[RunInfo](
                 [
                     Column("status", "Status", 12, status_cell, lambda r: r.status, live=True),
-                    Column("workflow", "Workflow", 13, self._workflow_cell, lambda r: r.workflow, 0, 1),
+                    Column("workflow", "Workflow", 13, workflow_cell, lambda r: r.workflow, 0, 1),
                     Column("progress", "Nodes", 10, progress_cell, lambda r: r.nodes_done, 2, live=True),
-                    Column("elapsed", "Time/usual", 12, elapsed_cell, self._elapsed, 1, live=True),
+                    Column(
+                        "elapsed",
+                        "Time/usual",
+                        12,
+                        elapsed_cell,
+                        lambda r: elapsed(r, self.now()),
+                        1,
+                        live=True,
+                    ),
                     Column("now", "Now", 16, now_cell, None, 2, 4, live=True),
-                    Column("started", "Began", 9, self._began_cell, lambda r: r.created_at, 5, live=True),
+                    Column("started", "Began", 9, began_cell, lambda r: r.created_at, 5, live=True),
                     Column(
                         "retries",
                         "Retry",
@@ -102,16 +117,6 @@ class RunsScreen(TableScreen):
                 id="runs",
             )
             yield Preview()
-
-    def _began_cell(self, run: RunInfo, now: datetime) -> Cell:
-        return moment(run.created_at, now, self.console.zone), "dim"
-
-    def _workflow_cell(self, run: RunInfo, now: datetime) -> Cell:
-        depth = self._depths.get(run.id, 0)
-        return f"{'  ' * (depth - 1)}└ {run.workflow}" if depth else run.workflow, "head"
-
-    def _elapsed(self, run: RunInfo) -> float | None:
-        return elapsed(run, self.now())
 
     def loaders(self) -> dict[Subject, Loader]:
         query = self.filter.run_query(PAGE)

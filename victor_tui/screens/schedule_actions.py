@@ -1,12 +1,10 @@
-"""What is done to schedules: to the marked ones, else to the one under the cursor."""
+"""The commands on schedules: on the marked ones, else on the one under the cursor."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
-
-from textual import work
 
 from victor_engine.api import ScheduleInfo
 from victor_engine.errors import VictorError
@@ -31,20 +29,48 @@ def listing(schedules: Sequence[ScheduleInfo], say: Callable[[ScheduleInfo], str
     return "\n".join(clean(line) for line in lines)
 
 
-class ScheduleActions(TableScreen):
-    """The actions of the Schedules screen."""
+class ScheduleCommands:
+    """The commands on the schedules of one screen. `table` returns its table."""
 
-    @property
-    def table(self) -> LineTable[ScheduleInfo]:
-        found: LineTable[ScheduleInfo] = self.query_one("#schedules", LineTable)
-        return found
+    def __init__(self, screen: TableScreen, table: Callable[[], LineTable[ScheduleInfo]]) -> None:
+        self._screen = screen
+        self._table = table
+        self._commands: dict[str, Callable[[], Awaitable[None]]] = {
+            "trigger": self._trigger,
+            "pause": self._pause,
+            "resume": self._resume,
+            "new": self._new,
+            "edit": self._edit,
+            "skip": self._skip,
+            "remove": self._remove,
+            "why": self._why,
+            "backfill": self._backfill,
+            "runs": self._runs,
+        }
 
-    def targets(self) -> list[ScheduleInfo]:
+    def allows(self, command: str) -> bool:
+        """Return whether a command does something now."""
+        if command == "new":
+            return True
+        targets = self._targets() if self._screen.is_mounted else []
+        if command == "pause":
+            return any(schedule.paused is None for schedule in targets)
+        if command == "resume":
+            return any(schedule.paused is not None for schedule in targets)
+        if command == "skip":
+            return any(_can_skip(schedule) for schedule in targets)
+        return bool(targets)
+
+    def start(self, command: str) -> None:
+        """Do a command in a worker of the screen."""
+        self._screen.run_worker(self._commands[command](), group="action")
+
+    def _targets(self) -> list[ScheduleInfo]:
         """The marked schedules, else the one under the cursor."""
-        current: ScheduleInfo | None = self.current
-        return self.table.marked_rows or ([current] if current is not None else [])
+        current: ScheduleInfo | None = self._screen.current
+        return self._table().marked_rows or ([current] if current is not None else [])
 
-    async def on_each(
+    async def _on_each(
         self,
         schedules: Sequence[ScheduleInfo],
         act: Callable[[ScheduleInfo], Awaitable[Any]],
@@ -53,8 +79,8 @@ class ScheduleActions(TableScreen):
     ) -> None:
         """Do it to each of them. Of several, say in a dialog what became of each; failed ones stay marked."""
         if len(schedules) == 1:
-            await self.console.perform(act(schedules[0]), done(schedules[0]))
-            self.console.feed.mark_stale("schedules")
+            await self._screen.console.perform(act(schedules[0]), done(schedules[0]))
+            self._screen.console.feed.mark_stale("schedules")
             return
         results, failed = [], []
         for schedule in schedules:
@@ -65,42 +91,23 @@ class ScheduleActions(TableScreen):
                 failed.append(schedule.id)
             else:
                 results.append(Result(name_of(schedule)))
-        self.table.set_marks(failed)
-        self.console.feed.mark_stale("schedules")
-        await self.app.push_screen_wait(ResultsDialog(title, results))
+        self._table().set_marks(failed)
+        self._screen.console.feed.mark_stale("schedules")
+        await self._screen.console.push_screen_wait(ResultsDialog(title, results))
 
-    # --- is there something to do it to ---------------------------------------------------------
+    # --- commands -------------------------------------------------------------------------------
 
-    _NEEDS_ROW = frozenset(
-        {"trigger", "pause", "resume", "edit", "skip", "remove", "runs", "why", "backfill"}
-    )
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action not in self._NEEDS_ROW:
-            return True
-        targets = self.targets() if self.is_mounted else []
-        if not targets:
-            return False
-        if action == "pause":
-            return any(schedule.paused is None for schedule in targets)
-        if action == "resume":
-            return any(schedule.paused is not None for schedule in targets)
-        if action == "skip":
-            return any(_can_skip(schedule) for schedule in targets)
-        return True
-
-    # --- actions --------------------------------------------------------------------------------
-
-    @work(group="action")
-    async def action_trigger(self) -> None:
-        targets = self.targets()
+    async def _trigger(self) -> None:
+        targets = self._targets()
         if len(targets) > 1:
             body = listing(targets) + "\nEach starts with its own initial state."
-            note = await self.console.dialogs.confirm(f"Start a run of {len(targets)} schedules now?", body)
+            note = await self._screen.console.dialogs.confirm(
+                f"Start a run of {len(targets)} schedules now?", body
+            )
             if note is not None:
-                await self.on_each(
+                await self._on_each(
                     targets,
-                    lambda each: self.port.trigger_schedule(each.id, None, note),
+                    lambda each: self._screen.port.trigger_schedule(each.id, None, note),
                     "Trigger",
                     lambda each: f"Started a run of {name_of(each)}.",
                 )
@@ -109,23 +116,22 @@ class ScheduleActions(TableScreen):
 
         schedule = targets[0]
         dialog = TriggerDialog(schedule.spec.workflow, schedule.spec.initial_state)
-        found = await self.app.push_screen_wait(dialog)
+        found = await self._screen.console.push_screen_wait(dialog)
         if found is not None:
             state, words = found
-            action = self.port.trigger_schedule(schedule.id, state, words)
-            run = await self.console.perform(action, f"Started a run of {name_of(schedule)}.")
+            action = self._screen.port.trigger_schedule(schedule.id, state, words)
+            run = await self._screen.console.perform(action, f"Started a run of {name_of(schedule)}.")
             if run is not None:
-                self.console.navigator.open_run(run.id)
+                self._screen.console.navigator.open_run(run.id)
 
-    @work(group="action")
-    async def action_pause(self) -> None:
+    async def _pause(self) -> None:
         from victor_tui.dialogs.pause import PauseDialog
 
-        targets = [each for each in self.targets() if each.paused is None]
+        targets = [each for each in self._targets() if each.paused is None]
         many = len(targets) > 1
         title = f"Pause {len(targets)} schedules" if many else f"Pause {name_of(targets[0])}"
         names = tuple(name_of(each) for each in targets) if many else ()
-        found = await self.app.push_screen_wait(PauseDialog(title, names=names))
+        found = await self._screen.console.push_screen_wait(PauseDialog(title, names=names))
         if found is None:
             return
         note, until = found
@@ -133,81 +139,78 @@ class ScheduleActions(TableScreen):
         def said(schedule: ScheduleInfo) -> str:
             return f"Paused {name_of(schedule)}{self._until(until)}."
 
-        await self.on_each(
+        await self._on_each(
             targets,
-            lambda each: self.port.pause_schedule(each.id, note, until),
+            lambda each: self._screen.port.pause_schedule(each.id, note, until),
             f"Pause{self._until(until)}",
             said,
         )
 
     def _until(self, until: datetime | None) -> str:
-        return f" until {full(until, self.console.zone)}" if until is not None else ""
+        return f" until {full(until, self._screen.console.zone)}" if until is not None else ""
 
-    @work(group="action")
-    async def action_resume(self) -> None:
-        targets = [each for each in self.targets() if each.paused is not None]
+    async def _resume(self) -> None:
+        targets = [each for each in self._targets() if each.paused is not None]
         note = ""
         if len(targets) > 1:
-            asked = await self.console.dialogs.confirm(f"Resume {len(targets)} schedules?", listing(targets))
+            asked = await self._screen.console.dialogs.confirm(
+                f"Resume {len(targets)} schedules?", listing(targets)
+            )
             if asked is None:
                 return
             note = asked
-        await self.on_each(
+        await self._on_each(
             targets,
-            lambda each: self.port.resume_schedule(each.id, note),
+            lambda each: self._screen.port.resume_schedule(each.id, note),
             "Resume",
             lambda each: f"{name_of(each)} fires again.",
         )
 
-    @work(group="action")
-    async def action_new(self) -> None:
+    async def _new(self) -> None:
         from victor_tui.dialogs.schedule import ScheduleDialog
 
-        found = await self.app.push_screen_wait(ScheduleDialog(None))
+        found = await self._screen.console.push_screen_wait(ScheduleDialog(None))
         if found is not None:
             spec, note, _ = found
-            added = await self.console.perform(self.port.add_schedule(spec, note), "")
+            added = await self._screen.console.perform(self._screen.port.add_schedule(spec, note), "")
             if added is not None:
                 said = "Scheduled" if added.created else "There was already such a schedule of"
-                self.console.notify(clean(f"{said} {spec.workflow}."), timeout=4, markup=False)
-            self.console.feed.mark_stale("schedules")
+                self._screen.console.notify(clean(f"{said} {spec.workflow}."), timeout=4, markup=False)
+            self._screen.console.feed.mark_stale("schedules")
 
-    @work(group="action")
-    async def action_edit(self) -> None:
+    async def _edit(self) -> None:
         from victor_tui.dialogs.schedule import ScheduleDialog
 
-        schedule: ScheduleInfo = self.current
-        found = await self.app.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
+        schedule: ScheduleInfo = self._screen.current
+        found = await self._screen.console.push_screen_wait(ScheduleDialog(schedule.spec, schedule.id))
         if found is not None and found[0] != schedule.spec:
-            action = self.port.edit_schedule(schedule.id, *found)
-            await self.console.perform(action, f"Changed {name_of(schedule)}.")
-            self.console.feed.mark_stale("schedules")
+            action = self._screen.port.edit_schedule(schedule.id, *found)
+            await self._screen.console.perform(action, f"Changed {name_of(schedule)}.")
+            self._screen.console.feed.mark_stale("schedules")
 
-    @work(group="action")
-    async def action_skip(self) -> None:
-        targets = [each for each in self.targets() if _can_skip(each)]
+    async def _skip(self) -> None:
+        targets = [each for each in self._targets() if _can_skip(each)]
 
         def when(schedule: ScheduleInfo) -> str:
             fire = schedule.next_fire
-            return full(fire, self.console.zone) if fire else "the next fire"
+            return full(fire, self._screen.console.zone) if fire else "the next fire"
 
         if len(targets) > 1:
             title, body = f"Skip the next fire of {len(targets)} schedules?", listing(targets, when)
         else:
             title = f"Skip the next fire of {name_of(targets[0])}?"
             body = f"{when(targets[0])} will not start a run."
-        note = await self.console.dialogs.confirm(title, body)
+        note = await self._screen.console.dialogs.confirm(title, body)
         if note is not None:
-            await self.on_each(
+            await self._on_each(
                 targets,
-                lambda each: self.port.skip_next(each.id, note),
+                lambda each: self._screen.port.skip_next(each.id, note),
                 "Skip the next fire",
                 lambda each: f"The next fire of {name_of(each)} is skipped.",
             )
 
-    @work(group="action")
-    async def action_remove(self) -> None:
-        targets = self.targets()
+    async def _remove(self) -> None:
+        targets = self._targets()
         declared = [each for each in targets if each.origin == "file"]
         active = sum(each.active_runs for each in targets)
         if len(targets) > 1:
@@ -224,34 +227,32 @@ class ScheduleActions(TableScreen):
             body += (
                 f"\n{len(declared)} are declared in files: change those too, or reading them adds them again."
             )
-        note = await self.console.dialogs.confirm(title, body)
+        note = await self._screen.console.dialogs.confirm(title, body)
         if note is not None:
-            await self.on_each(
+            await self._on_each(
                 targets,
-                lambda each: self.port.remove_schedule(each.id, note),
+                lambda each: self._screen.port.remove_schedule(each.id, note),
                 "Remove",
                 lambda each: f"Removed {name_of(each)}.",
             )
 
-    @work(group="action")
-    async def action_why(self) -> None:
+    async def _why(self) -> None:
         from victor_tui.dialogs.why import WhyDialog
 
-        run_id = await self.app.push_screen_wait(WhyDialog(self.current))
+        run_id = await self._screen.console.push_screen_wait(WhyDialog(self._screen.current))
         if run_id is not None:
-            await self.open_run(run_id)
+            await self._open_run(run_id)
 
-    @work(group="action")
-    async def action_backfill(self) -> None:
+    async def _backfill(self) -> None:
         from victor_tui.dialogs.backfill import BackfillDialog
         from victor_tui.dialogs.progress import BackfillProgressDialog
 
-        targets = self.targets()
+        targets = self._targets()
         if len(targets) == 1 and targets[0].backfill is not None:
-            await self.app.push_screen_wait(BackfillProgressDialog(targets[0].backfill))
-            self.console.feed.mark_stale("schedules")
+            await self._screen.console.push_screen_wait(BackfillProgressDialog(targets[0].backfill))
+            self._screen.console.feed.mark_stale("schedules")
             return
-        found = await self.app.push_screen_wait(BackfillDialog(targets))
+        found = await self._screen.console.push_screen_wait(BackfillDialog(targets))
         if found is None:
             return
         shown, note = found
@@ -260,9 +261,9 @@ class ScheduleActions(TableScreen):
 
         async def start(schedule: ScheduleInfo) -> None:
             spec, plan = by_id[schedule.id]
-            left_out.extend((await self.port.start_backfill(spec, note, plan)).left_out)
+            left_out.extend((await self._screen.port.start_backfill(spec, note, plan)).left_out)
 
-        await self.on_each(
+        await self._on_each(
             [each for each in targets if each.id in by_id],
             start,
             "Backfill",
@@ -271,30 +272,30 @@ class ScheduleActions(TableScreen):
         if left_out:
             lines = "\n".join([*left_out[:_NAMED], *(["…"] if len(left_out) > _NAMED else [])])
             words = f"Left out, they changed since they were shown ({len(left_out)}):\n{clean(lines)}"
-            self.console.notify(words, severity="warning", timeout=20, markup=False)
+            self._screen.console.notify(words, severity="warning", timeout=20, markup=False)
 
-    def action_runs(self) -> None:
-        schedule: ScheduleInfo = self.current
-        self.console.navigator.show_runs(f"schedule:{schedule.id}")
+    async def _runs(self) -> None:
+        schedule: ScheduleInfo = self._screen.current
+        self._screen.console.navigator.show_runs(f"schedule:{schedule.id}")
 
-    @work(group="action")
-    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+    async def open_last_run(self, schedule: ScheduleInfo) -> None:
         """Open the run of the last fire."""
-        schedule: ScheduleInfo = message.row
         run_id = next((fire.run_id for fire in schedule.recent if fire.run_id), None)
         if run_id is None:
-            self.notify(f"{name_of(schedule)} has started no run yet: t starts one.", markup=False)
+            words = f"{name_of(schedule)} has started no run yet: t starts one."
+            self._screen.notify(words, markup=False)
         else:
-            await self.open_run(run_id)
+            await self._open_run(run_id)
 
-    async def open_run(self, run_id: str) -> None:
+    async def _open_run(self, run_id: str) -> None:
         """Show a run if the store still has it."""
+        console = self._screen.console
         try:
-            await self.port.run(run_id)
+            await console.port.run(run_id)
         except VictorError as error:
-            self.console.report(error)
+            console.report(error)
             return
-        self.console.navigator.open_run(run_id)
+        console.navigator.open_run(run_id)
 
 
 def _can_skip(schedule: ScheduleInfo) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -13,7 +14,8 @@ from victor_engine.api import ScheduleInfo
 from victor_tui.chain import Chain
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import Filter
-from victor_tui.screens.schedule_actions import ScheduleActions
+from victor_tui.screens.base import TableScreen
+from victor_tui.screens.schedule_actions import ScheduleCommands
 from victor_tui.screens.schedule_facts import (
     last_cell,
     recent_cell,
@@ -46,21 +48,33 @@ def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
     )
 
 
-class SchedulesScreen(ScheduleActions):
+class SchedulesScreen(TableScreen):
     MODE = "schedules"
     CSS_PATH = "schedules.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "trigger", "Trigger", id="schedules.trigger", tooltip="Start a run now"),
-        Binding("p", "pause", "Pause", id="schedules.pause", tooltip="Pause it, with a note and an end"),
-        Binding("p", "resume", "Resume", id="schedules.resume", tooltip="Let it fire again"),
-        Binding("w", "why", "Why", id="schedules.why", tooltip="Why it ran, or why it did not"),
-        Binding("b", "backfill", "Backfill", id="schedules.backfill", tooltip="Run what should have run"),
-        Binding("e", "edit", "Edit", id="schedules.edit", tooltip="Change this schedule"),
+        Binding("t", "schedule('trigger')", "Trigger", id="schedules.trigger", tooltip="Start a run now"),
+        Binding(
+            "p",
+            "schedule('pause')",
+            "Pause",
+            id="schedules.pause",
+            tooltip="Pause it, with a note and an end",
+        ),
+        Binding("p", "schedule('resume')", "Resume", id="schedules.resume", tooltip="Let it fire again"),
+        Binding("w", "schedule('why')", "Why", id="schedules.why", tooltip="Why it ran, or why it did not"),
+        Binding(
+            "b",
+            "schedule('backfill')",
+            "Backfill",
+            id="schedules.backfill",
+            tooltip="Run what should have run",
+        ),
+        Binding("e", "schedule('edit')", "Edit", id="schedules.edit", tooltip="Change this schedule"),
         Binding(
             "v", "timeline", "Day", id="schedules.timeline", tooltip="A timeline of the next day, of all"
         ),
         Binding("m", "month", "Month", id="schedules.month", tooltip="A month of this schedule, or of all"),
-        Binding("n", "new", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
+        Binding("n", "schedule('new')", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
         Binding(
             "slash",
             "filter",
@@ -72,16 +86,35 @@ class SchedulesScreen(ScheduleActions):
         ),
         Binding(
             "r",
-            "resume",
+            "schedule('resume')",
             "Resume marked",
             id="schedules.resume2",
             tooltip="Let paused ones fire again",
             show=False,
         ),
-        Binding("s", "skip", "Skip next", id="schedules.skip", tooltip="Leave out the next fire", show=False),
-        Binding("d", "remove", "Remove", id="schedules.remove", tooltip="Remove this schedule", show=False),
         Binding(
-            "l", "runs", "Its runs", id="schedules.runs", tooltip="Show the runs of this schedule", show=False
+            "s",
+            "schedule('skip')",
+            "Skip next",
+            id="schedules.skip",
+            tooltip="Leave out the next fire",
+            show=False,
+        ),
+        Binding(
+            "d",
+            "schedule('remove')",
+            "Remove",
+            id="schedules.remove",
+            tooltip="Remove this schedule",
+            show=False,
+        ),
+        Binding(
+            "l",
+            "schedule('runs')",
+            "Its runs",
+            id="schedules.runs",
+            tooltip="Show the runs of this schedule",
+            show=False,
         ),
         Binding(
             "D",
@@ -99,6 +132,12 @@ class SchedulesScreen(ScheduleActions):
     def __init__(self) -> None:
         super().__init__()
         self._filter = Filter()
+        self.commands = ScheduleCommands(self, lambda: self.table)
+
+    @property
+    def table(self) -> LineTable[ScheduleInfo]:
+        found: LineTable[ScheduleInfo] = self.query_one("#schedules", LineTable)
+        return found
 
     def compose_body(self) -> ComposeResult:
         def next_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
@@ -179,7 +218,17 @@ class SchedulesScreen(ScheduleActions):
         bar.display = bool(bar.value)
         self.table.focus()
 
-    # --- other pages --------------------------------------------------------------------------
+    # --- commands, and other pages --------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.commands.allows(str(parameters[0])) if action == "schedule" else True
+
+    def action_schedule(self, command: str) -> None:
+        self.commands.start(command)
+
+    @work(group="action")
+    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        await self.commands.open_last_run(message.row)
 
     def action_mark_all(self) -> None:
         self.table.action_mark_all()
