@@ -23,20 +23,8 @@ MOST_METHODS = 40
 """Methods of a class that is written by hand, with those that it inherits from the project."""
 
 TO_DIVIDE = {
-    "victor_tui.app.VictorApp",
-    "victor_tui.dialogs.answer.AnswerDialog",
     "victor_tui.dialogs.backfill.BackfillDialog",
     "victor_tui.dialogs.schedule.ScheduleDialog",
-    "victor_tui.screens.dead.DeadScreen",
-    "victor_tui.screens.history.HistoryScreen",
-    "victor_tui.screens.inbox.InboxScreen",
-    "victor_tui.screens.inbox_actions.InboxActions",
-    "victor_tui.screens.month.MonthScreen",
-    "victor_tui.screens.run.RunScreen",
-    "victor_tui.screens.runs.RunsScreen",
-    "victor_tui.screens.schedule_actions.ScheduleActions",
-    "victor_tui.screens.schedules.SchedulesScreen",
-    "victor_tui.screens.versions.VersionsScreen",
 }
 """Classes that are larger, and still to be divided."""
 

@@ -36,9 +36,9 @@ class StatePane(Vertical):
         self.view = VIEWS[0]
         self._read_around = read
         self._state: dict[str, Any] = {}
-        self._around: AttemptState | None = None
+        self.around: AttemptState | None = None
         self._known: tuple[int, str] | None = None
-        """The attempt of `_around` and its status: the state is read again when that changes."""
+        """The attempt of `around` and its status: the state is read again when that changes."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="state-head", markup=False)
@@ -50,7 +50,7 @@ class StatePane(Vertical):
         """Show what an attempt did, once it is read; without one the state as it is."""
         self._state = state
         if attempt is None:
-            self._known = self._around = None
+            self._known = self.around = None
             self._draw()
         elif self._known != (attempt.id, attempt.status):
             self.screen.run_worker(self._read(attempt), group="state", exclusive=True)
@@ -60,11 +60,11 @@ class StatePane(Vertical):
     async def _read(self, attempt: AttemptInfo) -> None:
         around = await self._read_around(attempt.id)
         if around is not None and self.is_attached:
-            self._around, self._known = around, (attempt.id, attempt.status)
+            self.around, self._known = around, (attempt.id, attempt.status)
             self._draw()
 
     def _draw(self) -> None:
-        around = self._around
+        around = self.around
         tree, changes = self.query_one(ValueTree), self.query_one("#state-changes", LineView)
         switcher = self.query_one(ContentSwitcher)
         switcher.current = "state-changes" if around is not None and self.view == "changes" else "state-tree"
@@ -102,13 +102,13 @@ class StatePane(Vertical):
     def turn(self) -> None:
         """The next view of the same attempt."""
         self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
-        if self._around is not None:
+        if self.around is not None:
             self._draw()
         self.focus_view()
 
     def focus_view(self) -> None:
         """Give the focus to what is shown."""
-        shown = "#state-changes" if self.view == "changes" and self._around is not None else "#state-tree"
+        shown = "#state-changes" if self.view == "changes" and self.around is not None else "#state-tree"
         self.query_one(shown).focus()
 
 
