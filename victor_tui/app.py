@@ -237,7 +237,7 @@ class VictorApp(Console):
         """Get the other main screens ready, once the first shows what it has."""
         from victor_tui.warm import warm
 
-        await warm(lambda: self.lull, self.build)
+        await warm(lambda: self.key_queue.lull, self.build)
 
     async def build(self, mode: str) -> None:
         """Import, compose and lay out a main screen without showing it, and load what it shows for a start."""

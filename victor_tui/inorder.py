@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from textual import events
@@ -29,8 +30,8 @@ _LOOK = 0.02
 """Seconds between looks whether what a key was sent to is still there."""
 
 
-class InOrder(App[ResultT]):
-    """An App that takes one key after the other."""
+class KeyQueue:
+    """Hands one key after the other to an application. `deliver` gives an event to it."""
 
     class Handled(Message):
         """Follows a key through the same queues, from `target` up to the App, twice.
@@ -43,10 +44,12 @@ class InOrder(App[ResultT]):
             self.target = target
             self.again = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app = app
+        self._deliver = deliver
         self._behind: deque[events.Event] = deque()
-        self._under_way: InOrder.Handled | None = None
+        self.under_way: KeyQueue.Handled | None = None
+        """What follows the key that is being handled."""
         self._look: asyncio.TimerHandle | None = None
         self._entered: Screen[Any] | None = None
         """The screen that was there, with all that is on it, when the last key came."""
@@ -57,41 +60,38 @@ class InOrder(App[ResultT]):
         """Seconds since the last key, click or paste."""
         return asyncio.get_running_loop().time() - self._input_at
 
-    async def on_event(self, event: events.Event) -> None:
-        comes = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
-        if not comes:
-            await super().on_event(event)
-            return
+    async def add(self, event: events.Event) -> None:
+        """Take a key, click or paste. Deliver it at once if none is being handled."""
         self._input_at = asyncio.get_running_loop().time()
         self._behind.append(event)
-        if self._under_way is None:
+        if self.under_way is None:
             await self._let_in_what_waits()
 
     async def _let_in_what_waits(self) -> None:
-        while self._behind and self._under_way is None:
-            if self.screen is not self._entered:
+        while self._behind and self.under_way is None:
+            if self._app.screen is not self._entered:
                 # What comes back from it has gone behind its mounting, and the call that sets its focus.
-                self._entered = self.screen
-                self._follow(self.Handled(self.screen))
+                self._entered = self._app.screen
+                self._follow(self.Handled(self._app.screen))
             else:
                 await self._let_in(self._behind.popleft())
 
     async def _let_in(self, event: events.Event) -> None:
-        screen = self.screen
+        screen = self._app.screen
         if isinstance(event, events.Key) and isinstance(screen, Passing) and screen.typed_ahead(event.key):
             return
-        target = self.focused or self.screen
-        await super().on_event(event)
+        target = self._app.focused or screen
+        await self._deliver(event)
         if isinstance(event, events.Key | events.Paste):
             # Also where a binding has taken the key before the widget saw it.
             self._follow(self.Handled(target))
 
     def _follow(self, message: Handled) -> None:
         if message.target.post_message(message):
-            self._under_way = message
+            self.under_way = message
             self._look_after(message, asyncio.get_running_loop().time() + PATIENCE)
         else:  # it is being taken away
-            self._under_way = None
+            self.under_way = None
 
     def _look_after(self, message: Handled, until: float) -> None:
         """A dialog that a key has closed takes with it what followed the key."""
@@ -99,30 +99,46 @@ class InOrder(App[ResultT]):
         if loop.time() < until and self._is_there(message.target):
             self._look = loop.call_later(_LOOK, self._look_after, message, until)
         else:
-            self._is_handled(message)
+            self.handled(message)
 
     def _is_there(self, target: MessagePump) -> bool:
         return not isinstance(target, Widget) or (
-            target.is_attached and any(screen in target.ancestors_with_self for screen in self.screen_stack)
+            target.is_attached
+            and any(screen in target.ancestors_with_self for screen in self._app.screen_stack)
         )
 
-    def on_in_order_handled(self, message: Handled) -> None:
-        message.stop()
-        self._is_handled(message)
-
-    def _is_handled(self, message: Handled) -> None:
-        if message is self._under_way:
+    def handled(self, message: Handled) -> None:
+        """Go on after what followed a key has come up."""
+        if message is self.under_way:
             if self._look is not None:
                 self._look.cancel()
             # Behind the calls that the key has left, such as those that set the focus.
-            self.call_later(self._next, message)
+            self._app.call_later(self._next, message)
 
     async def _next(self, message: Handled) -> None:
-        if message is not self._under_way:
+        if message is not self.under_way:
             return
-        self._under_way = None
+        self.under_way = None
         if message.again:
             again = self.Handled(message.target)
             again.again = False
             self._follow(again)
         await self._let_in_what_waits()
+
+
+class InOrder(App[ResultT]):
+    """An App that takes one key after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key_queue = KeyQueue(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded:
+            await self.key_queue.add(event)
+        else:
+            await super().on_event(event)
+
+    def on_key_queue_handled(self, message: KeyQueue.Handled) -> None:
+        message.stop()
+        self.key_queue.handled(message)

@@ -104,7 +104,7 @@ async def test_a_key_that_does_not_come_back_holds_up_nothing_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("victor_tui.inorder.PATIENCE", 0.05)
-    monkeypatch.setattr(InOrder, "on_in_order_handled", lambda self, message: message.stop())
+    monkeypatch.setattr(InOrder, "on_key_queue_handled", lambda self, message: message.stop())
     app = Fields()
     async with app.run_test() as pilot:
         app.query_one("#line").focus()
