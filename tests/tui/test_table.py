@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from textual.app import App, ComposeResult
 
-from victor_tui.widgets.table import Column, LineTable, place_columns
+from victor_tui.widgets.columns import Column, place_columns
+from victor_tui.widgets.table import LineTable
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 

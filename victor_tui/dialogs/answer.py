@@ -3,14 +3,13 @@ or an answer that does not fit is shown inside, and nothing that somebody typed 
 
 from __future__ import annotations
 
-import json
 from typing import ClassVar, Literal
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, Label, OptionList, SelectionList, Static, TextArea
+from textual.widgets import Button, Input, Label, Static, TextArea
 
 from victor_engine.api import Answer, RequestInfo
 from victor_engine.errors import (
@@ -21,6 +20,7 @@ from victor_engine.errors import (
     VictorError,
 )
 from victor_tui.dialogs import drafts
+from victor_tui.dialogs.answer_fields import AnswerFields, Verdict
 from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.dialogs.question import (
@@ -37,10 +37,7 @@ from victor_tui.dialogs.question import (
     verdict_label,
     why_refused,
 )
-from victor_tui.widgets.form import Form
 from victor_tui.widgets.formfields import FormFault
-
-Verdict = Literal["approved", "rejected"]
 
 
 class AnswerDialog(EditorDialog[RequestInfo | None]):
@@ -85,6 +82,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         super().__init__()
         self.selected: Verdict | None = None
         self.request = request
+        self._fields = AnswerFields(self)
         self._over = False
         self._sending = False
         self._lost = False
@@ -110,26 +108,9 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def on_mount(self) -> None:
         self._draw_head()
-        self._preselect()
+        self._fields.preselect(self.request)
         drafts.bring_back(self, self.request.id)
-        if self.request.kind == "review" and self.request.allow_edit:
-            self.query_one("#answer").focus()
-        elif says_yes_or_no(self.request):
-            self.query_one("#body").focus()
-        elif self.request.choices:
-            self.query_one("#choices").focus()
-        elif self.request.input_schema is not None:
-            self.query_one(Form).focus_first()
-        else:
-            self.query_one("#answer").focus()
-
-    def _preselect(self) -> None:
-        """Put the cursor on the default of a single choice."""
-        request = self.request
-        if request.has_default and request.choices and not request.multiple:
-            for place, choice in enumerate(request.choices):
-                if choice.value == request.default:
-                    self.query_one("#choices", OptionList).highlighted = place
+        self._fields.focus_first(self.request)
 
     def feed_refreshed(self, subject: str) -> None:
         """The shell says that something is new: look whether somebody else has answered."""
@@ -267,91 +248,25 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self.fault("Select first: ← or → outside of a field, or tab and enter. ctrl+s sends.", "$warning")
             self.query_one("#body").focus(scroll_visible=False)
             return
-        answer = Answer(outcome=self.selected, comment=self._comment())
-        if self.request.allow_edit and self.request.kind == "review" and self.selected == "approved":
-            text = self.query_one("#answer", TextArea).text
-            answer = Answer(outcome="approved", value=text, comment=answer.comment)
-        self._send(answer)
+        self._send(self._fields.verdict(self.request, self.selected))
 
     def action_submit(self) -> None:
         if says_yes_or_no(self.request):
             self._send_verdict()
             return
         try:
-            answer = self._collect()
+            answer = self._fields.read(self.request)
         except FormFault as fault:
-            self._show_faults({fault.path: str(fault)})
+            self._fields.show_faults({fault.path: str(fault)})
             return
         if answer is not None:
             self._send(answer)
-
-    def _comment(self) -> str:
-        return self.query_one("#comment", Input).value
-
-    def _collect(self) -> Answer | None:
-        """The answer as it is filled in; None after saying what is missing. Raises FormFault."""
-        request, comment = self.request, self._comment()
-        if request.choices:
-            chooser = self.query_one("#choices", OptionList)
-            if isinstance(chooser, SelectionList):
-                values = [request.choices[i].value for i in sorted(chooser.selected)]
-                return Answer(outcome="answered", value=values, comment=comment)
-            if chooser.highlighted is None:
-                self.fault("Choose one first.")
-                chooser.focus()
-                return None
-            return Answer(
-                outcome="answered", value=request.choices[chooser.highlighted].value, comment=comment
-            )
-        if request.input_schema is not None:
-            from victor_engine.inputs import validate
-
-            form = self.query_one(Form)
-            value = form.read()
-            if faults := validate(request.input_schema, value):
-                self._show_faults(faults)
-                return None
-            return Answer(outcome="answered", value=value, comment=comment)
-        return self._collect_text(comment)
-
-    def _collect_text(self, comment: str) -> Answer | None:
-        area = self.query_one("#answer", TextArea)
-        text = area.text
-        if self.request.kind == "override":
-            if not text.strip():
-                return Answer(outcome="answered", value=self.request.recommendation, comment=comment)
-            if isinstance(self.request.recommendation, str):
-                return Answer(outcome="answered", value=text, comment=comment)
-            try:
-                return Answer(outcome="answered", value=json.loads(text), comment=comment)
-            except json.JSONDecodeError as error:
-                raise FormFault("", f"JSON is wanted, as in the recommendation: {error.msg}") from None
-            except (ValueError, RecursionError):
-                raise FormFault("", "it is nested too deeply, or holds a number that is too long") from None
-        if not text.strip():
-            self.fault("An answer is needed.")
-            area.focus()
-            return None
-        return Answer(outcome="answered", value=text, comment=comment)
-
-    def _show_faults(self, faults: dict[str, str]) -> None:
-        forms = list(self.query(Form))
-        placed = bool(forms) and forms[0].show_faults(faults)
-        first_path, first = next(iter(faults.items()))
-        where = f"{first_path}: " if first_path else ""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        self.fault(f"{where}{first}{more}")
-        if not placed and first_path == "comment":
-            self.query_one("#comment").focus()
-        elif not placed:
-            for area in self.query("#answer"):
-                area.focus()
 
     def _send(self, answer: Answer) -> None:
         if self._over or self._sending:
             return
         if self.request.require_comment and not answer.comment.strip():
-            self._show_faults({"comment": "a comment is required"})
+            self._fields.show_faults({"comment": "a comment is required"})
             return
         self._sending = True
         self.fault("")
@@ -362,7 +277,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         try:
             done = await self.port.answer(self.request.id, self.request.revision, answer)
         except InvalidAnswerError as error:
-            self._show_faults(error.details.get("errors") or {"": error.message})
+            self._fields.show_faults(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:
             self.fault(f"{error.message}. Your text stays here; esc leaves.", "$warning")
             self._look()

@@ -19,8 +19,9 @@ from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands
 from victor_tui.text import clean, full, moment, plural, relative
+from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.preview import Facts, Preview
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.table import LineTable
 
 PAGE = 1000
 """Runs of one cause that are listed."""

@@ -10,8 +10,9 @@ from victor_engine.api import EventInfo, EventQuery, RunInfo
 from victor_tui.filters import Filter
 from victor_tui.text import duration, full, moment
 from victor_tui.theme import Tone, run_mark
+from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.preview import Facts
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.table import LineTable
 
 _TONES: tuple[tuple[str, Tone], ...] = (
     ("failed", "bad"),

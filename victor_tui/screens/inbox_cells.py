@@ -9,7 +9,7 @@ from victor_engine.api import RequestInfo
 from victor_tui.text import countdown, relative
 from victor_tui.theme import Tone, kind_mark
 from victor_tui.urgency import inbox_order, urgency
-from victor_tui.widgets.table import Cell, Column
+from victor_tui.widgets.columns import Cell, Column
 
 OUTCOME_TONES: dict[str, Tone] = {
     "approved": "ok",

@@ -11,7 +11,7 @@ from victor_tui.feed import Loader, Subject
 from victor_tui.inboxfilter import InboxFilter
 from victor_tui.openrequests import PAGE, Page, found_page, open_page
 from victor_tui.screens.base import ConsoleScreen
-from victor_tui.widgets.table import Cell
+from victor_tui.widgets.columns import Cell
 
 DECIDED = ("answered", "expired", "withdrawn")
 

@@ -12,8 +12,9 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from victor_engine.api import WorkflowInfo
+from victor_tui.widgets.columns import Column
 from victor_tui.widgets.keybar import KeyBar
-from victor_tui.widgets.table import Column, LineTable
+from victor_tui.widgets.table import LineTable
 
 
 class PickWorkflow(ModalScreen[str | None]):

@@ -8,7 +8,7 @@ from datetime import datetime
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunInfo
 from victor_tui.text import duration, short_duration
 from victor_tui.theme import STUCK_MARK, run_mark
-from victor_tui.widgets.table import Cell
+from victor_tui.widgets.columns import Cell
 
 BAR = 5
 """Cells of the bar that shows how far a run has come."""

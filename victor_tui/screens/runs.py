@@ -33,9 +33,10 @@ from victor_tui.screens.run_cells import (
 )
 from victor_tui.text import duration, full, moment, relative
 from victor_tui.theme import run_mark
+from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.table import LineTable
 
 PAGE = 500
 """Runs shown at once; the filter reaches the older ones."""

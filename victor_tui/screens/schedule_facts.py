@@ -11,8 +11,8 @@ from victor_engine.api import BackfillInfo, Expect, Explanation, FireInfo, Sched
 from victor_tui.chain import Chain
 from victor_tui.text import clean, duration, full, moment, plural, relative, schedule_name
 from victor_tui.theme import Tone, fire_mark, run_mark
+from victor_tui.widgets.columns import Cell
 from victor_tui.widgets.preview import Facts
-from victor_tui.widgets.table import Cell
 
 BARS = "▁▂▃▄▅▆▇█"
 BREACH = "⚑"

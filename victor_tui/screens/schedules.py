@@ -26,9 +26,10 @@ from victor_tui.screens.schedule_facts import (
     workflow_cell,
 )
 from victor_tui.text import moment, plural, relative
+from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.table import LineTable
 
 EMPTY = """Nothing is scheduled yet.
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from victor_engine.api import Port, ProblemInfo, VersionInfo, WorkflowInfo
 from victor_tui.screens.version_facts import status_of
 from victor_tui.text import relative
-from victor_tui.widgets.table import Cell, Column, LineTable
+from victor_tui.widgets.columns import Cell, Column
+from victor_tui.widgets.table import LineTable
 
 UNFOLDED_AT_FIRST = 100
 """Up to how many versions every workflow is shown with all of its own. Of more, only those that are

@@ -8,12 +8,10 @@ shows less and never garbles. Cell text is data and is neutralised here.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -22,59 +20,14 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from victor_tui.text import clean, fit
-from victor_tui.theme import NO_TONES, Palette, Tone, palette_for
+from victor_tui.text import fit
+from victor_tui.theme import NO_TONES, Palette, palette_for
+from victor_tui.widgets.columns import Column, Placed, draw_cell, draw_header, place_columns, sort_rows
 
 R = TypeVar("R")
 
 LOADING = "Loading…"
 """What a table says before its rows are known."""
-Cell = tuple[str, Tone]
-"""Text and tone of a cell."""
-
-
-@dataclass(frozen=True)
-class Column(Generic[R]):
-    """One column. Lower `priority` numbers stay longest when space is short.
-
-    `cell` gives text and tone, or several pieces of them; `sort` gives the value to sort on.
-    `grow` columns share what is left. `live` cells depend on the clock.
-    """
-
-    key: str
-    title: str
-    width: int
-    cell: Callable[[R, datetime], Cell | list[Cell]]
-    sort: Callable[[R], Any] | None = None
-    priority: int = 0
-    grow: int = 0
-    align: str = "left"
-    live: bool = False
-
-
-@dataclass(frozen=True)
-class Placed(Generic[R]):
-    """A column with the width and place that it has at the current size."""
-
-    column: Column[R]
-    x: int
-    width: int
-
-
-def place_columns(columns: Sequence[Column[R]], width: int) -> list[Placed[R]]:
-    """Choose the columns that fit into `width` cells and share out what is left."""
-    kept = list(columns)
-    while len(kept) > 1 and sum(c.width + 2 for c in kept) - 1 > width:
-        worst = max(c.priority for c in kept)
-        kept.remove(next(c for c in reversed(kept) if c.priority == worst))
-    spare = max(0, width - sum(c.width + 2 for c in kept) + 1)
-    shares = sum(c.grow for c in kept)
-    placed, x = [], 1
-    for column in kept:
-        share = spare * column.grow // shares if shares else 0
-        placed.append(Placed(column, x, min(column.width + share, max(1, width - x))))
-        x += column.width + share + 2
-    return placed
 
 
 class LineTable(ScrollView, Generic[R], can_focus=True):
@@ -202,7 +155,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.refresh()
         old_row = self.row
         old_index, old_rows = self._index, self._rows
-        self._rows = self._sorted(rows)
+        column = next((c for c in self._columns if c.key == self.sort_key), None)
+        self._rows = sort_rows(rows, column, self.sort_reverse)
         self._index = {self._key(row): i for i, row in enumerate(self._rows)}
         moved = len(old_rows) != len(self._rows)
         dirty: list[int] = []
@@ -238,18 +192,6 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.set_reactive(LineTable.cursor, target)
             self._show_cursor()
             self.refresh()
-
-    def _sorted(self, rows: Iterable[R]) -> list[R]:
-        column = next((c for c in self._columns if c.key == self.sort_key), None)
-        if column is None or column.sort is None:
-            return list(rows)
-        value = column.sort
-        present: list[R] = []
-        absent: list[R] = []
-        for row in rows:
-            (absent if value(row) is None else present).append(row)
-        present.sort(key=value, reverse=self.sort_reverse)
-        return present + absent
 
     def select(self, key: Hashable) -> bool:
         """Put the cursor on the row with this key; False where there is none."""
@@ -324,15 +266,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     def _draw_header(self) -> Strip:
         style = self.rich_style + self._palette.header
-        pieces, x = [Segment(" ", style)], 1
-        for placed in self._placed:
-            title = placed.column.title
-            if placed.column.key == self.sort_key:
-                title += " ▾" if self.sort_reverse else " ▴"
-            pieces.append(Segment(" " * (placed.x - x), style))
-            pieces.append(Segment(fit(title, placed.width, placed.column.align), style))
-            x = placed.x + placed.width
-        return Strip(pieces).adjust_cell_length(self.size.width, style)
+        return draw_header(self._placed, self.sort_key, self.sort_reverse, self.size.width, style)
 
     def _draw(self, row: R, on_cursor: bool) -> Strip:
         base = self.rich_style
@@ -345,18 +279,9 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         pieces, x = [Segment(mark, base + palette.style("key"))], 1
         for placed in self._placed:
             pieces.append(Segment(" " * (placed.x - x), base))
-            pieces.extend(self._draw_cell(placed, row, now, base, palette))
+            pieces.extend(draw_cell(placed, row, now, base, palette))
             x = placed.x + placed.width
         return Strip(pieces).adjust_cell_length(self.size.width, base)
-
-    @staticmethod
-    def _draw_cell(placed: Placed[R], row: R, now: datetime, base: Style, palette: Palette) -> list[Segment]:
-        content = placed.column.cell(row, now)
-        if isinstance(content, tuple):
-            text = fit(clean(content[0]), placed.width, placed.column.align)
-            return [Segment(text, base + palette.style(content[1]))]
-        pieces = [Segment(clean(text), base + palette.style(tone)) for text, tone in content]
-        return list(Strip(pieces).adjust_cell_length(placed.width, base))
 
     # --- cursor -------------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""The columns of a table: which of them fit, how their cells are drawn, and the order of rows by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from victor_tui.text import clean, fit
+from victor_tui.theme import Palette, Tone
+
+R = TypeVar("R")
+
+Cell = tuple[str, Tone]
+"""Text and tone of a cell."""
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column. Lower `priority` numbers stay longest when space is short.
+
+    `cell` gives text and tone, or several pieces of them; `sort` gives the value to sort on.
+    `grow` columns share what is left. `live` cells depend on the clock.
+    """
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[R, datetime], Cell | list[Cell]]
+    sort: Callable[[R], Any] | None = None
+    priority: int = 0
+    grow: int = 0
+    align: str = "left"
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class Placed(Generic[R]):
+    """A column with the width and place that it has at the current size."""
+
+    column: Column[R]
+    x: int
+    width: int
+
+
+def place_columns(columns: Sequence[Column[R]], width: int) -> list[Placed[R]]:
+    """Choose the columns that fit into `width` cells and share out what is left."""
+    kept = list(columns)
+    while len(kept) > 1 and sum(c.width + 2 for c in kept) - 1 > width:
+        worst = max(c.priority for c in kept)
+        kept.remove(next(c for c in reversed(kept) if c.priority == worst))
+    spare = max(0, width - sum(c.width + 2 for c in kept) + 1)
+    shares = sum(c.grow for c in kept)
+    placed, x = [], 1
+    for column in kept:
+        share = spare * column.grow // shares if shares else 0
+        placed.append(Placed(column, x, min(column.width + share, max(1, width - x))))
+        x += column.width + share + 2
+    return placed
+
+
+def sort_rows(rows: Iterable[R], column: Column[R] | None, reverse: bool) -> list[R]:
+    """Return the rows in the order of a column; those without a value come last."""
+    if column is None or column.sort is None:
+        return list(rows)
+    value = column.sort
+    present: list[R] = []
+    absent: list[R] = []
+    for row in rows:
+        (absent if value(row) is None else present).append(row)
+    present.sort(key=value, reverse=reverse)
+    return present + absent
+
+
+def draw_header(
+    columns: Sequence[Placed[R]], sort_key: str | None, reverse: bool, width: int, style: Style
+) -> Strip:
+    """Draw the titles, with a sign at the column that the rows are sorted by."""
+    pieces, x = [Segment(" ", style)], 1
+    for placed in columns:
+        title = placed.column.title
+        if placed.column.key == sort_key:
+            title += " ▾" if reverse else " ▴"
+        pieces.append(Segment(" " * (placed.x - x), style))
+        pieces.append(Segment(fit(title, placed.width, placed.column.align), style))
+        x = placed.x + placed.width
+    return Strip(pieces).adjust_cell_length(width, style)
+
+
+def draw_cell(placed: Placed[R], row: R, now: datetime, base: Style, palette: Palette) -> list[Segment]:
+    """Draw the cell of a row, as wide as its column."""
+    content = placed.column.cell(row, now)
+    if isinstance(content, tuple):
+        text = fit(clean(content[0]), placed.width, placed.column.align)
+        return [Segment(text, base + palette.style(content[1]))]
+    pieces = [Segment(clean(text), base + palette.style(tone)) for text, tone in content]
+    return list(Strip(pieces).adjust_cell_length(placed.width, base))
