@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from textual import work
 from textual.app import ComposeResult
@@ -14,12 +14,11 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from victor_engine.api import BackfillPreview, BackfillSpec, ScheduleInfo
 from victor_engine.errors import VictorError
+from victor_tui.dialogs.backfill_preview import preview_of_one, preview_of_several
 from victor_tui.dialogs.base import DialogBody, SendingDialog
-from victor_tui.text import duration, one_line, plain, plural, schedule_name
+from victor_tui.text import one_line, plain, plural, schedule_name
 from victor_tui.when import RangeError, parse_range
 
-_LISTED = 8
-"""Schedules that the preview names."""
 HINT = "last week, yesterday, -7d, mon, 2026-03-01 or 2026-03-01 02:00"
 ORDERS = (("oldest first", "oldest"), ("newest first", "newest"))
 REDOS = (
@@ -163,7 +162,11 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
                 found.append((spec, await self.port.preview_backfill(spec)))
             except VictorError as error:
                 found.append((spec, BackfillPreview(0, problem=error.message)))
-        lines = self._one(*found[0]) if len(found) == 1 else self._several(found)
+        if len(found) == 1:
+            lines = preview_of_one(*found[0], self._zone)
+        else:
+            workflows = {schedule.id: schedule.spec.workflow for schedule in self._schedules}
+            lines = preview_of_several(found, workflows, self._zone)
         self.query_one("#preview", Static).update(Content("\n").join(lines))
         good = tuple((spec, preview.plan) for spec, preview in found if preview.count and not preview.problem)
         self._shown = filled_in, good
@@ -184,57 +187,6 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
             line.display = bool(text)
             line.update(Content(plain(text)))
 
-    def _range(self, spec: BackfillSpec) -> Content:
-        first, last = spec.start.astimezone(self._zone), spec.end.astimezone(self._zone)
-        return Content.styled(f"{first:%a %Y-%m-%d %H:%M} to {last:%a %Y-%m-%d %H:%M %Z}", "$text-muted")
-
-    def _one(self, spec: BackfillSpec, preview: BackfillPreview) -> list[Content]:
-        lines = [self._range(spec)]
-        if preview.problem:
-            return [*lines, Content.styled(f"✗ {plain(preview.problem)}", "$error")]
-
-        def wall(instant: datetime | None) -> str:
-            return "" if instant is None else f"{instant.astimezone(self._zone):%a %Y-%m-%d %H:%M %Z}"
-
-        lines.append(
-            Content.assemble(
-                (plural(preview.count, "run"), "bold $success"),
-                (f" of version {one_line(preview.version or '–', 40)}", ""),
-            )
-        )
-        if preview.count == 1:
-            lines.append(Content(f"of {wall(preview.first)}"))
-        else:
-            lines.append(Content(f"first {wall(preview.first)}, last {wall(preview.last)}"))
-        aside = _aside(preview)
-        if aside:
-            lines.append(Content.styled(aside, "$warning"))
-        if preview.typical_seconds is not None and preview.estimate_seconds is not None:
-            each = duration(preview.typical_seconds)
-            whole = duration(preview.estimate_seconds)
-            lines.append(Content(f"usually {each} each: about {whole} in all, {spec.concurrency} at once"))
-        if preview.count > 2:
-            sample = [f"{at.astimezone(self._zone):%d %b %H:%M}" for at in preview.sample]
-            more = " …" if preview.count > len(sample) else ""
-            lines.append(Content.styled(", ".join(sample) + more, "$text-muted"))
-        return lines
-
-    def _several(self, found: Sequence[tuple[BackfillSpec, BackfillPreview]]) -> list[Content]:
-        total = sum(preview.count for _, preview in found if not preview.problem)
-        lines = [self._range(found[0][0]), Content.styled(plural(total, "run"), "bold $success")]
-        workflows = {schedule.id: schedule.spec.workflow for schedule in self._schedules}
-        for spec, preview in found[:_LISTED]:
-            name = one_line(schedule_name(spec.schedule_id, workflows[spec.schedule_id]), 40)
-            if preview.problem:
-                lines.append(Content.styled(f"✗ {name}: {plain(preview.problem)}", "$error"))
-            else:
-                aside = _aside(preview)
-                words = f"  {name}: {plural(preview.count, 'run')}" + (f" ({aside})" if aside else "")
-                lines.append(Content(words))
-        if len(found) > _LISTED:
-            lines.append(Content.styled(f"and {len(found) - _LISTED} more", "$text-muted"))
-        return lines
-
     # --- leaving --------------------------------------------------------------------------------
 
     def action_submit(self) -> None:
@@ -254,13 +206,3 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         shown = [line for line in self.query(".fault-field").results(Static) if line.display]
         name = str(shown[0].id).removesuffix("-fault") if shown else "from"
         self.query_one(f"#{name}").focus()
-
-
-def _aside(preview: BackfillPreview) -> str:
-    """What of the range is not run, and why."""
-    words = []
-    if preview.left_out:
-        words.append(f"{preview.left_out:,} left out that ran already")
-    if preview.excluded:
-        words.append(f"{preview.excluded:,} left out by a calendar")
-    return ", ".join(words)

@@ -80,6 +80,21 @@ def _abbreviation(local: datetime) -> str:
     return f"{name} ".ljust(5) if name[:1].isalpha() else ""
 
 
+def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -> list[Content]:
+    """Say what an edit changes, and when the schedule fires next."""
+    lines = [Content.styled(one_line(change, 200), "$warning") for change in preview.changes]
+    lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
+    left_out = {each.at: each.reason for each in preview.excluded}
+    zone = ZoneInfo(spec.timezone)
+    lines += fire_lines(preview.fires, zone, now, left_out)
+    change = preview.clock_change
+    if change is not None:
+        later = tuple(fire for fire in (change.before, change.after) if fire is not None)
+        begin = change.at - timedelta(seconds=1)
+        lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin)]
+    return lines
+
+
 class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
     """Dismisses with the spec as filled in, a note for the audit trail and the plan of an edit, or None.
 
@@ -260,7 +275,9 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             elif fields.way == "once" and not preview.fires:
                 faults["expression"] = "That instant has passed."
         self._show_faults(faults, fields)
-        self._show_preview(spec, preview if preview and not preview.problem else None)
+        shown = preview_lines(spec, preview, self.now()) if spec and preview and not preview.problem else []
+        lines = shown or [Content.styled("The next fires are shown here.", "$text-muted")]
+        self.query_one("#preview", Static).update(Content("\n").join(lines))
         if faults or not await self._is_what_was_opened():
             return None
         if preview is not None:
@@ -294,24 +311,6 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             text = "" if name in untouched else faults.get(name, "")
             line.display = bool(text)
             line.update(Content(plain(text)))
-
-    def _show_preview(self, spec: ScheduleSpec | None, preview: SchedulePreview | None) -> None:
-        view = self.query_one("#preview", Static)
-        if spec is None or preview is None:
-            view.update(Content.styled("The next fires are shown here.", "$text-muted"))
-            return
-        now = self.now()
-        lines = [Content.styled(one_line(change, 200), "$warning") for change in preview.changes]
-        lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
-        left_out = {each.at: each.reason for each in preview.excluded}
-        zone = ZoneInfo(spec.timezone)
-        lines += fire_lines(preview.fires, zone, now, left_out)
-        change = preview.clock_change
-        if change is not None:
-            later = tuple(fire for fire in (change.before, change.after) if fire is not None)
-            begin = change.at - timedelta(seconds=1)
-            lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin)]
-        view.update(Content("\n").join(lines))
 
     # --- leaving ------------------------------------------------------------------------------
 
