@@ -1,4 +1,4 @@
-"""Each test has a home of its own, so that nothing of the person who runs it is touched."""
+"""A home directory for each test, so that tests do not change files of the user."""
 
 from __future__ import annotations
 

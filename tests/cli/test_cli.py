@@ -1,4 +1,4 @@
-"""The command line on a real workspace: what it prints, what it ends with, and what it leaves behind."""
+"""The command line on a real workspace: output, exit codes and stored changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class Victor:
-    """Runs `victor` on one workspace; remembers what it printed."""
+    """The command `victor` on one workspace, with its last output."""
 
     def __init__(self, root: Path, capture: Capture) -> None:
         self.root = root
@@ -43,7 +43,7 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
     schedule = victor.out.split()[0]
     assert len(schedule) == 12
     assert victor("scheduler", "add", "gate", "--cron", "@daily", "--state", '{"topic": "x"}') == 0
-    assert "was there already" in victor.out
+    assert "exists already" in victor.out
     assert victor("scheduler", "list", "--json") == 0
     found = {s["id"]: s for s in json.loads(victor.out)}
     assert found[schedule]["spec"]["initial_state"] == {"topic": "x"}
@@ -70,7 +70,7 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
         (["scheduler", "add", "gate", "--cron", "@daily", "--state", "{"], 2, "not valid JSON"),
         (["run", "gate", "--state", "[1]"], 2, "must be a JSON object"),
         (["run", "gate", "--state", '{"a": }'], 2, "column 7"),
-        (["run", "gate", "--state", '{"a": NaN}'], 2, "NaN is no JSON value"),
+        (["run", "gate", "--state", '{"a": NaN}'], 2, "NaN is not a JSON value"),
         (["run", "gate", "--state", "[" * 100_000], 2, "nothing was started"),
         (["run", "gate", "--state", '{"a": ' + "[" * 200 + "]" * 200 + "}"], 2, "more than 100 levels"),
         (["run", "gate", "--state", '{"a": ' + "9" * 5000 + "}"], 2, "nothing was started"),
@@ -85,7 +85,7 @@ def test_bad_input_is_one_clear_error_and_leaves_no_trace(
     victor: Victor, words: list[str], code: int, message: str
 ) -> None:
     assert victor("scheduler", "list", "--json") in (0, 8)
-    assert victor("inbox", "claim", "none") == 4  # brings the workspace into the store
+    assert victor("inbox", "claim", "none") == 4  # registers the workspace in the store
     assert victor("runs", "list", "--json") == 0
     assert victor("scheduler", "list", "--json") == 0
     before = victor.out
@@ -99,7 +99,7 @@ def test_bad_input_is_one_clear_error_and_leaves_no_trace(
     assert json.loads(victor.out) == []
 
 
-def test_a_run_here_is_followed_and_its_end_is_the_exit_code(victor: Victor) -> None:
+def test_a_run_without_an_engine_is_followed_and_its_status_is_the_exit_code(victor: Victor) -> None:
     file = victor.root / "workflows/plain.yaml"
     file.write_text(
         "workflows:\n  plain:\n    nodes:\n"
@@ -121,7 +121,7 @@ def test_a_run_here_is_followed_and_its_end_is_the_exit_code(victor: Victor) -> 
     assert "a line for the log" in victor.out
 
 
-def test_looking_writes_nothing(victor: Victor) -> None:
+def test_queries_write_nothing(victor: Victor) -> None:
     assert victor("scheduler", "add", "gate", "--cron", "@daily") == 0
     state = victor.root / ".state"
 
@@ -138,7 +138,7 @@ def test_looking_writes_nothing(victor: Victor) -> None:
     assert everything() == before
 
 
-def test_validate_in_a_workspace_outside_of_one_and_of_bad_files(victor: Victor, tmp_path: Path) -> None:
+def test_validate_inside_and_outside_a_workspace_and_with_errors(victor: Victor, tmp_path: Path) -> None:
     assert victor("validate", str(victor.root / "workflows")) == 0
     alone = tmp_path / "alone.yaml"
     alone.write_text((victor.root / "workflows/gate.yaml").read_text())
@@ -190,14 +190,16 @@ def test_versions_and_a_dry_run_of_a_migration(victor: Victor) -> None:
     assert "no migration leads from 1.0.0 to 3.0.0" in victor.err
 
 
-def test_a_state_file_that_is_no_text_is_one_error(victor: Victor, tmp_path: Path) -> None:
+def test_a_state_file_that_is_not_text_is_one_error(victor: Victor, tmp_path: Path) -> None:
     file = tmp_path / "state.bin"
     file.write_bytes(b"\xff\xfe")
     assert victor("run", "gate", "--state-file", str(file)) == 2
     assert "is not UTF-8 text (byte 0)" in victor.err
 
 
-def test_a_place_that_cannot_be_written_is_an_error_and_no_traceback(victor: Victor, tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_written_is_an_error_without_a_traceback(
+    victor: Victor, tmp_path: Path
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert (

@@ -1,4 +1,4 @@
-"""Files that strangers made: each is one problem with its place, and the other files go on."""
+"""Files with hostile content: each is one error with its location, and other files are still loaded."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def refers(reference: str) -> str:
 
 
 def halves(levels: int, first: str, line: str) -> str:
-    """Each line refers twice to the one before."""
+    """Return lines of which each refers twice to the previous one."""
     return first + "".join(line.format(n=n, m=n - 1) for n in range(1, levels))
 
 
 HOSTILE = {
     "lists in lists": ("a: " + "[" * 3000 + "]" * 3000, "w.yaml:1:", "levels deep"),
-    "lists without an end": ("[" * 200_000, "w.yaml:1:", "levels deep"),
+    "an unclosed list": ("[" * 200_000, "w.yaml:1:", "levels deep"),
     "blocks in blocks": ("\n".join("  " * n + "a:" for n in range(800)), "w.yaml:60:", "levels deep"),
     "mappings in mappings": ("{a: " * 3000, "w.yaml:1:", "levels deep"),
     "an alias that holds itself": ("a: &a [*a]", "w.yaml:1:", "levels deep"),
@@ -55,11 +55,11 @@ HOSTILE = {
     "merges in a row": (
         halves(3000, "a:\n- &a0 {x: 1}\n", "- &a{n} {{<<: *a{m}}}\n") + "<<: *a2999\n", "w.yaml:", "levels deep",
     ),
-    "a number without an end": (f"a: {'9' * 5000}", "w.yaml:1:4", "more than 400 characters"),
-    "a sexagesimal number without an end": (f"a: 1{':0' * 200_000}", "w.yaml:1:4", "more than 400 characters"),
-    "a tag that is not true": ('a: !!int ""', "w.yaml:1:4", "cannot be read"),
-    "a date that is none": ("a: !!timestamp soon", "w.yaml:1:4", "cannot be read"),
-    "a schema that leads back to itself": (
+    "a very long number": (f"a: {'9' * 5000}", "w.yaml:1:4", "more than 400 characters"),
+    "a very long sexagesimal number": (f"a: 1{':0' * 200_000}", "w.yaml:1:4", "more than 400 characters"),
+    "a tag that does not match its value": ('a: !!int ""', "w.yaml:1:4", "cannot be read"),
+    "a tag of a date on other text": ("a: !!timestamp soon", "w.yaml:1:4", "cannot be read"),
+    "a schema that refers to itself": (
         f"{FIRST}      - {{id: a, type: hitl, hitl_type: input, input_schema: {{$ref: '#'}}, timeout: 1h}}\n",
         "w.yaml:4:", "leads back to itself",
     ),
@@ -73,22 +73,22 @@ HOSTILE = {
     "a reference to a large file": (refers("large.txt#x"), "w.yaml:4:", "larger than 2 MB"),
     "a reference that is not a file name": (refers("a\0b#x"), "w.yaml:4:", "not a file name"),
     "a reference to a deep file": (refers("deep.txt#x"), "w.yaml:4:", "deep.txt:1:"),
-    "a reference in a circle of links": (refers("loop.yaml#x"), "w.yaml:4:", "cannot be read"),
+    "a reference in a cycle of links": (refers("loop.yaml#x"), "w.yaml:4:", "cannot be read"),
 }  # fmt: skip
 
 
 TRANSFORMS = {
-    "not without an end": (f"x = {'not ' * 5000}y", "nested more than 100 levels"),
-    "signs without an end": (f"x = {'-' * 5000}1", "nested more than 100 levels"),
-    "a sum without an end": (f"x = 1{' + 1' * 1000}", "nested more than 100 levels"),
-    "attributes without an end": (f"x = y{'.a' * 1000} + 1", "nested more than 100 levels"),
-    "brackets without an end": (f"x = {'(' * 5000}", "parenthes"),
-    "choices without an end": (f"x = {'1 if y else ' * 600}1", "nested more than 100 levels"),
+    "many nots": (f"x = {'not ' * 5000}y", "nested more than 100 levels"),
+    "many signs": (f"x = {'-' * 5000}1", "nested more than 100 levels"),
+    "a long sum": (f"x = 1{' + 1' * 1000}", "nested more than 100 levels"),
+    "many attributes": (f"x = y{'.a' * 1000} + 1", "nested more than 100 levels"),
+    "many brackets": (f"x = {'(' * 5000}", "parenthes"),
+    "many conditional expressions": (f"x = {'1 if y else ' * 600}1", "nested more than 100 levels"),
     "a long transform": (f"x = 1{' ' * 200_000}; y = 1", "longer than 100000 characters"),
     "a null byte": ("x = \0", "null byte"),
 }
 CONDITIONS = {
-    "not without an end": (f"{'not ' * 2000}x", "nested more than 100 levels"),
+    "many nots": (f"{'not ' * 2000}x", "nested more than 100 levels"),
     "a long condition": (f"{'not ' * 5000}x", "longer than 10000 characters"),
 }
 
@@ -124,7 +124,7 @@ def test_a_hostile_file_is_one_problem_and_the_others_are_loaded(victor: Victor,
 
 
 def hostile_expression(victor: Victor, nodes: list[dict[str, Any]], message: str) -> None:
-    """Check one problem at its place, a run that fails with a type, and the other workflow."""
+    """Check one error with its location, a run that fails with an error type, and another workflow."""
     path = victor.root / "workflows" / "w.yaml"
     path.write_text(FIRST + "".join(f"      - {json.dumps(node)}\n" for node in nodes))
     assert victor("validate", "--strict", str(path)) == 3
@@ -153,7 +153,7 @@ def test_a_hostile_condition_is_one_problem_and_a_typed_failure(victor: Victor, 
     hostile_expression(victor, [first, after], message)
 
 
-def test_a_pipe_in_the_place_of_a_file_hangs_nothing(victor: Victor) -> None:
+def test_a_pipe_instead_of_a_file_does_not_block(victor: Victor) -> None:
     pipe = victor.root / "workflows" / "pipe.yaml"
     os.mkfifo(pipe)
     assert victor("validate", str(pipe)) == 3
@@ -167,7 +167,7 @@ def test_a_pipe_in_the_place_of_a_file_hangs_nothing(victor: Victor) -> None:
     ["a: " + "[" * 3000, "agents: {a: " + "{a: " * 3000, f"x: {'9' * 5000}"],
     ids=("list", "map", "number"),
 )
-def test_a_hostile_configuration_is_one_problem_with_its_place(victor: Victor, text: str) -> None:
+def test_a_hostile_configuration_is_one_error_with_its_location(victor: Victor, text: str) -> None:
     (victor.root / "victor.yaml").write_text(text)
     assert victor("scheduler", "add", "good", "--cron", "@daily") == 3
     assert "victor.yaml:1:" in victor.err

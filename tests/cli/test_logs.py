@@ -1,4 +1,4 @@
-"""`victor runs logs`: by node, searched, followed to the end of the run."""
+"""`victor runs logs`: by node, with a search, and followed until the run has finished."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 
 
 class Port:
-    """A run that writes one more line each time its state is asked for, and then ends."""
+    """A port with a run that writes one more line at each query of its status, and then finishes."""
 
     def __init__(self, *texts: str, mode: str = "daemon") -> None:
         self.lines: list[LogLine] = []
@@ -54,7 +54,7 @@ def run(port: Port, *words: str) -> Any:
     )
 
 
-def test_a_log_is_followed_until_the_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_followed_until_the_run_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FOLLOW_SECONDS", 0)
     result = run(Port("one", "two\x1b[2J", "three"), "--follow")
     assert [line.split(" ", 1)[1] for line in result.stdout.splitlines()] == [
@@ -64,14 +64,14 @@ def test_a_log_is_followed_until_the_run_has_ended(monkeypatch: pytest.MonkeyPat
     ]
 
 
-def test_without_following_it_ends_at_once() -> None:
+def test_without_follow_the_command_prints_the_stored_lines_only() -> None:
     port = Port("one", "two")
     assert run(port, "--node", "build", "--search", "x").stdout == ""
     assert port.asked == [("build", "x")]
     assert len(port.coming) == 2
 
 
-def test_without_an_engine_nothing_is_waited_for() -> None:
+def test_without_an_engine_the_command_does_not_wait() -> None:
     result = run(Port("one", "two", mode="readonly"), "-f", "--json")
     assert json.loads(result.stdout)["text"] == "one"
     assert "no engine runs" in result.stderr

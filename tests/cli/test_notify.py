@@ -1,4 +1,4 @@
-"""`victor notify`: the rules, and a message to try them with."""
+"""`victor notify`: the list of rules and the test message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULES = {
 
 
 class Sent:
-    """In the place of Apprise."""
+    """A sender in place of Apprise that records the addresses."""
 
     def __init__(self) -> None:
         self.urls: list[str] = []
@@ -55,7 +55,9 @@ def test_the_rules_are_listed_without_addresses(tmp_path: Path, capsys: pytest.C
     assert [rule["name"] for rule in json.loads(capsys.readouterr().out)] == ["ops", "leads"]
 
 
-def test_a_test_goes_to_each_address(tmp_path: Path, sent: Sent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_message_is_sent_to_each_address(
+    tmp_path: Path, sent: Sent, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = workspace(tmp_path, RULES)
     assert victor(root, "test", "--rule", "ops", "--json") == 1
     assert sent.urls == ["json://s3cret", "json://plain-token"]
@@ -64,7 +66,7 @@ def test_a_test_goes_to_each_address(tmp_path: Path, sent: Sent, capsys: pytest.
         {"rule": "ops", "to": "json://…", "error": None},
     ]
     assert victor(root, "test", "--rule", "op") == 4
-    assert "there are ops, leads" in capsys.readouterr().err
+    assert "its rules are: ops, leads" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_from_a_workspace_that_is_not_trusted(tmp_path: Path, sent: Sent) -> None:

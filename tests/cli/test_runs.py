@@ -1,4 +1,4 @@
-"""`victor runs`: several at once, with a result for each and an exit code that means all of them."""
+"""`victor runs`: commands on several runs, with a result for each and one exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def victor(tmp_path: Path, capsys: Capture) -> Victor:
 
 
 def broken(victor: Victor, *parts: int) -> list[str]:
-    """Runs that have failed, in the order of their parts."""
+    """Start runs that fail, and return their ids in the order of their parts."""
     for part in parts:
         assert victor("run", "flaky", "--state", json.dumps({"part": part, "broken": True})) == 10
     assert victor("runs", "list", "--json") == 0
@@ -46,7 +46,7 @@ def test_dead_letters_are_listed_by_cause_and_discarded_in_bulk(victor: Victor) 
     assert victor("runs", "list", "--cause", cause[:4], "--limit", "2", "--json") == 0
     assert [run["id"] for run in json.loads(victor.out)] == [ids[2], ids[1]]
     assert victor("runs", "discard", ids[0], "zzz", ids[0]) == 4
-    assert victor.out.splitlines() == [f"{ids[0]}: failed", "1 done, 1 not"]
+    assert victor.out.splitlines() == [f"{ids[0]}: failed", "1 done, 1 failed"]
     assert "zzz: there is no run 'zzz'" in victor.err
     assert victor("runs", "discard", "--cause", cause, "--note", "known", "--json") == 0
     results = json.loads(victor.out)
@@ -73,7 +73,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["redrive"], 2, "name the runs, or a cause"),
+        (["redrive"], 2, "give run ids or --cause CAUSE"),
         (["redrive", "{run}", "--cause", "x"], 2, "not both"),
         (["redrive", "--cause", "x"], 4, "no cause 'x'"),
         (["redrive", "{run}", "--from", "chekc"], 2, "go on from one of: take, check, out"),
@@ -82,7 +82,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["redrive", "{run}", "--state", "[1]"], 2, "must be a JSON object"),
         (["redrive", "{run}", "--state", "{}", "--set", "a=1"], 2, "not both"),
         (["redrive", "{run}", "--from", "out", "--rewind"], 2, "has never come to out"),
-        (["redrive", "{run}", "--rewind", "--set", "a=1"], 2, "cannot be changed as well"),
+        (["redrive", "{run}", "--rewind", "--set", "a=1"], 2, "cannot be combined"),
         (["redrive", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
         (["redrive", "{run}", "--if-revision", "0"], 5, "has changed since you looked"),
         (["rerun", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
@@ -104,7 +104,7 @@ def test_bad_input_is_one_clear_error_and_changes_nothing(
     assert shown(victor, run_id) == before
 
 
-def test_a_rerun_says_of_what_it_is_one(victor: Victor) -> None:
+def test_a_rerun_names_the_earlier_run(victor: Victor) -> None:
     (old,) = broken(victor, 4)
     assert victor("runs", "rerun", old, "--state", '{"part": 5}', "--note", "mended") == 0
     new = victor.out.split(":")[0]
@@ -115,10 +115,10 @@ def test_a_rerun_says_of_what_it_is_one(victor: Victor) -> None:
     (result,) = json.loads(victor.out)
     assert (result["given"], result["run"]["status"]) == (new, "cancelled")
     assert victor("runs", "show", old) == 0
-    assert "a dead letter" in victor.out
+    assert "dead letter; redrive or discard it" in victor.out
 
 
-def test_two_runs_are_compared_and_many_are_counted(victor: Victor) -> None:
+def test_runs_are_compared_and_counted(victor: Victor) -> None:
     (bad,) = broken(victor, 4)
     assert victor("run", "flaky", "--state", '{"part": 5}') == 0
     assert victor("runs", "list", "--status", "succeeded", "--json") == 0

@@ -1,4 +1,4 @@
-"""On a terminal nothing that a command prints acts on it, and JSON still says the very same."""
+"""Output on a terminal contains no control sequences, and JSON keeps its content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FILES = {
 
 
 def printed(root: Path, *words: str, terminal: bool) -> str:
-    """Run a command, and return what it prints on a terminal of its own, or into a pipe."""
+    """Run a command with a terminal or a pipe as its output, and return the output."""
     command = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root)]
     command += ["--state-dir", str(root / ".state"), *words]
     if not terminal:
@@ -59,7 +59,7 @@ def acting(text: str) -> list[str]:
 
 
 @pytest.mark.process
-async def test_no_output_acts_on_a_terminal(tmp_path: Path) -> None:
+async def test_output_contains_no_control_sequences(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     async with engine_on(root) as engine:
         run = (await engine.start_run("w", state={"given": HARM})).id

@@ -32,9 +32,9 @@ def waiting_run(victor: Victor) -> str:
     return asyncio.run(_wait(victor.root))
 
 
-def test_the_life_of_a_version(victor: Victor) -> None:
+def test_the_lifecycle_of_a_version(victor: Victor) -> None:
     assert victor("versions", "alias", "w", "stable", "1.0.0", "--split", "2.0.0", "10") == 0
-    assert victor.out == "w stable -> 1.0.0 90% / 2.0.0 10%; roll back leads to 1.0.0\n"
+    assert victor.out == "w stable -> 1.0.0 90% / 2.0.0 10%; rollback: 1.0.0\n"
     assert victor("versions", "list", "w") == 0
     assert "ramping (10%)" in victor.out
     assert victor("versions", "promote", "w", "stable", "--note", "good") == 0
@@ -64,21 +64,21 @@ def test_the_life_of_a_version(victor: Victor) -> None:
         (["alias", "w", "stable", "1.0.0", "--remove"], 2, "nothing else"),
         (["promote", "w", "stable"], 4, "no alias 'stable'"),
         (["remove", "w", "9.0.0"], 4, "there is no w 9.0.0"),
-        (["deprecate", "w", "1.0.0", "--message", "x", "--removal", "soon"], 2, "is no date"),
+        (["deprecate", "w", "1.0.0", "--message", "x", "--removal", "soon"], 2, "is not a date"),
         (["migrate", "w", "1.0.0", "2.0.0"], 2, "--dry-run"),
-        (["migrate", "w", "1.0.0", "2.0.0", "--apply", "--state", "{}"], 2, "only tried out"),
+        (["migrate", "w", "1.0.0", "2.0.0", "--apply", "--state", "{}"], 2, "--state needs --dry-run"),
         (["migrate", "w", "2.0.0", "1.0.0", "--dry-run", "--state", "[1]"], 2, "must be a JSON object"),
     ],
 )
-def test_what_is_refused(victor: Victor, words: list[str], code: int, message: str) -> None:
+def test_invalid_arguments_are_refused(victor: Victor, words: list[str], code: int, message: str) -> None:
     assert victor("versions", *words) == code
     assert message in victor.err
 
 
-def test_a_run_is_tried_moved_and_put_back(victor: Victor) -> None:
+def test_a_migration_is_shown_applied_and_undone(victor: Victor) -> None:
     run_id = waiting_run(victor)
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--run", run_id) == 0
-    assert "1 runs would move to w 2.0.0" in victor.out
+    assert "1 runs would be migrated to w 2.0.0" in victor.out
     assert "rename node ok to approve: stands on ok, which is now approve" in victor.out
     assert "+ region = eu" in victor.out
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--apply", "--json", "--note", "n") == 0
@@ -94,7 +94,7 @@ def test_a_run_is_tried_moved_and_put_back(victor: Victor) -> None:
     assert '"region": "eu"' in victor.out
 
 
-def test_a_deprecation_is_told_where_it_matters(victor: Victor, tmp_path: Path) -> None:
+def test_validate_warns_of_a_version_that_its_file_deprecates(victor: Victor, tmp_path: Path) -> None:
     assert victor("versions", "deprecate", "w", "1.0.0", "--message", "reads the old feed") == 0
     text = file("1.0.0", V1, more="deprecated: {message: reads the old feed, successor: 2.0.0}")
     (tmp_path / "old.yaml").write_text(text)
@@ -102,7 +102,7 @@ def test_a_deprecation_is_told_where_it_matters(victor: Victor, tmp_path: Path) 
     assert "w 1.0.0 is deprecated: reads the old feed; use 2.0.0" in victor.out
 
 
-def test_a_deprecation_in_the_store_is_told_of_the_file_without_a_trace(
+def test_validate_warns_of_a_version_that_is_deprecated_in_the_store_and_writes_nothing(
     victor: Victor, tmp_path: Path
 ) -> None:
     path = victor.root / "workflows" / "again.yaml"
@@ -113,15 +113,15 @@ def test_a_deprecation_in_the_store_is_told_of_the_file_without_a_trace(
                   "2.0.0", "--removal", "2027-01-31") == 0  # fmt: skip
     state = {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*")}
     assert victor("validate", str(path)) == 0
-    told = "again.yaml:3:5: warning: w 1.0 is deprecated: reads the old feed; use 2.0.0; to be removed 2027-01-31"
-    assert told in victor.out
+    warning = "again.yaml:3:5: warning: w 1.0 is deprecated: reads the old feed; use 2.0.0; to be removed 2027-01-31"
+    assert warning in victor.out
     assert {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*")} == state
     assert victor("versions", "remove", "w", "1.0.0") == 0
     assert victor("validate", str(path)) == 0
     assert "w 1.0 is removed, nothing new starts on it: reads the old feed; use 2.0.0" in victor.out
 
 
-def test_a_store_that_cannot_be_read_is_said_of_the_file(victor: Victor, tmp_path: Path) -> None:
+def test_validate_warns_if_the_store_cannot_be_read(victor: Victor, tmp_path: Path) -> None:
     path = victor.root / "workflows" / "again.yaml"
     path.write_text(file("1.0.0", V1))
     assert victor("versions", "deprecate", "w", "1.0.0", "--message", "old") == 0
@@ -134,7 +134,7 @@ def test_a_store_that_cannot_be_read_is_said_of_the_file(victor: Victor, tmp_pat
     assert "cannot read" in victor.out
 
 
-def test_what_is_wrong_with_migrations_is_told_at_its_place(victor: Victor, tmp_path: Path) -> None:
+def test_errors_of_migrations_have_their_location(victor: Victor, tmp_path: Path) -> None:
     text = """workflows:
   w:
     version: 2.0.0
@@ -158,7 +158,7 @@ def test_what_is_wrong_with_migrations_is_told_at_its_place(victor: Victor, tmp_
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     assert victor("validate", str(path)) == 3
-    told = {line.removeprefix(f"{path}:").split(":", 1)[0]: line for line in victor.out.splitlines()}
+    errors = {line.removeprefix(f"{path}:").split(":", 1)[0]: line for line in victor.out.splitlines()}
     for line, words in {
         "8": "Did you mean 'rename_field'?",
         "9": "one lies within the other",
@@ -168,4 +168,4 @@ def test_what_is_wrong_with_migrations_is_told_at_its_place(victor: Victor, tmp_
         "15": "Invalid version string: nope",
         "16": "there is another migration 1.1.0->2.0.0 already",
     }.items():
-        assert words in told[line]
+        assert words in errors[line]

@@ -129,7 +129,7 @@ async def test_the_command_line_applies_a_token_after_a_restart(
     assert json.loads(victor.out)["count"] == 3
     for words in (("--plan", token, "--range", "yesterday"), ("--plan", token, "--redo", "all")):
         assert await asyncio.to_thread(victor, *start, *words) == 2
-        assert "without a range" in victor.err
+        assert "remove --dry-run, the range" in victor.err
     async with open_port(root, root / ".state", mode="embedded") as port:
         await port.start_backfill(of_days(schedule.id, 2, 2, month=1))
         (run,) = await port.runs(RunQuery(workflow="w"))

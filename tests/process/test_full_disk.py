@@ -103,13 +103,13 @@ async def test_a_full_disk_stops_the_engine_for_as_long_as_it_lasts(tmp_path: Pa
         with pytest.raises(StorageError, match="disk is full"):
             await engine.start_run("flow")
         said = await status(root, small_disk)
-        assert "cannot record anything since" in said
+        assert "storage outage since" in said
         assert "the disk is full" in said
         filler.unlink()
         await until(engine, recording=True)
         found = await until_end(engine, run.id)
         assert (found.run.status, found.state["n"]) == ("succeeded", 2)
-        assert "cannot record" not in await status(root, small_disk)
+        assert "storage outage" not in await status(root, small_disk)
     finally:
         await engine.close()
     with sqlite3.connect(small_disk / "state" / "victor.db") as connection:

@@ -1,4 +1,4 @@
-"""`victor inbox`: what people do to a question: answer, claim, hand on, go back."""
+"""The commands of `victor inbox` that act on one request."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from victor_engine.api import Answer, Port, RequestInfo
 from victor_engine.cli.output import local, note, print_json, say, with_port
 from victor_engine.errors import ConflictError, UsageError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 revision_option = click.option(
-    "--if-revision", type=int, help="Only if the question has not changed since this revision."
+    "--if-revision", type=int, help="Only if the request is still at this revision."
 )
-note_option = click.option("--note", default="", help="Goes into the record.")
+note_option = click.option("--note", default="", help="Note for the audit trail.")
 
 
 def answer_from_words(request: RequestInfo, words: str | None, value: str | None, comment: str) -> Answer:
-    """approve, reject, a choice, a text, or JSON; UsageError if that answers nothing of this kind."""
+    """Return the answer that the arguments of `victor inbox answer` give.
+
+    `words` is `approve`, `reject`, a choice or a text; `value` is JSON. Raise UsageError if they do not answer
+    a request of this kind.
+    """
     given: Any = UNSET
     if value is not None:
         try:
@@ -32,7 +36,7 @@ def answer_from_words(request: RequestInfo, words: str | None, value: str | None
         except json.JSONDecodeError as error:
             raise UsageError(f"--value is not valid JSON: {error.msg} at column {error.colno}") from None
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"--value cannot be taken: {error}") from None
+            raise UsageError(f"--value is not accepted: {error}") from None
     word = (words or "").strip()
     lower = word.lower()
     picks = bool(request.choices) and request.kind != "override"
@@ -41,18 +45,18 @@ def answer_from_words(request: RequestInfo, words: str | None, value: str | None
             return Answer(outcome="approved", value=given, comment=comment)
         if lower in ("reject", "rejected", "no", "n"):
             return Answer(outcome="rejected", value=given, comment=comment)
-        raise UsageError(f"{request.kind} {request.id} is answered with approve or reject, not {word!r}")
+        raise UsageError(f"{request.kind} {request.id} must be answered with approve or reject, not {word!r}")
     if request.kind == "override" and lower in ("accept", "accepted", "approve") and given is UNSET:
         return Answer(outcome="approved", comment=comment)
     if given is UNSET:
         if not word:
-            raise UsageError("say what the answer is: a value, or --value JSON")
+            raise UsageError("the answer is missing: give a value, or --value JSON")
         given = _plain_value(request, word)
     return Answer(outcome="answered", value=given, comment=comment)
 
 
 def _plain_value(request: RequestInfo, word: str) -> Any:
-    """A word from the command line; for a form, JSON is meant."""
+    """Return a value from the command line. For a form it is parsed as JSON, if possible."""
     if request.multiple:
         return [part.strip() for part in word.split(",")]
     if request.input_schema is not None and not request.choices:
@@ -67,9 +71,9 @@ def _plain_value(request: RequestInfo, word: str) -> Any:
 @click.argument("request")
 @click.argument("answer", required=False)
 @click.option(
-    "--value", metavar="JSON", help="The answer as JSON: a form's object, a list of choices, a document."
+    "--value", metavar="JSON", help="Answer as JSON: the object of a form, a list of choices, a document."
 )
-@click.option("--comment", default="")
+@click.option("--comment", default="", help="Comment for the audit trail.")
 @revision_option
 @json_option
 @click.pass_context
@@ -97,22 +101,25 @@ def answer(
         if as_json:
             print_json(done)
         elif done.settles_at is not None:
-            say(f"{done.outcome}: {done.title} (run {done.run_id}); counts from {local(done.settles_at)}")
-            note(f"`victor inbox undo {done.id}` takes it back until then")
+            say(f"{done.outcome}: {done.title} (run {done.run_id}); takes effect at {local(done.settles_at)}")
+            note(f"to undo it before then, run: victor inbox undo {done.id}")
         elif done.status == "open":
-            say(f"your vote counts: {len(done.votes)} of {done.required_approvals} for {done.title}")
+            say(f"vote recorded: {len(done.votes)} of {done.required_approvals} for {done.title}")
         else:
             say(f"{done.outcome}: {done.title} (run {done.run_id})")
             if (await port.engine()).pid == os.getpid():
-                note("no engine runs: the run goes on when one is started (victor scheduler start)")
+                note("no engine runs; to continue the run, start one with: victor scheduler start")
 
     with_port(ctx, "oneshot", work)
 
 
 def _expected(request: RequestInfo, revision: int | None) -> int:
-    """The revision to act on; ConflictError if the caller has seen another one."""
+    """Return the revision to act on. Raise ConflictError if it is not the given one."""
     if revision is not None and request.revision != revision:
-        raise ConflictError(f"request {request.id} is at revision {request.revision}, not {revision}")
+        raise ConflictError(
+            f"request {request.id} is at revision {request.revision}, not {revision}; "
+            f"look at it again with: victor inbox show {request.id}"
+        )
     return request.revision
 
 
@@ -120,18 +127,18 @@ def _act(
     ctx: click.Context,
     as_json: bool,
     action: Callable[[Port], Awaitable[RequestInfo]],
-    said: Callable[[RequestInfo], str],
+    describe: Callable[[RequestInfo], str],
 ) -> None:
-    """Do one thing to one question, and say what it is now."""
+    """Perform an action on one request, and print its result."""
 
     async def work(port: Port) -> None:
         done = await action(port)
-        print_json(done) if as_json else say(said(done))
+        print_json(done) if as_json else say(describe(done))
 
     with_port(ctx, "oneshot", work)
 
 
-def _who(request: RequestInfo) -> str:
+def _assignees(request: RequestInfo) -> str:
     return ", ".join(request.assignees) or "anyone"
 
 
@@ -140,7 +147,7 @@ def _who(request: RequestInfo) -> str:
 @json_option
 @click.pass_context
 def claim(ctx: click.Context, request: str, as_json: bool) -> None:
-    """Tell the others that you are on it."""
+    """Mark REQUEST as claimed by you. Other people can still answer it."""
     _act(ctx, as_json, lambda port: port.claim(request), lambda done: f"claimed: {done.title}")
 
 
@@ -149,7 +156,7 @@ def claim(ctx: click.Context, request: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def release(ctx: click.Context, request: str, as_json: bool) -> None:
-    """Give a claim back."""
+    """Release your claim on REQUEST."""
     _act(ctx, as_json, lambda port: port.release(request), lambda done: f"released: {done.title}")
 
 
@@ -168,13 +175,13 @@ def reassign(
     if_revision: int | None,
     as_json: bool,
 ) -> None:
-    """Put PEOPLE in the place of those who are asked: users, group:NAME, @ROLE."""
+    """Replace the assignees of REQUEST with PEOPLE: users, group:NAME or @ROLE."""
 
     async def action(port: Port) -> RequestInfo:
         found = await port.request(request)
         return await port.reassign(found.id, _expected(found, if_revision), list(people), note)
 
-    _act(ctx, as_json, action, lambda done: f"now for {_who(done)}: {done.title}")
+    _act(ctx, as_json, action, lambda done: f"assigned to {_assignees(done)}: {done.title}")
 
 
 @click.command("delegate")
@@ -187,26 +194,26 @@ def reassign(
 def delegate(
     ctx: click.Context, request: str, to: str, note: str, if_revision: int | None, as_json: bool
 ) -> None:
-    """Let TO answer in your place."""
+    """Let TO answer REQUEST in your place."""
 
     async def action(port: Port) -> RequestInfo:
         found = await port.request(request)
         return await port.delegate(found.id, _expected(found, if_revision), to, note)
 
-    _act(ctx, as_json, action, lambda done: f"now for {_who(done)}: {done.title}")
+    _act(ctx, as_json, action, lambda done: f"assigned to {_assignees(done)}: {done.title}")
 
 
 @click.command("push-back")
 @click.argument("request")
 @click.argument("node")
-@click.option("--comment", required=True, help="Why: the rerun works with it.")
+@click.option("--comment", required=True, help="Reason. The nodes that run again can read it.")
 @revision_option
 @json_option
 @click.pass_context
 def push_back(
     ctx: click.Context, request: str, node: str, comment: str, if_revision: int | None, as_json: bool
 ) -> None:
-    """Send the run back to NODE, which it has visited."""
+    """Answer REQUEST by sending its run back to NODE, which the run has already visited."""
 
     async def action(port: Port) -> RequestInfo:
         found = await port.request(request)
@@ -220,7 +227,7 @@ def push_back(
 @json_option
 @click.pass_context
 def undo(ctx: click.Context, request: str, as_json: bool) -> None:
-    """Take your answer back while its undo window is open."""
+    """Undo your answer to REQUEST while its undo window is open."""
     _act(ctx, as_json, lambda port: port.undo_answer(request), lambda done: f"open again: {done.title}")
 
 
@@ -230,10 +237,10 @@ def undo(ctx: click.Context, request: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
-    """Ask who wants the answer; the deadline stands still until they reply."""
+    """Ask the requester a QUESTION. The deadline of REQUEST is suspended until the reply."""
     _act(
         ctx, as_json, lambda port: port.ask_requester(request, question),
-        lambda done: f"asked {done.requested_by}: {done.title}",
+        lambda done: f"asked {done.requested_by} about: {done.title}",
     )  # fmt: skip
 
 
@@ -243,7 +250,7 @@ def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def reply(ctx: click.Context, request: str, text: str, as_json: bool) -> None:
-    """Reply to what was asked about your run; the deadline goes on."""
+    """Reply with TEXT to a question about your REQUEST. Its deadline resumes."""
     _act(ctx, as_json, lambda port: port.reply(request, text), lambda done: f"replied: {done.title}")
 
 

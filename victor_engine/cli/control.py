@@ -1,4 +1,4 @@
-"""`victor runs cancel`, `redrive`, `discard` and the like: one or several runs, a result for each."""
+"""The commands of `victor runs` that act on runs. Each prints one result for each run."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from victor_engine.cli.output import fail, json_state, print_json, say, with_por
 from victor_engine.errors import UsageError, VictorError
 
 AT_ONCE = 16
-"""Runs that are worked on at the same time: their writes share commits."""
+"""Maximum number of concurrent requests to the engine. Concurrent writes share commits."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
-note_option = click.option("--note", default="", help="Goes into the audit trail.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+note_option = click.option("--note", default="", help="Note for the audit trail.")
 cause_option = click.option(
-    "--cause", metavar="CAUSE", help="All dead letters of this cause, see `victor runs dead`."
+    "--cause", metavar="CAUSE", help="All dead letters with this cause; see `victor runs dead`."
 )
 state_options = (
-    click.option("--state", metavar="JSON", help="The whole state, or - for standard input."),
-    click.option("--state-file", type=click.File("r", encoding="utf-8")),
+    click.option("--state", metavar="JSON", help="New state as a JSON object; - reads standard input."),
+    click.option("--state-file", type=click.File("r", encoding="utf-8"), help="New state from a JSON file."),
 )
 
 Action = Callable[[Port, str], Awaitable[RunInfo]]
 
 
 async def for_each(port: Port, ids: Sequence[str], action: Action, as_json: bool) -> int:
-    """Do it to every run, print a result for each in the given order; the exit code.
+    """Perform an action on each run, print the results in the given order, and return the exit code.
 
-    0 only if all succeeded; else that of the failures where they have one in common, else 1.
+    The exit code is 0 if all succeeded, that of the errors if they share one, and 1 otherwise.
     """
-    places = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(run_id: str) -> RunInfo | VictorError:
-        async with places:
+        async with slots:
             try:
                 return await action(port, run_id)
             except VictorError as error:
@@ -55,8 +55,8 @@ async def for_each(port: Port, ids: Sequence[str], action: Action, as_json: bool
                 say(f"{result.id}: {result.status}{more}")
     codes = {result.exit_code for result in results if isinstance(result, VictorError)}
     if len(results) > 1 and not as_json:
-        bad = sum(isinstance(result, VictorError) for result in results)
-        say(f"{len(results) - bad} done, {bad} not" if bad else f"{len(results)} done")
+        failed = sum(isinstance(result, VictorError) for result in results)
+        say(f"{len(results) - failed} done, {failed} failed" if failed else f"{len(results)} done")
     return 0 if not codes else codes.pop() if len(codes) == 1 else 1
 
 
@@ -67,9 +67,9 @@ def _as_json(run_id: str, result: RunInfo | VictorError) -> dict[str, Any]:
 
 
 async def chosen(port: Port, ids: Sequence[str], cause: str | None) -> list[str]:
-    """The runs that are meant: those that are named, or all dead letters of a cause."""
+    """Return the named runs, or all dead letters of a cause. Raise UsageError unless exactly one is given."""
     if bool(ids) == (cause is not None):
-        raise UsageError("name the runs, or a cause with --cause; not both")
+        raise UsageError("give run ids or --cause CAUSE, and not both")
     if cause is None:
         return list(dict.fromkeys(ids))
     (group,) = await port.dead_letters(cause, run_limit=0)
@@ -89,12 +89,16 @@ def run_them(
 
 
 def add_to(group: click.Group) -> None:
-    """Put the commands into `victor runs`."""
+    """Add the commands to `victor runs`."""
     for name, method, text in (
-        ("cancel", "cancel_run", "Cancel runs; what they started is ended. Again: killed at once."),
-        ("pause", "pause_run", "Let runs come to rest after their current node."),
-        ("resume", "resume_run", "Go on with paused runs."),
-        ("retry", "retry_run", "Go on with failed or cancelled runs from where they stopped."),
+        (
+            "cancel",
+            "cancel_run",
+            "Cancel runs and stop their commands. A second cancel force-kills the commands.",
+        ),
+        ("pause", "pause_run", "Pause runs after their current node."),
+        ("resume", "resume_run", "Resume paused runs."),
+        ("retry", "retry_run", "Retry failed or cancelled runs from the node at which they stopped."),
     ):
         group.add_command(_plain(name, method, text))
     for command in (redrive, rerun, discard, override):
@@ -118,12 +122,12 @@ def _plain(name: str, method: str, text: str) -> click.Command:
 
 
 def _pairs(settings: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs; a value that is JSON is meant as JSON, anything else is text."""
+    """Return the `key=value` pairs as a mapping. A value that is not valid JSON is text."""
     found: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {setting!r} is not key=value")
+            raise UsageError(f"--set {setting!r} is not key=value; write for example --set count=3")
         try:
             found[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -134,14 +138,16 @@ def _pairs(settings: Sequence[str]) -> dict[str, Any]:
 @click.command("redrive")
 @click.argument("runs", nargs=-1)
 @cause_option
-@click.option("--from", "from_node", metavar="NODE", help="Default: where the run stopped.")
+@click.option(
+    "--from", "from_node", metavar="NODE", help="Node to continue from; default: where the run stopped."
+)
 @state_options[0]
 @state_options[1]
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key of the state.")
-@click.option("--unset", multiple=True, metavar="KEY", help="Take a key out of the state.")
-@click.option("--rewind", is_flag=True, help="With the state as it was when the run last came to the node.")
-@click.option("--version", help="Go on with another version of the workflow.")
-@click.option("--if-revision", type=int, help="Only if the run has not changed since this revision.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one key of the state.")
+@click.option("--unset", multiple=True, metavar="KEY", help="Remove one key of the state.")
+@click.option("--rewind", is_flag=True, help="Use the state from before the last visit to the node.")
+@click.option("--version", help="Continue on another version of the workflow.")
+@click.option("--if-revision", type=int, help="Only if the run is still at this revision.")
 @note_option
 @json_option
 @click.pass_context
@@ -160,23 +166,30 @@ def redrive(
     note: str,
     as_json: bool,
 ) -> None:
-    """Let runs go on from a node: failed, cancelled, rejected or paused ones, attempts kept."""
+    """Continue finished or paused runs from a node.
+
+    Failed, cancelled, rejected and paused runs can be redriven. They keep their attempts.
+    """
     whole = json_state(state, state_file)
     changes = _pairs(settings)
     if whole is not None and (changes or unset):
-        raise UsageError("give the whole --state, or --set and --unset, not both")
+        raise UsageError("give either --state, or --set and --unset, and not both")
     if rewind and (whole is not None or changes or unset):
-        raise UsageError("--rewind takes the state from before the node; it cannot be changed as well")
+        raise UsageError(
+            "--rewind restores an earlier state; it cannot be combined with a change of the state"
+        )
 
     async def action(port: Port, run_id: str) -> RunInfo:
         new, revision = whole, if_revision
         if changes or unset:
             found = await port.run(run_id)
-            gone = [key for key in unset if key not in found.state]
-            if gone:
-                raise UsageError(f"the state of {found.run.id} has no key {gone[0]!r}")
+            missing = [key for key in unset if key not in found.state]
+            if missing:
+                raise UsageError(
+                    f"--unset {missing[0]}: the state of run {found.run.id} has no key {missing[0]!r}"
+                )
             new = {key: value for key, value in found.state.items() if key not in unset} | changes
-            # What was read is what is changed, or nobody has changed it meanwhile.
+            # The new state is computed from the state that was read, so that revision must still hold.
             revision = found.run.revision if if_revision is None else if_revision
         return await port.redrive_run(run_id, from_node, new, version, revision, note, rewind)
 
@@ -186,7 +199,7 @@ def redrive(
 @click.command("rerun")
 @click.argument("runs", nargs=-1)
 @cause_option
-@click.option("--version", help="Another version of the workflow.")
+@click.option("--version", help="Run another version of the workflow.")
 @state_options[0]
 @state_options[1]
 @note_option
@@ -202,7 +215,7 @@ def rerun(
     note: str,
     as_json: bool,
 ) -> None:
-    """Start new runs with the input of old ones, or with another state."""
+    """Start new runs with the input of earlier runs, or with another state."""
     given = json_state(state, state_file)
 
     async def action(port: Port, run_id: str) -> RunInfo:
@@ -218,7 +231,7 @@ def rerun(
 @json_option
 @click.pass_context
 def discard(ctx: click.Context, runs: tuple[str, ...], cause: str | None, note: str, as_json: bool) -> None:
-    """Take runs off the list of dead letters; they stay failed."""
+    """Discard dead letters. The runs stay failed."""
 
     async def action(port: Port, run_id: str) -> RunInfo:
         return await port.discard_run(run_id, note)
@@ -229,9 +242,9 @@ def discard(ctx: click.Context, runs: tuple[str, ...], cause: str | None, note: 
 @click.command("override")
 @click.argument("run")
 @click.argument("node")
-@click.option("--timeout", type=float, metavar="SECONDS", help="For one attempt.")
-@click.option("--max-attempts", type=int, help="Counts the first one.")
-@click.option("--retry-now", is_flag=True, help="Do not wait for the next attempt.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit of one attempt.")
+@click.option("--max-attempts", type=int, help="Number of attempts, including the first.")
+@click.option("--retry-now", is_flag=True, help="Start the next attempt immediately.")
 @note_option
 @json_option
 @click.pass_context
@@ -245,7 +258,7 @@ def override(
     note: str,
     as_json: bool,
 ) -> None:
-    """Set a node's time limit or attempts for one run, from its next attempt on."""
+    """Set the time limit or the number of attempts of NODE in RUN, from its next attempt on."""
 
     async def action(port: Port, run_id: str) -> RunInfo:
         return await port.override_node(run_id, node, timeout, max_attempts, retry_now, note)

@@ -1,4 +1,4 @@
-"""`victor scheduler start|stop|status|install`: the engine as a daemon."""
+"""The commands `victor scheduler start`, `stop`, `status` and `install`, which control the daemon."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from victor_engine.cli.output import local, note, print_json, say, span, with_po
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.private import make_directory, open_file
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command("start")
-@click.option("-d", "--daemon", is_flag=True, help="Go into the background once the engine is up.")
-@click.option("--pid-file", type=click.Path(path_type=Path), help="Write the process id there.")
-@click.option("--interval", type=float, help="Look at schedules at least this often, in seconds.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml.")
-@click.option("--quiet", is_flag=True, help="Print no events.")
+@click.option("-d", "--daemon", is_flag=True, help="Run in the background; return when the engine is ready.")
+@click.option("--pid-file", type=click.Path(path_type=Path), help="Write the process ID to this file.")
+@click.option("--interval", type=float, help="Maximum seconds between two checks of the schedules.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="Read this scheduler.yaml.")
+@click.option("--quiet", is_flag=True, help="Do not print events.")
 @click.pass_context
 def start(
     ctx: click.Context,
@@ -33,7 +33,7 @@ def start(
     config: Path | None,
     quiet: bool,
 ) -> None:
-    """Run the engine of this workspace until it is told to stop."""
+    """Run the engine of this workspace until it is stopped."""
     import asyncio
 
     from victor_engine.definition.loader import describe
@@ -41,7 +41,9 @@ def start(
     from victor_engine.service.headless import describe_event
 
     if config is not None and not config.expanduser().is_file():
-        raise UsageError(f"{config}: there is no such file; leave --config out, or name a scheduler.yaml")
+        raise UsageError(
+            f"{config}: the file does not exist; omit --config or give the path of a scheduler.yaml"
+        )
     if daemon:
         _into_background(ctx, pid_file, interval, config)
         return
@@ -51,8 +53,8 @@ def start(
             make_directory(pid_file.parent)
             with os.fdopen(open_file(pid_file, os.O_WRONLY | os.O_TRUNC), "w") as file:
                 file.write(f"{os.getpid()}\n")
-        trusted = "" if engine.trusted else "; the workspace is not trusted, so nothing runs: victor trust"
-        say(f"engine {os.getpid()} of {engine.workspace_path}, state in {engine.state_dir}{trusted}")
+        trusted = "" if engine.trusted else "; the workspace is not trusted and nothing runs: victor trust"
+        say(f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}")
         for problem in engine.workspace.problems:
             note(describe(problem))
 
@@ -75,7 +77,7 @@ def start(
 
 
 def _holds_pid(pid_file: Path, pid: int) -> bool:
-    """Return whether the engine has written its pid file, which it does once it listens."""
+    """Return whether the engine has written its PID file. It does so after it listens on its socket."""
     try:
         return pid_file.read_text(errors="replace").strip() == str(pid)
     except OSError:
@@ -85,7 +87,7 @@ def _holds_pid(pid_file: Path, pid: int) -> bool:
 def _into_background(
     ctx: click.Context, pid_file: Path | None, interval: float | None, config: Path | None
 ) -> None:
-    """Start the same command in a session of its own, and wait until its engine answers."""
+    """Start the same command in its own session, and wait up to 15 seconds until its engine listens."""
     import subprocess
     import time
 
@@ -95,7 +97,10 @@ def _into_background(
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
     owner = engine_owner(paths.state_dir)
     if owner is not None:
-        raise UsageError(f"an engine runs on {paths.state_dir} already (process {owner.pid})")
+        raise UsageError(
+            f"an engine (process {owner.pid}) already runs on {paths.state_dir}; "
+            "to stop it, run: victor scheduler stop"
+        )
     paths.make()
     log_path = paths.state_dir / "engine.log"
     words = [sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(paths.workspace)]
@@ -112,22 +117,22 @@ def _into_background(
         )
     for _ in range(150):
         found = engine_owner(paths.state_dir)
-        # The socket comes before the pid file, and an engine that cannot write its pid file ends.
+        # The engine creates the socket before the PID file, and stops if it cannot write the PID file.
         listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
         if listens and (pid_file is None or _holds_pid(pid_file, process.pid)):
-            say(f"engine {process.pid} runs in the background; its log is {log_path}")
+            say(f"engine {process.pid} runs in the background; log: {log_path}")
             return
         if process.poll() is not None:
             tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
-            raise UsageError(f"the engine did not start: {' '.join(tail) or 'see ' + str(log_path)}")
+            raise UsageError(f"the engine did not start: {' '.join(tail) or 'see the log ' + str(log_path)}")
         time.sleep(0.1)
-    raise UsageError(f"the engine has not answered yet; see {log_path}")
+    raise UsageError(f"the engine did not start within 15 seconds; see the log {log_path}")
 
 
 @click.command("stop")
 @click.pass_context
 def stop(ctx: click.Context) -> None:
-    """Stop the engine; what runs is taken up again at the next start."""
+    """Stop the engine. The next engine continues its active runs."""
     import asyncio
 
     from victor_engine.service.lock import engine_owner
@@ -142,7 +147,7 @@ def stop(ctx: click.Context) -> None:
                 say(f"engine {info.pid} has stopped")
                 return
             await asyncio.sleep(0.1)
-        say(f"engine {info.pid} is stopping, but has not let go of {info.state_dir} within 30 s")
+        say(f"engine {info.pid} is still stopping after 30 seconds; see its log in {info.state_dir}")
 
     with_port(ctx, "attach", work)
 
@@ -151,7 +156,7 @@ def stop(ctx: click.Context) -> None:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Whether an engine runs, and what it does. Ends with 7 if none runs."""
+    """Show the engine and its current work. The exit code is 7 if no engine runs."""
     from victor_engine.definition.loader import describe
 
     async def work(port: Port) -> bool:
@@ -166,19 +171,19 @@ def status(ctx: click.Context, as_json: bool) -> None:
         say(
             f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
         )
-        say(f"{info.open_requests} open questions, {info.failed_recently} failed in the last 24 h")
+        say(f"{info.open_requests} open requests, {info.failed_recently} runs failed in the last 24 h")
         if not info.trusted:
-            note(f"{info.workspace} is not trusted, so nothing in it is executed; say `victor trust`")
+            note(f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust")
         if info.storage is not None:
             note(
-                f"cannot record anything since {local(info.storage.since)}: {info.storage.message}. Nothing is "
-                f"started or goes on; {info.storage.waiting} changes wait, and it continues by itself"
+                f"storage outage since {local(info.storage.since)}: {info.storage.message}. Runs do not start or "
+                f"continue; {info.storage.waiting} changes are waiting. Work resumes when the store is writable"
             )
         if info.draining is not None:
             why = f" ({info.draining.note})" if info.draining.note else ""
-            say(f"draining since {local(info.draining.at)} by {info.draining.by}{why}: nothing new starts")
+            say(f"draining since {local(info.draining.at)} by {info.draining.by}{why}: no new runs start")
         if info.recent_breaches:
-            say(f"{info.recent_breaches} promises not kept in the last 24 h")
+            say(f"{info.recent_breaches} expectations not met in the last 24 h")
         if info.next_fire is not None:
             left = (info.next_fire - info.now).total_seconds()
             when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
@@ -211,13 +216,14 @@ WantedBy=multi-user.target
 
 
 @click.command("install")
-@click.option("--user", default=None, help="The user that the service runs as.")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="A scheduler.yaml for the service.")
+@click.option("--user", default=None, help="User that runs the service; default: the current user.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="The scheduler.yaml of the service.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     default=Path("/etc/systemd/system/victor-scheduler.service"),
     show_default=True,
+    help="Path of the unit file.",
 )
 @click.pass_context
 def install(ctx: click.Context, user: str | None, config: Path | None, output: Path) -> None:
@@ -235,11 +241,11 @@ def install(ctx: click.Context, user: str | None, config: Path | None, output: P
         output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
     except PermissionError:
         raise PermissionDeniedError(
-            f"{output} may not be written by this user; use sudo, or --output FILE"
+            f"permission denied: cannot write {output}; use sudo, or choose another file with --output FILE"
         ) from None
     except OSError as error:
         raise UsageError(
-            f"{output} cannot be written: {error.strerror}; name another --output FILE"
+            f"cannot write {output}: {error.strerror}; choose another file with --output FILE"
         ) from None
     say(f"wrote {output}; now run:")
     say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")

@@ -1,4 +1,4 @@
-"""`victor inbox`: questions to people, listed, shown and answered."""
+"""The command group `victor inbox`, which lists, shows and answers requests."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ STATUSES = ("open", "answered", "expired", "withdrawn")
 
 @click.group()
 def inbox() -> None:
-    """Questions that workflows put to people."""
+    """List and answer requests from workflows to people."""
 
 
 @inbox.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also what was decided.")
-@click.option("--workflow")
-@click.option("--mine", is_flag=True, help="Only what you are asked by name, or have claimed.")
-@click.option("--groups", is_flag=True, help="Only what you are asked through a group or role.")
-@click.option("--unclaimed", is_flag=True, help="Only what nobody is on.")
-@click.option("--overdue", is_flag=True, help="Only what is past its deadline.")
-@click.option("--limit", default=500, show_default=True, help="Questions of one page.")
-@click.option("--offset", default=0, help="Questions before the page.")
+@click.option("--all", "everything", is_flag=True, help="Include closed requests.")
+@click.option("--workflow", help="Only requests from this workflow.")
+@click.option("--mine", is_flag=True, help="Only requests assigned to you by name, or claimed by you.")
+@click.option("--groups", is_flag=True, help="Only requests assigned to you through a group or role.")
+@click.option("--unclaimed", is_flag=True, help="Only requests without a claim.")
+@click.option("--overdue", is_flag=True, help="Only requests past their deadline.")
+@click.option("--limit", default=500, show_default=True, help="Maximum number of requests to list.")
+@click.option("--offset", default=0, help="Number of requests to skip.")
 @json_option
 @click.pass_context
 def list_(
@@ -46,7 +46,7 @@ def list_(
     offset: int,
     as_json: bool,
 ) -> None:
-    """Open questions, the most urgent first."""
+    """List open requests, the most urgent first."""
 
     async def work(port: Port) -> None:
         now = (await port.engine()).now
@@ -76,8 +76,8 @@ def list_(
             )
             for r in found
         ]
-        empty = "nobody is asked anything" if not total else ""
-        table(("id", "kind", "left", "asked by", "for", "question"), rows, empty)
+        empty = "no requests" if not total else ""
+        table(("id", "kind", "left", "asked by", "for", "request"), rows, empty)
         note_cut(len(found), total, offset)
 
     with_port(ctx, "read", work)
@@ -100,12 +100,12 @@ def _show(request: RequestInfo) -> None:
     if request.deadline is not None:
         say(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
     if request.chain:
-        places = [f"[{name}]" if i == request.stage else name for i, name in enumerate(request.chain)]
-        say(f"chain    {' -> '.join(places)}")
+        stages = [f"[{name}]" if i == request.stage else name for i, name in enumerate(request.chain)]
+        say(f"chain    {' -> '.join(stages)}")
     elif request.assignees:
         say(f"for      {', '.join(request.assignees)}")
     if request.required_approvals > 1:
-        say(f"needs    {request.required_approvals} who agree (reject_policy: {request.reject_policy})")
+        say(f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})")
     if request.claimed_by:
         say(f"claimed  by {request.claimed_by}")
     say()
@@ -116,20 +116,20 @@ def _show(request: RequestInfo) -> None:
         more = f": {choice.description}" if choice.description else ""
         say(f"  - {choice.value}  {choice.label if choice.label != choice.value else ''}{more}")
     if request.input_schema is not None:
-        say(f"\nthe answer must fit: {json.dumps(request.input_schema)}")
+        say(f"\nJSON schema of the answer: {json.dumps(request.input_schema)}")
     for message in request.messages:
         say(f"\n{message.kind} by {message.actor.user} at {local(message.at)}: {message.text}")
     if request.held_since is not None:
-        say("the deadline stands still until the requester replies")
+        say("the deadline is suspended until the requester replies")
     for vote in request.votes:
-        undone = ", taken back" if vote.undone else ""
+        undone = ", undone" if vote.undone else ""
         comment = f": {vote.comment}" if vote.comment else ""
-        say(f"\n{vote.outcome} said {vote.actor.user} at {local(vote.at)}{undone}{comment}")
+        say(f"\n{vote.outcome} by {vote.actor.user} at {local(vote.at)}{undone}{comment}")
     if request.can_go_back_to:
-        say(f"\nit can be pushed back to {', '.join(request.can_go_back_to)}")
+        say(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
-        who = request.answered_by.user if request.answered_by else "nobody"
-        say(f"\n{request.outcome} by {who} at {local(request.answered_at)}: {json.dumps(request.answer)}")
+        by = f" by {request.answered_by.user}" if request.answered_by else ""
+        say(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
 
 
 @inbox.command("show")
@@ -137,7 +137,7 @@ def _show(request: RequestInfo) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, request: str, as_json: bool) -> None:
-    """One question whole, as it was put."""
+    """Show one request with its prompt, context, votes and messages."""
 
     async def work(port: Port) -> None:
         found = await port.request(request)
@@ -147,13 +147,13 @@ def show(ctx: click.Context, request: str, as_json: bool) -> None:
 
 
 @inbox.command("history")
-@click.option("--limit", default=50, show_default=True)
-@click.option("--offset", default=0, help="Questions before the page.")
-@click.option("--workflow")
+@click.option("--limit", default=50, show_default=True, help="Maximum number of requests to list.")
+@click.option("--offset", default=0, help="Number of requests to skip.")
+@click.option("--workflow", help="Only requests from this workflow.")
 @json_option
 @click.pass_context
 def history(ctx: click.Context, limit: int, offset: int, workflow: str | None, as_json: bool) -> None:
-    """What was decided, by whom, when."""
+    """List closed requests with their outcomes."""
     query = RequestQuery(statuses=STATUSES[1:], workflow=workflow, limit=limit, offset=offset)
 
     async def work(port: Port) -> None:
@@ -168,9 +168,9 @@ def history(ctx: click.Context, limit: int, offset: int, workflow: str | None, a
              r.comment) for r in found
         ]  # fmt: skip
         table(
-            ("id", "when", "who", "outcome", "question", "comment"),
+            ("id", "when", "by", "outcome", "request", "comment"),
             rows,
-            "" if total else "nothing was decided yet",
+            "" if total else "no closed requests",
         )
         note_cut(len(found), total, offset)
 
@@ -179,12 +179,14 @@ def history(ctx: click.Context, limit: int, offset: int, workflow: str | None, a
 
 @inbox.command("audit")
 @click.argument("request", required=False)
-@click.option("--run", "run_id")
-@click.option("--workflow")
-@click.option("--since", type=click.DateTime(), help="Asked at or after this local time.")
-@click.option("--until", type=click.DateTime(), help="Asked before this local time.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV, a line for each event, in place of JSON Lines.")
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines, a line for each request: the default.")
+@click.option("--run", "run_id", help="Only requests from this run.")
+@click.option("--workflow", help="Only requests from this workflow.")
+@click.option("--since", type=click.DateTime(), help="Only requests opened at or after this local time.")
+@click.option("--until", type=click.DateTime(), help="Only requests opened before this local time.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line for each event.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON Lines, one line for each request (default)."
+)
 @click.pass_context
 def audit(
     ctx: click.Context,
@@ -196,7 +198,7 @@ def audit(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """What was asked, what was shown, who said what from where: all of it, as it was recorded."""
+    """Export the audit trail: requests with their prompts, answers and actors, as they were recorded."""
     from victor_engine.errors import UsageError
     from victor_engine.hitl.audit import csv_lines, json_lines
     from victor_engine.hitl.audit import history as recorded

@@ -1,4 +1,4 @@
-"""`victor runs compare` and `victor runs stats`: two runs side by side, and how many fared."""
+"""The commands `victor runs compare` and `victor runs stats`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from victor_engine.cli.output import local, print_json, say, span, table, with_p
 from victor_engine.scheduler.spoken import moment
 
 MOST = 100
-"""Differences of a state that are printed; `--json` has all."""
+"""Maximum number of printed differences; `--json` prints all."""
 
 
 def add_to(group: click.Group) -> None:
-    """Put the commands into `victor runs`."""
+    """Add the commands to `victor runs`."""
     group.add_command(compare)
     group.add_command(stats)
 
@@ -39,7 +39,7 @@ def add_to(group: click.Group) -> None:
 @json_option
 @click.pass_context
 def compare(ctx: click.Context, older: str, newer: str, as_json: bool) -> None:
-    """Two runs: outcome, times and attempts by node, and what differs in input and state."""
+    """Compare two runs: outcome, times and attempts by node, and differences in input and state."""
 
     async def work(port: Port) -> None:
         found = await port.compare_runs(older, newer)
@@ -74,7 +74,7 @@ def _facts(side: ComparedRun) -> dict[str, str]:
         "workflow": f"{run.workflow} {run.version}",
         "outcome": run.status,
         "error": error,
-        "began": local(run.created_at),
+        "started": local(run.created_at),
         "took": span(side.seconds),
         "nodes done": str(run.nodes_done),
         "retries": str(run.retries),
@@ -86,8 +86,8 @@ def _node(facts: NodeFacts | None) -> str:
     if facts is None:
         return "-"
     loops = f" x{facts.iterations}" if facts.iterations > 1 else ""
-    again = facts.attempts - facts.iterations
-    return f"{facts.status} {span(facts.seconds)}{loops}{f' +{again} retries' if again > 0 else ''}"
+    retries = facts.attempts - facts.iterations
+    return f"{facts.status} {span(facts.seconds)}{loops}{f' +{retries} retries' if retries > 0 else ''}"
 
 
 def _longer(left: NodeFacts | None, right: NodeFacts | None) -> str:
@@ -95,7 +95,7 @@ def _longer(left: NodeFacts | None, right: NodeFacts | None) -> str:
 
 
 def _print_changes(name: str, changes: Sequence[ValueChange]) -> None:
-    say(f"\n{name}: {'the same' if not changes else ''}".rstrip())
+    say(f"\n{name}: {'no differences' if not changes else ''}".rstrip())
     for change in changes[:MOST]:
         if change.kind == "changed":
             say(f"  ~ {change.path}: {_value(change.old)} -> {_value(change.new)}")
@@ -104,7 +104,7 @@ def _print_changes(name: str, changes: Sequence[ValueChange]) -> None:
         else:
             say(f"  - {change.path} = {_value(change.old)}")
     if len(changes) > MOST:
-        say(f"  and {len(changes) - MOST} more (--json has all)")
+        say(f"  and {len(changes) - MOST} more (--json prints all)")
 
 
 def _value(value: Any) -> str:
@@ -113,14 +113,14 @@ def _value(value: Any) -> str:
 
 
 @click.command("stats")
-@click.option("--workflow")
-@click.option("--version")
-@click.option("--schedule")
-@click.option("--actor", help="Who started them: a user, or a schedule.")
-@click.option("--after", metavar="TIME", help="Such as yesterday, monday 09:00, 2026-03-01.")
-@click.option("--before", metavar="TIME")
-@click.option("--limit", default=5000, help="The newest runs that are looked at, 20,000 at most.")
-@click.option("--buckets", default=12, help="Spans of time.")
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--version", help="Only runs of this version.")
+@click.option("--schedule", help="Only runs of this schedule.")
+@click.option("--actor", help="Only runs started by this user or schedule.")
+@click.option("--after", metavar="TIME", help="Created after: yesterday, monday 09:00, 2026-03-01.")
+@click.option("--before", metavar="TIME", help="Created before; written as --after.")
+@click.option("--limit", default=5000, help="Number of newest runs to include, at most 20,000.")
+@click.option("--buckets", default=12, help="Number of time buckets.")
 @json_option
 @click.pass_context
 def stats(
@@ -135,7 +135,7 @@ def stats(
     buckets: int,
     as_json: bool,
 ) -> None:
-    """How runs fared: success rate, median and 95th percentile of durations, and both over time."""
+    """Show the success rate and the durations (median, 95th percentile) of runs, in total and over time."""
 
     async def work(port: Port) -> None:
         now = (await port.engine()).now
@@ -166,7 +166,7 @@ def _print_stats(found: RunStats) -> None:
         say("no runs")
         return
     rate = "-" if found.success_rate is None else f"{found.success_rate:.1%}"
-    older = ", and there are older ones (--limit)" if found.more else ""
+    older = "; older runs are not included (--limit)" if found.more else ""
     say(f"{found.looked_at} runs since {local(found.oldest)}{older}")
     say(
         f"success rate {rate}: {found.succeeded} succeeded, {found.failed} failed, {found.rejected} rejected, "

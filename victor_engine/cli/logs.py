@@ -1,4 +1,4 @@
-"""`victor runs logs`: what a run's commands, functions and agents wrote, searched and followed."""
+"""The command `victor runs logs`, which prints, searches and follows the log of a run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from victor_engine.cli.output import echo_json, note, with_port
 from victor_engine.text import plain
 
 PAGE = 2000
-"""Lines that are read at once."""
+"""Number of lines in one request."""
 
 FOLLOW_SECONDS = 0.5
-"""How often a log that is followed is looked at."""
+"""Seconds between two requests when a log is followed."""
 
 
 @click.command("logs")
 @click.argument("run")
-@click.option("--node", metavar="NODE", help="Only of this node (of a team: with its members).")
-@click.option("-s", "--search", metavar="TEXT", help="Only lines that hold this, whatever its case.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the run has ended.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object for each line.")
+@click.option("--node", metavar="NODE", help="Only lines of this node; of a team, also of its members.")
+@click.option("-s", "--search", metavar="TEXT", help="Only lines that contain TEXT; case is ignored.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until the run has finished.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each line.")
 @click.pass_context
 def logs(
     ctx: click.Context, run: str, node: str | None, search: str | None, follow: bool, as_json: bool
 ) -> None:
-    """What a run's commands and agents wrote."""
+    """Print the log of a run: the output of its commands, functions and agents."""
 
     async def work(port: Port) -> None:
         after = 0
         while True:
-            # Asked before the lines are read: what is written until a run ends is there when it has.
+            # Read the status before the lines: a run that has finished then has no further lines.
             live = follow and (await port.run(run)).run.status not in FINAL_RUN_STATUSES
             while lines := await port.run_log(run, after, PAGE, node, search):
                 for line in lines:
@@ -42,7 +42,7 @@ def logs(
             if not live:
                 return
             if (await port.engine()).mode == "readonly":
-                note("no engine runs, so nothing more comes; start one with: victor scheduler start")
+                note("no engine runs, so no new lines will follow; start one with: victor scheduler start")
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The `victor` command. Commands live in modules of their own and are imported when they are called."""
+"""The `victor` command. Each command has its own module, which is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -14,21 +14,29 @@ from victor_engine.errors import VictorError
 COMMANDS = {
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
-    "inbox": ("victor_engine.cli.inbox", "inbox", "Questions that workflows put to people."),
+    "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests from workflows to people."),
     "runs": (
         "victor_engine.cli.runs",
         "runs",
-        "Runs: look at them, cancel, pause, redrive, rerun; dead letters.",
+        "Show and control runs; list dead letters.",
     ),
-    "scheduler": ("victor_engine.cli.scheduler", "scheduler", "The engine as a daemon, and its schedules."),
-    "notify": ("victor_engine.cli.notify", "notify", "Announcements outward: rules, and a test of them."),
-    "versions": ("victor_engine.cli.versions", "versions", "Versions of workflows, and migrations."),
-    "trust": ("victor_engine.cli.trust", "trust", "Allow this workspace to run what it declares."),
+    "scheduler": ("victor_engine.cli.scheduler", "scheduler", "Control the daemon and its schedules."),
+    "notify": ("victor_engine.cli.notify", "notify", "List and test the notification rules."),
+    "versions": (
+        "victor_engine.cli.versions",
+        "versions",
+        "Show and control versions and aliases; migrate runs.",
+    ),
+    "trust": (
+        "victor_engine.cli.trust",
+        "trust",
+        "Trust this workspace: allow the engine to execute its content.",
+    ),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports the one that is called."""
+    """A group that imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -44,32 +52,38 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from victor_engine.config.places import did_you_mean
 
-            raise click.UsageError(f"there is no command {args[0]!r}. {did_you_mean(args[0], COMMANDS)}", ctx)
+            raise click.UsageError(
+                f"the command {args[0]!r} does not exist. {did_you_mean(args[0], COMMANDS)}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # The texts stand here, so that help imports no command.
+        # The texts are in COMMANDS so that the help does not import the commands.
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--workspace", metavar="DIR", help="Default: the nearest parent with a victor.yaml, or ~/.victor."
+    "--workspace",
+    metavar="DIR",
+    help="Workspace; default: the nearest parent directory with a victor.yaml, or ~/.victor.",
 )
-@click.option("--state-dir", metavar="DIR", help="Default: VICTOR_STATE, or one per workspace.")
+@click.option(
+    "--state-dir", metavar="DIR", help="State directory; default: VICTOR_STATE, or one for each workspace."
+)
 @click.version_option(package_name="victor-tui", prog_name="victor")
 @click.pass_context
 def cli(ctx: click.Context, workspace: str | None, state_dir: str | None) -> None:
-    """Workflows: run, schedule, answer, look."""
+    """Run, schedule and inspect workflows, and answer their requests."""
     ctx.obj = {"workspace": workspace, "state_dir": state_dir}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. Errors go to standard error, one line, with an exit code that means something.
+    """Run the command line and return the exit code. Errors are printed on standard error.
 
-    2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission, 7 no engine,
-    8 store; `victor run`: 10 failed, 11 rejected, 12 cancelled.
+    The exit codes are 2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission,
+    7 no engine, 8 store; and of `victor run`: 10 failed, 11 rejected, 12 cancelled.
     """
     try:
         result = cli.main(args=argv, prog_name="victor", standalone_mode=False)
@@ -86,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         _fail(error.message)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read has seen enough; what is left in the buffer goes nowhere.
+        # The reader of the pipe has closed it. Discard the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

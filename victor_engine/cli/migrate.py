@@ -1,4 +1,4 @@
-"""`victor versions migrate`, `undo` and `history`: runs and schedules on their way to another version."""
+"""The commands `victor versions migrate`, `undo` and `history`, which migrate runs and schedules."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from victor_engine.cli.plans import plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError
 
 LISTED = 50
-"""Runs of a report that are listed one by one."""
+"""Maximum number of runs of a report that are printed."""
 
 REFUSED = 5
-"""The exit code where something was not moved."""
+"""The exit code if a run or schedule was not migrated."""
 
 
 @click.command("migrate")
 @click.argument("workflow")
 @click.argument("old")
 @click.argument("new")
-@click.option("--dry-run", is_flag=True, help="Show what would become of it; nothing is changed.")
-@click.option("--apply", "apply_", is_flag=True, help="Move what can be moved.")
+@click.option("--dry-run", is_flag=True, help="Show the result and change nothing.")
+@click.option("--apply", "apply_", is_flag=True, help="Migrate the runs that can be migrated.")
 @plan_option
-@click.option("--state", metavar="JSON", help="Try it on a state; - reads standard input.")
-@click.option("--run", "run_ids", multiple=True, help="Only this run; may be given several times.")
-@click.option("--schedules", is_flag=True, help="Also the schedules that start OLD.")
-@click.option("--note", "remark", default="", help="Goes into the history.")
-@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.option("--state", metavar="JSON", help="Show the result for this state; - reads standard input.")
+@click.option("--run", "run_ids", multiple=True, help="Migrate only this run; can be repeated.")
+@click.option("--schedules", is_flag=True, help="Also migrate the schedules that use OLD.")
+@click.option("--note", "remark", default="", help="Note for the history.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def migrate(
     ctx: click.Context,
@@ -53,13 +53,16 @@ def migrate(
     remark: str,
     as_json: bool,
 ) -> None:
-    """Move the runs that wait on OLD, are paused or have failed, to NEW. Ends with 5 if one stays behind."""
+    """Migrate the waiting, paused and failed runs of version OLD to version NEW.
+
+    The exit code is 5 if a run or schedule was not migrated.
+    """
     plan = read_token(token)
     apply_ = apply_ or plan is not None
     if dry_run == apply_:
-        raise UsageError("say --dry-run to see what would become of it, or --apply to do it")
+        raise UsageError("give --dry-run to see the result, or --apply to migrate")
     if state is not None and (apply_ or run_ids):
-        raise UsageError("a state is only tried out: give --state with --dry-run, and no run")
+        raise UsageError("--state needs --dry-run, and cannot be combined with --run")
     given = json_state(state)
 
     async def work(port: Port) -> int:
@@ -75,7 +78,7 @@ def migrate(
             schedules=schedules,
         )
         if run_ids and schedules:
-            raise UsageError("name runs, or take schedules along with all that wait, not both")
+            raise UsageError("give either --run or --schedules, and not both")
         report = await (port.migrate_runs(spec, remark, plan) if apply_ else port.plan_migration(spec))
         print_json(report) if as_json else _tell(report)
         if not apply_ and not as_json:
@@ -87,7 +90,7 @@ def migrate(
 
 
 def _tell_preview(found: MigrationPreview) -> None:
-    say(f"{_chain(found.path) or 'nothing to do'}{' (breaking)' if found.breaking else ''}")
+    say(f"{_chain(found.path) or 'no migration is needed'}{' (breaking)' if found.breaking else ''}")
     _tell_steps(found.steps)
     _tell_alternatives(found.alternatives)
     say(f"before: {json.dumps(found.before, indent=2)}")
@@ -107,18 +110,18 @@ def _tell_steps(steps: tuple[MigrationStepResult, ...]) -> None:
 
 def _tell_alternatives(alternatives: tuple[tuple[str, ...], ...]) -> None:
     for path in alternatives:
-        say(f"    another way: {_chain(path)}")
+        say(f"    alternative path: {_chain(path)}")
 
 
 def _tell(report: MigrationReport) -> None:
     done = report.count("migrated") if report.applied else report.count("ready")
     refused = [move for move in report.runs if move.outcome == "refused"]
-    moved, stay = ("moved", "stay") if report.applied else ("would move", "would stay")
-    say(f"{done} runs {moved} to {report.workflow} {report.to_version}, {len(refused)} {stay} behind")
+    verb = "migrated" if report.applied else "would be migrated"
+    say(f"{done} runs {verb} to {report.workflow} {report.to_version}, {len(refused)} refused")
     for move in report.runs[:LISTED]:
         _tell_run(move)
     if len(report.runs) > LISTED:
-        note(f"… {len(report.runs) - LISTED} more; --json lists them all")
+        note(f"… {len(report.runs) - LISTED} more; --json prints all")
     for schedule in report.schedules:
         why = f": {schedule.reason}" if schedule.reason else ""
         say(
@@ -131,7 +134,7 @@ def _tell(report: MigrationReport) -> None:
 
 def _tell_run(move: RunMove) -> None:
     if move.outcome == "refused":
-        say(f"run {move.run_id}  {move.from_version}  stays: {move.reason}")
+        say(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
         return
     say(f"run {move.run_id}  {_chain(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}")
     _tell_steps(move.steps)
@@ -144,11 +147,11 @@ def _tell_run(move: RunMove) -> None:
 
 @click.command("undo")
 @click.argument("run_id", metavar="RUN")
-@click.option("--note", "remark", default="", help="Goes into the history.")
-@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.option("--note", "remark", default="", help="Note for the history.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def undo(ctx: click.Context, run_id: str, remark: str, as_json: bool) -> None:
-    """Put a run back to what it was before its last move."""
+    """Undo the last migration of RUN."""
 
     async def work(port: Port) -> None:
         found = await port.unmigrate_run(run_id, remark)
@@ -159,12 +162,12 @@ def undo(ctx: click.Context, run_id: str, remark: str, as_json: bool) -> None:
 
 @click.command("history")
 @click.argument("workflow", required=False)
-@click.option("--run", "run_id", help="Only the moves of this run.")
-@click.option("--limit", default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.option("--run", "run_id", help="Only migrations of this run.")
+@click.option("--limit", default=50, show_default=True, help="Maximum number of migrations to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit: int, as_json: bool) -> None:
-    """Which runs were moved: when, by whom, which way."""
+    """List migrations of runs, newest first."""
 
     async def work(port: Port) -> None:
         found = await port.run_migrations(workflow, run_id, limit)
@@ -184,6 +187,6 @@ def history(ctx: click.Context, workflow: str | None, run_id: str | None, limit:
             )
             for entry in found
         ]
-        table(("at", "run", "workflow", "path", "by", "undone", "moved"), rows, "no run was ever moved")
+        table(("at", "run", "workflow", "path", "by", "undone", "moved"), rows, "no migrations")
 
     with_port(ctx, "read", work)

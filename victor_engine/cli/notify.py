@@ -1,4 +1,4 @@
-"""`victor notify`: what is announced outward, whether it gets through, and a message to try it with."""
+"""The command group `victor notify`, which lists and tests the notification rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def notify() -> None:
-    """Announcements to people outside: the rules under `notify:`, and whether they get through."""
+    """List and test the notification rules, which are under `notify:` in victor.yaml."""
 
 
 def _configured(ctx: click.Context) -> Config:
@@ -31,7 +31,7 @@ def _configured(ctx: click.Context) -> Config:
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """The rules, and what of theirs still waits or was given up."""
+    """List the rules with the numbers of their waiting and abandoned messages."""
     from victor_engine.notify.outbox import label
 
     config, counts = _configured(ctx), _counts(ctx)
@@ -64,11 +64,11 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         for rule in config.notify
     ]
     heads = ("rule", "on", "workflows", "for", "to", "waiting", "given up")
-    table(heads, rows, "nothing is announced: there is no notify: in the configuration")
+    table(heads, rows, "no notification rules; declare them under notify: in victor.yaml")
 
 
 def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
-    """By rule, how much waits and how much was given up; empty where no engine has ever run."""
+    """Return the numbers of waiting and abandoned messages by rule; empty if the store does not exist."""
     from victor_engine.notify.outbox import waiting
     from victor_engine.service.connect import find
     from victor_engine.store.snapshot import SnapshotReader
@@ -84,22 +84,23 @@ def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
 
 
 @notify.command("test")
-@click.option("--rule", "name", help="Only this one.")
+@click.option("--rule", "name", help="Test only this rule.")
 @json_option
 @click.pass_context
 def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
-    """Send one message to each address of the rules, now, from here. Ends with 1 if one fails."""
+    """Send a test message to each address of the rules. The exit code is 1 if a message fails."""
     from victor_engine.config import is_trusted
 
     config = _configured(ctx)
     rules = [rule for rule in config.notify if name is None or rule.name == name]
     if not rules:
         known = ", ".join(rule.name for rule in config.notify) or "none"
-        raise NotFoundError(f"there is no such rule under notify: (there are {known})")
+        wanted = f"has no rule {name!r}" if name is not None else "has no rules"
+        raise NotFoundError(f"notify: in victor.yaml {wanted}; its rules are: {known}")
     if not is_trusted(config.workspace):
-        # Its addresses and secrets are those of whoever wrote the files.
+        # The addresses and secrets come from the author of the files.
         raise UntrustedError(
-            f"{config.workspace} is not trusted, so nothing is sent; say `victor trust` first"
+            f"{config.workspace} is not trusted, so no message is sent; run first: victor trust"
         )
     results = asyncio.run(_try_all(config, rules))
     if as_json:
@@ -122,12 +123,10 @@ async def _try_all(config: Config, rules: list[NotifyRule]) -> list[tuple[str, s
     for rule in rules:
         for url in rule.urls:
             error: str | None = None
-            body = (
-                f"This is a test of the rule {rule.name!r} from {socket.gethostname()}; nothing has happened."
-            )
+            body = f"This is a test of the notification rule {rule.name!r} from {socket.gethostname()}."
             try:
-                await sender.send(secrets.resolve(url), "victor: a test", body)
-            except (NotifyError, ConfigError) as fault:
-                error = secrets.masker.text(fault.message)
+                await sender.send(secrets.resolve(url), "victor: test message", body)
+            except (NotifyError, ConfigError) as failure:
+                error = secrets.masker.text(failure.message)
             results.append((rule.name, label(url), error))
     return results

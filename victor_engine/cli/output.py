@@ -1,4 +1,4 @@
-"""What the command line prints: tables for people, JSON for scripts, untrusted text neutralised."""
+"""The output of the command line: tables and JSON. Untrusted text is made harmless for the terminal."""
 
 from __future__ import annotations
 
@@ -22,50 +22,51 @@ T = TypeVar("T")
 
 
 def fail(message: str) -> None:
-    """An error as its lines on standard error."""
+    """Print an error on standard error."""
     for number, line in enumerate(plain(message).splitlines() or [""]):
         click.echo(("error: " if number == 0 else "       ") + line, err=True)
 
 
 def say(text: str = "") -> None:
+    """Print text on standard output."""
     click.echo(plain(text))
 
 
 def note(text: str) -> None:
-    """What is meant for people and not for a pipe."""
+    """Print text on standard error, so that a pipe does not receive it."""
     click.echo(plain(text), err=True)
 
 
 def note_cut(shown: int, total: int, offset: int = 0) -> None:
-    """Say on standard error which part of a list is shown, where it is not the whole."""
+    """Print on standard error which part of a list is shown, if it is not the whole list."""
     if shown < total:
         after = offset + shown
-        further = f"; --offset {after} shows the next" if after < total and shown else ""
+        further = f"; use --offset {after} for the next" if after < total and shown else ""
         part = f"{offset + 1} to {after}" if shown else "none"
         note(f"{part} of {total} shown{further}")
 
 
 def note_limit(shown: int, limit: int) -> None:
-    """Say on standard error that a list ends at its limit, so that there may be more."""
+    """Print on standard error that a list ends at its limit and may be incomplete."""
     if shown >= limit:
-        note(f"the list ends at {limit}, and there may be more; --limit {2 * limit} shows more")
+        note(f"the first {limit} are shown; use --limit {2 * limit} for more")
 
 
 def print_json(value: Any) -> None:
-    """A struct of the port, or a list of them, as JSON."""
+    """Print a struct of the port, or a list of structs, as JSON."""
     echo_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def echo_json(data: bytes) -> None:
-    """Print JSON; on a terminal with escapes for the characters that it would act on or hide."""
+    """Print JSON. On a terminal, escape the characters that the terminal would interpret or hide."""
     text = data.decode()
     click.echo(json_safe(text) if sys.stdout.isatty() else text)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:
-    """Columns as wide as their content; the last one may be cut by the terminal."""
+    """Print a table. Each column is as wide as its content; print `empty` on standard error without rows."""
     if not rows:
-        note(empty or "nothing here")
+        note(empty or "no entries")
         return
     cells = [[one_line(str(value)) for value in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
@@ -77,12 +78,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") 
 
 
 def local(instant: datetime | None) -> str:
-    """An instant in the operator's zone."""
+    """Return an instant as text in the local time zone."""
     return "-" if instant is None else instant.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def span(seconds: float | None) -> str:
-    """A duration, short."""
+    """Return a duration as short text."""
     if seconds is None:
         return "-"
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
@@ -96,13 +97,16 @@ def span(seconds: float | None) -> str:
 
 
 def _no_constant(name: str) -> Any:
-    raise UsageError(f"{name} is no JSON value; write null or a number. Nothing was started")
+    raise UsageError(f"{name} is not a JSON value; write null or a number. Nothing was started")
 
 
 def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
-    """A state from `--state`, `--state -` (standard input) or a file; UsageError with the place of a fault."""
+    """Return a state from `--state`, `--state -` (standard input) or a file.
+
+    Raise UsageError, with the location of the error, if it is not a JSON object.
+    """
     if text is not None and file is not None:
-        raise UsageError("give --state or --state-file, not both")
+        raise UsageError("give either --state or --state-file, and not both")
     where = "--state"
     try:
         if file is not None:
@@ -125,7 +129,7 @@ def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply; nothing was started") from None
     except ValueError as error:  # nested too deeply, or a number with thousands of digits
-        raise UsageError(f"{where} cannot be taken: {error}; nothing was started") from None
+        raise UsageError(f"{where} is not accepted: {error}; nothing was started") from None
     if not isinstance(value, dict):
         raise UsageError(
             f'{where} must be a JSON object such as {{"key": "value"}}, not {type(value).__name__}'
@@ -134,7 +138,7 @@ def json_state(text: str | None, file: Any = None) -> dict[str, Any] | None:
 
 
 def with_port(ctx: click.Context, mode: str, work: Callable[[Port], Awaitable[T]]) -> T:
-    """Open a port in a way (see `service.connect.open_port`), do the work, close it."""
+    """Open a port in a mode of `service.connect.open_port`, do the work, and close the port."""
     return asyncio.run(_with_port(ctx, mode, work))
 
 
@@ -144,7 +148,7 @@ async def _with_port(ctx: click.Context, mode: str, work: Callable[[Port], Await
 
 
 def port_of(ctx: click.Context, mode: str) -> AbstractAsyncContextManager[Port]:
-    """The port of a command. A test puts its own under `open_port` in the context's object."""
+    """Return the port of a command. A test can put its own under `open_port` in the object of the context."""
     given = ctx.obj.get("open_port")
     if given is not None:
         return given(mode)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""`victor scheduler explain|backfill|drain|calendars|preview`: looking back and ahead."""
+"""The commands `victor scheduler explain`, `preview`, `calendars`, `drain`, `undrain` and `backfill`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from victor_engine.cli.output import local, note, print_json, say, span, table, 
 from victor_engine.cli.plans import LEFT_OUT, LISTED, plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError, VictorError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
-note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+note_option = click.option("--note", "remark", default="", help="Note for the audit trail.")
 
 
 def local_zone() -> ZoneInfo:
-    """The operator's zone: TZ, or what the machine is set to; UTC where neither says an IANA name."""
+    """Return the local time zone: TZ, or that of the machine, or UTC if neither is an IANA name."""
     import os
     from pathlib import Path
 
@@ -36,23 +36,24 @@ def local_zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def as_option(fault: str) -> str:
-    """A fault of a `schedule:` block, told of the option that stands for its key."""
-    key, colon, rest = fault.partition(": ")
+def as_option(error: str) -> str:
+    """Return an error of a `schedule:` block with the name of the option in place of its key."""
+    key, colon, rest = error.partition(": ")
     if not colon or not key.startswith("schedule"):
-        return fault
+        return error
     return f"--{key.removeprefix('schedule.').replace('_', '-')}: {rest}" if "." in key else rest
 
 
 @click.command("explain")
 @click.argument("schedule")
 @click.option(
-    "--at", help="02:30, yesterday 02:00, 2026-03-08, yesterday, last week, A..B: in the schedule's zone."
+    "--at",
+    help="Instant, day or period in the schedule's time zone: 02:30, yesterday 02:00, 2026-03-08, last week, A..B.",
 )
 @json_option
 @click.pass_context
 def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) -> None:
-    """Why SCHEDULE did or did not run: as things stand, or at an instant, on a day, in a span."""
+    """Explain why SCHEDULE did or did not fire: now, at an instant, on a day, or in a period."""
 
     async def work(port: Port) -> None:
         info = await port.schedule(schedule) if at is not None else None
@@ -80,11 +81,11 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
 
 @click.command("preview")
 @click.argument("schedule", required=False)
-@click.option("--cron")
-@click.option("--every")
-@click.option("--timezone", "--tz", default=None)
-@click.option("-n", "--count", default=10, show_default=True)
-@click.option("--after", "start", help="From then on, instead of now.")
+@click.option("--cron", help="Cron expression.")
+@click.option("--every", help="Interval: 45m, 4h.")
+@click.option("--timezone", "--tz", default=None, help="IANA name of the time zone.")
+@click.option("-n", "--count", default=10, show_default=True, help="Number of fires.")
+@click.option("--after", "start", help="Show fires after this time; default: now.")
 @json_option
 @click.pass_context
 def preview(
@@ -97,7 +98,7 @@ def preview(
     start: str | None,
     as_json: bool,
 ) -> None:
-    """The next fires of SCHEDULE, which may be a cron expression, or of an interval that is not saved."""
+    """Show the next fires of SCHEDULE (an id or a cron expression), or of --cron or --every."""
 
     async def work(port: Port) -> None:
         from victor_engine.scheduler.declare import changed_spec, spec_from_block
@@ -106,17 +107,17 @@ def preview(
         block = {"cron": cron, "every": every, "timezone": timezone}
         given = {key: value for key, value in block.items() if value is not None}
         if schedule is not None and (" " in schedule.strip() or schedule.startswith("@")):
-            spec, faults = spec_from_block("preview", {**given, "cron": schedule})
+            spec, errors = spec_from_block("preview", {**given, "cron": schedule})
             known = None
         elif schedule is not None:
             info = await port.schedule(schedule)
-            spec, faults = changed_spec(info.spec, given) if given else (info.spec, [])
+            spec, errors = changed_spec(info.spec, given) if given else (info.spec, [])
             known = info.id
         else:
-            spec, faults = spec_from_block("preview", given)
+            spec, errors = spec_from_block("preview", given)
             known = None
         if spec is None:
-            raise UsageError("; ".join(map(as_option, faults)))
+            raise UsageError("; ".join(map(as_option, errors)))
         after = None if start is None else moment(start, (await port.engine()).now, local_zone())
         found = await port.preview_schedule(spec, count, after, known)
         if as_json:
@@ -131,11 +132,11 @@ def preview(
 
 
 def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
-    """The fires in the schedule's zone and in the operator's, with what a calendar leaves out and clock changes."""
+    """Print fires in the schedule's time zone and in local time, with excluded fires and clock changes."""
     from victor_engine.scheduler.zones import get_zone
 
     zone = get_zone(spec.timezone)
-    left_out = {item.at: item.reason for item in found.excluded}
+    excluded = {item.at: item.reason for item in found.excluded}
     rows = []
     last = None
     change = found.clock_change
@@ -144,19 +145,19 @@ def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
         if later and fire == later[0]:
             rows.append(("…", "", ""))
         there = fire.astimezone(zone)
-        remark = f"left out by {left_out[fire]}" if fire in left_out else ""
+        remark = f"excluded by {excluded[fire]}" if fire in excluded else ""
         if last is not None and last.utcoffset() != there.utcoffset():
-            remark = f"{remark}; the clocks have changed" if remark else "the clocks have changed"
+            remark = f"{remark}; clock change" if remark else "clock change"
         rows.append((f"{there:%a %Y-%m-%d %H:%M:%S %z}", local(fire), remark))
         last = there
-    table((spec.timezone, "here", ""), rows, "no fire comes")
+    table((spec.timezone, "local time", ""), rows, "no further fires")
 
 
 @click.command("calendars")
 @json_option
 @click.pass_context
 def calendars(ctx: click.Context, as_json: bool) -> None:
-    """Exclusion calendars: what comes next in each, and which schedules it concerns."""
+    """List exclusion calendars with their next entries and their schedules."""
 
     async def work(port: Port) -> int:
         found = await port.calendars()
@@ -165,9 +166,9 @@ def calendars(ctx: click.Context, as_json: bool) -> None:
             return 0
         rows = []
         for calendar in found:
-            coming = calendar.upcoming[0] if calendar.upcoming else None
-            what = f"{coming.name}, {local(coming.start)}" if coming else "nothing in the next 400 days"
-            rows.append((calendar.name, calendar.problem or what, ", ".join(calendar.used_by) or "-"))
+            entry = calendar.upcoming[0] if calendar.upcoming else None
+            text = f"{entry.name}, {local(entry.start)}" if entry else "no entry in the next 400 days"
+            rows.append((calendar.name, calendar.problem or text, ", ".join(calendar.used_by) or "-"))
         table(
             ("calendar", "next", "used by"),
             rows,
@@ -182,12 +183,15 @@ def calendars(ctx: click.Context, as_json: bool) -> None:
 @note_option
 @click.pass_context
 def drain(ctx: click.Context, remark: str) -> None:
-    """Finish what runs and start nothing, over restarts too, until `undrain`."""
+    """Drain the engine: active runs continue and new runs do not start, also after a restart.
+
+    `victor scheduler undrain` ends it.
+    """
 
     async def work(port: Port) -> None:
         info = await port.drain(remark)
         say(
-            f"draining: {info.running} running, {info.queued} queued, {info.waiting} waiting; nothing new starts"
+            f"draining: {info.running} running, {info.queued} queued, {info.waiting} waiting; no new runs start"
         )
 
     with_port(ctx, "oneshot", work)
@@ -197,7 +201,7 @@ def drain(ctx: click.Context, remark: str) -> None:
 @note_option
 @click.pass_context
 def undrain(ctx: click.Context, remark: str) -> None:
-    """Start what is due again."""
+    """Stop draining: new runs start again."""
 
     async def work(port: Port) -> None:
         info = await port.undrain(remark)
@@ -211,19 +215,35 @@ def undrain(ctx: click.Context, remark: str) -> None:
 
 @click.group()
 def backfill() -> None:
-    """Run the fires of a past range now."""
+    """Start the fires of a past period."""
 
 
 @backfill.command("start")
 @click.argument("schedule")
-@click.option("--from", "start", help="2026-03-01, yesterday, -7d: in the schedule's zone.")
-@click.option("--to", "end", help="As --from; a date includes that day. Default: now.")
-@click.option("--range", "spoken", help='"last week", "2026-03-01..2026-03-07": instead of --from and --to.')
-@click.option("--order", type=click.Choice(["oldest", "newest"]), default="oldest", show_default=True)
-@click.option("--concurrency", default=1, show_default=True)
-@click.option("--redo", type=click.Choice(["missing", "failed", "all"]), default="missing", show_default=True)
-@click.option("--dry-run", is_flag=True, help="Say what would run, and stop there.")
-@click.option("--yes", is_flag=True, help="Start without asking.")
+@click.option("--from", "start", help="Start, in the schedule's time zone: 2026-03-01, yesterday, -7d.")
+@click.option("--to", "end", help="End, written as --from; a date includes that day; default: now.")
+@click.option(
+    "--range",
+    "natural",
+    help='Period instead of --from and --to: "last week", "2026-03-01..2026-03-07".',
+)
+@click.option(
+    "--order",
+    type=click.Choice(["oldest", "newest"]),
+    default="oldest",
+    show_default=True,
+    help="Fires to start first.",
+)
+@click.option("--concurrency", default=1, show_default=True, help="Maximum number of active runs.")
+@click.option(
+    "--redo",
+    type=click.Choice(["missing", "failed", "all"]),
+    default="missing",
+    show_default=True,
+    help="Fires to start: those without a run, also those with a failed run, or all.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the fires and start nothing.")
+@click.option("--yes", is_flag=True, help="Start without confirmation.")
 @plan_option
 @note_option
 @json_option
@@ -234,7 +254,7 @@ def start_(
     schedule: str,
     start: str | None,
     end: str | None,
-    spoken: str | None,
+    natural: str | None,
     dry_run: bool,
     yes: bool,
     token: str | None,
@@ -242,18 +262,20 @@ def start_(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Say what would run, then run it. Fires that have a run already are left out, unless --redo wants them."""
+    """Show the fires of a past period and start them. --redo selects fires that already have a run."""
     plan = read_token(token)
     if plan is not None and (
-        dry_run or start or end or spoken or _changed(ctx, "order", "concurrency", "redo")
+        dry_run or start or end or natural or _changed(ctx, "order", "concurrency", "redo")
     ):
-        raise UsageError("a plan says what is run and how; give --plan without --dry-run and without a range")
+        raise UsageError(
+            "--plan contains the fires and the options; remove --dry-run, the range and the options"
+        )
 
     async def work(port: Port) -> int:
         if plan is not None:
             return await _start_planned(port, (await port.schedule(schedule)).id, plan, remark, as_json)
         info = await port.schedule(schedule)
-        first, last = _range(start, end, spoken, (await port.engine()).now, info.spec.timezone)
+        first, last = _range(start, end, natural, (await port.engine()).now, info.spec.timezone)
         spec = BackfillSpec(info.id, first, last, **how)
         found = await port.preview_backfill(spec)
         if found.problem is not None:
@@ -263,17 +285,15 @@ def start_(
             return 0
         if not as_json:
             say(f"{info.id}  {info.spec.workflow} {found.version}: {found.count} fires, {spec.order} first,")
-            say(f"  from {local(found.first)} to {local(found.last)}, {spec.concurrency} at once")
+            say(f"  from {local(found.first)} to {local(found.last)}, at most {spec.concurrency} active")
             if found.left_out or found.excluded:
-                say(
-                    f"  {found.left_out} have run and are left out, {found.excluded} are left out by a calendar"
-                )
+                say(f"  not included: {found.left_out} with a run, {found.excluded} excluded by a calendar")
             if found.estimate_seconds is not None:
                 say(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
         if dry_run:
             tell_plan(found.plan)
             return 0
-        if not yes and not click.confirm("start this?", err=True):
+        if not yes and not click.confirm("Start this backfill?", err=True):
             note("nothing was started")
             return 1
         return _tell_started(await port.start_backfill(spec, remark, found.plan), as_json)
@@ -287,39 +307,39 @@ async def _start_planned(port: Port, schedule_id: str, token: str, remark: str, 
 
     spec = backfill_spec(read_plan(token, BACKFILL, (await port.engine()).now))
     if spec.schedule_id != schedule_id:
-        raise UsageError(f"the plan is of schedule {spec.schedule_id}, not of {schedule_id}")
+        raise UsageError(f"--plan is for schedule {spec.schedule_id}, not for {schedule_id}")
     return _tell_started(await port.start_backfill(spec, remark, token), as_json)
 
 
 def _tell_started(started: BackfillInfo, as_json: bool) -> int:
-    """Print which backfill was started; return the exit code, 5 if fires were left out."""
+    """Print the started backfill; return the exit code, which is 5 if fires were left out."""
     if as_json:
         print_json(started)
     else:
-        say(f"backfill {started.id} started; victor scheduler backfill list shows how it goes")
+        say(f"backfill {started.id} started; to see its progress, run: victor scheduler backfill list")
         for line in started.left_out[:LISTED]:
-            say(f"  left out, it changed since it was planned: {line}")
+            say(f"  left out, changed since the dry run: {line}")
         if len(started.left_out) > LISTED:
-            note(f"… {len(started.left_out) - LISTED} more; --json lists them all")
+            note(f"… {len(started.left_out) - LISTED} more; --json prints all")
     return LEFT_OUT if started.left_out else 0
 
 
 def _changed(ctx: click.Context, *names: str) -> bool:
-    """Return whether one of some options was given on the command line."""
+    """Return whether one of the named options was given on the command line."""
     return any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
 
 
 def _range(
-    start: str | None, end: str | None, spoken: str | None, now: datetime, timezone: str
+    start: str | None, end: str | None, natural: str | None, now: datetime, timezone: str
 ) -> tuple[datetime, datetime]:
     from victor_engine.scheduler.spoken import moment, stretch
     from victor_engine.scheduler.zones import get_zone
 
     zone = get_zone(timezone)
-    if (spoken is None) == (start is None):
-        raise UsageError("give --range, or --from and --to")
-    if spoken is not None:
-        first, after = stretch(spoken, now, zone)
+    if (natural is None) == (start is None):
+        raise UsageError("give either --range, or --from and --to")
+    if natural is not None:
+        first, after = stretch(natural, now, zone)
     else:
         first = moment(str(start), now, zone, ahead=False)
         after = now if end is None else stretch(end, now, zone)[1]
@@ -327,11 +347,11 @@ def _range(
 
 
 @backfill.command("list")
-@click.option("--schedule")
+@click.option("--schedule", help="Only backfills of this schedule.")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, schedule: str | None, as_json: bool) -> None:
-    """Backfills, newest first."""
+    """List backfills, newest first."""
 
     async def work(port: Port) -> None:
         found = await port.backfills(schedule)
@@ -381,6 +401,6 @@ def _control(name: str, method: str, text: str) -> None:
         sys.exit(with_port(ctx, "oneshot", work))
 
 
-_control("pause", "pause_backfill", "Start nothing more of it until it is resumed.")
-_control("resume", "resume_backfill", "Go on with it.")
-_control("cancel", "cancel_backfill", "Start nothing more of it; what runs goes on.")
+_control("pause", "pause_backfill", "Pause backfills: start no further fires until they are resumed.")
+_control("resume", "resume_backfill", "Resume backfills.")
+_control("cancel", "cancel_backfill", "Cancel backfills: start no further fires; active runs continue.")

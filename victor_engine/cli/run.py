@@ -1,4 +1,4 @@
-"""`victor run`: start a workflow, and follow it."""
+"""The command `victor run`, which starts a run and follows it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
 
 @click.command()
 @click.argument("workflow")
-@click.option("--version", metavar="SPEC", help="Exact, a range such as ^1.2, or latest.")
+@click.option("--version", metavar="SPEC", help="Exact version, a range such as ^1.2, an alias, or latest.")
 @click.option("--state", metavar="JSON", help="Initial state as a JSON object; - reads standard input.")
-@click.option("--state-file", type=click.File("r"), help="Initial state from a file.")
-@click.option("--note", "remark", default="", help="Goes into the audit trail.")
-@click.option("-f", "--follow", is_flag=True, help="Print what happens until the run has ended.")
+@click.option("--state-file", type=click.File("r"), help="Initial state from a JSON file.")
+@click.option("--note", "remark", default="", help="Note for the audit trail.")
+@click.option("-f", "--follow", is_flag=True, help="Print events and log lines until the run has finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
 @click.pass_context
 def run(
@@ -33,14 +33,14 @@ def run(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Start WORKFLOW. Without an engine it runs right here, and is followed."""
+    """Start a run of WORKFLOW. If no engine runs, execute it in this process and follow it."""
     initial = json_state(state, state_file)
 
     import asyncio
 
     from victor_engine.service.signals import Signals, ToldToEndError
 
-    begun: list[tuple[RunInfo, bool]] = []
+    started_runs: list[tuple[RunInfo, bool]] = []
 
     async def work(signals: Signals) -> int:
         async with port_of(ctx, "embedded") as port:
@@ -52,8 +52,8 @@ def run(
                 if stopped is not None:
                     signals.heed(stopped)  # `victor scheduler stop`
             started = await port.start_run(workflow, version, initial, remark)
-            begun.append((started, here))
-            await _notice(port, started)
+            started_runs.append((started, here))
+            await _warn_if_deprecated(port, started)
             if not follow and not here:
                 if as_json:
                     print_json(started)
@@ -69,23 +69,23 @@ def run(
     try:
         code = asyncio.run(go())
     except ToldToEndError as told:
-        for started, here in begun:
-            note(_left(started, here, told.number.name))
+        for started, here in started_runs:
+            note(_after_signal(started, here, told.number.name))
         code = told.exit_code
     sys.exit(code)
 
 
-def _left(started: RunInfo, here: bool, name: str) -> str:
+def _after_signal(started: RunInfo, here: bool, name: str) -> str:
     if not here:
-        return f"{name}: no longer followed; run {started.id} goes on in its engine"
+        return f"{name}: stopped following; run {started.id} continues in its engine"
     return (
-        f"{name}: run {started.id} was interrupted and its commands were ended. The next engine of this "
-        f"workspace takes it up again; to prevent that: victor runs cancel {started.id}"
+        f"{name}: run {started.id} was interrupted and its commands were stopped. The next engine of this "
+        f"workspace continues it; to prevent that, run: victor runs cancel {started.id}"
     )
 
 
-async def _notice(port: Port, started: RunInfo) -> None:
-    """Say that a run was started on a version that nobody should start on any more."""
+async def _warn_if_deprecated(port: Port, started: RunInfo) -> None:
+    """Print a warning if the version of a started run is deprecated."""
     from victor_engine.api import EventQuery
 
     for event in await port.events(EventQuery(kinds=("version.notice",), run_id=started.id, limit=1)):
@@ -101,7 +101,7 @@ def _own(pid: int) -> bool:
 
 
 async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after: int = 0) -> int:
-    """Print events (past number `after`) and log of a run until it has ended; its exit code."""
+    """Print events (after number `after`) and log lines of a run until it has finished; return its exit code."""
     if not as_json:
         say(f"run {started.id} of {started.workflow} {started.version}")
     seen = 0
@@ -112,8 +112,8 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
             for line in await port.run_log(started.id, seen):
                 seen = line.seq
                 click.echo(f"           {plain(line.node_id)} | {plain(line.text)}")
-            _tell(event)
-        _ask(event)
+            _print_event(event)
+        _print_request(event)
         if event.kind == "run.finished":
             break
     found = (await port.run(started.id)).run
@@ -130,7 +130,7 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
     return EXIT_CODES.get(found.status, 1)
 
 
-def _tell(event: EventInfo) -> None:
+def _print_event(event: EventInfo) -> None:
     parts = [f"{event.at.astimezone():%H:%M:%S}", "", event.kind]
     if event.node_id:
         parts.append(event.node_id)
@@ -140,10 +140,10 @@ def _tell(event: EventInfo) -> None:
     say(" ".join(parts))
 
 
-def _ask(event: EventInfo) -> None:
-    """Say on standard error how a question is answered, whatever goes to standard output."""
+def _print_request(event: EventInfo) -> None:
+    """Print on standard error how to answer an opened request. Standard output may be a pipe."""
     if event.kind == "request.opened" and event.request_id:
         note(
-            f"           somebody is asked: {event.data.get('title', '')}\n"
-            f"           answer it with: victor inbox answer {event.request_id} approve|reject|VALUE"
+            f"           request: {event.data.get('title', '')}\n"
+            f"           to answer it, run: victor inbox answer {event.request_id} approve|reject|VALUE"
         )

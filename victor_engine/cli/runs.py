@@ -1,4 +1,4 @@
-"""`victor runs`: what ran, what runs, and control over it."""
+"""The command group `victor runs`, which shows and controls runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from victor_engine.cli.output import local, note_limit, print_json, say, span, t
 
 @click.group()
 def runs() -> None:
-    """Runs of workflows."""
+    """Show and control runs; list dead letters."""
 
 
 @runs.command("list")
-@click.option("--workflow")
-@click.option("--status", multiple=True)
-@click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause, see `victor runs dead`.")
-@click.option("--limit", default=30)
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--status", multiple=True, help="Only runs with this status; can be repeated.")
+@click.option("--cause", metavar="CAUSE", help="Only dead letters with this cause; see `victor runs dead`.")
+@click.option("--limit", default=30, show_default=True, help="Maximum number of runs to list.")
 @json_option
 @click.pass_context
 def list_(
@@ -33,7 +33,7 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Runs, newest first."""
+    """List runs, newest first."""
 
     async def work(port: Port) -> None:
         given = None if cause is None else (await port.dead_letters(cause, 0))[0].cause
@@ -70,7 +70,7 @@ def list_(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, run: str, as_json: bool) -> None:
-    """One run: its nodes, attempts and state."""
+    """Show one run with its attempts and state."""
 
     async def work(port: Port) -> None:
         found = await port.run(run)
@@ -82,19 +82,19 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             f"run {r.id} of {r.workflow} {r.version}: {r.status}"
             + (f" ({r.error.message})" if r.error else "")
         )
-        say(f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), ended {local(r.finished_at)}")
+        say(f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), finished {local(r.finished_at)}")
         if r.parent_run:
             say(f"{r.trigger} of {r.parent_run}")
         if r.waits_for:
-            say(f"waits for {r.waits_for}")
+            say(f"waiting for {r.waits_for}")
         if r.deprecated:
-            say(f"its version is deprecated: {r.deprecated}")
+            say(f"the version is deprecated: {r.deprecated}")
         if r.dead_letter:
-            say("a dead letter: redrive or discard it")
+            say(f"dead letter; redrive or discard it: victor runs redrive {r.id}")
         for o in found.overrides:
             limit = f"time limit {o.timeout:g} s" if o.timeout is not None else ""
             attempts = f"attempts {o.max_attempts}" if o.max_attempts is not None else ""
-            say(f"set for this run: {o.node_id}: {', '.join(filter(None, (limit, attempts)))}")
+            say(f"override for node {o.node_id}: {', '.join(filter(None, (limit, attempts)))}")
         say()
         rows = [
             (a.node_id, a.iteration, a.number, a.status,
@@ -102,12 +102,12 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
              a.took_branch or "", a.error.message if a.error else _by(a))
             for a in found.attempts
         ]  # fmt: skip
-        table(("node", "iteration", "try", "status", "took", "branch", "by"), rows, "nothing has run yet")
+        table(("node", "iteration", "attempt", "status", "took", "branch", "by"), rows, "no attempts yet")
         used = [(a, a.usage) for a in found.attempts if a.usage is not None]
         if used:
             say()
             table(
-                ("agent", "try", "model", "tokens in", "out", "tools", "cost"),
+                ("agent", "attempt", "model", "tokens in", "tokens out", "tools", "cost"),
                 [
                     (
                         a.node_id,
@@ -139,16 +139,16 @@ def _total(used: list[UsageInfo]) -> str:
     priced = [u.cost for u in used if u.cost is not None]
     more = "" if len(priced) == len(used) else f" (of {len(priced)} attempts; the others have no price)"
     tokens = f"{sum(u.input_tokens for u in used)} tokens in, {sum(u.output_tokens for u in used)} out"
-    return f"in all {tokens}, cost {_cost(sum(priced))}{more}" if priced else f"in all {tokens}"
+    return f"total: {tokens}, cost {_cost(sum(priced))}{more}" if priced else f"total: {tokens}"
 
 
 @runs.command("dead")
 @click.argument("cause", required=False)
-@click.option("--limit", default=20, help="Runs named for each cause.")
+@click.option("--limit", default=20, help="Maximum number of runs to list for each cause.")
 @json_option
 @click.pass_context
 def dead(ctx: click.Context, cause: str | None, limit: int, as_json: bool) -> None:
-    """Runs that failed for good and wait to be redriven or discarded, by cause."""
+    """List dead letters by cause: failed runs that need a decision (retry, redrive or discard)."""
 
     async def work(port: Port) -> None:
         found = await port.dead_letters(cause, limit)

@@ -1,4 +1,4 @@
-"""`victor scheduler`: the engine as a daemon, and its schedules."""
+"""The command group `victor scheduler`, which controls the daemon and its schedules."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from victor_engine.cli.planning import (
 from victor_engine.cli.plans import plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError, VictorError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
-note_option = click.option("--note", "remark", default="", help="Goes into the audit trail.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+note_option = click.option("--note", "remark", default="", help="Note for the audit trail.")
 
 
 @click.group()
 def scheduler() -> None:
-    """The engine as a daemon, and its schedules."""
+    """Control the daemon and its schedules."""
 
 
 @scheduler.command("list")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """All schedules."""
+    """List all schedules."""
 
     async def work(port: Port) -> None:
         found = await port.schedules()
@@ -65,12 +65,13 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         table(
             ("id", "workflow", "state", "next fire", "last", "when"),
             rows,
-            "no schedules; victor scheduler add",
+            "no schedules; to add one, run: victor scheduler add WORKFLOW --cron EXPRESSION",
         )
         for s in found:
             if s.deprecated:
                 note(
-                    f"! {s.id} starts {s.spec.workflow} {s.resolved_version}, which is deprecated: {s.deprecated}"
+                    f"warning: schedule {s.id} uses {s.spec.workflow} {s.resolved_version}, "
+                    f"which is deprecated: {s.deprecated}"
                 )
 
     with_port(ctx, "read", work)
@@ -78,23 +79,24 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @scheduler.command("add")
 @click.argument("workflow")
-@click.option("--cron", help='Five fields or an alias: "0 9 * * 1-5", "@daily".')
-@click.option("--every", help="Exact distance: 45m, 4h.")
-@click.option("--at", help="Once: 2026-03-31T09:00.")
-@click.option("--timezone", "--tz", default=None, help="IANA name; UTC by default.")
-@click.option("--state", metavar="JSON", help="Initial state of each run.")
+@click.option("--cron", help='Cron expression with five fields, or an alias: "0 9 * * 1-5", "@daily".')
+@click.option("--every", help="Interval: 45m, 4h.")
+@click.option("--at", help="One time: 2026-03-31T09:00.")
+@click.option("--timezone", "--tz", default=None, help="IANA name of the time zone; default: UTC.")
+@click.option("--state", metavar="JSON", help="Initial state of each run as a JSON object.")
+@click.option("--yaml", "yaml_path", type=click.Path(path_type=Path), help="File that defines the workflow.")
+@click.option("--version", metavar="SPEC", help="Exact version, a range such as ^1.2, an alias, or latest.")
+@click.option("--catchup", help="Catch-up after downtime: false, latest or all.")
+@click.option("--max-active-runs", type=int, help="Maximum number of active runs of this schedule.")
+@click.option("--overlap", help="Overlap policy: skip, buffer_one, buffer_all, cancel_running or allow.")
+@click.option("--start-date", help="No fires before this date or time.")
+@click.option("--end-date", help="No fires after this date or time.")
 @click.option(
-    "--yaml", "yaml_path", type=click.Path(path_type=Path), help="The file that defines the workflow."
+    "--after",
+    help="Fire after these workflows, separated by commas; for other settings, use --set after='{...}'.",
 )
-@click.option("--version", metavar="SPEC")
-@click.option("--catchup", help="false, latest or all.")
-@click.option("--max-active-runs", type=int)
-@click.option("--overlap", help="skip, buffer_one, buffer_all, cancel_running or allow.")
-@click.option("--start-date")
-@click.option("--end-date")
-@click.option("--after", help="Workflows with commas instead of times; more by --set after='{...}'.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in a schedule: block, in YAML."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of a schedule: block; YAML value."
 )
 @note_option
 @json_option
@@ -111,7 +113,7 @@ def add(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Schedule WORKFLOW. Works with an engine and without one."""
+    """Add a schedule for WORKFLOW. An engine need not run."""
     initial = json_state(state)
     if yaml_path is not None:
         _check_file(ctx, yaml_path, workflow)
@@ -123,9 +125,9 @@ def add(
     if after is not None:
         block["after"] = [name.strip() for name in after.split(",")]
     block.update(_settings(settings))
-    spec, faults = spec_from_block(workflow, block)
+    spec, errors = spec_from_block(workflow, block)
     if spec is None:
-        raise UsageError("; ".join(map(as_option, faults)))
+        raise UsageError("; ".join(map(as_option, errors)))
     wanted: ScheduleSpec = spec
 
     async def work(port: Port) -> None:
@@ -134,7 +136,7 @@ def add(
         if as_json:
             print_json(found)
             return
-        say(f"{added.id}  {'added' if added.created else 'was there already'}: {workflow}, {found.summary}")
+        say(f"{added.id}  {'added' if added.created else 'exists already'}: {workflow}, {found.summary}")
         say(f"next fire {local(found.next_fire)}")
 
     with_port(ctx, "oneshot", work)
@@ -151,20 +153,20 @@ def _check_file(ctx: click.Context, path: Path, workflow: str) -> None:
         raise UsageError(f"{path} defines {', '.join(result.workflows) or 'no workflow'}, not {workflow!r}")
     if workspace.resolve() not in path.resolve().parents:
         raise UsageError(
-            f"{path} is outside the workspace {workspace}; put it there, or name another --workspace"
+            f"{path} is outside the workspace {workspace}; move it there, or give its workspace with --workspace"
         )
 
 
 @scheduler.command("history")
-@click.option("--workflow")
-@click.option("--schedule")
-@click.option("--limit", default=30)
+@click.option("--workflow", help="Only fires of this workflow.")
+@click.option("--schedule", help="Only fires of this schedule.")
+@click.option("--limit", default=30, show_default=True, help="Maximum number of fires to list.")
 @json_option
 @click.pass_context
 def history(
     ctx: click.Context, workflow: str | None, schedule: str | None, limit: int, as_json: bool
 ) -> None:
-    """Every fire and what became of it."""
+    """List fires with their outcomes, newest first."""
 
     async def work(port: Port) -> None:
         found = await port.fires(schedule, limit, workflow)
@@ -187,7 +189,7 @@ def history(
         table(
             ("nominal", "workflow", "outcome", "run", "took", "run id", "reason"),
             rows,
-            "nothing has fired yet",
+            "no fires yet",
         )
 
     with_port(ctx, "read", work)
@@ -196,7 +198,7 @@ def history(
 async def each(
     port: Port, schedules: tuple[str, ...], act: Callable[[ScheduleInfo], Awaitable[str]], as_json: bool
 ) -> int:
-    """Do something with each schedule and print a line for each; the exit code is that of the first fault."""
+    """Perform an action on each schedule and print a line for each; return the exit code of the first error."""
     code = 0
     results = []
     for given in schedules:
@@ -204,9 +206,9 @@ async def each(
         try:
             found = await port.schedule(given)
             done, error = await act(found), None
-        except VictorError as fault:
-            done, error = "", fault.message
-            code = code or fault.exit_code
+        except VictorError as failure:
+            done, error = "", failure.message
+            code = code or failure.exit_code
         shown = found.id if found is not None else given
         results.append({"schedule": shown, "ok": error is None, "result": done or error})
         if as_json:
@@ -234,30 +236,30 @@ def _named(name: str, method: str, text: str, mode: str = "oneshot") -> None:
                     return f"removed: {schedule.spec.workflow}, {schedule.summary}"
                 if method == "resume_schedule":
                     return (
-                        f"fires again: {found.spec.workflow}, {found.summary}, next {local(found.next_fire)}"
+                        f"resumed: {found.spec.workflow}, {found.summary}, next fire {local(found.next_fire)}"
                     )
-                return f"skips {local(found.next_fire)}: {found.spec.workflow}"
+                return f"next fire skipped: {found.spec.workflow}, {local(found.next_fire)}"
 
             return await each(port, schedules, act, as_json)
 
         sys.exit(with_port(ctx, mode, work))
 
 
-_named("remove", "remove_schedule", "Remove schedules; their history stays.")
-_named("resume", "resume_schedule", "Let paused schedules fire again.")
-_named("skip", "skip_next", "Leave the next fire out.")
+_named("remove", "remove_schedule", "Remove schedules and keep their history.")
+_named("resume", "resume_schedule", "Resume paused schedules.")
+_named("skip", "skip_next", "Skip the next fire of schedules.")
 
 
 @scheduler.command("trigger")
 @click.argument("schedules", nargs=-1, required=True, metavar="SCHEDULE...")
-@click.option("--state", metavar="JSON", help="In place of the schedule's own initial state.")
+@click.option("--state", metavar="JSON", help="Initial state of the run, instead of that of the schedule.")
 @note_option
 @json_option
 @click.pass_context
 def trigger(
     ctx: click.Context, schedules: tuple[str, ...], state: str | None, remark: str, as_json: bool
 ) -> None:
-    """Start a run of each schedule now, whatever its times."""
+    """Start a run of each schedule immediately."""
     given = json_state(state)
 
     async def work(port: Port) -> int:
@@ -272,14 +274,14 @@ def trigger(
 
 @scheduler.command("pause")
 @click.argument("schedules", nargs=-1, required=True, metavar="SCHEDULE...")
-@click.option("--until", help="Resume by itself then, in local time: monday 07:30, 4h, 2026-03-31T09:00.")
+@click.option("--until", help="Resume automatically at this local time: monday 07:30, 4h, 2026-03-31T09:00.")
 @note_option
 @json_option
 @click.pass_context
 def pause(
     ctx: click.Context, schedules: tuple[str, ...], until: str | None, remark: str, as_json: bool
 ) -> None:
-    """Let schedules rest."""
+    """Pause schedules."""
 
     async def work(port: Port) -> int:
         end = None
@@ -300,15 +302,15 @@ def pause(
 @scheduler.command("edit")
 @click.argument("schedule")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As in a schedule: block, in YAML."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key of a schedule: block; YAML value."
 )
-@click.option("--cron")
-@click.option("--every")
-@click.option("--at")
-@click.option("--timezone", "--tz", default=None)
-@click.option("--state", metavar="JSON")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and stop there.")
-@click.option("--yes", is_flag=True, help="Save without asking.")
+@click.option("--cron", help="New cron expression.")
+@click.option("--every", help="New interval.")
+@click.option("--at", help="New time of a schedule that fires once.")
+@click.option("--timezone", "--tz", default=None, help="New time zone, an IANA name.")
+@click.option("--state", metavar="JSON", help="New initial state of each run as a JSON object.")
+@click.option("--dry-run", is_flag=True, help="Show the changes and save nothing.")
+@click.option("--yes", is_flag=True, help="Save without confirmation.")
 @plan_option
 @note_option
 @click.pass_context
@@ -324,7 +326,7 @@ def edit(
     remark: str,
     **given: Any,
 ) -> None:
-    """Change a schedule. Shows what changes and the next ten fires before it is saved."""
+    """Change a schedule. Shows the changes and the next ten fires before it saves."""
     block = {key: value for key, value in given.items() if value is not None}
     initial = json_state(state)
     if initial is not None:
@@ -333,10 +335,10 @@ def edit(
     plan = read_token(token)
     if plan is not None and (block or dry_run):
         raise UsageError(
-            "a plan says what to change; give --plan without other options that change something"
+            "--plan contains the changes; remove the other options that change the schedule, and --dry-run"
         )
     if not block and plan is None:
-        raise UsageError("say what to change: --cron, --every, --at, --tz, --state or --set KEY=VALUE")
+        raise UsageError("give a change: --cron, --every, --at, --tz, --state or --set KEY=VALUE")
 
     async def work(port: Port) -> None:
         found = await port.schedule(schedule)
@@ -349,12 +351,12 @@ def edit(
             return
         from victor_engine.scheduler.declare import changed_spec, describe_changes
 
-        spec, faults = changed_spec(found.spec, block)
+        spec, errors = changed_spec(found.spec, block)
         if spec is None:
-            raise UsageError("; ".join(map(as_option, faults)))
+            raise UsageError("; ".join(map(as_option, errors)))
         changes = describe_changes(found.spec, spec)
         if not changes:
-            say(f"{found.id}  nothing changes")
+            say(f"{found.id}  no changes")
             return
         preview = await port.preview_schedule(spec, 10, None, found.id)
         if preview.problem is not None:
@@ -365,8 +367,8 @@ def edit(
         if dry_run:
             tell_plan(preview.plan)
             return
-        if not yes and not click.confirm("save this?", err=True):
-            say("nothing was changed")
+        if not yes and not click.confirm("Save these changes?", err=True):
+            say("not saved")
             return
         await port.edit_schedule(found.id, spec, remark, preview.plan)
         say(f"{found.id}  changed: {preview.summary}")
@@ -375,7 +377,7 @@ def edit(
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE`, the value in YAML."""
+    """Return `KEY=VALUE` settings as a mapping. Values are YAML."""
     from victor_engine.definition.yamltext import parse
     from victor_engine.yamlnodes import YamlFaultError
 
@@ -383,7 +385,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {text!r} is not KEY=VALUE")
+            raise UsageError(f"--set {text!r} is not KEY=VALUE; write for example --set jitter=5m")
         try:
             documents = parse(value)
         except YamlFaultError as error:

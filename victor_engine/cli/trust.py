@@ -1,4 +1,4 @@
-"""`victor trust`: what a workspace would run, and the word that it may."""
+"""The command `victor trust`, which allows the engine to execute the content of a workspace."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from victor_engine.cli.output import note, say
 
 
 @click.command()
-@click.option("--show", is_flag=True, help="Only show what it would run.")
+@click.option("--show", is_flag=True, help="Only show the content that the engine would execute.")
 @click.pass_context
 def trust(ctx: click.Context, show: bool) -> None:
-    """Allow this workspace to run what its victor.yaml binds."""
+    """Trust this workspace: allow the engine to execute the bindings of its victor.yaml."""
     import asyncio
 
     from victor_engine.config import is_trusted, load_config
@@ -21,20 +21,20 @@ def trust(ctx: click.Context, show: bool) -> None:
 
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
     commands, functions, urls = BindingTable(load_config(paths.workspace)).summary()
-    say(f"{paths.workspace} runs:")
+    say(f"{paths.workspace} executes:")
     for kind, found in (("command", commands), ("function", functions), ("address", urls)):
         for item in found:
             say(f"  {kind:<9} {item}")
     if show:
-        note("trusted" if is_trusted(paths.workspace) else "not trusted yet")
+        note("trusted" if is_trusted(paths.workspace) else "not trusted; to trust it, run: victor trust")
         return
     remember(paths.workspace)
     say("trusted")
 
-    async def tell() -> None:
+    async def notify_engine() -> None:
         port = await attach(paths, "cli")
         if port is not None:
             await port.trust()
             await port.close()
 
-    asyncio.run(tell())
+    asyncio.run(notify_engine())

@@ -1,4 +1,4 @@
-"""`victor validate`: workflow files checked, alone or in their workspace."""
+"""The command `victor validate`, which checks workflow files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--strict", is_flag=True, help="What is outside the language or unknown is an error.")
-@click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
+@click.option("--strict", is_flag=True, help="Report unknown keys and unsupported expressions as errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json: bool) -> None:
-    """Check workflow files. Ends with 3 if there is an error. Writes nothing."""
+    """Check the workflow files in PATHS and write nothing. The exit code is 3 if a file has an error."""
     problems: list[ProblemInfo] = []
     stores = Stores(ctx.obj["state_dir"])
     files = workflows = 0
@@ -56,7 +56,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
 
 
 def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
-    """Yield, for each variable that holds a secret, the bindings that do not get it and the line to add."""
+    """Yield, for each variable with a secret, the bindings that do not receive it and the remedy."""
     from victor_engine.runtime import withheld
 
     config = _config(path, explicit)
@@ -74,16 +74,16 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
                 p for p in path.rglob("*") if p.suffix in (".yaml", ".yml") and p.name != "victor.yaml"
             )
             if not inside:
-                raise UsageError(f"{path}: no .yaml files in this directory")
+                raise UsageError(f"{path}: the directory contains no .yaml or .yml files")
             yield from inside
         elif path.exists():
             yield path
         else:
-            raise UsageError(f"{path}: there is no such file")
+            raise UsageError(f"{path}: the file does not exist")
 
 
 def _config(path: Path, explicit: str | None) -> Config | None:
-    """The configuration of the workspace that a file lies in; None outside of one."""
+    """Return the configuration of the workspace that contains a file; None for a file outside a workspace."""
     from victor_engine.config import load_config
 
     if explicit is not None:
@@ -95,9 +95,9 @@ def _config(path: Path, explicit: str | None) -> Config | None:
 
 
 def _root(path: Path, config: Config | None) -> Path | None:
-    """The directory that the files that a file refers to lie in; None leaves it to the loader.
+    """Return the directory that must contain all files that a file refers to; None: the loader decides.
 
-    Without a `victor.yaml` the current directory is the workspace, as it is for an engine.
+    Without a `victor.yaml` the current directory is the workspace, as for an engine.
     """
     if config is not None:
         return config.workspace
@@ -106,14 +106,17 @@ def _root(path: Path, config: Config | None) -> Path | None:
 
 
 class Stores:
-    """What the stores of workspaces say of versions. They are only read, and one that is not there says nothing."""
+    """The stores of workspaces, as a source of deprecated versions. They are read only and may not exist."""
 
     def __init__(self, state_dir: str | None) -> None:
         self._state_dir = state_dir
         self._readers: dict[Path, SnapshotReader | None] = {}
 
     def deprecation(self, workspace: Path, definition: WorkflowDefinition) -> str | None:
-        """What people were told of this version with `victor versions deprecate`. StoreError if that cannot be read."""
+        """Return the notice of a version from `victor versions deprecate` or `remove`.
+
+        Return None if it has none or the store does not exist. Raise StoreError if the store cannot be read.
+        """
         from victor_engine.store import queries
         from victor_engine.versioning.catalog import normal_version
 
@@ -157,11 +160,11 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
             )
         if definition.deprecated:
             place = result.readers[definition.name].key_place("deprecated")
-            told = _told((definition.content or {}).get("deprecated"), definition.deprecated)
-            problems.append(_deprecated(definition, path, place, f"is deprecated: {told}"))
+            notice = _notice((definition.content or {}).get("deprecated"), definition.deprecated)
+            problems.append(_deprecated(definition, path, place, f"is deprecated: {notice}"))
         elif config is not None:
             place = result.readers[definition.name].key_place("version")
-            problems += _noticed(definition, path, place, stores, config.workspace)
+            problems += _stored_notice(definition, path, place, stores, config.workspace)
         people = config or Config(workspace=path.resolve().parent)
         problems += check_people(
             definition, result.nodes[definition.name], people, str(path), validating=True
@@ -175,7 +178,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
 def _schedule(
     definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]], path: Path, config: Config | None
 ) -> Iterator[ProblemInfo]:
-    """What is wrong with a `schedule:` block, and with the calendars that it names."""
+    """Yield the errors of a `schedule:` block and of its calendars."""
     from victor_engine.api import ProblemInfo
     from victor_engine.errors import VictorError
     from victor_engine.scheduler.calendars import Calendars
@@ -195,33 +198,33 @@ def _schedule(
         yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
 
 
-def _noticed(
+def _stored_notice(
     definition: WorkflowDefinition, path: Path, place: tuple[int, int], stores: Stores, workspace: Path
 ) -> Iterator[ProblemInfo]:
-    """A version that people have marked, of which its file knows nothing."""
+    """Yield a warning if the version is deprecated or removed in the store, but not in its file."""
     from victor_engine.errors import StoreError
 
     try:
-        told = stores.deprecation(workspace, definition)
+        notice = stores.deprecation(workspace, definition)
     except StoreError as error:
         yield _deprecated(definition, path, place, f"may be deprecated: {error.message}")
         return
-    if told is not None:
-        yield _deprecated(definition, path, place, told)
+    if notice is not None:
+        yield _deprecated(definition, path, place, notice)
 
 
 def _deprecated(
     definition: WorkflowDefinition, path: Path, place: tuple[int, int], words: str
 ) -> ProblemInfo:
-    """A warning that nobody should start on the version of a file."""
+    """Return a warning about the version of a file."""
     from victor_engine.api import ProblemInfo
 
-    what = f"{definition.name} {definition.version or ''}".strip()
+    name = f"{definition.name} {definition.version or ''}".strip()
     line, column = place
-    return ProblemInfo("warning", f"{what} {words}", str(path), line, column)
+    return ProblemInfo("warning", f"{name} {words}", str(path), line, column)
 
 
-def _told(deprecated: object, message: str) -> str:
+def _notice(deprecated: object, message: str) -> str:
     if not isinstance(deprecated, dict):
         return message
     parts = [message]
@@ -235,7 +238,10 @@ def _told(deprecated: object, message: str) -> str:
 def _functions(
     functions: FunctionRegistry, bindings: BindingTable, config: Config | None
 ) -> list[ProblemInfo]:
-    """The workspace's own functions; their names alone where it is not trusted, so that nothing is imported."""
+    """Register the functions of the workspace, and return the errors.
+
+    If the workspace is not trusted, only the names are registered and nothing is imported.
+    """
     from victor_engine.api import ProblemInfo
     from victor_engine.config import is_trusted
     from victor_engine.errors import VictorError

@@ -1,4 +1,4 @@
-"""`victor versions`: what is registered, who uses it, what differs, and how it ends; aliases that point at it."""
+"""The command group `victor versions`, which shows and controls versions and aliases."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from victor_engine.text import plain
 if TYPE_CHECKING:
     from victor_engine.api import AliasInfo, VersionInfo
 
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")
-note_option = click.option("--note", "remark", default="", help="Goes into the history.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+note_option = click.option("--note", "remark", default="", help="Note for the history.")
 
 
 @click.group()
 def versions() -> None:
-    """Versions of workflows."""
+    """Show and control versions and aliases; migrate runs."""
 
 
 versions.add_command(migrate)
@@ -31,17 +31,17 @@ versions.add_command(history)
 
 
 def status_words(info: VersionInfo) -> str:
-    """The status, with what makes it one."""
+    """Return the status of a version with the number of active runs or its share of new runs."""
     if info.status == "draining":
-        return f"draining ({info.active_runs} runs left)"
+        return f"draining ({info.active_runs} active runs)"
     if info.status == "ramping" and info.share is not None:
         return f"ramping ({info.share}%)"
-    left = f" ({info.active_runs} runs left)" if info.active_runs else ""
+    left = f" ({info.active_runs} active runs)" if info.active_runs else ""
     return info.status + (left if info.status in ("deprecated", "removed") else "")
 
 
 def notice(info: VersionInfo) -> str:
-    """What whoever uses a version should know."""
+    """Return the notice about a deprecated or removed version, or an empty string."""
     if info.removed is not None:
         return info.removed
     if info.deprecated is None:
@@ -56,11 +56,11 @@ def notice(info: VersionInfo) -> str:
 
 @versions.command("list")
 @click.argument("workflow", required=False)
-@click.option("--deprecated", "only_notices", is_flag=True, help="Only those with a notice.")
+@click.option("--deprecated", "only_notices", is_flag=True, help="Only deprecated and removed versions.")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json: bool) -> None:
-    """Versions with their status and use."""
+    """List versions with their status and use."""
 
     async def work(port: Port) -> None:
         found = await port.workflows(workflow, "notices" if only_notices else "all")
@@ -93,8 +93,8 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
             "registered",
             "notice",
         )
-        nothing = "no version has a notice" if only_notices else ""
-        table(heads, rows, nothing or "nothing is registered yet; start an engine on the workspace once")
+        nothing = "no deprecated or removed versions" if only_notices else ""
+        table(heads, rows, nothing or "no versions; an engine registers the versions of the workspace")
 
     with_port(ctx, "read", work)
 
@@ -105,7 +105,7 @@ def list_(ctx: click.Context, workflow: str | None, only_notices: bool, as_json:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, workflow: str, version: str | None, as_json: bool) -> None:
-    """The definition of a version, a range or an alias."""
+    """Show the definition of a version, a range or an alias."""
 
     async def work(port: Port) -> None:
         found = await port.definition(workflow, version)
@@ -121,7 +121,7 @@ def show(ctx: click.Context, workflow: str, version: str | None, as_json: bool) 
 @json_option
 @click.pass_context
 def diff(ctx: click.Context, workflow: str, old: str, new: str, as_json: bool) -> None:
-    """What differs between two versions: nodes, edges, limits, schedule."""
+    """Show the differences of two versions: nodes, edges, limits, schedule."""
 
     async def work(port: Port) -> None:
         found = await port.diff_versions(workflow, old, new)
@@ -134,7 +134,7 @@ def diff(ctx: click.Context, workflow: str, old: str, new: str, as_json: bool) -
                 if line.section == section:
                     say(f"  {line.text}")
         if not found.lines:
-            note(f"{found.old} and {found.new} are the same")
+            note(f"{found.old} and {found.new} do not differ")
 
     with_port(ctx, "read", work)
 
@@ -148,16 +148,16 @@ def _date(_: click.Context, __: click.Parameter, text: str | None) -> datetime |
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date; write 2027-01-31 or 2027-01-31T12:00+01:00") from None
+        raise UsageError(f"{text!r} is not a date; write 2027-01-31 or 2027-01-31T12:00+01:00") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 @versions.command("deprecate")
 @click.argument("workflow")
 @click.argument("version")
-@click.option("--message", required=True, help="Why, and what to use instead.")
+@click.option("--message", required=True, help="Reason for users of the version.")
 @click.option("--successor", help="The version to use instead.")
-@click.option("--removal", callback=_date, help="When nothing new is to start on it, such as 2027-01-31.")
+@click.option("--removal", callback=_date, help="Planned date of removal, such as 2027-01-31.")
 @json_option
 @click.pass_context
 def deprecate(
@@ -169,7 +169,7 @@ def deprecate(
     removal: datetime | None,
     as_json: bool,
 ) -> None:
-    """Mark a version as one that nobody should start on."""
+    """Deprecate a version: warn when it is used for new runs."""
 
     async def work(port: Port) -> None:
         found = await port.deprecate(workflow, version, message, successor, removal)
@@ -181,22 +181,22 @@ def deprecate(
 
 
 def _use(info: VersionInfo) -> str:
-    return f"{info.schedules} schedules start on it, {info.active_runs} runs are on it"
+    return f"used by {info.schedules} schedules and {info.active_runs} active runs"
 
 
 @versions.command("remove")
 @click.argument("workflow")
 @click.argument("version")
-@click.option("--message", default="", help="What whoever wants to start on it is told.")
+@click.option("--message", default="", help="Reason, shown when a run cannot start.")
 @json_option
 @click.pass_context
 def remove(ctx: click.Context, workflow: str, version: str, message: str, as_json: bool) -> None:
-    """Let nothing new start on a version; what runs on it goes on."""
+    """Remove a version: new runs cannot start on it, and its active runs continue."""
 
     async def work(port: Port) -> None:
         found = await port.remove_version(workflow, version, message)
         print_json(found) if as_json else say(
-            f"nothing new starts on {found.workflow} {found.version}: {found.removed} ({_use(found)})"
+            f"{found.workflow} {found.version} is removed: {found.removed} ({_use(found)})"
         )
 
     with_port(ctx, "oneshot", work)
@@ -208,7 +208,7 @@ def remove(ctx: click.Context, workflow: str, version: str, message: str, as_jso
 @json_option
 @click.pass_context
 def restore(ctx: click.Context, workflow: str, version: str, as_json: bool) -> None:
-    """Take a deprecation or a removal back."""
+    """Restore a deprecated or removed version."""
 
     async def work(port: Port) -> None:
         found = await port.restore_version(workflow, version)
@@ -225,9 +225,13 @@ def restore(ctx: click.Context, workflow: str, version: str, as_json: bool) -> N
 @click.argument("alias", required=False)
 @click.argument("version", required=False)
 @click.option(
-    "--split", nargs=2, type=(str, int), metavar="VERSION PERCENT", help="Give another one a share."
+    "--split",
+    nargs=2,
+    type=(str, int),
+    metavar="VERSION PERCENT",
+    help="Roll out: send this percentage of new runs to another version.",
 )
-@click.option("--remove", "gone", is_flag=True, help="Take the alias away.")
+@click.option("--remove", "remove", is_flag=True, help="Remove the alias.")
 @note_option
 @json_option
 @click.pass_context
@@ -237,80 +241,78 @@ def alias_(
     alias: str | None,
     version: str | None,
     split: tuple[str, int] | None,
-    gone: bool,
+    remove: bool,
     remark: str,
     as_json: bool,
 ) -> None:
-    """Show aliases, or point one at a version: alias WORKFLOW stable 1.2.0 --split 1.3.0 10."""
-    if gone and (workflow is None or alias is None or version is not None or split is not None):
-        raise UsageError("to take an alias away, name the workflow and the alias, and nothing else")
+    """Show aliases, or set one to a version: alias WORKFLOW stable 1.2.0 --split 1.3.0 10."""
+    if remove and (workflow is None or alias is None or version is not None or split is not None):
+        raise UsageError("--remove needs a workflow and an alias, and nothing else")
     if split is not None and version is None:
         raise UsageError(
-            "a split needs the version that keeps the rest: alias WORKFLOW NAME VERSION --split …"
+            "--split needs the version that keeps the rest: alias WORKFLOW NAME VERSION --split …"
         )
 
     async def work(port: Port) -> None:
-        if workflow is not None and alias is not None and gone:
+        if workflow is not None and alias is not None and remove:
             await port.remove_alias(workflow, alias, remark)
-            say(f"{workflow} has no alias {alias} any more")
+            say(f"removed: alias {alias} of {workflow}")
         elif workflow is not None and alias is not None and version is not None:
             other, weight = split if split is not None else (None, 0)
-            _told(await port.set_alias(workflow, alias, version, other, weight, remark), as_json)
+            _print_alias(await port.set_alias(workflow, alias, version, other, weight, remark), as_json)
         else:
             found = [info for info in await port.aliases(workflow) if alias in (None, info.name)]
-            print_json(found) if as_json else _sides(found)
+            print_json(found) if as_json else _print_sides(found)
 
-    changes = gone or version is not None
+    changes = remove or version is not None
     with_port(ctx, "oneshot" if changes else "read", work)
 
 
-def _told(info: AliasInfo, as_json: bool) -> None:
+def _print_alias(info: AliasInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
         return
     points = " / ".join(f"{side.version} {side.weight}%" for side in info.sides)
-    back = f"; roll back leads to {info.rolls_back_to}" if info.rolls_back_to else ""
+    back = f"; rollback: {info.rolls_back_to}" if info.rolls_back_to else ""
     say(f"{info.workflow} {info.name} -> {points if len(info.sides) > 1 else info.version}{back}")
 
 
-def _sides(found: list[AliasInfo]) -> None:
-    """Each side of each alias, with what became of the runs on it."""
+def _print_sides(found: list[AliasInfo]) -> None:
+    """Print each side of each alias with the outcomes of its runs."""
     rows = [
         (
-            info.workflow if place == 0 else "",
-            info.name if place == 0 else "",
+            info.workflow if index == 0 else "",
+            info.name if index == 0 else "",
             side.version,
             f"{side.weight}%",
             side.runs,
             side.active,
             "-" if side.success_rate is None else f"{side.success_rate:.1%}",
             span(side.p50_seconds),
-            local(info.since) if place == 0 else "",
-            info.set_by if place == 0 else "",
+            local(info.since) if index == 0 else "",
+            info.set_by if index == 0 else "",
         )
         for info in found
-        for place, side in enumerate(info.sides)
+        for index, side in enumerate(info.sides)
     ]
     heads = ("workflow", "alias", "version", "share", "runs", "active", "success", "p50", "since", "by")
-    table(
-        heads, rows, "no alias points anywhere yet; `victor versions alias WORKFLOW stable VERSION` sets one"
-    )
+    table(heads, rows, "no aliases; to set one, run: victor versions alias WORKFLOW stable VERSION")
 
 
 @versions.command("promote")
 @click.argument("workflow")
 @click.argument("alias")
-@click.option("--onto", metavar="ALIAS", help="Point this alias where ALIAS points.")
+@click.option("--onto", metavar="ALIAS", help="Set this alias to the version of ALIAS.")
 @note_option
 @json_option
 @click.pass_context
 def promote(
     ctx: click.Context, workflow: str, alias: str, onto: str | None, remark: str, as_json: bool
 ) -> None:
-    """Give the second version of a split alias everything."""
+    """Promote the second version of an alias: send all new runs to it."""
 
     async def work(port: Port) -> None:
-        _told(await port.promote_alias(workflow, alias, onto, remark), as_json)
+        _print_alias(await port.promote_alias(workflow, alias, onto, remark), as_json)
 
     with_port(ctx, "oneshot", work)
 
@@ -322,9 +324,9 @@ def promote(
 @json_option
 @click.pass_context
 def rollback(ctx: click.Context, workflow: str, alias: str, remark: str, as_json: bool) -> None:
-    """Give everything back to the version that had it before."""
+    """Roll an alias back: send all new runs to its previous version."""
 
     async def work(port: Port) -> None:
-        _told(await port.roll_back_alias(workflow, alias, remark), as_json)
+        _print_alias(await port.roll_back_alias(workflow, alias, remark), as_json)
 
     with_port(ctx, "oneshot", work)
