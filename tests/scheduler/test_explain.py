@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.scheduler.test_loop import ALICE, World, world
-from victor_engine.api import Explanation, ScheduleInfo, ScheduleSpec
+from victor_engine.api import Explanation, ScheduleInfo, SchedulePreview, ScheduleSpec
 from victor_engine.errors import UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import agenda as agendas
@@ -193,6 +193,12 @@ async def test_an_agenda_counts_what_was_and_what_comes(tmp_path: Path) -> None:
 # --- previews ----------------------------------------------------------------------------------
 
 
+def previewed(
+    connection: sqlite3.Connection, spec: ScheduleSpec, count: int, after: datetime, schedule: str | None
+) -> SchedulePreview:
+    return preview(connection, spec, count, after, schedule, nothing_excluded, lambda *_: "1.0.0", after)
+
+
 async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         hashed = await w.add(cron="H H * * *")
@@ -201,7 +207,7 @@ async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> Non
             row = await w.store.read(lambda c, s=schedule: rows.get(c, s))  # type: ignore[misc]
             w.clock.set_wall(at(11, 7))
             found = await w.store.read(
-                lambda c, row=row: preview(c, row.spec, 1, w.clock.now(), row.id, nothing_excluded)  # type: ignore[misc]
+                lambda c, row=row: previewed(c, row.spec, 1, w.clock.now(), row.id)  # type: ignore[misc]
             )
             due = row.timing.next_after(w.clock.now())
             assert due is not None
@@ -211,7 +217,7 @@ async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> Non
 async def test_a_preview_of_what_is_over_says_so(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         spec = ScheduleSpec(workflow="w", at=at(1, day=1))
-        found = await w.store.read(lambda c: preview(c, spec, 5, w.clock.now(), None, nothing_excluded))
+        found = await w.store.read(lambda c: previewed(c, spec, 5, w.clock.now(), None))
         assert found.problem is not None
         assert "would never fire" in found.problem
 
@@ -248,7 +254,7 @@ async def test_a_preview_tells_how_the_next_change_of_the_clocks_is_met(
     async with world(tmp_path) as w:
         spec = ScheduleSpec(workflow="w", cron=cron, timezone="Europe/Berlin")
         after = datetime(2026, 11, 25, tzinfo=UTC)
-        found = await w.store.read(lambda c: preview(c, spec, count, after, None, nothing_excluded))
+        found = await w.store.read(lambda c: previewed(c, spec, count, after, None))
         change = found.clock_change
         if expected is None:
             assert change is None
