@@ -24,6 +24,9 @@ WITHOUT_STATEMENTS = (
     "scheduler",
     "hitl",
     "versioning",
+    "notify",
+    "graph",
+    "config",
 )
 """Packages of the engine that say in no statement what they read or change."""
 

@@ -69,8 +69,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
     """Return the numbers of waiting and abandoned messages by rule; empty if the store does not exist."""
-    from victor_engine.notify.outbox import waiting
     from victor_engine.service.connect import find
+    from victor_engine.store.repositories.outbox import counts
     from victor_engine.store.snapshot import SnapshotReader
 
     path = find(ctx.obj["workspace"], ctx.obj["state_dir"]).db_path
@@ -78,7 +78,7 @@ def _counts(ctx: click.Context) -> dict[str, tuple[int, int]]:
         return {}
     reader = SnapshotReader(path)
     try:
-        return reader.read(waiting)
+        return reader.read(counts)
     finally:
         reader.close()
 

@@ -17,6 +17,7 @@ from victor_engine.definition.content import definition_to_content
 from victor_engine.definition.functions import FunctionRegistry
 from victor_engine.definition.loader import checksum, definition_from_content
 from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
 from victor_engine.errors import ConfigError, NotFoundError, StoreError, UsageError
 from victor_engine.graph import threads
 from victor_engine.graph.checkpoint import Checkpointer, Session, ThrowawayCheckpointer
@@ -206,7 +207,7 @@ class CompiledGraph(Generic[S]):
             values = await session.store.read(lambda c: threads.state_of(c, thread.key))
         return StateSnapshot(
             values=self._plan.schema.build(values),
-            next=() if thread.status in ("succeeded", "rejected") else thread.next,
+            next=() if thread.status in (RunStatus.SUCCEEDED, RunStatus.REJECTED) else thread.next,
             status=thread.status,
             thread_id=thread_id,
             run_id=thread.run_id,
@@ -256,7 +257,7 @@ class CompiledGraph(Generic[S]):
             found = await session.store.write(
                 lambda tx: threads.begin(tx, self.definition, self._content, self.checksum, thread_id, given)
             )
-            if found.status == "succeeded":
+            if found.status == RunStatus.SUCCEEDED:
                 yield None
                 return
             run = _Run(session, runtime, found, thread_id)
@@ -313,7 +314,7 @@ class CompiledGraph(Generic[S]):
         """What to raise for a run that did not succeed, with the exception of the function as its cause."""
         thread = await run.session.store.read(lambda c: threads.find(c, self.name, run.thread_id))
         assert thread is not None
-        if thread.status not in ("failed", "cancelled", "rejected"):
+        if thread.status not in FINAL_RUN_STATUSES - {RunStatus.SUCCEEDED}:
             raise StoreError(
                 f"thread {run.thread_id!r} of graph {self.name!r} stopped before its end, because its store "
                 f"cannot be written ({self._checkpointer.path}); it goes on from its last committed node "

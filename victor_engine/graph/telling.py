@@ -10,6 +10,7 @@ from victor_engine.definition.model import ConditionNode, Node, WorkflowDefiniti
 from victor_engine.graph.events import Checkpoint, EdgeTaken, Error, GraphEvent, NodeComplete, NodeStart
 from victor_engine.store.db import Store
 from victor_engine.store.patch import Patch
+from victor_engine.store.queries.runs import last_done
 
 END = "__end__"
 
@@ -45,13 +46,7 @@ class Telling:
         if event.kind != "node.completed":
             return []
         iteration = data["iteration"]
-        parent, patch = await store.read(
-            lambda c: c.execute(
-                "SELECT parent, patch FROM attempts WHERE run_key = ? AND node_id = ? AND iteration = ?"
-                " ORDER BY id DESC LIMIT 1",
-                (run_key, node_id, iteration),
-            ).fetchone()
-        )
+        parent, patch = await store.read(lambda c: last_done(c, run_key, node_id, iteration))
         return list(self._done(node_id, iteration, parent, Patch.from_json(patch), data.get("branch")))
 
     def _done(

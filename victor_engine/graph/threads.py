@@ -18,6 +18,7 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, RunStatus
 from victor_engine.errors import ConflictError, NotFoundError
 from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
@@ -27,6 +28,7 @@ from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime
 from victor_engine.store.db import Tx
 from victor_engine.store.progress import progress
+from victor_engine.store.repositories import threads
 from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import given_state, run_state
 from victor_engine.versioning import catalog
@@ -53,32 +55,23 @@ class Thread:
         return RunRef(self.key, self.run_id, self.workflow, self.definition_id, None)
 
 
-def _name(graph: str, thread_id: str) -> str:
-    return f"thread:{graph}:{thread_id}"
-
-
 def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread | None:
-    row = source.execute(
-        "SELECT key, id, workflow, definition_id, status, started_at, position, created_at,"
-        " error FROM runs WHERE id = (SELECT value FROM meta WHERE key = ?)",
-        (_name(graph, thread_id),),
-    ).fetchone()
-    if row is None:
+    run = threads.last_run(source, graph, thread_id)
+    if run is None:
         return None
-    key, run_id, workflow, definition_id, status, started, position, created, error = row
-    done = progress(source, key, position)
+    done = progress(source, run.key, run.position)
     return Thread(
-        key=key,
-        run_id=run_id,
-        workflow=workflow,
-        definition_id=definition_id,
-        status="running" if status in ("queued", "waiting", "pausing", "paused", "cancelling") else status,
-        started=started is not None,
+        key=run.key,
+        run_id=run.id,
+        workflow=run.workflow,
+        definition_id=run.definition_id,
+        status=(RunStatus.RUNNING if run.status in ACTIVE_RUN_STATUSES else run.status).value,
+        started=run.started_at is not None,
         next=done.frontier,
-        given=given_state(source, key),
+        given=given_state(source, run.key),
         nodes_done=done.nodes_done,
-        created_at=from_us(created),
-        error=None if error is None else msgspec.json.decode(error, type=ErrorInfo),
+        created_at=from_us(run.created_at),
+        error=None if run.error is None else msgspec.json.decode(run.error, type=ErrorInfo),
     )
 
 
@@ -107,10 +100,10 @@ def begin(
         )
     if known is not None:
         same = given is None or jsonio.canonical(given) == jsonio.canonical(jsonio.loads(known.given))
-        over = known.status in ("succeeded", "rejected")
+        over = known.status in (RunStatus.SUCCEEDED, RunStatus.REJECTED)
         if given is None or (same and not over):
             return known
-        if known.status == "running":
+        if known.status == RunStatus.RUNNING:
             raise ThreadBusyError(
                 f"thread {thread_id!r} of graph {graph!r} was interrupted at {', '.join(known.next)}, and began "
                 "with another state; go on with it by invoke(None, …), or use another id"
@@ -127,10 +120,7 @@ def begin(
         note=f"thread {thread_id}",
     )
     _, run_id = insert_run(tx, new)
-    tx.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (_name(graph, thread_id), run_id),
-    )
+    threads.put(tx, graph, thread_id, run_id)
     begun = find(tx, graph, thread_id)
     assert begun is not None
     return begun
@@ -138,7 +128,7 @@ def begin(
 
 async def go_on(runtime: Runtime, thread: Thread) -> None:
     """Let the thread's run be driven: begin it, or take it up where it stopped."""
-    if thread.status in ("failed", "cancelled"):
+    if thread.status in (RunStatus.FAILED, RunStatus.CANCELLED):
         await runtime.command(Retry(thread.ref.id), local_actor("api"))
     elif thread.started:
         await runtime.recover(thread.key)

@@ -14,12 +14,16 @@ from victor_engine.api import StorageInfo
 from victor_engine.clock import from_us, to_us
 from victor_engine.config.model import NotifyRule
 from victor_engine.definition.templates import render
+from victor_engine.domain.statuses import RequestStatus, RunStatus
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
 from victor_engine.hitl.person import GROUP, USER, Person
 from victor_engine.hitl.rows import Row, read_row
 from victor_engine.store.db import Tx
+from victor_engine.store.queries.events import tail_of_kinds
 from victor_engine.store.queries.people import starters
+from victor_engine.store.queries.runs import id_of
+from victor_engine.store.repositories.deadletters import is_dead_letter
 from victor_engine.text import one_line, plain
 
 KINDS = (
@@ -93,21 +97,9 @@ def unseen(
     connection: sqlite3.Connection, after: int, kinds: Iterable[str], limit: int
 ) -> tuple[list[Happened], int]:
     """Events above `after` of these kinds, oldest first, and how far the log has now been looked through."""
-    names = [str(kind) for kind in kinds]
-    rows = connection.execute(
-        "SELECT e.seq, e.at, e.kind, e.run_key, e.request_id, COALESCE(e.workflow, r.workflow), e.node_id, e.data"
-        " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
-        f" WHERE e.seq > ? AND e.kind IN ({', '.join('?' * len(names))}) ORDER BY e.seq LIMIT ?",
-        (after, *names, limit),
-    ).fetchall()
-    found = [
-        Happened(seq, at, kind, run_key, request_id, workflow, node_id, jsonio.loads(data) if data else {})
-        for seq, at, kind, run_key, request_id, workflow, node_id, data in rows
-    ]
-    if len(found) == limit:
-        return found, found[-1].seq
-    (last,) = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
-    return found, max(after, last)
+    rows, seen = tail_of_kinds(connection, after, [str(kind) for kind in kinds], limit)
+    found = [Happened(*(*row[:7], jsonio.loads(row[7]) if row[7] else {})) for row in rows]
+    return found, seen
 
 
 def compose(
@@ -160,7 +152,7 @@ def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | No
     if request_id is None or occasion not in WHEN_OPEN:
         return False
     try:
-        return read_row(source, request_id).status != "open"
+        return read_row(source, request_id).status is not RequestStatus.OPEN
     except NotFoundError:
         return True
 
@@ -201,8 +193,9 @@ def _failed(
     tx: Tx, event: Happened, fields: dict[str, str]
 ) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
     """A run that failed for good and that nobody has dealt with yet."""
-    dead = tx.execute("SELECT 1 FROM dead_letters WHERE run_key = ?", (event.run_key,)).fetchone()
-    if event.data.get("status") != "failed" or dead is None:
+    if event.data.get("status") != RunStatus.FAILED or event.run_key is None:
+        return None
+    if not is_dead_letter(tx, event.run_key):
         return None
     error = event.data.get("error") or {}
     at = f"{error['node']}: " if error.get("node") else ""
@@ -307,8 +300,7 @@ def _cut(text: str) -> str:
 
 
 def _run_id(tx: Tx, run_key: int | None) -> str:
-    row = tx.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
-    return str(row[0]) if row is not None else ""
+    return (id_of(tx, run_key) if run_key is not None else None) or ""
 
 
 def _instant(us: int) -> str:

@@ -23,10 +23,12 @@ from victor_engine.hitl.person import GROUP, ROLE, USER, Person, person, unix_gr
 from victor_engine.notify import outbox
 from victor_engine.notify.courier import NotifyError, Sender
 from victor_engine.notify.messages import KINDS, Happened, Message, compose, is_over, storage_lost, unseen
-from victor_engine.notify.outbox import Announcement
 from victor_engine.runtime.secrets import SecretStore
 from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.queries import last_event
+from victor_engine.store.repositories import outbox as stored
+from victor_engine.store.repositories.outbox import Announcement
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +140,10 @@ class Notifier:
             return
 
         def begin(tx: Tx) -> int:
-            (last,) = tx.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()
+            last = last_event(tx)
             outbox.write_cursor(tx, last)
             outbox.forget_old(tx)
-            return int(last)
+            return last
 
         self._cursor = known if known is not None else await self._store.write(begin)
 
@@ -152,7 +154,7 @@ class Notifier:
             try:
                 await self._plan()
                 await self._deliver()
-                upcoming = await self._store.read(outbox.next_due)
+                upcoming = await self._store.read(stored.next_due)
             except VictorError as error:
                 log.error("notify: %s", error)
             except Exception:

@@ -93,7 +93,7 @@ def events_after(connection: sqlite3.Connection, after: int, limit: int = 1000) 
     return [_info(row) for row in rows]
 
 
-def last_event(connection: sqlite3.Connection) -> int:
+def last_event(connection: Tx | sqlite3.Connection) -> int:
     """The highest sequence there is; 0 in an empty log."""
     return int(connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
 
@@ -111,6 +111,24 @@ def _info(row: Any) -> EventInfo:
         node_id=row[8],
         data=json_or(row[9], {}),
     )
+
+
+def tail_of_kinds(
+    connection: sqlite3.Connection, after: int, kinds: Sequence[str], limit: int
+) -> tuple[list[Any], int]:
+    """Return the events after a number that are of some kinds, oldest first, and how far the log is seen then.
+
+    Each is number, instant, kind, run key, request id, workflow, node id and data (JSON).
+    """
+    rows = connection.execute(
+        f"SELECT e.seq, e.at, e.kind, e.run_key, e.request_id, {_WORKFLOW}, e.node_id, e.data"
+        " FROM events e LEFT JOIN runs r ON r.key = e.run_key"
+        f" WHERE e.seq > ? AND e.kind IN ({marks(len(kinds))}) ORDER BY e.seq LIMIT ?",
+        (after, *kinds, limit),
+    ).fetchall()
+    if len(rows) == limit:
+        return rows, rows[-1][0]
+    return rows, max(after, last_event(connection))
 
 
 def last_of_run(

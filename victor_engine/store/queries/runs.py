@@ -385,3 +385,21 @@ def run_log(
         LogLine(seq=seq, at=from_us(at), node_id=node or "", attempt=number or 0, stream=stream, text=line)
         for seq, at, node, number, stream, line in rows
     ]
+
+
+def id_of(source: ids.Source, run_key: int) -> str | None:
+    """Return the id of a run by its key; None if it is deleted."""
+    row = source.execute("SELECT id FROM runs WHERE key = ?", (run_key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def last_done(
+    source: ids.Source, run_key: int, node_id: str, iteration: int
+) -> tuple[str | None, str | None]:
+    """Return parent and patch (JSON) of the last attempt of a node in an iteration."""
+    parent, patch = source.execute(
+        "SELECT parent, patch FROM attempts WHERE run_key = ? AND node_id = ? AND iteration = ?"
+        " ORDER BY id DESC LIMIT 1",
+        (run_key, node_id, iteration),
+    ).fetchone()
+    return parent, patch

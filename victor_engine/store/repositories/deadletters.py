@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sqlite3
 
 from victor_engine.api import ErrorInfo
 from victor_engine.store.db import Tx
@@ -81,3 +82,8 @@ def remove_dead_letter(tx: Tx, run_key: int) -> bool:
     """Take a run off the list; False if it was not on it."""
     tx.lock(Root.RUN, run_key)
     return tx.execute("DELETE FROM dead_letters WHERE run_key = ?", (run_key,)).rowcount > 0
+
+
+def is_dead_letter(source: Tx | sqlite3.Connection, run_key: int) -> bool:
+    """Return whether a run is a dead letter."""
+    return source.execute("SELECT 1 FROM dead_letters WHERE run_key = ?", (run_key,)).fetchone() is not None
