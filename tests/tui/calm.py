@@ -53,6 +53,8 @@ def _is_calm(app: App[Any]) -> bool:
     feed = app.feed if isinstance(app, VictorApp) else None
     if feed is not None and feed.port is not None and (feed._wake.is_set() or getattr(feed.port, "busy", 0)):
         return False
+    if feed is not None and feed.port is None and not app.lost:
+        return False
     if isinstance(app, InOrder) and app.key_queue.under_way is not None:
         return False
     if any(isinstance(screen, Passing) and screen._quiet is not None for screen in app.screen_stack):

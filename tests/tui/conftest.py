@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, TextArea
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
 from tests.tui.realport import RealPort
+from tests.tui.world import World, make_world
 from victor_engine.api import Port
 from victor_engine.identity import acting_as
 from victor_tui import alive
@@ -64,6 +65,24 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 async def bare() -> AsyncIterator[RealPort]:
     """A port on an engine without workflows; tests add what they need."""
     port = await RealPort().open()
+    yield port
+    await port.end()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A port on an engine with a day behind it, on which nothing is at work."""
+    port = make_world()
+    await port.open()
+    yield port
+    await port.end()
+
+
+@pytest.fixture
+async def live() -> AsyncIterator[World]:
+    """The same, with runs at work, one that hangs, one that is queued, and one that does not want to end."""
+    port = make_world(live=True)
+    await port.open()
     yield port
     await port.end()
 

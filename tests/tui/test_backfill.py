@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from msgspec.structs import replace
 from textual.widgets import Button
 
-from tests.tui.fake_port import NOW, FakePort
-from tests.tui.test_console import MakeApp, go, preview, settle, table
+from tests.tui.conftest import console, until
+from tests.tui.realport import NOW
+from tests.tui.test_console import go, preview, settle, table
 from tests.tui.test_schedule_actions import fill, text_of
+from tests.tui.world import World
 from victor_engine.api import BackfillSpec
 from victor_engine.errors import ConflictError
 from victor_tui.dialogs.backfill import BackfillDialog
@@ -17,11 +18,11 @@ from victor_tui.dialogs.progress import BackfillProgressDialog
 from victor_tui.dialogs.results import ResultsDialog
 
 
-async def test_last_week_is_previewed_and_started(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_last_week_is_previewed_and_started(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("nightly_backup")
+        table(app).select(world.schedule_ids["nightly_backup"])
         await go(pilot, "b")
         assert isinstance(app.screen, BackfillDialog)
         await go(pilot, "ctrl+s")
@@ -31,26 +32,27 @@ async def test_last_week_is_previewed_and_started(port: FakePort, make_app: Make
         assert await app.screen._check()
         said = text_of(app, "#preview")
         assert "Mon 2026-03-02 00:00 to Sun 2026-03-08 23:59 UTC" in said
-        assert "7 runs of version 2.1.0" in said
-        assert "2 left out that ran already" in said
-        assert "usually 4m 00s each: about 28m 00s in all, 1 at once" in said
+        assert "7 runs of version 1.4.2" in said
+        assert "usually 19s each: about 2m 13s in all, 1 at once" in said
         assert str(app.screen.query_one("#start", Button).label) == "Start 7 runs"
         await go(pilot, "ctrl+s")
-        name, (spec, note) = port.calls[-1]
+        name, (spec, note, _) = world.calls[-1]
         assert (name, note) == ("start_backfill", "the array is back")
         assert isinstance(spec, BackfillSpec)
         assert spec.start == datetime(2026, 3, 2, tzinfo=UTC)
         assert spec.end == datetime(2026, 3, 9, tzinfo=UTC) - timedelta(microseconds=1)
         await settle(pilot)
-        assert "backfill 1 running: 0 of 7 done, 1 running" in preview(app)
+        await until(pilot, lambda: "backfill 1 running: 0 of 7 done, 1 running" in preview(app))
 
 
-async def test_what_is_refused_starts_nothing(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_what_is_refused_starts_nothing(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "b")
         for start, end, fault, words in (
-            ("2016-01-01", "", "#preview", "fires; narrow it"),
+            ("2016-01-01", "", "#preview", "a backfill runs at most 20,000: narrow it"),
             ("-1d", "-2d", "#to-fault", "before the start"),
             ("some day", "", "#from-fault", "is not a time"),
         ):
@@ -64,50 +66,63 @@ async def test_what_is_refused_starts_nothing(port: FakePort, make_app: MakeApp)
         await go(pilot, "ctrl+s")
         assert "at least 1" in text_of(app, "#concurrency-fault")
         assert isinstance(app.screen, BackfillDialog)
-        assert not port.calls
+        assert not world.calls
 
 
-async def test_several_are_backfilled_with_a_result_for_each(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_several_are_backfilled_with_a_result_for_each(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).set_marks(["nightly_backup", "daily_report"])
+        table(app).set_marks(world.ids_of("nightly_backup", "daily_report"))
         await go(pilot, "b")
         await fill(pilot, "#from", "-3d")
         assert isinstance(app.screen, BackfillDialog)
         await app.screen._check()
-        assert "8 runs" in text_of(app, "#preview")
+        assert "4 runs" in text_of(app, "#preview")
         await go(pilot, "ctrl+s")
         assert isinstance(app.screen, ResultsDialog)
-        assert {call[1][0].schedule_id for call in port.calls} == {"nightly_backup", "daily_report"}
+        assert {call[1][0].schedule_id for call in world.calls} == set(
+            world.ids_of("nightly_backup", "daily_report")
+        )
 
 
-async def test_one_under_way_is_held_and_ended(port: FakePort, make_app: MakeApp) -> None:
-    info = await port.start_backfill(BackfillSpec("nightly_backup", NOW - timedelta(days=6), NOW))
-    port._set_backfill(replace(info, succeeded=2, failed=1), "backfill.started")
-    app = make_app()
+async def test_one_under_way_is_held_and_ended(world: World) -> None:
+    spec = BackfillSpec(world.schedule_ids["nightly_backup"], NOW - timedelta(days=6), NOW)
+    started = await world.start_backfill(spec)
+    for done in range(2):
+        await world.settled()
+        await world.clock.advance(9)
+        await world.settled()
+        await world.clock.advance(9)
+
+        async def is_done(done: int = done) -> bool:
+            (info,) = await world.backfills()
+            return (info.succeeded, info.running) == (done + 1, 1)
+
+        await world.until(is_done)
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("nightly_backup")
+        table(app).select(world.schedule_ids["nightly_backup"])
         await go(pilot, "b")
         assert isinstance(app.screen, BackfillProgressDialog)
         said = text_of(app, "#progress")
-        assert "3 of 7  running" in said
-        assert "· 3 to come" in said
+        assert f"2 of {started.total}  running" in said
+        assert f"· {started.total - 3} to come" in said
         await go(pilot, "p", "c")
         assert "running" in text_of(app, "#progress")  # no letter holds or ends it
         await go(pilot, "tab", "enter")
-        assert "paused" in text_of(app, "#progress")
+        await until(pilot, lambda: "paused" in text_of(app, "#progress"))
         assert str(app.screen.query_one("#hold", Button).label) == "Resume"
         await go(pilot, "enter")
-        assert "running" in text_of(app, "#progress")
-        port.fail_next = ConflictError("backfill 1 is finished")
+        await until(pilot, lambda: "running" in text_of(app, "#progress"))
+        world.fail_next = ConflictError("backfill 1 is finished")
         await go(pilot, "enter")
         assert "backfill 1 is finished" in text_of(app, "#fault")
         await go(pilot, "tab", "enter", "ctrl+s")
-        assert "cancelled" in text_of(app, "#progress")
+        await until(pilot, lambda: "cancelled" in text_of(app, "#progress"))
         assert not app.screen.query_one("#end", Button).display
-        assert [call[0] for call in port.calls[1:]] == [
+        assert [call[0] for call in world.calls[1:]] == [
             "pause_backfill",
             "resume_backfill",
             "cancel_backfill",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tui.fake_data import DEPLOY_GRAPH, PIPELINE_GRAPH
+from tests.tui.world import graph_of
 from victor_engine.api import GraphEdge, GraphInfo, GraphNode
 from victor_tui.widgets.lanes import labels_of, lay_out, merged_edges, order
 
@@ -44,7 +44,7 @@ def test_a_loop_onto_itself_is_told_at_the_node() -> None:
 
 
 def test_the_members_of_a_parallel_join_in_what_comes_after_it() -> None:
-    assert drawn(PIPELINE_GRAPH)[:6] == [
+    assert drawn(graph_of("data_pipeline", "2.0.0"))[:6] == [
         "● fetch_all",
         "├─┬─╮",
         "● │ │ fetch_orders",
@@ -55,13 +55,13 @@ def test_the_members_of_a_parallel_join_in_what_comes_after_it() -> None:
 
 
 def test_a_rail_crosses_the_lanes_between() -> None:
-    shown = drawn(DEPLOY_GRAPH)
-    assert "╰───┼─┼─● fix_up" in shown
+    shown = drawn(graph_of("deploy", "2.1.0"))
+    assert "╰───┼─● fix_up" in shown
     assert any(line.startswith("╭▸● │ roll_out") for line in shown)
 
 
 def test_labels_say_which_way_was_taken() -> None:
-    layout = lay_out(DEPLOY_GRAPH)
+    layout = lay_out(graph_of("deploy", "2.1.0"))
     assert layout is not None
     labels = [labels_of(row.edges, {"health_check": "true"}) for row in layout.rows if row.edges]
     assert [("true", True), ("false", False)] in labels

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 from textual.widgets import TextArea
 
-from tests.tui.fake_port import NOW, FakePort
-from tests.tui.test_console import MakeApp, go, table
+from tests.tui.conftest import console
+from tests.tui.realport import NOW
+from tests.tui.test_console import go, table
 from tests.tui.test_schedule_actions import fill, text_of
-from victor_engine.api import ClockChange, Excluded, Expect, SchedulePreview, ScheduleSpec
+from tests.tui.world import World
+from victor_engine.api import Expect, ScheduleSpec
 from victor_tui.dialogs.more import read_more
 from victor_tui.dialogs.schedule import ScheduleDialog, fire_lines
 from victor_tui.dialogs.specform import SpecFields, fields_from, spec_from
@@ -96,65 +97,49 @@ def test_fires_show_their_offset_and_where_the_clocks_change() -> None:
     assert len(lines) == 5
 
 
-async def test_the_form_previews_over_the_clock_change_and_saves(
-    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-
-    async def preview(spec: ScheduleSpec, count: int = 10, after: Any = None, schedule_id: Any = None) -> Any:
-        asked.append(schedule_id)
-        zone = ZoneInfo(spec.timezone)
-        start = datetime(2026, 3, 24, 7, 30, tzinfo=zone)
-        fires = tuple((start + timedelta(days=n)).astimezone(UTC) for n in range(count))
-        changes = datetime(2026, 10, 25, 1, tzinfo=UTC)
-        change = ClockChange(changes, changes - timedelta(hours=19.5), changes + timedelta(hours=5.5))
-        return SchedulePreview("every day at 07:30", fires, None, (Excluded(fires[0], "holidays"),), change)
-
-    monkeypatch.setattr(port, "preview_schedule", preview)
-    app = make_app()
+async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -> None:
+    app = console(world)
+    schedule_id = world.schedule_ids["nightly_backup"]
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("nightly_backup")
+        table(app).select(schedule_id)
         await go(pilot, "e")
         dialog = app.screen
         assert isinstance(dialog, ScheduleDialog)
-        await fill(pilot, "#expression", "30 7 * * *")
+        await fill(pilot, "#expression", "30 7 * * 0")
         await fill(pilot, "#timezone", "Europe/Berlin")
         dialog.query_one("#more", TextArea).text = "jitter: x"
         await go(pilot, "ctrl+s")
         assert "no duration" in text_of(app, "#more-fault")
-        dialog.query_one("#more", TextArea).text = "jitter: 2m"
+        dialog.query_one("#more", TextArea).text = "jitter: 2m\nexclude: holidays"
         assert await dialog._check() is not None
         said = text_of(app, "#preview")
         assert "clocks go forward by 1h 00m: +01:00 → +02:00" in said
-        assert "× Tue 2026-03-24 07:30 CET" in said
+        assert "Sun 2026-03-15 07:30 CET" in said
         # What lies beyond the ten is told of on both sides.
-        assert "Sat 2026-10-24 07:30 CEST +02:00" in said
-        assert "clocks go back by 1h 00m: +02:00 → +01:00\n  Sun 2026-10-25 07:30 CET" in said
+        await fill(pilot, "#expression", "30 7 * * *")
+        assert await dialog._check() is not None
+        said = text_of(app, "#preview")
+        assert "× Wed 2026-03-11 07:30 CET" in said
+        assert "left out by calendar holidays" in said
+        assert "Sat 2026-03-28 07:30 CET  +01:00" in said
+        assert "clocks go forward by 1h 00m: +01:00 → +02:00\n  Sun 2026-03-29 07:30 CEST" in said
         await fill(pilot, "#note", "moved for Berlin")
         await go(pilot, "ctrl+s")
-        _, spec, note = port.calls[-1][1]
-        assert note == "moved for Berlin"
+        assert world.calls[-1][1][2] == "moved for Berlin"
+        spec = (await world.schedule(schedule_id)).spec
         assert (spec.cron, spec.timezone, spec.jitter) == ("30 7 * * *", "Europe/Berlin", 120.0)
-        assert set(asked[:-1]) == {"nightly_backup"}
 
 
-async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(
-    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def preview(spec: ScheduleSpec, *given: Any, **named: Any) -> SchedulePreview:
-        return SchedulePreview(
-            "", problem="exclude: fair.ics:1: is no iCalendar file" if spec.exclude else None
-        )
-
-    monkeypatch.setattr(port, "preview_schedule", preview)
-    app = make_app()
+async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(world: World) -> None:
+    world.write("fair.ics", "no calendar")
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("nightly_backup")
+        table(app).select(world.schedule_ids["nightly_backup"])
         await go(pilot, "e")
         app.screen.query_one("#more", TextArea).text = "exclude: fair.ics"
         await go(pilot, "ctrl+s")
         assert "fair.ics:1: is no iCalendar file" in text_of(app, "#more-fault")
         assert text_of(app, "#expression-fault") == ""
-        assert not [call for call in port.calls if call[0] == "edit_schedule"]
+        assert not [call for call in world.calls if call[0] == "edit_schedule"]

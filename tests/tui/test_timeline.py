@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from textual.app import App, ComposeResult
 
-from tests.tui.fake_port import NOW, FakePort
-from tests.tui.test_console import MakeApp, go, preview, table
+from tests.tui.conftest import console
+from tests.tui.realport import NOW, RealPort
+from tests.tui.test_console import go, preview, table
+from tests.tui.world import World
 from victor_engine.api import Agenda, AgendaLane
 from victor_tui.dialogs.why import WhyDialog
 from victor_tui.screens.month import MonthScreen
@@ -95,41 +97,43 @@ async def test_a_change_of_the_clocks_is_marked_and_hours_are_the_walls() -> Non
         assert app.line.render_line(3).text.rstrip("· ").endswith("▂")
 
 
-async def test_the_timeline_names_what_is_in_a_cell_and_leads_to_the_schedule(
-    port: FakePort, make_app: MakeApp
-) -> None:
-    app = make_app()
+async def test_the_timeline_names_what_is_in_a_cell_and_leads_to_the_schedule(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("deploy")
+        table(app).select(world.schedule_ids["deploy"])
         await go(pilot, "v")
         assert isinstance(app.screen, TimelineScreen)
         line = app.screen.query_one(Timeline)
         assert line.current is not None
-        assert line.current.schedule_id == "deploy"
-        await go(pilot, "right", "right", "right", "right")
+        assert line.current.schedule_id == world.schedule_ids["deploy"]
+        await go(pilot, "right")
         text = preview(app)
-        assert "Tue 10 Mar 16:00 to 16:30 UTC" in text
-        assert "1 time, usually 4m 00s" in text
-        assert "with host_health (6), daily_report (1)" in text
-        assert "10 fires of 5 schedules" in text
+        assert "Tue 10 Mar 14:30 to 15:00 UTC" in text
+        assert "1 time" in text
+        assert "data_pipeline (1)" in text
+        assert "2 fires of 2 schedules" in text
         await go(pilot, "w")
         assert isinstance(app.screen, WhyDialog)
-        await go(pilot, "escape", "down", "enter")
-        assert table(app).row.id == "daily_report"  # type: ignore[attr-defined]
+        await go(pilot, "escape", "down")
+        below = line.current.schedule_id
+        assert below != world.schedule_ids["deploy"]
+        await go(pilot, "enter")
+        assert table(app).row.id == below  # type: ignore[attr-defined]
 
 
-async def test_time_goes_on_over_the_edges_and_back(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_time_goes_on_over_the_edges_and_back(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot)
+        table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "v", "left")
         line = app.screen.query_one(Timeline)
         assert line.agenda is not None
         assert line.agenda.edges[0] == NOW.replace(hour=8, minute=0)
         assert line.agenda.edges[line.span] == NOW.replace(minute=0)
         await go(pilot, "left")
-        assert "2 succeeded" in preview(app)
-        assert "1 failed" in preview(app)
+        assert "1 succeeded" in preview(app)
         await go(pilot, "n")
         assert line.agenda.edges[0] == NOW.replace(minute=0)
         await pilot.resize_terminal(120, 40)
@@ -166,23 +170,25 @@ def test_a_day_counts_by_what_matters() -> None:
     assert (whole.planned, whole.excluded, sum(whole.past.values())) == (7, 1, 12)
 
 
-async def test_a_month_of_one_and_of_all(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_a_month_of_one_and_of_all(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        table(app).select("daily_report")
+        table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "m")
         assert isinstance(app.screen, MonthScreen)
         month = app.screen.query_one(Month)
-        assert "10◂▸4" in month.render_line(5).text
-        await go(pilot, "up")
+        assert "10◂▸19" in month.render_line(5).text
+        await go(pilot, "left")
+        assert month.day == date(2026, 3, 9)
+        assert "23 fires: 5 started, succeeded, 18 missed" in preview(app)
+        await go(pilot, "right", "up")
         assert month.day == date(2026, 3, 3)
-        assert "Missed: the engine was down" in preview(app)
         await go(pilot, "a")
         assert "host_health" in preview(app)
         await go(pilot, "pagedown", "pagedown")
         assert month.day == date(2026, 5, 3)
-        assert "▸288" in preview(app)
+        assert "▸48" in preview(app)
         await go(pilot, "home", "a", "enter")
         assert isinstance(app.screen, WhyDialog)
         await go(pilot, "escape", "v")
@@ -191,10 +197,8 @@ async def test_a_month_of_one_and_of_all(port: FakePort, make_app: MakeApp) -> N
         assert len(app.screen_stack) == 1
 
 
-async def test_without_a_schedule_the_month_is_of_all() -> None:
-    from tests.tui.conftest import console
-
-    app = console(FakePort(empty=True))
+async def test_without_a_schedule_the_month_is_of_all(bare: RealPort) -> None:
+    app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "m")
         assert "nothing fires" in preview(app)
