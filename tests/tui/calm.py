@@ -16,8 +16,8 @@ from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.worker import Worker, WorkerState
 
-from victor_tui.alive import Passing
 from victor_tui.app import VictorApp
+from victor_tui.dialogs.base import Dialog
 from victor_tui.inorder import InOrder
 
 _ROUNDS = 500
@@ -57,7 +57,7 @@ def _is_calm(app: App[Any]) -> bool:
         return False
     if isinstance(app, InOrder) and app.key_queue.under_way is not None:
         return False
-    if any(isinstance(screen, Passing) and screen._quiet is not None for screen in app.screen_stack):
+    if any(isinstance(screen, Dialog) and screen.quiet.is_pending for screen in app.screen_stack):
         return False
     return all(pump._message_queue.empty() and not pump._next_callbacks for pump in _pumps(app))
 

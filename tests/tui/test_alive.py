@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from tests.tui.conftest import console
 from tests.tui.realport import RealPort
-from victor_tui.alive import Passing, is_alive
+from victor_tui.alive import Passing, QuietTimer, is_alive
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.feed import Refreshed
@@ -85,10 +85,12 @@ async def test_what_waits_for_a_quiet_moment_does_not_reach_a_closed_screen() ->
         screen = Waiting()
         screen.let_go.set()
         await pilot.app.push_screen(screen)
-        screen.when_quiet(lambda: called.append("first"))
-        assert screen._quiet is not None
-        screen.when_quiet(lambda: called.append("second"))
-        waiting = screen._quiet
+        quiet = QuietTimer(screen)
+        quiet.call(lambda: called.append("first"))
+        assert quiet.is_pending
+        quiet.call(lambda: called.append("second"))
+        waiting = quiet._timer
+        assert waiting is not None
         await screen.dismiss(None)
         waiting._callback()
     assert called == []

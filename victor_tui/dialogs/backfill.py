@@ -134,7 +134,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         self._later()
 
     def _later(self) -> None:
-        self.when_quiet(self._look)
+        self.quiet.call(self._look)
 
     def _filled_in(self) -> tuple[object, ...]:
         fields = [self.query_one(f"#{name}", Input).value for name in ("from", "to", "concurrency")]

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_engine.text import json_safe
-from victor_tui.alive import is_alive
+from victor_tui.alive import QuietTimer, is_alive
 from victor_tui.console import InConsole
 from victor_tui.feed import FeedReader
 from victor_tui.text import plain
@@ -41,6 +41,14 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         Binding("pageup", "scroll_body(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_body(1)", "Scroll down", show=False),
     ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.quiet = QuietTimer(self)
+
+    def on_screen_suspend(self) -> None:
+        if not is_alive(self):
+            self.quiet.stop()
 
     def on_mount(self) -> None:
         self._fit_body()

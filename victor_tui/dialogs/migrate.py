@@ -266,10 +266,10 @@ class MigrateDialog(Dialog[None]):
         self._shown = self._moved = None
         if not self._moving:
             self._offer("Move", enabled=False)
-        self.when_quiet(self._plan)
+        self.quiet.call(self._plan)
 
     def on_text_area_changed(self) -> None:
-        self.when_quiet(self._try)
+        self.quiet.call(self._try)
 
     def action_submit(self) -> None:
         self._try()

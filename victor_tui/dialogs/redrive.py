@@ -110,7 +110,7 @@ class RedriveDialog(VersionedDialog):
     # --- state ---------------------------------------------------------------------------------
 
     def on_text_area_changed(self) -> None:
-        self.when_quiet(self._draw_changes)
+        self.quiet.call(self._draw_changes)
 
     def on_select_changed(self) -> None:
         self._draw_changes()
@@ -167,7 +167,7 @@ class RedriveDialog(VersionedDialog):
 
     @work(group="send", exclusive=True)
     async def _send(self) -> None:
-        self.hush()
+        self.quiet.stop()
         self._draw_changes()
         state, problem = self._state()
         if problem:

@@ -70,7 +70,7 @@ class RerunDialog(VersionedDialog):
         return None, ""
 
     def on_text_area_changed(self) -> None:
-        self.when_quiet(self._draw_changes)
+        self.quiet.call(self._draw_changes)
 
     def _draw_changes(self) -> None:
         state, problem = self._state()

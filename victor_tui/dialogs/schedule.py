@@ -252,7 +252,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         self._later()
 
     def _later(self) -> None:
-        self.when_quiet(self._look)
+        self.quiet.call(self._look)
 
     @work(group="preview", exclusive=True)
     async def _look(self) -> None:

@@ -71,7 +71,7 @@ class WhyDialog(Dialog[str | None]):
         self._ask()
 
     def on_input_changed(self) -> None:
-        self.when_quiet(self._ask)
+        self.quiet.call(self._ask)
 
     def on_input_submitted(self) -> None:
         self._ask()
