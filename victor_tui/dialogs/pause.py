@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_engine.clock import Clock, SystemClock
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.text import one_line, plain, relative
 from victor_tui.when import parse_until
@@ -23,20 +22,10 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
 
     SENDS = "pause"
 
-    def __init__(self, title: str = "Pause", clock: Clock | None = None, names: Sequence[str] = ()) -> None:
+    def __init__(self, title: str = "Pause", names: Sequence[str] = ()) -> None:
         super().__init__()
-        self._title, self._clock, self._names = title, clock, names
+        self._title, self._names = title, names
         self.until: datetime | None = None
-
-    @property
-    def _now(self) -> datetime:
-        clock: Clock = self._clock or getattr(self.app, "clock", None) or SystemClock()
-        return clock.now()
-
-    @property
-    def _zone(self) -> tzinfo | None:
-        zone: tzinfo | None = getattr(self.app, "zone", None)
-        return zone
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -66,7 +55,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
         """Say in full what is typed as the end, or what is wrong with it; whether it is right."""
         said = self.query_one("#until-said", Static)
         try:
-            span = parse_until(self.query_one("#until", Input).value, self._now, self._zone)
+            span = parse_until(self.query_one("#until", Input).value, self.now(), self.console.zone)
         except ValueError as error:
             said.update(Content.styled(plain(str(error)), "$error"))
             return False
@@ -74,8 +63,8 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
         if span is None:
             said.update(Content.styled("until somebody resumes it", "$text-muted"))
             return True
-        local = span.start.astimezone(self._zone)
-        words = f"until {local:%A %Y-%m-%d %H:%M %Z}, {relative(span.start, self._now)}"
+        local = span.start.astimezone(self.console.zone)
+        words = f"until {local:%A %Y-%m-%d %H:%M %Z}, {relative(span.start, self.now())}"
         said.update(Content.styled(f"{words}. {span.note}" if span.note else words, "$success"))
         return True
 

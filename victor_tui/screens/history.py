@@ -64,7 +64,9 @@ class HistoryScreen(TableScreen):
 
     def compose_body(self) -> ComposeResult:
         zone = self.console.zone
-        yield FilterBar("kind:request  workflow:deploy  status:failed  after:yesterday  took:>10m", zone)
+        yield FilterBar(
+            "kind:request  workflow:deploy  status:failed  after:yesterday  took:>10m", zone, self.now
+        )
         yield Static("", id="stats", markup=False)
         with Container(classes="body"):
             yield events_table(self.now, zone, EMPTY)

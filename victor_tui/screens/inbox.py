@@ -71,6 +71,7 @@ class InboxScreen(TableScreen):
         bar = FilterBar(
             "mine  groups  unclaimed  overdue  workflow:deploy  words",
             self.console.zone,
+            self.now,
             parse_inbox_filter,
             tuple(FIELDS),
         )

@@ -83,7 +83,9 @@ class RunsScreen(TableScreen):
             depth = self._depths.get(run.id, 0)
             return f"{'  ' * (depth - 1)}└ {run.workflow}" if depth else run.workflow, "head"
 
-        yield FilterBar("status:active  workflow:deploy  after:yesterday  took:>10m", zone, fields=RUN_FIELDS)
+        yield FilterBar(
+            "status:active  workflow:deploy  after:yesterday  took:>10m", zone, self.now, fields=RUN_FIELDS
+        )
         with Container(classes="body"):
             yield LineTable[RunInfo](
                 [

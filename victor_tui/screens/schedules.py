@@ -150,7 +150,10 @@ class SchedulesScreen(TableScreen):
             return f"{clock} {relative(schedule.next_fire, now)}", "plain"
 
         bar = FilterBar(
-            "words  workflow:deploy  schedule:4f2", self.console.zone, fields=("workflow", "schedule")
+            "words  workflow:deploy  schedule:4f2",
+            self.console.zone,
+            self.now,
+            fields=("workflow", "schedule"),
         )
         bar.display = False
         yield bar

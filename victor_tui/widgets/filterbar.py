@@ -60,11 +60,13 @@ class FilterBar(Vertical):
     def __init__(
         self,
         placeholder: str,
-        zone: tzinfo | None = None,
+        zone: tzinfo | None,
+        now: Callable[[], datetime],
         parse: Callable[[str, datetime, tzinfo | None], Any] = parse_filter,
         fields: Sequence[str] = tuple(FIELDS),
     ) -> None:
         super().__init__()
+        self._now = now
         self._parse = parse
         self.zone = zone
         self.fields = tuple(fields)
@@ -120,10 +122,6 @@ class FilterBar(Vertical):
     def completed(self, text: str) -> str | None:
         """The filter with its last word completed."""
         return complete(text, self.known, self.fields)
-
-    def _now(self) -> datetime:
-        clock = getattr(self.app, "clock", None)
-        return clock.now() if clock is not None else datetime.now().astimezone()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
