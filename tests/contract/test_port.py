@@ -143,7 +143,7 @@ def test_a_query_that_nobody_answers_is_found_when_the_class_is_made() -> None:
 async def test_arguments_that_do_not_fit_are_a_type_error(view: Port) -> None:
     calls: list[Any] = [
         lambda port: port.cancel_run(),
-        lambda port: port.cancel_run("a", "b", "c"),
+        lambda port: port.cancel_run("a", "b", "c", "d"),
         lambda port: port.cancel_run("a", run_id="a"),
         lambda port: port.runs(query=RunQuery(), limit=1),
         lambda port: port.engine(1),

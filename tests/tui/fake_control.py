@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from victor_engine.api import DeadLetterGroup, ErrorInfo, RunInfo
+from victor_engine.api import DeadLetterGroup, ErrorInfo, RunInfo, RunPlanCommand, RunPlanItem, RunsPlan
 from victor_engine.errors import ConflictError, NotFoundError
 
 
@@ -65,7 +65,24 @@ class FakeControl:
             raise NotFoundError(f"there is no cause {cause!r} of dead letters")
         return matches
 
-    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def plan_runs(
+        self,
+        command: RunPlanCommand,
+        run_ids: list[str],
+        version: str | None = None,
+        from_node: str | None = None,
+    ) -> RunsPlan:
+        self._enter("plan_runs")
+        found = [self.run_map[run_id] for run_id in run_ids]
+        items = (
+            RunPlanItem(
+                run.id, run.workflow, run.version, run.status, "", "goes on", plan=f"token of {run.id}"
+            )
+            for run in found
+        )
+        return RunsPlan(command, tuple(items), "token")
+
+    async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         self._enter("discard_run", run_id, note, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
         if not run.dead_letter:
@@ -81,6 +98,7 @@ class FakeControl:
         revision: int | None = None,
         note: str = "",
         rewind: bool = False,
+        plan: str | None = None,
     ) -> RunInfo:
         self._enter("redrive_run", run_id, from_node, state, version, revision, note, rewind, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
@@ -105,6 +123,7 @@ class FakeControl:
         version: str | None = None,
         state: dict[str, Any] | None = None,
         note: str = "",
+        plan: str | None = None,
     ) -> RunInfo:
         self._enter("rerun", run_id, version, state, note, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")

@@ -378,23 +378,23 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
         )
         return self._set_run(run, "run.started", note)
 
-    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         self._enter("cancel_run", run_id, note, action=True)
         run = self._run_in(run_id, ACTIVE_RUN_STATUSES, "cancelled")
         changed = replace(run, status="cancelled", finished_at=self.clock.now(), current=(), note=note)
         return self._set_run(changed, "run.finished", note)
 
-    async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         self._enter("pause_run", run_id, note, action=True)
         run = self._run_in(run_id, {"queued", "running", "waiting"}, "paused")
         return self._set_run(replace(run, status="paused", note=note), "run.paused", note)
 
-    async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         self._enter("resume_run", run_id, note, action=True)
         run = self._run_in(run_id, {"paused"}, "resumed")
         return self._set_run(replace(run, status="running", note=note), "run.resumed", note)
 
-    async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         self._enter("retry_run", run_id, note, action=True)
         run = self._run_in(run_id, {"failed", "cancelled"}, "retried")
         changed = replace(

@@ -191,3 +191,31 @@ class DeadLetterGroup(Struct, frozen=True, omit_defaults=True):
     example: ErrorInfo
     run_ids: tuple[str, ...]  # newest first, at most as many as were asked for; `count` is the total
     node_id: str | None = None
+
+
+RunPlanCommand = Literal["cancel", "pause", "resume", "retry", "redrive", "rerun", "discard"]
+"""A command that can be planned for several runs."""
+
+
+class RunPlanItem(Struct, frozen=True, omit_defaults=True):
+    """What a command would do to one run. Without an `effect` it does nothing, for `reason`.
+
+    `plan` is the token that does this to this run and nothing else.
+    """
+
+    run_id: str
+    workflow: str = ""
+    version: str = ""
+    status: str = ""
+    at: str = ""  # the nodes at which it stands
+    effect: str = ""
+    reason: str = ""
+    plan: str = ""
+
+
+class RunsPlan(Struct, frozen=True, omit_defaults=True):
+    """What a command would do to each of several runs. `plan` is the token of all; empty if nothing would be done."""
+
+    command: RunPlanCommand
+    items: tuple[RunPlanItem, ...]
+    plan: str = ""

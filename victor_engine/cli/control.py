@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import click
+from msgspec import Struct
 
-from victor_engine.api import Port, RunInfo
+from victor_engine.api import Port, RunInfo, RunPlanCommand, RunsPlan
 from victor_engine.cli.output import fail, json_state, print_json, say, with_port
+from victor_engine.cli.output import note as note_
+from victor_engine.cli.plans import LISTED, plan_option, read_token, tell_plan
 from victor_engine.errors import UsageError, VictorError
 
 AT_ONCE = 16
@@ -26,10 +29,17 @@ state_options = (
     click.option("--state-file", type=click.File("r", encoding="utf-8"), help="New state from a JSON file."),
 )
 
-Action = Callable[[Port, str], Awaitable[RunInfo]]
+Action = Callable[[Port, str, str | None], Awaitable[RunInfo]]
+"""Takes a run and, where a plan is applied, the token for this run."""
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show the effect on each run and change nothing."
+)
 
 
-async def for_each(port: Port, ids: Sequence[str], action: Action, as_json: bool) -> int:
+async def for_each(
+    port: Port, ids: Sequence[str], action: Action, as_json: bool, tokens: Mapping[str, str] | None = None
+) -> int:
     """Perform an action on each run, print the results in the given order, and return the exit code.
 
     The exit code is 0 if all succeeded, that of the errors if they share one, and 1 otherwise.
@@ -39,7 +49,7 @@ async def for_each(port: Port, ids: Sequence[str], action: Action, as_json: bool
     async def one(run_id: str) -> RunInfo | VictorError:
         async with slots:
             try:
-                return await action(port, run_id)
+                return await action(port, run_id, (tokens or {}).get(run_id))
             except VictorError as error:
                 return error
 
@@ -77,20 +87,77 @@ async def chosen(port: Port, ids: Sequence[str], cause: str | None) -> list[str]
     return list(group.run_ids)
 
 
-def run_them(
-    ctx: click.Context, mode: str, ids: Sequence[str], cause: str | None, action: Action, as_json: bool
-) -> None:
-    async def work(port: Port) -> int:
-        return await for_each(port, await chosen(port, ids, cause), action, as_json)
+class Planning(Struct, frozen=True):
+    """What `--dry-run` and `--plan` say: the command that is planned, and the token that is applied."""
 
-    code = with_port(ctx, mode, work)
+    command: RunPlanCommand
+    dry_run: bool
+    token: str | None
+    version: str | None = None
+    from_node: str | None = None
+
+
+def run_them(
+    ctx: click.Context,
+    mode: str,
+    ids: Sequence[str],
+    cause: str | None,
+    action: Action,
+    as_json: bool,
+    planning: Planning,
+) -> None:
+    token = planning.token
+    if token is not None and (ids or cause is not None or planning.dry_run):
+        raise UsageError("a plan names the runs; give --plan without runs, --cause and --dry-run")
+
+    async def work(port: Port) -> int:
+        if token is not None:
+            return await _apply(port, planning.command, token, action, as_json)
+        runs = await chosen(port, ids, cause)
+        if not planning.dry_run:
+            return await for_each(port, runs, action, as_json)
+        plan = await port.plan_runs(planning.command, runs, planning.version, planning.from_node)
+        print_json(plan) if as_json else _tell(plan)
+        return 0
+
+    code = with_port(ctx, "read" if planning.dry_run else mode, work)
     if code:
         ctx.exit(code)
 
 
+async def _apply(port: Port, command: RunPlanCommand, token: str, action: Action, as_json: bool) -> int:
+    """Do what a plan says to each of its runs."""
+    from victor_engine.domain.plans import read_plan
+    from victor_engine.runtime.planned import kind
+
+    plan = read_plan(token, kind(command), (await port.engine()).now)
+    tokens = {item.id: plan.only(item).token() for item in plan.items if item.effect}
+    return await for_each(port, [*tokens], action, as_json, tokens)
+
+
+def _tell(plan: RunsPlan) -> None:
+    for item in plan.items[:LISTED]:
+        where = f"  {item.workflow} {item.version}, {item.status}" if item.workflow else ""
+        say(f"{item.run_id}{where}: {item.effect or f'left alone, {item.reason}'}")
+    if len(plan.items) > LISTED:
+        note_(f"… {len(plan.items) - LISTED} more; --json lists them all")
+    if plan.plan:
+        tell_plan(plan.plan)
+
+
+def _option_of(token: str | None, name: str, given: str | None) -> str | None:
+    """Return an option as it was given, else as the plan has it."""
+    if given is not None or token is None:
+        return given
+    from victor_engine.domain.plans import open_plan
+
+    value = open_plan(token).options.get(name)
+    return None if value is None else str(value)
+
+
 def add_to(group: click.Group) -> None:
     """Add the commands to `victor runs`."""
-    for name, method, text in (
+    plain: tuple[tuple[RunPlanCommand, str, str], ...] = (
         (
             "cancel",
             "cancel_run",
@@ -99,24 +166,32 @@ def add_to(group: click.Group) -> None:
         ("pause", "pause_run", "Pause runs after their current node."),
         ("resume", "resume_run", "Resume paused runs."),
         ("retry", "retry_run", "Retry failed or cancelled runs from the node at which they stopped."),
-    ):
+    )
+    for name, method, text in plain:
         group.add_command(_plain(name, method, text))
     for command in (redrive, rerun, discard, override):
         group.add_command(command)
 
 
-def _plain(name: str, method: str, text: str) -> click.Command:
+def _plain(name: RunPlanCommand, method: str, text: str) -> click.Command:
     @click.command(name, help=text)
-    @click.argument("runs", nargs=-1, required=True)
+    @click.argument("runs", nargs=-1)
+    @dry_run_option
+    @plan_option
     @note_option
     @json_option
     @click.pass_context
-    def command(ctx: click.Context, runs: tuple[str, ...], note: str, as_json: bool) -> None:
-        async def action(port: Port, run_id: str) -> RunInfo:
-            found: RunInfo = await getattr(port, method)(run_id, note)
+    def command(
+        ctx: click.Context, runs: tuple[str, ...], dry_run: bool, token: str | None, note: str, as_json: bool
+    ) -> None:
+        async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
+            found: RunInfo = await getattr(port, method)(run_id, note, plan)
             return found
 
-        run_them(ctx, "attach" if name == "pause" else "oneshot", runs, None, action, as_json)
+        planning = Planning(name, dry_run, read_token(token))
+        if not runs and planning.token is None:
+            raise UsageError("name the runs, or give --plan TOKEN")
+        run_them(ctx, "attach" if name == "pause" else "oneshot", runs, None, action, as_json, planning)
 
     return command
 
@@ -148,6 +223,8 @@ def _pairs(settings: Sequence[str]) -> dict[str, Any]:
 @click.option("--rewind", is_flag=True, help="Use the state from before the last visit to the node.")
 @click.option("--version", help="Continue on another version of the workflow.")
 @click.option("--if-revision", type=int, help="Only if the run is still at this revision.")
+@dry_run_option
+@plan_option
 @note_option
 @json_option
 @click.pass_context
@@ -163,6 +240,8 @@ def redrive(
     rewind: bool,
     version: str | None,
     if_revision: int | None,
+    dry_run: bool,
+    token: str | None,
     note: str,
     as_json: bool,
 ) -> None:
@@ -178,8 +257,14 @@ def redrive(
         raise UsageError(
             "--rewind restores an earlier state; it cannot be combined with a change of the state"
         )
+    token = read_token(token)
+    if (dry_run or token is not None) and (whole is not None or changes or unset or rewind):
+        raise UsageError(
+            "a plan keeps the state of each run; to change it, name the runs and give --if-revision"
+        )
+    from_node, version = _option_of(token, "from_node", from_node), _option_of(token, "version", version)
 
-    async def action(port: Port, run_id: str) -> RunInfo:
+    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
         new, revision = whole, if_revision
         if changes or unset:
             found = await port.run(run_id)
@@ -191,9 +276,10 @@ def redrive(
             new = {key: value for key, value in found.state.items() if key not in unset} | changes
             # The new state is computed from the state that was read, so that revision must still hold.
             revision = found.run.revision if if_revision is None else if_revision
-        return await port.redrive_run(run_id, from_node, new, version, revision, note, rewind)
+        return await port.redrive_run(run_id, from_node, new, version, revision, note, rewind, plan)
 
-    run_them(ctx, "oneshot", runs, cause, action, as_json)
+    planning = Planning("redrive", dry_run, token, version, from_node)
+    run_them(ctx, "oneshot", runs, cause, action, as_json, planning)
 
 
 @click.command("rerun")
@@ -202,6 +288,8 @@ def redrive(
 @click.option("--version", help="Run another version of the workflow.")
 @state_options[0]
 @state_options[1]
+@dry_run_option
+@plan_option
 @note_option
 @json_option
 @click.pass_context
@@ -212,31 +300,50 @@ def rerun(
     version: str | None,
     state: str | None,
     state_file: Any,
+    dry_run: bool,
+    token: str | None,
     note: str,
     as_json: bool,
 ) -> None:
     """Start new runs with the input of earlier runs, or with another state."""
     given = json_state(state, state_file)
+    token = read_token(token)
+    if (dry_run or token is not None) and given is not None:
+        raise UsageError(
+            "a plan keeps the input of each run; to give another one, name the runs without a plan"
+        )
+    version = _option_of(token, "version", version)
 
-    async def action(port: Port, run_id: str) -> RunInfo:
-        return await port.rerun(run_id, version, given, note)
+    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
+        return await port.rerun(run_id, version, given, note, plan)
 
-    run_them(ctx, "oneshot", runs, cause, action, as_json)
+    run_them(ctx, "oneshot", runs, cause, action, as_json, Planning("rerun", dry_run, token, version))
 
 
 @click.command("discard")
 @click.argument("runs", nargs=-1)
 @cause_option
+@dry_run_option
+@plan_option
 @note_option
 @json_option
 @click.pass_context
-def discard(ctx: click.Context, runs: tuple[str, ...], cause: str | None, note: str, as_json: bool) -> None:
+def discard(
+    ctx: click.Context,
+    runs: tuple[str, ...],
+    cause: str | None,
+    dry_run: bool,
+    token: str | None,
+    note: str,
+    as_json: bool,
+) -> None:
     """Discard dead letters. The runs stay failed."""
 
-    async def action(port: Port, run_id: str) -> RunInfo:
-        return await port.discard_run(run_id, note)
+    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
+        return await port.discard_run(run_id, note, plan)
 
-    run_them(ctx, "oneshot", runs, cause, action, as_json)
+    planning = Planning("discard", dry_run, read_token(token))
+    run_them(ctx, "oneshot", runs, cause, action, as_json, planning)
 
 
 @click.command("override")
@@ -260,7 +367,9 @@ def override(
 ) -> None:
     """Set the time limit or the number of attempts of NODE in RUN, from its next attempt on."""
 
-    async def action(port: Port, run_id: str) -> RunInfo:
+    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
         return await port.override_node(run_id, node, timeout, max_attempts, retry_now, note)
 
-    run_them(ctx, "oneshot", (run,), None, action, as_json)
+    code = with_port(ctx, "oneshot", lambda port: for_each(port, (run,), action, as_json))
+    if code:
+        ctx.exit(code)

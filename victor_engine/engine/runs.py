@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.api import NodeOverride, RunInfo
+from victor_engine.api import NodeOverride, RunInfo, RunPlanCommand
 from victor_engine.clock import Clock
 from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
+from victor_engine.errors import UsageError
 from victor_engine.identity import acting
 from victor_engine.reserved import SECRETS
+from victor_engine.runtime import planned
 from victor_engine.runtime.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduler import operations
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import runs
 from victor_engine.store.repositories.runs import RunRef, pinned
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import given_state
@@ -43,6 +46,17 @@ class RunService:
 
     async def _ref(self, run_id: str) -> RunRef:
         return await self._store.read(lambda connection: queries.run_ref(connection, run_id))
+
+    def _expect(
+        self,
+        plan: str | None,
+        command: RunPlanCommand,
+        version: str | None = None,
+        from_node: str | None = None,
+    ) -> planned.Expect | None:
+        if plan is None:
+            return None
+        return planned.expect(plan, command, self._clock.now(), version=version, from_node=from_node)
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
@@ -72,24 +86,28 @@ class RunService:
             return await self._queries.info(created.id)
         return queries.new_run_info(created, known[1], pace)
 
-    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        expect = self._expect(plan, "cancel")
         ref = await self._ref(run_id)
-        await self._runtime.command(Cancel(ref.id, note), acting())
+        await self._runtime.command(Cancel(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
-    async def pause_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        expect = self._expect(plan, "pause")
         ref = await self._ref(run_id)
-        await self._runtime.command(Pause(ref.id, note), acting())
+        await self._runtime.command(Pause(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
-    async def resume_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        expect = self._expect(plan, "resume")
         ref = await self._ref(run_id)
-        await self._runtime.command(Resume(ref.id, note), acting())
+        await self._runtime.command(Resume(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
-    async def retry_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        expect = self._expect(plan, "retry")
         ref = await self._ref(run_id)
-        await self._runtime.command(Retry(ref.id, note), acting())
+        await self._runtime.command(Retry(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
     async def redrive_run(
@@ -101,8 +119,14 @@ class RunService:
         revision: int | None = None,
         note: str = "",
         rewind: bool = False,
+        plan: str | None = None,
     ) -> RunInfo:
         self._current.may_run()
+        expect = self._expect(plan, "redrive", version, from_node)
+        if expect is not None and (state is not None or rewind):
+            raise UsageError(
+                "a plan keeps the state of a run; give another state with `revision` and without a plan"
+            )
         ref = await self._ref(run_id)
         await self._runtime.command(
             Redrive(
@@ -115,6 +139,7 @@ class RunService:
                 note=note,
             ),
             acting(),
+            expect,
         )
         return await self._queries.info(ref.id)
 
@@ -124,12 +149,18 @@ class RunService:
         version: str | None = None,
         state: dict[str, Any] | None = None,
         note: str = "",
+        plan: str | None = None,
     ) -> RunInfo:
         self._current.may_run()
+        expect = self._expect(plan, "rerun", version)
+        if expect is not None and state is not None:
+            raise UsageError("a plan keeps the input of a run; give another state without a plan")
         ref = await self._ref(run_id)
         actor = acting()
 
         def transition(tx: Tx) -> tuple[int, str, int]:
+            if expect is not None:
+                expect(tx, runs.lock(tx, ref.key))
             definition_id, priority = pinned(tx, ref.key)
             if version is None:
                 catalog.refuse_removed(tx, definition_id)
@@ -171,9 +202,10 @@ class RunService:
         await self._runtime.command(Override(ref.id, wanted, retry_now, note), acting())
         return await self._queries.info(ref.id)
 
-    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        expect = self._expect(plan, "discard")
         ref = await self._ref(run_id)
-        await self._runtime.command(Discard(ref.id, note), acting())
+        await self._runtime.command(Discard(ref.id, note), acting(), expect)
         return await self._queries.info(ref.id)
 
 

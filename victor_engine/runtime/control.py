@@ -27,6 +27,7 @@ from victor_engine.runtime.ending import Endings
 from victor_engine.runtime.handling import Handler, Outcome
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.places import Live, Places
+from victor_engine.runtime.planned import Expect
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.stopwatch import committed, first_of
 from victor_engine.store.db import Store, Tx
@@ -54,7 +55,7 @@ class Control:
         self.tasks: set[asyncio.Task[None]] = set()
         """What was committed, and is being carried out."""
 
-    async def command(self, command: Command, actor: Actor) -> None:
+    async def command(self, command: Command, actor: Actor, expect: Expect | None = None) -> None:
         """Carry out a command on a run: decide it from what is stored, commit it with its event, and act on it.
 
         A run that is cancelled has what it started ended and its questions withdrawn. Commands of nodes are asked
@@ -66,7 +67,7 @@ class Control:
 
         Raise NotFoundError, UsageError or ConflictError, with nothing changed, if the command is refused.
         """
-        commit = self._store.write(lambda tx: self._handler.commit(tx, command, actor))
+        commit = self._store.write(lambda tx: self._handler.commit(tx, command, actor, expect))
         match command:
             case Cancel():
                 await self._carry_out(commit, lambda done: self.carry_out_cancel(done.ref, again=True))

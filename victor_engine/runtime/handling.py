@@ -32,6 +32,7 @@ from victor_engine.runtime.conflicts import why_no_dead_letter
 from victor_engine.runtime.effects import Position
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.overrides import check_override
+from victor_engine.runtime.planned import Expect
 from victor_engine.runtime.redrive import Target, redrive
 from victor_engine.store.db import Tx
 from victor_engine.store.progress import position_of
@@ -73,9 +74,14 @@ class Handler:
         self._resolve = resolve
         self._load_functions = load_functions
 
-    def commit(self, tx: Tx, command: Command, actor: Actor) -> Outcome:
-        """Commit a command in a transition. Raise NotFoundError, UsageError or ConflictError if it is refused."""
+    def commit(self, tx: Tx, command: Command, actor: Actor, expect: Expect | None = None) -> Outcome:
+        """Commit a command in a transition. Raise NotFoundError, UsageError or ConflictError if it is refused.
+
+        `expect` refuses it if the run is not what a plan has shown.
+        """
         stored = runs.lock(tx, run_key(tx, command.run_id))
+        if expect is not None:
+            expect(tx, stored)
         match command:
             case Pause() | Resume() | Cancel():
                 return self._status(tx, stored, command, actor)

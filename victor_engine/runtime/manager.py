@@ -33,6 +33,7 @@ from victor_engine.runtime.journal import RunEnd, RunRef
 from victor_engine.runtime.logbook import Logbook
 from victor_engine.runtime.outside import ParkedError, Surroundings
 from victor_engine.runtime.places import Live, Places
+from victor_engine.runtime.planned import Expect
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord
 from victor_engine.runtime.stopwatch import outlived
@@ -409,9 +410,9 @@ class Runtime:
 
     # --- what people tell runs -----------------------------------------------------------------
 
-    async def command(self, command: Command, actor: Actor) -> None:
+    async def command(self, command: Command, actor: Actor, expect: Expect | None = None) -> None:
         """Carry out a command on a run; see `Control.command`."""
-        await self.control.command(command, actor)
+        await self.control.command(command, actor, expect)
 
     def aside(self, key: int) -> AbstractAsyncContextManager[bool]:
         """Have a run to oneself; see `Control.aside`."""

@@ -10,7 +10,8 @@ from victor_engine.api import RunCommand, RunDetail, RunInfo, RunStatus, refusal
 from victor_engine.errors import VictorError
 from victor_tui.screens.base import ConsoleScreen
 from victor_tui.screens.run_cells import now_cell
-from victor_tui.text import clean, plural
+from victor_tui.screens.run_plans import do_to_all
+from victor_tui.text import clean
 
 
 def accepts(run: RunInfo, command: RunCommand) -> bool:
@@ -144,7 +145,7 @@ class RunCommands:
         }
         words = _ASKED.get(command, "")
         if len(runs) > 1:
-            await self._many(runs, command.capitalize(), words, does[command])
+            await self._many(runs, command, words)
         elif runs:
             note: str | None = ""
             if words:
@@ -185,7 +186,7 @@ class RunCommands:
         runs, console = self._fit("redrive"), self._screen.console
         if len(runs) > 1:
             words = "Each goes on from where it stopped, with its state as it is."
-            await self._many(runs, "Redrive", words, console.port.redrive_run)
+            await self._many(runs, "redrive", words)
         elif runs and (detail := await self._detail(runs[0])) is not None:
             found = await console.push_screen_wait(RedriveDialog(detail, self._node()))
             if found is not None:
@@ -197,7 +198,7 @@ class RunCommands:
         runs, console = self._fit("rerun"), self._screen.console
         if len(runs) > 1:
             words = "A new run for each, with the same input and version."
-            await self._many(runs, "Rerun", words, console.port.rerun)
+            await self._many(runs, "rerun", words)
         elif runs and (detail := await self._detail(runs[0])) is not None:
             new = await console.push_screen_wait(RerunDialog(detail))
             if new is not None:
@@ -207,7 +208,7 @@ class RunCommands:
         runs, console = self._fit("discard"), self._screen.console
         words = "It stays failed and in the history; nobody is asked to deal with it any more."
         if len(runs) > 1:
-            await self._many(runs, "Discard", words, console.port.discard_run)
+            await self._many(runs, "discard", words)
         elif runs:
             note = await console.dialogs.confirm(f"Discard run {runs[0].id}?", words)
             if note is not None:
@@ -223,21 +224,5 @@ class RunCommands:
             if found is not None:
                 console.notify("Set for this run.", timeout=4, markup=False)
 
-    async def _many(
-        self, runs: Sequence[RunInfo], verb: str, words: str, action: Callable[..., Awaitable[RunInfo]]
-    ) -> None:
-        names = "\n".join(f"{clean(run.workflow)} {run.id}" for run in runs[:6])
-        more = f"\nand {len(runs) - 6} more" if len(runs) > 6 else ""
-        await self.do_to_all([run.id for run in runs], verb, f"{names}{more}\n\n{words}", action)
-
-    async def do_to_all(
-        self, ids: Sequence[str], verb: str, words: str, action: Callable[..., Awaitable[RunInfo]]
-    ) -> None:
-        """Ask once, then do it to each run and show what became of it. Needs a worker."""
-        from victor_tui.dialogs.bulk import BulkDialog
-
-        console = self._screen.console
-        title = f"{verb} {plural(len(ids), 'run')}"
-        note = await console.dialogs.confirm(f"{title}?", words)
-        if note is not None:
-            await console.push_screen_wait(BulkDialog(title, ids, lambda run_id: action(run_id, note=note)))
+    async def _many(self, runs: Sequence[RunInfo], command: str, words: str) -> None:
+        await do_to_all(self._screen.console, [run.id for run in runs], command, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens.base import TableScreen
 from victor_tui.screens.control import RunCommands
+from victor_tui.screens.run_plans import do_to_all
 from victor_tui.text import clean, full, moment, plural, relative
 from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.preview import Facts, Preview
@@ -252,19 +253,12 @@ class DeadScreen(TableScreen):
         except VictorError as error:
             self.console.report(error)
             return
-        port = self.port
-        actions: dict[str, Callable[..., Awaitable[RunInfo]]] = {
-            "redrive": port.redrive_run,
-            "discard": port.discard_run,
-            "rerun": port.rerun,
-        }
         names = "\n".join(
             f"{group.count:,} × {clean(group.workflow)}: {clean(group.error_type)}: {clean(group.pattern)[:120]}"
             for group in groups[:6]
         )
         more = f"\nand {len(groups) - 6} more causes" if len(groups) > 6 else ""
-        words = f"{names}{more}\n\n{_WORDS[command]}"
-        await self.commands.do_to_all(ids, command.capitalize(), words, actions[command])
+        await do_to_all(self.console, ids, command, _WORDS[command], f"{names}{more}")
         table.marked.clear()
         self._mark_stale()
 

@@ -6,7 +6,15 @@ from typing import Any, Protocol
 
 from victor_engine.api.insight import AttemptState, RunComparison, RunStats
 from victor_engine.api.marks import action, query
-from victor_engine.api.runs import DeadLetterGroup, LogLine, RunDetail, RunInfo, RunQuery
+from victor_engine.api.runs import (
+    DeadLetterGroup,
+    LogLine,
+    RunDetail,
+    RunInfo,
+    RunPlanCommand,
+    RunQuery,
+    RunsPlan,
+)
 
 
 class RunsPort(Protocol):
@@ -48,22 +56,37 @@ class RunsPort(Protocol):
         """Runs that failed for good, by cause, the one seen last first; `cause` asks for one of them."""
         ...
 
+    @query
+    async def plan_runs(
+        self,
+        command: RunPlanCommand,
+        run_ids: list[str],
+        version: str | None = None,
+        from_node: str | None = None,
+    ) -> RunsPlan:
+        """What a command would do to each run. `version` and `from_node` are those of a redrive or rerun.
+
+        The action takes the `plan` of an item. It then raises ItemChangedError if the run is not what was shown, and
+        PlanChangedError if the version to go on with is another one.
+        """
+        ...
+
     @action
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo: ...
 
     @action
-    async def cancel_run(self, run_id: str, note: str = "") -> RunInfo: ...
+    async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
 
     @action
-    async def pause_run(self, run_id: str, note: str = "") -> RunInfo: ...
+    async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
 
     @action
-    async def resume_run(self, run_id: str, note: str = "") -> RunInfo: ...
+    async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
 
     @action
-    async def retry_run(self, run_id: str, note: str = "") -> RunInfo: ...
+    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
 
     @action
     async def redrive_run(
@@ -75,6 +98,7 @@ class RunsPort(Protocol):
         revision: int | None = None,
         note: str = "",
         rewind: bool = False,
+        plan: str | None = None,
     ) -> RunInfo:
         """Let a failed, cancelled, rejected or paused run go on from a node, with attempts kept.
 
@@ -93,6 +117,7 @@ class RunsPort(Protocol):
         version: str | None = None,
         state: dict[str, Any] | None = None,
         note: str = "",
+        plan: str | None = None,
     ) -> RunInfo:
         """Start a new run with the same input (or `state`) on the same version (or another one).
 
@@ -118,6 +143,6 @@ class RunsPort(Protocol):
         ...
 
     @action
-    async def discard_run(self, run_id: str, note: str = "") -> RunInfo:
+    async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Take a dead letter off the list; the run stays failed. ConflictError if it is none."""
         ...

@@ -9,12 +9,15 @@ from victor_engine.api import (
     RunComparison,
     RunDetail,
     RunInfo,
+    RunPlanCommand,
     RunQuery,
+    RunsPlan,
     RunStats,
 )
 from victor_engine.clock import Clock
 from victor_engine.engine.comparing import attempt_state, compare_runs
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.runtime.planned import plan_runs
 from victor_engine.store import queries
 
 
@@ -58,3 +61,12 @@ class RunQueries:
 
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
         return await self._reader.read(queries.dead_letters, cause, run_limit)
+
+    async def plan_runs(
+        self,
+        command: RunPlanCommand,
+        run_ids: list[str],
+        version: str | None = None,
+        from_node: str | None = None,
+    ) -> RunsPlan:
+        return await self._reader.read(plan_runs, command, run_ids, version, from_node, self._clock.now())

@@ -65,7 +65,12 @@ def status_of(source: Tx | sqlite3.Connection, run_key: int) -> str:
 def lock(tx: Tx, run_key: int) -> StoredRun:
     """Lock a run and return what is stored of it. Raise NotFoundError if there is no such run."""
     tx.lock(_RUN, run_key)
-    row = tx.execute(
+    return stored(tx, run_key)
+
+
+def stored(source: Tx | sqlite3.Connection, run_key: int) -> StoredRun:
+    """Return what is stored of a run. Raise NotFoundError if there is no such run."""
+    row = source.execute(
         "SELECT key, id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides"
         " FROM runs WHERE key = ?",
         (run_key,),

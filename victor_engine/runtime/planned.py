@@ -1,0 +1,176 @@
+"""Plans of a command on several runs: what it would do to each, and whether a run is still what was shown."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from victor_engine.api import RunPlanCommand, RunPlanItem, RunsPlan
+from victor_engine.domain import plans
+from victor_engine.domain.statuses import RunStatus
+from victor_engine.domain.transitions import RunCommand, refusal
+from victor_engine.errors import ItemChangedError, PlanTokenError, VictorError
+from victor_engine.store import queries
+from victor_engine.store.db import Tx
+from victor_engine.store.progress import position_of
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, is_dead_letter
+from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.versioning import catalog
+
+Expect = Callable[[Tx, StoredRun], None]
+"""Raises a ConflictError in the transition of a command if the run is not what was shown."""
+
+_STANDING = ("status", "at")
+
+_EFFECTS: dict[RunPlanCommand, str] = {
+    "cancel": "ends",
+    "pause": "is held before its next node",
+    "resume": "goes on{at}",
+    "retry": "tries again{at}",
+    "redrive": "goes on{at}",
+    "rerun": "starts a new run with the same input",
+    "discard": "leaves the list of dead letters",
+}
+_CANCELS: dict[str, str] = {
+    RunStatus.RUNNING: "ends, with what is at work{at}",
+    RunStatus.PAUSING: "ends, with what is at work{at}",
+    RunStatus.WAITING: "ends; nothing waits{at} any more",
+    RunStatus.CANCELLING: "what has not ended is killed",
+}
+_AT_REST: tuple[RunPlanCommand, ...] = ("resume", "retry", "redrive", "rerun", "discard")
+"""Commands on runs at which nothing is at work: a revision or an attempt since then is a change."""
+
+
+def kind(command: RunPlanCommand) -> str:
+    """Return the kind of the plans of a command."""
+    return f"{command} of runs"
+
+
+def plan_runs(
+    connection: sqlite3.Connection,
+    command: RunPlanCommand,
+    run_ids: Sequence[str],
+    version: str | None,
+    from_node: str | None,
+    now: datetime,
+) -> RunsPlan:
+    """Return what a command would do to each run. The reason why it does nothing to one is in its item."""
+    items: list[plans.PlanItem] = []
+    shown: list[RunPlanItem] = []
+    target: plans.Facts = {}
+    for given in dict.fromkeys(run_ids):
+        try:
+            ref = queries.run_ref(connection, given)
+        except VictorError as error:
+            shown.append(RunPlanItem(given, reason=error.message))
+            continue
+        stored = runs.stored(connection, ref.key)
+        facts = run_facts(connection, stored, command)
+        reason = _refusal(connection, stored, command)
+        if version is not None and not reason:
+            target[_version_of(stored.workflow)] = catalog.resolve(
+                connection, stored.workflow, version
+            ).version
+        effect = "" if reason else _effect(command, facts, from_node)
+        items.append(plans.PlanItem(stored.id, facts, effect, reason))
+        shown.append(
+            RunPlanItem(
+                stored.id,
+                stored.workflow,
+                str(facts["version"]),
+                stored.status,
+                str(facts["at"]),
+                effect,
+                reason,
+            )
+        )
+    plan = plans.plan_of(
+        kind(command), now, rule={}, target=target, options=_options(version, from_node), items=items
+    )
+    tokens = {item.id: plan.only(item).token() for item in items if item.effect}
+    return RunsPlan(
+        command,
+        tuple(msgspec.structs.replace(item, plan=tokens.get(item.run_id, "")) for item in shown),
+        plan.token() if tokens else "",
+    )
+
+
+def expect(
+    token: str,
+    command: RunPlanCommand,
+    now: datetime,
+    *,
+    version: str | None = None,
+    from_node: str | None = None,
+) -> Expect:
+    """Return the check that a run is what a plan has shown, for the transition of the command.
+
+    Raise PlanTokenError or PlanExpiredError if the token cannot be applied. The check raises ItemChangedError if the
+    run changed, and PlanChangedError if the version to go on with or an option did.
+    """
+    plan = plans.read_plan(token, kind(command), now)
+    items = {item.id: item for item in plan.items}
+
+    def check(tx: Tx, stored: StoredRun) -> None:
+        item = items.get(stored.id)
+        if item is None or not item.effect:
+            why = item.reason if item is not None else "the plan does not list it"
+            raise PlanTokenError(f"run {stored.id} is left alone: {why}; plan again")
+        changed = plans.what_changed(item.facts, run_facts(tx, stored, command), _STANDING)
+        if changed:
+            raise ItemChangedError(f"run {stored.id} is {plans.left_out(changed)}", changed=changed)
+        target = dict(plan.target)
+        if version is not None:
+            name = _version_of(stored.workflow)
+            target[name] = catalog.resolve(tx, stored.workflow, version).version
+        plan.check({}, target, _options(version, from_node))
+
+    return check
+
+
+def run_facts(source: Tx | sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> plans.Facts:
+    """Return what a command on a run depends on."""
+    _, version = runs.id_and_version(source, stored.key)
+    facts: plans.Facts = {
+        "status": stored.status,
+        "at": ", ".join(position_of(source, stored.key)["frontier"]),
+        "version": version,
+    }
+    if command in _AT_REST:
+        facts |= {"revision": stored.revision, "last_attempt": attempts.last(source, stored.key)}
+    return facts
+
+
+def _refusal(connection: sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> str:
+    """Return why a command does nothing to a run, as the rest of a sentence about it; empty if it does."""
+    if command == "rerun":
+        return ""
+    if command == "discard":
+        return "" if is_dead_letter(connection, stored.key) else f"is {stored.status}, and not a dead letter"
+    reason = refusal(RunStatus(stored.status), RunCommand(command))
+    if reason is None and command == "redrive":
+        parent = runs.parent_id(connection, stored.key, PART_OF_A_RUN)
+        if parent is not None:
+            return f"is part of run {parent}; redrive that one from the node it stands for"
+    return reason or ""
+
+
+def _effect(command: RunPlanCommand, facts: plans.Facts, from_node: str | None) -> str:
+    text = _EFFECTS[command]
+    if command == "cancel":
+        text = _CANCELS.get(str(facts["status"]), text)
+    node = from_node or facts["at"]
+    return text.format(at=f" at {node}" if node else "")
+
+
+def _version_of(workflow: str) -> str:
+    return f"version of {workflow}"
+
+
+def _options(version: str | None, from_node: str | None) -> plans.Facts:
+    given: plans.Facts = {"version": version, "from_node": from_node}
+    return {name: value for name, value in given.items() if value is not None}
