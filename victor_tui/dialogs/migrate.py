@@ -121,6 +121,7 @@ class MigrateDialog(Dialog[None]):
         self._moved: str | None = None  # the one run that was moved, and can go back
         self._shown: tuple[MigrationSpec, str] | None = None  # what was asked for, and the plan on the screen
         self._moving = False
+        self._bad_state = False  # the fault on the screen is about the state that is tried
 
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
@@ -212,6 +213,7 @@ class MigrateDialog(Dialog[None]):
         if shown is None or self._moving:
             return
         self._moving = True
+        self.fault("")
         self._offer("Moving…", enabled=False)
         try:
             spec, plan = shown
@@ -279,13 +281,17 @@ class MigrateDialog(Dialog[None]):
         result = self.query_one("#result", Static)
         state, problem = json_object(self.query_one("#state", TextArea).text)
         if state is None:
+            self._bad_state = True
             self.fault(problem)
             return
         try:
             preview = await self.port.preview_migration(*self._of, state)
         except VictorError as error:
+            self._bad_state = True
             self.fault(error.message)
             result.update("")
             return
-        self.fault("")
+        if self._bad_state:
+            self._bad_state = False
+            self.fault("")
         result.update(preview_text(preview))
