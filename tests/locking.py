@@ -15,32 +15,8 @@ import victor_engine
 from victor_engine.store.locks import OWNED, Root
 from victor_engine.store.transaction import Tx
 
-CHECKED: set[str] = {
-    "attempts",
-    "dead_letters",
-    "logs",
-    "run_choices",
-    "run_migrations",
-    "run_states",
-    "runs",
-    "usage",
-    "schedules",
-    "requests",
-    "request_messages",
-    "votes",
-    "reminders",
-    "aliases",
-    "pointings",
-    "definitions",
-    "state_migrations",
-    "fires",
-    "backfills",
-    "backfill_fires",
-    "dependencies",
-    "arrivals",
-    "expectations",
-}
-"""The tables whose changes are checked. It grows to all of `OWNED`."""
+CHECKED: set[str] = set(OWNED)
+"""The tables whose changes are checked."""
 
 _PRODUCT = str(Path(victor_engine.__file__).parent)
 

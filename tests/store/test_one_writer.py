@@ -13,23 +13,6 @@ import victor_engine
 
 ROOT = Path(victor_engine.__file__).parent
 
-WITHOUT_STATEMENTS = (
-    "definition",
-    "domain",
-    "runtime",
-    "api",
-    "service",
-    "cli",
-    "engine",
-    "scheduler",
-    "hitl",
-    "versioning",
-    "notify",
-    "graph",
-    "config",
-)
-"""Packages of the engine that say in no statement what they read or change."""
-
 STATUS_WRITERS = {
     "runs": "store/repositories/runs.py",
     "attempts": "store/repositories/attempts.py",
@@ -74,15 +57,72 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("package", WITHOUT_STATEMENTS)
-def test_statements_stand_in_the_store(package: str) -> None:
+def statements(*under: str) -> Iterator[tuple[str, int, str]]:
+    """Yield module, line and text of each statement under some folders."""
+    for path in modules(*under):
+        for line, text in texts(path):
+            if _STATEMENT.match(text):
+                yield name_of(path), line, text
+
+
+def test_statements_stand_in_the_store() -> None:
     found = [
-        f"{name_of(path)}:{line}: {text[:60]}"
-        for path in modules(package)
-        for line, text in texts(path)
-        if _STATEMENT.match(text)
+        f"{name}:{line}: {text[:60]}" for name, line, text in statements(".") if not name.startswith("store/")
     ]
     assert not found, "move these into victor_engine/store/repositories or store/queries: " + "; ".join(found)
+
+
+def test_what_changes_a_table_stands_in_the_repositories() -> None:
+    elsewhere = {name for name, _, text in statements("store") if _WRITE.search(text)}
+    assert {name for name in elsewhere if not name.startswith("store/repositories/")} == {
+        "store/db.py",  # the epoch, before there is a transaction
+        "store/transaction.py",  # events, which each transition writes
+    }
+
+
+def test_pragmas_stand_in_one_module() -> None:
+    assert {name for name, _, text in statements("store") if "PRAGMA" in text} == {"store/pragmas.py"}
+
+
+def test_numbers_are_given_in_one_place_each() -> None:
+    given = [
+        (name, table)
+        for name, _, text in statements("store")
+        for table in re.findall(r"MAX\(\w+\)(?:, 0\))? \+ 1 FROM (\w+)", text)
+    ]
+    assert given == [("store/transaction.py", "runs")]
+    for path in modules("."):
+        source = path.read_text("utf-8")
+        assert "lastrowid" not in source, f"{name_of(path)}: read the key with RETURNING"
+        assert not re.search(r"\b(rowid|last_insert_rowid)\b", source), f"{name_of(path)}: use a column"
+
+
+def _counts_rows(function: ast.FunctionDef) -> bool:
+    """Return whether a function looks at how many rows its statements have changed."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in ("rowcount", "later"))
+        or (isinstance(node, ast.Name) and node.id.startswith("expect_"))
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str) and "RETURNING" in node.value)
+        for node in ast.walk(function)
+    )
+
+
+def test_each_update_counts_its_rows() -> None:
+    careless = {
+        f"{name_of(path)}: {function.name}"
+        for path in modules("store/repositories")
+        for function in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        and any(
+            isinstance(node, ast.Constant) and str(node.value).lstrip().startswith("UPDATE ")
+            for node in ast.walk(function)
+        )
+        and not _counts_rows(function)
+    }
+    assert careless == {
+        "store/repositories/fires.py: name_zone",  # it may change any number of rows
+        "store/repositories/runs.py: set_spent",  # it changes nothing where the value is stored already
+    }
 
 
 def sets_status(text: str) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from victor_engine.errors import StoreError
-from victor_engine.store import schema
+from victor_engine.store import pragmas, schema
 from victor_engine.store.db import open_store
 from victor_engine.store.progress import position_of, progress
 from victor_engine.store.state import run_state
@@ -53,7 +53,7 @@ def test_the_migrations_lead_to_the_schema_file() -> None:
     new = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(new, ":memory:")
     assert described(new) == described(old), "write schema.sql anew: python -m tests.store.write_schema"
-    assert schema.schema_version(new) == schema.newest_version()
+    assert pragmas.schema_version(new) == schema.newest_version()
     assert schema.dump_schema(new) == schema.dump_schema(old)
 
 
@@ -69,11 +69,11 @@ def test_an_old_store_is_copied_before_it_is_upgraded(
     assert str(copy) in caplog.text
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     kept = sqlite3.connect(copy)
-    assert schema.schema_version(kept) == 7
+    assert pragmas.schema_version(kept) == 7
     assert kept.execute("SELECT value FROM meta WHERE key = 'marker'").fetchone() == ("7",)
     assert sorted(tmp_path.glob("*.before-*")) == [copy]
     open_store(path)._require_writer().close()
-    assert schema.schema_version(sqlite3.connect(path)) == schema.newest_version()
+    assert pragmas.schema_version(sqlite3.connect(path)) == schema.newest_version()
     assert sorted(tmp_path.glob("*.before-*")) == [copy]
     path.unlink()
     migrated(to=7, path=path).close()
@@ -89,7 +89,7 @@ def test_without_a_copy_nothing_is_upgraded(tmp_path: Path) -> None:
     (blocked / "x").touch()
     with pytest.raises(StoreError, match="cannot copy the database before its upgrade"):
         open_store(path)
-    assert schema.schema_version(sqlite3.connect(path)) == 7
+    assert pragmas.schema_version(sqlite3.connect(path)) == 7
 
 
 def test_a_new_store_needs_no_copy(tmp_path: Path) -> None:

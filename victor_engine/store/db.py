@@ -27,7 +27,7 @@ from victor_engine.clock import Clock, SystemClock, from_us, to_us
 from victor_engine.errors import FencedError, StorageError, StoreError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.private import make_directory, open_file
-from victor_engine.store import schema
+from victor_engine.store import pragmas, schema
 from victor_engine.store.group import roll_back, run_group
 from victor_engine.store.outage import RETRY_SECONDS, Job, Outage, storage_error
 from victor_engine.store.transaction import Tx, actor_from_json, actor_json
@@ -38,10 +38,6 @@ log = logging.getLogger(__name__)
 
 MAX_GROUP = 512
 """Transitions in one transaction: bounds how long the first of them waits for the last."""
-
-
-WRITER_CACHE_KB = 65_536
-"""Pages that the writer keeps at most: a crowd of schedules touches pages all over the file."""
 
 
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
@@ -56,17 +52,10 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
             cached_statements=512,
             timeout=10.0,
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA busy_timeout = 10000")
         if readonly:
-            connection.execute("PRAGMA query_only = ON")
+            pragmas.set_up_reader(connection)
         else:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
-            connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
-            # Else what a savepoint would bring back is written to a temporary file, page by page.
-            connection.execute("PRAGMA temp_store = MEMORY")
+            pragmas.set_up_writer(connection)
     except sqlite3.Error as error:
         known = storage_error(Path(path), error)
         raise known or StoreError(f"{path}: cannot open the database: {error}") from error
@@ -390,7 +379,7 @@ class Store:
             self._readers.clear()
         if self._writer is not None:
             try:
-                self._writer.execute("PRAGMA optimize")
+                pragmas.optimize(self._writer)
             except sqlite3.Error:
                 pass
             self._writer.close()

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from victor_engine.errors import StoreError
+from victor_engine.store import pragmas
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +29,13 @@ def _migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def schema_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
 def newest_version() -> int:
     return _migrations()[-1][0]
 
 
 def check(connection: sqlite3.Connection, path: str) -> None:
     """Raise StoreError unless the schema is exactly the one this product reads."""
-    version = schema_version(connection)
+    version = pragmas.schema_version(connection)
     if version > newest_version():
         raise StoreError(
             f"{path}: written by a newer victor (schema {version}, this one reads {newest_version()}); "
@@ -63,7 +60,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     number of that migration. `path` ":memory:" is not copied. Raise StoreError if the schema is newer than this
     product, if the copy cannot be made, or if a migration fails; the database is then unchanged by that step.
     """
-    version = schema_version(connection)
+    version = pragmas.schema_version(connection)
     if version > newest_version():
         check(connection, path)
     if version == newest_version():
@@ -87,7 +84,9 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 def _apply(connection: sqlite3.Connection, path: str, number: int, name: str, sql: str) -> None:
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{sql}\n{pragmas.schema_version_statement(number)}\nCOMMIT;"
+        )
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -111,13 +110,13 @@ def _copy_before_migration(connection: sqlite3.Connection, path: Path, number: i
         copy = sqlite3.connect(partial, isolation_level=None)
         try:
             connection.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+            pragmas.keep_in_one_file(copy)
+            damage = pragmas.damage(copy)
         finally:
             copy.close()
-        if found != "ok":
+        if damage is not None:
             raise StoreError(
-                f"{path}: the database is damaged ({found}), so it is not upgraded; restore a backup, or start "
+                f"{path}: the database is damaged ({damage}), so it is not upgraded; restore a backup, or start "
                 "with another state directory"
             )
         _sync(partial)

@@ -21,7 +21,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from victor_engine.errors import StoreError
-from victor_engine.store import schema
+from victor_engine.store import pragmas, schema
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class SnapshotReader:
             uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5.0
         )
         try:
-            connection.execute("PRAGMA query_only = ON")
+            pragmas.refuse_writes(connection)
             schema.check(connection, str(self.path))
         except BaseException:
             connection.close()

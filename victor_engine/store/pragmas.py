@@ -1,0 +1,61 @@
+"""The settings of SQLite: all that is said to it in PRAGMAs stands here."""
+
+from __future__ import annotations
+
+import sqlite3
+
+WRITER_CACHE_KB = 65_536
+"""Pages that the writer keeps at most: a crowd of schedules touches pages all over the file."""
+
+
+def set_up_writer(connection: sqlite3.Connection) -> None:
+    """Set up a connection that writes: a write-ahead log, and durable when a commit returns."""
+    _set_up(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
+    # Else what a savepoint would bring back is written to a temporary file, page by page.
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def set_up_reader(connection: sqlite3.Connection) -> None:
+    """Set up a connection that reads a database which an engine may write."""
+    _set_up(connection)
+    refuse_writes(connection)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA busy_timeout = 10000")
+
+
+def refuse_writes(connection: sqlite3.Connection) -> None:
+    """Let a connection refuse each statement that would change something."""
+    connection.execute("PRAGMA query_only = ON")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return the number of the last schema step that was applied; 0 for an empty database."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def schema_version_statement(number: int) -> str:
+    """Return the statement that sets the number of the schema step. It takes no parameter."""
+    return f"PRAGMA user_version = {number};"
+
+
+def keep_in_one_file(connection: sqlite3.Connection) -> None:
+    """Let a database stand in one file, without a write-ahead log beside it."""
+    connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def damage(connection: sqlite3.Connection) -> str | None:
+    """Return the first damage that a quick check finds; None if it finds none."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return None if found == "ok" else str(found)
+
+
+def optimize(connection: sqlite3.Connection) -> None:
+    """Let SQLite renew the statistics that it plans queries by, where they are out of date."""
+    connection.execute("PRAGMA optimize")
