@@ -21,6 +21,7 @@ from victor_engine.events import EventKind
 from victor_engine.hitl.ask import Ask
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
+from victor_engine.store.queries.events import last_change_of_request
 from victor_engine.store.repositories import requests
 from victor_engine.store.repositories.requests import Handle
 
@@ -94,11 +95,23 @@ def read_for(tx: Tx, request_id: str, command: RequestCommand, revision: int | N
     if reason is not None:
         raise refused(row, command, reason)
     if revision is not None and revision != row.revision:
+        changed = _last_change(tx, row)
         raise ConflictError(
-            f"request {row.id} has changed since it was shown to you (revision {row.revision}, yours is "
-            f"{revision}); look at it again"
+            f"request {row.id} has changed since it was shown to you ({changed}; revision {row.revision}, yours is "
+            f"{revision}); look at it again",
+            changed=changed,
         )
     return row
+
+
+def _last_change(tx: Tx, row: Row) -> str:
+    """Return who changed a request last, how and when."""
+    found = last_change_of_request(tx, row.id)
+    if found is None:
+        return "it was changed"
+    actor, kind, at = found
+    by = actor_from_json(actor).user
+    return f"{by}: {kind.replace('.', ' ').replace('_', ' ')} at {from_us(at):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def not_overdue(tx: Tx, row: Row) -> None:

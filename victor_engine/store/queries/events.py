@@ -8,6 +8,7 @@ from typing import Any
 
 from victor_engine.api import EventInfo, EventQuery
 from victor_engine.clock import from_us, to_us
+from victor_engine.events import EventKind
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.text import json_or, like, marks
@@ -147,6 +148,30 @@ def last_change_of_run(source: Tx | sqlite3.Connection, run_key: int) -> tuple[s
     row: tuple[str | None, str, int] | None = source.execute(
         "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind LIKE 'run.%' ORDER BY seq DESC LIMIT 1",
         (run_key,),
+    ).fetchone()
+    return row
+
+
+_RESHAPES = (
+    EventKind.REQUEST_REASSIGNED,
+    EventKind.REQUEST_DELEGATED,
+    EventKind.REQUEST_PASSED_ON,
+    EventKind.REQUEST_ESCALATED,
+    EventKind.REQUEST_QUESTIONED,
+    EventKind.REQUEST_REPLIED,
+    EventKind.REQUEST_UNDONE,
+)
+"""Events that tell of a new revision of a request."""
+
+
+def last_change_of_request(
+    source: Tx | sqlite3.Connection, request_id: str
+) -> tuple[str | None, str, int] | None:
+    """Return actor (JSON), kind and instant of the last event that tells of a new revision of a request."""
+    marks = ",".join("?" * len(_RESHAPES))
+    row: tuple[str | None, str, int] | None = source.execute(
+        f"SELECT actor, kind, at FROM events WHERE request_id = ? AND kind IN ({marks}) ORDER BY seq DESC LIMIT 1",
+        (request_id, *map(str, _RESHAPES)),
     ).fetchone()
     return row
 
