@@ -36,7 +36,7 @@ from victor_engine.runtime.places import Live, Places
 from victor_engine.runtime.planned import Expect
 from victor_engine.runtime.process import end_process_group
 from victor_engine.runtime.record import RunRecord
-from victor_engine.runtime.stopwatch import outlived
+from victor_engine.runtime.stopwatch import committed
 from victor_engine.runtime.taking import LoadDefinition, Records, past
 from victor_engine.runtime.walk import Walk, WalkResult
 from victor_engine.store.db import Store, Tx
@@ -115,7 +115,6 @@ class Runtime:
             child_end=self.children.end_of,
             end=self.endings.commit,
         )
-        self._created: dict[int, Created] = {}  # started as they were created, and not yet driven
         self._retakes: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -197,26 +196,13 @@ class Runtime:
         return self.places.taken
 
     async def create(self, plan: Callable[[Tx], NewRun]) -> Created:
-        """Create the run that `plan` says, in a transition, and drive it.
+        """Create the run that `plan` says, in a transition, and let it begin as soon as there is a place.
 
-        `plan` is a plain transition. Where a place is free the run is created and started as one.
+        `plan` is a plain transition.
         """
-        started = self.places.reserve()
-        future = self.store.write(lambda tx: create_run(tx, plan(tx), started=started), plain=True)
-        if not started:
-            created = await future
-            self.enqueue(created.key, created.new.priority)
-            return created
+        commit = self.store.write(lambda tx: create_run(tx, plan(tx)), plain=True)
         # Whether or not the caller still waits for it then: what was committed is driven.
-        return await outlived(future, self._begin)
-
-    def _begin(self, done: asyncio.Future[Created]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self.places.let_go()
-            return
-        created = done.result()
-        self._created[created.key] = created
-        self.places.begin(created.key)
+        return await committed(commit, lambda created: self.enqueue(created.key, created.new.priority))
 
     def deliver(self, request_id: str, decision: Decision) -> None:
         """Hand a committed decision to the run that waits for it."""
@@ -339,12 +325,6 @@ class Runtime:
 
     async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
-        created = self._created.pop(key, None)
-        if created is not None:
-            definition_id = created.new.definition_id
-            if self.records.known_definition(definition_id) is None:
-                await self.store.read(lambda connection: self.records.definition(connection, definition_id))
-            return self.records.created(created)
         if not again:
             new = await self.store.persist(lambda tx: self.records.begin(tx, key), plain=True)
             if new is not None:

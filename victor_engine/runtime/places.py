@@ -96,28 +96,6 @@ class Places:
         heapq.heappush(self._queue, (-priority, key, again))
         self.dispatch()
 
-    def reserve(self) -> bool:
-        """Keep a place for a run that is about to be created; False where others come first or none is free.
-
-        What follows is `begin`, or `let_go` if the run was not created.
-        """
-        if not self._open or self._draining or self._queue or self._returning or self.taken >= self.limit:
-            return False
-        self.taken += 1
-        return True
-
-    def begin(self, key: int) -> None:
-        """Drive a run that has a reserved place. After the end, the next start takes it up."""
-        if self._open:
-            self._drive_on(key, again=False)
-        else:
-            self.taken -= 1
-
-    def let_go(self) -> None:
-        """A reserved place is needed no more."""
-        self.taken -= 1
-        self.dispatch()
-
     def hold(self, key: int) -> None:
         """Do not take a run up, whoever asks for it, until it is released: its row is about to change."""
         self._held.add(key)

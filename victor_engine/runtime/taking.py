@@ -6,16 +6,14 @@ import sqlite3
 from collections.abc import Callable
 
 from victor_engine import jsonio
-from victor_engine.api import ENGINE_ACTOR
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.runtime import journal
 from victor_engine.runtime.effects import Past, Position
-from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.runs import Created, node_overrides
+from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import run_state_sized
 
 LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
@@ -43,17 +41,6 @@ class Records:
         """As `definition`, if it is in memory."""
         return self._definitions.get(definition_id)
 
-    def created(self, created: Created) -> RunRecord:
-        """A run that was started as it was created. Its definition has to be in memory."""
-        new = created.new
-        return _fresh(
-            RunRef(created.key, created.id, new.workflow, new.definition_id, new.schedule_id),
-            self._definitions[new.definition_id],
-            (new.actor or ENGINE_ACTOR).user,
-            Position([new.start_node]),
-            created.state,
-        )
-
     def begin(self, tx: Tx, key: int) -> RunRecord | None:
         """Start a queued run of which nothing has happened yet; None if it has to be read whole first.
 
@@ -63,15 +50,21 @@ class Records:
         if new is None:
             return None
         journal.begin(tx, new.ref)
-        record = _fresh(
-            new.ref,
-            self.definition(tx.connection, new.ref.definition_id),
-            actor_from_json(new.actor).user,
-            Position.from_data(jsonio.loads(new.position)),
-            new.state,
+        definition, version = self.definition(tx.connection, new.ref.definition_id)
+        return RunRecord(
+            ref=new.ref,
+            definition=definition,
+            version=version,
+            requested_by=actor_from_json(new.actor).user,
+            position=Position.from_data(jsonio.loads(new.position)),
+            state=jsonio.loads(new.state),
+            state_bytes=len(new.state),
+            spent=0.0,
+            reruns=0,
+            status="running",
+            started=False,
+            overrides=node_overrides(new.overrides),
         )
-        record.overrides = node_overrides(new.overrides)
-        return record
 
     def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         """A run with everything that has happened in it; NotFoundError if there is none."""
@@ -95,25 +88,6 @@ class Records:
             overrides=node_overrides(row.overrides),
             waiting=waiting_attempts(connection, key),
         )
-
-
-def _fresh(
-    ref: RunRef, definition: tuple[WorkflowDefinition, str], requested_by: str, position: Position, state: str
-) -> RunRecord:
-    """The record of a run that begins now, with `state` (JSON)."""
-    return RunRecord(
-        ref=ref,
-        definition=definition[0],
-        version=definition[1],
-        requested_by=requested_by,
-        position=position,
-        state=jsonio.loads(state),
-        state_bytes=len(state),
-        spent=0.0,
-        reruns=0,
-        status="running",
-        started=False,
-    )
 
 
 def past(

@@ -57,15 +57,12 @@ class NewRun(Struct, frozen=True, kw_only=True):
 
 
 class Created(Struct, frozen=True):
-    """A run that was just created. `state` is the JSON that it begins with, `at` the instant in microseconds;
-    `noticed`: it runs on a version that is deprecated."""
+    """A run that was just created, at an instant in microseconds. `noticed`: its version is deprecated."""
 
     key: int
     id: str
     new: NewRun
-    state: str
     at: int
-    started: bool
     noticed: bool
 
 
@@ -79,8 +76,8 @@ class RunBatch:
         self._choices: list[tuple[int, int, str]] = []
         self._deprecated: dict[int, dict[str, Any] | None] = {}
 
-    def add(self, new: NewRun, *, started: bool = False) -> Created:
-        """A run with its events, queued or begun at once."""
+    def add(self, new: NewRun) -> Created:
+        """Add a queued run with its events."""
         tx = self._tx
         key = tx.next_run()
         run_id = next(tx.ids) if new.choice is None else new.choice.run_id
@@ -92,8 +89,6 @@ class RunBatch:
                 run_id,
                 new.workflow,
                 new.definition_id,
-                "running" if started else "queued",
-                int(started),
                 new.trigger,
                 actor_json(new.actor),
                 new.schedule_id,
@@ -102,7 +97,6 @@ class RunBatch:
                 new.priority,
                 new.note,
                 tx.now_us,
-                tx.now_us if started else None,
                 f'{{"frontier":[{jsonio.dumps_text(new.start_node)}]}}',
                 new.backfill_id,
             )
@@ -134,15 +128,7 @@ class RunBatch:
                 data={"message": refusal(names), "reserved": list(names)},
             )
         noticed = self._notice(new, key, run_id)
-        if started:
-            tx.event(
-                EventKind.RUN_STARTED,
-                run_key=key,
-                run_id=run_id,
-                schedule_id=new.schedule_id,
-                workflow=new.workflow,
-            )
-        return Created(key, run_id, new, state, tx.now_us, started, noticed)
+        return Created(key, run_id, new, tx.now_us, noticed)
 
     def _notice(self, new: NewRun, key: int, run_id: str) -> bool:
         """Something new starts on a version that nobody should start on any more: say so."""
@@ -184,10 +170,10 @@ class RunBatch:
         self._choices.clear()
 
 
-def create_run(tx: Tx, new: NewRun, *, started: bool = False) -> Created:
-    """Create a run with its events. One that is not started is picked up by the runtime."""
+def create_run(tx: Tx, new: NewRun) -> Created:
+    """Create a queued run with its events. The runtime picks it up."""
     batch = RunBatch(tx)
-    created = batch.add(new, started=started)
+    created = batch.add(new)
     batch.flush()
     return created
 

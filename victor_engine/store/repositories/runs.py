@@ -249,9 +249,9 @@ def unfinished(connection: sqlite3.Connection, run_key: int | None = None) -> li
 
 
 _INSERT = (
-    "INSERT INTO runs (key, id, workflow, definition_id, status, revision, trigger, actor, schedule_id, nominal,"
-    " parent_key, priority, note, created_at, started_at, position, backfill_id)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO runs (key, id, workflow, definition_id, status, trigger, actor, schedule_id, nominal,"
+    " parent_key, priority, note, created_at, position, backfill_id)"
+    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?,?,?,?)"
 )
 _INSERT_STATE = "INSERT INTO run_states (run_key, after_attempt, state) VALUES (?,?,?)"
 _INSERT_CHOICE = "INSERT INTO run_choices (run_key, pointing_id, version) VALUES (?,?,?)"
@@ -267,7 +267,7 @@ def insert(
     states: Iterable[tuple[int, int, str]],
     choices: Iterable[tuple[int, int, str]],
 ) -> None:
-    """Create runs, or in a plain transition have them created.
+    """Create queued runs, or in a plain transition have them created.
 
     Args:
         tx: The transaction.
