@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestStatus
 from victor_engine.errors import VictorError
 from victor_tui.console import Console, PassOn
 from victor_tui.feed import Refreshed
@@ -35,7 +35,7 @@ class SharedDialogs:
         if answered is not None:
             outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
             console.notify(f"{outcome}: {clean(answered.title)}", timeout=4, markup=False)
-            if answered.status != "open":
+            if answered.status != RequestStatus.OPEN:
                 self._forget_request(answered.id)
         console.feed.mark_stale("requests", "held")
 

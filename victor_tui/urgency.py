@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.theme import Tone
 
 URGENT_SECONDS = 300.0
@@ -17,7 +17,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 def urgency(request: RequestInfo, now: datetime) -> Tone:
     """`bad` for urgent, `warn` for soon, `wait` for the rest, `dim` for what is decided."""
-    if request.status != "open":
+    if request.status != RequestStatus.OPEN:
         return "dim"
     if request.deadline is None:
         return "wait"
@@ -28,7 +28,7 @@ def urgency(request: RequestInfo, now: datetime) -> Tone:
 def urgency_order(request: RequestInfo) -> tuple[bool, datetime, int, datetime]:
     """Sort key: open first, nearest deadline, then higher priority, then the one that waits longest."""
     return (
-        request.status != "open",
+        request.status != RequestStatus.OPEN,
         request.deadline or _NEVER,
         -request.priority,
         request.created_at,
@@ -42,4 +42,4 @@ def inbox_order(request: RequestInfo) -> tuple[bool, bool, datetime, int, dateti
 
 def most_urgent(requests: Iterable[RequestInfo]) -> RequestInfo | None:
     """The open request that should be answered first."""
-    return min((r for r in requests if r.status == "open"), key=urgency_order, default=None)
+    return min((r for r in requests if r.status == RequestStatus.OPEN), key=urgency_order, default=None)

@@ -11,7 +11,7 @@ import click
 from msgspec import UNSET
 
 from victor_engine import jsonio
-from victor_engine.api import Answer, Port, RequestInfo
+from victor_engine.api import Answer, Port, RequestInfo, RequestStatus
 from victor_engine.cli.output import local, note, print_json, say, with_port
 from victor_engine.errors import ConflictError, UsageError
 
@@ -90,11 +90,11 @@ def answer(
 
     async def work(port: Port) -> None:
         found = await port.request(request)
-        if found.status == "open":
+        if found.status == RequestStatus.OPEN:
             _expected(found, if_revision)
         words = (
             Answer(outcome="approved")
-            if found.status != "open"
+            if found.status != RequestStatus.OPEN
             else answer_from_words(found, answer, value, comment)
         )
         done = await port.answer(found.id, found.revision, words)
@@ -103,7 +103,7 @@ def answer(
         elif done.settles_at is not None:
             say(f"{done.outcome}: {done.title} (run {done.run_id}); takes effect at {local(done.settles_at)}")
             note(f"to undo it before then, run: victor inbox undo {done.id}")
-        elif done.status == "open":
+        elif done.status == RequestStatus.OPEN:
             say(f"vote recorded: {len(done.votes)} of {done.required_approvals} for {done.title}")
         else:
             say(f"{done.outcome}: {done.title} (run {done.run_id})")

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from victor_engine.api import Port, RequestInfo, RequestQuery
+from victor_engine.api import Port, RequestInfo, RequestQuery, RequestStatus
 from victor_engine.cli.answering import COMMANDS, json_option
 from victor_engine.cli.output import local, note_cut, print_json, say, span, table, with_port
 from victor_engine.text import plain
 
-STATUSES = ("open", "answered", "expired", "withdrawn")
+STATUSES = tuple(RequestStatus)
 
 
 @click.group()
@@ -51,7 +51,7 @@ def list_(
     async def work(port: Port) -> None:
         now = (await port.engine()).now
         query = RequestQuery(
-            statuses=STATUSES if everything else ("open", "held"),
+            statuses=STATUSES if everything else (RequestStatus.OPEN, "held"),
             workflow=workflow,
             limit=limit,
             offset=offset,
@@ -86,7 +86,7 @@ def list_(
 def _left(request: RequestInfo, now: datetime) -> str:
     if request.settles_at is not None:
         return f"{request.outcome}, undo {span((request.settles_at - now).total_seconds())}"
-    if request.status != "open":
+    if request.status != RequestStatus.OPEN:
         return request.outcome or "-"
     if request.held_since is not None:
         return "held"

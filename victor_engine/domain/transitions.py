@@ -175,7 +175,7 @@ REQUEST_NEEDS: dict[RequestCommand, tuple[str, str]] = {
         "takes_questions",
         "takes no questions to its requester (its author did not write allow_questions: true)",
     ),
-    RequestCommand.REPLY: ("held", "has no question to its requester that waits for a reply"),
+    RequestCommand.REPLY: ("held", "waits for no reply: nobody has asked its requester anything"),
 }
 """What else a command needs of a request, and the reason where that is missing."""
 

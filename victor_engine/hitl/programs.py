@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from victor_engine import jsonio
 from victor_engine.api import Answer, ChoiceInfo, Port, RequestInfo, RequestQuery
+from victor_engine.domain.statuses import RequestStatus
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 
 
@@ -267,7 +268,7 @@ async def _answer_open(
 ) -> None:
     for info in await _all_pages(port, query):
         # An answer that awaits a quorum leaves the request as it is: it is not given twice.
-        if info.status != "open" or (info.id, info.revision) in passed:
+        if info.status != RequestStatus.OPEN or (info.id, info.revision) in passed:
             continue
         passed.add((info.id, info.revision))
         response = await handler.request_human_input(HITLRequest.from_info(info))

@@ -10,6 +10,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import ExplainLine, Explanation, FireInfo
 from victor_engine.clock import from_us, to_us
+from victor_engine.domain.statuses import FINAL_RUN_STATUSES, FireOutcome, RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import presence, upstream
@@ -32,6 +33,9 @@ from victor_engine.store.repositories import meta
 
 MAX_FIRES = 50
 """Fires that one explanation goes through."""
+
+BADLY_ENDED = FINAL_RUN_STATUSES - {RunStatus.SUCCEEDED}
+"""Statuses of runs that have ended otherwise than they were meant to."""
 
 MAX_CHANGES = 10
 """Changes of the schedule that one explanation tells of."""
@@ -191,17 +195,17 @@ def _story(fire: FireInfo) -> str:
 def _tell(answer: _Answer, fire: FireInfo) -> None:
     """One recorded fire: what became of it, why, how late, and how its run ended."""
     tone = "plain"
-    if fire.outcome in ("missed", "skipped") or fire.run_status in ("failed", "rejected", "cancelled"):
-        tone = "bad" if fire.outcome == "missed" or fire.run_status == "failed" else "warn"
-    elif fire.run_status == "succeeded":
+    if fire.outcome in (FireOutcome.MISSED, FireOutcome.SKIPPED) or fire.run_status in BADLY_ENDED:
+        tone = "bad" if fire.outcome == FireOutcome.MISSED or fire.run_status == RunStatus.FAILED else "warn"
+    elif fire.run_status == RunStatus.SUCCEEDED:
         tone = "good"
     due = fire.local.replace("T", " ")
     answer.say(f"{due}: {_story(fire)}", tone, fire.nominal)
     late = (fire.decided_at - fire.nominal).total_seconds()
     # Of what was missed the reason says since when nobody looked; a backfill is always late.
-    if late > 60 and fire.outcome not in ("missed", "backfilled"):
+    if late > 60 and fire.outcome not in (FireOutcome.MISSED, FireOutcome.BACKFILLED):
         answer.say(f"{due}: decided {elapsed(late)} after its time", at=fire.decided_at)
-    if fire.run_id is not None and fire.run_status in ("failed", "rejected"):
+    if fire.run_id is not None and fire.run_status in (RunStatus.FAILED, RunStatus.REJECTED):
         error = error_by_id(answer.source, fire.run_id)
         if error:
             info = jsonio.loads(error)

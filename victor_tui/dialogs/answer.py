@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static, TextArea
 
-from victor_engine.api import Answer, RequestInfo
+from victor_engine.api import Answer, RequestInfo, RequestStatus
 from victor_engine.errors import (
     AlreadyAnsweredError,
     ConflictError,
@@ -146,7 +146,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if found != before:
             self._draw_head()
             self._draw_messages()
-        if found.status != "open":
+        if found.status != RequestStatus.OPEN:
             self._decided(found)
         else:
             self._allow(found)
@@ -186,7 +186,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         done = await self.console.dialogs.pass_on(how, self.request)
         if done is None:
             return
-        if done.status != "open":
+        if done.status != RequestStatus.OPEN:
             drafts.forget(self, self.request.id)
             self._over = True
             self.dismiss(done)

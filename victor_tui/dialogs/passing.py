@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
-from victor_engine.api import Port, RequestCommand, RequestInfo, request_refused
+from victor_engine.api import Port, RequestCommand, RequestInfo, RequestStatus, request_refused
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.dialogs.question import decided_words
@@ -69,7 +69,7 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
         self.query_one(field).focus()
 
     def action_submit(self) -> None:
-        if self._sending or self.request.status != "open":
+        if self._sending or self.request.status != RequestStatus.OPEN:
             return
         action = self.action(self.port)
         if action is not None:
@@ -99,7 +99,7 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
     async def _look(self) -> None:
         """Say that the request was decided meanwhile; then nothing of this can be done with it."""
         await self._look_again()
-        if self.request.status != "open":
+        if self.request.status != RequestStatus.OPEN:
             words = decided_words(self.request, self.console.zone)
             self.fault(f"{words} Your text stays here; esc leaves.", "$warning")
             self.query_one("#send", Button).disabled = True

@@ -12,7 +12,7 @@ from textual.widgets import Button, Label, Markdown, OptionList, Static, TextAre
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-from victor_engine.api import ChoiceInfo, RequestInfo
+from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus
 from victor_tui.dialogs.row import RowDialog
 from victor_tui.text import countdown, duration, full, one_line, plain, plural, word, written_out
 from victor_tui.theme import kind_mark
@@ -60,7 +60,7 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
         Content.assemble((f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")),
         Content.styled(one_line(place, 300), "$text-muted"),
     ]
-    if request.status != "open":
+    if request.status != RequestStatus.OPEN:
         parts.append(
             Content.styled(f"{request.status}: {one_line(request.outcome or 'no answer', 60)}", "$warning")
         )
@@ -86,9 +86,9 @@ def decided_words(request: RequestInfo, zone: tzinfo | None) -> str:
     """Return who or what decided a request, when, and what was decided."""
     outcome = str(request.outcome or "").replace("_", " ")
     when = f" at {full(request.answered_at, zone)}" if request.answered_at else ""
-    if request.status == "answered" and request.answered_by is not None:
+    if request.status == RequestStatus.ANSWERED and request.answered_by is not None:
         return f"Already answered by {one_line(request.answered_by.user, 60)}{when}: {outcome}."
-    if request.status in ("answered", "expired"):
+    if request.status in (RequestStatus.ANSWERED, RequestStatus.EXPIRED):
         return f"The deadline has passed{when}: {outcome or 'expired'}."
     return f"This request is {request.status}{when}{': ' + outcome if outcome else ''}."
 

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
 from victor_tui.text import one_line, plural
 from victor_tui.widgets.lines import LineView
@@ -20,7 +20,7 @@ Verdict = Literal["approved", "rejected"]
 
 def why_not_together(requests: Sequence[RequestInfo]) -> str:
     """Why these cannot be answered together; empty where they can."""
-    if any(request.status != "open" for request in requests):
+    if any(request.status != RequestStatus.OPEN for request in requests):
         return "some of the marked requests are decided already"
     if any(request.kind not in ("approval", "confirmation") or request.choices for request in requests):
         return "only approvals and confirmations are answered together"

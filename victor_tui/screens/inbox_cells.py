@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.text import countdown, relative
 from victor_tui.theme import Tone, kind_mark
 from victor_tui.urgency import inbox_order, urgency
@@ -27,7 +27,7 @@ def left_cell(request: RequestInfo, now: datetime) -> Cell:
     """Time left and a sign of how much it hurries; what became of it, when it is decided."""
     if request.settles_at is not None and request.settles_at > now:
         return f"↶ {countdown(request.settles_at, now):>8}", "busy"
-    if request.status != "open":
+    if request.status != RequestStatus.OPEN:
         outcome = request.outcome or request.status
         return outcome.replace("_", " "), OUTCOME_TONES.get(outcome, "dim")
     if request.held_since is not None:

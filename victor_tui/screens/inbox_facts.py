@@ -10,7 +10,7 @@ from typing import Any
 from rich.markdown import Markdown
 from rich.padding import Padding
 
-from victor_engine.api import RequestInfo
+from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.dialogs.question import chain_words
 from victor_tui.screens.inbox_cells import OUTCOME_TONES, votes_text
 from victor_tui.text import clean_lines, countdown, full, relative
@@ -43,7 +43,7 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
         (f"{request.workflow} {request.version}", "plain"),
         (f" · {request.node_id} · run {request.run_id}", "dim"),
     )
-    if request.status != "open":
+    if request.status != RequestStatus.OPEN:
         _decision(facts, request, now, zone)
     elif request.held_since is not None:
         facts.line(("‖ the requester was asked: the deadline stands still", "busy"), ("  m replies", "dim"))
@@ -52,7 +52,7 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
             (f"{countdown(request.deadline, now)} left", urgency(request, now)),
             (f"  until {full(request.deadline, zone)}", "dim"),
         )
-    if request.status == "open":
+    if request.status == RequestStatus.OPEN:
         facts.text(request.on_timeout_text, "dim")
     _people(facts, request, now)
     return facts

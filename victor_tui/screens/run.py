@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from victor_engine.api import RequestInfo, RunDetail, RunInfo
+from victor_engine.api import RequestInfo, RequestStatus, RunDetail, RunInfo
 from victor_tui.feed import Loader, Subject
 from victor_tui.screens import run_words
 from victor_tui.screens.base import ConsoleScreen
@@ -196,7 +196,7 @@ class RunScreen(ConsoleScreen):
 
     def _open_request(self) -> RequestInfo | None:
         requests = self.detail.requests if self.detail is not None else ()
-        return next((request for request in requests if request.status == "open"), None)
+        return next((request for request in requests if request.status == RequestStatus.OPEN), None)
 
     @work(group="action")
     async def action_answer_run(self) -> None:

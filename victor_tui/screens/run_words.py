@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from textual.content import Content
 
-from victor_engine.api import AttemptInfo, RequestInfo, RunInfo
+from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo
 from victor_tui.screens.run_cells import at_work, elapsed, is_late, is_stuck
 from victor_tui.text import clean, duration, full, moment
 from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
@@ -85,7 +85,7 @@ def questions(requests: Sequence[RequestInfo], zone: tzinfo | None) -> list[Cont
         mark = kind_mark(request.kind)
         lines.append(
             Content.assemble(
-                (f" {mark.glyph} ", toned("wait" if request.status == "open" else "dim")),
+                (f" {mark.glyph} ", toned("wait" if request.status == RequestStatus.OPEN else "dim")),
                 (clean(request.title), "bold"),
                 (f"  {request.status}", "$foreground-muted"),
             )

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RunInfo, RunQuery
+from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RequestStatus, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
 from victor_tui.filters import RUN_FIELDS, Filter
@@ -271,7 +271,7 @@ class RunsScreen(TableScreen):
                 request = await self.port.request(run.request_id)
             except VictorError as error:
                 self.console.report(error)
-        if request is not None and request.status == "open":
+        if request is not None and request.status == RequestStatus.OPEN:
             await self.console.dialogs.answer_request(request)
 
 

@@ -80,11 +80,11 @@ def request_count(connection: sqlite3.Connection, query: RequestQuery, asks: Ask
 def _parts(query: RequestQuery) -> list[tuple[str, list[Any], str]]:
     """The parts of a list in their order: condition, its values, and the order within."""
     parts: list[tuple[str, list[Any], str]] = []
-    if "open" in query.statuses:
+    if RequestStatus.OPEN in query.statuses:
         urgent = "q.deadline IS NULL, q.deadline, q.priority DESC, q.key"
         parts.append(("q.status = 'open'", [], urgent))
-    decided = [status for status in query.statuses if status not in ("open", "held")]
-    if "held" in query.statuses and "answered" not in decided:
+    decided = [status for status in query.statuses if status not in (RequestStatus.OPEN, "held")]
+    if "held" in query.statuses and RequestStatus.ANSWERED not in decided:
         parts.append(("q.settles_at IS NOT NULL", [], "q.settles_at"))
     if decided:
         parts.append((f"q.status IN ({marks(len(decided))})", list(decided), "q.key DESC"))
@@ -155,7 +155,7 @@ def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
     full = ids.request_id(connection, request_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE q.id = ?", (full,)).fetchone()
     found = _info(connection, row)
-    if found.status != "open":
+    if found.status != RequestStatus.OPEN:
         return found
     return msgspec.structs.replace(found, can_go_back_to=push_back_targets(connection, row[26], row[27]))
 
