@@ -64,7 +64,9 @@ class RunMover:
     ) -> MigrationReport:
         self._current.may_run()
         if plan is not None:
-            return await self._migrate_planned(spec, plans.read_plan(plan, KIND, self.clock.now()), note)
+            # A long plan takes tens of milliseconds to read.
+            shown = await asyncio.to_thread(plans.read_plan, plan, KIND, self.clock.now())
+            return await self._migrate_planned(spec, shown, note)
         actor = acting()
 
         def select(connection: sqlite3.Connection) -> tuple[str, int, list[int], list[RunMove]]:

@@ -130,7 +130,10 @@ class ScheduleService:
     ) -> BackfillInfo:
         self._current.may_run()
         actor = acting()
-        shown = None if plan is None else plans.read_plan(plan, planned.BACKFILL, self._store.clock.now())
+        shown = None
+        if plan is not None:  # a long plan takes tens of milliseconds to read
+            now = self._store.clock.now()
+            shown = await asyncio.to_thread(plans.read_plan, plan, planned.BACKFILL, now)
 
         def begin(firing: Firing) -> tuple[int, tuple[str, ...]]:
             operations.refuse_while_draining(firing.tx)
