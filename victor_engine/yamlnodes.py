@@ -1,4 +1,4 @@
-"""YAML text composed into nodes within limits of size, depth and number, before anything recursive sees it."""
+"""The composer of YAML nodes, which limits size, depth and number before recursive code reads them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 from victor_engine.workers.serving import OverBudgetError
 
 MAX_TEXT = 2_000_000
-"""Characters in one text."""
+"""The maximum number of characters of one text."""
 
 MAX_DEPTH = 60
-"""How deeply lists and mappings may be nested."""
+"""The maximum nesting of lists and mappings."""
 
 MAX_VALUES = 200_000
-"""Values in one text, each use of an alias counted with all that it stands for."""
+"""The maximum number of values of one text. Each use of an alias counts as all values of its anchor."""
 
 MAX_NUMBER = 400
-"""Characters of a number: to work out a longer one takes time that grows with its square."""
+"""The maximum number of characters of a number: the time to parse one grows with the square of its length."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class YamlFaultError(Exception):
-    """Text that is not the YAML we read: the message, and line and column from 1."""
+class YamlError(Exception):
+    """The text is not valid YAML or exceeds the limits. `line` and `column` begin with 1."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
@@ -35,27 +35,27 @@ class YamlFaultError(Exception):
         self.column = column
 
 
-def too_many(mark: Any) -> YamlFaultError:
-    """Return the fault of a text with too many values, at a mark of PyYAML."""
-    return _fault(f"more than {MAX_VALUES} values: does an alias repeat itself?", mark)
+def too_many(mark: Any) -> YamlError:
+    """Return the error of a text with too many values, at a mark of PyYAML."""
+    return _error(f"more than {MAX_VALUES} values, with the values of aliases counted at each use", mark)
 
 
-def too_deep(mark: Any) -> YamlFaultError:
-    """Return the fault of a text that is nested too deeply, at a mark of PyYAML."""
-    return _fault(f"nested more than {MAX_DEPTH} levels deep", mark)
+def too_deep(mark: Any) -> YamlError:
+    """Return the error of a text that is nested too deeply, at a mark of PyYAML."""
+    return _error(f"nested more than {MAX_DEPTH} levels deep", mark)
 
 
-def _fault(message: str, mark: Any) -> YamlFaultError:
-    return YamlFaultError(message, mark.line + 1, mark.column + 1)
+def _error(message: str, mark: Any) -> YamlError:
+    return YamlError(message, mark.line + 1, mark.column + 1)
 
 
 @contextmanager
 def composing(text: str) -> Iterator[Any]:
-    """Give a safe loader of PyYAML that composes within the limits. YamlFaultError for all that is no YAML."""
+    """Provide a safe loader of PyYAML that enforces the limits. Raises YamlError for text that is not YAML."""
     import yaml
 
     if len(text) > MAX_TEXT:
-        raise YamlFaultError(f"more than {MAX_TEXT} characters. Divide the file")
+        raise YamlError(f"more than {MAX_TEXT} characters. Split the file")
     loader = None
     try:
         loader = _loader_class()(text)
@@ -63,9 +63,9 @@ def composing(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = error.problem or error.context or "not YAML"
-        raise (_fault(message, mark) if mark is not None else YamlFaultError(message)) from error
+        raise (_error(message, mark) if mark is not None else YamlError(message)) from error
     except yaml.YAMLError as error:
-        raise YamlFaultError(str(error).splitlines()[0]) from error
+        raise YamlError(str(error).splitlines()[0]) from error
     except OverBudgetError as error:
         error.line = loader.line + 1 if loader is not None else 1
         raise
@@ -75,16 +75,16 @@ def composing(text: str) -> Iterator[Any]:
 
 
 def scalar(loader: Any, node: Any) -> Any:
-    """Return the value of a scalar node, as the safe loader understands it. YamlFaultError if it has none."""
+    """Return the value of a scalar node, as the safe loader constructs it. Raises YamlError if it is invalid."""
     import yaml
 
     if node.tag in _NUMBERS and len(node.value) > MAX_NUMBER:
-        raise _fault(f"a number with more than {MAX_NUMBER} characters", node.start_mark)
+        raise _error(f"a number with more than {MAX_NUMBER} characters", node.start_mark)
     try:
         return loader.construct_object(node, deep=True)
     except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError, yaml.YAMLError) as error:
-        # PyYAML raises whatever its own code trips over: `!!int ""` is an IndexError.
-        raise _fault(f"{node.value[:80]!r} cannot be read: {error}", node.start_mark) from error
+        # PyYAML does not convert the errors of its own code: `!!int ""` is an IndexError.
+        raise _error(f"{node.value[:80]!r} is not a valid value: {error}", node.start_mark) from error
 
 
 @cache
@@ -92,7 +92,7 @@ def _loader_class() -> type[Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """PyYAML's safe loader with limits. Its composer and constructor call themselves; its parser does not."""
+        """PyYAML's safe loader with limits. Its composer and constructor are recursive; its parser is not."""
 
         def __init__(self, text: str) -> None:
             super().__init__(text)
@@ -116,7 +116,7 @@ def _loader_class() -> type[Any]:
             self._flatten(node, 0)
 
         def _flatten(self, node: Any, depth: int) -> None:
-            """Put what `<<` names into a mapping, as PyYAML does, and end where that grows without bounds."""
+            """Merge the mappings of `<<` as PyYAML does. Raises YamlError if the result exceeds the limits."""
             if depth > MAX_DEPTH:
                 raise too_deep(node.start_mark)
             merges = [value for key, value in node.value if key.tag == _MERGE]
@@ -128,7 +128,7 @@ def _loader_class() -> type[Any]:
                 listed = isinstance(merge, yaml.SequenceNode)
                 for source in reversed(merge.value) if listed else [merge]:
                     if not isinstance(source, yaml.MappingNode):
-                        raise _fault("<< wants a mapping, or a list of mappings", merge.start_mark)
+                        raise _error("<< must be a mapping, or a list of mappings", merge.start_mark)
                     self._flatten(source, depth + 1)
                     pairs += source.value
                     if len(pairs) > MAX_VALUES:

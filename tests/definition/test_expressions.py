@@ -1,4 +1,4 @@
-"""Expressions are data: what they can say, and that nothing gets out of the sandbox or blows it up."""
+"""The expression language: its values, its limits, and that no expression leaves the sandbox."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_values(expression: str, value: Any) -> None:
         "[[[k for k in range(1000)] for j in range(1000)] for i in range(1000)]", "10**4000 * 10**4000", "yield 1",
     ],
 )  # fmt: skip
-def test_nothing_gets_out_and_nothing_blows_up(hostile: str) -> None:
+def test_no_expression_leaves_the_sandbox_or_exceeds_its_limits(hostile: str) -> None:
     started = time.perf_counter()
     with pytest.raises(ExpressionError):
         evaluate(hostile, STATE, F)
@@ -76,7 +76,7 @@ def test_nothing_gets_out_and_nothing_blows_up(hostile: str) -> None:
 
 
 @pytest.mark.parametrize("joined", ["text * 2000", "{f'{x}': 1 for x in range(2000)}", "[text] * 2000"])
-def test_a_join_that_is_too_long_is_refused_before_it_is_made(joined: str) -> None:
+def test_a_join_that_is_too_long_is_refused_before_the_work(joined: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ExpressionError, match="join makes a text of"):
@@ -109,7 +109,7 @@ def test_assignments_in_order_over_several_lines() -> None:
     assert STATE["a"] == {"b": 3, "items": [1, 2]}, "the state itself is not touched"
 
 
-def test_what_is_no_assignment_has_its_place() -> None:
+def test_a_statement_that_is_not_an_assignment_has_its_place() -> None:
     faults = check_assignments("x = []\nfor c in x:\n  y = 1\nz = foo(1)\n", F)
     assert [(f.line, f.column) for f in faults] == [(2, 1), (4, 5)]
     assert "a loop (for)" in faults[0].message
@@ -118,7 +118,7 @@ def test_what_is_no_assignment_has_its_place() -> None:
         run_assignments("for c in x:\n  y = 1", STATE, F)
 
 
-def test_conditions_name_a_function_a_key_or_an_expression() -> None:
+def test_a_condition_is_a_function_a_key_or_an_expression() -> None:
     functions = FunctionRegistry()
     functions.register("all_good", lambda state: state["n"] == 2)
     assert evaluate_condition("all_good", STATE, functions) is True
@@ -138,7 +138,7 @@ def test_any_text_is_a_value_or_a_typed_error(text: str) -> None:
         pass
 
 
-def test_a_tree_that_was_sound_is_asked_again_for_its_functions() -> None:
+def test_the_functions_of_a_cached_tree_are_checked_at_each_evaluation() -> None:
     has, lacks = FunctionRegistry(), FunctionRegistry()
     has.register("twice", lambda value: value * 2)
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_a_tree_that_was_sound_is_asked_again_for_its_functions() -> None:
             evaluate("twice(x)", {"x": 2}, lacks)
 
 
-def test_a_text_that_is_run_again_starts_from_its_own_state() -> None:
+def test_a_text_that_is_run_again_starts_from_the_given_state() -> None:
     text = "x += 1\ny = [item * x for item in items]"
     for x in (1, 5):
         assert run_assignments(text, {"x": x, "items": [1, 2]}, FunctionRegistry()) == {

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 -- a table of files, each as one text
-"""Workflow files: what they mean, and that every fault has its place and remedy."""
+"""The loader of workflow files: the dialect, and the place and remedy of each problem."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from victor_engine.errors import DefinitionError, NodeError
 BAD = {
     "a syntax error": ("workflows: [\n", "error", 2, 1, "not valid YAML"),
     "an empty file": ("", "error", 1, 1, "empty"),
-    "half of a character": ('workflows:\n  w:\n    nodes: [{id: a, goal: "\\ud800"}]\n', "error", 3, 27, "half of a character"),
+    "an unpaired surrogate": ('workflows:\n  w:\n    nodes: [{id: a, goal: "\\ud800"}]\n', "error", 3, 27, "an unpaired surrogate"),
     "a key given twice": ("workflows:\n  w:\n    nodes: []\n    nodes: []\n", "error", 4, 5, "'nodes' is given twice"),
     "an unknown key": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, goall: x}\n", "error", 4, 39, "Did you mean 'goal'",
     ),
-    "a key that is near to none": (
-        "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, qqqqqq: x}\n", "warning", 4, 39, "kept and handed on",
+    "a key that is not similar to a known one": (
+        "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, qqqqqq: x}\n", "warning", 4, 39, "the engine passes it on",
     ),
-    "next to nothing": (
+    "a successor that does not exist": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, next: [bee]}\n      - {id: bees, type: agent, role: r}\n",
         "error", 4, 46, "Did you mean 'bees'",
     ),
-    "a branch to nothing": (
+    "a branch to a node that does not exist": (
         "workflows:\n  w:\n    nodes:\n      - id: a\n        type: condition\n        condition: x\n        branches:\n"
-        "          yes: nowhere\n", "error", 8, 16, "no such node",
+        "          yes: nowhere\n", "error", 8, 16, "does not exist",
     ),
     "an unreachable node": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r}\n      - {id: b, type: agent, role: r}\n",
@@ -52,11 +52,11 @@ BAD = {
     ),
     "a duplicate id": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r}\n      - {id: a, type: agent, role: r}\n",
-        "error", 5, 14, "there twice",
+        "error", 5, 14, "used twice",
     ),
     "an unknown type": ("workflows:\n  w:\n    nodes:\n      - {id: a, type: agnet}\n", "error", 4, 23, "Did you mean 'agent'"),
     "a wrong timeout": (
-        "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, timeout: -1}\n", "error", 4, 48, "above zero",
+        "workflows:\n  w:\n    nodes:\n      - {id: a, type: agent, role: r, timeout: -1}\n", "error", 4, 48, "greater than zero",
     ),
     "a loop in a transform": (
         "workflows:\n  w:\n    nodes:\n      - id: a\n        type: transform\n        transform: |\n          x = []\n"
@@ -72,19 +72,19 @@ BAD = {
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, next: {approved: b}}\n      - {id: b, type: agent, role: r}\n",
         "error", 4, 35, "'rejected'",
     ),
-    "silence that approves": (
-        "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, fallback: approve}\n", "warning", 4, 39, "silence approves",
+    "approval without an answer": (
+        "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, fallback: approve}\n", "warning", 4, 39, "without an answer the request is approved",
     ),
     "a default that violates its schema": (
         "workflows:\n  w:\n    nodes:\n      - {id: a, type: hitl, hitl_type: input, input_schema: {type: integer}, default_value: x}\n",
-        "error", 4, 93, "does not fit",
+        "error", 4, 93, "does not match",
     ),
     "two ways to be scheduled": (
         "workflows:\n  w:\n    schedule: {cron: '@daily', every: 1h}\n    nodes: [{id: a, type: agent, role: r}]\n",
         "error", 3, 15, "exactly one of",
     ),
-    "a start that is none": (
-        "workflows:\n  w:\n    start: b\n    nodes: [{id: a, type: agent, role: r}]\n", "error", 3, 12, "no such node",
+    "a start node that does not exist": (
+        "workflows:\n  w:\n    start: b\n    nodes: [{id: a, type: agent, role: r}]\n", "error", 3, 12, "does not exist",
     ),
     "an alias bomb": (
         "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
@@ -107,13 +107,13 @@ def test_bad_input_has_its_place(tmp_path: Path, name: str) -> None:
         assert (found[0].line, found[0].column) == (line, column)
 
 
-def test_a_character_may_be_two_escapes_as_in_json() -> None:
+def test_a_character_can_be_written_as_a_surrogate_pair() -> None:
     nodes = [{"id": "a", "type": "hitl", "prompt": "\U0001f600", "choices": ["\U0001f600"]}]
     found = load_workflow_from_yaml(json.dumps({"workflows": {"w\U0001f600": {"nodes": nodes}}}))
     assert found["w\U0001f600"].content == {"nodes": nodes}
 
 
-def test_a_broken_workflow_does_not_hide_the_others() -> None:
+def test_an_invalid_workflow_does_not_hide_the_others() -> None:
     result = load_text(
         "workflows:\n  bad:\n    nodes: [{id: a, type: nothing}]\n  good:\n    nodes: [{id: a, type: agent, role: r}]\n"
     )
@@ -188,7 +188,7 @@ def test_the_dialect() -> None:
     assert [m.id for m in t.members] == ["r", "z"]
 
 
-def test_a_definition_survives_being_stored_and_being_built_in_python() -> None:
+def test_a_definition_survives_storage_and_can_be_built_in_python() -> None:
     (workflow,) = load_workflow_from_yaml(DIALECT).values()
     assert workflow.content is not None
     stored = json.loads(json.dumps(workflow.content))
@@ -199,7 +199,7 @@ def test_a_definition_survives_being_stored_and_being_built_in_python() -> None:
 
 
 @given(st.randoms())
-def test_a_checksum_does_not_care_for_order_or_schedule(random: Any) -> None:
+def test_a_checksum_is_independent_of_order_and_schedule(random: Any) -> None:
     (workflow,) = load_workflow_from_yaml(DIALECT).values()
 
     def shuffled(value: Any) -> Any:
@@ -215,7 +215,7 @@ def test_a_checksum_does_not_care_for_order_or_schedule(random: Any) -> None:
     assert checksum({**workflow.content, "max_retries": 9}) != checksum(workflow.content)
 
 
-def test_shared_nodes_are_included_and_a_circle_is_told(tmp_path: Path) -> None:
+def test_shared_nodes_are_included_and_a_cycle_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "gates.yaml").write_text(
         "nodes:\n  - {id: gate, type: hitl, prompt: 'Sure?', timeout: 60}\n  - {$ref: 'gates.yaml#loop', id: loop}\n"
     )
@@ -231,7 +231,7 @@ def test_shared_nodes_are_included_and_a_circle_is_told(tmp_path: Path) -> None:
     assert (node.prompt, node.timeout_seconds, node.next) == ("Sure?", 60, ("z",))
     for reference, message in (
         ("gates.yaml#gatte", "Did you mean 'gate'"), ("none.yaml#x", "cannot be read"), ("gates.yaml", "must be"),
-        ("gates.yaml#loop", "leads back to itself"),
+        ("gates.yaml#loop", "refers to itself"),
     ):  # fmt: skip
         main.write_text(f"workflows:\n  w:\n    nodes:\n      - {{$ref: '{reference}', id: a}}\n")
         texts = " ".join(f"{p.message} {p.remedy}" for p in load_file(main).problems)
@@ -243,7 +243,7 @@ def test_load_workflow_from_yaml_lists_every_error() -> None:
         load_workflow_from_yaml(
             "workflows:\n  w:\n    nodes:\n      - {id: a, type: x}\n      - {id: b, type: y}\n"
         )
-    assert caught.value.message.count("there is no node type") == 2
+    assert caught.value.message.count("does not exist") == 2
     assert len(caught.value.details["problems"]) == 2
 
 
@@ -261,6 +261,6 @@ def test_templates_and_references() -> None:
 
 
 @given(st.text(max_size=80), st.dictionaries(st.sampled_from(["a", "b", "c"]), st.text(max_size=5)))
-def test_rendering_never_fails_and_tells_what_is_missing(template: str, state: dict[str, str]) -> None:
+def test_rendering_never_fails_and_returns_the_missing_names(template: str, state: dict[str, str]) -> None:
     found = render(template, state)
     assert all(name not in state for name in found.missing)

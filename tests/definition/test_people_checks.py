@@ -1,4 +1,4 @@
-"""Questions that nobody could answer, or whose silence is dangerous: found when the file is read."""
+"""The checks of hitl nodes, which find requests that cannot be answered or are unsafe without an answer."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ B = "next: [b]"
 
 
 @pytest.mark.parametrize(
-    ("node", "severity", "words", "at"),
+    ("node", "severity", "message", "at"),
     [
         (f"hitl_type: input, input_schema: {{type: strin}}, {B}", "error", "is not valid at type", "strin"),
         (f"hitl_type: input, input_schema: {{pattern: '('}}, {B}", "error", "is not valid at pattern", "'('"),
         (f"hitl_type: input, input_schema: {{type: integer, minimum: 3}}, default_value: 2, {B}", "error",
-         "the default does not fit its own schema: must be at least 3", "2, next"),
+         "default_value does not match input_schema: must be at least 3", "2, next"),
         (f"hitl_type: input, input_schema: {{properties: {{n: {{type: integer}}}}}}, default_value: {{n: x}}, {B}",
          "error", "n must be a whole number", "x}, next"),
         (f"hitl_type: input, input_schema: {{format: date}}, default_value: soon, {B}", "error", "a date such as", "soon"),
         (f"assignees: [x, y], required_approvals: 3, {B}", "error", "only 2 people are assigned", "3, next"),
         (f"assignees: [x], required_approvals: 2, {B}", "error", "only one person is assigned", "2, next"),
-        (f"hitl_type: review, timeout: 1h, on_timeout: continue, {B}", "warning", "never as approved", "continue"),
-        ("next: {approved: b}", "error", "none for 'rejected'", "{approved"),
-        ("next: {approved: b, rejected: b, aproved: b}", "warning", "'aproved' never comes", "aproved: b"),
-        ("choices: [x, y], next: {x: b}", "error", "none for 'y'", "{x: b"),
-        ("hitl_type: override, next: {accepted: b}", "error", "none for 'overridden'", "{accepted"),
-        ("hitl_type: input, next: {other: b}", "error", "none for 'answered'", "{other"),
-        ("timeout: 1h, on_timeout: skip, next: {approved: b, rejected: b}", "error", "none for 'skipped'", "{approved"),
-        (f"choices: [x, y], default_value: z, {B}", "error", "'z' is none of the choices", "z, next"),
+        (f"hitl_type: review, timeout: 1h, on_timeout: continue, {B}", "warning", "not approved", "continue"),
+        ("next: {approved: b}", "error", "no node for the outcome 'rejected'", "{approved"),
+        ("next: {approved: b, rejected: b, aproved: b}", "warning", "'aproved' is not possible here", "aproved: b"),
+        ("choices: [x, y], next: {x: b}", "error", "no node for the outcome 'y'", "{x: b"),
+        ("hitl_type: override, next: {accepted: b}", "error", "no node for the outcome 'overridden'", "{accepted"),
+        ("hitl_type: input, next: {other: b}", "error", "no node for the outcome 'answered'", "{other"),
+        ("timeout: 1h, on_timeout: skip, next: {approved: b, rejected: b}", "error", "the outcome 'skipped'", "{approved"),
+        (f"choices: [x, y], default_value: z, {B}", "error", "'z' is not one of the choices", "z, next"),
         (f"choices: [x, y], multiple: true, default_value: x, {B}", "error", "must be a list", "x, next"),
-        (f"chain: [x, y], required_approvals: 2, {B}", "error", "each place of a chain", "2, next"),
-        (f"chain: [x, y], assignees: [z], {B}", "error", "both say who is asked", "[x, y]"),
-        (f"chain: [x], hitl_type: input, {B}", "error", "not approved or rejected", "[x]"),
+        (f"chain: [x, y], required_approvals: 2, {B}", "error", "required_approvals cannot be used with chain", "2, next"),
+        (f"chain: [x, y], assignees: [z], {B}", "error", "cannot be used together", "[x, y]"),
+        (f"chain: [x], hitl_type: input, {B}", "error", "chain needs the outcomes approved and rejected", "[x]"),
         (f"chain: [x], hitl_type: review, allow_edit: true, {B}", "error", "the same document", "[x]"),
-        (f"reminders: [10m], {B}", "error", "there is no deadline", "[10m]"),
+        (f"reminders: [10m], {B}", "error", "the node has no deadline", "[10m]"),
         (f"reminders: [10m], timeout: 5m, {B}", "warning", "is never sent", "[10m]"),
         (f"reminders: [soon], timeout: 5m, {B}", "error", "a reminder must be a duration", "soon"),
-        (f"escalation: [lead], {B}", "error", "step 1 of the escalation does not say to whom", "lead"),
-        (f"escalation: [{{to: lead, afer: 5m}}], timeout: 5m, {B}", "error", "'afer' is not known", "afer"),
+        (f"escalation: [lead], {B}", "error", "step 1 of the escalation needs a user or a group", "lead"),
+        (f"escalation: [{{to: lead, afer: 5m}}], timeout: 5m, {B}", "error", "unknown key 'afer'", "afer"),
         (f"escalation: [{{to: lead}}], {B}", "error", "has no deadline", "{to: lead"),
         (f"escalation: [{{to: lead, after: soon}}], {B}", "error", "after must be a duration", "soon"),
         (f"reject_policy: sometimes, required_approvals: 2, {B}", "error", "reject_policy", "sometimes"),
-        (f"reject_policy: quorum, {B}", "warning", "one approval is enough", "quorum"),
+        (f"reject_policy: quorum, {B}", "warning", "no effect with one required approval", "quorum"),
         (f"undo_window: soon, {B}", "error", "undo_window must be", "soon"),
     ],
 )  # fmt: skip
-def test_each_fault_has_its_place(node: str, severity: str, words: str, at: str) -> None:
+def test_each_problem_has_its_place(node: str, severity: str, message: str, at: str) -> None:
     (problem,) = problems(node)
     assert problem.severity == severity
-    assert words in problem.message
+    assert message in problem.message
     line = f"      - {{id: ask, type: hitl, {node}}}"
     assert (problem.path, problem.line, problem.column) == ("f.yaml", 4, line.index(at) + 1)
 
@@ -81,11 +81,11 @@ def test_each_fault_has_its_place(node: str, severity: str, words: str, at: str)
         "undo_window: 5s, allow_questions: true, next: [b]",
     ],
 )
-def test_what_is_right_is_left_alone(node: str) -> None:
+def test_valid_nodes_have_no_problems(node: str) -> None:
     assert problems(node) == ()
 
 
-def test_what_was_read_is_what_is_asked() -> None:
+def test_a_node_has_the_values_of_its_file() -> None:
     text = (
         HEAD
         + "      - {id: a, type: hitl, timeout: 1h, reminders: [2m, 10m, {every: 30m}], undo_window: 5s}\n"
@@ -94,7 +94,7 @@ def test_what_was_read_is_what_is_asked() -> None:
     assert (node.reminders, node.remind_every, node.undo_window) == ((600.0, 120.0), 1800.0, 5.0)  # type: ignore[attr-defined]
 
 
-def test_a_definition_made_in_python_reads_back() -> None:
+def test_a_definition_built_in_python_can_be_read_again() -> None:
     from victor_engine.definition.content import definition_to_content
     from victor_engine.definition.loader import definition_from_content
     from victor_engine.definition.model import HITLNode, WorkflowDefinition

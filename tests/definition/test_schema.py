@@ -1,4 +1,4 @@
-"""The schema for editors: it is what the reader knows, and real files fit it."""
+"""The JSON Schema for editors has the keys of the reader, and real files match it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples/workspace/wor
 CORPUS = sorted((SHARED / "corpus").glob("*.yaml")) if SHARED else []
 
 
-def test_the_shipped_schema_is_made_from_the_readers_keys() -> None:
+def test_the_shipped_schema_is_generated_from_the_keys_of_the_reader() -> None:
     assert shipped_schema() == dialect_schema()
     jsonschema.Draft202012Validator.check_schema(shipped_schema())
 
 
 @pytest.mark.parametrize("path", [*EXAMPLES, *CORPUS], ids=lambda path: path.name)
-def test_real_files_fit(path: Path) -> None:
+def test_real_files_match(path: Path) -> None:
     faults = list(
         jsonschema.Draft202012Validator(shipped_schema()).iter_errors(
             _plain(yaml.safe_load(path.read_text()))
@@ -31,18 +31,18 @@ def test_real_files_fit(path: Path) -> None:
 
 
 def _plain(value: object) -> object:
-    """JSON has text for keys, and YAML's booleans among them."""
+    """Return the value with texts for all keys, as in JSON; YAML has booleans too."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def test_a_node_of_no_type_does_not_fit() -> None:
+def test_a_node_without_a_known_type_does_not_match() -> None:
     bad = {"workflows": {"w": {"nodes": [{"id": "a", "type": "agnet"}]}}}
     assert not jsonschema.Draft202012Validator(shipped_schema()).is_valid(bad)
 
 
-def test_the_schedule_block_has_the_keys_that_are_read() -> None:
+def test_the_schedule_block_has_the_keys_of_its_reader() -> None:
     from victor_engine.definition.schema import SCHEDULE
     from victor_engine.scheduler.declare import KEYS
 

@@ -1,4 +1,4 @@
-"""Wait and workflow nodes as a file gives them: what is read, what is wrong and where."""
+"""The reader of wait and workflow nodes: values, problems and their places."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wait(keys: str) -> WaitNode:
         ("for: 1h, timeout: 5m, next: {done: a, timed_out: a}", "on_timeout", "continue", "1 h"),
     ],
 )
-def test_what_is_read(keys: str, field: str, value: object, line: str) -> None:
+def test_the_node_has_the_values_of_its_file(keys: str, field: str, value: object, line: str) -> None:
     node = wait(keys)
     assert getattr(node, field) == value
     assert detail(node) == line
@@ -53,22 +53,22 @@ def test_what_is_read(keys: str, field: str, value: object, line: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("description: x", "exactly one of for, until, file and http, and gives none"),
-        ("for: 1m, until: '09:00'", "gives for and until"),
+        ("description: x", "exactly one of for, until, file and http, and this one has none"),
+        ("for: 1m, until: '09:00'", "has for and until"),
         ("for: soon", "for must be a number of seconds"),
-        ("until: later", "which is no instant"),
-        ("until: '09:00', timezone: Europe/Berln", "there is no time zone 'Europe/Berln'"),
-        ("for: 1m, timezone: UTC", "timezone goes with until"),
+        ("until: later", "which is not a time"),
+        ("until: '09:00', timezone: Europe/Berln", "the time zone 'Europe/Berln' does not exist"),
+        ("for: 1m, timezone: UTC", "timezone can be used only with until"),
         ("http: {status: 200}", "needs a url"),
         ("http: {url: x, status: 99}", "status must be a status such as 200"),
         ("http: {url: x, jsn: y}", "unknown key 'jsn'"),
-        ("for: 1m, next: {done: w, failed: w}", "never comes to the outcome 'failed'"),
-        ("for: 1m, next: {timed_out: w}", "has none for 'done'"),
+        ("for: 1m, next: {done: w, failed: w}", "the outcome 'failed' is not possible here"),
+        ("for: 1m, next: {timed_out: w}", "no node for the outcome 'done'"),
         ("for: 1m, on_timeout: approve", "on_timeout cannot be 'approve'"),
         ("file: x, poll: 0.01", "poll must be at least"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(keys: str, words: str) -> None:
+def test_each_problem_has_its_place(keys: str, words: str) -> None:
     text = f"workflows:\n  w:\n    nodes:\n      - {{id: w, type: wait, {keys}}}\n"
     problems = load_text(text).problems
     found = [p for p in problems if words in p.message and p.severity == "error"]
@@ -94,26 +94,26 @@ def test_a_workflow_as_a_node() -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("output: x", "names no workflow"),
-        ("workflow: x, next: {failed: c}", "never comes to the outcome 'failed'"),
-        ("workflow: x, next: {rejected: c}", "has none for 'succeeded'"),
+        ("output: x", "needs a workflow"),
+        ("workflow: x, next: {failed: c}", "the outcome 'failed' is not possible here"),
+        ("workflow: x, next: {rejected: c}", "no node for the outcome 'succeeded'"),
     ],
 )
-def test_a_workflow_node_that_is_wrong(keys: str, words: str) -> None:
+def test_an_invalid_workflow_node(keys: str, words: str) -> None:
     problems = load_text(
         f"workflows:\n  w:\n    nodes:\n      - {{id: c, type: workflow, {keys}}}\n"
     ).problems
     assert [p for p in problems if words in p.message and p.line == 4], problems
 
 
-def test_a_node_that_is_called_no_is_told_about_its_quotes() -> None:
+def test_a_node_with_the_id_no_needs_quotes() -> None:
     text = "workflows:\n  w:\n    nodes:\n      - {id: no, type: wait, for: 1m}\n"
     (problem,) = [p for p in load_text(text).problems if "boolean" in p.message]
     assert (problem.severity, problem.line) == ("error", 4)
     assert "quotes" in problem.remedy
 
 
-def test_a_workflow_that_starts_itself_and_one_that_starts_nothing_known_are_warned_of() -> None:
+def test_a_workflow_that_starts_itself_and_an_unknown_child_workflow_are_warnings() -> None:
     def starts(name: str, *children: str) -> str:
         more = [f", next: [n{i + 1}]" for i in range(len(children) - 1)] + [""]
         nodes = "".join(

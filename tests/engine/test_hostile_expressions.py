@@ -69,7 +69,7 @@ async def test_hostile_expressions_fail_their_node_and_delay_nobody(tmp_path: Pa
             assert error is not None
             assert (error.type, error.node_id) == ("ExpressionLimitError", "a"), name
             assert "a: transform: line 1" in error.message
-            assert "make it smaller" in error.message or "the most is" in error.message, name
+            assert "make it smaller" in error.message or "the maximum is" in error.message, name
 
 
 async def test_a_run_that_was_left_at_a_hostile_expression_does_not_hold_the_next_start(

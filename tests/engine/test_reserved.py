@@ -217,10 +217,14 @@ async def test_a_node_of_such_a_name_keeps_its_answer_apart(tmp_path: Path, name
 @pytest.mark.parametrize(
     ("nodes", "severity", "said"),
     [
-        ("{id: a, type: compute, output: human}", "error", "cannot go under 'human'"),
-        ("{id: a, type: compute, output: _x}", "error", "cannot go under '_x'"),
+        ("{id: a, type: compute, output: human}", "error", "cannot be stored under 'human'"),
+        ("{id: a, type: compute, output: _x}", "error", "cannot be stored under '_x'"),
         ("{id: a, type: transform, transform: '_x = 1'}", "warning", "sets '_x'"),
-        ("{id: a, type: workflow, workflow: b, inputs: {errors: 1}}", "warning", "gives the child 'errors'"),
+        (
+            "{id: a, type: workflow, workflow: b, inputs: {errors: 1}}",
+            "warning",
+            "passes to the child run 'errors'",
+        ),
         (
             "{id: a, type: condition, condition: errors.lint > 0, branches: {true: b, false: b}}, B",
             "warning",
@@ -239,7 +243,7 @@ async def test_a_node_of_such_a_name_keeps_its_answer_apart(tmp_path: Path, name
         (
             "{id: a, type: condition, condition: len(errors) > 0, branches: {true: b, false: b}}, B",
             "warning",
-            "reads 'errors', which nothing writes",
+            "reads 'errors', which no node writes",
         ),
         (
             "{id: a, type: compute, on_error: c, next: [c]}, "

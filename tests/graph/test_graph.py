@@ -541,7 +541,7 @@ def built(change: Callable[[StateGraph[Counter]], object]) -> Callable[[], objec
         (lambda g: g.add_node("c", bump, on_error="nowhere").add_edge("b", "c"), "leads to 'nowhere'"),
         (lambda g: g.add_node(HITLNode(id="ask", prompt="?")).add_edge("b", "ask"), "'ask' is a hitl node"),
         (lambda g: g.add_node(END, bump), "cannot be the name of a node"),
-        (lambda g: g.add_node("c", bump, timeout=-1), "c: the timeout must be above zero"),
+        (lambda g: g.add_node("c", bump, timeout=-1), "c: the timeout must be greater than zero"),
     ],
 )
 def test_faults_are_named(change: Callable[[StateGraph[Counter]], object], words: str) -> None:

@@ -15,7 +15,7 @@ BROKEN = [
     ({"type": "strin"}, "at type"),
     ({"properties": {"a": {"minimum": "x"}}}, "properties.a.minimum"),
     ({"properties": {"a": {"$ref": "#/$defs/gone"}}}, "'#/$defs/gone' at properties.a."),
-    ({"items": {"$ref": "http://192.0.2.1/schema.json"}}, "which is not in it"),
+    ({"items": {"$ref": "http://192.0.2.1/schema.json"}}, "which it does not define"),
     ({"type": "string", "pattern": "("}, "'('"),
 ]
 
@@ -87,7 +87,7 @@ def test_each_fault_has_its_own_path() -> None:
         },
     }
     assert validate(schema, {"name": "", "hosts": [{"ip": 1}, {}]}) == {
-        "name": "is needed",
-        "hosts.1.ip": "is needed",
+        "name": "is required",
+        "hosts.1.ip": "is required",
     }
-    assert validate(schema, {}) == {"name": "is needed", "hosts": "is needed"}
+    assert validate(schema, {}) == {"name": "is required", "hosts": "is required"}

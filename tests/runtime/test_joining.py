@@ -69,11 +69,17 @@ def test_the_spellings_of_a_join(join: str, strategy: str, count: int | None) ->
 @pytest.mark.parametrize(
     ("join", "words"),
     [
-        ("join: 4", "join is 4, and there are only 3"),
+        ("join: 4", "join is 4, and parallel_nodes has only 3"),
         ("join: 0", "at least 1"),
-        ("join_strategy: n_of_m", "needs to know how many"),
-        ("join_strategy: any, required: 2", "required goes with n_of_m, and join_strategy is any"),
-        ("join_strategy: all, required: 2", "required goes with n_of_m, and join_strategy is all"),
+        ("join_strategy: n_of_m", "needs the number of branches"),
+        (
+            "join_strategy: any, required: 2",
+            "required can be used only with n_of_m, and join_strategy is any",
+        ),
+        (
+            "join_strategy: all, required: 2",
+            "required can be used only with n_of_m, and join_strategy is all",
+        ),
         ("join: 2, required: 2", "required and join are given"),
         ("join: most", "join_strategy cannot be 'most'"),
     ],

@@ -77,9 +77,9 @@ workflows:
 @pytest.mark.parametrize(
     ("word", "severity", "said"),
     [
-        ("merge_mode: team_win", "error", "merge_mode 'team_win' is not known here"),
-        ("merge_mode: selective", "warning", "counts as 'team_wins'"),
-        ("merge_strategy: lists", "error", "merge_strategy 'lists' is not known here"),
+        ("merge_mode: team_win", "error", "merge_mode cannot be 'team_win'"),
+        ("merge_mode: selective", "warning", "'team_wins' is used"),
+        ("merge_strategy: lists", "error", "merge_strategy cannot be 'lists'"),
         ("merge_strategy: list", None, ""),
     ],
 )

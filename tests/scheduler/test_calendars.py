@@ -174,7 +174,7 @@ def test_an_icalendar_file(tmp_path: Path) -> None:
         ("c.yaml", b"", "is empty"),
         ("c.yaml", b"dates: [", "c.yaml:1"),
         ("c.yaml", b"days: [2026-01-01]", "unknown key 'days'. Did you mean"),
-        ("c.yaml", b"dates: [2026-13-01]", "c.yaml:1:9: not valid YAML: '2026-13-01' cannot be read"),
+        ("c.yaml", b"dates: [2026-13-01]", "c.yaml:1:9: not valid YAML: '2026-13-01' is not a valid value"),
         ("c.yaml", b"dates: 2026-12-01", "wants a list"),
         ("c.yaml", b"\ndates:\n  - {day: 3}", "c.yaml:3:"),
         ("c.yaml", b"ranges: [{from: 2026-01-02, to: 2026-01-01}]", "is not after"),

@@ -82,7 +82,7 @@ TABLE: list[tuple[str, dict[str, Any], list[str], Any]] = [
 ]  # fmt: skip
 
 AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
-    ("required", obj(("a", "b"), a=TEXT, b=TEXT), [*"x"], "field-1", "is needed"),
+    ("required", obj(("a", "b"), a=TEXT, b=TEXT), [*"x"], "field-1", "is required"),
     ("minimum", obj(a={**WHOLE, "minimum": 3}), [*"2"], "field-0", "at least 3"),
     ("maximum", obj(a={"type": "number", "maximum": 3}), [*"3.5"], "field-0", "at most 3"),
     ("no number", obj(a=WHOLE), [*"1.5"], "field-0", "whole number"),
@@ -99,7 +99,7 @@ AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
     ("too few entries", obj(a={"type": "array", "items": obj(n=WHOLE), "minItems": 2}), ["a", "1", "ctrl+s"],
      "field-0", "at least 2"),
     ("broken JSON", obj(a={"type": "array", "items": {"type": "object"}}), [*"[{"], "field-0", "line 1, column"),
-    ("half of an optional object", obj(at=ADDRESS), [*NEXT, *"1"], "field-0", "is needed"),
+    ("half of an optional object", obj(at=ADDRESS), [*NEXT, *"1"], "field-0", "is required"),
     ("no form", {"anyOf": [WHOLE, FLAG]}, [*'"x"'], "field-0", ""),
 ]  # fmt: skip
 

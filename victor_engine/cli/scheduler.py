@@ -379,7 +379,7 @@ def edit(
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     """Return `KEY=VALUE` settings as a mapping. Values are YAML."""
     from victor_engine.definition.yamltext import parse
-    from victor_engine.yamlnodes import YamlFaultError
+    from victor_engine.yamlnodes import YamlError
 
     found: dict[str, Any] = {}
     for text in given:
@@ -388,7 +388,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"--set {text!r} is not KEY=VALUE; write for example --set jitter=5m")
         try:
             documents = parse(value)
-        except YamlFaultError as error:
+        except YamlError as error:
             raise UsageError(f"--set {key}: {value[:80]!r} is not a YAML value: {error.message}") from None
         if len(documents) > 1:
             raise UsageError(f"--set {key}: {value[:80]!r} is more than one YAML value")

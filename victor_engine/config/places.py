@@ -1,4 +1,4 @@
-"""YAML that remembers where each key and value stands, for errors with file:line:column."""
+"""YAML with the place of each key and value, for errors with file:line:column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from victor_engine.files import read_text_bounded, reason
 from victor_engine.yamlnodes import (
     MAX_DEPTH,
     MAX_VALUES,
-    YamlFaultError,
+    YamlError,
     composing,
     scalar,
     too_deep,
@@ -22,15 +22,15 @@ from victor_engine.yamlnodes import (
 )
 
 Key = tuple[str | int, ...]
-"""The way from the root of a document to a value: keys of mappings and indexes of lists."""
+"""The path from the root of a document to a value: keys of mappings and indexes of lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One layer of settings and where each of them was said.
+    """One layer of settings, with the place of each setting.
 
-    `label` is shown in messages: a file's path, `command line`, or `environment`. `places` maps
-    the way to a value to its line and column, both from 1; a layer that is no file has none.
+    `label` is shown in messages: the path of a file, `command line`, or `environment`. `places` maps the path of
+    a value to its line and column, both from 1. It is empty for a layer that is not a file.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Source:
     places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, key: Key) -> str:
-        """`file:line:column` of a value, or of the nearest thing around it that has a place."""
+        """Return `file:line:column` of a value, or of the nearest value that contains it and has a place."""
         while key and key not in self.places:
             key = key[:-1]
         if key not in self.places:
@@ -47,12 +47,12 @@ class Source:
         return f"{self.label}:{line}:{column}"
 
     def warning(self, key: Key, message: str, remedy: str = "") -> ProblemInfo:
-        """The warning of what stands at `key` and has no effect."""
+        """Return a warning about the value at `key`, which has no effect."""
         path, line, column = place_from_text(self.place(key))
         return ProblemInfo("warning", message, path=path, line=line, column=column, remedy=remedy)
 
     def fail(self, key: Key, message: str, remedy: str = "") -> ConfigError:
-        """The error to raise for what stands at `key`."""
+        """Return the error to raise for the value at `key`."""
         place = self.place(key)
         text = f"{place}: {message}"
         line, column = self.places.get(key, (0, 0))
@@ -67,26 +67,25 @@ class Source:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'?`, or a list of what there is, or nothing where there is nothing."""
+    """Return `Did you mean 'x'?`, or a list of the known names, or nothing if none are known."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Known here: {', '.join(names)}" if names else ""
+    return f"Possible here: {', '.join(names)}" if names else ""
 
 
 def place_from_text(text: str) -> tuple[str, int, int]:
-    """Path, line and column of a place as the configuration keeps it (`file:line:column`)."""
+    """Return path, line and column of a place in the form `file:line:column`."""
     path, _, rest = text.rpartition(":")
     path, _, line = path.rpartition(":")
     return (path, int(line), int(rest)) if line.isdigit() and rest.isdigit() else (text, 0, 0)
 
 
 def read_yaml(path: Path) -> Source | None:
-    """The mapping in a YAML file with its places; None where there is no such file.
+    """Return the mapping in a YAML file with its places, or None if the file does not exist.
 
-    Raises `ConfigError` with the place of a syntax error, a duplicate key, or a document that is
-    not a mapping.
+    Raises ConfigError with the place of a syntax error, a duplicate key, or a document that is not a mapping.
     """
     try:
         text = read_text_bounded(path)
@@ -99,7 +98,7 @@ def read_yaml(path: Path) -> Source | None:
 
 
 def parse_yaml(text: str, label: str) -> Source:
-    """As `read_yaml`, from text."""
+    """Read a text as `read_yaml` reads a file."""
     places: dict[Key, tuple[int, int]] = {}
     try:
         with composing(text) as loader:
@@ -107,13 +106,13 @@ def parse_yaml(text: str, label: str) -> Source:
             if node is None:
                 return Source(label, {})
             data = _construct(loader, node, (), places)
-    except YamlFaultError as error:
+    except YamlError as error:
         source = Source(label, {}, {(): (error.line, error.column)})
         raise source.fail((), f"not valid YAML: {error.message}") from error
     if not isinstance(data, dict):
         source = Source(label, {}, {(): (1, 1)})
         raise source.fail(
-            (), "the file must hold a mapping of settings", "Start it with a key such as `agents:`"
+            (), "the file must contain a mapping of settings", "Start it with a key such as `agents:`"
         )
     return Source(label, data, places)
 
@@ -122,7 +121,7 @@ def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, in
     import yaml
 
     places.setdefault(way, (node.start_mark.line + 1, node.start_mark.column + 1))
-    if len(way) >= MAX_DEPTH:  # an alias that holds itself
+    if len(way) >= MAX_DEPTH:  # an alias that contains itself
         raise too_deep(node.start_mark)
     if len(places) > MAX_VALUES:
         raise too_many(node.start_mark)
@@ -133,9 +132,9 @@ def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, in
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key is None:
-                raise YamlFaultError("a key must be plain text", *mark)
+                raise YamlError("a key must be plain text", *mark)
             if key in result:
-                raise YamlFaultError(f"the key {key!r} is given twice", *mark)
+                raise YamlError(f"the key {key!r} is given twice", *mark)
             places[(*way, key)] = mark
             result[key] = _construct(loader, value_node, (*way, key), places)
         return result

@@ -1,4 +1,4 @@
-"""What a workflow is: nodes, limits, YAML, expressions, templates and graph checks."""
+"""Definitions of workflows: nodes, limits, YAML, expressions, templates and checks of the graph."""
 
 from victor_engine.definition.content import definition_to_content
 from victor_engine.definition.expressions import FunctionRegistry

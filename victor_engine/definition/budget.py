@@ -1,7 +1,7 @@
-"""The budget of an evaluation: what its operators and functions charge for the work that they do.
+"""The budget of an evaluation, which operators and functions charge for their work.
 
-A step is about 100 nanoseconds of work, so that the steps of `LOCAL` are about a millisecond. The size
-counts the bytes of what is made. Both are charged before the work is done.
+A step is about 100 nanoseconds of work: the steps of `LOCAL` take about a millisecond. The size counts the
+bytes of new values. Both are charged before the work.
 """
 
 from __future__ import annotations
@@ -13,33 +13,36 @@ from typing import Any, Protocol
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 MAX_TEXT = 1_000_000
-"""Characters in a string that an expression makes."""
+"""The maximum number of characters of a text that an expression makes."""
 
 MAX_ITEMS = 200_000
-"""Items that a comprehension, range or repetition may make."""
+"""The maximum number of items that a comprehension, range or repetition makes."""
 
 MAX_BITS = 4096
-"""Bits of a whole number that a multiplication or a power may make."""
+"""The maximum number of bits of the result of a multiplication or a power."""
 
 MAX_DIGITS = 4300
-"""Digits of a whole number that is read from a text, written as one, or rounded to."""
+"""The maximum number of digits of an integer that is parsed, formatted or rounded."""
 
 LONG = 16_384
-"""Bits of the longest whole number: `MAX_DIGITS`, and some room for sums."""
+"""The maximum number of bits of an integer: `MAX_DIGITS`, with a margin for sums."""
 
 ITEM = 32
-"""Bytes that an item of a list or an object counts."""
+"""The bytes that an item of a list or an object counts."""
 
 PLAIN = frozenset({int, float, str, bool, type(None)})
-"""Types of values that hold no other values."""
+"""The types of values that contain no other values."""
 
-HARMLESS = PLAIN | {dict, list, tuple, set}
-"""Types of values that an expression works with."""
+VALUE_TYPES = PLAIN | {dict, list, tuple, set}
+"""The types of values in expressions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The steps and the bytes that one evaluation may take. `final` says that nothing takes over after them."""
+    """The maximum steps and bytes of one evaluation.
+
+    Beyond final limits the evaluation fails; beyond others a worker process does it again.
+    """
 
     steps: int
     size: int
@@ -47,23 +50,23 @@ class Limits:
 
 
 FULL = Limits(20_000_000, 256_000_000)
-"""What an evaluation may take in all."""
+"""The limits of an evaluation."""
 
 LOCAL = Limits(10_000, 2_000_000, final=False)
-"""What an evaluation may take in the event loop: about a millisecond."""
+"""The limits of an evaluation in the event loop: about a millisecond."""
 
 
 class NeedsWorkerError(Exception):
-    """The evaluation takes more than the event loop can give; a worker process does it from the start."""
+    """The evaluation exceeds the limits of the event loop. A worker process does it from the start."""
 
     def __init__(self, answers: Sequence[tuple[str, Any]]) -> None:
         super().__init__("the expression takes more than a millisecond")
         self.answers = answers
-        """The results of the workspace's functions so far, in order: they are not called again."""
+        """The results of the functions of the workspace so far, in order: these calls are not repeated."""
 
 
 class Functions(Protocol):
-    """The functions that an expression may call, as an evaluation sees them."""
+    """The interface of the functions that an expression may call."""
 
     def __contains__(self, name: object, /) -> bool: ...
 
@@ -78,11 +81,11 @@ class Functions(Protocol):
 
 
 class Evaluation:
-    """One evaluation while it runs: its state, the functions that it may call, and what is left of its budget."""
+    """One running evaluation: its state, the functions that it may call, and the rest of its budget."""
 
-    # On the class: most expressions have no loop and call nothing, and making these costs as much as they do.
+    # Class attributes: most expressions have no loops and no calls, and creating these would double their cost.
     items = MAX_ITEMS
-    scope: dict[str, Any] = {}  # a loop puts one of its own in its place
+    scope: dict[str, Any] = {}  # a loop replaces it on the instance
     answers: list[tuple[str, Any]] | tuple[()] = ()
 
     def __init__(self, state: Mapping[str, Any], functions: Functions, limits: Limits = FULL) -> None:
@@ -93,7 +96,7 @@ class Evaluation:
         self.size = limits.size
 
     def charge(self, steps: int, size: int = 0) -> None:
-        """Take from the budget. Raises ExpressionLimitError or NeedsWorkerError if it does not suffice."""
+        """Charge the budget. Raises ExpressionLimitError or NeedsWorkerError if it is exceeded."""
         self.steps -= steps
         self.size -= size
         if self.steps < 0 or self.size < 0:
@@ -109,23 +112,25 @@ class Evaluation:
     def text(self, length: int, what: str) -> None:
         """Charge for a text before it is made."""
         if length > MAX_TEXT:
-            raise ExpressionLimitError(f"{what} makes a text of {length} characters; the most is {MAX_TEXT}")
+            raise ExpressionLimitError(
+                f"{what} makes a text of {length} characters; the maximum is {MAX_TEXT}"
+            )
         self.charge((length >> 8) + 1, length)
 
     def scan(self, text: str) -> None:
-        """Charge for work on each character of a text, and for a text as long as it."""
+        """Charge for work on each character of a text, and for a new text of the same length."""
         self.charge((len(text) >> 5) + 1, len(text))
 
     def number(self, value: Any) -> Any:
-        """Return `value`; refuse a whole number that is too long."""
+        """Return `value`. Raises ExpressionLimitError for an integer that is too long."""
         if type(value) is int and value.bit_length() > LONG:
-            raise ExpressionLimitError(f"a number of more than {LONG} bits")
+            raise ExpressionLimitError(f"a number has more than {LONG} bits")
         return value
 
     def measure(self, value: Any, *, written: bool = False) -> int:
-        """Charge for looking at all of `value`, however deep, and return the steps that this took.
+        """Charge for reading all of `value` at any depth, and return the steps charged.
 
-        `written` charges for a text that spells the value out.
+        With `written`, also charge for a text of the whole value.
         """
         kind = type(value)
         if kind is str:
@@ -171,7 +176,7 @@ class Evaluation:
             self.measure(value)
 
     def call(self, name: str, function: Callable[..., Any], args: list[Any], named: dict[Any, Any]) -> Any:
-        """Call a function of the workspace; its results are kept for a worker process."""
+        """Call a function of the workspace, and keep its result for a worker process."""
         result = plain(function(*args, **named), f"{name}()")
         if isinstance(self.answers, tuple):
             self.answers = []
@@ -184,8 +189,8 @@ def _key_text(key: Any) -> str:
 
 
 def plain(value: Any, what: str) -> Any:
-    """`value` as an expression works with it. ExpressionError if it is not plain data."""
-    if type(value) in HARMLESS:
+    """Return `value` as one of `VALUE_TYPES`. Raises ExpressionError if it is of another type."""
+    if type(value) in VALUE_TYPES:
         return value
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
@@ -196,12 +201,13 @@ def plain(value: Any, what: str) -> Any:
         return list(value)
     if isinstance(value, frozenset):
         return set(value)
-    raise ExpressionError(f"{what} is a {type(value).__name__}, which is not plain data")
+    raise ExpressionError(
+        f"{what} is of type {type(value).__name__}; expressions accept numbers, texts, booleans, lists and objects"
+    )
 
 
 __all__ = [
     "FULL",
-    "HARMLESS",
     "ITEM",
     "LOCAL",
     "LONG",
@@ -210,6 +216,7 @@ __all__ = [
     "MAX_ITEMS",
     "MAX_TEXT",
     "PLAIN",
+    "VALUE_TYPES",
     "Evaluation",
     "Functions",
     "Limits",

@@ -1,4 +1,4 @@
-"""What can be wrong with a workflow as a whole: dead ends, typing slips, dangerous silence."""
+"""The checks of a whole workflow: targets, reachable nodes, expressions, keys and schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.expressions import (
-    Fault,
+    ExpressionProblem,
     FunctionRegistry,
     check_assignments,
     check_expression,
@@ -43,12 +43,12 @@ def check_workflow(
     problems: Problems,
     functions: FunctionRegistry,
 ) -> None:
-    """Add every fault of the whole to the problems."""
+    """Add each problem of the workflow as a whole to `problems`."""
     start = reader.first("start_node", "start", "entry_point")
     if start and definition.start_node not in definition.nodes:
         problems.error(
             reader.place(start),
-            f"{reader.what}: it starts at {definition.start_node!r}, and there is no such node",
+            f"{reader.what}: the start node {definition.start_node!r} does not exist",
             did_you_mean(str(definition.start_node), readers),
         )
         return
@@ -90,7 +90,7 @@ def _check_interrupt(node: Node, reader: Reader, problems: Problems) -> None:
         problems.warning(
             reader.place("on_interrupt"),
             f"{reader.what}: on_interrupt has no effect here",
-            "Only work that is done outside of the engine is interrupted: agent, compute, team",
+            "Only work outside the engine can be interrupted: agent, compute, team",
             strict=False,
         )
 
@@ -113,7 +113,7 @@ def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems
         )
         problems.error(
             reader.document.place(path),
-            f"{where} leads to {target!r}, and there is no such node",
+            f"{where} leads to {target!r}, a node that does not exist",
             did_you_mean(target, readers),
         )
     if isinstance(node, ParallelNode) and node.id in node.parallel_nodes:
@@ -133,15 +133,15 @@ def _check_reachable(
     definition: WorkflowDefinition, readers: Mapping[str, Reader], problems: Problems
 ) -> None:
     reached = reachable(definition)
-    lost = [node_id for node_id in definition.nodes if node_id not in reached]
-    # Only the first of a lost chain is the fault; the others follow from it.
+    unreachable = [node_id for node_id in definition.nodes if node_id not in reached]
+    # Only the first node of an unreachable chain is reported; the others follow from it.
     entered = {
         target
-        for node_id in lost
+        for node_id in unreachable
         for target, _, _ in definition.nodes[node_id].targets()
         if target != node_id
     }
-    roots = [node_id for node_id in lost if node_id not in entered] or lost[:1]
+    roots = [node_id for node_id in unreachable if node_id not in entered] or unreachable[:1]
     for node_id in roots:
         problems.error(
             readers[node_id].place("id"),
@@ -150,32 +150,32 @@ def _check_reachable(
         )
 
 
-def _language(faults: list[Fault], reader: Reader, key: str, problems: Problems) -> None:
-    """Put a fault inside a text where it stands in the file."""
+def _language(found: list[ExpressionProblem], reader: Reader, key: str, problems: Problems) -> None:
+    """Add the problems inside a text, with their places in the file."""
     path = (*reader.path, key)
     block = reader.document.blocks.get(path)
     line0, column0 = reader.document.place(path)
-    for fault in faults:
+    for problem in found:
         if block is not None:
-            place = (block[0] + fault.line - 1, block[1] + fault.column)
+            place = (block[0] + problem.line - 1, block[1] + problem.column)
         else:
             quoted = 0 if reader.document.texts.get(path, "") == "" else 1
             place = (
-                line0 + fault.line - 1,
-                column0 + fault.column - 1 + quoted if fault.line == 1 else fault.column,
+                line0 + problem.line - 1,
+                column0 + problem.column - 1 + quoted if problem.line == 1 else problem.column,
             )
         problems.warning(
             place,
-            f"{reader.what}: {fault.message}; the node fails if it is reached",
+            f"{reader.what}: {problem.message}; the node fails if it is reached",
             "Register a function for it, or bind a compute node to a command",
         )
 
 
-# --- who writes what ---------------------------------------------------------------------------
+# --- keys that are written and read ------------------------------------------------------------
 
 
 def _written(definition: WorkflowDefinition) -> dict[str, str]:
-    """State keys that are certainly written or given, by the node that writes them."""
+    """Return the state keys that the definition is known to write, with the node that writes each."""
     keys: dict[str, str] = {}
     for node in definition.nodes.values():
         if isinstance(node, TransformNode):
@@ -186,7 +186,7 @@ def _written(definition: WorkflowDefinition) -> dict[str, str]:
 
 
 def _given(definition: WorkflowDefinition) -> set[str]:
-    """State keys that the file itself expects from outside."""
+    """Return the state keys that the file expects in the initial state."""
     names: set[str] = set()
 
     def collect(value: Any) -> None:
@@ -217,7 +217,7 @@ def _check_keys_read(
     problems: Problems,
     functions: FunctionRegistry,
 ) -> None:
-    """A condition right after a question that reads a key which no answer writes is a typing slip."""
+    """Warn of a condition that reads a key which no node writes."""
     written = _written(definition)
     known = set(written) | _given(definition) | {"human", "errors", "ctx", "state"}
     asked = {
@@ -234,8 +234,9 @@ def _check_keys_read(
             meant = next(iter(asked.values()))
             problems.warning(
                 reader.place("condition"),
-                f"{reader.what} reads {name!r}, which nothing writes",
-                f"The answer of {meant.id!r} goes under {meant.output_key!r}: read that, or give the node output: {name}",
+                f"{reader.what} reads {name!r}, which no node writes",
+                f"The answer to {meant.id!r} is under {meant.output_key!r}: read that key, or add output: {name} to the "
+                "node",
                 strict=False,
             )
             continue
@@ -243,8 +244,8 @@ def _check_keys_read(
         if close:
             problems.warning(
                 reader.place("condition"),
-                f"{reader.what} reads {name!r}, which nothing writes by that name",
-                f"Did you mean {close[0]!r} (written by {written[close[0]]!r})? A JSON result may also bring the key",
+                f"{reader.what} reads {name!r}, and no node is known to write it",
+                f"Did you mean {close[0]!r} (written by {written[close[0]]!r})? A JSON result may also contain the key",
                 strict=False,
             )
 
@@ -255,8 +256,8 @@ def _check_schedule(definition: WorkflowDefinition, reader: Reader, problems: Pr
         return
     ways = [key for key in ("cron", "every", "interval", "at", "once", "after") if block.get(key) is not None]
     if len(ways) != 1:
-        said = "none is given" if not ways else f"{' and '.join(ways)} are given"
+        given = "none is given" if not ways else f"{' and '.join(ways)} are given"
         problems.error(
             reader.place("schedule"),
-            f"{reader.what}: schedule needs exactly one of cron, every, at, after; {said}",
+            f"{reader.what}: schedule needs exactly one of cron, every, at, after; {given}",
         )

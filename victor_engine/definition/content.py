@@ -1,4 +1,4 @@
-"""A definition that was built in Python, as the plain dialect mapping that is stored."""
+"""The conversion of definitions into the mapping of the workflow dialect, which is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SKIPPED = frozenset(
 
 
 def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
-    """The content of a definition: what it was read from, or what reading it again gives back."""
+    """Return the content of a definition: the mapping that it was read from, or an equivalent one."""
     if definition.content is not None:
         return plain_tree(definition.content)  # type: ignore[no-any-return]
     content: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def definition_to_content(definition: WorkflowDefinition) -> dict[str, Any]:
 
 
 def node_to_content(node: Node) -> dict[str, Any]:
-    """One node as its mapping; what is at its default is left out."""
+    """Return the mapping of a node, without the fields at their default."""
     content: dict[str, Any] = {"id": node.id, "type": node.type}
     for spec in fields(node):
         if spec.name in _SKIPPED:
@@ -105,7 +105,7 @@ def _hitl(node: HITLNode, content: dict[str, Any]) -> None:
 
 
 def _changed(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their default, as plain values."""
+    """Return the fields of a dataclass that are not at their default, as plain values."""
     found: dict[str, Any] = {}
     for spec in fields(value):
         item = getattr(value, spec.name)

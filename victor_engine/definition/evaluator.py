@@ -1,7 +1,7 @@
-"""The evaluator: makes an expression into Python functions once, and calls them for each evaluation.
+"""The evaluator of expressions: it compiles each one into Python functions, which every evaluation calls.
 
-An expression is parsed, never given to `eval`. Each evaluation has a budget, which operators, functions and
-loops charge (see `budget`). The parts of an expression outside of loops are charged together.
+An expression is parsed and never passed to `eval`. Each evaluation has a budget, which operators, functions and
+loops charge (see `budget`). The parts of an expression outside loops are charged together.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 from victor_engine.definition.budget import (
-    HARMLESS,
     ITEM,
+    MAX_ITEMS,
     MAX_TEXT,
     PLAIN,
+    VALUE_TYPES,
     Evaluation,
     NeedsWorkerError,
     plain,
@@ -29,8 +30,8 @@ from victor_engine.definition.language import (
     MOST_NAMES,
     PARSED,
     STRING_METHODS,
-    Fault,
-    faults,
+    ExpressionProblem,
+    find_problems,
     nearest,
     parse,
 )
@@ -39,22 +40,22 @@ from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 Part = Callable[[Evaluation], Any]
 
-REMEDY = "make it smaller, split it over several nodes, or do it in a compute node"
+REMEDY = "make it smaller, split it into several nodes, or use a compute node"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An expression that is ready to be evaluated: its steps without loops, and the functions that it names."""
+    """A compiled expression, with the number of its steps outside loops and the functions that it calls."""
 
     tree: ast.expr
     evaluate: Part | None
     steps: int
     called: frozenset[str]
-    fault: Fault | None = None
+    problem: ExpressionProblem | None = None
 
 
 class _AnyFunction(FunctionRegistry):
-    """All functions there may be: which ones there are is asked at each evaluation."""
+    """A registry that contains every name: each evaluation checks whether its functions exist."""
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -62,60 +63,65 @@ class _AnyFunction(FunctionRegistry):
 
 @lru_cache(maxsize=PARSED)
 def compiled(text: str) -> Compiled:
-    """The expression of a text, made ready once."""
+    """Return the compiled expression of a text. The result is cached."""
     return compiled_tree(parse(text))
 
 
 def compiled_tree(tree: ast.expr) -> Compiled:
-    """The expression of a tree. What is outside of the language is told when it is evaluated."""
+    """Return the compiled expression of a tree. A part outside the language raises when it is evaluated."""
     try:
-        fault = next(faults(tree, _AnyFunction()), None)
-        if fault is not None:
-            return Compiled(tree, None, 0, frozenset(), fault)
+        problem = next(find_problems(tree, _AnyFunction()), None)
+        if problem is not None:
+            return Compiled(tree, None, 0, frozenset(), problem)
         names = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
         called = frozenset(name.id for name in names if isinstance(name, ast.Name))
-        return Compiled(tree, _made(tree), _steps(tree), called)
+        return Compiled(tree, _compile(tree), _steps(tree), called)
     except RecursionError:
-        return Compiled(tree, None, 0, frozenset(), Fault(1, 1, "the expression is nested too deeply"))
+        problem = ExpressionProblem(1, 1, "the expression is nested too deeply")
+        return Compiled(tree, None, 0, frozenset(), problem)
 
 
 def evaluate_compiled(expression: Compiled, run: Evaluation) -> Any:
-    """The value of an expression; ExpressionError says what is wrong with it."""
-    fault = expression.fault
-    if fault is None and expression.called:
+    """Return the value of an expression.
+
+    Raises ExpressionError if the expression is invalid or fails, ExpressionLimitError beyond its budget, and
+    NeedsWorkerError beyond the budget of the event loop.
+    """
+    problem = expression.problem
+    if problem is None and expression.called:
         functions = run.functions
         for name in expression.called:
             if name not in functions:
-                fault = next(faults(expression.tree, functions))
+                problem = next(find_problems(expression.tree, functions))
                 break
-    if fault is not None:
-        raise ExpressionError(f"line {fault.line}, column {fault.column}: {fault.message}")
+    if problem is not None:
+        raise ExpressionError(f"line {problem.line}, column {problem.column}: {problem.message}")
     evaluate = expression.evaluate
     assert evaluate is not None
     try:
-        run.steps -= expression.steps  # whatever charges next looks at it
+        run.steps -= expression.steps  # the next charge checks the limit
         value = evaluate(run)
-        return value if type(value) in _WHOLE else as_json(value, run)
+        return value if type(value) in _JSON_ATOMS else as_json(value, run)
     except ExpressionLimitError as error:
-        raise ExpressionLimitError(f"{_spelled(expression.tree)}: {error.message}; {REMEDY}") from None
+        raise ExpressionLimitError(f"{_source(expression.tree)}: {error.message}; {REMEDY}") from None
     except ExpressionError:
         raise
     except RecursionError:
         raise ExpressionLimitError("the expression is nested too deeply") from None
     except MemoryError:
         raise ExpressionLimitError(
-            f"{_spelled(expression.tree)}: the expression takes too much memory; {REMEDY}"
+            f"{_source(expression.tree)}: the expression takes too much memory; {REMEDY}"
         ) from None
     except NeedsWorkerError:
         raise
     except Exception as error:
         raise ExpressionError(
-            f"{_spelled(expression.tree)}: {type(error).__name__}: {str(error)[:500]}",
+            f"{_source(expression.tree)}: {type(error).__name__}: {str(error)[:500]}",
             error_type=type(error).__name__,
         ) from error
 
 
-def _spelled(tree: ast.AST) -> str:
+def _source(tree: ast.AST) -> str:
     try:
         return ast.unparse(tree)[:200]
     except RecursionError:
@@ -124,11 +130,11 @@ def _spelled(tree: ast.AST) -> str:
 
 # --- results -----------------------------------------------------------------------------------
 
-_WHOLE = frozenset({bool, int, type(None)})
+_JSON_ATOMS = frozenset({bool, int, type(None)})
 
 
 def as_json(value: Any, run: Evaluation) -> Any:
-    """A copy of a value that JSON can hold: tuples and sets become lists. ExpressionError for any other."""
+    """Return a copy of a value as JSON values: tuples and sets become lists. Raises ExpressionError for others."""
     kind = type(value)
     if kind is str:
         if len(value) > 255:
@@ -140,7 +146,7 @@ def as_json(value: Any, run: Evaluation) -> Any:
         return value
     if kind is float:
         if value - value != 0:
-            raise _no_json(f"the result has the number {value}")
+            raise _not_json(f"the result contains the number {value}")
         return value
     if kind is dict:
         run.charge(len(value) + 1, len(value) * 2 * ITEM)
@@ -151,7 +157,7 @@ def as_json(value: Any, run: Evaluation) -> Any:
     if kind is set:
         run.charge(len(value) + 1, len(value) * ITEM)
         try:
-            ordered = sorted(value)  # the order of a set differs from process to process
+            ordered = sorted(value)  # the order of a set differs between processes
         except TypeError:
             ordered = list(value)
         return [as_json(item, run) for item in ordered]
@@ -169,29 +175,29 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _no_json("the result has a text with half of a surrogate pair") from None
+        raise _not_json("the result contains a text with an unpaired surrogate") from None
 
 
-def _no_json(what: str) -> ExpressionError:
-    return ExpressionError(f"{what}, which JSON cannot hold", error_type="ResultNotJSON")
+def _not_json(what: str) -> ExpressionError:
+    return ExpressionError(f"{what}, which JSON cannot represent", error_type="ResultNotJSON")
 
 
 # --- parts -------------------------------------------------------------------------------------
 
 
-def _made(node: ast.AST) -> Part:
-    maker = _MAKERS.get(type(node))
-    if maker is None:
+def _compile(node: ast.AST) -> Part:
+    compiler = _COMPILERS.get(type(node))
+    if compiler is None:
         raise ExpressionError(f"{type(node).__name__} is not part of the expression language")
-    made: Part = maker(node)
-    return made
+    part: Part = compiler(node)
+    return part
 
 
 _LOOPS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 
 
 def _steps(node: ast.AST) -> int:
-    """The parts of an expression; those of a loop are charged when it goes round."""
+    """Return the number of parts of an expression. The parts of a loop are charged in each iteration."""
     if isinstance(node, _LOOPS):
         return 1
     return 1 + sum(
@@ -209,9 +215,9 @@ def _raises(error: type[ExpressionError], message: str) -> Part:
 def _constant(node: ast.Constant) -> Part:
     value = node.value
     if type(value) not in PLAIN:
-        return _raises(ExpressionError, f"a {type(value).__name__} is not plain data")
+        return _raises(ExpressionError, f"a value of type {type(value).__name__} is not allowed")
     if isinstance(value, str) and len(value) > MAX_TEXT:
-        return _raises(ExpressionLimitError, f"a text of {len(value)} characters; the most is {MAX_TEXT}")
+        return _raises(ExpressionLimitError, f"a text has {len(value)} characters; the maximum is {MAX_TEXT}")
     return lambda run: value
 
 
@@ -225,7 +231,7 @@ def _name(node: ast.Name) -> Part:
         state = run.state
         if name in state:
             value = state[name]
-            return value if type(value) in HARMLESS else plain(value, name)
+            return value if type(value) in VALUE_TYPES else plain(value, name)
         if name in ("ctx", "state"):
             return state if type(state) is dict else dict(state)
         if name in CONSTANTS:
@@ -236,24 +242,24 @@ def _name(node: ast.Name) -> Part:
 
 
 def _attribute(node: ast.Attribute) -> Part:
-    owner, name = _made(node.value), node.attr
+    owner, name = _compile(node.value), node.attr
 
     def attribute(run: Evaluation) -> Any:
         found = owner(run)
         if isinstance(found, dict):
             if name in found:
                 value = found[name]
-                return value if type(value) in HARMLESS else plain(value, name)
-            raise _missing(name, found, ast.unparse(node))
+                return value if type(value) in VALUE_TYPES else plain(value, name)
+            raise _missing(name, found, ast.unparse(node.value))
         raise ExpressionError(
-            f"{ast.unparse(node.value)} is {_kind(found)}, which has no key {name!r}", error_type="KeyError"
+            f"{ast.unparse(node.value)} is {_kind(found)} and has no key {name!r}", error_type="KeyError"
         )
 
     return attribute
 
 
 def _subscript(node: ast.Subscript) -> Part:
-    owner, place = _made(node.value), _made(node.slice)
+    owner, place = _compile(node.value), _compile(node.slice)
 
     def subscript(run: Evaluation) -> Any:
         found, key = owner(run), place(run)
@@ -265,14 +271,14 @@ def _subscript(node: ast.Subscript) -> Part:
         elif type(key) not in PLAIN:
             run.measure(key)
         value = found[key]
-        return value if type(value) in HARMLESS else plain(value, ast.unparse(node))
+        return value if type(value) in VALUE_TYPES else plain(value, ast.unparse(node))
 
     return subscript
 
 
 def _slice(node: ast.Slice) -> Part:
     lower, upper, step = (
-        None if part is None else _made(part) for part in (node.lower, node.upper, node.step)
+        None if part is None else _compile(part) for part in (node.lower, node.upper, node.step)
     )
     return lambda run: slice(
         None if lower is None else lower(run),
@@ -282,17 +288,17 @@ def _slice(node: ast.Slice) -> Part:
 
 
 def _binary(node: ast.BinOp) -> Part:
-    operator, left, right = OPERATORS[type(node.op)], _made(node.left), _made(node.right)
+    operator, left, right = OPERATORS[type(node.op)], _compile(node.left), _compile(node.right)
     return lambda run: operator(run, left(run), right(run))
 
 
 def _unary(node: ast.UnaryOp) -> Part:
-    operator, operand = UNARY[type(node.op)], _made(node.operand)
+    operator, operand = UNARY[type(node.op)], _compile(node.operand)
     return lambda run: operator(operand(run))
 
 
 def _boolean(node: ast.BoolOp) -> Part:
-    parts, ends_on = [_made(part) for part in node.values], isinstance(node.op, ast.Or)
+    parts, ends_on = [_compile(part) for part in node.values], isinstance(node.op, ast.Or)
 
     def boolean(run: Evaluation) -> Any:
         value: Any = False
@@ -306,8 +312,10 @@ def _boolean(node: ast.BoolOp) -> Part:
 
 
 def _compare(node: ast.Compare) -> Part:
-    first = _made(node.left)
-    rest = [(OPERATORS[type(op)], _made(part)) for op, part in zip(node.ops, node.comparators, strict=True)]
+    first = _compile(node.left)
+    rest = [
+        (OPERATORS[type(op)], _compile(part)) for op, part in zip(node.ops, node.comparators, strict=True)
+    ]
     if len(rest) == 1:
         operator, second = rest[0]
         return lambda run: operator(run, first(run), second(run))
@@ -325,12 +333,12 @@ def _compare(node: ast.Compare) -> Part:
 
 
 def _choice(node: ast.IfExp) -> Part:
-    test, body, otherwise = _made(node.test), _made(node.body), _made(node.orelse)
+    test, body, otherwise = _compile(node.test), _compile(node.body), _compile(node.orelse)
     return lambda run: body(run) if test(run) else otherwise(run)
 
 
 def _display(node: ast.List | ast.Tuple | ast.Set) -> Part:
-    parts = [_made(part) for part in node.elts]
+    parts = [_compile(part) for part in node.elts]
     if isinstance(node, ast.List):
         return lambda run: [part(run) for part in parts]
     if isinstance(node, ast.Tuple):
@@ -347,7 +355,7 @@ def _display(node: ast.List | ast.Tuple | ast.Set) -> Part:
 
 def _object(node: ast.Dict) -> Part:
     pairs = [
-        (None if key is None else _made(key), _made(value))
+        (None if key is None else _compile(key), _compile(value))
         for key, value in zip(node.keys, node.values, strict=True)
     ]
 
@@ -374,21 +382,21 @@ def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.Dic
         if isinstance(name, ast.Name):
             name.looped = True  # type: ignore[attr-defined]  # it may be a variable of this loop
     loops = [
-        (_target(part.target), _made(part.iter), [_made(test) for test in part.ifs], _loop_steps(part))
+        (_target(part.target), _compile(part.iter), [_compile(test) for test in part.ifs], _loop_steps(part))
         for part in node.generators
     ]
-    key = _made(node.key) if isinstance(node, ast.DictComp) else None
+    key = _compile(node.key) if isinstance(node, ast.DictComp) else None
     element = node.value if isinstance(node, ast.DictComp) else node.elt
-    value = _made(element)
+    value = _compile(element)
     own = _steps(element) + (_steps(node.key) if isinstance(node, ast.DictComp) else 0) + 1
 
-    def go_round(run: Evaluation, index: int, take: Callable[[Evaluation], None]) -> None:
+    def iterate(run: Evaluation, index: int, take: Callable[[Evaluation], None]) -> None:
         target, source, tests, steps = loops[index]
         last = index == len(loops) - 1
         for item in source(run):
             run.items -= 1
             if run.items < 0:
-                raise ExpressionLimitError("the loops go round too often")
+                raise ExpressionLimitError(f"the loops have more than {MAX_ITEMS} iterations")
             run.charge(steps)
             target(run, item)
             for test in tests:
@@ -399,7 +407,7 @@ def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.Dic
                     run.charge(own, ITEM)
                     take(run)
                 else:
-                    go_round(run, index + 1, take)
+                    iterate(run, index + 1, take)
 
     def comprehension(run: Evaluation) -> Any:
         outer, objects, items = run.scope, dict[Any, Any](), list[Any]()
@@ -414,7 +422,7 @@ def _comprehension(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.Dic
 
         run.scope = dict(outer)
         try:
-            go_round(run, 0, take)
+            iterate(run, 0, take)
         finally:
             run.scope = outer
         if isinstance(node, ast.SetComp):
@@ -436,7 +444,7 @@ def _target(node: ast.expr) -> Callable[[Evaluation, Any], None]:
         name = node.id
 
         def assign(run: Evaluation, value: Any) -> None:
-            run.scope[name] = value if type(value) in HARMLESS else plain(value, name)
+            run.scope[name] = value if type(value) in VALUE_TYPES else plain(value, name)
 
         return assign
     if not isinstance(node, ast.Tuple | ast.List):
@@ -451,8 +459,8 @@ def _target(node: ast.expr) -> Callable[[Evaluation, Any], None]:
 
 
 def _call(node: ast.Call) -> Part:
-    arguments = [_made(argument) for argument in node.args]
-    named = [(keyword.arg, _made(keyword.value)) for keyword in node.keywords]
+    arguments = [_compile(argument) for argument in node.args]
+    named = [(keyword.arg, _compile(keyword.value)) for keyword in node.keywords]
     if isinstance(node.func, ast.Attribute):
         return _method(node.func, arguments, [(name, part) for name, part in named if name])
     assert isinstance(node.func, ast.Name)
@@ -465,14 +473,14 @@ def _call(node: ast.Call) -> Part:
         keywords: dict[Any, Any] = {key: part(run) for key, part in named}
         if type(function) is Builtin:
             value = function.apply(run, *args, **keywords)
-            return value if type(value) in HARMLESS else plain(value, f"{name}()")
+            return value if type(value) in VALUE_TYPES else plain(value, f"{name}()")
         return run.call(name, function, args, keywords)
 
     return call
 
 
 def _method(node: ast.Attribute, arguments: list[Part], named: list[tuple[str, Part]]) -> Part:
-    owner, name = _made(node.value), node.attr
+    owner, name = _compile(node.value), node.attr
 
     def method(run: Evaluation) -> Any:
         found = owner(run)
@@ -503,7 +511,7 @@ def _method(node: ast.Attribute, arguments: list[Part], named: list[tuple[str, P
 
 
 def _joined(node: ast.JoinedStr) -> Part:
-    parts = [_made(part) for part in node.values]
+    parts = [_compile(part) for part in node.values]
 
     def joined(run: Evaluation) -> str:
         texts = [_written(part(run), run) for part in parts]
@@ -514,7 +522,7 @@ def _joined(node: ast.JoinedStr) -> Part:
 
 
 def _formatted(node: ast.FormattedValue) -> Part:
-    value = _made(node.value)
+    value = _compile(node.value)
     if node.format_spec is None:
         return value
     template = "{:" + "".join(str(part.value) for part in _spec(node.format_spec)) + "}"
@@ -548,10 +556,10 @@ def _kind(value: Any) -> str:
 
 def _missing(name: str, known: Mapping[str, Any], where: str) -> ExpressionError:
     near = nearest(name, {str(key) for key in known}) if len(known) <= MOST_NAMES else ""
-    return ExpressionError(f"{where}: there is no {name[:200]!r}{near}", error_type="KeyError")
+    return ExpressionError(f"{where} has no key {name[:200]!r}{near}", error_type="KeyError")
 
 
-_MAKERS: dict[type[ast.AST], Callable[[Any], Part]] = {
+_COMPILERS: dict[type[ast.AST], Callable[[Any], Part]] = {
     ast.Constant: _constant,
     ast.Name: _name,
     ast.Attribute: _attribute,

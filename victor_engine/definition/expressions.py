@@ -1,10 +1,10 @@
-"""Expressions and assignments: data, not Python. Parsed, checked and evaluated within a budget.
+"""Expressions and assignments, which are parsed, checked and evaluated within a budget, never run as Python.
 
-`evaluator` evaluates expressions over the run's state; our own assignment statements stand on top.
-Attribute access means keys of objects, never attributes of Python objects. `ctx` (or `state`) is the
-whole state; `true`, `false` and `null` are written either way. A workspace may register functions of
-its own (`FunctionRegistry.register`). With the limits `LOCAL` a function raises NeedsWorkerError for
-what would hold the event loop.
+`evaluator` evaluates expressions over the state of the run; this module adds assignments. Attribute access
+reads keys of objects, never attributes of Python objects. `ctx` (or `state`) is the whole state. `true`,
+`false` and `null` can be written as in JSON or as in Python. A workspace can register functions
+(`FunctionRegistry.register`). With the limits `LOCAL`, an evaluation that would block the event loop raises
+NeedsWorkerError.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from victor_engine.definition.language import (
     CONSTANTS,
     DOTTED,
     PARSED,
-    Fault,
+    ExpressionProblem,
     check_assignments,
     check_expression,
     names_read,
@@ -45,11 +45,11 @@ from victor_engine.definition.language import (
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 MAX_STATEMENTS = 500
-"""Assignments in one transform."""
+"""The maximum number of assignments in one transform."""
 
 
 MAX_STEPS = FULL.steps
-"""Steps that one evaluation may take."""
+"""The maximum number of steps of one evaluation."""
 
 CONDITION, ASSIGNMENTS = "condition", "assignments"
 
@@ -57,21 +57,21 @@ CONDITION, ASSIGNMENTS = "condition", "assignments"
 def evaluate(
     expression: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
 ) -> Any:
-    """The value of an expression over a state; ExpressionError for anything else."""
+    """Return the value of an expression over a state. Raises ExpressionError if it is invalid or fails."""
     return evaluate_compiled(compiled(expression), Evaluation(state, functions, limits))
 
 
 def evaluate_as(
     kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
 ) -> Any:
-    """Evaluate a text as what it is in a workflow: a condition or assignments."""
+    """Evaluate a text of the given kind: `CONDITION` or `ASSIGNMENTS`."""
     if kind == ASSIGNMENTS:
         return run_assignments(text, state, functions, limits)
     return evaluate_condition(text, state, functions, limits)
 
 
 def state_read(kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry) -> dict[str, Any]:
-    """The part of the state that a text may read."""
+    """Return the part of the state that a text may read."""
     tree: ast.AST = parse_module(text) if kind == ASSIGNMENTS else parse(text)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     if names & {"ctx", "state"} or text.strip() in functions:
@@ -80,7 +80,7 @@ def state_read(kind: str, text: str, state: Mapping[str, Any], functions: Functi
 
 
 def lookup(state: Mapping[str, Any], dotted: str) -> Any:
-    """The value at a dotted key (`a.b`, `a[0]`, `a.0`); KeyError if any part is missing."""
+    """Return the value at a dotted key (`a.b`, `a[0]`, `a.0`). Raises KeyError if a part is missing."""
     value: Any = state
     for part in re.findall(r"[^.\[\]]+", dotted):
         if isinstance(value, Mapping):
@@ -95,11 +95,11 @@ def lookup(state: Mapping[str, Any], dotted: str) -> Any:
 def evaluate_condition(
     condition: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
 ) -> Any:
-    """The value that picks the branch: a registered function's, a state key's, or an expression's."""
+    """Return the value of a condition: a registered function, a state key, or an expression."""
     text = condition.strip()
     function = functions.get(text)
     if function is not None and text not in state:
-        # What a function of the workspace does is its own affair; it was called once, in this process.
+        # A function of the workspace is called once, in this process, and its work is not limited.
         run = Evaluation(state, functions, limits if isinstance(function, Builtin) else FULL)
         try:
             result = function.apply(run, state) if isinstance(function, Builtin) else function(state)
@@ -123,7 +123,7 @@ def evaluate_condition(
 
 @dataclass(frozen=True, slots=True)
 class _Assignment:
-    """One statement of a transform. `problem` is set if it is none that the language has."""
+    """One statement of a transform. `problem` is set if it is not a valid assignment."""
 
     line: int
     target: tuple[str, ...]
@@ -138,14 +138,14 @@ def _assignments(text: str) -> tuple[_Assignment, ...]:
     except SyntaxError as error:
         raise ExpressionError(f"line {error.lineno}, column {error.offset}: {error.msg}") from None
     if len(module.body) > MAX_STATEMENTS:
-        raise ExpressionError(f"{len(module.body)} assignments; the most is {MAX_STATEMENTS}")
+        raise ExpressionError(f"{len(module.body)} assignments; the maximum is {MAX_STATEMENTS}")
     return tuple(_assignment(statement) for statement in module.body)
 
 
 def _assignment(statement: ast.stmt) -> _Assignment:
     target = target_of(statement)
     if target is None or not isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
-        problem = f"{plain_name(statement)} is not part of the language; only assignments are"
+        problem = f"{plain_name(statement)} is not allowed here; a transform has only assignments"
         return _Assignment(statement.lineno, (), None, problem)
     expression: ast.expr | None = statement.value
     if isinstance(statement, ast.AugAssign):
@@ -153,24 +153,21 @@ def _assignment(statement: ast.stmt) -> _Assignment:
         expression = ast.BinOp(left=read, op=statement.op, right=statement.value)
         ast.copy_location(expression, statement)
         ast.fix_missing_locations(expression)
-    problem = f"nothing is assigned to {'.'.join(target)}" if expression is None else ""
-    ready = None if expression is None else compiled_tree(expression)
-    return _Assignment(statement.lineno, target, ready, problem)
+    problem = f"{'.'.join(target)} is declared without a value" if expression is None else ""
+    value = None if expression is None else compiled_tree(expression)
+    return _Assignment(statement.lineno, target, value, problem)
 
 
 def run_assignments(
     text: str, state: Mapping[str, Any], functions: FunctionRegistry, limits: Limits = FULL
 ) -> dict[str, Any]:
-    """Run the assignments of a transform in order; returns the keys that they set, with their values.
-
-    They share one budget.
-    """
+    """Run the assignments of a transform in order, with one budget. Return the keys that they set, with values."""
     statements = _assignments(text)
     run = Evaluation(state, functions, limits)
     if len(statements) == 1:
         key, value = _assign(statements[0], run)
         return {key: value}
-    # A later statement sees what an earlier one has assigned.
+    # Later statements read the values that earlier ones have assigned.
     run.state = local = dict(state)
     assigned: dict[str, Any] = {}
     for statement in statements:
@@ -181,7 +178,7 @@ def run_assignments(
 
 
 def _assign(statement: _Assignment, run: Evaluation) -> tuple[str, Any]:
-    """The key of the state that one statement sets, and its new value."""
+    """Return the state key that one statement sets, and its new value."""
     if statement.value is None:
         raise ExpressionError(f"line {statement.line}: {statement.problem}")
     try:
@@ -200,7 +197,7 @@ def _assign(statement: _Assignment, run: Evaluation) -> tuple[str, Any]:
 
 
 def _assigned(old: Any, path: Sequence[str], value: Any) -> Any:
-    """`old` with `value` at `path`; copied on the way down, so that the run's own state stays as it is."""
+    """Return a copy of `old` with `value` at `path`. The state of the run does not change."""
     if not path:
         return value
     copy = dict(old) if isinstance(old, Mapping) else {}
@@ -217,7 +214,7 @@ __all__ = [
     "MAX_STATEMENTS",
     "MAX_STEPS",
     "MAX_TEXT",
-    "Fault",
+    "ExpressionProblem",
     "FunctionRegistry",
     "check_assignments",
     "check_expression",

@@ -1,4 +1,4 @@
-"""The functions that expressions may call. Each of ours charges for the size of what it is given."""
+"""The functions that expressions may call. Each built-in function charges for the size of its arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from victor_engine.errors import ExpressionLimitError
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A function that every workspace has: `apply` is given the evaluation that pays for it."""
+    """A function that every workspace has. The first argument of `apply` is the evaluation to charge."""
 
     name: str
     apply: Callable[..., Any]
@@ -31,9 +31,11 @@ class FunctionRegistry:
         self._functions: dict[str, Callable[..., Any]] = dict(BUILTINS if functions is None else functions)
 
     def register(self, name: str, function: Callable[..., Any]) -> None:
-        """Add a function, or put another in its place."""
+        """Add a function, or replace the one of that name. Raises ValueError if the name is invalid."""
         if not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"{name!r} cannot be the name of a function")
+            raise ValueError(
+                f"{name!r} cannot be the name of a function: use letters, digits and _, and do not begin with _"
+            )
         self._functions[name] = function
 
     def __contains__(self, name: object) -> bool:
@@ -48,7 +50,7 @@ class FunctionRegistry:
 
     @property
     def own(self) -> frozenset[str]:
-        """The names of the functions that are not ours."""
+        """Return the names of the functions that are not built in."""
         return frozenset(name for name, found in self._functions.items() if not isinstance(found, Builtin))
 
     def copy(self) -> FunctionRegistry:
@@ -69,13 +71,13 @@ def _str(run: Evaluation, *args: Any) -> str:
 
 
 def _copy(run: Evaluation, values: Any) -> None:
-    """Charge for a list of all items of `values`."""
+    """Charge for a list of the items of `values`."""
     if hasattr(values, "__len__"):
         run.charge(len(values), len(values) * ITEM)
 
 
 def _characters(run: Evaluation, values: Any) -> int:
-    """Charge for looking at the characters of a text one by one, and return the steps that this took."""
+    """Charge for reading the characters of a text one by one, and return the steps charged."""
     if type(values) is not str:
         return 0
     run.charge(len(values))
@@ -86,7 +88,7 @@ def _int(run: Evaluation, *args: Any, **named: Any) -> Any:
     if args and type(args[0]) is str:
         length = len(args[0])
         if length > MAX_DIGITS:
-            raise ExpressionLimitError(f"int reads a number of {length} digits; the most is {MAX_DIGITS}")
+            raise ExpressionLimitError(f"int: the number has {length} digits; the maximum is {MAX_DIGITS}")
         run.charge((length >> 5) + (length * length >> 14) + 1)
     return run.number(int(*args, **named))
 
@@ -99,7 +101,7 @@ def _float(run: Evaluation, *args: Any) -> float:
 
 def _round(run: Evaluation, number: Any, ndigits: Any = None) -> Any:
     if isinstance(ndigits, int) and abs(ndigits) > MAX_DIGITS:
-        raise ExpressionLimitError(f"round to {ndigits} digits; the most is {MAX_DIGITS}")
+        raise ExpressionLimitError(f"round: {ndigits} digits; the maximum is {MAX_DIGITS}")
     if isinstance(number, int) and isinstance(ndigits, int) and ndigits < -18:
         run.charge(ndigits * ndigits >> 10)
     return round(number, ndigits)
@@ -169,13 +171,13 @@ def _dict(run: Evaluation, *args: Any, **named: Any) -> dict[Any, Any]:
     return dict(*args, **named)
 
 
-def _look(choose: Callable[..., Any]) -> Callable[..., Any]:
-    def look(run: Evaluation, values: Any) -> Any:
+def _quantifier(choose: Callable[..., Any]) -> Callable[..., Any]:
+    def quantifier(run: Evaluation, values: Any) -> Any:
         if hasattr(values, "__len__"):
             run.charge(len(values) >> 2)
         return choose(values)
 
-    return look
+    return quantifier
 
 
 def _range(run: Evaluation, *bounds: Any) -> list[int]:
@@ -185,7 +187,7 @@ def _range(run: Evaluation, *bounds: Any) -> list[int]:
     except OverflowError:
         length = MAX_ITEMS + 1
     if length > MAX_ITEMS:
-        raise ExpressionLimitError(f"range of more than {MAX_ITEMS} items")
+        raise ExpressionLimitError(f"range: more than {MAX_ITEMS} items")
     run.charge((length >> 2) + 1, length * ITEM)
     return list(numbers)
 
@@ -203,7 +205,7 @@ def _zip(run: Evaluation, *values: Any) -> list[Any]:
 
 
 def _merge(run: Evaluation, *values: Any) -> Any:
-    """Objects into one (later keys count), or lists into one; nothing merges to nothing."""
+    """Merge objects into one (the last value of a key wins), or lists into one. Nulls are ignored."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, Mapping) for value in present):
         merged: dict[str, Any] = {}
@@ -222,7 +224,7 @@ def _merge(run: Evaluation, *values: Any) -> Any:
 
 
 def _get(run: Evaluation, value: Any, key: Any, default: Any = None) -> Any:
-    """A key of an object or an item of a list, or `default`."""
+    """Return the value of a key of an object or an item of a list, or `default`."""
     try:
         run.hashed(key)
         return value[key]
@@ -267,14 +269,14 @@ def _timestamp(run: Evaluation) -> str:
 
 
 def text_method(run: Evaluation, text: str, method: str, args: list[Any], named: dict[str, Any]) -> Any:
-    """Call a method of a text. Refuse it before it makes a text that is too long."""
+    """Call a method of a text. Raise ExpressionLimitError before it makes a text that is too long."""
     if method == "zfill" and args and isinstance(args[0], int):
         run.text(max(args[0], len(text)), method)
     elif method == "replace" and len(args) >= 2 and all(isinstance(part, str) for part in args[:2]):
         run.scan(text)
         run.text(len(text) + text.count(args[0]) * len(args[1]), method)
     elif method == "join" and args and hasattr(args[0], "__len__"):
-        # A text or an object is joined too: by its characters, or its keys.
+        # join accepts a text or an object too: it joins the characters or the keys.
         _copy(run, args[0])
         length = sum(len(text) + (len(part) if type(part) is str else 1) for part in args[0])
         run.text(length, method)
@@ -296,7 +298,7 @@ def text_method(run: Evaluation, text: str, method: str, args: list[Any], named:
     result = getattr(text, method)(*args, **named)
     if isinstance(result, str) and len(result) > MAX_TEXT:
         raise ExpressionLimitError(
-            f"{method} makes a text of {len(result)} characters; the most is {MAX_TEXT}"
+            f"{method} makes a text of {len(result)} characters; the maximum is {MAX_TEXT}"
         )
     return result
 
@@ -321,11 +323,11 @@ def _replace(run: Evaluation, text: Any, old: Any, new: Any) -> Any:
     return text_method(run, _text(run, text), "replace", [old, new], {})
 
 
-_OURS: dict[str, Callable[..., Any]] = {
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
         "len": lambda run, value: len(value), "sum": _sum, "min": _extreme(min), "max": _extreme(max),
         "abs": lambda run, value: abs(value), "round": _round, "sorted": _sorted, "reversed": _reversed,
         "str": _str, "int": _int, "float": _float, "bool": lambda run, *args: bool(*args), "list": _list,
-        "dict": _dict, "set": _set, "any": _look(any), "all": _look(all), "range": _range,
+        "dict": _dict, "set": _set, "any": _quantifier(any), "all": _quantifier(all), "range": _range,
         "enumerate": _enumerate, "zip": _zip, "merge": _merge, "get": _get, "keys": _list, "values": _values,
         "lower": _method("lower"), "upper": _method("upper"), "strip": _method("strip"), "join": _join,
         "split": _split, "replace": _replace, "contains": lambda run, whole, part: contains(run, part, whole),
@@ -334,5 +336,5 @@ _OURS: dict[str, Callable[..., Any]] = {
         "default": lambda run, value, other: other if value is None else value,
 }  # fmt: skip
 
-BUILTINS: dict[str, Callable[..., Any]] = {name: Builtin(name, apply) for name, apply in _OURS.items()}
-"""What every workspace has. Times are ISO 8601 in UTC."""
+BUILTINS: dict[str, Callable[..., Any]] = {name: Builtin(name, apply) for name, apply in _FUNCTIONS.items()}
+"""The functions that every workspace has. Times are ISO 8601 in UTC."""

@@ -1,4 +1,4 @@
-"""The graph of a definition: what is drawn, and what reaches what."""
+"""The graph of a definition, as it is drawn, and its reachable nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from victor_engine.definition.read import duration_text
 
 
 def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:
-    """All nodes that can come after `start` (which is among them only if it lies on a loop)."""
+    """Return all nodes that can follow `start`. They include `start` only if it is on a loop."""
     seen: set[str] = set()
     todo = [target for target, _, _ in definition.nodes[start].targets()]
     while todo:
@@ -33,7 +33,7 @@ def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:
 
 
 def detail(node: Node) -> str:
-    """One line that says what a node does."""
+    """Return one line about the work of a node."""
     if isinstance(node, AgentNode):
         return node.role
     if isinstance(node, ComputeNode):
@@ -41,8 +41,8 @@ def detail(node: Node) -> str:
     if isinstance(node, ConditionNode):
         return node.condition.strip()
     if isinstance(node, ParallelNode):
-        wanted = f"{node.join_count} of " if node.join_strategy == "n_of_m" else ""
-        return f"{node.join_strategy}: {wanted}{len(node.parallel_nodes)}"
+        count = f"{node.join_count} of " if node.join_strategy == "n_of_m" else ""
+        return f"{node.join_strategy}: {count}{len(node.parallel_nodes)}"
     if isinstance(node, HITLNode):
         return node.hitl_type
     if isinstance(node, TeamNode):
@@ -53,13 +53,13 @@ def detail(node: Node) -> str:
     if isinstance(node, WaitNode):
         return wait_text(node)
     if isinstance(node, SubWorkflowNode):
-        later = "" if node.wait else ", not waited for"
-        return f"{node.workflow} {node.version or 'latest'}{later}"
+        mode = "" if node.wait else ", no wait"
+        return f"{node.workflow} {node.version or 'latest'}{mode}"
     return ""
 
 
 def wait_text(node: WaitNode) -> str:
-    """What a wait node waits for, as its author wrote it: `10 m`, `until 09:00`, `file x.csv`."""
+    """Return the condition of a wait node as its author wrote it: `10 m`, `until 09:00`, `file x.csv`."""
     if node.seconds is not None:
         return node.seconds if isinstance(node.seconds, str) else duration_text(node.seconds)
     if node.until is not None:
@@ -70,7 +70,7 @@ def wait_text(node: WaitNode) -> str:
 
 
 def graph_info(definition: WorkflowDefinition) -> GraphInfo:
-    """The graph as it is drawn: nodes in declared order, edges with their labels and kinds."""
+    """Return the graph as it is drawn: nodes in declared order, edges with their labels and kinds."""
     return GraphInfo(
         start=definition.start,
         nodes=tuple(
@@ -86,5 +86,5 @@ def graph_info(definition: WorkflowDefinition) -> GraphInfo:
 
 
 def reachable(definition: WorkflowDefinition) -> frozenset[str]:
-    """All nodes that a run can come to."""
+    """Return all nodes that a run can reach."""
     return frozenset({definition.start}) | reaches(definition, definition.start)

@@ -1,4 +1,4 @@
-"""`$ref: "file.yaml#node"`: shared nodes from other files."""
+"""The resolver of `$ref: "file.yaml#node"`, which includes nodes of other files."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from typing import Any
 
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.read import Problems
-from victor_engine.definition.yamltext import MAX_VALUES, Document, Path, YamlFaultError, parse
+from victor_engine.definition.yamltext import MAX_VALUES, Document, Path, YamlError, parse
 from victor_engine.files import UnfitFileError, read_text_bounded, reason, text_digest
 
 MAX_DEPTH = 20
-"""References from node to node to node."""
+"""The longest chain of references."""
 
 MAX_FILES = 50
-"""Files that one file may refer to."""
+"""The number of files that one file may refer to."""
 
 
 def resolve_reference(
     item: Mapping[str, Any], path: Path, document: Document, problems: Problems
 ) -> dict[str, Any] | None:
-    """The node that `$ref` names, under the keys that stand beside it. None (and a problem) if there is none."""
+    """Return the node that `$ref` names, with the keys beside `$ref` in place of its own.
+
+    Return None and add a problem if the node does not exist.
+    """
     place = document.place((*path, "$ref"))
     seen: list[str] = []
     found = _follow(item, FilePath(problems.path), seen, problems, place)
@@ -30,7 +33,7 @@ def resolve_reference(
         document.count += _values(found, MAX_VALUES - document.count)
         if document.count >= MAX_VALUES:
             problems.error(
-                place, f"$ref {item['$ref']!r}: with it the file has more than {MAX_VALUES} values"
+                place, f"$ref {item['$ref']!r}: with this node the file has more than {MAX_VALUES} values"
             )
             return None
         for key in found:
@@ -50,7 +53,7 @@ def _follow(
     file = FilePath(os.path.abspath(source.parent / name if name else source))
     key = f"{file}#{node_id}"
     if key in seen or len(seen) >= MAX_DEPTH:
-        problems.error(place, f"$ref {reference!r} leads back to itself")
+        problems.error(place, f"$ref {reference!r} refers to itself, or the chain of references is too long")
         return None
     seen.append(key)
     try:
@@ -59,13 +62,13 @@ def _follow(
         why = reason(error) if isinstance(error, OSError) else f"it is not UTF-8 text (byte {error.start})"
         problems.error(place, f"$ref {reference!r}: {file} cannot be read: {why}")
         return None
-    except YamlFaultError as error:
+    except YamlError as error:
         problems.error(place, f"$ref {reference!r}: {file}:{error.line}:{error.column}: {error.message}")
         return None
     target = nodes.get(node_id)
     if target is None:
         hint = did_you_mean(node_id, nodes)
-        problems.error(place, f"$ref {reference!r}: there is no node {node_id!r} in {file}", hint)
+        problems.error(place, f"$ref {reference!r}: {file} has no node {node_id!r}", hint)
         return None
     if "$ref" in target:
         resolved = _follow(target, file, seen, problems, place)
@@ -76,12 +79,12 @@ def _follow(
 
 
 def _read(file: FilePath, problems: Problems) -> Mapping[str, Mapping[str, Any]]:
-    """Return the nodes of a file, which is read once and lies within the root of the file that refers to it."""
+    """Return the nodes of a file. Each file is read once and must be within the root of the referring file."""
     known = problems.shared.get(file)
     if known is not None:
         return known
     if len(problems.shared) >= MAX_FILES:
-        raise UnfitFileError(f"{problems.path} refers to {MAX_FILES} other files already, which is the most")
+        raise UnfitFileError(f"{problems.path} refers to more than {MAX_FILES} files, the maximum")
     if problems.root is None:
         problems.root = _root(FilePath(problems.path))
     text = read_text_bounded(file, within=problems.root)
@@ -92,7 +95,7 @@ def _read(file: FilePath, problems: Problems) -> Mapping[str, Mapping[str, Any]]
 
 
 def _root(path: FilePath) -> FilePath:
-    """Return the workspace that a file lies in, or its own directory outside of one."""
+    """Return the workspace that contains a file, or the directory of the file outside a workspace."""
     folder = FilePath(os.path.abspath(path)).parent
     return next(
         (parent for parent in (folder, *folder.parents) if (parent / "victor.yaml").is_file()), folder
@@ -100,7 +103,7 @@ def _root(path: FilePath) -> FilePath:
 
 
 def _values(value: Any, most: int) -> int:
-    """Return how many values a value is made of; counting ends at `most`."""
+    """Return the number of values inside a value; counting stops at `most`."""
     count, todo = 0, [value]
     while todo and count < most:
         item = todo.pop()

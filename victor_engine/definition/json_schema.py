@@ -1,4 +1,4 @@
-"""Whether a value fits a JSON Schema (2020-12), with messages for the person who typed it or wrote it."""
+"""Validation against JSON Schema (2020-12), with messages for the person who enters the value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _validator(schema: bytes) -> Any:
     import jsonschema
     from referencing import Registry
 
-    # An empty registry: a schema of a workflow never makes the engine fetch anything.
+    # With an empty registry, the schema of a workflow cannot make the engine fetch anything.
     return jsonschema.Draft202012Validator(
         jsonio.loads(schema), format_checker=_formats(), registry=Registry()
     )
@@ -22,7 +22,7 @@ def _validator(schema: bytes) -> Any:
 
 @lru_cache(maxsize=1)
 def _formats() -> Any:
-    """Checks for the formats that a form draws; the library's own need packages of their own."""
+    """Return checks for the formats that forms support; those of the library need more packages."""
     import datetime
     import re
 
@@ -44,7 +44,7 @@ def _formats() -> Any:
 
     def instant(value: str) -> None:
         if datetime.datetime.fromisoformat(value).tzinfo is None:
-            raise ValueError("an offset such as Z or +02:00 is needed")
+            raise ValueError("an offset such as Z or +02:00 is required")
 
     checker.checks("date", ValueError)(parses(datetime.date.fromisoformat))
     checker.checks("time", ValueError)(parses(datetime.time.fromisoformat))
@@ -58,7 +58,7 @@ def _formats() -> Any:
 
 
 @lru_cache(maxsize=128)
-def _schema_fault(schema: bytes) -> str | None:
+def _schema_problem(schema: bytes) -> str | None:
     return check_schema(jsonio.loads(schema))
 
 
@@ -70,32 +70,32 @@ FORMATS = {
     "uri": "an address such as https://example.org/page",
     "duration": "a duration such as PT1H30M or P2D",
 }
-"""How each format is explained."""
+"""The explanation of each format."""
 
 
-def _words(error: Any) -> str:
-    wanted = error.validator_value
+def _message(error: Any) -> str:
+    limit = error.validator_value
     if error.validator == "type":
-        kinds = wanted if isinstance(wanted, list) else [wanted]
+        kinds = limit if isinstance(limit, list) else [limit]
         return "must be " + " or ".join(
             {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "yes or no",
              "array": "a list", "object": "an object", "null": "empty"}.get(str(kind), str(kind)) for kind in kinds
         )  # fmt: skip
     simple: dict[str, Callable[[], str]] = {
-        "enum": lambda: "must be one of " + ", ".join(str(item) for item in wanted),
-        "const": lambda: f"must be {wanted}",
-        "minimum": lambda: f"must be at least {wanted}",
-        "maximum": lambda: f"must be at most {wanted}",
-        "exclusiveMinimum": lambda: f"must be above {wanted}",
-        "exclusiveMaximum": lambda: f"must be below {wanted}",
-        "multipleOf": lambda: f"must be a multiple of {wanted}",
-        "minLength": lambda: "is needed" if wanted == 1 else f"needs at least {wanted} characters",
-        "maxLength": lambda: f"may have at most {wanted} characters",
-        "minItems": lambda: f"needs at least {wanted} entries",
-        "maxItems": lambda: f"may have at most {wanted} entries",
-        "uniqueItems": lambda: "may not name anything twice",
-        "pattern": lambda: f"does not match {wanted}",
-        "format": lambda: f"must be {FORMATS.get(wanted, wanted)}",
+        "enum": lambda: "must be one of " + ", ".join(str(item) for item in limit),
+        "const": lambda: f"must be {limit}",
+        "minimum": lambda: f"must be at least {limit}",
+        "maximum": lambda: f"must be at most {limit}",
+        "exclusiveMinimum": lambda: f"must be greater than {limit}",
+        "exclusiveMaximum": lambda: f"must be less than {limit}",
+        "multipleOf": lambda: f"must be a multiple of {limit}",
+        "minLength": lambda: "is required" if limit == 1 else f"must have at least {limit} characters",
+        "maxLength": lambda: f"must have at most {limit} characters",
+        "minItems": lambda: f"must have at least {limit} entries",
+        "maxItems": lambda: f"must have at most {limit} entries",
+        "uniqueItems": lambda: "must not contain duplicates",
+        "pattern": lambda: f"does not match {limit}",
+        "format": lambda: f"must be {FORMATS.get(limit, limit)}",
     }
     make = simple.get(error.validator)
     return make() if make is not None else str(error.message)
@@ -105,13 +105,13 @@ Place = tuple[str | int, ...]
 
 
 def check_schema(schema: Any) -> str | None:
-    """Why this is no schema that an answer could be held against, or None: `is not valid: …`."""
-    fault = schema_fault(schema)
-    return fault[1] if fault is not None else None
+    """Return the first problem of a schema, such as `is not valid: ...`, or None if it is valid."""
+    problem = schema_problem(schema)
+    return problem[1] if problem is not None else None
 
 
-def schema_fault(schema: Any) -> tuple[Place, str] | None:
-    """The first fault of a schema, with its place inside it and in words that follow `input_schema`."""
+def schema_problem(schema: Any) -> tuple[Place, str] | None:
+    """Return the first problem of a schema: its place, and a message that follows the word `input_schema`."""
     import jsonschema
 
     if not isinstance(schema, Mapping):
@@ -119,7 +119,7 @@ def schema_fault(schema: Any) -> tuple[Place, str] | None:
     try:
         plain = jsonio.loads(jsonio.canonical(schema))
         jsonschema.Draft202012Validator.check_schema(plain)
-        return _reference_fault(plain, plain, ()) or _circle(plain) or _pattern_fault(plain, ())
+        return _reference_problem(plain, plain, ()) or _cycle(plain) or _pattern_problem(plain, ())
     except jsonschema.SchemaError as error:
         path: Place = tuple(error.absolute_path)
         place = ".".join(map(str, path))
@@ -134,7 +134,7 @@ _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSc
 
 
 def _parts(schema: Any, place: Place) -> list[tuple[Any, Place]]:
-    """The schemas directly inside a schema, with their places; values such as `default` are none."""
+    """Return the schemas directly inside a schema, with their places, but not values such as `default`."""
     if not isinstance(schema, dict):
         return []
     found: list[tuple[Any, Place]] = [(schema[key], (*place, key)) for key in _SINGLE if key in schema]
@@ -145,7 +145,7 @@ def _parts(schema: Any, place: Place) -> list[tuple[Any, Place]]:
     return found
 
 
-def _reference_fault(schema: Any, root: dict[str, Any], place: Place) -> tuple[Place, str] | None:
+def _reference_problem(schema: Any, root: dict[str, Any], place: Place) -> tuple[Place, str] | None:
     reference = schema.get("$ref") if isinstance(schema, dict) else None
     if reference is not None:
         from referencing import Registry
@@ -157,19 +157,19 @@ def _reference_fault(schema: Any, root: dict[str, Any], place: Place) -> tuple[P
             resolver = Registry().resolver_with_root(DRAFT202012.create_resource(root))
             resolver.lookup(reference)
         except Unresolvable:
-            return where, f"refers to {reference!r} at {'.'.join(map(str, where))}, which is not in it"
+            return where, f"refers to {reference!r} at {'.'.join(map(str, where))}, which it does not define"
     for part, inner in _parts(schema, place):
-        if fault := _reference_fault(part, root, inner):
-            return fault
+        if problem := _reference_problem(part, root, inner):
+            return problem
     return None
 
 
 _SAME = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
-"""What applies a schema to the same value: a circle of these and references never comes to an end."""
+"""The keywords that apply a schema to the same value: a cycle of these and `$ref` never ends."""
 
 
-def _circle(root: dict[str, Any]) -> tuple[Place, str] | None:
-    """Return the first place at which a schema leads back to itself without going into a value."""
+def _cycle(root: dict[str, Any]) -> tuple[Place, str] | None:
+    """Return the first place at which a schema refers to itself for the same value."""
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
@@ -195,12 +195,12 @@ def _circle(root: dict[str, Any]) -> tuple[Place, str] | None:
     while todo:
         schema, place = todo.pop()
         if (found := follow(schema, place, set())) is not None:
-            return found, f"leads back to itself at {'.'.join(map(str, found))}"
+            return found, f"refers to itself without end at {'.'.join(map(str, found))}"
         todo += _parts(schema, place)
     return None
 
 
-def _pattern_fault(schema: Any, place: Place) -> tuple[Place, str] | None:
+def _pattern_problem(schema: Any, place: Place) -> tuple[Place, str] | None:
     import re
 
     patterns: list[tuple[str, Place]] = []
@@ -213,20 +213,20 @@ def _pattern_fault(schema: Any, place: Place) -> tuple[Place, str] | None:
             re.compile(pattern)
         except re.error as error:
             place_text = ".".join(map(str, place)) or "its root"
-            return where, f"has a pattern at {place_text} that is none: {pattern!r} ({error})"
+            return where, f"has an invalid pattern at {place_text}: {pattern!r} ({error})"
     for part, inner in _parts(schema, place):
-        if fault := _pattern_fault(part, inner):
-            return fault
+        if problem := _pattern_problem(part, inner):
+            return problem
     return None
 
 
 def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
-    """Faults of `value` by dotted path (`""` is the whole); empty if it fits.
+    """Return the problems of `value` by dotted path (`""` is the whole value); empty if it matches.
 
-    A schema that is broken fits nothing, and the fault says so.
+    No value matches an invalid schema. The problem then names the error of the schema.
     """
-    if fault := _schema_fault(jsonio.canonical(schema)):
-        return {"": f"cannot be checked, because the schema {fault}"}
+    if problem := _schema_problem(jsonio.canonical(schema)):
+        return {"": f"cannot be checked, because the schema {problem}"}
     try:
         errors = list(_validator(jsonio.canonical(schema)).iter_errors(value))
     except RecursionError:
@@ -237,7 +237,7 @@ def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
         if error.validator == "required":
             for name in error.validator_value:
                 if isinstance(error.instance, Mapping) and name not in error.instance:
-                    found.setdefault(f"{path}.{name}".lstrip("."), "is needed")
+                    found.setdefault(f"{path}.{name}".lstrip("."), "is required")
         else:
-            found.setdefault(path, _words(error))
+            found.setdefault(path, _message(error))
     return found

@@ -1,4 +1,4 @@
-"""The keys of the dialect, in one table: the reader and the JSON Schema are made from it."""
+"""The keys of the workflow dialect, the common table of the reader and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ BY_TYPE: dict[str, frozenset[str]] = {
 
 WAIT_HTTP = frozenset(["url", "method", "headers", "status", "json"])
 
-HANDED_ON = frozenset(
+PASSED_THROUGH = frozenset(
     [
         "services",
         "batch_config",
@@ -131,7 +131,7 @@ HANDED_ON = frozenset(
         "owner",
     ]
 )
-"""Keys that the engine does not act on and hands to the agent or handler, without a warning."""
+"""Keys that the engine does not act on and passes to the agent or handler, without a warning."""
 
 WORKFLOW = frozenset(
     [
@@ -159,7 +159,7 @@ WORKFLOW = frozenset(
     ]
 )
 
-WORKFLOW_HANDED_ON = frozenset(
+WORKFLOW_PASSED_THROUGH = frozenset(
     [
         "services",
         "batch_config",

@@ -1,4 +1,4 @@
-"""The language of expressions and assignments: what belongs to it, and where a text leaves it."""
+"""The language of expressions and assignments: its parser and its checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from victor_engine.definition.budget import Functions
 from victor_engine.errors import ExpressionError
 
 PARSED = 1024
-"""Texts whose trees are kept: a run evaluates the same few again and again."""
+"""The number of texts whose trees are cached: a run evaluates the same few texts many times."""
 
 MAX_EXPRESSION = 10_000
 """Characters of an expression."""
@@ -23,10 +23,10 @@ MAX_TRANSFORM = 100_000
 """Characters of a transform."""
 
 MAX_NESTING = 100
-"""Levels of a tree: more would exhaust the stack of what evaluates it."""
+"""Levels of a tree: more could exhaust the stack of the evaluator."""
 
 _LONGEST_NAME, MOST_NAMES = 60, 300
-"""Characters and names among which a similar one is looked for: the work grows with their product."""
+"""Characters of a name and number of names in a search for similar names: the work grows with their product."""
 
 SHOWN = 200
 """Characters of an expression in a message."""
@@ -84,8 +84,8 @@ _ALLOWED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something in an expression that is outside the language: line and column within its text."""
+class ExpressionProblem:
+    """A part of an expression that is outside the language, with line and column within its text."""
 
     line: int
     column: int
@@ -93,14 +93,14 @@ class Fault:
 
 
 def read_expression(text: str) -> ast.expr:
-    """Return the tree of an expression within the limits; SyntaxError with the place of a fault for all others."""
+    """Return the tree of an expression. Raises SyntaxError, with the place, for other text or beyond the limits."""
     tree = _read(text.strip(), "eval", MAX_EXPRESSION)
     assert isinstance(tree, ast.Expression)
     return tree.body
 
 
 def read_statements(text: str) -> ast.Module:
-    """Return the tree of a transform within the limits; SyntaxError with the place of a fault for all others."""
+    """Return the tree of a transform. Raises SyntaxError, with the place, for other text or beyond the limits."""
     import textwrap
 
     tree = _read(textwrap.dedent(text).strip() + "\n", "exec", MAX_TRANSFORM)
@@ -115,9 +115,9 @@ def _read(text: str, mode: str, longest: int) -> ast.AST:
         tree: ast.AST = ast.parse(text, mode=mode)
     except SyntaxError:
         raise
-    except (RecursionError, MemoryError):  # what CPython's parser raises for deep nesting
+    except (RecursionError, MemoryError):  # CPython's parser raises these for deep nesting
         raise _unread(f"it is nested more than {MAX_NESTING} levels deep", 1, 1) from None
-    except (ValueError, SystemError) as error:  # a null byte, half of a character, a fault of the parser
+    except (ValueError, SystemError) as error:  # a null byte, an unpaired surrogate, an error of the parser
         raise _unread(str(error), 1, 1) from None
     level = [tree]
     for _ in range(MAX_NESTING):
@@ -135,7 +135,7 @@ def _unread(message: str, line: int, column: int) -> SyntaxError:
 
 @lru_cache(maxsize=PARSED)
 def parse(text: str) -> ast.expr:
-    """The tree of an expression; it is shared, and nobody changes it."""
+    """Return the tree of an expression. The tree is cached and shared: do not change it."""
     try:
         return read_expression(text)
     except SyntaxError as error:
@@ -145,7 +145,8 @@ def parse(text: str) -> ast.expr:
         ) from None
 
 
-def faults(tree: ast.AST, functions: Functions) -> Iterator[Fault]:
+def find_problems(tree: ast.AST, functions: Functions) -> Iterator[ExpressionProblem]:
+    """Yield each part of a tree that is outside the language."""
     methods = {
         id(call.func)
         for call in ast.walk(tree)
@@ -154,42 +155,46 @@ def faults(tree: ast.AST, functions: Functions) -> Iterator[Fault]:
     for node in ast.walk(tree):
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
         if not isinstance(node, _ALLOWED):
-            yield Fault(line, column, f"{plain_name(node)} is not part of the expression language")
+            yield ExpressionProblem(
+                line, column, f"{plain_name(node)} is not part of the expression language"
+            )
         elif isinstance(node, ast.FormattedValue) and node.format_spec is not None:
             parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
             spec = parts[0].value if len(parts) == 1 and isinstance(parts[0], ast.Constant) else None
             if not isinstance(spec, str) or not _FORMAT.fullmatch(spec):
-                yield Fault(line, column, "this format is too wide, or not written out")
+                yield ExpressionProblem(line, column, "the format is too wide, or is not a constant")
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
-            yield Fault(line, column, f"{node.attr!r}: names that start with _ are private")
+            yield ExpressionProblem(line, column, f"{node.attr!r}: names that begin with _ are private")
         elif isinstance(node, ast.Attribute) and id(node) in methods:
             known = STRING_METHODS | MAPPING_METHODS | LIST_METHODS
             if node.attr not in known:
-                yield Fault(line, column, f"there is no method {node.attr!r}{nearest(node.attr, known)}")
+                yield ExpressionProblem(
+                    line, column, f"the method {node.attr!r} does not exist{nearest(node.attr, known)}"
+                )
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = node.func.id
             if name not in functions:
-                yield Fault(
+                yield ExpressionProblem(
                     line,
                     column,
-                    f"unknown function {name!r}{nearest(name, functions.names)}; a workspace registers its own "
+                    f"unknown function {name!r}{nearest(name, functions.names)}; register functions of the workspace "
                     "under functions: in victor.yaml",
                 )
         elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
-            yield Fault(line, column, "only named functions and methods can be called")
+            yield ExpressionProblem(line, column, "only named functions and methods can be called")
 
 
-_sound: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
+_valid: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
 
 
-def first_fault(tree: ast.AST, functions: Functions) -> Fault | None:
-    """The first of `faults`, None if there is none. A tree that was sound is only asked for its functions."""
-    called = _sound.get(tree)
+def first_problem(tree: ast.AST, functions: Functions) -> ExpressionProblem | None:
+    """Return the first problem of a tree, or None. Of a tree that was valid, only the functions are checked."""
+    called = _valid.get(tree)
     if called is not None and (not called or all(name in functions for name in called)):
         return None
-    for fault in faults(tree, functions):
-        return fault
-    _sound[tree] = frozenset(
+    for problem in find_problems(tree, functions):
+        return problem
+    _valid[tree] = frozenset(
         call.func.id
         for call in ast.walk(tree)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
@@ -214,41 +219,43 @@ def nearest(name: str, known: frozenset[str] | set[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def check_expression(text: str, functions: Functions) -> list[Fault]:
-    """What in a condition is outside the language. A dotted key or a registered name is fine."""
+def check_expression(text: str, functions: Functions) -> list[ExpressionProblem]:
+    """Return the problems of a condition. A dotted key and the name of a registered function are valid."""
     stripped = text.strip()
     if DOTTED.match(stripped) or stripped in functions:
         return []
     try:
         tree = read_expression(stripped)
     except SyntaxError as error:
-        return [Fault(error.lineno or 1, error.offset or 1, f"not an expression: {error.msg}")]
-    return list(faults(tree, functions))
+        return [ExpressionProblem(error.lineno or 1, error.offset or 1, f"not an expression: {error.msg}")]
+    return list(find_problems(tree, functions))
 
 
-def check_assignments(text: str, functions: Functions) -> list[Fault]:
-    """What in a transform is outside the language, with its place in the text."""
+def check_assignments(text: str, functions: Functions) -> list[ExpressionProblem]:
+    """Return the problems of a transform, with their places in the text."""
     try:
         module = parse_module(text)
     except SyntaxError as error:
-        return [Fault(error.lineno or 1, error.offset or 1, f"not an assignment: {error.msg}")]
-    found: list[Fault] = []
+        return [ExpressionProblem(error.lineno or 1, error.offset or 1, f"not an assignment: {error.msg}")]
+    found: list[ExpressionProblem] = []
     for statement in module.body:
         target = target_of(statement)
         if target is None:
             place = (statement.lineno, statement.col_offset + 1)
             found.append(
-                Fault(*place, f"{plain_name(statement)} is not part of the language; only assignments are")
+                ExpressionProblem(
+                    *place, f"{plain_name(statement)} is not allowed here; a transform has only assignments"
+                )
             )
             continue
         assert isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign)
         if statement.value is not None:
-            found.extend(faults(statement.value, functions))
+            found.extend(find_problems(statement.value, functions))
     return found
 
 
 def names_read(text: str) -> frozenset[str]:
-    """The top-level state keys that an expression reads (without functions and loop variables)."""
+    """Return the top-level state keys that an expression reads, without functions and loop variables."""
     try:
         tree = read_expression(text)
     except SyntaxError:
@@ -268,7 +275,7 @@ def names_read(text: str) -> frozenset[str]:
 
 
 def names_written(text: str) -> frozenset[str]:
-    """The top-level state keys that a transform assigns."""
+    """Return the top-level state keys that a transform assigns."""
     try:
         module = parse_module(text)
     except SyntaxError:
@@ -279,12 +286,12 @@ def names_written(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=PARSED)
 def parse_module(text: str) -> ast.Module:
-    """The tree of a transform; it is shared, and nobody changes it."""
+    """Return the tree of a transform. The tree is cached and shared: do not change it."""
     return read_statements(text)
 
 
 def target_of(statement: ast.stmt) -> tuple[str, ...] | None:
-    """The dotted path that a statement assigns to; None for anything that is not an assignment."""
+    """Return the path that a statement assigns to, or None if it is not an assignment."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
     elif isinstance(statement, ast.AugAssign | ast.AnnAssign):

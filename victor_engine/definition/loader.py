@@ -1,4 +1,4 @@
-"""Workflow files: YAML in, definitions and problems with file:line:column out."""
+"""The loader of workflow files: from YAML text to definitions and problems with file:line:column."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from victor_engine.definition.model import (
 )
 from victor_engine.definition.nodes import read_node
 from victor_engine.definition.read import Problems, Reader
-from victor_engine.definition.yamltext import Document, YamlFaultError, parse, plain_tree
+from victor_engine.definition.yamltext import Document, YamlError, parse, plain_tree
 from victor_engine.errors import DefinitionError
 from victor_engine.files import read_text_bounded, reason, text_digest
 from victor_engine.workers.serving import OverBudgetError
 
-NOT_THE_GRAPH = frozenset({"schedule", "migrations", "deprecated", "name"})
-"""Keys that speak about versions and times, not about what a version is: not in its checksum."""
+NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name"})
+"""Keys that do not change the content of a version, and so are not part of its checksum."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a file holds. A workflow with an error is not among `workflows`; its problems are told."""
+    """The content of one file. A workflow with an error is not in `workflows`; `problems` has the errors."""
 
     path: str
     workflows: dict[str, WorkflowDefinition] = field(default_factory=dict)
     problems: tuple[ProblemInfo, ...] = ()
     texts: dict[str, str] = field(default_factory=dict)
     schedules: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
-    """Of each workflow's `schedule:` block, where its keys stand; the block itself under ''."""
+    """By workflow: line and column of each key of its `schedule:` block; '' is the block itself."""
     nodes: dict[str, Mapping[str, Reader]] = field(default_factory=dict)
-    """Of each workflow, its nodes as they were read: they say where a key stands."""
+    """By workflow: the readers of its nodes, which give the places of their keys."""
     readers: dict[str, Reader] = field(default_factory=dict)
-    """Each workflow as it was read."""
+    """By workflow: its reader."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """The digests of the texts that were read, by path: of the file, and of those that it refers to."""
+    """The digests of the texts that were read, by path: the file and the files that it refers to."""
 
     def places(self, workflow: str) -> dict[str, tuple[int, int]]:
-        """Line and column of the nodes of a workflow, by id."""
+        """Return line and column of the nodes of a workflow, by id."""
         return {node: reader.place() for node, reader in self.nodes[workflow].items()}
 
     @property
@@ -67,10 +67,11 @@ def load_file(
     strict: bool = False,
     root: Path | None = None,
 ) -> LoadResult:
-    """Read one file. Never raises for what stands in it: every fault is a problem with its place.
+    """Read one file. Invalid content raises nothing: each error becomes a problem with its place.
 
     `root` is the directory that `$ref` may read: by default the workspace (the nearest directory above with a
-    `victor.yaml`), or else the file's own directory.
+    `victor.yaml`), or else the file's own directory. `strict` makes errors of the warnings about unknown keys
+    and expressions.
     """
     label = str(path)
     try:
@@ -90,14 +91,16 @@ def load_text(
     strict: bool = False,
     root: Path | None = None,
 ) -> LoadResult:
-    """As `load_file`, from text. `$ref` is relative to the folder of `label`."""
+    """Read a text as `load_file` reads a file. `$ref` is relative to the directory of `label`."""
     problems = Problems(label, strict, root)
     problems.sources[label] = text_digest(text)
     functions = functions or FunctionRegistry()
     try:
         documents = parse(text)
-    except YamlFaultError as error:
-        problems.error((error.line, error.column), f"not valid YAML: {error.message}", "Mend the syntax here")
+    except YamlError as error:
+        problems.error(
+            (error.line, error.column), f"not valid YAML: {error.message}", "Correct the syntax here"
+        )
         return LoadResult(label, problems=tuple(problems.found), sources=problems.sources)
     result = LoadResult(label)
     lines = text.splitlines()
@@ -107,7 +110,9 @@ def load_text(
         try:
             _read_document(document, problems, functions, result, lines)
         except RecursionError:
-            problems.error(document.place(()), "this document is nested too deeply to be checked")
+            problems.error(
+                document.place(()), "this document is nested too deeply to be checked", "Nest it less deeply"
+            )
     if not documents or all(document.data is None for document in documents):
         problems.error((1, 1), "the file is empty", "Add a workflows: mapping")
     return replace(result, problems=tuple(problems.found), sources=problems.sources)
@@ -123,7 +128,7 @@ def _read_document(
     document: Document, problems: Problems, functions: FunctionRegistry, result: LoadResult, lines: list[str]
 ) -> None:
     if not isinstance(document.data, Mapping):
-        problems.error((1, 1), "a workflow file must hold a mapping", "Start it with workflows:")
+        problems.error((1, 1), "a workflow file must contain a mapping", "Start it with workflows:")
         return
     top = Reader(document.data, (), document, problems, "the file")
     if "workflows" not in document.data and "nodes" in document.data:
@@ -133,16 +138,14 @@ def _read_document(
             whole = Reader(document.data, (), document, problems, "the workflow")
             _read_workflow(document.data["name"], whole, problems, functions, result, lines)
         else:
-            # A library of shared nodes for $ref: nothing to run, but what is wrong is told.
-            top.unknown(keys.TOP, keys.WORKFLOW_HANDED_ON)
+            # A library of shared nodes for $ref has no workflow, but its errors are reported.
+            top.unknown(keys.TOP, keys.WORKFLOW_PASSED_THROUGH)
             _read_nodes(top, problems)
         return
-    top.unknown(keys.TOP, keys.WORKFLOW_HANDED_ON | {"imports", "includes", "x-common"})
+    top.unknown(keys.TOP, keys.WORKFLOW_PASSED_THROUGH | {"imports", "includes", "x-common"})
     workflows = document.data.get("workflows")
     if workflows is None:
-        problems.error(
-            (1, 1), "there is neither workflows: nor nodes: in the file", "Add a workflows: mapping"
-        )
+        problems.error((1, 1), "the file has neither workflows: nor nodes:", "Add a workflows: mapping")
         return
     if not isinstance(workflows, Mapping) or not workflows:
         problems.error(document.place(("workflows",)), "workflows must map names to workflows")
@@ -153,7 +156,11 @@ def _read_document(
             problems.error(document.place(path), f"workflow {name!r} must be a mapping with nodes")
             continue
         if name in result.workflows:
-            problems.error(document.key_place(path), f"workflow {name!r} is there twice")
+            problems.error(
+                document.key_place(path),
+                f"workflow {name!r} is defined twice",
+                "Rename or remove one of them",
+            )
             continue
         reader = Reader(value, path, document, problems, f"workflow {name!r}")
         _read_workflow(str(name), reader, problems, functions, result, lines)
@@ -195,8 +202,8 @@ def _read_workflow(
 def build_workflow(
     name: str, reader: Reader, problems: Problems
 ) -> tuple[WorkflowDefinition | None, dict[str, Reader]]:
-    """The definition from its mapping, and the reader of each node for later checks."""
-    extra = reader.unknown(keys.WORKFLOW, keys.WORKFLOW_HANDED_ON)
+    """Return the definition of a mapping, and the reader of each node for later checks."""
+    extra = reader.unknown(keys.WORKFLOW, keys.WORKFLOW_PASSED_THROUGH)
     nodes, readers, contents = _read_nodes(reader, problems)
     if not nodes:
         if not reader.data.get("nodes"):
@@ -204,7 +211,7 @@ def build_workflow(
         return None, readers
     execution = reader.inner("execution", f"workflow {name!r}: execution")
     if execution is not None:
-        execution.unknown(keys.EXECUTION, keys.WORKFLOW_HANDED_ON)
+        execution.unknown(keys.EXECUTION, keys.WORKFLOW_PASSED_THROUGH)
     metadata = reader.mapping("metadata")
     meta = reader.inner("metadata", "metadata")
     version = reader.source_text("version") or (meta.source_text("version") if meta is not None else None)
@@ -216,11 +223,11 @@ def build_workflow(
     blocks = [block for block in (execution, reader) if block is not None]
     breaker: dict[str, Any] = {}
     strategy = ""
-    for block in blocks:  # what stands directly in the workflow counts
+    for block in blocks:  # keys of the workflow itself take precedence over those of execution
         breaker |= {key: value for key, value in block.circuit_breaker().items() if value is not None}
         strategy = block.one_of("error_strategy", ERROR_STRATEGIES, strategy)
     if strategy:
-        # What the workflow says holds for the nodes that do work and say nothing themselves.
+        # The strategy of the workflow is the default of the nodes that do work.
         nodes = {key: _with_strategy(node, strategy) for key, node in nodes.items()}
     start = reader.first("start_node", "start", "entry_point")
     content: dict[str, Any] = plain_tree(reader.data)
@@ -327,7 +334,7 @@ def _read_nodes(
             problems.error(
                 node_reader.place("id"),
                 f"node {index + 1} has the id {node_reader.source_text('id')}, which YAML reads as a boolean",
-                "Put it in quotes, here and wherever it is named",
+                "Put it in quotes, here and in each reference to it",
             )
             continue
         node = read_node(node_reader)
@@ -335,7 +342,7 @@ def _read_nodes(
         if node_id in readers:
             first = readers[node_id].place("id")
             problems.error(
-                node_reader.place("id"), f"the node id {node_id!r} is there twice (first in line {first[0]})",
+                node_reader.place("id"), f"the node id {node_id!r} is used twice (first in line {first[0]})",
                 "Give one of them another id",
             )  # fmt: skip
             continue
@@ -349,16 +356,17 @@ def _read_nodes(
 def _content(item: Mapping[str, Any], node: Node) -> dict[str, Any]:
     content: dict[str, Any] = plain_tree(item)
     if isinstance(node, WaitNode) and node.until is not None:
-        content["until"] = node.until  # as it was written: to YAML a bare 10:30 is a number
+        content["until"] = node.until  # YAML reads 10:30 without quotes as a number
     elif isinstance(node, SubWorkflowNode) and node.version is not None:
-        content["version"] = node.version  # 1.10 is 1.10
+        content["version"] = node.version  # YAML reads 1.10 as the number 1.1
     return content
 
 
 def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefinition]:
-    """All workflows of a file or a text, by name. DefinitionError lists every error with its place.
+    """Return all workflows of a file or a text, by name.
 
-    `.metadata` has what the file says of `schedule` and `version` as well.
+    `metadata` of each definition also has the `schedule` and `version` of the file. Raises DefinitionError,
+    which lists every error with its place.
     """
     if (
         isinstance(text_or_path, Path)
@@ -385,7 +393,7 @@ def raise_for(problems: tuple[ProblemInfo, ...]) -> None:
 
 
 def describe(problem: ProblemInfo) -> str:
-    """`file:line:column: severity: message. remedy`; only the file where the place in it is not known."""
+    """Return `file:line:column: severity: message. remedy`, without line and column if they are not known."""
     spot = f":{problem.line}:{problem.column}" if problem.line else ""
     place = f"{problem.path}{spot}: " if problem.path else ""
     remedy = f". {problem.remedy}" if problem.remedy else ""
@@ -393,17 +401,17 @@ def describe(problem: ProblemInfo) -> str:
 
 
 def definition_from_content(name: str, content: Mapping[str, Any]) -> WorkflowDefinition:
-    """The definition of stored content. Raises DefinitionError if it is not one."""
+    """Return the definition of stored content. Raises DefinitionError if the content is invalid."""
     document = Document(data=content)
     problems = Problems(name)
     reader = Reader(content, (), document, problems, f"workflow {name!r}")
     definition, _ = build_workflow(name, reader, problems)
     raise_for(tuple(problems.found))
     if definition is None:
-        raise DefinitionError(f"workflow {name!r}: nothing to read")
+        raise DefinitionError(f"workflow {name!r}: the stored content is empty")
     return definition
 
 
 def checksum(content: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of what a version is, whatever the order of keys and the formatting."""
-    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_THE_GRAPH})
+    """Return the SHA-256 (hex) of the content of a version, independent of key order and formatting."""
+    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_IN_CHECKSUM})

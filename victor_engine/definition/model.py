@@ -1,8 +1,7 @@
-"""What a workflow is: immutable nodes, limits and edges, as values that check themselves.
+"""The model of a workflow: immutable nodes, limits and edges, which are validated when they are constructed.
 
-The dataclasses mirror the YAML dialect one to one. Durations are seconds as floats; None means no
-limit. `extra` keeps the keys that the engine does not act on: they are handed to the agent or
-handler that runs the node.
+The dataclasses have the keys of the YAML dialect. Durations are seconds as floats; None means no limit.
+`extra` keeps the keys that the engine does not act on: it passes them to the agent or handler of the node.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 from victor_engine.reserved import is_reserved
 
 DEFAULT_MAX_ITERATIONS = 1000
-"""Node executions of one run, where the author gives no limit."""
+"""The maximum number of node executions of one run, if the author gives no limit."""
 
 BACKOFFS = ("fixed", "linear", "exponential")
 JOIN_STRATEGIES = ("all", "any", "merge", "n_of_m")
@@ -31,11 +30,11 @@ ON_WAIT_TIMEOUT = ("fail", "continue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and when a failed node is tried again.
+    """The number and the delays of the attempts of a node that fails.
 
-    `max_attempts` counts the first try. The delay before attempt n+1 is `initial_delay` (fixed),
-    `initial_delay * n` (linear) or `initial_delay * multiplier ** (n - 1)` (exponential), never
-    more than `max_delay`; `jitter` adds up to that fraction of it at random.
+    `max_attempts` includes the first attempt. The delay before attempt n+1 is `initial_delay` (fixed),
+    `initial_delay * n` (linear) or `initial_delay * multiplier ** (n - 1)` (exponential) in seconds, at most
+    `max_delay`. `jitter` adds a random part of the delay, up to that fraction.
     """
 
     max_attempts: int = 1
@@ -53,10 +52,10 @@ class RetryPolicy:
         if self.backoff not in BACKOFFS:
             raise ValueError(f"backoff must be one of {', '.join(BACKOFFS)}, not {self.backoff!r}")
         if not (self.initial_delay >= 0 and self.max_delay >= 0 and self.jitter >= 0):
-            raise ValueError("initial_delay, max_delay and jitter may not be negative")
+            raise ValueError("initial_delay, max_delay and jitter must not be negative")
 
     def delay_after(self, attempt: int) -> float:
-        """Seconds to wait after failed attempt number `attempt` (1 is the first), without jitter."""
+        """Return the seconds to wait after failed attempt number `attempt` (1 is the first), without jitter."""
         if self.backoff == "fixed":
             delay = self.initial_delay
         elif self.backoff == "linear":
@@ -71,8 +70,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """When a node that keeps failing is left alone: after `failures` failed attempts in a row, in whatever
-    runs, for `reset_after` seconds; then one attempt decides."""
+    """The circuit breaker of a node. It opens after `failures` failed attempts in a row, counted over all runs.
+
+    After `reset_after` seconds one attempt is made: if it succeeds, the circuit breaker closes.
+    """
 
     failures: int = 5
     reset_after: float = 60.0
@@ -81,14 +82,14 @@ class CircuitBreaker:
         if self.failures < 1:
             raise ValueError(f"circuit_breaker.failures must be at least 1, not {self.failures}")
         if not self.reset_after > 0:
-            raise ValueError(f"circuit_breaker.reset_after must be above zero, not {self.reset_after}")
+            raise ValueError(f"circuit_breaker.reset_after must be greater than zero, not {self.reset_after}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What a node's work may do. None means that the author did not say.
+    """The permissions and limits of a node's work. None means not specified.
 
-    A list in YAML (`constraints: [llm, write]`) names what is forbidden.
+    A list in YAML (`constraints: [llm, write]`) names the forbidden kinds of work.
     """
 
     llm_allowed: bool | None = None
@@ -105,11 +106,11 @@ NO_CONSTRAINTS = Constraints()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """What all node types share.
+    """The base of all node types.
 
-    `next` lists the successors in declared order; a node without one ends its branch. `output` is
-    the state key for the whole result (None: the node's id); `merge` says whether the keys of a
-    JSON object also go into the state.
+    `next` lists the successors in declared order; a node without one ends its branch. `output` is the state key
+    of the whole result (None: the node's id). With `merge`, the keys of a result that is a JSON object are also
+    written to the state.
     """
 
     type: ClassVar[str] = ""
@@ -133,13 +134,13 @@ class Node:
         if not self.id or not isinstance(self.id, str):
             raise ValueError("a node needs an id")
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
-            raise ValueError(f"{self.id}: the timeout must be above zero, not {self.timeout_seconds}")
+            raise ValueError(f"{self.id}: the timeout must be greater than zero, not {self.timeout_seconds}")
         if self.on_interrupt not in ON_INTERRUPT:
             raise ValueError(f"{self.id}: on_interrupt must be one of {', '.join(ON_INTERRUPT)}")
 
     @property
     def output_key(self) -> str:
-        """The state key that the whole result goes under; never one that the engine alone writes."""
+        """The state key of the whole result; never a reserved key."""
         for key in (self.output, self.id):
             if key and not is_reserved(key):
                 return key
@@ -150,7 +151,7 @@ class Node:
         return self.name or self.id
 
     def targets(self) -> tuple[tuple[str, str, str], ...]:
-        """All edges out of this node as (target, label, kind); see `GraphEdge`."""
+        """Return all edges out of this node as (target, label, kind); see `GraphEdge`."""
         edges = [(target, "", "next") for target in self.next]
         if self.on_error:
             edges.append((self.on_error, "error", "error"))
@@ -159,7 +160,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentNode(Node):
-    """Work that is given to an agent role, with a goal (a template) and mapped inputs."""
+    """Work of an agent role, with a goal (a template) and mapped inputs."""
 
     type: ClassVar[str] = "agent"
 
@@ -177,7 +178,7 @@ class AgentNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeNode(Node):
-    """Work that is given to a handler or tool, with `inputs` that may hold `$ctx.name` references."""
+    """Work of a handler or tool, with `inputs` that may contain `$ctx.name` references."""
 
     type: ClassVar[str] = "compute"
 
@@ -190,9 +191,9 @@ class ComputeNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """One branch of a condition. `key` is the text as written, `boolean` its YAML boolean if it is one.
+    """One branch of a condition. `key` is its source text, `boolean` the YAML boolean of the key, if any.
 
-    A target of None ends the branch on purpose.
+    A target of None ends the branch.
     """
 
     key: str
@@ -216,7 +217,7 @@ class ConditionNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelNode(Node):
-    """Several nodes at once. `join_count` is the n of `n_of_m`."""
+    """Several nodes that run in parallel. `join_count` is the n of `n_of_m`."""
 
     type: ClassVar[str] = "parallel"
 
@@ -230,7 +231,7 @@ class ParallelNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformNode(Node):
-    """Assignments to the state, one or more, evaluated in order."""
+    """One or more assignments to the state, evaluated in order."""
 
     type: ClassVar[str] = "transform"
 
@@ -239,7 +240,7 @@ class TransformNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of the answers that a person may pick."""
+    """One of the answers that a person can select."""
 
     value: Any
     label: str
@@ -249,10 +250,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HITLNode(Node):
-    """A question to people. `outcomes` is the map form of `next`: outcome to node id.
+    """A request to people. `outcomes` is the map form of `next`: outcome to node id.
 
-    `reminders` are seconds before the deadline, `remind_every` seconds between two; `undo_window`
-    seconds in which an answer can be taken back. `chain` names who is asked one after the other.
+    `reminders` are seconds before the deadline, `remind_every` the seconds between two reminders. An answer can
+    be corrected for `undo_window` seconds. `chain` names people who are asked one after the other.
     """
 
     type: ClassVar[str] = "hitl"
@@ -301,7 +302,7 @@ class TeamMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamNode(Node):
-    """Several agents on one goal, in a formation."""
+    """Several agents that work on one goal, in a formation."""
 
     type: ClassVar[str] = "team"
 
@@ -317,11 +318,11 @@ class TeamNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitNode(Node):
-    """A pause until something is so: a time has passed or come, a file is there, a URL answers as wanted.
+    """A wait for a duration, for an instant, for a file, or for an expected HTTP response.
 
-    Exactly one of `seconds`, `until`, `file` and `http` is given. `seconds` and `until` may be texts
-    with `$ctx.name` or `{name}`, which are read when the run comes here. `timeout_seconds` is the
-    longest it waits by the wall clock; `on_timeout` says what silence means then.
+    Exactly one of `seconds`, `until`, `file` and `http` is given. `seconds` and `until` may be texts with
+    `$ctx.name` or `{name}`, which are resolved when the run reaches the node. `timeout_seconds` is the longest
+    wait by the wall clock; `on_timeout` is its consequence.
     """
 
     type: ClassVar[str] = "wait"
@@ -343,10 +344,10 @@ class WaitNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubWorkflowNode(Node):
-    """Another workflow as a node: a run of its own, whose final state is this node's result.
+    """A child run of another workflow, whose final state is the result of this node.
 
-    `version` is an exact version, a range or None for the newest; it is resolved when the run comes
-    here. With `wait: false` the child is started and the walk goes on at once.
+    `version` is an exact version, a range or None for the newest; it is resolved when the run reaches the node.
+    With `wait: false` the child run is started and the walk continues at once.
     """
 
     type: ClassVar[str] = "workflow"
@@ -385,10 +386,9 @@ NODE_TYPES: dict[str, type[Node]] = {
 class WorkflowDefinition:
     """One definition of a workflow: the nodes in declared order, the start, the limits.
 
-    `content` is the plain dialect mapping that it was read from (after `$ref` inclusion): it is
-    what is stored, shown, compared and read again (`definition_from_content`). For a definition
-    built in Python it is derived (`definition_to_content`). `metadata` carries what the file says
-    of `schedule`, `version` and its free-form metadata.
+    `content` is the mapping of the dialect that it was read from, with `$ref` resolved. It is stored, shown,
+    compared and read again (`definition_from_content`). For a definition that is built in Python, it is derived
+    (`definition_to_content`). `metadata` has the free-form metadata of the file, and its `schedule` and `version`.
     """
 
     name: str
@@ -414,11 +414,11 @@ class WorkflowDefinition:
         for field_name in ("max_execution_timeout_seconds", "default_node_timeout_seconds"):
             value = getattr(self, field_name)
             if value is not None and not value > 0:
-                raise ValueError(f"{self.name}: {field_name} must be above zero, not {value}")
+                raise ValueError(f"{self.name}: {field_name} must be greater than zero, not {value}")
         if self.max_iterations is not None and self.max_iterations < 1:
             raise ValueError(f"{self.name}: max_iterations must be at least 1")
         if self.max_retries < 0:
-            raise ValueError(f"{self.name}: max_retries may not be negative")
+            raise ValueError(f"{self.name}: max_retries must not be negative")
 
     @property
     def start(self) -> str:
@@ -438,7 +438,7 @@ class WorkflowDefinition:
         return self.nodes[node_id]
 
     def breaker_for(self, node: Node) -> CircuitBreaker | None:
-        """The circuit breaker of a node: its own, else the workflow's; only nodes that do work have one."""
+        """Return the circuit breaker of a node, or that of the workflow. Only nodes that do work have one."""
         if not isinstance(node, AgentNode | ComputeNode | TeamNode | SubWorkflowNode):
             return None
         if node.circuit_breaker_enabled is False:
@@ -454,7 +454,7 @@ class WorkflowDefinition:
         return self.circuit_breaker
 
     def members(self) -> frozenset[str]:
-        """Ids of nodes that only ever run inside a parallel node."""
+        """Return the ids of the nodes that run only inside a parallel node."""
         return frozenset(
             member
             for node in self.nodes.values()

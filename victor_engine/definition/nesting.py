@@ -1,4 +1,4 @@
-"""Workflows that start workflows: what is wrong with them as a whole."""
+"""The checks of workflows that start other workflows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from victor_engine.definition.model import SubWorkflowNode, WorkflowDefinition
 
 
 def check_nesting(definitions: Iterable[WorkflowDefinition]) -> list[tuple[str, ProblemInfo]]:
-    """Warnings by workflow: a node that starts what no file defines, and workflows that start themselves.
+    """Return warnings, by workflow, about child workflows that no file defines and workflows that start themselves.
 
-    Neither is an error: a workflow may be registered from elsewhere, and a condition may end the descent.
+    Neither is an error: a workflow may be registered elsewhere, and a condition may end the recursion.
     """
     known: dict[str, list[WorkflowDefinition]] = {}
     for definition in definitions:
@@ -27,11 +27,11 @@ def check_nesting(definitions: Iterable[WorkflowDefinition]) -> list[tuple[str, 
             for node in _starting(version):
                 if node.workflow and node.workflow not in known:
                     problems.append((name, _unknown(version, node, known)))
-        way = _way_back(name, starts)
-        if way is not None:
+        path = _cycle(name, starts)
+        if path is not None:
             message = (
-                f"workflow {name!r} starts itself ({' → '.join(way)}, at node {starts[name][way[1]]!r}); unless a "
-                "condition ends that, it fails once runs are 16 deep"
+                f"workflow {name!r} starts itself ({' → '.join(path)}, at node {starts[name][path[1]]!r}); unless a "
+                "condition ends the recursion, it fails at a depth of 16 runs"
             )
             problems.append(
                 (name, ProblemInfo(severity="warning", message=message, path=versions[-1].path or ""))
@@ -46,22 +46,22 @@ def _starting(definition: WorkflowDefinition) -> list[SubWorkflowNode]:
 def _unknown(definition: WorkflowDefinition, node: SubWorkflowNode, known: Iterable[str]) -> ProblemInfo:
     return ProblemInfo(
         severity="warning",
-        message=f"workflow {definition.name!r}: node {node.id!r} starts {node.workflow!r}, which no file here defines;"
-        " it fails unless that is registered",
+        message=f"workflow {definition.name!r}: node {node.id!r} starts {node.workflow!r}, which no file of the "
+        "workspace defines; the node fails unless that workflow is registered",
         path=definition.path or "",
         remedy=did_you_mean(node.workflow, list(known)),
     )
 
 
-def _way_back(name: str, starts: Mapping[str, Mapping[str, str]]) -> list[str] | None:
-    """The shortest way from a workflow to itself, if there is one."""
-    ways = [[name]]
+def _cycle(name: str, starts: Mapping[str, Mapping[str, str]]) -> list[str] | None:
+    """Return the shortest path from a workflow to itself, or None."""
+    paths = [[name]]
     seen: set[str] = set()
-    for way in ways:  # grows while it is walked
-        for target in starts.get(way[-1], {}):
+    for path in paths:  # the list grows during the loop
+        for target in starts.get(path[-1], {}):
             if target == name:
-                return [*way, name]
+                return [*path, name]
             if target not in seen:
                 seen.add(target)
-                ways.append([*way, target])
+                paths.append([*path, target])
     return None

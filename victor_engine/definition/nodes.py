@@ -1,4 +1,4 @@
-"""From one mapping of a workflow file to one node of the model."""
+"""The reader of nodes: from one mapping of a workflow file to one node of the model."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from victor_engine.definition.waiting import read_wait, read_workflow
 
 TYPE_ALIASES = {"human": "hitl", "human_in_the_loop": "hitl", "branch": "condition", "function": "compute"}
 MAPPED = ("hitl", "wait", "workflow")
-"""Types of nodes that come to an outcome, so that `next` can be a map from outcome to node."""
+"""The types of nodes that have an outcome: their `next` can be a map from outcome to node."""
 
-FORBIDDING = {name: f"{name}_allowed" for name in ("llm", "network", "write", "filesystem")}
+FORBIDDEN = {name: f"{name}_allowed" for name in ("llm", "network", "write", "filesystem")}
 
 
 def read_node(reader: Reader) -> Node | None:
-    """The node, or None where a fault leaves nothing to build. Faults go to the reader's problems."""
+    """Return the node, or None if an error prevents it. Errors are added to the problems of the reader."""
     node_type = _node_type(reader)
     if node_type is None:
         return None
@@ -70,7 +70,7 @@ def _node_type(reader: Reader) -> str | None:
     if name not in keys.BY_TYPE:
         reader.problems.error(
             reader.place("type"),
-            f"{reader.what}: there is no node type {value!r}",
+            f"{reader.what}: the node type {value!r} does not exist",
             did_you_mean(name, keys.BY_TYPE),
         )
         return None
@@ -78,7 +78,7 @@ def _node_type(reader: Reader) -> str | None:
 
 
 def _common(reader: Reader, node_type: str) -> dict[str, Any]:
-    extra = reader.unknown(keys.COMMON | keys.BY_TYPE[node_type], keys.HANDED_ON)
+    extra = reader.unknown(keys.COMMON | keys.BY_TYPE[node_type], keys.PASSED_THROUGH)
     if reader.has("metadata"):
         extra["metadata"] = reader.data["metadata"]
     next_value = reader.data.get("next")
@@ -124,7 +124,7 @@ def _retry(reader: Reader) -> RetryPolicy | None:
         jitter = 0.0
     multiplier = inner.data.get("multiplier", default.multiplier)
     if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
-        inner.wrong("multiplier", "a number above zero")
+        inner.wrong("multiplier", "a number greater than zero")
         multiplier = default.multiplier
     initial, longest = inner.seconds("initial_delay", zero=True), inner.seconds("max_delay", zero=True)
     return RetryPolicy(
@@ -148,26 +148,26 @@ def _constraints(reader: Reader) -> Constraints:
         rest: dict[str, Any] = {}
         for index, item in enumerate(value):
             word = str(item).strip().lower().removeprefix("no_")
-            if word in FORBIDDING:
-                fields[FORBIDDING[word]] = False
+            if word in FORBIDDEN:
+                fields[FORBIDDEN[word]] = False
             else:
                 rest[str(item)] = False
                 reader.problems.warning(
                     reader.document.place((*reader.path, "constraints", index)),
-                    f"{reader.what}: the constraint {item!r} is not known, and is handed on",
-                    did_you_mean(word, FORBIDDING),
+                    f"{reader.what}: unknown constraint {item!r}: the engine passes it on and does not enforce it",
+                    did_you_mean(word, FORBIDDEN),
                 )
         return Constraints(**fields, extra=rest)
     inner = reader.inner("constraints", f"{reader.what}: constraints")
     if inner is None:
         return NO_CONSTRAINTS
-    known = {*FORBIDDING.values(), "max_cost_tier", "timeout", "timeout_seconds"}
+    known = {*FORBIDDEN.values(), "max_cost_tier", "timeout", "timeout_seconds"}
     extra = inner.unknown(
         known, ("max_tool_calls", "allowed_tools", "blocked_tools", "max_tokens", "memory_limit")
     )
-    allowed = {name: inner.data.get(name) for name in FORBIDDING.values()}
-    for name, said in allowed.items():
-        if said is not None and not isinstance(said, bool):
+    allowed = {name: inner.data.get(name) for name in FORBIDDEN.values()}
+    for name, value in allowed.items():
+        if value is not None and not isinstance(value, bool):
             inner.wrong(name, "true or false")
             allowed[name] = None
     return Constraints(
@@ -234,7 +234,7 @@ def _condition(reader: Reader, common: dict[str, Any]) -> Node:
 def _transform(reader: Reader, common: dict[str, Any]) -> Node:
     value = reader.data.get("transform")
     if isinstance(value, Mapping):
-        # `transform: {key: expression}` is the same as one assignment a line.
+        # `transform: {key: expression}` is the same as one assignment per line.
         value = "\n".join(f"{key} = {expression}" for key, expression in value.items())
     elif isinstance(value, list):
         value = "\n".join(str(line) for line in value)

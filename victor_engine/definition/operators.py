@@ -1,4 +1,4 @@
-"""The operators of expressions. Each charges for the size of its operands before it works on them."""
+"""The operators of expressions. Each one charges for the size of its operands before it does its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Operator = Callable[[Evaluation, Any, Any], Any]
 _NUMBERS = frozenset({int, float, bool})
 
 _LEAST, _GREATEST = -(1 << 62), 1 << 62
-"""Numbers in between are not long, and are told from long ones at once."""
+"""Numbers between these are short: comparing with them is faster than counting bits."""
 
 
 def add(run: Evaluation, a: Any, b: Any) -> Any:
@@ -27,7 +27,7 @@ def add(run: Evaluation, a: Any, b: Any) -> Any:
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
         length = len(a) + len(b)
         if length > MAX_TEXT:
-            raise ExpressionLimitError(f"+ makes a list of {length} items; the most is {MAX_TEXT}")
+            raise ExpressionLimitError(f"+ makes a list of {length} items; the maximum is {MAX_TEXT}")
         run.charge((length >> 4) + 1, length * 8)
     return a + b
 
@@ -46,13 +46,13 @@ def times(run: Evaluation, a: Any, b: Any) -> Any:
         return a * b
     if isinstance(a, int) and isinstance(b, int):
         if a.bit_length() + b.bit_length() > MAX_BITS:
-            raise ExpressionLimitError(f"a number of more than {MAX_BITS} bits")
+            raise ExpressionLimitError(f"a number has more than {MAX_BITS} bits")
         return a * b
     for sequence, count in ((a, b), (b, a)):
         if isinstance(sequence, str | list | tuple) and isinstance(count, int):
             length = len(sequence) * count
             if length > MAX_ITEMS:
-                raise ExpressionLimitError(f"a repetition of {length} items; the most is {MAX_ITEMS}")
+                raise ExpressionLimitError(f"* makes {length} items; the maximum is {MAX_ITEMS}")
             if length > 0:
                 run.charge((length >> 4) + 1, length * (1 if isinstance(sequence, str) else 8))
     return a * b
@@ -60,10 +60,10 @@ def times(run: Evaluation, a: Any, b: Any) -> Any:
 
 def power(run: Evaluation, a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > MAX_BITS:
-        raise ExpressionLimitError(f"a number of more than {MAX_BITS} bits")
+        raise ExpressionLimitError(f"a number has more than {MAX_BITS} bits")
     value = a**b
     if isinstance(value, complex):
-        raise ExpressionError("the result is a complex, which a state cannot hold")
+        raise ExpressionError("the result is a complex number, which JSON cannot represent")
     return value
 
 
@@ -90,7 +90,7 @@ def _long_division(run: Evaluation, a: Any, b: Any) -> None:
 
 
 def _compared(compare: Callable[[Any, Any], Any], same_length: bool) -> Operator:
-    """A comparison that charges for what it may have to look at: no more than all of the smaller side."""
+    """Return a comparison that charges for the values that it may read: at most the smaller operand."""
 
     def compared(run: Evaluation, a: Any, b: Any) -> Any:
         kind = type(a)
@@ -109,7 +109,7 @@ def _compared(compare: Callable[[Any, Any], Any], same_length: bool) -> Operator
 
 
 def contains(run: Evaluation, part: Any, whole: Any) -> bool:
-    """Whether `part` is in `whole`."""
+    """Return whether `part` is in `whole`."""
     kind = type(whole)
     if kind is str:
         run.charge(len(whole) >> 8)
@@ -125,7 +125,7 @@ def contains(run: Evaluation, part: Any, whole: Any) -> bool:
     return part in whole
 
 
-def _lacks(run: Evaluation, part: Any, whole: Any) -> bool:
+def _not_contains(run: Evaluation, part: Any, whole: Any) -> bool:
     return not contains(run, part, whole)
 
 
@@ -134,9 +134,9 @@ OPERATORS: dict[type[ast.AST], Operator] = {
     ast.Mod: modulo, ast.Pow: power, ast.Eq: _compared(operator.eq, True), ast.NotEq: _compared(operator.ne, True),
     ast.Lt: _compared(operator.lt, False), ast.LtE: _compared(operator.le, False),
     ast.Gt: _compared(operator.gt, False), ast.GtE: _compared(operator.ge, False), ast.In: contains,
-    ast.NotIn: _lacks, ast.Is: lambda run, a, b: a is b, ast.IsNot: lambda run, a, b: a is not b,
+    ast.NotIn: _not_contains, ast.Is: lambda run, a, b: a is b, ast.IsNot: lambda run, a, b: a is not b,
 }  # fmt: skip
-"""What each operator with two operands does, by its type in the syntax tree."""
+"""The functions of the operators with two operands, by type in the syntax tree."""
 
 UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
     ast.Not: operator.not_, ast.USub: operator.neg, ast.UAdd: operator.pos,

@@ -1,4 +1,4 @@
-"""Nodes that ask people: what a workflow file says of a question."""
+"""The reader of hitl nodes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def read_choices(reader: Reader) -> tuple[Choice, ...]:
             text = reader.document.texts.get((*reader.path, key, index), str(item))
             choice = Choice(value=text, label=text)
         if any(other.value == choice.value for other in choices):
-            reader.problems.error(place, f"{reader.what}: the choice {choice.value!r} is there twice")
+            reader.problems.error(
+                place, f"{reader.what}: the choice {choice.value!r} is listed twice", "Remove one of them"
+            )
             continue
         choices.append(choice)
     return tuple(choices)
@@ -94,7 +96,7 @@ def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
 
 
 def _reminders(reader: Reader) -> tuple[tuple[float, ...], float | None]:
-    """Seconds before the deadline, longest first, and seconds between two of `every`."""
+    """Return the reminders in seconds before the deadline, longest first, and the seconds of `every`."""
     every = reader.seconds("remind_every")
     value = reader.data.get("reminders")
     found: list[float] = []
@@ -118,7 +120,7 @@ def _reminders(reader: Reader) -> tuple[tuple[float, ...], float | None]:
 
 
 def read_outcomes(reader: Reader) -> dict[str, str]:
-    """`next` as a map from outcome to node id; empty where it is a list."""
+    """Return `next` as a map from outcome to node id; empty if it is a list."""
     outcomes: dict[str, str] = {}
     if not isinstance(reader.data.get("next"), Mapping):
         return outcomes
@@ -134,7 +136,7 @@ def read_outcomes(reader: Reader) -> dict[str, str]:
 
 
 def outcome_key(key: str) -> str:
-    """An outcome as the engine names it: `true` and `approve` mean approved, and so on."""
+    """Return the engine's name of an outcome: `true` and `approve` mean approved, and so on."""
     boolean = YAML_BOOLEANS.get(key.strip().lower())
     if boolean is not None:
         return "approved" if boolean else "rejected"

@@ -1,4 +1,4 @@
-"""What can be wrong with a question to people: found when a file is read, not when somebody is asked."""
+"""The checks of hitl nodes, made when a file is read and not when the request is opened."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from victor_engine.definition.people import outcome_key
 from victor_engine.definition.read import Problems, Reader, duration_text
 
 YES_NO = ("approval", "confirmation", "review")
-"""Kinds that are approved or rejected."""
-PICKING = ("approval", "confirmation", "choice", "input")
-"""Kinds in which a person picks, where the author gives choices."""
-SILENT_OUTCOMES = {"continue": "timed_out", "skip": "skipped", "reject": "rejected", "approve": "approved"}
+"""The kinds with the outcomes approved and rejected."""
+CHOICE_KINDS = ("approval", "confirmation", "choice", "input")
+"""The kinds in which a person selects one of the choices that the author gives."""
+TIMEOUT_OUTCOMES = {"continue": "timed_out", "skip": "skipped", "reject": "rejected", "approve": "approved"}
 ENGINE_OUTCOMES = (
     *("approved", "rejected", "answered", "accepted", "overridden", "timed_out", "skipped", "default"),
     "withdrawn",
@@ -21,19 +21,19 @@ ENGINE_OUTCOMES = (
 
 
 def check_hitl(node: HITLNode, reader: Reader, problems: Problems) -> None:
-    """Add every fault of one question to the problems."""
+    """Add each problem of one hitl node to `problems`."""
     if node.hitl_type == "choice" and not node.choices:
         problems.error(
-            reader.place(), f"{reader.what} asks for a choice and offers none", "Add: choices: [a, b]"
+            reader.place(), f"{reader.what} asks for a choice and has no choices", "Add: choices: [a, b]"
         )
-    _check_silence(node, reader, problems)
+    _check_timeout(node, reader, problems)
     _check_escalation(node, reader, problems)
     _check_reminders(node, reader, problems)
     _check_several(node, reader, problems)
     _check_chain(node, reader, problems)
     if node.input_schema is not None:
         _check_schema(node, reader, problems)
-    if node.has_default and node.choices and node.hitl_type in PICKING:
+    if node.has_default and node.choices and node.hitl_type in CHOICE_KINDS:
         _check_default(node, reader, problems)
     if node.outcomes:
         _check_outcomes(node, reader, problems)
@@ -42,28 +42,28 @@ def check_hitl(node: HITLNode, reader: Reader, problems: Problems) -> None:
 # --- time --------------------------------------------------------------------------------------
 
 
-def _check_silence(node: HITLNode, reader: Reader, problems: Problems) -> None:
+def _check_timeout(node: HITLNode, reader: Reader, problems: Problems) -> None:
     if not node.fallback_given:
         return
     key = reader.first("on_timeout", "fallback") or "fallback"
     if node.fallback == "approve":
         problems.warning(
             reader.place(key),
-            f"{reader.what}: silence approves here, because on_timeout is approve",
-            "Keep it only if nobody needs to look; reject, abort or escalate are the safe ones",
+            f"{reader.what}: without an answer the request is approved, because on_timeout is approve",
+            "Keep it only if approval without an answer is intended; reject, abort and escalate are safe",
             strict=False,
         )
     elif node.fallback == "continue" and node.hitl_type in YES_NO:
         problems.warning(
             reader.place(key),
-            f"{reader.what}: without an answer the run goes on as timed_out, never as approved",
-            "Let next map timed_out, or use abort, reject or escalate",
+            f"{reader.what}: without an answer the run continues with the outcome timed_out, not approved",
+            "Map timed_out in next, or use abort, reject or escalate",
             strict=False,
         )
     if node.fallback == "escalate" and not (node.escalate_to or node.escalation):
         problems.error(
             reader.place(key),
-            f"{reader.what}: on_timeout is escalate, and nobody is named",
+            f"{reader.what}: on_timeout is escalate, and escalate_to and escalation are missing",
             "Add: escalate_to: <user>, or escalation: [{to: lead, after: 10m}]",
         )
 
@@ -85,13 +85,13 @@ def _check_escalation(node: HITLNode, reader: Reader, problems: Problems) -> Non
         what = f"{reader.what}: step {index + 1} of the escalation"
         place = reader.document.place(path)
         if not isinstance(step, dict) or not step.get("to"):
-            problems.error(place, f"{what} does not say to whom", example)
+            problems.error(place, f"{what} needs a user or a group under to", example)
             continue
         for key in step:
             if key not in ("to", "after"):
                 problems.error(
                     reader.document.key_place((*path, key)),
-                    f"{what}: {key!r} is not known",
+                    f"{what}: unknown key {key!r}",
                     did_you_mean(str(key), ("to", "after")) or example,
                 )
         after = step.get("after")
@@ -99,11 +99,11 @@ def _check_escalation(node: HITLNode, reader: Reader, problems: Problems) -> Non
         if after is not None and (seconds is None or seconds <= 0):
             problems.error(
                 reader.document.place((*path, "after")),
-                f"{what}: after must be a duration above zero",
+                f"{what}: after must be a duration greater than zero",
                 example,
             )
         elif after is None and node.timeout_seconds is None:
-            problems.error(place, f"{what} has no deadline: neither after nor a timeout is given", example)
+            problems.error(place, f"{what} has no deadline: it needs after, or the node a timeout", example)
 
 
 def _check_reminders(node: HITLNode, reader: Reader, problems: Problems) -> None:
@@ -113,7 +113,7 @@ def _check_reminders(node: HITLNode, reader: Reader, problems: Problems) -> None
     if limit is None and not node.escalation:
         problems.error(
             reader.place("reminders"),
-            f"{reader.what}: there are reminders before a deadline, and there is no deadline",
+            f"{reader.what}: reminders are sent before the deadline, and the node has no deadline",
             "Add a timeout, or write: reminders: {every: 30m}",
         )
     elif limit is not None and node.reminders[0] >= limit:
@@ -136,13 +136,13 @@ def _check_several(node: HITLNode, reader: Reader, problems: Problems) -> None:
             reader.place("required_approvals"),
             f"{reader.what}: {node.required_approvals} approvals are required, and only "
             f"{'one person is' if len(node.assignees) == 1 else f'{len(node.assignees)} people are'} assigned",
-            "Assign more people or require fewer approvals; write group:<name> where one of them is a group",
+            "Assign more people or require fewer approvals; write group:<name> for a group",
         )
     if node.reject_policy != "any" and node.required_approvals < 2:
         problems.warning(
             reader.place("reject_policy"),
-            f"{reader.what}: reject_policy says nothing where one approval is enough",
-            "Add required_approvals, or leave reject_policy out",
+            f"{reader.what}: reject_policy has no effect with one required approval",
+            "Add required_approvals, or remove reject_policy",
             strict=False,
         )
 
@@ -154,26 +154,27 @@ def _check_chain(node: HITLNode, reader: Reader, problems: Problems) -> None:
     if node.hitl_type not in YES_NO or (node.choices and node.hitl_type != "review"):
         problems.error(
             place,
-            f"{reader.what}: a chain passes on what was approved, and this is not approved or rejected",
-            f"Use it with hitl_type {', '.join(YES_NO)}, without choices",
+            f"{reader.what}: chain needs the outcomes approved and rejected, which this node does not have",
+            f"Use chain with hitl_type {', '.join(YES_NO)}, without choices",
         )
     if node.allow_edit:
         problems.error(
             place,
-            f"{reader.what}: everybody in a chain has to see the same document, so allow_edit cannot be with it",
-            "Ask for the edit in a node of its own, before the chain",
+            f"{reader.what}: allow_edit cannot be used with chain, because all people in a chain must see the same "
+            "document",
+            "Put the edit into a separate node before the chain",
         )
     if node.assignees:
         problems.error(
             place,
-            f"{reader.what}: chain and assignees both say who is asked",
-            "Keep chain for one after the other, assignees for all at once",
+            f"{reader.what}: chain and assignees cannot be used together",
+            "Use chain to ask people one after the other, or assignees to ask all of them at once",
         )
     if node.required_approvals > 1:
         problems.error(
             reader.place("required_approvals"),
-            f"{reader.what}: each place of a chain is one approval, so required_approvals cannot be with it",
-            "Leave required_approvals out",
+            f"{reader.what}: required_approvals cannot be used with chain, because each step needs one approval",
+            "Remove required_approvals",
         )
 
 
@@ -181,25 +182,25 @@ def _check_chain(node: HITLNode, reader: Reader, problems: Problems) -> None:
 
 
 def _check_schema(node: HITLNode, reader: Reader, problems: Problems) -> None:
-    from victor_engine.definition.json_schema import schema_fault, validate
+    from victor_engine.definition.json_schema import schema_problem, validate
 
     assert node.input_schema is not None
-    fault = schema_fault(node.input_schema)
-    if fault is not None:
-        where, words = fault
+    problem = schema_problem(node.input_schema)
+    if problem is not None:
+        where, message = problem
         problems.error(
             reader.document.place((*reader.path, "input_schema", *where)),
-            f"{reader.what}: input_schema {words}",
+            f"{reader.what}: input_schema {message}",
         )
         return
     default = node.default_value
     rendered = isinstance(default, str) and default.startswith("$ctx.")
-    if node.has_default and not rendered and not (node.choices and node.hitl_type in PICKING):
-        for path, words in validate(node.input_schema, default).items():
+    if node.has_default and not rendered and not (node.choices and node.hitl_type in CHOICE_KINDS):
+        for path, message in validate(node.input_schema, default).items():
             inner: tuple[Any, ...] = tuple(int(part) if part.isdigit() else part for part in path.split("."))
             problems.error(
                 reader.document.place((*reader.path, "default_value", *(inner if path else ()))),
-                f"{reader.what}: the default does not fit its own schema: {f'{path} ' if path else ''}{words}",
+                f"{reader.what}: default_value does not match input_schema: {f'{path} ' if path else ''}{message}",
             )
 
 
@@ -208,50 +209,50 @@ def _check_default(node: HITLNode, reader: Reader, problems: Problems) -> None:
     if isinstance(default, str) and default.startswith("$ctx."):
         return
     values = [choice.value for choice in node.choices]
-    words = [str(value) for value in values]
+    texts = [str(value) for value in values]
     if node.multiple and not isinstance(default, list):
         problems.error(
             reader.place("default_value"),
-            f"{reader.what}: several choices can be picked, so the default must be a list of them",
-            f"Write: default_value: [{words[0]}]",
+            f"{reader.what}: multiple is true, so default_value must be a list of choices",
+            f"Write: default_value: [{texts[0]}]",
         )
         return
     for item in default if node.multiple else [default]:
-        if item not in values and str(item).lower() not in [word.lower() for word in words]:
+        if item not in values and str(item).lower() not in [text.lower() for text in texts]:
             problems.error(
                 reader.place("default_value"),
-                f"{reader.what}: the default {item!r} is none of the choices",
-                did_you_mean(str(item), words),
+                f"{reader.what}: default_value {item!r} is not one of the choices",
+                did_you_mean(str(item), texts),
             )
 
 
 def _check_outcomes(node: HITLNode, reader: Reader, problems: Problems) -> None:
-    """A map that has no node for what somebody may answer, or for silence; and keys that never come."""
-    picks = bool(node.choices) and node.hitl_type in PICKING
+    """Report possible outcomes without a node in `next`, and keys of `next` that are not possible outcomes."""
+    has_choices = bool(node.choices) and node.hitl_type in CHOICE_KINDS
     if "default" not in node.outcomes:
-        for outcome in _unmapped(node, picks):
+        for outcome in _unmapped(node, has_choices):
             problems.error(
                 reader.place("next"),
-                f"{reader.what}: next maps outcomes and has none for {outcome!r}",
+                f"{reader.what}: next has no node for the outcome {outcome!r}",
                 f"Add: {outcome}: <node id>, or a default",
             )
     known = {*ENGINE_OUTCOMES, *(outcome_key(str(choice.value)) for choice in node.choices)}
     known |= {str(choice.value) for choice in node.choices}
-    if picks or node.hitl_type in YES_NO:
+    if has_choices or node.hitl_type in YES_NO:
         for outcome in node.outcomes:
             if outcome not in known:
                 problems.warning(
                     reader.document.key_place((*reader.path, "next", outcome)),
-                    f"{reader.what}: the outcome {outcome!r} never comes",
+                    f"{reader.what}: the outcome {outcome!r} is not possible here",
                     did_you_mean(outcome, known),
                 )
 
 
-def _unmapped(node: HITLNode, picks: bool) -> list[str]:
-    """The outcomes that can come and that `next` has nothing for."""
+def _unmapped(node: HITLNode, has_choices: bool) -> list[str]:
+    """Return the possible outcomes for which `next` has no node."""
     mapped = node.outcomes
     missing: list[str] = []
-    if picks:
+    if has_choices:
         if "answered" not in mapped and not node.multiple:
             missing = [
                 str(choice.value)
@@ -261,14 +262,14 @@ def _unmapped(node: HITLNode, picks: bool) -> list[str]:
         elif "answered" not in mapped:
             missing = ["answered"]
     elif node.hitl_type in YES_NO:
-        missing = [word for word in ("approved", "rejected") if word not in mapped]
+        missing = [outcome for outcome in ("approved", "rejected") if outcome not in mapped]
     elif node.hitl_type == "override":
-        missing = [word for word in ("accepted", "overridden") if word not in mapped]
+        missing = [outcome for outcome in ("accepted", "overridden") if outcome not in mapped]
     elif "answered" not in mapped and node.input_schema is None:
         missing = ["answered"]
-    silent = SILENT_OUTCOMES.get(node.fallback)
-    if silent is not None and silent not in mapped and silent not in missing and node.timeout_seconds:
-        chosen = node.has_default and picks and str(node.default_value) in mapped
+    late = TIMEOUT_OUTCOMES.get(node.fallback)
+    if late is not None and late not in mapped and late not in missing and node.timeout_seconds:
+        chosen = node.has_default and has_choices and str(node.default_value) in mapped
         if not chosen:
-            missing.append(silent)
+            missing.append(late)
     return missing

@@ -1,4 +1,4 @@
-"""From plain values to the model: one reader that collects every fault with its place."""
+"""The reader of workflow mappings: it converts values and collects each problem with its place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from victor_engine.definition.yamltext import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
 YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""Texts that YAML reads as booleans, where they are keys."""
+"""The keys that YAML reads as booleans."""
 
 _UNIT = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -40,7 +40,7 @@ def parse_duration(value: Any) -> float | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as people write them: `45 s`, `10 m`, `1 h 30 m`, `2 d`."""
+    """Return a duration in seconds as text: `45 s`, `10 m`, `1 h 30 m`, `2 d`."""
     if seconds < 60 or seconds != int(seconds):
         return f"{seconds:g} s"
     parts: list[str] = []
@@ -53,16 +53,16 @@ def duration_text(seconds: float) -> str:
 
 
 class Problems:
-    """Faults and warnings of one file. `root` is the directory that files it refers to must lie in."""
+    """The errors and warnings of one file. `root` is the directory that must contain the files of its `$ref`."""
 
     def __init__(self, path: str, strict: bool = False, root: FilePath | None = None) -> None:
         self.path = path
         self.strict = strict
         self.root = root
         self.shared: dict[FilePath, Mapping[str, Mapping[str, Any]]] = {}
-        """The nodes of the files that were referred to so far."""
+        """The nodes of the files that `$ref` has named so far."""
         self.sources: dict[str, str] = {}
-        """The digests of the texts that were read: of the file, and of those that it refers to."""
+        """The digests of the texts that were read: the file and the files that it refers to."""
         self.found: list[ProblemInfo] = []
 
     @property
@@ -73,7 +73,7 @@ class Problems:
         self._add("error", place, message, remedy)
 
     def warning(self, place: tuple[int, int], message: str, remedy: str = "", *, strict: bool = True) -> None:
-        """A warning; an error where the reader is strict and the warning is of that sort."""
+        """Add a warning. It is an error if the reader is strict and `strict` is true."""
         self._add("error" if self.strict and strict else "warning", place, message, remedy)
 
     def _add(self, severity: Any, place: tuple[int, int], message: str, remedy: str) -> None:
@@ -85,7 +85,7 @@ class Problems:
 
 
 def kind_of(value: Any) -> str:
-    """What a YAML value is, in plain words."""
+    """Return the value and its YAML type as text for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -98,7 +98,7 @@ def kind_of(value: Any) -> str:
 
 
 class Reader:
-    """One mapping at a known place. Wrong values become problems and read as their default."""
+    """The reader of one mapping at a known place. An invalid value becomes a problem and reads as the default."""
 
     def __init__(
         self, data: Mapping[str, Any], path: Path, document: Document, problems: Problems, what: str
@@ -113,7 +113,7 @@ class Reader:
         return key in self.data and self.data[key] is not None
 
     def first(self, *keys: str) -> str | None:
-        """The first of several spellings that is given."""
+        """Return the first of several spellings of a key that is given."""
         return next((key for key in keys if self.has(key)), None)
 
     def place(self, key: str | None = None) -> tuple[int, int]:
@@ -122,28 +122,28 @@ class Reader:
     def key_place(self, key: str) -> tuple[int, int]:
         return self.document.key_place((*self.path, key))
 
-    def wrong(self, key: str, wanted: str) -> None:
+    def wrong(self, key: str, expected: str) -> None:
         self.problems.error(
-            self.place(key), f"{self.what}: {key} must be {wanted}, not {kind_of(self.data[key])}"
+            self.place(key), f"{self.what}: {key} must be {expected}, not {kind_of(self.data[key])}"
         )
 
-    def unknown(self, known: Collection[str], handed_on: Collection[str]) -> dict[str, Any]:
-        """The keys that the engine does not act on; one that is close to a known key is an error."""
+    def unknown(self, known: Collection[str], passed_through: Collection[str]) -> dict[str, Any]:
+        """Return the keys that the engine does not act on. A key that is close to a known one is an error."""
         extra: dict[str, Any] = {}
         for key, value in self.data.items():
             if key in known:
                 continue
-            if key in handed_on:
+            if key in passed_through:
                 extra[key] = value
                 continue
-            hint = did_you_mean(key, [*known, *handed_on])
+            hint = did_you_mean(key, [*known, *passed_through])
             if hint.startswith("Did you mean"):
                 self.problems.error(self.key_place(key), f"{self.what}: unknown key {key!r}", hint)
                 continue
             extra[key] = value
             self.problems.warning(
                 self.key_place(key),
-                f"{self.what}: unknown key {key!r} is kept and handed on, and the engine does not act on it",
+                f"{self.what}: unknown key {key!r}: the engine passes it on and does not act on it",
             )
         return extra
 
@@ -159,7 +159,7 @@ class Reader:
         return default
 
     def source_text(self, key: str) -> str | None:
-        """The value as it was written: `1.10` is not the number 1.1."""
+        """Return a value as it is written in the file, such as `1.10`, which YAML reads as the number 1.1."""
         if not self.has(key):
             return None
         written = self.document.texts.get((*self.path, key))
@@ -187,7 +187,7 @@ class Reader:
         return value
 
     def seconds(self, *keys: str, zero: bool = False) -> float | None:
-        """A duration under the first of several spellings."""
+        """Return the duration, in seconds, under the first of several spellings that is given."""
         key = self.first(*keys)
         if key is None:
             return None
@@ -197,7 +197,7 @@ class Reader:
             return None
         if seconds < 0 or (seconds == 0 and not zero):
             self.problems.error(
-                self.place(key), f"{self.what}: {key} must be above zero, not {self.data[key]}"
+                self.place(key), f"{self.what}: {key} must be greater than zero, not {self.data[key]}"
             )
             return None
         return seconds
@@ -213,7 +213,7 @@ class Reader:
         return default
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts, or one text."""
+        """Return a list of texts; a single text is a list of one."""
         value = self.data.get(key)
         if value is None:
             return ()
@@ -237,7 +237,7 @@ class Reader:
         return dict(value)
 
     def inner(self, key: str, what: str) -> Reader | None:
-        """A reader for the mapping under `key`, if there is one."""
+        """Return a reader for the mapping under `key`, or None without one."""
         value = self.data.get(key)
         if value is None:
             return None
@@ -247,7 +247,7 @@ class Reader:
         return Reader(value, (*self.path, key), self.document, self.problems, what)
 
     def circuit_breaker(self) -> dict[str, Any]:
-        """`circuit_breaker_enabled` and `circuit_breaker`, as a node and a workflow have them."""
+        """Return `circuit_breaker_enabled` and `circuit_breaker` of a node or a workflow."""
         enabled = self.data.get("circuit_breaker_enabled")
         if enabled is not None and not isinstance(enabled, bool):
             self.wrong("circuit_breaker_enabled", "true or false")
@@ -265,7 +265,7 @@ class Reader:
         return {"circuit_breaker_enabled": enabled, "circuit_breaker": breaker}
 
     def input_mapping(self) -> dict[str, Any]:
-        """Names to state keys; a list of names maps each to itself."""
+        """Return the map of names to state keys; a list of names maps each to itself."""
         if isinstance(self.data.get("input_mapping"), list):
             return {name: name for name in self.texts("input_mapping")}
         return self.mapping("input_mapping")

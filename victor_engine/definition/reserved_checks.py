@@ -1,4 +1,4 @@
-"""What can be wrong with the names of a state that the engine alone writes."""
+"""The checks of reserved state keys, which only the engine writes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from victor_engine.definition.model import (
 from victor_engine.definition.read import Problems, Reader
 from victor_engine.reserved import RECORDS, is_reserved, reserved_in
 
-_ALONE = "The engine alone writes human, errors and names that begin with _"
+_RESERVED = "Only the engine writes human, errors and names that begin with _"
 
 
 def check_reserved(
     definition: WorkflowDefinition, reader: Reader, readers: Mapping[str, Reader], problems: Problems
 ) -> None:
-    """Add each place where a workflow would write such a name, or reads a record that nothing writes."""
+    """Add a problem for each write of a reserved key, and for each read of a record that no node writes."""
     for node in definition.nodes.values():
         node_reader = readers[node.id]
         _check_output(node, node_reader, problems)
@@ -39,7 +39,7 @@ def check_reserved(
         elif isinstance(node, SubWorkflowNode):
             key = "inputs" if node.inputs else "input_mapping"
             names = reserved_in((*node.inputs, *node.input_mapping))
-            _not_written(names, "gives the child", key, node_reader, problems)
+            _not_written(names, "passes to the child run", key, node_reader, problems)
     schedule = definition.schedule or {}
     for key in ("initial_state", "state"):
         if isinstance(schedule.get(key), Mapping):
@@ -52,8 +52,8 @@ def _check_output(node: Node, reader: Reader, problems: Problems) -> None:
         key = "output"
         problems.error(
             reader.place(key),
-            f"{reader.what}: the result cannot go under {node.output!r}, which is reserved",
-            f"{_ALONE}. Choose another name for {key}",
+            f"{reader.what}: the result cannot be stored under {node.output!r}, which is reserved",
+            f"{_RESERVED}. Choose another name for {key}",
         )
     elif not node.output and is_reserved(node.id) and node.output_key != node.id:
         if isinstance(node, ConditionNode | TransformNode):
@@ -61,19 +61,19 @@ def _check_output(node: Node, reader: Reader, problems: Problems) -> None:
         records = " for its own records" if node.id in RECORDS else ""
         problems.warning(
             reader.place("id"),
-            f"{reader.what}: the result goes under {node.output_key!r}, because the engine keeps {node.id!r}"
-            f" of the state{records}",
-            f"Read {node.output_key}, or rename the node, or give it output: NAME",
+            f"{reader.what}: the result is stored under {node.output_key!r}, because the engine reserves the state "
+            f"key {node.id!r}{records}",
+            f"Read {node.output_key}, rename the node, or add output: NAME to it",
             strict=False,
         )
 
 
-def _not_written(names: Iterable[str], says: str, key: str, reader: Reader, problems: Problems) -> None:
+def _not_written(names: Iterable[str], verb: str, key: str, reader: Reader, problems: Problems) -> None:
     for name in names:
         problems.warning(
             reader.place(key),
-            f"{reader.what}: {says} {name!r}, which is not taken into the state",
-            f"{_ALONE}. Choose another name",
+            f"{reader.what}: {verb} {name!r}, which is reserved and is not written to the state",
+            f"{_RESERVED}. Choose another name",
             strict=False,
         )
 
@@ -81,7 +81,7 @@ def _not_written(names: Iterable[str], says: str, key: str, reader: Reader, prob
 def _check_reads(
     definition: WorkflowDefinition, text: str, key: str, reader: Reader, problems: Problems
 ) -> None:
-    """A record of a node that there is not is never written."""
+    """Warn of a read of the record of a node that does not exist."""
     asked = [node.id for node in definition.nodes.values() if isinstance(node, HITLNode)]
     writers = {"errors": list(definition.nodes), "human": asked}
     for record, member in sorted(set(_records_read(text))):
@@ -92,8 +92,8 @@ def _check_reads(
         problems.warning(
             reader.place(key),
             f"{reader.what} reads '{record}.{member}', and {member!r} is not a {who}",
-            f"{record} holds {holds}, by node id. {did_you_mean(member, writers[record])} The result of a node "
-            "that has such a key is whole under the node's output",
+            f"{record} holds {holds}, by node id. {did_you_mean(member, writers[record])} If the result of a node "
+            "has this key, read it under the output of the node",
             strict=False,
         )
 
@@ -101,21 +101,21 @@ def _check_reads(
 def _check_unhandled(
     definition: WorkflowDefinition, node: ConditionNode, reader: Reader, problems: Problems
 ) -> None:
-    """Where no node handles a failure, `errors` is never written."""
+    """Warn of a read of `errors` in a workflow in which no node handles failures."""
     handles = any(each.on_error or each.error_strategy == "continue" for each in definition.nodes.values())
     if handles or "errors" not in names_read(node.condition) or set(_records_read(node.condition)):
         return
     problems.warning(
         reader.place("condition"),
-        f"{reader.what} reads 'errors', which nothing writes",
-        "errors holds failures that on_error or error_strategy: continue handled. The result of a node that has "
-        "such a key is whole under the node's output: read NODE.errors",
+        f"{reader.what} reads 'errors', which no node writes",
+        "errors holds failures that on_error or error_strategy: continue handled. If the result of a node has this "
+        "key, read it under the output of the node: NODE.errors",
         strict=False,
     )
 
 
 def _records_read(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each record and the member of it that an expression or a transform reads."""
+    """Yield each record with the member that an expression or a transform reads from it."""
     try:
         tree = read_statements(text)
     except SyntaxError:
@@ -140,7 +140,7 @@ def _records_read(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _record(node: ast.expr) -> str:
-    """The record that an expression names, as `errors`, `ctx.errors` or `state.errors`; "" for others."""
+    """Return the record that an expression names (`errors`, `ctx.errors` or `state.errors`), else ""."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.attr if node.value.id in ("ctx", "state") and node.attr in RECORDS else ""
     return node.id if isinstance(node, ast.Name) and node.id in RECORDS else ""

@@ -1,6 +1,6 @@
-"""The JSON Schema (2020-12) of the dialect, for editors; made from the same table as the reader.
+"""The JSON Schema (2020-12) of the dialect, for editors, from the same table as the reader.
 
-`python -m victor_engine.definition.schema` prints it; the shipped `schema.json` is that text.
+`python -m victor_engine.definition.schema` prints it. The shipped `schema.json` is that text.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _TYPE_SHAPES: dict[str, dict[str, Any]] = {
         "wait": {"type": "boolean"},
     },
 }
-"""What a key holds in one type of node only."""
+"""The schemas of keys that belong to one type of node."""
 
 
 def _node(node_type: str) -> dict[str, Any]:
@@ -205,12 +205,12 @@ SCHEDULE: dict[str, Any] = {
         "description": {"type": "string"},
     },
 }
-"""A `schedule:` block, as `scheduler.declare` reads it."""
+"""The schema of a `schedule:` block, which `scheduler.declare` reads."""
 
 
 def dialect_schema() -> dict[str, Any]:
-    """The schema of a workflow file."""
-    workflow: dict[str, Any] = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_HANDED_ON), True)
+    """Return the schema of a workflow file."""
+    workflow: dict[str, Any] = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_PASSED_THROUGH), True)
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
         "schedule": SCHEDULE,
@@ -245,7 +245,7 @@ def dialect_schema() -> dict[str, Any]:
 
 
 def shipped_schema() -> dict[str, Any]:
-    """The schema as it is shipped."""
+    """Return the shipped schema."""
     text = (resources.files("victor_engine.definition") / "schema.json").read_text("utf-8")
     return json.loads(text)  # type: ignore[no-any-return]
 

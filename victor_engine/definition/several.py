@@ -1,4 +1,4 @@
-"""Nodes that do several things at once: parallel and team."""
+"""The reader of parallel and team nodes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ from victor_engine.definition.model import (
 from victor_engine.definition.read import Reader
 
 COUNTS = ("join_count", "min_success", "required", "join")
-"""Spellings of how many branches have to succeed."""
+"""The spellings of the number of branches that must succeed."""
 
 
 def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
     members = tuple(dict.fromkeys(reader.texts("parallel_nodes")))
     if not members:
-        reader.problems.error(reader.place(), f"{reader.what}: parallel_nodes names no node")
+        reader.problems.error(
+            reader.place(),
+            f"{reader.what}: parallel_nodes is empty",
+            "Add: parallel_nodes: [<node id>, <node id>]",
+        )
     strategy, count = _join(reader)
     if strategy not in JOIN_STRATEGIES:
         reader.problems.error(
@@ -39,14 +43,14 @@ def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
     if count is not None and count > len(members):
         reader.problems.error(
             reader.place(reader.first(*COUNTS)),
-            f"{reader.what}: {reader.first(*COUNTS)} is {count}, and there are only {len(members)} nodes",
+            f"{reader.what}: {reader.first(*COUNTS)} is {count}, and parallel_nodes has only {len(members)} nodes",
         )
         count = len(members) or None
     return ParallelNode(**common, parallel_nodes=members, join_strategy=strategy, join_count=count)
 
 
 def _join(reader: Reader) -> tuple[str, int | None]:
-    """How the branches join, and the n of n_of_m. `join` is either; a number alone means n_of_m."""
+    """Return the join strategy, and the n of n_of_m. `join` can be either; a number alone means n_of_m."""
     key = "join_strategy"
     if not reader.has(key) and isinstance(reader.data.get("join"), str):
         key = "join"
@@ -61,13 +65,13 @@ def _join(reader: Reader) -> tuple[str, int | None]:
         return ("all" if count is None else "n_of_m"), count
     if given == "n_of_m" and count is None and not numbers:
         reader.problems.error(
-            reader.place(key), f"{reader.what}: n_of_m needs to know how many", "Add: join_count: 2"
+            reader.place(key), f"{reader.what}: n_of_m needs the number of branches", "Add: join_count: 2"
         )
     if given != "n_of_m" and given in JOIN_STRATEGIES and count is not None:
         reader.problems.error(
             reader.place(numbers[0]),
-            f"{reader.what}: {numbers[0]} goes with n_of_m, and {key} is {given}",
-            "Leave one of the two out",
+            f"{reader.what}: {numbers[0]} can be used only with n_of_m, and {key} is {given}",
+            "Remove one of the two",
         )
         count = None
     return given, count
@@ -88,11 +92,15 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
             continue
         inner = Reader(item, path, reader.document, reader.problems, f"{reader.what}: member {index + 1}")
         extra = inner.unknown(
-            keys.MEMBER, keys.HANDED_ON | {"backstory", "expertise", "llm_config", "timeout"}
+            keys.MEMBER, keys.PASSED_THROUGH | {"backstory", "expertise", "llm_config", "timeout"}
         )
         member_id = inner.text("id") or inner.text("name") or inner.text("role") or f"member{index + 1}"
         if any(member.id == member_id for member in members):
-            inner.problems.error(inner.place(), f"{reader.what}: the member {member_id!r} is there twice")
+            inner.problems.error(
+                inner.place(),
+                f"{reader.what}: the member {member_id!r} is listed twice",
+                "Give one another id",
+            )
             continue
         members.append(
             TeamMember(
@@ -111,22 +119,22 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
         team_formation=reader.one_of(key, TEAM_FORMATIONS, "sequential") if key else "sequential",
         members=tuple(members),
         total_tool_budget=reader.whole("total_tool_budget", None),
-        merge_strategy=_way(reader, "merge_strategy", TEAM_MERGE_STRATEGIES, "dict"),
-        merge_mode=_way(reader, "merge_mode", TEAM_MERGE_MODES, "team_wins"),
+        merge_strategy=_word(reader, "merge_strategy", TEAM_MERGE_STRATEGIES, "dict"),
+        merge_mode=_word(reader, "merge_mode", TEAM_MERGE_MODES, "team_wins"),
         inputs=reader.mapping("inputs"),
         input_mapping=reader.input_mapping(),
     )
 
 
-def _way(reader: Reader, key: str, allowed: tuple[str, ...], default: str) -> str:
-    """One of the known words. A mistyped one is an error; one that is close to none counts as the default."""
+def _word(reader: Reader, key: str, allowed: tuple[str, ...], default: str) -> str:
+    """Return one of the allowed words. A value close to one is an error; any other reads as the default."""
     value = reader.text(key, default).strip().lower()
     if value in allowed:
         return value
     hint = did_you_mean(value, allowed)
-    message = f"{reader.what}: {key} {value!r} is not known here"
+    message = f"{reader.what}: {key} cannot be {value!r}"
     if difflib.get_close_matches(value, allowed, n=1):
         reader.problems.error(reader.place(key), message, hint)
     else:
-        reader.problems.warning(reader.place(key), f"{message}, and counts as {default!r}", hint)
+        reader.problems.warning(reader.place(key), f"{message}; {default!r} is used", hint)
     return default

@@ -1,4 +1,4 @@
-"""Templates and references: `{name}` in goals and prompts, `$ctx.name` in inputs."""
+"""Templates (`{name}` in goals and prompts) and references (`$ctx.name` in inputs)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ANY = re.compile(f"{_CONTEXT}|{REFERENCE}|{_PLACE.pattern}")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A filled-in template, and the names that the state did not have."""
+    """A rendered template, and the names that the state does not have."""
 
     text: str
     missing: tuple[str, ...] = ()
 
 
 def missing_mark(name: str) -> str:
-    """What stands in a text in place of a name that is missing, so that nobody overlooks it."""
+    """Return the text that replaces a missing name, so that readers notice it."""
     return f"⟨{name} is missing⟩"
 
 
 def as_text(value: Any) -> str:
-    """A value as people read it: texts as they are, objects and lists as indented JSON."""
+    """Return a value as text for people: texts unchanged, objects and lists as indented JSON."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -45,7 +45,7 @@ def as_text(value: Any) -> str:
 
 
 def render(template: str, state: Mapping[str, Any]) -> Rendered:
-    """Fill in `{name}`, `{a.b}` and `{a[0]}`. Other braces stay; `{{` and `}}` are literal braces."""
+    """Replace `{name}`, `{a.b}` and `{a[0]}`. Other braces stay; `{{` and `}}` are literal braces."""
     missing: dict[str, None] = {}
 
     def fill(match: re.Match[str]) -> str:
@@ -64,8 +64,8 @@ def render(template: str, state: Mapping[str, Any]) -> Rendered:
 def resolve_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any], node_id: str = "") -> dict[str, Any]:
     """Replace `$ctx.name` references, at any depth. A value that is one reference keeps its type.
 
-    A name that is missing raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
-    `$secret.name` becomes a reference (`SecretText`) where it stands in `inputs`, never in the state's text.
+    A missing name raises NodeError (MissingInputError), unless it is written `$ctx.name?`.
+    `$secret.name` in `inputs` becomes a reference (`SecretText`); in text of the state it stays as it is.
     """
     state = with_references(state)
     return {key: _resolve(value, state, f"{node_id}: inputs.{key}") for key, value in inputs.items()}
@@ -84,9 +84,9 @@ def _resolve(value: Any, state: Mapping[str, Any], where: str) -> Any:
 def resolve_text(
     template: str, state: Mapping[str, Any], node_id: str, key: str
 ) -> tuple[Any, tuple[str, ...]]:
-    """Fill in `$ctx.name`, `$secret.name` and `{name}` in one pass, and return the `{name}` that are missing.
+    """Replace `$ctx.name`, `$secret.name` and `{name}` in one pass. Return the text and the missing `{name}`.
 
-    What is filled in is not read again: braces and references in the state's text stay as they are.
+    Inserted text is not rendered again: braces and references in text of the state stay as they are.
     """
     state = with_references(state)
     missing: dict[str, None] = {}
@@ -108,7 +108,7 @@ def resolve_text(
 
 
 def _filled(pattern: re.Pattern[str], text: str, fill: Callable[[re.Match[str]], Any]) -> Any:
-    """Return the text with each match filled in. The value of a text that is one match keeps its type."""
+    """Return the text with each match replaced. The value of a text that is one match keeps its type."""
     whole = pattern.fullmatch(text)
     if whole is not None:
         return fill(whole)
@@ -136,8 +136,8 @@ def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
         if optional:
             return None
         raise NodeError(
-            f"{where} needs $ctx.{name}, and the state has no {name!r}; give it in the initial state, let an "
-            f"earlier node write it, or write $ctx.{name}? if it may be missing",
+            f"{where} needs $ctx.{name}, and the state has no {name!r}. Set it in the initial state or in an "
+            f"earlier node, or write $ctx.{name}? if it may be missing",
             error_type="MissingInputError",
             bases=("KeyError",),
             retryable=False,
@@ -147,7 +147,10 @@ def _read(match: re.Match[str], state: Mapping[str, Any], where: str) -> Any:
 def resolve_mapping(
     mapping: Mapping[str, Any], state: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """An agent's `input_mapping`: names to dotted state keys. Missing ones are None, and told."""
+    """Resolve `input_mapping`, names to dotted state keys. Return the values and the missing keys.
+
+    The value of a missing key is None. A key that ends in `?` may be missing.
+    """
     state = with_references(state)
     values: dict[str, Any] = {}
     missing: list[str] = []

@@ -1,4 +1,4 @@
-"""Nodes that wait: for a time, a file or an HTTP answer, and for the run of another workflow."""
+"""The reader of wait nodes (a time, a file or an HTTP response) and workflow nodes (a child run)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ WAYS = ("for", "seconds", "until", "file", "http")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _STATUS_CLASS = re.compile(r"[1-5]xx")
 MIN_POLL = 0.1
-"""Seconds: the shortest pause between two looks."""
+"""Seconds: the shortest time between two polls."""
 
 
 def is_template(value: Any) -> bool:
-    """Whether a value is only known when the run comes to its node."""
+    """Return whether a value is known only when the run reaches its node."""
     return isinstance(value, str) and ("$ctx." in value or "{" in value)
 
 
 def is_wall_time(text: str) -> bool:
-    """Whether a text is a time of day such as 09:00, without a date."""
+    """Return whether a text is a time of day such as 09:00, without a date."""
     return _CLOCK.fullmatch(text) is not None
 
 
 def read_wait(reader: Reader, common: dict[str, Any]) -> Node:
     ways = [key for key in WAYS if reader.has(key)]
     if len(ways) != 1:
-        said = "gives none of them" if not ways else f"gives {' and '.join(ways)}"
+        given = "has none of them" if not ways else f"has {' and '.join(ways)}"
         reader.problems.error(
             reader.place(ways[1] if len(ways) > 1 else None),
-            f"{reader.what}: a wait node needs exactly one of for, until, file and http, and {said}",
+            f"{reader.what}: a wait node needs exactly one of for, until, file and http, and this one {given}",
             "Add: for: 10m",
         )
     outcomes = read_outcomes(reader)
@@ -66,7 +66,7 @@ def _check_timeout(reader: Reader, node: WaitNode) -> None:
             if outcome not in outcomes and "default" not in outcomes:
                 reader.problems.error(
                     reader.place("next"),
-                    f"{reader.what}: next maps outcomes and has none for {outcome!r}",
+                    f"{reader.what}: next has no node for the outcome {outcome!r}",
                     f"Add: {outcome}: <node id>, or a default",
                 )
     if reader.has("on_timeout") and node.timeout_seconds is None:
@@ -78,7 +78,9 @@ def _check_timeout(reader: Reader, node: WaitNode) -> None:
     for key, way in (("stable_for", "file"), ("timezone", "until")):
         if reader.has(key) and not reader.has(way):
             reader.problems.error(
-                reader.place(key), f"{reader.what}: {key} goes with {way}, which is not given"
+                reader.place(key),
+                f"{reader.what}: {key} can be used only with {way}",
+                f"Add {way}, or remove {key}",
             )
 
 
@@ -87,7 +89,7 @@ def _known_outcomes(reader: Reader, outcomes: dict[str, str], known: tuple[str, 
         if outcome not in (*known, "default"):
             reader.problems.error(
                 reader.document.key_place((*reader.path, "next", outcome)),
-                f"{reader.what}: it never comes to the outcome {outcome!r}; there are {', '.join(known)}",
+                f"{reader.what}: the outcome {outcome!r} is not possible here; possible are {', '.join(known)}",
                 did_you_mean(outcome, [*known, "default"]),
             )
 
@@ -116,7 +118,7 @@ def _until(reader: Reader) -> str | None:
     except ValueError:
         reader.problems.error(
             reader.place("until"),
-            f"{reader.what}: until is {text!r}, which is no instant",
+            f"{reader.what}: until is {text!r}, which is not a time",
             'Write "2026-03-31T09:00", "09:00" (in quotes), or $ctx.name',
         )
         return None
@@ -134,7 +136,7 @@ def _timezone(reader: Reader) -> str | None:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         reader.problems.error(
             reader.place("timezone"),
-            f"{reader.what}: there is no time zone {name!r}",
+            f"{reader.what}: the time zone {name!r} does not exist",
             did_you_mean(name, available_timezones()),
         )
         return None
@@ -178,14 +180,14 @@ def _is_status(value: Any) -> bool:
 def read_workflow(reader: Reader, common: dict[str, Any]) -> Node:
     if not reader.text("workflow"):
         reader.problems.error(
-            reader.place(), f"{reader.what}: a workflow node names no workflow", "Add: workflow: <name>"
+            reader.place(), f"{reader.what}: a workflow node needs a workflow", "Add: workflow: <name>"
         )
     outcomes = read_outcomes(reader)
     _known_outcomes(reader, outcomes, ("succeeded", "rejected"))
     if outcomes and "succeeded" not in outcomes and "default" not in outcomes:
         reader.problems.error(
             reader.place("next"),
-            f"{reader.what}: next maps outcomes and has none for 'succeeded'",
+            f"{reader.what}: next has no node for the outcome 'succeeded'",
             "Add: succeeded: <node id>, or a default",
         )
     return SubWorkflowNode(

@@ -1,9 +1,10 @@
-"""The process that evaluates long expressions: `python -m victor_engine.definition.worker`.
+"""The worker process that evaluates long expressions: `python -m victor_engine.definition.worker`.
 
-Frames are lines of JSON. A request is `{kind, text, state, functions, answers}`; `functions` names what the
-workspace has registered, and `answers` has what they returned already. The answer is `{value, memory}` or
-`{error}`. In between, `{call, args, named}` asks the engine to call a function; the engine sends `{result}`
-or `{error}`. The process ends when its engine closes the pipe, or at its limits.
+Frames are lines of JSON. A request is `{kind, text, state, functions, answers}`: `functions` names the functions
+that the workspace has registered, and `answers` has the results of earlier calls. The response is
+`{value, memory}` or `{error}`. Before the response, the worker sends `{call, args, named}` to have the engine call
+a function; the engine replies with `{result}` or `{error}`. The process ends when its engine closes the pipe, or
+at its limits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from victor_engine.errors import ExpressionError, ExpressionLimitError
 from victor_engine.workers.serving import Channel, memory, serve
 
 CPU_SECONDS = 5
-"""Processor time that one evaluation may take."""
+"""The maximum processor time of one evaluation, in seconds."""
 
 
 def _failed(error: ExpressionError) -> dict[str, Any]:
@@ -51,10 +52,10 @@ class _Worker:
                 return self._answers.pop()[1]
             self._answers = []
             self._channel.send({"call": name, "args": args, "named": named})
-            said = jsonio.loads(self._channel.receive())
-            error = said.get("error")
+            reply = jsonio.loads(self._channel.receive())
+            error = reply.get("error")
             if error is None:
-                return said["result"]
+                return reply["result"]
             if error["type"] == "ExpressionError":
                 raise ExpressionError(error["message"])
             raise type(str(error["type"]), (Exception,), {})(error["message"])
@@ -64,7 +65,7 @@ class _Worker:
 
 def main() -> None:
     channel = Channel()
-    serve(channel, _Worker(channel).answer, cpu_seconds=CPU_SECONDS, nice=5)  # the engine comes first
+    serve(channel, _Worker(channel).answer, cpu_seconds=CPU_SECONDS, nice=5)  # the engine has priority
 
 
 if __name__ == "__main__":

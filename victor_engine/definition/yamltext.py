@@ -1,8 +1,7 @@
-"""YAML text with the place of every key and value, and the source text of scalars.
+"""The parser of workflow YAML, with the place of each key and value and the source text of scalars.
 
-PyYAML composes the tree; values are constructed as its safe loader would, except that duplicate
-keys are errors and that the text of each scalar and key is kept, so that `version: 1.10` stays
-1.10 and a branch key `yes` stays yes.
+PyYAML composes the tree. Values are constructed as by its safe loader, except that duplicate keys are errors
+and that the text of each scalar and key is kept: `version: 1.10` stays 1.10, and a branch key `yes` stays yes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from victor_engine.yamlnodes import (
     MAX_DEPTH,
     MAX_VALUES,
-    YamlFaultError,
+    YamlError,
     composing,
     scalar,
     too_deep,
@@ -23,16 +22,17 @@ from victor_engine.yamlnodes import (
 )
 
 Path = tuple[str | int, ...]
-"""The way from the root of a document to a value."""
+"""The path from the root of a document to a value."""
 
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
 class Document:
-    """One document: plain values, and by path the place of the value, of its key, and scalar texts.
+    """One document: its values, and by path the places of values and keys and the source texts of scalars.
 
-    `blocks` holds the line at which the content of a block scalar begins, and its indentation.
+    `blocks` has the first line of the content of each block scalar, and its indentation. `spans` has the first
+    and the last line of each value, from 0. `count` is the number of values.
     """
 
     data: Any = None
@@ -44,7 +44,7 @@ class Document:
     count: int = 0
 
     def place(self, path: Path) -> tuple[int, int]:
-        """Line and column of a value, or of the nearest thing around it."""
+        """Return line and column (from 1) of a value, or of the nearest value that contains it."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, (1, 1))
@@ -54,7 +54,7 @@ class Document:
 
 
 def parse(text: str) -> list[Document]:
-    """All documents of a text; YamlFaultError with a place for anything that is not YAML, or beyond its limits."""
+    """Return all documents of a text. Raises YamlError, with the place, if it is not YAML or exceeds the limits."""
     documents: list[Document] = []
     with composing(text) as loader:
         lines = text.splitlines()
@@ -76,7 +76,7 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
     document.count += 1
     if document.count > MAX_VALUES:
         raise too_many(mark)
-    if len(path) >= MAX_DEPTH:  # an alias that holds itself
+    if len(path) >= MAX_DEPTH:  # an alias that contains itself
         raise too_deep(mark)
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
@@ -84,12 +84,12 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
         for key_node, value_node in node.value:
             key_mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlFaultError("a key must be plain text", *key_mark)
+                raise YamlError("a key must be plain text", *key_mark)
             key = _whole(key_node.value, key_mark)
             child = (*path, key)
             if key in result:
                 first = document.keys.get(child, key_mark)
-                raise YamlFaultError(f"the key {key!r} is given twice (first in line {first[0]})", *key_mark)
+                raise YamlError(f"the key {key!r} is given twice (first in line {first[0]})", *key_mark)
             document.keys[child] = key_mark
             result[key] = _build(loader, value_node, child, document, lines)
         return result
@@ -106,19 +106,17 @@ def _build(loader: Any, node: Any, path: Path, document: Document, lines: list[s
 
 
 def _whole(text: str, here: tuple[int, int]) -> str:
-    """A text whose characters past U+FFFF were written as JSON does, as two escapes, put together."""
-    if text.isascii() or not _HALF.search(text):
+    """Return a text with each surrogate pair, two escapes as JSON writes them, as one character."""
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     try:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
-        raise YamlFaultError(
-            "half of a character (\\ud800 to \\udfff) without its other half", *here
-        ) from None
+        raise YamlError("an unpaired surrogate (\\ud800 to \\udfff)", *here) from None
 
 
 def _plain(value: Any, text: str) -> Any:
-    """Values that JSON can hold: dates and bytes stay the text that was written."""
+    """Return a value that JSON can represent. Dates and bytes become their source text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -127,7 +125,7 @@ def _plain(value: Any, text: str) -> Any:
 
 
 def plain_tree(value: Any) -> Any:
-    """A copy of plain values without shared parts."""
+    """Return a deep copy of plain values."""
     if isinstance(value, Mapping):
         return {str(key): plain_tree(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -135,4 +133,4 @@ def plain_tree(value: Any) -> Any:
     return value
 
 
-__all__ = ["MAX_VALUES", "Document", "Path", "YamlFaultError", "parse", "plain_tree"]
+__all__ = ["MAX_VALUES", "Document", "Path", "YamlError", "parse", "plain_tree"]
