@@ -40,7 +40,7 @@ class Readers:
         console = self._console
         engine: EngineInfo | None = console.feed.snapshots.get("engine")
         state = HeaderState(
-            now=console.clock.now(),
+            now=console.clock.now().replace(microsecond=0),  # it shows seconds, and is drawn when they change
             engine=engine,
             requests=tuple(console.open_requests),
             asked=console.open_count,

@@ -40,6 +40,8 @@ class HeaderState:
 
 
 Piece = tuple[str, Tone]
+_ACTIVE = Style(reverse=True)
+"""Added to the style of the name of the screen that is shown."""
 
 
 def engine_words(state: HeaderState) -> Piece:
@@ -88,16 +90,17 @@ class HeaderBar(Widget):
         palette, base, width = palette_for(self.app.theme), self.rich_style, self.size.width
 
         def draw(pieces: list[Piece]) -> Strip:
+            styles = [base + palette.style(tone) for _, tone in pieces]
             return Strip(
-                [Segment(text, base + self._style(palette.style(tone), tone)) for text, tone in pieces]
+                [
+                    Segment(text, style + _ACTIVE if tone == "active" else style)
+                    for (text, tone), style in zip(pieces, styles, strict=True)
+                ]
             )
 
         start, end = draw(left), draw(right)
         room = max(0, width - end.cell_length)
         return Strip.join([start.adjust_cell_length(room, base), end]).adjust_cell_length(width, base)
-
-    def _style(self, style: Style, tone: Tone) -> Style:
-        return style + Style(reverse=True) if tone == "active" else style
 
     def _top(self, state: HeaderState) -> Strip:
         engine = state.engine
