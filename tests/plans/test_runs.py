@@ -133,8 +133,11 @@ async def test_another_version_to_go_on_with_refuses_the_whole(tmp_path: Path) -
             await engine.redrive_run(run_id, version="next", plan=plan)
         with pytest.raises(PlanChangedError, match="from node was none, now out"):
             await engine.redrive_run(run_id, "out", version="next", plan=plan)
-        with pytest.raises(UsageError, match="a plan keeps the state"):
+        await engine.set_alias("w", "next", "1.0.0")
+        with pytest.raises(PlanChangedError, match=r"gives run .* another state"):
             await engine.redrive_run(run_id, state={}, version="next", plan=plan)
+        with pytest.raises(UsageError, match="rewind without a plan"):
+            await engine.redrive_run(run_id, version="next", rewind=True, plan=plan)
         assert await status(engine, run_id) == "failed"
 
 
@@ -186,8 +189,13 @@ def test_the_command_line_plans_and_applies(tmp_path: Path, capsys: pytest.Captu
     assert [item["effect"] for item in plan["items"]] == ["goes on at ok", "goes on at ok"]
     assert victor("runs", "redrive", "--plan", plan["plan"]) == 0
     assert victor.out.splitlines()[-1] == "2 done"
-    assert victor("runs", "redrive", first, "--set", "a=1", "--dry-run") == 2
-    assert "--if-revision" in victor.err
+    asyncio.run(one_is_paused(first))
+    assert victor("runs", "redrive", first, "--set", "a=1", "--dry-run") == 0
+    assert "goes on at ok, with another state (a)" in victor.out
+    token = victor.out.splitlines()[-1].removeprefix("plan: ")
+    assert victor("runs", "redrive", "--plan", token, "--set", "a=2") == 5
+    assert "another state. Nothing was changed; plan again" in victor.err
+    assert victor("runs", "redrive", "--plan", token, "--set", "a=1") == 0
 
 
 async def test_the_console_does_what_it_asked_about(tmp_path: Path) -> None:

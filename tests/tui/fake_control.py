@@ -71,6 +71,7 @@ class FakeControl:
         run_ids: list[str],
         version: str | None = None,
         from_node: str | None = None,
+        states: dict[str, dict[str, Any]] | None = None,
     ) -> RunsPlan:
         self._enter("plan_runs")
         found = [self.run_map[run_id] for run_id in run_ids]

@@ -87,6 +87,10 @@ async def chosen(port: Port, ids: Sequence[str], cause: str | None) -> list[str]
     return list(group.run_ids)
 
 
+NewState = Callable[[Port, str], Awaitable[tuple[dict[str, Any] | None, int | None]]]
+"""Returns the whole new state of a run, and the revision that it was computed from; None where they do not matter."""
+
+
 class Planning(Struct, frozen=True):
     """What `--dry-run` and `--plan` say: the command that is planned, and the token that is applied."""
 
@@ -95,6 +99,7 @@ class Planning(Struct, frozen=True):
     token: str | None
     version: str | None = None
     from_node: str | None = None
+    state: NewState | None = None
 
 
 def run_them(
@@ -116,7 +121,12 @@ def run_them(
         runs = await chosen(port, ids, cause)
         if not planning.dry_run:
             return await for_each(port, runs, action, as_json)
-        plan = await port.plan_runs(planning.command, runs, planning.version, planning.from_node)
+        states = {}
+        for run_id in runs if planning.state is not None else ():
+            new, _ = await planning.state(port, run_id)  # type: ignore[misc]
+            if new is not None:
+                states[run_id] = new
+        plan = await port.plan_runs(planning.command, runs, planning.version, planning.from_node, states)
         print_json(plan) if as_json else _tell(plan)
         return 0
 
@@ -258,13 +268,12 @@ def redrive(
             "--rewind restores an earlier state; it cannot be combined with a change of the state"
         )
     token = read_token(token)
-    if (dry_run or token is not None) and (whole is not None or changes or unset or rewind):
-        raise UsageError(
-            "a plan keeps the state of each run; to change it, name the runs and give --if-revision"
-        )
+    if (dry_run or token is not None) and rewind:
+        raise UsageError("a plan does not take a state from before a node; use --rewind without a plan")
     from_node, version = _option_of(token, "from_node", from_node), _option_of(token, "version", version)
 
-    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
+    async def new_state(port: Port, run_id: str) -> tuple[dict[str, Any] | None, int | None]:
+        """Return the new state of a run, and the revision that must still hold."""
         new, revision = whole, if_revision
         if changes or unset:
             found = await port.run(run_id)
@@ -276,9 +285,13 @@ def redrive(
             new = {key: value for key, value in found.state.items() if key not in unset} | changes
             # The new state is computed from the state that was read, so that revision must still hold.
             revision = found.run.revision if if_revision is None else if_revision
+        return new, revision
+
+    async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
+        new, revision = await new_state(port, run_id)
         return await port.redrive_run(run_id, from_node, new, version, revision, note, rewind, plan)
 
-    planning = Planning("redrive", dry_run, token, version, from_node)
+    planning = Planning("redrive", dry_run, token, version, from_node, new_state)
     run_them(ctx, "oneshot", runs, cause, action, as_json, planning)
 
 
@@ -308,16 +321,16 @@ def rerun(
     """Start new runs with the input of earlier runs, or with another state."""
     given = json_state(state, state_file)
     token = read_token(token)
-    if (dry_run or token is not None) and given is not None:
-        raise UsageError(
-            "a plan keeps the input of each run; to give another one, name the runs without a plan"
-        )
     version = _option_of(token, "version", version)
 
     async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
         return await port.rerun(run_id, version, given, note, plan)
 
-    run_them(ctx, "oneshot", runs, cause, action, as_json, Planning("rerun", dry_run, token, version))
+    async def new_state(port: Port, run_id: str) -> tuple[dict[str, Any] | None, int | None]:
+        return given, None
+
+    planning = Planning("rerun", dry_run, token, version, state=new_state)
+    run_them(ctx, "oneshot", runs, cause, action, as_json, planning)
 
 
 @click.command("discard")

@@ -34,12 +34,16 @@ Facts = dict[str, str | int | None]
 
 
 class PlanItem(Struct, frozen=True, omit_defaults=True, array_like=True):
-    """One thing that was shown. An empty `effect` means that nothing is done to it, for `reason`."""
+    """One thing that was shown. An empty `effect` means that nothing is done to it, for `reason`.
+
+    `given` is the digest of what the action is given for this item alone.
+    """
 
     id: str
     facts: Facts
     effect: str = ""
     reason: str = ""
+    given: str = ""
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):

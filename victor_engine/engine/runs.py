@@ -53,10 +53,12 @@ class RunService:
         command: RunPlanCommand,
         version: str | None = None,
         from_node: str | None = None,
+        state: dict[str, Any] | None = None,
     ) -> planned.Expect | None:
         if plan is None:
             return None
-        return planned.expect(plan, command, self._clock.now(), version=version, from_node=from_node)
+        now = self._clock.now()
+        return planned.expect(plan, command, now, version=version, from_node=from_node, state=state)
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
@@ -122,11 +124,9 @@ class RunService:
         plan: str | None = None,
     ) -> RunInfo:
         self._current.may_run()
-        expect = self._expect(plan, "redrive", version, from_node)
-        if expect is not None and (state is not None or rewind):
-            raise UsageError(
-                "a plan keeps the state of a run; give another state with `revision` and without a plan"
-            )
+        expect = self._expect(plan, "redrive", version, from_node, state)
+        if expect is not None and rewind:
+            raise UsageError("a plan does not take a state from before a node; rewind without a plan")
         ref = await self._ref(run_id)
         await self._runtime.command(
             Redrive(
@@ -152,9 +152,7 @@ class RunService:
         plan: str | None = None,
     ) -> RunInfo:
         self._current.may_run()
-        expect = self._expect(plan, "rerun", version)
-        if expect is not None and state is not None:
-            raise UsageError("a plan keeps the input of a run; give another state without a plan")
+        expect = self._expect(plan, "rerun", version, state=state)
         ref = await self._ref(run_id)
         actor = acting()
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from victor_engine import jsonio
 from victor_engine.api import RunPlanCommand, RunPlanItem, RunsPlan
 from victor_engine.domain import plans
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.domain.transitions import RunCommand, refusal
-from victor_engine.errors import ItemChangedError, PlanTokenError, VictorError
+from victor_engine.errors import ItemChangedError, PlanChangedError, PlanTokenError, VictorError
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
 from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, is_dead_letter
 from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.state import given_state, run_state
 from victor_engine.versioning import catalog
 
 Expect = Callable[[Tx, StoredRun], None]
 """Raises a ConflictError in the transition of a command if the run is not what was shown."""
 
 _STANDING = ("status", "at")
+_NAMED = 10
 
 _EFFECTS: dict[RunPlanCommand, str] = {
     "cancel": "ends",
@@ -56,9 +60,13 @@ def plan_runs(
     run_ids: Sequence[str],
     version: str | None,
     from_node: str | None,
+    states: Mapping[str, Mapping[str, Any]] | None,
     now: datetime,
 ) -> RunsPlan:
-    """Return what a command would do to each run. The reason why it does nothing to one is in its item."""
+    """Return what a command would do to each run. The reason why it does nothing to one is in its item.
+
+    `states` has the whole new state of each run that gets one, by the id that is given.
+    """
     items: list[plans.PlanItem] = []
     shown: list[RunPlanItem] = []
     target: plans.Facts = {}
@@ -76,7 +84,12 @@ def plan_runs(
                 connection, stored.workflow, version
             ).version
         effect = "" if reason else _effect(command, facts, from_node)
-        items.append(plans.PlanItem(stored.id, facts, effect, reason))
+        if effect and version is not None:
+            effect += f" on version {target[_version_of(stored.workflow)]}"
+        state = (states or {}).get(given)
+        if effect and state is not None:
+            effect += _edit(_state_before(connection, stored, command), state)
+        items.append(plans.PlanItem(stored.id, facts, effect, reason, _digest(state)))
         shown.append(
             RunPlanItem(
                 stored.id,
@@ -106,6 +119,7 @@ def expect(
     *,
     version: str | None = None,
     from_node: str | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> Expect:
     """Return the check that a run is what a plan has shown, for the transition of the command.
 
@@ -128,8 +142,39 @@ def expect(
             name = _version_of(stored.workflow)
             target[name] = catalog.resolve(tx, stored.workflow, version).version
         plan.check({}, target, _options(version, from_node))
+        if _digest(state) != item.given:
+            raise PlanChangedError(
+                f"plan {plan.digest} gives run {stored.id} another state. Nothing was changed; plan again",
+                changed=["state"],
+            )
 
     return check
+
+
+def _digest(state: Mapping[str, Any] | None) -> str:
+    return "" if state is None else jsonio.digest(state)[:12]
+
+
+def _state_before(
+    connection: sqlite3.Connection, stored: StoredRun, command: RunPlanCommand
+) -> Mapping[str, Any]:
+    """Return the state that another one takes the place of: of a rerun, the input."""
+    if command == "rerun":
+        given: dict[str, Any] = jsonio.loads(given_state(connection, stored.key))
+        return given
+    return run_state(connection, stored.key)
+
+
+def _edit(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return the keys in which two states differ, as the end of a sentence."""
+    missing = object()
+    changed = [
+        key for key in dict.fromkeys([*before, *after]) if before.get(key, missing) != after.get(key, missing)
+    ]
+    more = ", …" if len(changed) > _NAMED else ""
+    return (
+        f", with another state ({', '.join(changed[:_NAMED])}{more})" if changed else ", with the same state"
+    )
 
 
 def run_facts(source: Tx | sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> plans.Facts:

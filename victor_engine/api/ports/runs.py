@@ -63,8 +63,11 @@ class RunsPort(Protocol):
         run_ids: list[str],
         version: str | None = None,
         from_node: str | None = None,
+        states: dict[str, dict[str, Any]] | None = None,
     ) -> RunsPlan:
         """What a command would do to each run. `version` and `from_node` are those of a redrive or rerun.
+
+        `states` has the whole new state of each run that gets one, by the id in `run_ids`.
 
         The action takes the `plan` of an item. It then raises ItemChangedError if the run is not what was shown, and
         PlanChangedError if the version to go on with is another one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from victor_engine.api import (
     AttemptState,
     DeadLetterGroup,
@@ -68,5 +70,7 @@ class RunQueries:
         run_ids: list[str],
         version: str | None = None,
         from_node: str | None = None,
+        states: dict[str, dict[str, Any]] | None = None,
     ) -> RunsPlan:
-        return await self._reader.read(plan_runs, command, run_ids, version, from_node, self._clock.now())
+        now = self._clock.now()
+        return await self._reader.read(plan_runs, command, run_ids, version, from_node, states, now)
