@@ -44,9 +44,11 @@ clean-run:
 test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Kills an engine 100 times while it works and is acted on, and checks its store after each kill.
+# Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
+# while they work and are acted on, and checks their store after each kill. Takes half an hour or more.
 proof: $(TOOLS)
-	$(BIN)/python -m benchmarks.crash --kills 100
+	$(BIN)/python -m tests.engine.state_machine --examples 500
+	$(BIN)/python -m benchmarks.crash --kills 300
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

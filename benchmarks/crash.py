@@ -471,14 +471,21 @@ def crash(root: Path, kills: int, seed: int, bug: str = "", say: bool = True) ->
     )  # fmt: skip
     told, drawn = Told(), random.Random(seed)
     store = root / ".state" / "victor.db"
+    began = time.monotonic()
     for turn in range(kills):
         problems = one_life(root, told, drawn, bug, turn)
         if store.exists():
             problems += check(store, told, final=False)
         if problems:
             return told, problems
-        if say and (turn + 1) % 20 == 0:
-            print(f"{turn + 1} kills, {len(told.acknowledged):,} acknowledged events are there", flush=True)
+        if say and (turn + 1) % 10 == 0:
+            spent = time.monotonic() - began
+            left = spent / (turn + 1) * (kills - turn - 1)
+            print(
+                f"{turn + 1} of {kills} kills after {spent:.0f} s, {len(told.acknowledged):,} acknowledged events are"
+                f" there; about {left:.0f} s are left",
+                flush=True,
+            )
     last = Life(root, told, "end", 0, 0, 0, bug)
     try:
         code = last.process.wait(120)
