@@ -201,12 +201,12 @@ class EmbeddedEffects(Outside):
     def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
         patch = journal.patch_json(step, done)
         snapshot = self._snapshot(done, patch) if onward is not None else None
-        if attempt is None and snapshot is None:
-            pure = partial(journal.pure_step, self.run, step, done, onward, patch)
-            if onward is not None and not onward.frontier and done.rejected is None:
-                return self._finish_with(pure, onward.ordinal)
-            return self.store.persist(pure, plain=True)
         spent = self._spent()
+        if attempt is None and snapshot is None and done.rejected is None:
+            pure = partial(journal.pure_step, self.run, step, done, onward, patch)
+            if onward is not None and not onward.frontier:
+                return self._finish_with(pure, RunEnd("succeeded", spent, onward.ordinal))
+            return self.store.persist(pure, plain=True)
         counted = (
             attempt is not None
             and done.branch not in HANDLED
@@ -218,15 +218,19 @@ class EmbeddedEffects(Outside):
             if counted:
                 breakers.succeeded(tx, self.run, step)
 
+        if onward is not None and done.rejected is not None:
+            # Alone it would leave a run with nothing left to do, which after a crash is one that has succeeded.
+            self.opened = True
+            info = ErrorInfo(type="Rejected", message=done.rejected, node_id=step.node.id)
+            return self._finish_with(transition, RunEnd("rejected", spent, onward.ordinal, info))
         return self.store.persist(transition)
 
-    async def _finish_with(self, last: Callable[[Tx], None], nodes_done: int) -> None:
+    async def _finish_with(self, last: Callable[[Tx], None], end: RunEnd) -> None:
         """Commit a step after which nothing is left to do, and with it the run's end.
 
-        Only of a step that computes: work that had an effect is not to be done again because something is
-        wrong with the end of its run.
+        Only of a step that computes or that was rejected: work that had an effect is not to be done again
+        because something is wrong with the end of its run.
         """
-        end = RunEnd("succeeded", self._spent(), nodes_done)
         await self.logbook.settle()
         self.ending = self.surroundings.end(self.run, end, opened=self.opened, last=last)
         # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
