@@ -29,3 +29,24 @@ def test_a_rejection_stays_one_after_a_kill(machine: Machine, when: str, commit:
     machine.decide(0, "bob", "rejected", ("alice",), False, Trouble(when, commit))
     assert machine.world[0].end in ("rejected", "")
     machine.restart(0.0)
+
+
+@pytest.mark.parametrize("commit", [1, 2, 3])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_question_that_has_expired_is_not_asked_again_after_a_kill(
+    machine: Machine, when: str, commit: int
+) -> None:
+    machine.begin([("single", True)])
+    machine.pass_time(7200.0, Trouble(when, commit))
+    assert machine.world[0].end == "failed"
+
+
+@pytest.mark.parametrize("commit", [1, 2, 3])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_work_that_has_failed_for_good_is_not_done_again_after_a_kill(
+    machine: Machine, when: str, commit: int
+) -> None:
+    machine.begin([("single", False)])
+    machine.let_end(0, "fail", Trouble(when, commit))
+    failures = machine.events("node.failed")
+    assert failures == (1 if machine.world[0].end else 0)

@@ -198,6 +198,11 @@ class Attempts:
         self, step: Step, attempt: int | None, number: int, info: ErrorInfo, position: Position
     ) -> Done:
         """Commit a final failure; go on where the author said how, else raise StepFailedError."""
+        attempt = await self.effects.fail(step, attempt, number, info, None)
+        return await self._failed(step, attempt, info, position)
+
+    async def _failed(self, step: Step, attempt: int | None, info: ErrorInfo, position: Position) -> Done:
+        """Go on after a final failure that is committed: now, or before the engine was restarted."""
         node = step.node
         handled: Done | None = None
         if step.member is None:
@@ -206,7 +211,6 @@ class Attempts:
                 handled = Done(Patch(merge={"errors": {node.id: record}}), (node.on_error,), branch="error")
             elif node.error_strategy == "continue":
                 handled = Done(Patch(merge={"errors": {node.id: record}}), node.next, branch="continued")
-        attempt = await self.effects.fail(step, attempt, number, info, None)
         if handled is None:
             raise StepFailedError(info)
         return await self._commit(step, attempt, handled, position)

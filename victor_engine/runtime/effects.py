@@ -132,7 +132,7 @@ class Past(Struct, frozen=True):
     """What is already known of a step from before a crash or a retry of the run.
 
     `failed` counts tries that used up the author's attempts, `tries` all of them. `done` is set
-    if the step is finished.
+    if the step is finished, `failure` if it has failed for good and the run has not gone on from there.
     """
 
     tries: int = 0
@@ -141,6 +141,7 @@ class Past(Struct, frozen=True):
     done: Done | None = None
     retry_at: datetime | None = None
     last: int | None = None  # the handle of the last attempt
+    failure: ErrorInfo | None = None
 
 
 NOTHING_YET = Past()

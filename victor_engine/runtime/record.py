@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from victor_engine import jsonio
-from victor_engine.api import NodeOverride
+from victor_engine.api import ErrorInfo, NodeOverride
 from victor_engine.clock import from_us
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.runtime.effects import NOTHING_YET, Done, Past, Position
@@ -55,7 +57,7 @@ def past_from_rows(
     `rows` are those of `attempts.recorded`.
     """
     found: dict[tuple[str, int], Past] = {}
-    for attempt, key, iteration, number, parent, stored, retry_at, patch, wait in rows:
+    for attempt, key, iteration, number, parent, stored, retry_at, patch, wait, error in rows:
         asked = wait is not None and jsonio.loads(wait).get("interrupted")
         status = "interrupted" if asked else stored
         base = key.split(".", 1)[0] if key not in nodes else key
@@ -70,6 +72,7 @@ def past_from_rows(
             node = nodes.get(base)
             result = data.get("r", change.set.get(node.output_key) if node is not None else None)
             done = Done(change, tuple(data.get("n", ())), result=result)
+        final = error is not None and attempt > position.mark
         due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
         found[(key, iteration)] = Past(
             tries=max(old.tries, number - (status == "waiting")),
@@ -78,6 +81,7 @@ def past_from_rows(
             done=done,
             retry_at=due,
             last=attempt,
+            failure=msgspec.json.decode(error, type=ErrorInfo) if final else None,
         )
     return found
 

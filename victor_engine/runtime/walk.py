@@ -115,6 +115,8 @@ class Walk(Several):
         past = self.effects.past(step)
         if past.done is not None:
             return _known(past.done)
+        if past.failure is not None:
+            return self._failed(step, past.last, past.failure, position)
         node = step.node
         if isinstance(node, TransformNode):
             return self._pure(

@@ -128,12 +128,15 @@ def awaited_child(source: Tx | sqlite3.Connection, attempt: int) -> RunRef | Non
 
 
 def recorded(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
-    """Return the attempts of a run in order: id, node id, iteration, number, parent, status, retry_at, and the
-    patch of those that have a parent. Of those that wait also what they wait for (JSON)."""
+    """Return the attempts of a run in order: id, node id, iteration, number, parent, status, retry_at, the patch of
+    those that have a parent, what those wait for that wait (JSON), and the error (JSON) of those without a parent
+    that have failed for good."""
     return source.execute(
         "SELECT id, node_id, iteration, number, parent, status, retry_at,"
         " CASE WHEN parent IS NULL THEN NULL ELSE patch END,"
-        " CASE WHEN status = 'waiting' THEN wait ELSE NULL END FROM attempts WHERE run_key = ? ORDER BY id",
+        " CASE WHEN status = 'waiting' THEN wait ELSE NULL END,"
+        " CASE WHEN status = 'failed' AND parent IS NULL THEN error ELSE NULL END"
+        " FROM attempts WHERE run_key = ? ORDER BY id",
         (run_key,),
     ).fetchall()
 
