@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.api import Answer, MigrationSpec, RequestQuery, RunInfo, RunQuery
-from victor_engine.engine import Engine, moving, people
+from victor_engine.engine import Engine, moving, requests
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
-from victor_engine.runtime import control, deadlines, embedded, journal, manager, process
+from victor_engine.runtime import deadlines, embedded, journal, manager, process
 from victor_engine.runtime.commands import Pause
 from victor_engine.runtime.handling import Handler
 from victor_engine.service.connect import find, open_engine
@@ -190,8 +190,8 @@ def forget_pauses() -> None:
     """A pause of a run at work is only an event: its status is lost with the engine."""
     commit = Handler.commit
 
-    def forgotten(handler: Handler, tx: Any, command: Any, actor: Any) -> Any:
-        outcome = commit(handler, tx, command, actor)
+    def forgotten(handler: Handler, tx: Any, command: Any, *rest: Any, **named: Any) -> Any:
+        outcome = commit(handler, tx, command, *rest, **named)
         if isinstance(command, Pause):
             tx.execute(
                 "UPDATE runs SET status = 'running' WHERE key = ? AND status = 'pausing'", (outcome.ref.key,)
@@ -220,10 +220,9 @@ def install(moment: Moment, bug: str) -> None:
     before(process.Child, "release", "process", moment, after=True)
     before(embedded.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
     before(deadlines, "attend", "timer", moment, after=True)
-    before(people, "answer_request", "answer", moment, after=True)
-    for name in ("pause", "rest", "resume", "cancel"):
-        before(journal, name, "command", moment, after=True)
-    before(control, "redrive", "command", moment, after=True)
+    before(requests, "answer_request", "answer", moment, after=True)
+    before(Handler, "commit", "command", moment, after=True)
+    before(journal, "rest", "command", moment, after=True)
     before(moving, "apply", "command", moment, after=True)
 
 
