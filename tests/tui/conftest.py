@@ -25,7 +25,7 @@ def console(port: FakePort | RealPort, theme: str = "victor-dark") -> VictorApp:
     """An app on `port` that refreshes without delay and shows instants in UTC."""
     if isinstance(port, RealPort):
         with acting_as(port.actor):
-            return VictorApp(port.connect, clock=port.clock, zone=UTC, theme=theme, interval=0)
+            return VictorApp(port.connect, clock=port.console_clock, zone=UTC, theme=theme, interval=0)
 
     async def connect() -> Port:
         return port

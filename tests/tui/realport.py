@@ -31,7 +31,7 @@ BO = Actor(user="bo", uid=1001, via="cli", tty="pts/5")
 """Somebody else, at another terminal."""
 PATIENCE = 60
 """Seconds after which something that has not happened counts as a failure."""
-ROLES = {"release": ["ana"], "leads": ["root", "nobody"]}
+ROLES = {"release": ["ana", "bo"], "leads": ["root", "nobody"]}
 BARE = {"victor.yaml": yaml.safe_dump({"hitl": {"unknown_assignees": "warn"}, "roles": ROLES})}
 
 
@@ -57,9 +57,9 @@ class RealPort(Port):
 
     What `connect` opens, `prepare` acts on before the console sees it.
 
-    `calls` has the actions as (name, arguments). `fail_next` is raised by the next action, `fail_reads` by the
-    next call of that name; a call of a name in `gates` waits for the event. While `down` is set, every call
-    fails as if the engine had gone away.
+    `calls` has the actions as (name, arguments), `reads` the queries. `fail_next` is raised by the next action,
+    `fail_reads` by the next call of that name; a call of a name in `gates` waits for the event. While `down` is
+    set, every call fails as if the engine had gone away.
     """
 
     def __init__(
@@ -77,8 +77,10 @@ class RealPort(Port):
         self.root = root or Path(self._folder.name) / "workflows"  # type: ignore[union-attr]
         self.state = state or self.root.parent / "state"
         self.clock = clock or FakeClock(NOW)
+        self.console_clock = self.clock
         self.actor = ANA
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.reads: list[tuple[str, tuple[Any, ...]]] = []
         self.fail_next: VictorError | None = None
         self.fail_reads: dict[str, VictorError] = {}
         self.gates: dict[str, asyncio.Event] = {}
@@ -143,6 +145,8 @@ class RealPort(Port):
                 error, self.fail_next = self.fail_next, None
                 raise error
             self.calls.append((method.name, arguments))
+        else:
+            self.reads.append((method.name, arguments))
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         """Yield the engine's events, until the connection is broken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,10 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import ME, FakePort
-from tests.tui.test_answer import TWO, request_for
-from victor_engine.api import Answer
-from victor_engine.errors import ConflictError
+from tests.tui.realport import NOW, RealPort
+from tests.tui.test_answer import TWO
+from victor_engine.api import Answer, RequestInfo
+from victor_engine.clock import FakeClock
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 from victor_tui.dialogs.confirm import ConfirmDialog
@@ -28,12 +29,6 @@ from victor_tui.inboxfilter import parse_inbox_filter
 from victor_tui.screens.inbox import InboxScreen
 from victor_tui.widgets.filterbar import FilterBar
 from victor_tui.widgets.table import LineTable
-
-
-def app_on(port: FakePort) -> VictorApp:
-    app = console(port)
-    app.user = ME.user
-    return app
 
 
 def table(app: VictorApp) -> LineTable[Any]:
@@ -49,7 +44,7 @@ def drawn(app: VictorApp) -> str:
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
-def calls(port: FakePort, name: str) -> list[tuple[Any, ...]]:
+def calls(port: Inbox, name: str) -> list[tuple[Any, ...]]:
     return [args for called, args in port.calls if called == name]
 
 
@@ -58,24 +53,48 @@ async def opened(pilot: Pilot[Any], kind: type[Screen[Any]]) -> None:
     await pilot.pause()
 
 
+class Inbox(RealPort):
+    """A port whose engine has put questions to people; `q` has their ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q: list[str] = []
+
+    async def put(self, kind: str = "approval", **fields: Any) -> RequestInfo:
+        request = await self.ask(kind, **fields)
+        self.q.append(request.id)
+        return request
+
+    async def put_approvals(self, count: int, **fields: Any) -> None:
+        for number in range(count):
+            await self.put(context={"host": f"web-{number}", "all": 1}, **fields)
+
+    def at(self, *places: int) -> list[str]:
+        return [self.q[place] for place in places]
+
+
 @pytest.fixture
-def port() -> FakePort:
-    """An inbox of five: for the group, for ana, for bob, claimed by ana, for anyone and overdue."""
-    port = FakePort(empty=True)
-    now = port.clock.now()
-    for place, more in enumerate(
-        (
-            {"assignees": ("group:release",), "workflow": "ship"},
-            {"assignees": ("ana",), "kind": "choice", "choices": TWO},
-            {"assignees": ("bob",), "workflow": "ship"},
-            {"claimed_by": "ana"},
-            {"deadline": now - timedelta(seconds=5), "kind": "input"},
-        )
-    ):
-        asked = {"kind": "approval", "deadline": now + timedelta(hours=1 + place), **more}
-        kind = asked.pop("kind")
-        port.request_map[f"q{place}"] = request_for(port, kind, id=f"q{place}", run_id=f"r{place}", **asked)
-    return port
+async def inbox() -> AsyncIterator[Inbox]:
+    """An inbox without questions."""
+    port = Inbox()
+    await port.open()
+    yield port
+    await port.end()
+
+
+@pytest.fixture
+async def port(inbox: Inbox) -> Inbox:
+    """An inbox of five: for the group, for ana, for bo, claimed by ana, and for anyone and overdue."""
+    overdue = await inbox.ask("input", deadline=timedelta(seconds=5))
+    hours = [timedelta(hours=1 + place) for place in range(4)]
+    await inbox.put(assignees=("@release",), workflow="ship", deadline=hours[0])
+    await inbox.put("choice", assignees=("ana",), choices=TWO, deadline=hours[1])
+    await inbox.put(assignees=("bo",), workflow="ship", deadline=hours[2])
+    await inbox.claim((await inbox.put(deadline=hours[3])).id)
+    inbox.q.append(overdue.id)
+    inbox.calls.clear()
+    inbox.console_clock = FakeClock(NOW + timedelta(seconds=10))  # the engine has not looked since
+    return inbox
 
 
 async def shown(pilot: Pilot[Any], count: int = 5) -> VictorApp:
@@ -90,27 +109,27 @@ async def shown(pilot: Pilot[Any], count: int = 5) -> VictorApp:
 # --- finding ------------------------------------------------------------------------------------
 
 
-async def test_views_follow_each_other_under_one_key(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_views_follow_each_other_under_one_key(port: Inbox) -> None:
+    async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
-        assert ids(app) == ["q4", "q0", "q1", "q2", "q3"]
+        assert ids(app) == port.at(4, 0, 1, 2, 3)
         for expected in (
-            ["q1", "q3"],
-            ["q0"],
-            ["q4", "q0", "q1", "q2"],
-            ["q4"],
-            ["q4", "q0", "q1", "q2", "q3"],
+            port.at(1, 3),
+            port.at(0),
+            port.at(4, 0, 1, 2),
+            port.at(4),
+            port.at(4, 0, 1, 2, 3),
         ):
             await pilot.press("f")
             await until(pilot, lambda expected=expected: ids(app) == expected)  # type: ignore[misc]
         assert not app.screen.query_one(FilterBar).display
 
 
-async def test_the_filter_line_narrows_and_says_what_it_does_not_know(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(120, 40)) as pilot:
+async def test_the_filter_line_narrows_and_says_what_it_does_not_know(port: Inbox) -> None:
+    async with console(port).run_test(size=(120, 40)) as pilot:
         app = await shown(pilot)
         await pilot.press("slash", *"workflow:sh unclaimed")
-        await until(pilot, lambda: ids(app) == ["q0", "q2"])
+        await until(pilot, lambda: ids(app) == port.at(0, 2))
         await pilot.press("enter")
         await pilot.pause()
         assert app.focused is table(app)
@@ -122,18 +141,18 @@ async def test_the_filter_line_narrows_and_says_what_it_does_not_know(port: Fake
         await until(pilot, lambda: len(ids(app)) == 5)
 
 
-async def test_time_alone_moves_a_request_into_a_view(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_time_alone_moves_a_request_into_a_view(port: Inbox) -> None:
+    async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
         await pilot.press("slash", *"overdue", "enter")
-        await until(pilot, lambda: ids(app) == ["q4"])
-        await port.clock.advance(3600)
+        await until(pilot, lambda: ids(app) == port.at(4))
+        port.console_clock.set_wall(NOW + timedelta(seconds=3620))
         app._tick()
-        assert ids(app) == ["q4", "q0"]
+        assert ids(app) == port.at(4, 0)
 
 
-def test_a_filter_that_means_nothing_says_what_would(port: FakePort) -> None:
-    now = port.clock.now()
+def test_a_filter_that_means_nothing_says_what_would() -> None:
+    now = NOW
     for text, words in (("wrokflow:x", "did you mean workflow:"), ("kind:", "kind:approval"), ("a1:x", "")):
         if not words:
             assert parse_inbox_filter(text, now).words == ("a1:x",)
@@ -142,25 +161,21 @@ def test_a_filter_that_means_nothing_says_what_would(port: FakePort) -> None:
             parse_inbox_filter(text, now)
 
 
-async def test_groups_by_workflow_name_themselves_once(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(120, 40)) as pilot:
+async def test_groups_by_workflow_name_themselves_once(port: Inbox) -> None:
+    async with console(port).run_test(size=(120, 40)) as pilot:
         app = await shown(pilot)
         await pilot.press("w")
-        await until(pilot, lambda: ids(app) == ["q4", "q1", "q3", "q0", "q2"])
+        await until(pilot, lambda: ids(app) == port.at(4, 1, 3, 0, 2))
         assert drawn(app).count("deploy (3)") == 1
         assert drawn(app).count("ship (2)") == 1
         await pilot.press("w")
-        await until(pilot, lambda: ids(app)[1] == "q0")
+        await until(pilot, lambda: ids(app)[1] == port.q[0])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_preview_shows_prompt_and_context(port: FakePort, size: tuple[int, int]) -> None:
-    port.request_map = {
-        "q": request_for(
-            port, "approval", id="q", context={"before": {"a": 1}, "after": {"a": 2}, "wild": "\x1b[2J\nx"}
-        )
-    }
-    async with app_on(port).run_test(size=size) as pilot:
+async def test_the_preview_shows_prompt_and_context(inbox: Inbox, size: tuple[int, int]) -> None:
+    await inbox.put(context={"before": {"a": 1}, "after": {"a": 2}, "wild": "\x1b[2J\nx"})
+    async with console(inbox).run_test(size=size) as pilot:
         app = await shown(pilot, 1)
         text = " ".join(str(part.content) for part in app.screen.query_one("#preview").query(Static))
         assert '+  "a": 2' in text
@@ -171,14 +186,9 @@ async def test_the_preview_shows_prompt_and_context(port: FakePort, size: tuple[
 # --- doing --------------------------------------------------------------------------------------
 
 
-async def test_marked_approvals_of_one_node_are_listed_and_answered_together(port: FakePort) -> None:
-    port.request_map = {
-        f"q{n}": request_for(
-            port, "approval", id=f"q{n}", run_id=f"r{n}", context={"host": f"web-{n}", "all": 1}
-        )
-        for n in range(3)
-    }
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_marked_approvals_of_one_node_are_listed_and_answered_together(inbox: Inbox) -> None:
+    await inbox.put_approvals(3)
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 3)
         await pilot.press("space", "space", "y")
         await opened(pilot, TogetherDialog)
@@ -187,26 +197,29 @@ async def test_marked_approvals_of_one_node_are_listed_and_answered_together(por
         await pilot.press("tab", *"go", "ctrl+s")
         await opened(pilot, ResultsDialog)
         assert "2 of 2 done" in drawn(app)
-        assert calls(port, "answer") == [(f"q{n}", 0, Answer("approved", comment="go")) for n in (0, 1)]
         await pilot.press("escape")
-        await until(pilot, lambda: ids(app) == ["q2"])
+        await until(pilot, lambda: ids(app) == inbox.at(2))
+    for place in (0, 1):
+        done = await inbox.request(inbox.q[place])
+        assert (done.status, done.outcome, done.comment) == ("answered", "approved", "go")
 
 
-async def test_what_somebody_else_was_faster_with_stays_marked(port: FakePort) -> None:
-    port.request_map = {f"q{n}": request_for(port, "approval", id=f"q{n}") for n in range(2)}
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_what_somebody_else_was_faster_with_stays_marked(inbox: Inbox) -> None:
+    await inbox.put_approvals(2)
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 2)
         await pilot.press("ctrl+a", "x")
         await opened(pilot, TogetherDialog)
-        port.fail_next = ConflictError("somebody was faster")
+        await inbox.answer_elsewhere(inbox.q[0], "approved")
         await pilot.press("ctrl+s")
         await opened(pilot, ResultsDialog)
         assert "1 of 2 done" in drawn(app)
-        assert "somebody was faster" in drawn(app)
+        assert "bo answered this at" in drawn(app)
+    assert [(await inbox.request(each)).outcome for each in inbox.q] == ["approved", "rejected"]
 
 
-def test_only_requests_of_one_node_are_answered_together(port: FakePort) -> None:
-    one = request_for(port, "approval")
+async def test_only_requests_of_one_node_are_answered_together(inbox: Inbox) -> None:
+    one = await inbox.put()
     assert why_not_together([one, replace(one, id="q2")]) == ""
     assert "of one node" in why_not_together([one, replace(one, node_id="other")])
     assert "approvals and confirmations" in why_not_together([one, replace(one, kind="input")])
@@ -215,126 +228,136 @@ def test_only_requests_of_one_node_are_answered_together(port: FakePort) -> None
     assert differences([one, changed]) == ["host"]
 
 
-async def test_several_of_different_nodes_are_refused(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(80, 24), notifications=True) as pilot:
+async def test_several_of_different_nodes_are_refused(port: Inbox) -> None:
+    async with console(port).run_test(size=(80, 24), notifications=True) as pilot:
         app = await shown(pilot)
-        table(app).set_marks(["q0", "q3"])
+        table(app).set_marks(port.at(0, 3))
         await pilot.press("down", "y")
         await until(pilot, lambda: any("of one node" in each.message for each in app._notifications))
         assert isinstance(app.screen, InboxScreen)
         assert calls(port, "answer") == []
 
 
-async def test_reassigning_and_delegating_from_the_list(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_reassigning_and_delegating_from_the_list(port: Inbox) -> None:
+    async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
         await pilot.press("down", "r")
         await opened(pilot, PassingDialog)
         await pilot.press("ctrl+s")
         assert "Say who" in drawn(app)
-        await pilot.press(*"bob, @lead", "tab", *"on leave", "ctrl+s")
+        await pilot.press(*"nobody, @leads", "tab", *"on leave", "ctrl+s")
         await opened(pilot, InboxScreen)
-        assert calls(port, "reassign") == [("q0", 0, ["bob", "@lead"], "on leave")]
-        await pilot.press("d")
+        assert (await port.request(port.q[0])).assignees == ("nobody", "@leads")
+        await until(pilot, lambda: table(app).row and table(app).row.id == port.q[0])
+        await pilot.press("down", "d")
         await opened(pilot, PassingDialog)
-        await pilot.press(*"bob eve", "ctrl+s")
+        await pilot.press(*"nobody root", "ctrl+s")
         assert "One name" in drawn(app)
-        app.screen.query_one("#to", Input).value = "bob"
+        app.screen.query_one("#to", Input).value = "nobody"
         await pilot.press("ctrl+s")
         await opened(pilot, InboxScreen)
-        assert calls(port, "delegate") == [("q0", 1, "bob", "")]
+        assert (await port.request(port.q[1])).assignees == ("nobody",)
+    assert [args[3] for args in calls(port, "reassign")] == ["on leave"]
 
 
-async def test_a_refusal_is_shown_inside_and_loses_nothing(port: FakePort) -> None:
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def test_a_refusal_is_shown_inside_and_loses_nothing(port: Inbox) -> None:
+    async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
         await pilot.press("down", "r")
         await opened(pilot, PassingDialog)
-        await pilot.press(*"bob")
-        port.fail_next = ConflictError("somebody has changed it")
+        await pilot.press(*"nobody")
+        await port.answer_elsewhere(port.q[0], "approved")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "somebody has changed it" in drawn(app))
-        assert app.screen.query_one("#to", Input).value == "bob"
+        fault = app.screen.query_one("#fault", Static)
+        await pilot.pause()
+        await until(pilot, lambda: "bo" in str(fault.content) and "answered" in str(fault.content))
+        assert app.screen.query_one("#to", Input).value == "nobody"
+    assert (await port.request(port.q[0])).assignees == ("@release",)
 
 
-async def test_sending_a_run_back_from_the_list(port: FakePort) -> None:
-    port.request_map["q0"] = replace(port.request_map["q0"], can_go_back_to=("plan", "build"))
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
-        app = await shown(pilot)
-        await pilot.press("down", "b")
+async def test_sending_a_run_back_from_the_list(inbox: Inbox) -> None:
+    await inbox.put(can_go_back_to=("plan", "build"))
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, 1)
+        await pilot.press("b")
         await opened(pilot, PassingDialog)
         assert app.screen.query_one("#nodes", OptionList).highlighted == 1
         await pilot.press("up", "enter", "ctrl+s")
         assert "Say what is to be different" in drawn(app)
         await pilot.press(*"smaller", "ctrl+s")
         await opened(pilot, InboxScreen)
-        assert calls(port, "push_back") == [("q0", 0, "plan", "smaller")]
+    done = await inbox.request(inbox.q[0])
+    assert (done.outcome, done.pushed_back_to, done.comment) == ("pushed_back", "plan", "smaller")
 
 
-async def test_asking_back_and_replying_from_the_list(port: FakePort) -> None:
-    port.request_map["q0"] = replace(port.request_map["q0"], allow_questions=True)
-    async with app_on(port).run_test(size=(120, 40)) as pilot:
-        app = await shown(pilot)
-        assert app.screen.check_action("request", ("say",)) is False, "the author of q4 lets nobody ask"
+async def test_asking_back_and_replying_from_the_list(inbox: Inbox) -> None:
+    await inbox.put(deadline=timedelta(minutes=5))
+    await inbox.put(allow_questions=True)
+    async with console(inbox).run_test(size=(120, 40)) as pilot:
+        app = await shown(pilot, 2)
+        assert app.screen.check_action("request", ("say",)) is False, (
+            "the author of the first lets nobody ask"
+        )
         await pilot.press("down", "m")
         await opened(pilot, PassingDialog)
         await pilot.press(*"why?", "ctrl+s")
         await opened(pilot, InboxScreen)
-        assert calls(port, "ask_requester") == [("q0", "why?")]
+        assert calls(inbox, "ask_requester") == [(inbox.q[1], "why?")]
         await until(pilot, lambda: "‖ asked back" in drawn(app))
         await pilot.press("m")
         await opened(pilot, PassingDialog)
         assert "why?" in drawn(app)
         await pilot.press(*"because", "ctrl+s")
         await opened(pilot, InboxScreen)
-        assert calls(port, "reply") == [("q0", "because")]
+        assert calls(inbox, "reply") == [(inbox.q[1], "because")]
+    assert [said.text for said in (await inbox.request(inbox.q[1])).messages] == ["why?", "because"]
 
 
-async def test_an_answer_that_does_not_count_yet_is_counted_down_and_taken_back(port: FakePort) -> None:
-    now = port.clock.now()
-    port.request_map["q0"] = replace(
-        port.request_map["q0"], status="answered", outcome="approved", answered_by=ME, answered_at=now,
-        settles_at=now + timedelta(seconds=20),
-    )  # fmt: skip
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+async def hold(inbox: Inbox) -> None:
+    """Answer a question in a way that counts 20 seconds later."""
+    request = await inbox.put(undo_window=20)
+    await inbox.answer(request.id, request.revision, Answer("approved"))
+    inbox.calls.clear()
+
+
+async def test_an_answer_that_does_not_count_yet_is_counted_down_and_taken_back(inbox: Inbox) -> None:
+    await hold(inbox)
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, VictorApp)
         await until(pilot, lambda: "It counts in 20s; U takes it back" in drawn(app))
-        await port.clock.advance(5)
+        await inbox.clock.advance(5)
         app._tick()
         await pilot.pause()
         assert "It counts in 15s" in drawn(app), "on every screen"
-        await shown(pilot)
-        assert ids(app)[0] == "q0"
+        await shown(pilot, 1)
         await pilot.press("home", "u")
-        await until(pilot, lambda: calls(port, "undo_answer") == [("q0",)])
         await until(pilot, lambda: "It counts in" not in drawn(app))
+    assert calls(inbox, "undo_answer") == [(inbox.q[0],)]
+    assert (await inbox.request(inbox.q[0])).status == "open"
 
 
-async def test_an_answer_that_counts_leaves_the_list_by_itself(port: FakePort) -> None:
-    now = port.clock.now()
-    port.request_map["q0"] = replace(
-        port.request_map["q0"], status="answered", outcome="approved", answered_by=ME, answered_at=now,
-        settles_at=now + timedelta(seconds=20),
-    )  # fmt: skip
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
-        app = await shown(pilot)
-        await port.clock.advance(21)
+async def test_an_answer_that_counts_leaves_the_list_by_itself(inbox: Inbox) -> None:
+    await hold(inbox)
+    async with console(inbox).run_test(size=(80, 24)) as pilot:
+        app = await shown(pilot, 1)
+        await inbox.clock.advance(21)
         app._tick()
-        assert "q0" not in ids(app)
+        assert ids(app) == []
         await pilot.press("U")
         await pilot.pause()
-        assert calls(port, "undo_answer") == []
+        assert calls(inbox, "undo_answer") == []
 
 
 @pytest.mark.parametrize("marks", [0, 2])
 async def test_the_confirmation_ignores_keys_at_first_and_enter_does_not_send(
-    port: FakePort, monkeypatch: pytest.MonkeyPatch, marks: int
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, marks: int
 ) -> None:
+    port = inbox
+    await port.put_approvals(2)
     monkeypatch.setattr(base, "HOLD", 0.3)
-    port.request_map = {f"q{n}": request_for(port, "approval", id=f"q{n}", run_id=f"r{n}") for n in range(2)}
     kind = TogetherDialog if marks else ConfirmDialog
-    async with app_on(port).run_test(size=(80, 24)) as pilot:
+    async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 2)
         for key in (*["space"] * marks, "y", "ctrl+s", "n", "enter"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
