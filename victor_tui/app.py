@@ -156,16 +156,16 @@ class VictorApp(Console):
         self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
 
     def _take_signals(self) -> None:
-        """End as after a key when a signal or the end of the terminal says so: commands are ended, too."""
+        """Stop on a signal, or when the terminal hangs up, like after the key to quit: stop the commands, too."""
         from victor_engine.service.signals import Signals
 
-        def told(done: asyncio.Future[signal.Signals]) -> None:
+        def stop(done: asyncio.Future[signal.Signals]) -> None:
             if not done.cancelled():
                 self.exit(return_code=128 + done.result())
 
         self._signals = Signals()
-        self._signals.told.add_done_callback(told)
-        self._signals.take()
+        self._signals.received.add_done_callback(stop)
+        self._signals.install()
 
     async def on_unmount(self) -> None:
         self.announcer.give_back_title()
@@ -176,11 +176,11 @@ class VictorApp(Console):
                 await self._feeding.wait()
         port = self.feed.port
         if self._signals is not None:
-            self._signals.again = getattr(port, "hurry", None)  # of an engine in this process
+            self._signals.on_repeat = getattr(port, "force_kill", None)  # an engine in this process has it
         if port is not None:
             await port.close()
         if self._signals is not None:
-            self._signals.give_back()
+            self._signals.uninstall()
 
     def _tick(self) -> None:
         self.update_header()

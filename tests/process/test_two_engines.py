@@ -131,7 +131,7 @@ async def test_the_lock_follows_a_directory_that_was_replaced(tmp_path: Path) ->
                     await asyncio.sleep(0.02)
             with pytest.raises(EngineLockedError, match=f"pid {os.getpid()}"):
                 await open_engine(Paths(root, tmp_path / "two"))
-            assert engine.overtaken is None
+            assert engine.fenced is None
         finally:
             await engine.close()
 
@@ -147,8 +147,8 @@ async def test_an_engine_ends_when_another_one_has_the_directory_in_its_place(tm
             new.rename(root)
             async with asyncio.timeout(WITHIN):
                 await engine.stop_requested.wait()
-            assert engine.overtaken is not None
-            assert "directory was replaced" in engine.overtaken.message
+            assert engine.fenced is not None
+            assert "directory was replaced" in engine.fenced.message
         finally:
             await other.close()
             await engine.close()

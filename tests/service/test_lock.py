@@ -1,4 +1,4 @@
-"""One engine per state directory, whatever becomes of files and processes."""
+"""The lock that allows one engine per state directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 
-def test_the_second_one_is_told_who_is_first(tmp_path: Path) -> None:
+def test_the_second_engine_is_refused_with_the_owner_of_the_lock(tmp_path: Path) -> None:
     first = EngineLock(tmp_path)
     first.try_acquire("daemon", tmp_path / "engine.sock")
     first.try_acquire("daemon", tmp_path / "engine.sock")
@@ -43,7 +43,7 @@ def test_the_second_one_is_told_who_is_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -59,14 +59,14 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         assert caught.value.details["pid"] == holder.pid
         holder.kill()
         holder.wait()
-    # What the dead one wrote is still in the file, and holds nobody up.
+    # The file still has the content of the process that ended, and does not block another one.
     assert str(holder.pid) in (tmp_path / "engine.lock").read_text()
     assert engine_owner(tmp_path) is None
     with EngineLock(tmp_path) as mine:
         mine.try_acquire("embedded", "")
 
 
-def test_looking_creates_no_lock_file(tmp_path: Path) -> None:
+def test_a_check_for_an_engine_creates_no_lock_file(tmp_path: Path) -> None:
     assert engine_owner(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -79,14 +79,18 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "keep"
 
 
-def test_only_the_owner_may_be_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_owner_of_the_directory_can_run_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(PermissionDeniedError, match=r"only .* may run an engine"):
         EngineLock(tmp_path).try_acquire("daemon", "")
     assert not (tmp_path / "engine.lock").exists()
 
 
-def test_the_services_directory_takes_a_daemon_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_daemon_can_run_on_the_directory_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SERVICE_STATE_DIR", tmp_path)
     with pytest.raises(PermissionDeniedError, match="systemctl start"):
         EngineLock(tmp_path).try_acquire("embedded", "")
@@ -113,7 +117,7 @@ broken line
         ("/over/x", "cifs"),
     ],
 )
-def test_file_systems(path: str, kind: str) -> None:
+def test_the_type_of_a_file_system_is_that_of_the_last_mount(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
 
 

@@ -1,4 +1,4 @@
-"""Where the workspace, its state and its socket are."""
+"""The paths of the workspace, of its state directory and of its socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from victor_engine.service.paths import (
 )
 
 
-def test_the_nearest_workspace_upwards_wins(tmp_path: Path) -> None:
+def test_the_nearest_workspace_upwards_is_used(tmp_path: Path) -> None:
     deep = tmp_path / "outer" / "inner" / "sub"
     deep.mkdir(parents=True)
     env = {"HOME": str(tmp_path)}
@@ -29,11 +29,11 @@ def test_the_nearest_workspace_upwards_wins(tmp_path: Path) -> None:
     (tmp_path / "outer" / "inner" / "victor.yaml").touch()
     assert find_workspace(cwd=deep, environ=env) == tmp_path / "outer" / "inner"
     assert find_workspace(tmp_path / "outer" / "victor.yaml", cwd=deep) == tmp_path / "outer"
-    with pytest.raises(ConfigError, match="no such directory"):
+    with pytest.raises(ConfigError, match="is not a directory"):
         find_workspace(tmp_path / "nowhere", cwd=deep)
 
 
-def test_state_directories(tmp_path: Path) -> None:
+def test_the_state_directory_depends_on_the_workspace_and_the_environment(tmp_path: Path) -> None:
     env = {"HOME": "/home/x"}
     one, other = tmp_path / "a" / "my flows", tmp_path / "b" / "my flows"
     found = state_directory(one, environ=env)
@@ -46,7 +46,7 @@ def test_state_directories(tmp_path: Path) -> None:
     assert state_directory(one, environ=env, service=True) == SERVICE_STATE_DIR
 
 
-def test_looking_for_paths_creates_none(tmp_path: Path) -> None:
+def test_locating_paths_creates_none(tmp_path: Path) -> None:
     paths = locate(tmp_path, environ={"HOME": str(tmp_path / "home")})
     assert (paths.db_path.name, paths.lock_path.name) == ("victor.db", "engine.lock")
     assert list(tmp_path.iterdir()) == []
@@ -54,7 +54,7 @@ def test_looking_for_paths_creates_none(tmp_path: Path) -> None:
     assert paths.state_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_long_socket_path_moves_to_a_short_one(tmp_path: Path) -> None:
+def test_a_long_socket_path_is_replaced_by_a_short_one(tmp_path: Path) -> None:
     assert socket_path(Path("/s")) == Path("/s/engine.sock")
     long = Path("/" + "x" * SOCKET_PATH_LIMIT)
     short = socket_path(long, {"XDG_RUNTIME_DIR": "/run/user/7"})
@@ -65,7 +65,7 @@ def test_a_long_socket_path_moves_to_a_short_one(tmp_path: Path) -> None:
     assert socket_path(long, {}) != socket_path(long / "y", {})
 
 
-def test_a_directory_in_which_others_may_write_takes_no_socket(tmp_path: Path) -> None:
+def test_a_socket_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
     make_socket_directory(tmp_path / "mine" / "engine.sock")
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
     (tmp_path / "open").mkdir()

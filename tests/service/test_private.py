@@ -1,4 +1,4 @@
-"""What an engine creates is for its owner alone, whatever the umask, the links and the rights it finds."""
+"""Files of an engine have permissions for its owner only."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ def test_no_file_is_written_through_a_link(tmp_path: Path, name: str) -> None:
     assert precious.read_text() == "keep"
 
 
-async def test_the_rights_of_others_are_taken_from_a_state_directory(tmp_path: Path) -> None:
+async def test_the_permissions_of_others_on_a_state_directory_are_removed(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     state = root / ".state"
     state.mkdir()
     state.chmod(0o757)
     async with engine_on(root) as engine:
-        told = [problem.message for problem in engine.workspace.problems]
+        messages = [problem.message for problem in engine.workspace.problems]
         assert rights(state) == 0o700
-    assert told == [
+    assert messages == [
         f"the state directory {state} was open to others (0757); the engine has taken the rights of group and others "
         "from it (0700)"
     ]
@@ -105,7 +105,7 @@ async def test_the_rights_of_others_are_taken_from_a_state_directory(tmp_path: P
         assert engine.workspace.problems == []
 
 
-async def test_a_directory_that_is_not_the_engines_own_is_left_alone(
+async def test_a_directory_that_does_not_belong_to_the_engine_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = workspace(tmp_path, FILES)

@@ -1,4 +1,4 @@
-"""The socket: who may speak, what is said, and what becomes of slow, wrong and lost peers."""
+"""The socket: identity of clients, messages, and slow, invalid and lost connections."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Recorder(FakePort):
-    """A port that notes who called, and whose feed and pace the test sets."""
+    """A port that records its callers. The test controls its feed and its pace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Recorder(FakePort):
         return []
 
     async def trust(self) -> Any:
-        raise ZeroDivisionError("a fault of the engine's own")
+        raise ZeroDivisionError("an internal error")
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         self.subscriptions.append(after)
@@ -69,7 +69,7 @@ class Recorder(FakePort):
         await self.gate.wait()
 
 
-class House:
+class Served:
     def __init__(self, port: Recorder, server: PortServer) -> None:
         self.port, self.server, self.path = port, server, server.path
 
@@ -78,17 +78,17 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
     port = Recorder()
     server = PortServer(port, tmp_path / "s" / "engine.sock", product="9.9")
     await server.start()
-    yield House(port, server)
+    yield Served(port, server)
     await server.close()
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[Client]:
-    found = await Client.connect(house.path, via="cli")
+async def client(served: Served) -> AsyncIterator[Client]:
+    found = await Client.connect(served.path, via="cli")
     yield found
     await found.close()
 
@@ -106,32 +106,32 @@ def test_every_method_of_the_port_crosses_the_wire() -> None:
     assert set(protocol.methods()) == wanted
 
 
-async def test_structs_arrive_as_they_were(client: Client, house: House) -> None:
-    assert await client.engine() == await house.port.engine()
+async def test_structs_arrive_unchanged(client: Client, served: Served) -> None:
+    assert await client.engine() == await served.port.engine()
     query = RunQuery(limit=5)
     found = await client.runs(query)
-    assert found == await house.port.runs(query)
+    assert found == await served.port.runs(query)
     assert all(isinstance(run, RunInfo) for run in found)
-    assert await client.run(found[0].id) == await house.port.run(found[0].id)
-    assert await client.workflows() == await house.port.workflows()
-    assert await client.schedules() == await house.port.schedules()
+    assert await client.run(found[0].id) == await served.port.run(found[0].id)
+    assert await client.workflows() == await served.port.workflows()
+    assert await client.schedules() == await served.port.schedules()
 
 
-async def test_an_answer_without_a_value_arrives_without_one(client: Client, house: House) -> None:
+async def test_an_answer_without_a_value_arrives_without_one(client: Client, served: Served) -> None:
     (request, *_) = await client.requests(api.RequestQuery())
     with contextlib.suppress(VictorError):
         await client.answer(request.id, request.revision, Answer(outcome="approved"))
     with contextlib.suppress(VictorError):
         await client.answer(request.id, request.revision, Answer(outcome="answered", value=None))
-    sent = [given for name, arguments in house.port.calls if name == "answer" for given in arguments]
+    sent = [given for name, arguments in served.port.calls if name == "answer" for given in arguments]
     answers = [given for given in sent if isinstance(given, Answer)]
     assert answers == [Answer(outcome="approved"), Answer(outcome="answered", value=None)]
 
 
-async def test_errors_are_raised_as_what_they_were(client: Client, house: House) -> None:
+async def test_errors_keep_their_type(client: Client, served: Served) -> None:
     with pytest.raises(NotFoundError):
         await client.run("nothing")
-    with pytest.raises(VictorError, match="fault inside the engine: ZeroDivisionError") as caught:
+    with pytest.raises(VictorError, match="internal error: ZeroDivisionError") as caught:
         await client.trust()
     assert type(caught.value) is VictorError
     assert isinstance(await client.engine(), EngineInfo)
@@ -146,38 +146,38 @@ async def test_wrong_parameters_are_named(client: Client) -> None:
         await client._request("engine", {"x": 1})
 
 
-async def test_many_requests_at_once_are_answered_in_any_order(client: Client, house: House) -> None:
+async def test_many_requests_at_once_are_answered_in_any_order(client: Client, served: Served) -> None:
     slow = asyncio.create_task(client.reload())
-    await house.port.entered.wait()
+    await served.port.entered.wait()
     engines = await asyncio.gather(*(client.engine() for _ in range(300)))
     assert len(engines) == 300
     assert not slow.done()
-    house.port.gate.set()
+    served.port.gate.set()
     assert await slow == []
 
 
-async def test_a_cancelled_call_is_cancelled_in_the_engine(client: Client, house: House) -> None:
+async def test_a_cancelled_call_is_cancelled_in_the_engine(client: Client, served: Served) -> None:
     slow = asyncio.create_task(client.reload())
-    await house.port.entered.wait()
+    await served.port.entered.wait()
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
         await slow
     async with asyncio.timeout(10):
-        await house.port.cancelled.wait()
+        await served.port.cancelled.wait()
 
 
-# --- who speaks ----------------------------------------------------------------------------------
+# --- identity ------------------------------------------------------------------------------------
 
 
-async def test_the_kernel_says_who_acts_and_the_rest_is_a_claim(client: Client, house: House) -> None:
+async def test_the_user_comes_from_the_kernel_and_the_rest_is_a_claim(client: Client, served: Served) -> None:
     (request, *_) = await client.requests(api.RequestQuery())
     await client.claim(request.id)
-    (actor,) = house.port.actors
+    (actor,) = served.port.actors
     assert (actor.uid, actor.via) == (os.getuid(), "cli")
     assert acting() == ENGINE_ACTOR
 
 
-def test_claims_are_marked_bounded_and_neutral() -> None:
+def test_claims_are_marked_shortened_and_made_harmless() -> None:
     peer = Peer(pid=1, uid=os.getuid(), gid=0)
     actor = peer_actor(peer, Claims(via="root", tty="pts/3\x1b[2J", remote="1" * 500))
     assert actor.via == "api"
@@ -185,24 +185,24 @@ def test_claims_are_marked_bounded_and_neutral() -> None:
     assert actor.remote == "claimed:" + "1" * 80
 
 
-async def test_the_socket_is_its_owners_alone(house: House) -> None:
-    info = os.stat(house.path)
+async def test_the_socket_has_permissions_for_its_owner_only(served: Served) -> None:
+    info = os.stat(served.path)
     assert info.st_mode & 0o777 == 0o600
-    assert os.listdir(house.path.parent) == ["engine.sock"]
+    assert os.listdir(served.path.parent) == ["engine.sock"]
 
 
-async def test_another_user_is_turned_away(tmp_path: Path) -> None:
+async def test_another_user_is_refused(tmp_path: Path) -> None:
     server = PortServer(Recorder(), tmp_path / "engine.sock", allowed=lambda peer: False)
     await server.start()
-    with pytest.raises(VictorError, match="may not use this engine"):
+    with pytest.raises(VictorError, match="cannot use the engine of"):
         await Client.connect(server.path)
     await server.close()
 
 
-async def test_another_protocol_is_a_clear_error_on_both_sides(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_another_version_of_the_protocol_is_refused(
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, writer = await house.raw()
+    reader, writer = await served.raw()
     assert (await one(reader))["hello"] == {
         "protocol": protocol.PROTOCOL,
         "product": "9.9",
@@ -215,8 +215,8 @@ async def test_another_protocol_is_a_clear_error_on_both_sides(
 
 
 @pytest.mark.parametrize("text", [b"GET / HTTP/1.1\r\n", b"{}\n", b"[]\n"])
-async def test_who_does_not_greet_is_refused(house: House, text: bytes) -> None:
-    reader, writer = await house.raw()
+async def test_a_client_without_a_hello_message_is_refused(served: Served, text: bytes) -> None:
+    reader, writer = await served.raw()
     await one(reader)
     writer.write(text)
     assert (await one(reader))["error"]["code"] == "usage"
@@ -224,11 +224,11 @@ async def test_who_does_not_greet_is_refused(house: House, text: bytes) -> None:
     writer.close()
 
 
-async def test_a_message_that_is_too_large_is_refused_on_both_sides(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_that_is_too_large_is_refused_in_both_directions(
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "MAX_MESSAGE", 512)
-    small = PortServer(house.port, house.path.with_name("small.sock"))
+    small = PortServer(served.port, served.path.with_name("small.sock"))
     await small.start()
     reader, writer = await asyncio.open_unix_connection(str(small.path))
     await one(reader)
@@ -244,22 +244,22 @@ async def test_a_message_that_is_too_large_is_refused_on_both_sides(
 # --- the feed ------------------------------------------------------------------------------------
 
 
-async def test_a_long_feed_arrives_whole_and_in_order(client: Client, house: House) -> None:
-    house.port.feed_length = 3 * protocol.QUEUED_EVENTS
+async def test_a_long_feed_arrives_complete_and_in_order(client: Client, served: Served) -> None:
+    served.port.feed_length = 3 * protocol.QUEUED_EVENTS
     seen = []
     async with asyncio.timeout(60), contextlib.aclosing(client.subscribe(10)) as feed:  # type: ignore[type-var]
         async for event in feed:
             seen.append(event.seq)
-            if event.seq == house.port.feed_length:
+            if event.seq == served.port.feed_length:
                 break
-    assert seen == list(range(11, house.port.feed_length + 1))
+    assert seen == list(range(11, served.port.feed_length + 1))
 
 
-async def test_a_consumer_that_sleeps_costs_bounded_memory_and_misses_nothing(
-    client: Client, house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_subscriber_needs_bounded_memory_and_misses_no_event(
+    client: Client, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "QUEUED_EVENTS", 50)
-    house.port.feed_length = 500
+    served.port.feed_length = 500
     seen = []
     feed = client.subscribe(0)
     async with asyncio.timeout(60):
@@ -267,18 +267,18 @@ async def test_a_consumer_that_sleeps_costs_bounded_memory_and_misses_nothing(
             seen.append(event.seq)
             assert all(queue.qsize() <= 51 for queue in client._streams.values())
             if event.seq % 40 == 0:
-                await client.engine()  # gives the connection time to run ahead
+                await client.engine()  # lets the connection receive further events
             if event.seq == 500:
                 break
     assert seen == list(range(1, 501))
-    assert len(house.port.subscriptions) > 1
+    assert len(served.port.subscriptions) > 1
     await feed.aclose()  # type: ignore[attr-defined]
 
 
-async def test_a_slow_raw_consumer_is_told_of_the_gap(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_subscriber_gets_a_gap(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "QUEUED_EVENTS", 10)
-    house.port.feed_length = 100
-    reader, writer = await house.raw()
+    served.port.feed_length = 100
+    reader, writer = await served.raw()
     await one(reader)
     writer.write(protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL)}))
     writer.write(b'{"id":7,"method":"subscribe","params":{"after":0}}\n')
@@ -291,23 +291,23 @@ async def test_a_slow_raw_consumer_is_told_of_the_gap(house: House, monkeypatch:
     writer.close()
 
 
-async def test_a_feed_that_cannot_begin_is_an_error_not_a_silence(client: Client) -> None:
+async def test_a_subscription_with_invalid_parameters_is_an_error(client: Client) -> None:
     async with asyncio.timeout(10):
         with pytest.raises(UsageError, match="subscribe"):
             await anext(client.subscribe("x"))  # type: ignore[arg-type]
 
 
-# --- coming and going ----------------------------------------------------------------------------
+# --- lost connections ----------------------------------------------------------------------------
 
 
-async def test_an_engine_that_goes_away_is_told_everywhere_at_once(client: Client, house: House) -> None:
+async def test_a_lost_engine_is_an_error_in_every_open_call(client: Client, served: Served) -> None:
     slow = asyncio.create_task(client.reload())
     feed = client.subscribe(0)
     waiting = asyncio.ensure_future(anext(feed))
-    await house.port.entered.wait()
-    while not house.port.subscriptions:
+    await served.port.entered.wait()
+    while not served.port.subscriptions:
         await asyncio.sleep(0)
-    await house.server.close()
+    await served.server.close()
     async with asyncio.timeout(10):
         for lost in (slow, waiting):
             with pytest.raises(EngineUnavailableError):
@@ -318,13 +318,13 @@ async def test_an_engine_that_goes_away_is_told_everywhere_at_once(client: Clien
             await anext(client.subscribe(0))
 
 
-async def test_nobody_listening(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailableError, match="cannot be reached"):
+async def test_a_missing_or_stale_socket_is_an_error_and_is_replaced(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailableError, match="cannot connect to the engine"):
         await Client.connect(tmp_path / "engine.sock")
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(tmp_path / "engine.sock"))
     stale.close()
-    with pytest.raises(EngineUnavailableError, match="cannot be reached"):
+    with pytest.raises(EngineUnavailableError, match="cannot connect to the engine"):
         await Client.connect(tmp_path / "engine.sock")
     server = PortServer(Recorder(), tmp_path / "engine.sock")
     await server.start()
@@ -335,14 +335,14 @@ async def test_nobody_listening(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-async def test_what_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_socket_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "engine.sock").write_text("mine")
     with pytest.raises(UsageError, match="move it away"):
         await PortServer(Recorder(), tmp_path / "engine.sock").start()
     assert (tmp_path / "engine.sock").read_text() == "mine"
 
 
-async def test_a_successors_socket_is_left_alone(tmp_path: Path) -> None:
+async def test_the_socket_of_another_engine_is_not_removed(tmp_path: Path) -> None:
     first = PortServer(Recorder(), tmp_path / "engine.sock")
     await first.start()
     second = PortServer(Recorder(), tmp_path / "engine.sock")
@@ -354,22 +354,24 @@ async def test_a_successors_socket_is_left_alone(tmp_path: Path) -> None:
     await second.close()
 
 
-async def test_a_client_that_vanishes_leaves_nothing_behind(house: House) -> None:
-    client = await Client.connect(house.path)
+async def test_a_lost_client_is_cleaned_up(served: Served) -> None:
+    client = await Client.connect(served.path)
     slow = asyncio.create_task(client.reload())
-    await house.port.entered.wait()
+    await served.port.entered.wait()
     client._writer.transport.abort()
     with pytest.raises(EngineUnavailableError):
         await slow
     async with asyncio.timeout(10):
-        await house.port.cancelled.wait()
-        while house.server.connections:
+        await served.port.cancelled.wait()
+        while served.server.connections:
             await asyncio.sleep(0)
     await client.close()
 
 
-async def test_what_cannot_be_sent_harms_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = {"text": "\ud800"}  # no Unicode text, so no JSON either
+async def test_a_request_that_cannot_be_sent_keeps_the_connection(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = {"text": "\ud800"}  # a lone surrogate cannot be encoded
     with pytest.raises(UsageError, match="start_run: cannot be sent"):
         await client.start_run("deploy", state=odd)
     monkeypatch.setattr(protocol, "MAX_MESSAGE", 4096)

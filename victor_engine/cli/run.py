@@ -38,7 +38,7 @@ def run(
 
     import asyncio
 
-    from victor_engine.service.signals import Signals, ToldToEndError
+    from victor_engine.service.signals import SignalReceivedError, Signals
 
     started_runs: list[tuple[RunInfo, bool]] = []
 
@@ -47,10 +47,10 @@ def run(
             engine = await port.engine()
             here = engine.mode == "embedded" and ctx.obj.get("open_port") is None and _own(engine.pid)
             if here:
-                signals.again = getattr(port, "hurry", None)
+                signals.on_repeat = getattr(port, "force_kill", None)
                 stopped: asyncio.Event | None = getattr(port, "stop_requested", None)
                 if stopped is not None:
-                    signals.heed(stopped)  # `victor scheduler stop`
+                    signals.add_event(stopped)  # `victor scheduler stop`
             started = await port.start_run(workflow, version, initial, remark)
             started_runs.append((started, here))
             await _warn_if_deprecated(port, started)
@@ -64,14 +64,14 @@ def run(
 
     async def go() -> int:
         with Signals() as signals:
-            return await signals.unless_told(work(signals))
+            return await signals.run_until_signal(work(signals))
 
     try:
         code = asyncio.run(go())
-    except ToldToEndError as told:
+    except SignalReceivedError as caught:
         for started, here in started_runs:
-            note(_after_signal(started, here, told.number.name))
-        code = told.exit_code
+            note(_after_signal(started, here, caught.number.name))
+        code = caught.exit_code
     sys.exit(code)
 
 

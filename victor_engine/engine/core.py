@@ -84,9 +84,10 @@ class Engine(Port):
         self.started_at = clock.now()
         self.stop_requested = asyncio.Event()
         self.stopped_by: Actor | None = None
-        self.stopped_how = ""
-        """What ended it, where that is not an action: the name of a signal."""
-        self.overtaken: FencedError | None = None
+        self.stop_signal = ""
+        """The name of the signal that stopped the engine; empty if an action stopped it."""
+        self.fenced: FencedError | None = None
+        """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.runtime = execution.runtime
@@ -178,7 +179,7 @@ class Engine(Port):
 
     async def _start(self, work: bool) -> None:
         self.store.listen(self._broadcast.publish)
-        self.store.on_fenced = self.give_way
+        self.store.on_fenced = self.stop_fenced
         self.store.on_storage = self._storage_changed
         await register(self.store, self.workspace)
         if work:
@@ -204,7 +205,7 @@ class Engine(Port):
         if self._execution.working:
             await self._execution.stop()
             try:
-                data = {"pid": os.getpid(), **({"signal": self.stopped_how} if self.stopped_how else {})}
+                data = {"pid": os.getpid(), **({"signal": self.stop_signal} if self.stop_signal else {})}
                 actor = self.stopped_by or acting()
                 await self.store.write(lambda tx: tx.event(EventKind.ENGINE_STOPPED, actor=actor, data=data))
             except VictorError as error:
@@ -215,15 +216,15 @@ class Engine(Port):
         if self.on_closed is not None:
             self.on_closed()
 
-    def hurry(self) -> None:
-        """While the engine closes: kill the commands that have not ended yet, whatever their grace."""
+    def force_kill(self) -> None:
+        """Force-kill the commands that still run while the engine closes. Their grace periods are ignored."""
         if self._closed and self._execution.working:
             self.runtime.hurry()
 
-    def give_way(self, error: FencedError) -> None:
-        """End this engine because another one works here now. Those who listen to it turn to the other."""
-        log.critical("this engine ends: %s", error)
-        self.overtaken = error
+    def stop_fenced(self, error: FencedError) -> None:
+        """Stop this engine because another engine has taken over. Subscribers then attach to the other one."""
+        log.critical("this engine stops: %s", error)
+        self.fenced = error
         self._broadcast.close()
         self.stop_requested.set()
 

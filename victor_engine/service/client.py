@@ -1,4 +1,4 @@
-"""The console port over the socket: what a second console and the command line speak.
+"""The client of an engine: the port over its Unix socket, for consoles and the command line.
 
 The methods are derived from the protocols that declare the port; each is one request.
 """
@@ -23,4 +23,4 @@ def request_for(method: PortMethod) -> Callable[..., Awaitable[Any]]:
 
 @derive(request_for)
 class Client(Connection, Port):
-    """`api.Port` over a Unix socket. Made by `Client.connect`."""
+    """The port over a Unix socket. `Client.connect` creates it."""

@@ -1,4 +1,4 @@
-"""Ways to a console port: attach to the engine that runs, be the engine, or only look."""
+"""The ways to open a port: attach to the running engine, open an engine here, or read the store only."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from victor_engine.engine import Engine
 
 WORKSPACE_CHECK = 1.0
-"""Seconds between two looks at whether another directory has taken the workspace's place."""
+"""Seconds between two checks whether another directory has replaced the workspace."""
 
 Mode = Literal["attach", "oneshot", "read", "embedded"]
 
 
 def find(workspace: Path | str | None = None, state_dir: Path | str | None = None) -> Paths:
-    """The workspace and state directory in question; `state_dir` wins over the environment."""
+    """Return the workspace and the state directory. `state_dir` has precedence over the environment."""
     paths = locate(workspace)
     return Paths(paths.workspace, Path(state_dir).expanduser().absolute()) if state_dir is not None else paths
 
 
 async def attach(paths: Paths, via: str) -> Port | None:
-    """The engine that runs on this state directory, over its socket; None if none runs."""
+    """Return a client of the engine that runs on this state directory; None if no engine runs."""
     owner = engine_owner(paths.state_dir)
     if owner is None or owner.mode == "cli":
         return None
@@ -50,14 +50,15 @@ async def attach(paths: Paths, via: str) -> Port | None:
 
 
 def how_to_start(paths: Paths) -> str:
+    """Return a message that no engine runs, with the ways to start one."""
     return (
-        f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open victor-tui "
-        f"in {paths.workspace}"
+        f"no engine runs on {paths.state_dir}; start one with `victor scheduler start`, or open "
+        f"victor-tui in {paths.workspace}"
     )
 
 
 async def how_it_ended(paths: Paths) -> str:
-    """Return who or what ended the last engine of a state directory, and when; empty where none has run."""
+    """Return why and when the last engine of a state directory stopped; empty if none has run."""
     if not paths.db_path.exists():
         return ""
     port = _read_only(paths)
@@ -68,16 +69,16 @@ async def how_it_ended(paths: Paths) -> str:
         await port.close()
     for event in found:
         if event.kind == "engine.started":
-            return f"the engine (process {event.data.get('pid')}) ended without a word"
+            return f"the engine (process {event.data.get('pid')}) stopped unexpectedly"
         at = f"{event.at.astimezone():%H:%M:%S}"
         if "signal" in event.data:
-            return f"the engine was ended by {event.data['signal']} at {at}"
+            return f"{event.data['signal']} stopped the engine at {at}"
         return f"{event.actor.user} stopped the engine at {at}"
     return ""
 
 
 async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> None:
-    """Take the lock; a command line that holds it for one write is waited for."""
+    """Acquire the lock. Wait up to 5 seconds for a command line that holds it for one write."""
     for attempt in range(50):
         try:
             lock.try_acquire(mode, socket)
@@ -90,16 +91,16 @@ async def _wait_for_lock(lock: EngineLock, mode: str, socket: Path | str) -> Non
 
 
 async def _keep_workspace(engine: Engine, lock: WorkspaceLock) -> None:
-    """Lock the directory that takes the place of the workspace; end the engine if another one has it."""
+    """Lock a directory that replaces the workspace; stop the engine if another engine has the lock."""
     while True:
         await asyncio.sleep(WORKSPACE_CHECK)
         try:
             lock.acquire()
         except EngineLockedError as error:
-            engine.give_way(FencedError(f"the workspace's directory was replaced. {error.message}"))
+            engine.stop_fenced(FencedError(f"the workspace's directory was replaced. {error.message}"))
             return
         except ConfigError:
-            continue  # the next reload says so
+            continue  # the next reload reports it
 
 
 async def open_engine(
@@ -112,12 +113,13 @@ async def open_engine(
     recover: bool = True,
     serve: bool = True,
 ) -> Engine:
-    """Be the engine of a state directory: lock, store, scheduler, runtime, socket.
+    """Open the engine of a state directory in this process: locks, store, scheduler, runtime and socket.
 
-    With `recover=False` the runs of earlier engines are left to the next one.
+    With `fire=False` the engine does not fire schedules. With `recover=False` it does not recover the runs of
+    earlier engines. With `serve=False` it does not create a socket. `Engine.close` releases the locks.
 
-    EngineLockedError names the process that is it already, on this state directory or on this workspace.
-    Closing the engine lets everything go.
+    Raise EngineLockedError, with the process of the other engine, if an engine already runs on this state
+    directory or on this workspace.
     """
     from victor_engine.engine import Engine
     from victor_engine.service.server import PortServer
@@ -127,7 +129,7 @@ async def open_engine(
     await _wait_for_lock(lock, mode, paths.socket_path)
     workspace = WorkspaceLock(paths.workspace, paths.state_dir)
 
-    def let_go() -> None:
+    def release_locks() -> None:
         workspace.release()
         lock.release()
 
@@ -143,9 +145,9 @@ async def open_engine(
             recover=recover,
         )
     except BaseException:
-        let_go()
+        release_locks()
         raise
-    engine.on_closed = let_go
+    engine.on_closed = release_locks
     watcher = asyncio.create_task(_keep_workspace(engine, workspace))
 
     async def stop_watching() -> None:
@@ -171,10 +173,10 @@ async def open_console(
     attach_only: bool = False,
     read_only: bool = False,
 ) -> tuple[Port, bool]:
-    """The port of a console, and whether this process is the engine.
+    """Return the port of a console, and whether the engine is in this process.
 
-    Attaches to an engine that runs; else becomes it, unless told not to. Without an engine and with
-    `attach_only` or `read_only` it shows what is.
+    Attach to the running engine, or open an engine in this process if none runs. With `attach_only`, raise
+    EngineUnavailableError if no engine runs. With `read_only`, only read the store.
     """
     paths = find(workspace, state)
     if not read_only:
@@ -198,7 +200,7 @@ def _read_only(paths: Paths) -> Port:
     from victor_engine.service.readonly import ReadOnlyPort
 
     if not paths.db_path.exists():
-        raise StoreError(f"there is nothing to show yet: {how_to_start(paths)}")
+        raise StoreError(f"{paths.db_path} does not exist: {how_to_start(paths)}")
     return ReadOnlyPort.open(paths.db_path, workspace=paths.workspace)
 
 
@@ -210,11 +212,11 @@ async def open_port(
     mode: Mode = "attach",
     config_file: Path | None = None,
 ) -> AsyncIterator[Port]:
-    """A port for the command line, closed at the end of the block.
+    """Open a port for the command line, and close it at the end of the block.
 
-    `attach` needs an engine that runs; `read` looks at the store without one; `oneshot` writes
-    under the lock without one, and neither recovers nor fires; `embedded` runs an engine here that
-    fires nothing and leaves the runs of earlier engines alone.
+    If an engine runs, attach to it. Otherwise `mode` decides: `attach` raises EngineUnavailableError; `read`
+    only reads the store; `oneshot` writes to the store under the lock, without execution; `embedded` opens an
+    engine in this process that neither fires schedules nor recovers the runs of earlier engines.
     """
     paths = find(workspace, state_dir)
     token = current_actor.set(local_actor("cli"))
@@ -254,19 +256,22 @@ async def _without_engine(paths: Paths, mode: Mode, config_file: Path | None) ->
 # --- running as a process ----------------------------------------------------------------------
 
 
-async def until_told(engine: Engine, signals: Signals) -> str:
-    """Wait for a signal or for `stop_engine`; return which it was. A further signal kills commands at once."""
-    signals.again = engine.hurry
-    asked = asyncio.ensure_future(engine.stop_requested.wait())
+async def wait_for_stop(engine: Engine, signals: Signals) -> str:
+    """Wait for a signal or for `stop_engine`. A further signal force-kills the commands.
+
+    Return the name of the signal, or `stop`.
+    """
+    signals.on_repeat = engine.force_kill
+    requested = asyncio.ensure_future(engine.stop_requested.wait())
     try:
-        either: set[asyncio.Future[Any]] = {asked, signals.told}
+        either: set[asyncio.Future[Any]] = {requested, signals.received}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not signals.told.done():
+        if not signals.received.done():
             return "stop"
-        engine.stopped_how = signals.told.result().name
-        return engine.stopped_how
+        engine.stop_signal = signals.received.result().name
+        return engine.stop_signal
     finally:
-        asked.cancel()
+        requested.cancel()
 
 
 async def serve(
@@ -278,9 +283,9 @@ async def serve(
     on_ready: Callable[[Engine], None] | None = None,
     on_event: Callable[[EventInfo], None] | None = None,
 ) -> int:
-    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; 0 at a clean end.
+    """Run the engine as a daemon until SIGTERM, SIGINT, SIGHUP or `stop_engine`; return 0.
 
-    FencedError if a newer engine has taken the store over.
+    Raise FencedError if a newer engine has taken over the store.
     """
     current_actor.set(local_actor("cli"))
     with Signals() as signals:
@@ -292,9 +297,9 @@ async def serve(
         try:
             if on_ready is not None:
                 on_ready(engine)
-            await until_told(engine, signals)
-            if engine.overtaken is not None:
-                raise engine.overtaken
+            await wait_for_stop(engine, signals)
+            if engine.fenced is not None:
+                raise engine.fenced
             return 0
         finally:
             if watcher is not None:

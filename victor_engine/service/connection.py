@@ -1,4 +1,4 @@
-"""A connection to an engine over its socket: requests, answers, and the feed of events."""
+"""A connection to an engine over its socket: requests, responses, and the feed of events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from victor_engine.service import protocol
 from victor_engine.service.identity import Claims
 
 GREETING_SECONDS = 10.0
-"""How long the engine may take to say hello."""
+"""Maximum seconds until the hello message of the engine."""
 
 
 class Connection:
-    """One end of the protocol. A lost connection raises EngineUnavailableError everywhere, at once."""
+    """The client side of the protocol. A lost connection raises EngineUnavailableError in every open call."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: Path) -> None:
         self._reader = reader
@@ -37,12 +37,15 @@ class Connection:
 
     @classmethod
     async def connect(cls, path: Path, via: str = "api") -> Self:
-        """Connect and exchange hellos. EngineUnavailableError if nobody listens or another protocol is spoken."""
+        """Connect and exchange hello messages. `via` is `console`, `cli` or `api`.
+
+        Raise EngineUnavailableError if no engine listens, or if it uses another version of the protocol.
+        """
         try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=protocol.MAX_MESSAGE)
         except OSError as error:
             raise EngineUnavailableError(
-                f"{path}: the engine cannot be reached: {error.strerror or error}"
+                f"{path}: cannot connect to the engine: {error.strerror or error}"
             ) from error
         client = cls(reader, writer, path)
         try:
@@ -50,7 +53,9 @@ class Connection:
                 await client._greet(via)
         except TimeoutError:
             writer.close()
-            raise EngineUnavailableError(f"{path}: the engine does not answer") from None
+            raise EngineUnavailableError(
+                f"{path}: the engine did not respond within {GREETING_SECONDS:g} seconds"
+            ) from None
         except BaseException:
             writer.close()
             raise
@@ -66,8 +71,8 @@ class Connection:
         if message.hello is None or message.hello.protocol != protocol.PROTOCOL:
             theirs = message.hello.protocol if message.hello is not None else "?"
             raise EngineUnavailableError(
-                f"the engine speaks protocol {theirs}, this client {protocol.PROTOCOL}; use the one that was "
-                "installed with the engine, or restart the engine"
+                f"the engine uses version {theirs} of the protocol, this client version {protocol.PROTOCOL}; use the "
+                "client that was installed with the engine, or restart the engine"
             )
         me = local_actor(via)
         claims = Claims(via=via, tty=me.tty, remote=me.remote)
@@ -90,9 +95,9 @@ class Connection:
             while (message := await self._message()) is not None:
                 self._deliver(message)
         except msgspec.DecodeError as error:
-            self._lost = f"{self._path}: the engine sent what is no message: {error}"
+            self._lost = f"{self._path}: the engine sent an invalid message: {error}"
         finally:
-            self._lose(self._lost or "the engine has gone away")
+            self._lose(self._lost or "the engine closed the connection")
 
     def _deliver(self, message: protocol.FromServer) -> None:
         if message.sub is not None:
@@ -117,7 +122,7 @@ class Connection:
         if message.event is None or queue.qsize() < protocol.QUEUED_EVENTS:
             queue.put_nowait(message)
             return
-        # Whoever reads this feed is far behind: the store keeps the rest for it.
+        # The subscriber is too slow. It reads the remaining events from the store.
         del self._streams[number]
         queue.put_nowait(protocol.FromServer(sub=number, gap=True))
         self._writer.write(protocol.line({"cancel": number}))
@@ -142,13 +147,13 @@ class Connection:
         except (TypeError, ValueError) as error:
             raise UsageError(f"{name}: cannot be sent: {error}") from error
         if len(text) > protocol.MAX_MESSAGE:
-            raise UsageError(f"{name}: what is to be sent is larger than 64 MB")
+            raise UsageError(f"{name}: the request is larger than 64 MB")
         self._writer.write(text)
         try:
             await self._writer.drain()
         except ConnectionError as error:
-            self._lose("the engine has gone away")
-            raise EngineUnavailableError(self._lost or "the engine has gone away") from error
+            self._lose("the engine closed the connection")
+            raise EngineUnavailableError(self._lost or "the engine closed the connection") from error
 
     async def _request(self, method: str, params: dict[str, Any]) -> tuple[int, msgspec.Raw]:
         number = next(self._ids)
@@ -165,15 +170,18 @@ class Connection:
             self._pending.pop(number, None)
 
     async def call(self, name: str, params: dict[str, Any]) -> Any:
-        """Send one request of the port, and return its result."""
+        """Send a call of a method of the port, and return its result."""
         _, raw = await self._request(name, params)
         try:
             return protocol.result(protocol.methods()[name], raw)
         except msgspec.DecodeError as error:
-            raise UsageError(f"{name}: the engine's answer cannot be read: {error}") from error
+            raise UsageError(f"{name}: the response of the engine cannot be decoded: {error}") from error
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
-        """Events above `after`; a gap is filled from the store, an engine that goes away is an error."""
+        """Yield the events with a sequence number above `after`, without gaps.
+
+        Raise EngineUnavailableError if the connection is lost.
+        """
         last = after
         while True:
             number = next(self._ids)
@@ -184,7 +192,7 @@ class Connection:
                 while True:
                     message = await queue.get()
                     if message is None:
-                        raise EngineUnavailableError(self._lost or "the engine has gone away")
+                        raise EngineUnavailableError(self._lost or "the engine closed the connection")
                     if message.error is not None:
                         raise VictorError.from_wire(message.error)
                     if message.event is None:

@@ -1,4 +1,4 @@
-"""A workspace without a terminal: what happens is printed line by line."""
+"""An engine without a terminal, which prints one line for each event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from victor_engine.config import trust
 from victor_engine.engine import Engine
 from victor_engine.errors import VictorError
 from victor_engine.identity import current_actor, local_actor
-from victor_engine.service.connect import find, open_engine, until_told
+from victor_engine.service.connect import find, open_engine, wait_for_stop
 from victor_engine.service.signals import Signals
 from victor_engine.text import plain
 
@@ -25,16 +25,16 @@ async def run_headless(
     out: Callable[[str], None] | None = None,
     limit: float = 300.0,
 ) -> int:
-    """Run a workspace without a terminal: one line an event.
+    """Run the engine of a workspace, and print one line for each event.
 
-    Ends with 0 after the first scheduled run that needed nobody has succeeded, and with 1 if none
-    did within `limit` seconds or one that needed nobody failed.
+    Return 0 when the first scheduled run without a request has succeeded, and 1 if it did not succeed or
+    no such run finished within `limit` seconds.
     """
     say = out or (lambda line: print(plain(line), flush=True))
     current_actor.set(local_actor("cli"))
     with Signals() as signals:
         engine = await open_engine(find(workspace, state_dir))
-        told = asyncio.ensure_future(until_told(engine, signals))
+        stopping = asyncio.ensure_future(wait_for_stop(engine, signals))
         finished = asyncio.ensure_future(_first_scheduled_run(engine, say))
         try:
             info = await engine.engine()
@@ -44,15 +44,15 @@ async def run_headless(
             ):
                 when = f"next {schedule.next_fire:%H:%M:%S} UTC" if schedule.next_fire else "no next fire"
                 say(f"schedule {schedule.spec.workflow}: {schedule.summary}; {when}")
-            await asyncio.wait({told, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping, finished}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if finished.done():
                 return finished.result()
-            say("stopped" if told.done() else f"no scheduled run has finished within {limit:g} s")
+            say("stopped" if stopping.done() else f"no scheduled run finished within {limit:g} s")
             return 1
         finally:
-            told.cancel()
+            stopping.cancel()
             finished.cancel()
-            await asyncio.gather(told, finished, return_exceptions=True)
+            await asyncio.gather(stopping, finished, return_exceptions=True)
             await engine.close()
 
 
@@ -65,13 +65,13 @@ async def _first_scheduled_run(engine: Engine, say: Callable[[str], None]) -> in
             asked.add(event.run_id)
         if event.kind == "run.finished" and event.schedule_id and event.run_id not in asked:
             status = event.data.get("status")
-            say(f"run {event.run_id} of {event.workflow}, started by its schedule, has {status}")
+            say(f"run {event.run_id} of {event.workflow}, started by its schedule, has finished: {status}")
             return 0 if status == "succeeded" else 1
     return 1
 
 
 def describe_event(event: EventInfo) -> str:
-    """One line: time, what, of whom, and the particulars."""
+    """Return an event as one line: time, kind, workflow, run, node and data."""
     parts = [f"{event.at:%H:%M:%S}", event.kind]
     if event.workflow:
         parts.append(event.workflow)
@@ -87,11 +87,11 @@ def describe_event(event: EventInfo) -> str:
 
 
 def main() -> int:
-    """`python -m victor_engine.service.headless`: what `make run` does where there is no terminal."""
+    """Run `python -m victor_engine.service.headless`, which `make run` uses without a terminal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--state", type=Path)
-    parser.add_argument("--trust", action="store_true", help="trust the workspace and end")
+    parser.add_argument("--trust", action="store_true", help="trust the workspace and exit")
     arguments = parser.parse_args()
     try:
         if arguments.trust:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket: SO_PEERCRED decides, and what a client adds is a claim."""
+"""The identity of a client: SO_PEERCRED gives the user; the rest is a claim of the client."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from victor_engine.identity import acting, acting_as, current_actor, local_actor
 _UCRED = struct.Struct("3i")
 _CLAIM_LENGTH = 80
 CLAIMED = "claimed:"
-"""Prefix of what only the client says of itself."""
+"""Prefix of values that only the client asserts."""
 
 WAYS = frozenset({"console", "cli", "api"})
 
 
 class Peer(Struct, frozen=True):
-    """The process at the other end, as the kernel knows it."""
+    """The process of a client, as the kernel reports it."""
 
     pid: int
     uid: int
@@ -28,7 +28,7 @@ class Peer(Struct, frozen=True):
 
 
 class Claims(Struct, frozen=True, omit_defaults=True):
-    """What a client says of itself: shown as claims, and never decides anything."""
+    """Unverified statements of a client about itself. They are shown as claims and never decide permissions."""
 
     via: str = "api"
     tty: str | None = None
@@ -39,7 +39,7 @@ ActorFactory = Callable[[Peer, Claims], Actor]
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """The process that made this connection."""
+    """Return the process at the other end of a connection."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return Peer(*_UCRED.unpack(data))
 
@@ -51,7 +51,7 @@ def _claim(text: str | None) -> str | None:
 
 
 def peer_actor(peer: Peer, claims: Claims) -> Actor:
-    """The actor behind a connection: user from the kernel, terminal and address as claims."""
+    """Return the actor of a connection: the user from the kernel, terminal and address as claims."""
     return Actor(
         user=user_name(peer.uid),
         uid=peer.uid,

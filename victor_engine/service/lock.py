@@ -1,4 +1,4 @@
-"""One engine per state directory: a lock of the operating system that dies with its process."""
+"""The lock that allows one engine per state directory. The operating system releases it with the process."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "fuse.davfs",
     ]
 )
-"""Where neither file locks nor SQLite's shared memory can be relied on between machines."""
+"""File systems on which file locks and the shared memory of SQLite are not reliable between machines."""
 
 _PROBES = 5
 _PROBE_PAUSE = 0.004
-"""Another process that only looks holds the lock for microseconds: asking again tells the two apart."""
+"""Seconds. A process that only checks for an engine holds the lock for microseconds, so probe several times."""
 
 
 class LockOwner(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an engine writes into its lock file, for people and clients."""
+    """The content of the lock file: the process, user and socket of the engine."""
 
     pid: int
     user: str
@@ -55,7 +55,7 @@ class LockOwner(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EngineLock:
-    """The right to run the engine of a state directory, held until `release` or the process ends."""
+    """The lock of a state directory, held until `release` or the end of the process."""
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
@@ -67,11 +67,10 @@ class EngineLock:
         return self._fd is not None
 
     def try_acquire(self, mode: str, socket: Path | str) -> None:
-        """Take the lock, or raise at once.
+        """Acquire the lock without waiting. `mode` is embedded, daemon or cli. The directory must exist.
 
-        `mode` is embedded, daemon or cli. Raises EngineLockedError (with the owner's `pid`),
-        PermissionDeniedError where this user may not run an engine here, ConfigError on a network
-        file system. The directory must exist.
+        Raise EngineLockedError, with the `pid` of the owner, if another process has the lock;
+        PermissionDeniedError if this user cannot run an engine here; ConfigError on a network file system.
         """
         if self._fd is not None:
             return
@@ -92,9 +91,9 @@ class EngineLock:
                 time.sleep(_PROBE_PAUSE)
         owner = read_owner(self.path)
         if owner is None:
-            raise EngineLockedError(f"{self.state_dir}: another process holds the engine's lock")
+            raise EngineLockedError(f"{self.state_dir}: another process holds the lock {self.path.name}")
         raise EngineLockedError(
-            f"{self.state_dir}: an engine runs already (pid {owner.pid}, {owner.user}, {owner.mode})",
+            f"{self.state_dir}: an engine already runs (pid {owner.pid}, {owner.user}, {owner.mode})",
             pid=owner.pid,
             user=owner.user,
             mode=owner.mode,
@@ -106,8 +105,8 @@ class EngineLock:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"{self.path}: cannot be opened as the engine's lock: {error.strerror}; "
-                "an engine needs a state directory that it may write"
+                f"{self.path}: cannot open the lock file: {error.strerror}; "
+                "the engine needs write permission for its state directory"
             ) from error
 
     def _lock(self, fd: int) -> bool:
@@ -115,7 +114,7 @@ class EngineLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        # Somebody may have unlinked or replaced the file between the open and the lock.
+        # Another process may have removed or replaced the file between the open and the lock.
         try:
             named = os.stat(self.path)
         except FileNotFoundError:
@@ -135,11 +134,12 @@ class EngineLock:
         check_owner(self.state_dir)
         if mode == "embedded" and self.state_dir.resolve() == SERVICE_STATE_DIR:
             raise PermissionDeniedError(
-                f"{self.state_dir} is the service's; its engine is the daemon: systemctl start victor"
+                f"{self.state_dir} is the state directory of the system service; to start its engine, run: "
+                "systemctl start victor-scheduler"
             )
 
     def release(self) -> None:
-        """Let go. The file stays, since unlinking it could give two processes a lock each."""
+        """Release the lock and keep the file. If it were removed, two processes could have a lock each."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
@@ -155,7 +155,7 @@ class EngineLock:
 
 
 def read_owner(lock_path: Path) -> LockOwner | None:
-    """What the lock file says, whether or not its writer still lives."""
+    """Return the content of a lock file, whose process may have ended; None if it cannot be read."""
     try:
         return msgspec.json.decode(lock_path.read_bytes(), type=LockOwner)
     except (OSError, msgspec.DecodeError):
@@ -163,7 +163,7 @@ def read_owner(lock_path: Path) -> LockOwner | None:
 
 
 def engine_owner(state_dir: Path) -> LockOwner | None:
-    """Who runs an engine on a state directory right now; None if nobody does. Changes nothing."""
+    """Return the owner of the lock of a state directory; None if no process holds it. Change nothing."""
     path = state_dir / "engine.lock"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -179,17 +179,17 @@ def engine_owner(state_dir: Path) -> LockOwner | None:
 
 
 def check_local(path: Path, mounts: str | None = None) -> None:
-    """Raise ConfigError if `path` lies on a network file system. `mounts` is mountinfo's text."""
+    """Raise ConfigError if `path` is on a network file system. `mounts` is the text of mountinfo."""
     kind = file_system(path, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise ConfigError(
-            f"{path} is on a network file system ({kind}), where locks and the database's shared memory "
+            f"{path} is on a network file system ({kind}), where file locks and the shared memory of SQLite "
             "are not reliable and a run could be executed twice; set VICTOR_STATE to a local directory"
         )
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """The type of the file system that `path` is on, as in /proc/self/mountinfo; "" if unknown."""
+    """Return the type of the file system of `path`, as in /proc/self/mountinfo; empty if it is unknown."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text()

@@ -1,16 +1,16 @@
-"""How a process that runs an engine for long goes about its memory."""
+"""The settings of the garbage collector for a process that runs an engine for a long time."""
 
 from __future__ import annotations
 
 import gc
 
 ALLOCATIONS = 10_000
-"""Objects that come to be before the collector passes. Nearly all that a step makes is gone by then without
-it."""
+"""Allocations before the collector of the youngest generation runs. Reference counting frees nearly all
+objects of a step earlier."""
 
 
 def settle() -> None:
-    """What is there now stays as long as the process: the collector need not look at it with each pass."""
+    """Exclude the present objects from garbage collection, since they live as long as the process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, 20, 20)

@@ -1,4 +1,4 @@
-"""Where things are: the workspace, its state directory, and the files in it."""
+"""The paths of the workspace, of the state directory, and of the files in it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from victor_engine.errors import ConfigError, PermissionDeniedError
 from victor_engine.private import check_owner, make_directory
 
 SERVICE_STATE_DIR = Path("/var/lib/victor")
-"""The state of the system service; only a daemon runs an engine there."""
+"""The state directory of the system service. Only a daemon may run an engine on it."""
 
 WORKSPACE_FILE = "victor.yaml"
 SOCKET_PATH_LIMIT = 100
-"""Bytes; the kernel's limit is 107, and a new socket is bound beside the old one first."""
+"""Maximum bytes of a socket path. The limit of the kernel is 107, and the new socket first gets a longer name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """A workspace and the files of its state directory. Nothing here exists until it is made."""
+    """A workspace and the files of its state directory. `make` creates the directory."""
 
     workspace: Path
     state_dir: Path
@@ -38,27 +38,30 @@ class Paths:
 
     @property
     def socket_path(self) -> Path:
-        """Where this user's engine listens; an engine that runs says where in its lock file."""
+        """Return the socket path for an engine of this user. A running engine has its path in its lock file."""
         return socket_path(self.state_dir)
 
     def make(self) -> None:
-        """Create the state directory, readable for its owner alone; refuse one that belongs to another."""
+        """Create the state directory with permissions for its owner only.
+
+        Raise PermissionDeniedError if it belongs to another user, ConfigError if it cannot be created.
+        """
         try:
             make_directory(self.state_dir)
             check_owner(self.state_dir)
         except OSError as error:
             raise ConfigError(
-                f"{self.state_dir}: cannot be made the state directory: {error.strerror}; "
-                "set VICTOR_STATE to a directory that you may write"
+                f"{self.state_dir}: cannot create the state directory: {error.strerror}; "
+                "set VICTOR_STATE to a writable directory"
             ) from error
 
 
 def find_workspace(
     explicit: str | Path | None = None, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Path:
-    """`explicit`, else the nearest directory from `cwd` upwards with a victor.yaml, else `~/.victor`.
+    """Return `explicit`, else the nearest directory from `cwd` upwards with a victor.yaml, else `~/.victor`.
 
-    Raises ConfigError if `explicit` is not a directory (a path to a victor.yaml counts as its own).
+    `explicit` is a directory or the path of a victor.yaml. Raise ConfigError if it does not exist.
     """
     env = os.environ if environ is None else environ
     if explicit is not None:
@@ -66,7 +69,9 @@ def find_workspace(
         if given.name == WORKSPACE_FILE and given.is_file():
             given = given.parent
         if not given.is_dir():
-            raise ConfigError(f"{given}: there is no such directory to use as a workspace")
+            raise ConfigError(
+                f"{given}: the workspace is not a directory; create it, or give another --workspace"
+            )
         return given.resolve()
     start = (cwd or Path.cwd()).resolve()
     for folder in (start, *start.parents):
@@ -78,14 +83,14 @@ def find_workspace(
 def state_directory(
     workspace: Path, *, environ: Mapping[str, str] | None = None, service: bool = False
 ) -> Path:
-    """`VICTOR_STATE`, else the service's directory, else one under XDG state per workspace."""
+    """Return `VICTOR_STATE`, else the directory of the service, else a directory below `XDG_STATE_HOME`."""
     env = os.environ if environ is None else environ
     if given := env.get("VICTOR_STATE"):
         return Path(given).expanduser().absolute()
     if service:
         return SERVICE_STATE_DIR
     base = env.get("XDG_STATE_HOME") or ""
-    # The specification tells us to ignore relative paths.
+    # The XDG base directory specification requires that relative paths are ignored.
     root = Path(base) if base.startswith("/") else _home(env) / ".local" / "state"
     full = workspace.resolve()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", full.name).strip("-")[:40] or "workspace"
@@ -99,13 +104,13 @@ def locate(
     environ: Mapping[str, str] | None = None,
     service: bool = False,
 ) -> Paths:
-    """The workspace and state directory that the command line and the environment name."""
+    """Return the paths that the command line and the environment give."""
     found = find_workspace(workspace, cwd=cwd, environ=environ)
     return Paths(found, state_directory(found, environ=environ, service=service))
 
 
 def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Path:
-    """`engine.sock` in the state directory, or a short path where that is too long to bind."""
+    """Return `engine.sock` in the state directory, or a shorter path if that is too long for a socket."""
     direct = state_dir / "engine.sock"
     if len(os.fsencode(direct)) <= SOCKET_PATH_LIMIT:
         return direct
@@ -119,15 +124,18 @@ def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Pa
 
 
 def make_socket_directory(path: Path) -> None:
-    """Create the directory of a socket; refuse one in which somebody else could replace it."""
+    """Create the directory of a socket.
+
+    Raise PermissionDeniedError if another user could replace files in it.
+    """
     folder = path.parent
     make_directory(folder)
     info = folder.lstat()
     mine = info.st_uid == os.geteuid() and stat.S_ISDIR(info.st_mode)
     if not mine or info.st_mode & 0o022:
         raise PermissionDeniedError(
-            f"{folder}: others may write here, so the engine's socket would not be safe in it; "
-            f"make it yours alone (chmod 700 {folder})"
+            f"{folder}: other users can write to the directory of the engine's socket; "
+            f"remove their permissions: chmod 700 {folder}"
         )
 
 

@@ -1,10 +1,10 @@
-"""What crosses the socket: one JSON object a line, its shapes derived from the port's annotations.
+"""The protocol of the socket: one JSON object on each line, with types derived from the port.
 
-The server speaks first (`{"hello": …}`), the client answers with its own hello. Then
-`{"id", "method", "params"}` is answered by `{"id", "result"}` or `{"id", "error"}`, in any order;
+The server sends its hello message first (`{"hello": …}`), and the client replies with its own. Then the
+response to `{"id", "method", "params"}` is `{"id", "result"}` or `{"id", "error"}`, in any order;
 `{"cancel": id}` ends a request or a subscription. `subscribe` streams `{"sub", "event"}`, and ends
-with `{"sub", "error"}` or, where the consumer was too slow, `{"sub", "gap"}`: the consumer
-subscribes again after the last event that it has, and the store fills the gap.
+with `{"sub", "error"}` or, if the subscriber was too slow, with `{"sub", "gap"}`. The subscriber then
+subscribes again after its last event, and the store fills the gap.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from victor_engine.api.port import PortMethod
 from victor_engine.service.identity import Claims
 
 PROTOCOL = 1
-"""Grows when an older client could misread a newer engine."""
+"""The version of the protocol. Increase it if an older client could misinterpret a newer engine."""
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes in one line; more is refused, so that a fault cannot fill the memory."""
+"""Maximum bytes of one line, so that an error cannot fill the memory."""
 
 QUEUED_EVENTS = 2000
-"""Events that wait for a slow consumer before it is told of a gap."""
+"""Maximum events that wait for a slow subscriber before it gets a gap."""
 
 
 class Hello(Struct, frozen=True, omit_defaults=True):
@@ -58,7 +58,7 @@ class FromServer(Struct, frozen=True, omit_defaults=True):
 
 
 class Method(Struct, frozen=True):
-    """One method of the port: how its parameters and its result look."""
+    """One method of the port with the types of its parameters and its result."""
 
     name: str
     parameters: type[Struct]
@@ -87,12 +87,12 @@ def methods() -> dict[str, Method]:
 
 @cache
 def subscription() -> Method:
-    """Return the one method that answers with a stream."""
+    """Return the method that responds with a stream."""
     return _method(port.declared()["subscribe"])
 
 
 encode = msgspec.json.Encoder(enc_hook=str).encode
-"""What the engine puts into free-form objects and JSON cannot hold is sent as its text."""
+"""The encoder of messages. Values of free-form objects without a JSON type are sent as text."""
 
 decode_client = msgspec.json.Decoder(FromClient).decode
 decode_server = msgspec.json.Decoder(FromServer).decode
@@ -111,7 +111,7 @@ def error_line(request: int, wire: dict[str, Any]) -> bytes:
 
 
 def arguments(method: Method, raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """Parameters as the port takes them. Raises msgspec.ValidationError that names the parameter."""
+    """Return the decoded parameters. Raise msgspec.ValidationError, which names the invalid parameter."""
     converted = msgspec.json.decode(raw, type=method.parameters)
     return {name: getattr(converted, name) for name in method.parameters.__struct_fields__}
 

@@ -1,4 +1,4 @@
-"""The console port without an engine: shows what is, and says how to start one for the rest."""
+"""The port without an engine: queries read the store, and actions are refused."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from victor_engine.store.snapshot import SnapshotReader
 T = TypeVar("T")
 
 POLL_SECONDS = 0.5
-"""How often a view without an engine looks whether something was written."""
+"""Seconds between two checks for new events."""
 
 
 class StoreView:
-    """Reads a store without a trace. An engine may start, write, die and be recovered meanwhile."""
+    """The reader of a store without an engine. It writes nothing, and an engine may use the store concurrently."""
 
     def __init__(self, db_path: Path) -> None:
         self._db_path = db_path
@@ -44,7 +44,7 @@ class StoreView:
 
     async def read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         if self._closed:
-            raise EngineUnavailableError(f"{self._db_path}: this view is closed")
+            raise EngineUnavailableError(f"{self._db_path}: this port is closed")
 
         def snapshot() -> T:
             return self._snapshots.read(lambda connection: query(connection, *arguments, **keywords))
@@ -59,14 +59,14 @@ class StoreView:
 
 
 def answer_or_refuse(method: PortMethod) -> Callable[..., Awaitable[Any]]:
-    """Return the method that hands a query to `queries`, or the refusal of an action."""
+    """Return a method that delegates a query to `queries`, or that refuses an action."""
     if method.kind == "query":
         return delegate(method, "queries", Queries)
 
     async def refuse(self: Port, *given: Any, **named: Any) -> NoReturn:
         method.arguments(given, named)
         raise EngineUnavailableError(
-            "this is a view without an engine: nothing can be changed here; start one with "
+            f"{method.name}: this read-only port has no engine and cannot change anything; start an engine with "
             "`victor scheduler start`, or open victor-tui without --read-only"
         )
 
@@ -75,9 +75,9 @@ def answer_or_refuse(method: PortMethod) -> Callable[..., Awaitable[Any]]:
 
 @derive(answer_or_refuse)
 class ReadOnlyPort(Port):
-    """`api.Port` on a store that is only read. Every action raises EngineUnavailableError.
+    """The port on a store without an engine. Every action raises EngineUnavailableError.
 
-    Each call sees one committed state.
+    Each query reads one committed state.
     """
 
     def __init__(self, db_path: Path, *, workspace: Path, clock: Clock | None = None) -> None:
@@ -97,7 +97,7 @@ class ReadOnlyPort(Port):
         return cls(db_path, workspace=workspace)
 
     def _roles(self) -> Mapping[str, tuple[str, ...]]:
-        """The roles of the workspace; none where its configuration cannot be read."""
+        """Return the roles of the workspace; empty if its configuration cannot be read."""
         try:
             return load_config(self.workspace).roles
         except VictorError:
@@ -135,7 +135,7 @@ class ReadOnlyPort(Port):
         return await self._view.read(queries.events, query)
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
-        """Events above `after`, as somebody else writes them."""
+        """Yield the events with a sequence number above `after`, as an engine writes them."""
         last = after
         while True:
             found = await self._view.read(queries.events_after, last)

@@ -1,4 +1,4 @@
-"""The socket that every engine serves: the console port, for other processes of this machine."""
+"""The server of an engine: the port on a Unix socket, for other processes of this machine."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from victor_engine.service.paths import make_socket_directory
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 256
-"""Requests of one connection that are worked on at once; more wait in the socket."""
+"""Maximum concurrent requests of one connection; further requests wait in the socket."""
 
 GREETING_SECONDS = 10.0
-"""How long a connection may stay silent before it says who it is."""
+"""Maximum seconds until the hello message of a client."""
 
 _BATCH = 100
-"""Events that are written at once before the socket is asked whether it keeps up."""
+"""Maximum events in one write, after which the server waits until the socket accepts more."""
 
 Allowed = Callable[[Peer], bool]
 
 
 def owner_or_root(peer: Peer) -> bool:
-    """Until groups are configured: the engine's own user, and root."""
+    """Return whether the client is the user of the engine, or root."""
     return peer.uid in (os.geteuid(), 0)
 
 
 class PortServer:
-    """Serves `port` on a Unix socket at `path`. Start it only while holding the engine's lock."""
+    """The server of `port` on a Unix socket at `path`. Start it only while the engine holds its lock."""
 
     def __init__(
         self,
@@ -74,23 +74,26 @@ class PortServer:
 
     @property
     def connections(self) -> int:
-        """How many consoles and commands are attached."""
+        """Return the number of attached clients."""
         return len(self._connections)
 
     async def start(self) -> None:
-        """Bind (0600, in place of a stale socket) and serve."""
+        """Create the socket with mode 0600 and serve. A stale socket is replaced.
+
+        Raise UsageError if another kind of file has the path of the socket.
+        """
         make_socket_directory(self.path)
         if self.path.exists() and not stat.S_ISSOCK(self.path.lstat().st_mode):
             raise UsageError(
-                f"{self.path}: is in the way of the engine's socket and is not one; move it away"
+                f"{self.path}: the engine needs this path for its socket, but it is another file; move it away"
             )
-        # Bound under another name first: at its own name it is never there with open permissions.
+        # Bind it under another name first, so that it never has open permissions under its own name.
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.unlink(missing_ok=True)
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             bound.bind(str(fresh))
-            fresh.chmod(0o600)  # before it listens, so nobody else can have connected
+            fresh.chmod(0o600)  # before it listens, so that no other user can connect
             self._server = await asyncio.start_unix_server(
                 self._connected, sock=bound, limit=protocol.MAX_MESSAGE
             )
@@ -101,7 +104,7 @@ class PortServer:
         fresh.rename(self.path)
 
     async def close(self) -> None:
-        """Stop listening, end every connection, and remove the socket if it is still ours."""
+        """Stop listening, close every connection, and remove the socket unless another engine replaced it."""
         if self._server is None:
             return
         self._server.close()
@@ -123,11 +126,11 @@ class PortServer:
     def _disconnected(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a connection ended with a fault", exc_info=error)
+            log.error("a connection failed", exc_info=error)
 
 
 class Connection:
-    """One client: its identity, its requests, its subscriptions."""
+    """The connection of one client: its identity, its requests and its subscriptions."""
 
     def __init__(
         self, server: PortServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -137,14 +140,14 @@ class Connection:
         self.writer = writer
         self.actor: Actor | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def serve(self) -> None:
         try:
             if await self._greet():
                 await self._read_requests()
         except (ConnectionError, TimeoutError):
-            pass  # the client went away, or never said a word
+            pass  # the client disconnected, or did not send its hello message
         finally:
             tasks = list(self._tasks.values())
             for task in tasks:
@@ -153,12 +156,12 @@ class Connection:
             self.writer.close()
 
     async def _greet(self) -> bool:
-        """Exchange hellos; False where the client may not or cannot speak with us."""
+        """Exchange hello messages; return whether the client is permitted and compatible."""
         peer = peer_of(self.writer.get_extra_info("socket"))
         if not self.server.allowed(peer):
             await self._refuse(
                 PermissionDeniedError(
-                    f"{user_name(peer.uid)} may not use this engine; it belongs to {user_name(os.geteuid())}"
+                    f"permission denied: {user_name(peer.uid)} cannot use the engine of {user_name(os.geteuid())}"
                 )
             )
             return False
@@ -171,13 +174,13 @@ class Connection:
         try:
             theirs = protocol.decode_client(text).hello
         except (msgspec.DecodeError, RecursionError) as error:
-            await self._refuse(UsageError(f"the first message must be a hello: {error}"))
+            await self._refuse(UsageError(f"the first message must be a hello message: {error}"))
             return False
         if theirs is None or theirs.protocol != protocol.PROTOCOL:
-            spoken = "nothing" if theirs is None else f"version {theirs.protocol}"
+            version = "none" if theirs is None else f"version {theirs.protocol}"
             await self._refuse(
                 UsageError(
-                    f"this engine speaks version {protocol.PROTOCOL} of the protocol, the client {spoken}; "
+                    f"this engine uses version {protocol.PROTOCOL} of the protocol, the client {version}; "
                     "use the client that was installed with the engine, or restart the engine"
                 )
             )
@@ -190,16 +193,16 @@ class Connection:
             try:
                 message = protocol.decode_client(text)
             except (msgspec.DecodeError, RecursionError) as error:
-                await self._refuse(UsageError(f"not a message of this protocol: {error}"))
+                await self._refuse(UsageError(f"invalid message: {error}"))
                 return
             if message.cancel is not None:
                 if task := self._tasks.get(message.cancel):
                     task.cancel()
             elif message.id is None or message.id in self._tasks:
-                await self._refuse(UsageError("a request needs an id of its own"))
+                await self._refuse(UsageError("a request needs a unique id"))
                 return
             else:
-                await self._places.acquire()
+                await self._slots.acquire()
                 self._begin(message.id, message)
 
     def _begin(self, request: int, message: protocol.FromClient) -> None:
@@ -209,10 +212,10 @@ class Connection:
 
         def done(task: asyncio.Task[None]) -> None:
             self._tasks.pop(request, None)
-            self._places.release()
+            self._slots.release()
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, ConnectionError):
-                log.error("request %s ended with a fault", message.method, exc_info=error)
+                log.error("request %s failed", message.method, exc_info=error)
 
         task.add_done_callback(done)
 
@@ -220,7 +223,7 @@ class Connection:
         try:
             text = protocol.result_line(request, await self._call(message))
             if len(text) > protocol.MAX_MESSAGE:
-                raise UsageError(f"the answer to {message.method} is larger than 64 MB; ask for less at once")
+                raise UsageError(f"{message.method}: the response is larger than 64 MB; use a smaller limit")
         except Exception as error:
             text = protocol.error_line(request, _wire(error, message.method))
         await self._send(text)
@@ -233,7 +236,7 @@ class Connection:
             given = protocol.arguments(method, message.params)
         except msgspec.DecodeError as error:
             raise UsageError(f"{message.method}: {error}") from error
-        # Each request is a task of its own, so the variable is this request's alone.
+        # Each request has its own task, so the context variable applies to this request only.
         assert self.actor is not None
         current_actor.set(self.actor)
         return await getattr(self.server.port, message.method)(**given)
@@ -241,7 +244,7 @@ class Connection:
     # --- subscriptions ---------------------------------------------------------------------
 
     async def _stream(self, request: int, message: protocol.FromClient) -> None:
-        """Pump events through a bounded queue; a consumer that falls behind is told of the gap."""
+        """Send events through a bounded queue. A subscriber that is too slow gets a gap."""
         try:
             given = protocol.arguments(protocol.subscription(), message.params)
         except msgspec.DecodeError as error:
@@ -297,7 +300,7 @@ class Connection:
         await self.writer.drain()
 
     async def _refuse(self, error: VictorError) -> None:
-        """Say why, and end the connection."""
+        """Send an error before the connection is closed."""
         with contextlib.suppress(ConnectionError):
             await self._send(protocol.line({"error": error.to_wire()}))
 
@@ -306,4 +309,4 @@ def _wire(error: Exception, method: str) -> dict[str, Any]:
     if isinstance(error, VictorError):
         return error.to_wire()
     log.error("%s failed", method, exc_info=error)
-    return VictorError(f"{method}: fault inside the engine: {type(error).__name__}: {error}").to_wire()
+    return VictorError(f"{method}: internal error: {type(error).__name__}: {error}").to_wire()

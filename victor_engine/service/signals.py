@@ -1,4 +1,4 @@
-"""The ways in which a process is told to end: signals, and a terminal that goes away."""
+"""Requests to stop the process: signals, and a terminal that hangs up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class ToldToEndError(Exception):
-    """The process was told to end by a signal, or its terminal is gone (which counts as SIGHUP)."""
+class SignalReceivedError(Exception):
+    """The process received a signal to stop, or its terminal hung up (which counts as SIGHUP)."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number.name)
@@ -30,101 +30,101 @@ class ToldToEndError(Exception):
 
 
 class Signals:
-    """Takes SIGTERM, SIGINT and SIGHUP in the running loop, for the length of a `with` block, or from `take`
-    to `give_back`.
+    """The handlers of SIGTERM, SIGINT and SIGHUP in the running loop, for a `with` block or from `install`
+    to `uninstall`.
 
-    `told` gets the first signal; each further one calls `again`. A terminal of this process that goes
-    away counts as SIGHUP, also where nothing sends that signal. A SIGHUP that the process was started
-    with as ignored (`nohup`) stays ignored. Outside of the main thread nothing is taken.
+    `received` gets the first signal; each further signal calls `on_repeat`. A hang-up of a terminal of this
+    process counts as SIGHUP, even if the signal is not sent. If SIGHUP was ignored when the process started
+    (`nohup`), it stays ignored. Outside the main thread, no handlers are installed.
     """
 
     def __init__(self) -> None:
-        self.told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
-        self.again: Callable[[], None] | None = None
-        self._taken: list[signal.Signals] = []
+        self.received: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+        self.on_repeat: Callable[[], None] | None = None
+        self._handled: list[signal.Signals] = []
         self._terminals: select.epoll | None = None
-        self._heeding: asyncio.Task[None] | None = None
+        self._event_task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Signals:
-        self.take()
+        self.install()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.give_back()
+        self.uninstall()
 
-    def take(self) -> None:
-        """Handle the signals from now on."""
+    def install(self) -> None:
+        """Install the signal handlers."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            loop.add_signal_handler(number, self.tell, number)
-            self._taken.append(number)
+            loop.add_signal_handler(number, self.receive, number)
+            self._handled.append(number)
         terminals = [fd for fd in (0, 1, 2) if _is_terminal(fd)]
-        if terminals and signal.SIGHUP in self._taken:
+        if terminals and signal.SIGHUP in self._handled:
             self._terminals = select.epoll()
             for fd in terminals:
-                self._terminals.register(fd, 0)  # a hang-up is reported without being asked for
+                self._terminals.register(fd, 0)  # epoll always reports a hang-up
             loop.add_reader(self._terminals.fileno(), self._hung_up)
 
-    def give_back(self) -> None:
-        """Leave the signals to their default actions again."""
+    def uninstall(self) -> None:
+        """Restore the default actions of the signals."""
         loop = asyncio.get_running_loop()
-        for number in self._taken:
+        for number in self._handled:
             loop.remove_signal_handler(number)
-        self._taken.clear()
-        if self._heeding is not None:
-            self._heeding.cancel()
-        self._forget_terminals()
-        self.told.cancel()
+        self._handled.clear()
+        if self._event_task is not None:
+            self._event_task.cancel()
+        self._unregister_terminals()
+        self.received.cancel()
 
-    async def unless_told(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`. Raise `ToldToEndError` once it has let go, where a signal came before its end."""
+    async def run_until_signal(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of `work`. If a signal arrives first, cancel `work` and raise SignalReceivedError."""
         task = asyncio.ensure_future(work)
         try:
-            either: set[asyncio.Future[Any]] = {task, self.told}
+            either: set[asyncio.Future[Any]] = {task, self.received}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
-        if task.cancelled() and self.told.done():
-            raise ToldToEndError(self.told.result())
+        if task.cancelled() and self.received.done():
+            raise SignalReceivedError(self.received.result())
         return task.result()
 
-    def tell(self, number: signal.Signals) -> None:
-        """Act as if the signal had come."""
-        if not self.told.done():
-            self.told.set_result(number)
-        elif self.again is not None:
-            self.again()
+    def receive(self, number: signal.Signals) -> None:
+        """Handle a signal."""
+        if not self.received.done():
+            self.received.set_result(number)
+        elif self.on_repeat is not None:
+            self.on_repeat()
 
-    def heed(self, asked: asyncio.Event) -> None:
-        """Count this event as SIGTERM."""
+    def add_event(self, event: asyncio.Event) -> None:
+        """Handle this event like SIGTERM."""
 
         async def wait() -> None:
-            await asked.wait()
-            self.tell(signal.SIGTERM)
+            await event.wait()
+            self.receive(signal.SIGTERM)
 
-        self._heeding = asyncio.create_task(wait())
+        self._event_task = asyncio.create_task(wait())
 
     def _hung_up(self) -> None:
-        """Let what is still written to the terminal go nowhere: an error there would get in the way of the end."""
+        """Redirect further output to /dev/null, because an error on output would disturb the shutdown."""
         if self._terminals is None:
             return
-        gone = [fd for fd, _ in self._terminals.poll(0)]
-        self._forget_terminals()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for fd in gone:
-            os.dup2(nowhere, fd)
-        os.close(nowhere)
-        self.tell(signal.SIGHUP)
+        closed = [fd for fd, _ in self._terminals.poll(0)]
+        self._unregister_terminals()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in closed:
+            os.dup2(null, fd)
+        os.close(null)
+        self.receive(signal.SIGHUP)
 
-    def _forget_terminals(self) -> None:
+    def _unregister_terminals(self) -> None:
         if self._terminals is not None:
             asyncio.get_running_loop().remove_reader(self._terminals.fileno())
             self._terminals.close()

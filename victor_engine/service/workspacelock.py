@@ -1,4 +1,5 @@
-"""One engine per workspace: a lock on the directory itself, which works for every user and state directory."""
+"""The lock that allows one engine per workspace. It is on the directory, so it works across users and state
+directories."""
 
 from __future__ import annotations
 
@@ -13,32 +14,31 @@ from victor_engine.identity import user_name
 log = logging.getLogger(__name__)
 
 FILES = {"engine.lock", "victor.db"}
-"""Files of its state directory that an engine has open."""
+"""Files of the state directory that a running engine has open."""
 
 
 class WorkspaceLock:
-    """The right to run the engine of a workspace, held until `release` or the end of the process.
+    """The lock of a workspace, held until `release` or the end of the process.
 
-    It needs no write permission and leaves nothing in the directory. A directory that does not exist, or whose
-    file system has no such locks, is not locked.
+    It needs no write permission and creates no file. A directory that does not exist, or whose file system
+    does not support locks, is not locked.
     """
 
     def __init__(self, workspace: Path, state_dir: Path) -> None:
         self.workspace = workspace
         self.state_dir = state_dir
         self._fd: int | None = None
-        self._without_locks: int | None = None  # the device on which a lock was tried in vain
+        self._without_locks: int | None = None  # the device whose file system does not support locks
 
     @property
     def held(self) -> bool:
         return self._fd is not None
 
     def acquire(self) -> None:
-        """Lock the directory that now has the workspace's name.
+        """Lock the directory that now has the path of the workspace.
 
-        Where another directory has taken the place of the one that is locked, lock that one as well. Raise
-        EngineLockedError, with the `pid` of the owner, if another engine has it; ConfigError if the directory
-        cannot be read.
+        If another directory has replaced the locked one, lock the new one. Raise EngineLockedError, with the
+        `pid` of the owner, if another engine has the lock, and ConfigError if the directory cannot be read.
         """
         try:
             fd = os.open(self.workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -46,8 +46,8 @@ class WorkspaceLock:
             return
         except OSError as error:
             raise ConfigError(
-                f"{self.workspace}: an engine cannot read its workspace: {error.strerror}; "
-                "let the engine's user read the directory"
+                f"{self.workspace}: cannot read the workspace: {error.strerror}; "
+                "give the user of the engine read permission for the directory"
             ) from error
         if self._fd is not None and os.path.sameopenfile(fd, self._fd):
             os.close(fd)
@@ -66,7 +66,7 @@ class WorkspaceLock:
                 return
             self._without_locks = device
             log.warning(
-                "%s cannot be locked (%s): a second engine with another state directory would not be noticed",
+                "%s cannot be locked (%s): a second engine with another state directory would not be detected",
                 self.workspace,
                 error.strerror,
             )
@@ -78,7 +78,7 @@ class WorkspaceLock:
         pid = holder(fd)
         if pid is None:
             return EngineLockedError(
-                f"{self.workspace}: another engine runs on this workspace, in a process that is not visible from here; "
+                f"{self.workspace}: another engine runs on this workspace, in a process that is not visible to this user; "
                 "stop it first"
             )
         found = state_directory_of(pid, self.state_dir)
@@ -103,7 +103,7 @@ class WorkspaceLock:
 
 
 def holder(fd: int) -> int | None:
-    """Return the process that has an exclusive lock on an open file; None if that cannot be told."""
+    """Return the process that has an exclusive lock on an open file; None if it is unknown."""
     info = os.fstat(fd)
     device = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}"
     near: int | None = None
@@ -121,12 +121,12 @@ def holder(fd: int) -> int | None:
         if inode == str(info.st_ino) and pid > 0:
             if place == device:
                 return pid
-            near = pid  # some file systems give stat another device number
+            near = pid  # on some file systems, stat reports another device number
     return near
 
 
 def state_directory_of(pid: int, other_than: Path) -> Path | None:
-    """Return the state directory of the engine in a process; None where this user may not read that."""
+    """Return the state directory of the engine in a process; None without permission to read it."""
     folder = Path("/proc") / str(pid) / "fd"
     found: dict[Path, set[str]] = {}
     try:
