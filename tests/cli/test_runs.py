@@ -88,7 +88,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["rerun", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
         (["override", "{run}", "check"], 2, "nothing to set"),
         (["override", "{run}", "check", "--timeout", "5"], 5, "no further attempt"),
-        (["cancel"], 2, "name the runs"),
+        (["cancel"], 2, "give run ids"),
         (["cancel", "{run}"], 5, "is failed"),
         (["dead", "nothing"], 4, "no cause 'nothing'"),
     ],

@@ -1,11 +1,11 @@
-"""The console port: the one asynchronous interface that the console and the command line speak.
+"""The port: the asynchronous interface of an engine for the console, the command line and programs.
 
-Three implementations, one contract: the embedded engine (`victor_engine.engine.Engine`), the
-socket client (`victor_engine.service.client.Client`), and a read-only view of a store without an
-engine (`victor_engine.service.readonly.ReadOnlyPort`). Everything that crosses the port is one of
-the frozen structs below, so that a screen draws snapshots and never the engine's own objects.
+It has three implementations, which pass one contract suite: the engine in this process
+(`victor_engine.engine.Engine`), the socket client (`victor_engine.service.client.Client`), and the
+port on a store without an engine (`victor_engine.service.readonly.ReadOnlyPort`). Arguments and
+results are the frozen structs below: snapshots, never objects of the engine.
 
-All instants are aware datetimes in UTC. Durations are seconds as floats. A method raises only
+Instants are aware datetimes in UTC. Durations are seconds as floats. A method raises only
 subclasses of `VictorError`. Queries write nothing.
 """
 

@@ -1,4 +1,4 @@
-"""What more than one room of the port speaks of: who, and what went wrong."""
+"""The structs that several parts of the port use: actors and errors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from msgspec import Struct
 
 
 class Actor(Struct, frozen=True, omit_defaults=True):
-    """Who did something, as the kernel knows them: never typed in.
+    """The user who caused a change, as the kernel reports it.
 
-    `via` is how they came: console, cli, api, or engine for what the engine does by itself.
+    `via` is the program: console, cli or api, or engine for changes that the engine makes by itself.
     """
 
     user: str
@@ -22,7 +22,7 @@ ENGINE_ACTOR = Actor(user="engine")
 
 
 class ErrorInfo(Struct, frozen=True, omit_defaults=True):
-    """Why a node or run failed. `type` is an exception's class name or the command's own word."""
+    """The error of a failed node or run. `type` is the class of an exception, or a type that a command reports."""
 
     type: str
     message: str

@@ -1,4 +1,4 @@
-"""The engine itself, its events, and trust."""
+"""The structs of the engine itself, its events, and trust."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EngineMode = Literal["embedded", "daemon", "readonly"]
 
 
 class StorageInfo(Struct, frozen=True, omit_defaults=True):
-    """The store takes nothing: since when, why, and how many changes wait in memory to be recorded."""
+    """A storage outage: its start, its reason, and the number of changes that wait in memory."""
 
     since: datetime
     message: str
@@ -23,6 +23,8 @@ class StorageInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class EngineInfo(Struct, frozen=True, omit_defaults=True):
+    """The state of an engine with its current numbers of schedules, runs and requests."""
+
     mode: EngineMode
     pid: int
     epoch: int
@@ -40,21 +42,19 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     queued: int = 0
     waiting: int = 0
     open_requests: int = 0
-    failed_recently: int = 0  # failed runs in the last 24 hours
-    dead_letters: int = 0  # runs that failed for good and that nobody has dealt with yet
+    failed_recently: int = 0  # runs that failed in the last 24 hours
+    dead_letters: int = 0  # failed runs that need a decision
     next_fire: datetime | None = None
     next_fire_workflow: str | None = None
     last_event: int = 0
-    draining: PauseInfo | None = None  # finishes what runs, starts nothing
-    storage: StorageInfo | None = None  # the store cannot be written: nothing goes on until it can
-    recent_breaches: int = 0  # in the last 24 hours
-    beside: int | None = (
-        None  # of a read-only view: process id of the engine that runs; 0 where it is not known
-    )
+    draining: PauseInfo | None = None  # set while active runs continue and new runs do not start
+    storage: StorageInfo | None = None  # set during a storage outage, in which runs do not continue
+    recent_breaches: int = 0  # expectations not met in the last 24 hours
+    beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
 
 
 class EventInfo(Struct, frozen=True, omit_defaults=True):
-    """A stored fact. Only `engine.storage_lost` is none: it comes live, with the number of the last one."""
+    """A stored fact. `engine.storage_lost` is not stored: subscribers get it with the last `seq`."""
 
     seq: int
     at: datetime
@@ -69,22 +69,24 @@ class EventInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class EventQuery(Struct, frozen=True, omit_defaults=True):
+    """A filter of events. All given conditions must hold."""
+
     kinds: tuple[str, ...] = ()  # exact, or a prefix that ends with a dot: `request.`
     run_id: str | None = None
     schedule_id: str | None = None
     request_id: str | None = None
     workflow: str | None = None
     node: str | None = None
-    actor: str | None = None  # a user; `engine` is what the engine did by itself
+    actor: str | None = None  # a user, or `engine`
     text: str | None = None
     after: datetime | None = None
     before: datetime | None = None
-    before_seq: int | None = None  # paging: only older ones
+    before_seq: int | None = None  # for pages: only events with a smaller `seq`
     limit: int = 200
 
 
 class TrustInfo(Struct, frozen=True):
-    """What trusting a workspace would allow to be executed."""
+    """The content of a workspace that a trusted engine executes."""
 
     workspace: str
     trusted: bool

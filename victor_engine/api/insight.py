@@ -1,4 +1,4 @@
-"""What runs tell when they are looked at together: statistics, comparisons, and what an attempt did."""
+"""The structs of statistics, comparisons of runs, and changes by attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from victor_engine.api.runs import AttemptInfo, RunInfo
 
 
 class ValueChange(Struct, frozen=True, omit_defaults=True):
-    """One difference between two JSON values. `path` is dotted; `old` and `new` are None where absent."""
+    """One difference between two JSON values. `path` is dotted; an absent value is None."""
 
     kind: Literal["added", "removed", "changed"]
     path: str
@@ -20,9 +20,9 @@ class ValueChange(Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptState(Struct, frozen=True):
-    """The state of a run around one attempt, and what the attempt made of it.
+    """The state of a run before and after one attempt, with the changes.
 
-    Of a member of a parallel or team, `before` is the state that all members saw.
+    For a member of a parallel or team node, `before` is the state that all members start with.
     """
 
     attempt: AttemptInfo
@@ -32,7 +32,7 @@ class AttemptState(Struct, frozen=True):
 
 
 class StatsBucket(Struct, frozen=True, omit_defaults=True):
-    """The ended runs of one span of time that begins at `start`. Durations are seconds of successful runs."""
+    """The finished runs of one period from `start` on. Durations are seconds of successful runs."""
 
     start: datetime
     succeeded: int = 0
@@ -43,11 +43,11 @@ class StatsBucket(Struct, frozen=True, omit_defaults=True):
 
 
 class RunStats(Struct, frozen=True, omit_defaults=True):
-    """What became of the newest runs that fit a query, at most `looked_at` of them.
+    """Statistics of the `looked_at` newest runs that match a query.
 
-    `success_rate` is of succeeded and failed runs, from 0 to 1. Percentiles are seconds of successful
-    runs from start to end. Buckets follow each other from the oldest run on and are `bucket_seconds`
-    long. `more` says that there are older runs which were not looked at.
+    `success_rate` is the share of succeeded runs among succeeded and failed ones, from 0 to 1. `p50`, `p95`
+    and `longest` are seconds of successful runs from start to end. The buckets are consecutive periods of
+    `bucket_seconds` from the oldest run on. `more` is True if older runs match but are not included.
     """
 
     looked_at: int
@@ -60,14 +60,14 @@ class RunStats(Struct, frozen=True, omit_defaults=True):
     p50: float | None = None
     p95: float | None = None
     longest: float | None = None
-    oldest: datetime | None = None  # when the oldest of these runs was created
+    oldest: datetime | None = None  # creation of the oldest of these runs
     more: bool = False
     bucket_seconds: float = 0.0
     buckets: tuple[StatsBucket, ...] = ()
 
 
 class NodeFacts(Struct, frozen=True, omit_defaults=True):
-    """What one run did at a node: its last status, all its iterations and attempts, and their seconds."""
+    """The work of one run at a node: last status, numbers of iterations and attempts, and their total seconds."""
 
     status: str
     iterations: int = 0
@@ -76,7 +76,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeComparison(Struct, frozen=True, omit_defaults=True):
-    """A node in two runs; None on the side whose definition does not have it or that never came to it."""
+    """A node in two runs. A side is None if its run did not visit the node."""
 
     node_id: str
     left: NodeFacts | None = None
@@ -84,7 +84,7 @@ class NodeComparison(Struct, frozen=True, omit_defaults=True):
 
 
 class ComparedRun(Struct, frozen=True):
-    """One side of a comparison. `log_lines` and `log_bytes` are what is stored of its log."""
+    """One side of a comparison. `log_lines` and `log_bytes` are the size of its stored log."""
 
     run: RunInfo
     seconds: float | None
@@ -94,9 +94,9 @@ class ComparedRun(Struct, frozen=True):
 
 
 class RunComparison(Struct, frozen=True):
-    """Two runs side by side. The changes lead from the left run to the right one.
+    """Two runs side by side. The changes are from the left run to the right one.
 
-    `definition` are the lines in which the two definitions differ, empty for the same one.
+    `definition` are the differences of the two definitions as lines; empty if both runs have the same version.
     """
 
     left: ComparedRun

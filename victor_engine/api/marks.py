@@ -1,4 +1,4 @@
-"""Marks on the methods of the port: each is a query or an action, or every implementation writes it itself."""
+"""The marks of the methods of the port: query, action, or defined by every implementation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _KINDS: dict[Callable[..., Any], Kind] = {}
 
 
 def query(function: Function) -> Function:
-    """Mark a method that writes nothing, so that a view without an engine answers it."""
+    """Mark a method that writes nothing, so that a port without an engine supports it."""
     _KINDS[function] = "query"
     return function
 
 
 def action(function: Function) -> Function:
-    """Mark a method that changes something, so that a view without an engine refuses it."""
+    """Mark a method that changes something, so that a port without an engine refuses it."""
     _KINDS[function] = "action"
     return function
 
 
 def own(function: Function) -> Function:
-    """Mark a method that every implementation writes itself: it is not one request with one answer."""
+    """Mark a method that every implementation defines, because it is not one request with one response."""
     _KINDS[function] = "own"
     return function
 

@@ -1,4 +1,4 @@
-"""Questions to people and their answers."""
+"""The structs of requests to people and their answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ RequestKind = Literal["approval", "confirmation", "choice", "input", "review", "
 
 
 class ChoiceInfo(Struct, frozen=True, omit_defaults=True):
+    """One choice of a request."""
+
     value: Any
     label: str
     description: str = ""
@@ -22,16 +24,18 @@ class ChoiceInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class VoteInfo(Struct, frozen=True, omit_defaults=True):
+    """The answer of one person to a request that needs several people."""
+
     at: datetime
     actor: Actor
     outcome: str
     comment: str = ""
-    stage: int = 0  # place in a serial chain, from 0
-    undone: bool = False  # taken back by its author
+    stage: int = 0  # position in a chain of assignees, from 0
+    undone: bool = False  # undone by its author
 
 
 class MessageInfo(Struct, frozen=True, omit_defaults=True):
-    """A word between the people asked (question) and whoever wants the answer (reply)."""
+    """A message about a request: a question of an assignee, or the reply of the requester."""
 
     at: datetime
     actor: Actor
@@ -40,12 +44,12 @@ class MessageInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class RequestInfo(Struct, frozen=True, omit_defaults=True):
-    """One question to people, with exactly what was shown.
+    """One request to people, with the content that was shown to them.
 
-    An answer that can still be taken back has the status `answered` and `settles_at`; the run goes on
-    then. While `held_since` is set the requester was asked something: the deadline stands still, and
-    `held_left` seconds of it are left. `can_go_back_to` is filled by `request` alone. `asked_as` says how
-    whoever looks is asked: by name, through a group or role, as anyone, or not at all.
+    An answer that can still be undone has the status `answered` and `settles_at`, at which the run continues.
+    `held_since` is set while a question to the requester is open: the deadline is suspended, and `held_left`
+    seconds of it remain. Only `Port.request` fills `can_go_back_to`. `asked_as` is the relation of the calling
+    user to the request: assigned by name, through a group or role, as anyone, or not assigned (empty).
     """
 
     id: str
@@ -56,7 +60,7 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     node_id: str
     kind: RequestKind
     title: str
-    prompt: str  # Markdown, rendered when it was asked
+    prompt: str  # Markdown, rendered when the request was opened
     status: RequestStatus
     created_at: datetime
     requested_by: str
@@ -68,10 +72,10 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     input_schema: dict[str, Any] | None = None
     allow_edit: bool = False
     document: str | None = None  # review: the text under review
-    recommendation: Any = None  # override: what the machine would do
+    recommendation: Any = None  # override: the value that applies without an answer
     deadline: datetime | None = None
     on_timeout: str = "abort"
-    on_timeout_text: str = ""  # plain words for the person asked
+    on_timeout_text: str = ""  # text for the assignees
     assignees: tuple[str, ...] = ()
     required_approvals: int = 1
     allow_self_approval: bool = True
@@ -85,7 +89,7 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     answered_by: Actor | None = None
     answered_at: datetime | None = None
     reject_policy: str = "any"
-    chain: tuple[str, ...] = ()  # who is asked one after the other; `assignees` are at `stage`
+    chain: tuple[str, ...] = ()  # assignees one after the other; `assignees` are those at `stage`
     stage: int = 0
     undo_window: float | None = None  # seconds
     settles_at: datetime | None = None
@@ -100,12 +104,12 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """What a person says.
+    """The answer of a person to a request.
 
-    `outcome` is approved or rejected for approval, confirmation and review, answered for choice,
-    input and override (accepted or overridden are derived). `value` is the bare answer: the
-    choice, the form's object, the edited document; for approval and confirmation it may be left
-    out and is then the boolean.
+    `outcome` is approved or rejected for approval, confirmation and review, and answered for choice,
+    input and override (accepted or overridden are derived). `value` is the answer itself: the choice,
+    the object of a form, or the edited document. For approval and confirmation it is optional, and the
+    default is a boolean.
     """
 
     outcome: Literal["approved", "rejected", "answered"]
@@ -114,11 +118,12 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
 
 class RequestQuery(Struct, frozen=True, omit_defaults=True):
-    """`statuses` are those of a request, and `held`: answered, and still to be taken back.
+    """A filter of requests. All given conditions must hold.
 
-    `asked` narrows to requests that ask whoever looks: `mine` by name or claimed by them, `groups` through a group
-    or role; one of several is enough. `words` are looked for in title, prompt, workflow and node. `limit` and
-    `offset` make a page, and `Port.request_count` says how many there are in all.
+    `statuses` are those of requests, and `held` for answers that can still be undone. `asked` limits the result
+    to requests to the calling user: `mine` are assigned by name or claimed, `groups` are assigned through a group
+    or role; one of both is sufficient. `words` are searched in title, prompt, workflow and node. `limit` and
+    `offset` select a page; `Port.request_count` returns the total number.
     """
 
     statuses: tuple[str, ...] = ("open",)
@@ -137,9 +142,9 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
 
 
 def request_refused(request: RequestInfo, command: RequestCommand) -> str | None:
-    """Return why a request refuses a command, as the rest of a sentence about it; None if it accepts it.
+    """Return why a request refuses a command, as the end of a sentence about it; None if it accepts it.
 
-    Who may give the command is not looked at.
+    Permissions are not checked.
     """
     state = RequestState(
         RequestStatus(request.status),

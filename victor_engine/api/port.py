@@ -1,4 +1,4 @@
-"""The console port: the union of the protocols that declare it, and a table of their methods."""
+"""The port: the union of the protocols that declare it, and the table of their methods."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from victor_engine.api.marks import Kind, kind_of
 from victor_engine.api.ports import EnginePort, PeoplePort, RunsPort, SchedulesPort, VersionsPort
 
 PROTOCOLS: tuple[type, ...] = (RunsPort, SchedulesPort, PeoplePort, VersionsPort, EnginePort)
-"""The declarations of the port. Everything that speaks it is derived from them."""
+"""The declarations of the port. All implementations are derived from them."""
 
 
 @runtime_checkable
 class Port(RunsPort, SchedulesPort, PeoplePort, VersionsPort, EnginePort, Protocol):
-    """The console port. `Engine`, `Client` and `ReadOnlyPort` implement it; tests hold all three to it.
+    """The port of an engine. `Engine`, `Client` and `ReadOnlyPort` implement it, and pass one contract suite.
 
-    Ids may be given as unique prefixes. `note` is free text that goes into the event.
+    Conventions of all methods: an id can be a unique prefix. Methods raise NotFoundError if nothing has the id,
+    UsageError if a prefix is ambiguous, and ConflictError if the status of the item does not permit the action.
+    Actions raise EngineUnavailableError without an engine. `note` is free text that the event stores.
     """
 
 
@@ -46,7 +48,7 @@ class PortMethod:
 
 
 def without_self(signature: inspect.Signature) -> inspect.Signature:
-    """Return the signature of a method as its callers see it."""
+    """Return the signature of a method without `self`."""
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
@@ -69,7 +71,7 @@ def declared() -> Mapping[str, PortMethod]:
 
 @cache
 def methods() -> Mapping[str, PortMethod]:
-    """Return the queries and actions of the port, by name: a request each, with one answer."""
+    """Return the queries and actions of the port, by name. Each is one request with one response."""
     return MappingProxyType({name: method for name, method in declared().items() if method.kind != "own"})
 
 
@@ -79,11 +81,11 @@ Derived = TypeVar("Derived", bound=type)
 def derive(
     write: Callable[[PortMethod], Callable[..., Awaitable[Any]]],
 ) -> Callable[[Derived], Derived]:
-    """Return a class decorator that writes the methods of the port that a subclass of `Port` inherits undefined.
+    """Return a class decorator that defines the methods of the port which a subclass of `Port` does not define.
 
-    `write` returns the function for one method. It gets the name, signature and docstring of the
-    declaration. A method that the class or another base defines stays. Raise TypeError for a method that is
-    marked `@own` and not defined.
+    `write` returns the function for one method. The function gets the name, signature and docstring of the
+    declaration. Methods of the class or of another base stay. Raise TypeError for a method that is marked
+    `@own` and not defined.
     """
 
     def complete(cls: Derived) -> Derived:

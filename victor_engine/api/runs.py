@@ -1,4 +1,4 @@
-"""Runs: their states, attempts, graph and log."""
+"""The structs of runs: status, attempts, graph, state and log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ TriggerKind = Literal["schedule", "manual", "upstream", "api", "rerun", "backfil
 
 
 class RunInfo(Struct, frozen=True, omit_defaults=True):
+    """One run in a list. Its `revision` increases with each change by an operator or migration."""
+
     id: str
     workflow: str
     version: str
@@ -27,28 +29,30 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     finished_at: datetime | None = None
     schedule_id: str | None = None
     nominal: datetime | None = None
-    current: tuple[str, ...] = ()  # nodes at work or waited for
+    current: tuple[str, ...] = ()  # active or waiting nodes
     nodes_done: int = 0
     nodes_expected: int | None = None
     retries: int = 0
-    typical_seconds: float | None = None  # median of recent successful runs
+    typical_seconds: float | None = None  # median duration of recent successful runs
     slow_seconds: float | None = None  # 95th percentile of them
-    since: datetime | None = None  # when what it does or waits for now has begun
-    node_seconds: float | None = None  # what an attempt of the current node usually takes
-    stuck_at: datetime | None = None  # from then on it takes far longer at a node than that ever takes
-    waits_for: str | None = None  # plain words: "approval_gate: approval, 12 m left"
+    since: datetime | None = None  # start of its current attempt or wait
+    node_seconds: float | None = None  # typical duration of an attempt of the current node
+    stuck_at: datetime | None = None  # the instant from which its current attempt counts as stuck
+    waits_for: str | None = None  # text such as "approval_gate: approval, 12 m left"
     request_id: str | None = None
     parent_run: str | None = None
     error: ErrorInfo | None = None
     note: str = ""
-    dead_letter: bool = False  # failed for good, and nobody has redriven or discarded it yet
-    breach: str = ""  # a promise of its schedule that it has not kept
+    dead_letter: bool = False  # failed, and needs a decision
+    breach: str = ""  # the expectation of its schedule that it did not meet
     deprecated: str | None = (
-        None  # why nobody should be on its version; of what is not over, and dead letters
+        None  # notice of its deprecated version; only of unfinished runs and dead letters
     )
 
 
 class GraphNode(Struct, frozen=True, omit_defaults=True):
+    """One node of a graph."""
+
     id: str
     type: str
     name: str
@@ -56,7 +60,7 @@ class GraphNode(Struct, frozen=True, omit_defaults=True):
 
 
 class GraphEdge(Struct, frozen=True, omit_defaults=True):
-    """`kind` is next, branch, outcome, member (of a parallel or team) or error."""
+    """One edge of a graph. `kind` is next, branch, outcome, member (of a parallel or team node) or error."""
 
     source: str
     target: str
@@ -65,14 +69,18 @@ class GraphEdge(Struct, frozen=True, omit_defaults=True):
 
 
 class GraphInfo(Struct, frozen=True):
+    """The graph of a definition."""
+
     start: str
     nodes: tuple[GraphNode, ...]
     edges: tuple[GraphEdge, ...]
 
 
 class UsageInfo(Struct, frozen=True, omit_defaults=True):
-    """What a language model has used in one attempt, so far. `cost` is in the currency of the binding's
-    prices, None where it names none."""
+    """The usage of a language model in one attempt.
+
+    `cost` is in the currency of the prices of the binding; None if the binding has no prices.
+    """
 
     model: str
     input_tokens: int = 0
@@ -82,7 +90,7 @@ class UsageInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptInfo(Struct, frozen=True, omit_defaults=True):
-    """One try of one node. `changes` is what it changed of the state: set, merged, deleted keys."""
+    """One attempt of one node. `changes` are its changes of the state: set, merged and deleted keys."""
 
     id: int
     node_id: str
@@ -94,18 +102,20 @@ class AttemptInfo(Struct, frozen=True, omit_defaults=True):
     started_at: datetime
     finished_at: datetime | None = None
     retry_at: datetime | None = None
-    parent: str | None = None  # the parallel or team node it belongs to
+    parent: str | None = None  # the parallel or team node of a member
     binding: str = ""
     pid: int | None = None
     changes: dict[str, Any] = {}
     error: ErrorInfo | None = None
     took_branch: str | None = None
-    waits_until: datetime | None = None  # when it ends at the latest, if it waits for no person
-    child_run: str | None = None  # the run that a workflow node has started
-    usage: UsageInfo | None = None  # what an agent has used
+    waits_until: datetime | None = None  # the deadline of its wait, unless it waits for people
+    child_run: str | None = None  # the run that a workflow node started
+    usage: UsageInfo | None = None  # usage of a language model by an agent
 
 
 class NodeState(Struct, frozen=True, omit_defaults=True):
+    """The status of one node of a run, of its last iteration."""
+
     node_id: str
     status: NodeStatus
     iteration: int = 0
@@ -118,15 +128,15 @@ class NodeState(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeOverride(Struct, frozen=True, omit_defaults=True):
-    """What an operator has set for one node of one run. None leaves what the author wrote."""
+    """An override for one node of one run. None keeps the value of the definition."""
 
     node_id: str
     timeout: float | None = None  # seconds for one attempt
-    max_attempts: int | None = None  # counts the first one
+    max_attempts: int | None = None  # including the first
 
 
 class RunDetail(Struct, frozen=True):
-    """One run whole. `children` are the runs that its nodes have started, oldest first."""
+    """One run with all its details. `children` are the runs that its nodes started, oldest first."""
 
     run: RunInfo
     graph: GraphInfo
@@ -140,6 +150,8 @@ class RunDetail(Struct, frozen=True):
 
 
 class LogLine(Struct, frozen=True, omit_defaults=True):
+    """One line of the log of a run."""
+
     seq: int
     at: datetime
     node_id: str
@@ -149,11 +161,11 @@ class LogLine(Struct, frozen=True, omit_defaults=True):
 
 
 class RunQuery(Struct, frozen=True, omit_defaults=True):
-    """Filters are combined with and. `text` is matched in id, workflow, note and error.
+    """A filter of runs. All given conditions must hold.
 
-    `actor` is who started a run, or the schedule that did. `node` is one that the run came to, `error` a
-    part of its error's type or message. Durations are seconds from start to end, so that runs which
-    have not ended have none.
+    `text` is searched in id, workflow, note and error. `actor` is the user or schedule that started a run.
+    `node` is a visited node, `error` a part of the type or message of the error. `longer_than` and `shorter_than`
+    are seconds from start to end and match finished runs only.
     """
 
     workflow: str | None = None
@@ -168,17 +180,17 @@ class RunQuery(Struct, frozen=True, omit_defaults=True):
     actor: str | None = None
     node: str | None = None
     error: str | None = None
-    cause: str | None = None  # only dead letters of this cause, see `DeadLetterGroup`
-    before_id: str | None = None  # paging: only runs older than this one
+    cause: str | None = None  # only dead letters with this cause, see `DeadLetterGroup`
+    before_id: str | None = None  # for pages: only runs older than this one
     oldest_first: bool = False
     limit: int = 200
 
 
 class DeadLetterGroup(Struct, frozen=True, omit_defaults=True):
-    """Runs that failed for good of one cause and wait for somebody to redrive or discard them.
+    """The dead letters with one cause.
 
-    `cause` is a fingerprint of workflow, node, error type and the message without what differs from
-    run to run, which is `pattern`. `example` is the newest run's error.
+    `cause` is a fingerprint of workflow, node, error type and `pattern`, which is the message without the parts
+    that differ between runs. `example` is the error of the newest run.
     """
 
     cause: str
@@ -189,7 +201,7 @@ class DeadLetterGroup(Struct, frozen=True, omit_defaults=True):
     first_seen: datetime
     last_seen: datetime
     example: ErrorInfo
-    run_ids: tuple[str, ...]  # newest first, at most as many as were asked for; `count` is the total
+    run_ids: tuple[str, ...]  # newest first, at most `run_limit`; `count` is the total
     node_id: str | None = None
 
 
@@ -198,23 +210,23 @@ RunPlanCommand = Literal["cancel", "pause", "resume", "retry", "redrive", "rerun
 
 
 class RunPlanItem(Struct, frozen=True, omit_defaults=True):
-    """What a command would do to one run. Without an `effect` it does nothing, for `reason`.
+    """The effect of a planned command on one run. An empty `effect` means that it does nothing, for `reason`.
 
-    `plan` is the token that does this to this run and nothing else.
+    `plan` is the token that applies the command to this run only.
     """
 
     run_id: str
     workflow: str = ""
     version: str = ""
     status: str = ""
-    at: str = ""  # the nodes at which it stands
+    at: str = ""  # its current nodes
     effect: str = ""
     reason: str = ""
     plan: str = ""
 
 
 class RunsPlan(Struct, frozen=True, omit_defaults=True):
-    """What a command would do to each of several runs. `plan` is the token of all; empty if nothing would be done."""
+    """The effects of a planned command on several runs. `plan` is the token for all; empty without any effect."""
 
     command: RunPlanCommand
     items: tuple[RunPlanItem, ...]

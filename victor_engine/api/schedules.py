@@ -1,4 +1,4 @@
-"""Schedules, their fires, and what a spec would do."""
+"""The structs of schedules, fires, previews and backfills."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Catchup = Literal["none", "latest", "all"]
 
 
 class After(Struct, frozen=True, omit_defaults=True):
-    """What a schedule waits for instead of a time: the ends of other workflows' runs.
+    """The dependencies of a schedule: it fires when runs of other workflows have finished.
 
-    `on` says which ends count: success is succeeded, failure is failed or rejected, completion is
-    any end. With `all`, every workflow must have ended so since the last fire: no further apart
-    than `within` seconds, and with `period` in the same one (by the nominal time of the upstream
-    run, in the schedule's zone; `exact` wants the very same nominal instant). `take` maps keys of
-    the new run's state to `key` or `workflow.key` of the upstream's final state; a trailing `?`
-    lets it be missing.
+    `on` selects the outcomes: success is succeeded, failure is failed or rejected, completion is any.
+    If `require` is `all`, each workflow must have finished with such an outcome since the last fire, within
+    `within` seconds of each other, and in the same `period` (by the nominal instant of the upstream run in
+    the time zone of the schedule; `exact` requires the same nominal instant). `take` maps keys of the state
+    of the new run to `key` or `workflow.key` of the final state of the upstream run; a trailing `?` makes a
+    key optional.
     """
 
     workflows: tuple[str, ...]
@@ -36,11 +36,11 @@ class After(Struct, frozen=True, omit_defaults=True):
 
 
 class Expect(Struct, frozen=True, omit_defaults=True):
-    """What is promised of each fire; a breach is told once.
+    """The expectation on the run of each fire. A breach is reported once.
 
-    `start_within` are seconds from the nominal instant to the start of the run, `finish_within`
-    from its start to its end. `finish_by` is wall time in the schedule's zone: the first such
-    moment after the nominal instant, by which the run must have succeeded.
+    `start_within` is the maximum of seconds from the nominal instant to the start of the run, `finish_within`
+    from its start to its end. `finish_by` is a wall time in the time zone of the schedule: the run must have
+    succeeded by the first such time after the nominal instant.
     """
 
     start_within: float | None = None
@@ -49,7 +49,7 @@ class Expect(Struct, frozen=True, omit_defaults=True):
 
 
 class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
-    """When a workflow is started, with what, under which policies; what is stored and edited.
+    """The stored settings of a schedule: times, initial state and policies. Durations are seconds.
 
     Exactly one of `cron`, `every_seconds`, `at` or `after` is set.
     """
@@ -66,7 +66,7 @@ class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     enabled: bool = True
     catchup: Catchup = "none"
     catchup_window: float | None = None
-    misfire_grace: float = 60.0  # a fire that is later than this counts as missed
+    misfire_grace: float = 60.0  # a fire that is decided later than this is missed
     overlap: Overlap = "skip"
     max_active_runs: int = 1
     jitter: float = 0.0
@@ -75,12 +75,14 @@ class ScheduleSpec(Struct, frozen=True, omit_defaults=True):
     max_runs: int | None = None
     priority: int = 0
     description: str = ""
-    exclude: tuple[str, ...] = ()  # calendars; what falls into them is skipped
+    exclude: tuple[str, ...] = ()  # names of exclusion calendars
     expect: Expect | None = None
     pause_after_failures: int | None = None  # consecutive failed runs
 
 
 class PauseInfo(Struct, frozen=True, omit_defaults=True):
+    """A pause or drain: the user, the time, and the automatic end."""
+
     by: str
     at: datetime
     note: str = ""
@@ -88,13 +90,13 @@ class PauseInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class FireInfo(Struct, frozen=True, omit_defaults=True):
-    """One nominal instant of a schedule and what became of it."""
+    """One nominal instant of a schedule with its outcome."""
 
     id: int
     schedule_id: str
     workflow: str
     nominal: datetime
-    local: str  # nominal wall time in the schedule's zone, `2026-03-08T02:30`
+    local: str  # nominal wall time in the time zone of the schedule, `2026-03-08T02:30`
     fold: int
     outcome: FireOutcome
     reason: str
@@ -106,18 +108,18 @@ class FireInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class BreachInfo(Struct, frozen=True, omit_defaults=True):
-    """A promise that was not kept, by one fire of a schedule."""
+    """An expectation that one fire did not meet."""
 
     kind: BreachKind
     due: datetime
-    at: datetime  # when it was noticed
+    at: datetime  # the instant of detection
     local: str  # nominal wall time of the fire
     text: str
     run_id: str | None = None
 
 
 class UpstreamState(Struct, frozen=True, omit_defaults=True):
-    """What a schedule that comes after others has seen of one of them since its last fire."""
+    """The status of one dependency of a schedule since its last fire."""
 
     workflow: str
     met: bool
@@ -127,6 +129,8 @@ class UpstreamState(Struct, frozen=True, omit_defaults=True):
 
 
 class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
+    """One schedule with its spec, its status and its recent fires."""
+
     id: str
     spec: ScheduleSpec
     origin: Literal["file", "console", "cli", "python"]
@@ -142,19 +146,19 @@ class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
     runs_started: int = 0
     resolved_version: str | None = None
     deprecated: str | None = None
-    problem: str | None = None  # why it cannot fire, if it cannot
-    next_excluded: str | None = None  # why the next fire will be skipped by a calendar
+    problem: str | None = None  # why it cannot fire
+    next_excluded: str | None = None  # why a calendar excludes the next fire
     failures: int = 0  # consecutive failed runs
     last_breach: BreachInfo | None = None
     breaches: int = 0  # in the last 7 days
     upstream: tuple[UpstreamState, ...] = ()
-    backfill: BackfillInfo | None = None  # the one that is not finished
+    backfill: BackfillInfo | None = None  # the unfinished backfill
 
 
 class ClockChange(Struct, frozen=True, omit_defaults=True):
-    """The next change of the clocks in a schedule's zone, with the fires on both sides of it.
+    """The next clock change in the time zone of a schedule, with the fires before and after it.
 
-    `before` is left out where it is the last of the fires that are shown.
+    `before` is None if it is the last of the previewed fires.
     """
 
     at: datetime
@@ -163,34 +167,36 @@ class ClockChange(Struct, frozen=True, omit_defaults=True):
 
 
 class SchedulePreview(Struct, frozen=True, omit_defaults=True):
-    """What a spec would do: plain English and the next instants, or the problem with it."""
+    """A preview of a spec: its description and next fires, or the problem with it."""
 
     summary: str
     fires: tuple[datetime, ...] = ()
     problem: str | None = None
-    excluded: tuple[Excluded, ...] = ()  # those of `fires` that a calendar skips
-    clock_change: ClockChange | None = None  # where it comes after the last of `fires`, within a year
-    changes: tuple[str, ...] = ()  # of an edit: what it changes, one setting each
-    plan: str = ""  # of an edit: the token that saves exactly this
+    excluded: tuple[Excluded, ...] = ()  # those of `fires` that a calendar excludes
+    clock_change: ClockChange | None = None  # if it is after the last of `fires`, within a year
+    changes: tuple[str, ...] = ()  # of an edit: one line for each changed setting
+    plan: str = ""  # of an edit: the token that applies exactly this edit
 
 
 class Excluded(Struct, frozen=True):
+    """A fire that a calendar excludes."""
+
     at: datetime
     reason: str
 
 
 class ScheduleAdded(Struct, frozen=True):
-    """`created` is False where the very same schedule already stood."""
+    """The result of adding a schedule. `created` is False if the same schedule already exists."""
 
     id: str
     created: bool
 
 
-# --- looking back and ahead ----------------------------------------------------------------------
+# --- explanations and previews ----------------------------------------------------------------------
 
 
 class ExplainLine(Struct, frozen=True, omit_defaults=True):
-    """One fact of an explanation; `tone` is plain, good, warn or bad."""
+    """One fact of an explanation. `tone` is plain, good, warn or bad."""
 
     text: str
     at: datetime | None = None
@@ -198,43 +204,45 @@ class ExplainLine(Struct, frozen=True, omit_defaults=True):
 
 
 class Explanation(Struct, frozen=True, omit_defaults=True):
-    """Why a schedule did or did not run, in the order in which one asks."""
+    """The explanation why a schedule did or did not fire."""
 
     schedule_id: str
     workflow: str
     headline: str
     lines: tuple[ExplainLine, ...] = ()
-    fires: tuple[FireInfo, ...] = ()  # those that were asked about
+    fires: tuple[FireInfo, ...] = ()  # the fires in question
 
 
 class AgendaLane(Struct, frozen=True, omit_defaults=True):
-    """One schedule over the spans of an agenda. Each tuple has one item a span."""
+    """One schedule of an agenda. Each tuple has one item for each period."""
 
     schedule_id: str
     workflow: str
-    planned: tuple[int, ...]  # fires to come, those that a calendar skips left out
+    planned: tuple[int, ...]  # future fires, without excluded ones
     excluded: tuple[int, ...]
-    past: tuple[dict[str, int], ...]  # fires that were, by run status, or by outcome where nothing ran
+    past: tuple[dict[str, int], ...]  # past fires by run status, or by outcome if no run started
     typical_seconds: float | None = None
     paused: bool = False
 
 
 class Agenda(Struct, frozen=True, omit_defaults=True):
-    """What fires and has fired between consecutive `edges`."""
+    """The numbers of past and future fires between consecutive `edges`."""
 
     edges: tuple[datetime, ...]
     lanes: tuple[AgendaLane, ...]
-    more: int = 0  # schedules that are left out
+    more: int = 0  # number of omitted schedules
 
 
 class CalendarSpan(Struct, frozen=True):
+    """One entry of an exclusion calendar."""
+
     start: datetime
     end: datetime
     name: str
 
 
 class CalendarInfo(Struct, frozen=True, omit_defaults=True):
-    """An exclusion calendar: where it is from, what comes next in it, or what is wrong with it."""
+    """An exclusion calendar with its source, its next entries, or its problem."""
 
     name: str
     path: str | None = None
@@ -247,10 +255,10 @@ class CalendarInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class BackfillSpec(Struct, frozen=True, omit_defaults=True):
-    """Fires of a schedule between two instants, both included, that are to be run now.
+    """A backfill to start: the fires of a schedule from `start` to `end`, both included.
 
-    `redo` says which: missing (no run was started), failed (these, and those whose run did not
-    succeed) or all. Its runs are apart from the schedule's own `overlap`.
+    `redo` selects fires: missing (no run was started), failed (missing, and those whose run did not
+    succeed) or all. The `overlap` policy of the schedule does not apply to its runs.
     """
 
     schedule_id: str
@@ -262,22 +270,24 @@ class BackfillSpec(Struct, frozen=True, omit_defaults=True):
 
 
 class BackfillPreview(Struct, frozen=True, omit_defaults=True):
-    """What a backfill would run. With `problem`, it is refused."""
+    """A preview of a backfill. If `problem` is set, the backfill would be refused."""
 
     count: int
     first: datetime | None = None
     last: datetime | None = None
-    left_out: int = 0  # fires that ran already
-    excluded: int = 0  # fires that a calendar skips
-    sample: tuple[datetime, ...] = ()  # in the order in which they would run, at most 10
+    left_out: int = 0  # fires that already have a run
+    excluded: int = 0  # fires that a calendar excludes
+    sample: tuple[datetime, ...] = ()  # the first fires in the order of their start, at most 10
     typical_seconds: float | None = None
     estimate_seconds: float | None = None
     version: str | None = None
     problem: str | None = None
-    plan: str = ""  # the token that starts exactly this
+    plan: str = ""  # the token that starts exactly this backfill
 
 
 class BackfillInfo(Struct, frozen=True, omit_defaults=True):
+    """One backfill with its progress."""
+
     id: int
     workflow: str
     spec: BackfillSpec
@@ -291,4 +301,4 @@ class BackfillInfo(Struct, frozen=True, omit_defaults=True):
     finished_at: datetime | None = None
     note: str = ""
     problem: str | None = None
-    left_out: tuple[str, ...] = ()  # where it is started by a plan: the fires that changed since, and how
+    left_out: tuple[str, ...] = ()  # started with a plan: the fires that have changed since the preview

@@ -1,4 +1,4 @@
-"""Workflows, their versions, and migrations between them."""
+"""The structs of workflows, versions, aliases and migrations."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from msgspec import Struct
 from victor_engine.api.runs import GraphInfo
 
 VersionStatus = Literal[
-    "current",  # new runs start on it: by `latest`, an alias or a schedule
-    "ramping",  # an alias gives it a part of what starts
-    "draining",  # nothing starts on it any more, and some runs are left
-    "drained",  # nothing starts on it any more, and no run is left
-    "unused",  # nothing has ever started on it
-    "deprecated",  # nobody should start on it
-    "removed",  # nothing can start on it
+    "current",  # new runs start on it through `latest`, an alias or a schedule
+    "ramping",  # an alias sends a percentage of new runs to it
+    "draining",  # new runs do not start on it, and it has active runs
+    "drained",  # new runs do not start on it, and it has no active runs
+    "unused",  # it never had a run
+    "deprecated",  # it warns when it is used
+    "removed",  # new runs cannot start on it
 ]
 
 
 class VersionInfo(Struct, frozen=True, omit_defaults=True):
-    """One version. `active_runs` are those left on it, whatever its status."""
+    """One version of a workflow."""
 
     workflow: str
     version: str
@@ -38,16 +38,16 @@ class VersionInfo(Struct, frozen=True, omit_defaults=True):
     schedules: int = 0
     migrations_from: tuple[str, ...] = ()  # versions from which a migration leads here
     status: VersionStatus = "unused"
-    aliases: tuple[str, ...] = ()  # those that point here, in whole or in part
-    share: int | None = None  # percent of what starts by a split alias
+    aliases: tuple[str, ...] = ()  # aliases that point at this version
+    share: int | None = None  # percentage of new runs through an alias with two versions
     deprecated_at: datetime | None = None
     removal_at: datetime | None = None  # planned
-    removed: str | None = None  # what whoever wants to start on it is told
+    removed: str | None = None  # the message for users of a removed version
     removed_at: datetime | None = None
 
 
 class ProblemInfo(Struct, frozen=True, omit_defaults=True):
-    """A fault or warning found in a file: place, message and remedy."""
+    """An error or warning about a file: location, message and remedy."""
 
     severity: Literal["error", "warning"]
     message: str
@@ -58,11 +58,11 @@ class ProblemInfo(Struct, frozen=True, omit_defaults=True):
 
 
 VersionsShown = Literal["all", "heads", "notices"]
-"""Which versions of a workflow are listed: all, the current one alone, or those deprecated or removed."""
+"""The versions to list: all, only the current one, or only deprecated and removed ones."""
 
 
 class WorkflowInfo(Struct, frozen=True, omit_defaults=True):
-    """A workflow with those of its versions that were asked for, and how many there are in all."""
+    """A workflow with the selected versions, and the total number of its versions."""
 
     name: str
     description: str
@@ -73,6 +73,8 @@ class WorkflowInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class DefinitionInfo(Struct, frozen=True, omit_defaults=True):
+    """The definition of one version."""
+
     workflow: str
     version: str
     text: str  # YAML of this version
@@ -82,22 +84,22 @@ class DefinitionInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class AliasSide(Struct, frozen=True, omit_defaults=True):
-    """One version of an alias, and what became of the runs that started on it since it points there."""
+    """One version of an alias, with the outcomes of its runs since the alias points at it."""
 
     version: str
-    weight: int  # percent of what starts
+    weight: int  # percentage of new runs
     runs: int = 0
     active: int = 0
     succeeded: int = 0
     failed: int = 0
     rejected: int = 0
     cancelled: int = 0
-    success_rate: float | None = None  # of what succeeded or failed; None before the first of them
-    p50_seconds: float | None = None  # from start to end, of what succeeded last
+    success_rate: float | None = None  # succeeded runs among succeeded and failed ones, from 0 to 1
+    p50_seconds: float | None = None  # median duration of recent successful runs
 
 
 class AliasInfo(Struct, frozen=True, omit_defaults=True):
-    """A name for one version, or for two that share what starts."""
+    """An alias: a name for one version, or for two versions that share new runs by weight."""
 
     workflow: str
     name: str
@@ -110,11 +112,12 @@ class AliasInfo(Struct, frozen=True, omit_defaults=True):
 
     @property
     def version(self) -> str:
+        """Return the main version."""
         return self.sides[0].version
 
 
 class AliasChange(Struct, frozen=True, omit_defaults=True):
-    """One entry of an alias's history. `version` None: it was removed."""
+    """One change of an alias. `version` is None if the alias was removed."""
 
     workflow: str
     name: str
@@ -133,11 +136,11 @@ class DiffLine(Struct, frozen=True, omit_defaults=True):
     section: Literal["workflow", "limits", "schedule", "nodes", "edges"]
     kind: Literal["added", "removed", "changed"]
     text: str
-    node: str | None = None  # the node that it speaks of
+    node: str | None = None  # the changed node
 
 
 class DefinitionDiff(Struct, frozen=True, omit_defaults=True):
-    """What differs between two versions. `marks` say of a graph's nodes: added, removed or changed."""
+    """The differences of two versions. `marks` maps nodes to added, removed or changed."""
 
     workflow: str
     old: str
@@ -155,20 +158,20 @@ class MigrationEdge(Struct, frozen=True, omit_defaults=True):
     to_version: str
     description: str = ""
     breaking: bool = False
-    reverse: bool = False  # derived from the reverse steps of another one
+    reverse: bool = False  # derived from the reverse steps of another migration
     steps: tuple[str, ...] = ()
     checksum: str = ""
 
 
-# --- moving what runs --------------------------------------------------------------------------
+# --- migrations of runs -------------------------------------------------------------------------
 
 
 class MigrationSpec(Struct, frozen=True, omit_defaults=True):
-    """What is to move to another version: some runs by id, or all that wait on `from_version`.
+    """The runs and schedules to migrate: runs by id, or the runs of `from_version`.
 
-    All that wait are the runs that are waiting or paused, and the dead letters; those that are at
-    work or queued are listed as refused. `schedules` takes the schedules that start `from_version`
-    along; `schedule_ids` names some. `detail` tells each step (None: for up to 20 runs).
+    Waiting and paused runs and dead letters of `from_version` are migrated; its running and queued runs are
+    listed as refused. `schedules` includes the schedules that start `from_version`; `schedule_ids` names
+    schedules. With `detail`, the result has each step; by default it has them for up to 20 runs.
     """
 
     workflow: str
@@ -181,27 +184,27 @@ class MigrationSpec(Struct, frozen=True, omit_defaults=True):
 
 
 class MigrationStepResult(Struct, frozen=True, omit_defaults=True):
-    """One step on one run. `changes` is what it changes of the state, `position` of where it stands."""
+    """One step of a migration of one run. `changes` are those of the state, `position` that of the position."""
 
     migration: str  # `1.0.0->2.0.0`
-    step: str  # plain words
+    step: str  # description
     changes: tuple[str, ...] = ()  # `+ path = value`, `- path`, `~ path: old -> new`
     position: str = ""
 
 
 class MigrationPreview(Struct, frozen=True, omit_defaults=True):
-    """A dry run on a state: the chain of migrations, and what each step of it changes."""
+    """A dry run of a migration on a state, with the changes of each step."""
 
     path: tuple[str, ...]  # migration ids, `1.0.0->2.0.0`
     before: dict[str, Any]
     after: dict[str, Any]
     steps: tuple[MigrationStepResult, ...] = ()
     breaking: bool = False
-    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways, longer or more breaking
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other paths, longer or with more breaking migrations
 
 
 class RunMove(Struct, frozen=True, omit_defaults=True):
-    """What becomes of one run, or has become of it."""
+    """The planned or actual result of a migration for one run."""
 
     run_id: str
     from_version: str
@@ -212,17 +215,17 @@ class RunMove(Struct, frozen=True, omit_defaults=True):
     path: tuple[str, ...] = ()
     stands_on: tuple[str, ...] = ()
     goes_on_at: tuple[str, ...] = ()
-    questions: tuple[str, ...] = ()  # what becomes of open requests, in plain words
-    timers: tuple[str, ...] = ()  # what becomes of deadlines and retries that are due
+    questions: tuple[str, ...] = ()  # results for open requests, as text
+    timers: tuple[str, ...] = ()  # results for pending deadlines and retries, as text
     steps: tuple[MigrationStepResult, ...] = ()
     breaking: bool = False
-    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways than `path`, where each step is told
-    migration: int | None = None  # the row of the history
-    changed: str = ""  # what changed since it was planned, so that it was left out
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other paths, with `detail` only
+    migration: int | None = None  # id of its `RunMigrationInfo`
+    changed: str = ""  # the change since the dry run, because of which it is refused
 
 
 class ScheduleMove(Struct, frozen=True, omit_defaults=True):
-    """What becomes of one schedule: the version it starts, and its initial state."""
+    """The planned or actual result of a migration for one schedule."""
 
     schedule_id: str
     from_version: str
@@ -230,13 +233,13 @@ class ScheduleMove(Struct, frozen=True, omit_defaults=True):
     outcome: Literal["ready", "migrated", "refused"]
     reason: str = ""
     changes: tuple[str, ...] = ()  # of the initial state
-    changed: str = ""  # what changed since it was planned, so that it was left out
+    changed: str = ""  # the change since the dry run, because of which it is refused
 
 
 class MigrationReport(Struct, frozen=True, omit_defaults=True):
-    """A result for each run and schedule that was asked for. Nothing is written unless `applied`.
+    """The results of a migration. Nothing was written unless `applied` is True.
 
-    `plan` is the token that moves exactly what is listed here as ready.
+    `plan` is the token that migrates exactly the items that are listed as ready.
     """
 
     workflow: str
@@ -247,12 +250,12 @@ class MigrationReport(Struct, frozen=True, omit_defaults=True):
     plan: str = ""
 
     def count(self, outcome: str) -> int:
-        """How many runs came to this."""
+        """Return the number of runs with an outcome."""
         return sum(1 for run in self.runs if run.outcome == outcome)
 
 
 class RunMigrationInfo(Struct, frozen=True, omit_defaults=True):
-    """One entry of the history of moves. Digests are SHA-256 of the state's canonical JSON."""
+    """One migration of a run. Digests are SHA-256 of the canonical JSON of the state."""
 
     id: int
     run_id: str

@@ -13,7 +13,7 @@ from msgspec import Struct
 from victor_engine.api import Port, RunInfo, RunPlanCommand, RunsPlan
 from victor_engine.cli.output import fail, json_state, print_json, say, with_port
 from victor_engine.cli.output import note as note_
-from victor_engine.cli.plans import LISTED, plan_option, read_token, tell_plan
+from victor_engine.cli.plans import LISTED, plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
 AT_ONCE = 16
@@ -30,7 +30,7 @@ state_options = (
 )
 
 Action = Callable[[Port, str, str | None], Awaitable[RunInfo]]
-"""Takes a run and, where a plan is applied, the token for this run."""
+"""Performs the command on a run. The last argument is the token for this run, if a plan is applied."""
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show the effect on each run and change nothing."
@@ -88,11 +88,11 @@ async def chosen(port: Port, ids: Sequence[str], cause: str | None) -> list[str]
 
 
 NewState = Callable[[Port, str], Awaitable[tuple[dict[str, Any] | None, int | None]]]
-"""Returns the whole new state of a run, and the revision that it was computed from; None where they do not matter."""
+"""Returns the new state of a run, and the revision from which it was computed. Either can be None."""
 
 
 class Planning(Struct, frozen=True):
-    """What `--dry-run` and `--plan` say: the command that is planned, and the token that is applied."""
+    """The values of `--dry-run` and `--plan`, with the command and its planned options."""
 
     command: RunPlanCommand
     dry_run: bool
@@ -113,7 +113,7 @@ def run_them(
 ) -> None:
     token = planning.token
     if token is not None and (ids or cause is not None or planning.dry_run):
-        raise UsageError("a plan names the runs; give --plan without runs, --cause and --dry-run")
+        raise UsageError("--plan contains the runs; remove the run ids, --cause and --dry-run")
 
     async def work(port: Port) -> int:
         if token is not None:
@@ -127,7 +127,7 @@ def run_them(
             if new is not None:
                 states[run_id] = new
         plan = await port.plan_runs(planning.command, runs, planning.version, planning.from_node, states)
-        print_json(plan) if as_json else _tell(plan)
+        print_json(plan) if as_json else _print_plan(plan)
         return 0
 
     code = with_port(ctx, "read" if planning.dry_run else mode, work)
@@ -136,7 +136,7 @@ def run_them(
 
 
 async def _apply(port: Port, command: RunPlanCommand, token: str, action: Action, as_json: bool) -> int:
-    """Do what a plan says to each of its runs."""
+    """Apply a plan to each of its runs; return the exit code."""
     from victor_engine.domain.plans import read_plan
     from victor_engine.runtime.planned import kind
 
@@ -145,18 +145,18 @@ async def _apply(port: Port, command: RunPlanCommand, token: str, action: Action
     return await for_each(port, [*tokens], action, as_json, tokens)
 
 
-def _tell(plan: RunsPlan) -> None:
+def _print_plan(plan: RunsPlan) -> None:
     for item in plan.items[:LISTED]:
         where = f"  {item.workflow} {item.version}, {item.status}" if item.workflow else ""
-        say(f"{item.run_id}{where}: {item.effect or f'left alone, {item.reason}'}")
+        say(f"{item.run_id}{where}: {item.effect or f'no effect, {item.reason}'}")
     if len(plan.items) > LISTED:
-        note_(f"… {len(plan.items) - LISTED} more; --json lists them all")
+        note_(f"… {len(plan.items) - LISTED} more; --json prints all")
     if plan.plan:
-        tell_plan(plan.plan)
+        print_plan(plan.plan)
 
 
 def _option_of(token: str | None, name: str, given: str | None) -> str | None:
-    """Return an option as it was given, else as the plan has it."""
+    """Return the given value of an option, or else that of the plan."""
     if given is not None or token is None:
         return given
     from victor_engine.domain.plans import open_plan
@@ -200,7 +200,7 @@ def _plain(name: RunPlanCommand, method: str, text: str) -> click.Command:
 
         planning = Planning(name, dry_run, read_token(token))
         if not runs and planning.token is None:
-            raise UsageError("name the runs, or give --plan TOKEN")
+            raise UsageError("give run ids or --plan TOKEN")
         run_them(ctx, "attach" if name == "pause" else "oneshot", runs, None, action, as_json, planning)
 
     return command
@@ -269,11 +269,11 @@ def redrive(
         )
     token = read_token(token)
     if (dry_run or token is not None) and rewind:
-        raise UsageError("a plan does not take a state from before a node; use --rewind without a plan")
+        raise UsageError("--rewind cannot be combined with --dry-run or --plan; use it without them")
     from_node, version = _option_of(token, "from_node", from_node), _option_of(token, "version", version)
 
     async def new_state(port: Port, run_id: str) -> tuple[dict[str, Any] | None, int | None]:
-        """Return the new state of a run, and the revision that must still hold."""
+        """Return the new state of a run, and the revision that the run must still have."""
         new, revision = whole, if_revision
         if changes or unset:
             found = await port.run(run_id)

@@ -16,7 +16,7 @@ from victor_engine.api import (
     RunMove,
 )
 from victor_engine.cli.output import json_state, local, note, note_limit, print_json, say, table, with_port
-from victor_engine.cli.plans import plan_option, read_token, tell_plan
+from victor_engine.cli.plans import plan_option, print_plan, read_token
 from victor_engine.errors import UsageError
 
 LISTED = 50
@@ -68,7 +68,7 @@ def migrate(
     async def work(port: Port) -> int:
         if given is not None:
             preview = await port.preview_migration(workflow, old, new, given)
-            print_json(preview) if as_json else _tell_preview(preview)
+            print_json(preview) if as_json else _print_preview(preview)
             return 0
         spec = MigrationSpec(
             workflow,
@@ -80,19 +80,19 @@ def migrate(
         if run_ids and schedules:
             raise UsageError("give either --run or --schedules, and not both")
         report = await (port.migrate_runs(spec, remark, plan) if apply_ else port.plan_migration(spec))
-        print_json(report) if as_json else _tell(report)
+        print_json(report) if as_json else _print_report(report)
         if not apply_ and not as_json:
-            tell_plan(report.plan)
+            print_plan(report.plan)
         behind = report.count("refused") + sum(move.outcome == "refused" for move in report.schedules)
         return REFUSED if apply_ and behind else 0
 
     sys.exit(with_port(ctx, "oneshot" if apply_ else "read", work))
 
 
-def _tell_preview(found: MigrationPreview) -> None:
+def _print_preview(found: MigrationPreview) -> None:
     say(f"{_chain(found.path) or 'no migration is needed'}{' (breaking)' if found.breaking else ''}")
-    _tell_steps(found.steps)
-    _tell_alternatives(found.alternatives)
+    _print_steps(found.steps)
+    _print_alternatives(found.alternatives)
     say(f"before: {json.dumps(found.before, indent=2)}")
     say(f"after:  {json.dumps(found.after, indent=2)}")
 
@@ -101,25 +101,25 @@ def _chain(path: tuple[str, ...]) -> str:
     return " then ".join(path)
 
 
-def _tell_steps(steps: tuple[MigrationStepResult, ...]) -> None:
+def _print_steps(steps: tuple[MigrationStepResult, ...]) -> None:
     for step in steps:
         say(f"  - {step.step}{f': {step.position}' if step.position else ''}")
         for line in step.changes:
             say(f"      {line}")
 
 
-def _tell_alternatives(alternatives: tuple[tuple[str, ...], ...]) -> None:
+def _print_alternatives(alternatives: tuple[tuple[str, ...], ...]) -> None:
     for path in alternatives:
         say(f"    alternative path: {_chain(path)}")
 
 
-def _tell(report: MigrationReport) -> None:
+def _print_report(report: MigrationReport) -> None:
     done = report.count("migrated") if report.applied else report.count("ready")
     refused = [move for move in report.runs if move.outcome == "refused"]
     verb = "migrated" if report.applied else "would be migrated"
     say(f"{done} runs {verb} to {report.workflow} {report.to_version}, {len(refused)} refused")
     for move in report.runs[:LISTED]:
-        _tell_run(move)
+        _print_run(move)
     if len(report.runs) > LISTED:
         note(f"… {len(report.runs) - LISTED} more; --json prints all")
     for schedule in report.schedules:
@@ -132,17 +132,17 @@ def _tell(report: MigrationReport) -> None:
             say(f"    {line}")
 
 
-def _tell_run(move: RunMove) -> None:
+def _print_run(move: RunMove) -> None:
     if move.outcome == "refused":
         say(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
         return
     say(f"run {move.run_id}  {_chain(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}")
-    _tell_steps(move.steps)
+    _print_steps(move.steps)
     if move.stands_on != move.goes_on_at:
         say(f"    {', '.join(move.stands_on)} -> {', '.join(move.goes_on_at)}")
     for line in (*move.questions, *move.timers):
         say(f"    {line}")
-    _tell_alternatives(move.alternatives)
+    _print_alternatives(move.alternatives)
 
 
 @click.command("undo")

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from victor_engine.api import BackfillInfo, BackfillSpec, Port, SchedulePreview, ScheduleSpec
 from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
-from victor_engine.cli.plans import LEFT_OUT, LISTED, plan_option, read_token, tell_plan
+from victor_engine.cli.plans import LEFT_OUT, LISTED, plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -291,12 +291,12 @@ def start_(
             if found.estimate_seconds is not None:
                 say(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
         if dry_run:
-            tell_plan(found.plan)
+            print_plan(found.plan)
             return 0
         if not yes and not click.confirm("Start this backfill?", err=True):
             note("nothing was started")
             return 1
-        return _tell_started(await port.start_backfill(spec, remark, found.plan), as_json)
+        return _print_started(await port.start_backfill(spec, remark, found.plan), as_json)
 
     sys.exit(with_port(ctx, "read" if dry_run else "attach", work))
 
@@ -308,10 +308,10 @@ async def _start_planned(port: Port, schedule_id: str, token: str, remark: str, 
     spec = backfill_spec(read_plan(token, BACKFILL, (await port.engine()).now))
     if spec.schedule_id != schedule_id:
         raise UsageError(f"--plan is for schedule {spec.schedule_id}, not for {schedule_id}")
-    return _tell_started(await port.start_backfill(spec, remark, token), as_json)
+    return _print_started(await port.start_backfill(spec, remark, token), as_json)
 
 
-def _tell_started(started: BackfillInfo, as_json: bool) -> int:
+def _print_started(started: BackfillInfo, as_json: bool) -> int:
     """Print the started backfill; return the exit code, which is 5 if fires were left out."""
     if as_json:
         print_json(started)

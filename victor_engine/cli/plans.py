@@ -30,7 +30,7 @@ def read_token(given: str | None) -> str | None:
     return sys.stdin.read().strip() if given == "-" else given
 
 
-def tell_plan(token: str) -> None:
+def print_plan(token: str) -> None:
     """Print the token of a plan."""
     if len(token) > LONG:
         note(

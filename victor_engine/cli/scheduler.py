@@ -34,7 +34,7 @@ from victor_engine.cli.planning import (
     show_fires,
     undrain,
 )
-from victor_engine.cli.plans import plan_option, read_token, tell_plan
+from victor_engine.cli.plans import plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -365,7 +365,7 @@ def edit(
             say(change)
         show_fires(preview, spec)
         if dry_run:
-            tell_plan(preview.plan)
+            print_plan(preview.plan)
             return
         if not yes and not click.confirm("Save these changes?", err=True):
             say("not saved")

@@ -1,4 +1,4 @@
-"""The protocols that declare the console port: each method once, with its mark."""
+"""The protocols that declare the port: each method once, with its mark."""
 
 from victor_engine.api.ports.engine import EnginePort
 from victor_engine.api.ports.people import PeoplePort

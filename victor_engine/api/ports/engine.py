@@ -1,4 +1,4 @@
-"""The part of the port that concerns the engine itself."""
+"""The part of the port for the engine itself."""
 
 from __future__ import annotations
 
@@ -11,36 +11,57 @@ from victor_engine.api.versions import ProblemInfo
 
 
 class EnginePort(Protocol):
-    """The engine itself: its state, its events, its workspace, and its end."""
+    """The engine itself: its state, its events, its workspace, and its stop."""
 
     @query
-    async def engine(self) -> EngineInfo: ...
+    async def engine(self) -> EngineInfo:
+        """Return the state of the engine, with its clock (`now`) and the numbers of schedules and runs."""
+        ...
 
     @query
-    async def trust_info(self) -> TrustInfo: ...
+    async def trust_info(self) -> TrustInfo:
+        """Return whether the workspace is trusted, and the content that a trusted engine executes."""
+        ...
 
     @query
-    async def events(self, query: EventQuery) -> list[EventInfo]: ...
+    async def events(self, query: EventQuery) -> list[EventInfo]:
+        """Return the events that match a query, newest first, at most `query.limit`."""
+        ...
 
     @action
-    async def drain(self, note: str = "") -> EngineInfo: ...
+    async def drain(self, note: str = "") -> EngineInfo:
+        """Drain the engine until `undrain`, also after restarts: active runs continue, new runs do not start."""
+        ...
 
     @action
-    async def undrain(self, note: str = "") -> EngineInfo: ...
+    async def undrain(self, note: str = "") -> EngineInfo:
+        """Stop draining, and start waiting runs. Raise ConflictError if the engine is not draining."""
+        ...
 
     @action
-    async def reload(self) -> list[ProblemInfo]: ...
+    async def reload(self) -> list[ProblemInfo]:
+        """Read the files of the workspace again, and return their errors and warnings.
+
+        Active runs keep their definitions.
+        """
+        ...
 
     @action
-    async def trust(self) -> TrustInfo: ...
+    async def trust(self) -> TrustInfo:
+        """Trust the workspace, and start its waiting runs."""
+        ...
 
     @action
-    async def stop_engine(self) -> None: ...
-
-    @own
-    def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
-        """Yield events with a sequence above `after`, then every new one as it is committed."""
+    async def stop_engine(self) -> None:
+        """Request the stop of the engine, and return before it has stopped."""
         ...
 
     @own
-    async def close(self) -> None: ...
+    def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
+        """Yield the stored events with a `seq` above `after`, then each new event when it is committed."""
+        ...
+
+    @own
+    async def close(self) -> None:
+        """Release the resources of this port. The embedded engine stops; a client disconnects."""
+        ...

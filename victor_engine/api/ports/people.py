@@ -1,4 +1,4 @@
-"""The part of the port that concerns people."""
+"""The part of the port for requests to people."""
 
 from __future__ import annotations
 
@@ -9,46 +9,79 @@ from victor_engine.api.people import Answer, RequestInfo, RequestQuery
 
 
 class PeoplePort(Protocol):
-    """Requests to people: list, answer, claim and hand them on."""
+    """Requests to people: list, answer, claim, reassign and delegate.
+
+    Actions raise PermissionDeniedError if the calling user is not permitted to perform them, and ConflictError
+    if the request is not open or `revision` is not its current revision.
+    """
 
     @query
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        """A page of requests: the open ones by deadline, priority and age, then the decided ones, newest first."""
+        """Return a page of requests: open ones by deadline, priority and age, then closed ones, newest first."""
         ...
 
     @query
     async def request_count(self, query: RequestQuery) -> int:
-        """How many requests fit a query, whatever its page."""
+        """Return the total number of requests that match a query, without regard to its page."""
         ...
 
     @query
-    async def request(self, request_id: str) -> RequestInfo: ...
+    async def request(self, request_id: str) -> RequestInfo:
+        """Return one request."""
+        ...
 
     @action
-    async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo: ...
+    async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
+        """Answer a request, or vote on one that needs several people.
+
+        Raise UsageError if the answer does not fit the kind, the choices or the schema of the request.
+        """
+        ...
 
     @action
-    async def claim(self, request_id: str) -> RequestInfo: ...
+    async def claim(self, request_id: str) -> RequestInfo:
+        """Claim a request for the calling user. Raise ConflictError if another user has claimed it."""
+        ...
 
     @action
-    async def release(self, request_id: str) -> RequestInfo: ...
+    async def release(self, request_id: str) -> RequestInfo:
+        """Release a claim. Raise PermissionDeniedError if another user has the claim."""
+        ...
 
     @action
     async def reassign(
         self, request_id: str, revision: int, assignees: list[str], note: str = ""
-    ) -> RequestInfo: ...
+    ) -> RequestInfo:
+        """Replace the assignees of a request: users, `group:NAME` or `@ROLE`.
+
+        Raise UsageError for an assignee that does not exist, if the configuration requires it.
+        """
+        ...
 
     @action
-    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo: ...
+    async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
+        """Let `to` (a user, `group:NAME` or `@ROLE`) answer in place of the calling user."""
+        ...
 
     @action
-    async def undo_answer(self, request_id: str) -> RequestInfo: ...
+    async def undo_answer(self, request_id: str) -> RequestInfo:
+        """Undo the answer of the calling user. Raise ConflictError after the undo window."""
+        ...
 
     @action
-    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo: ...
+    async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
+        """Answer a request by sending its run back to a node that the run has visited.
+
+        `comment` is the reason. Raise UsageError if it is empty or the run cannot go back to the node.
+        """
+        ...
 
     @action
-    async def ask_requester(self, request_id: str, question: str) -> RequestInfo: ...
+    async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
+        """Ask the requester a question. The deadline of the request is suspended until the reply."""
+        ...
 
     @action
-    async def reply(self, request_id: str, text: str) -> RequestInfo: ...
+    async def reply(self, request_id: str, text: str) -> RequestInfo:
+        """Reply to a question as the requester. The deadline of the request resumes."""
+        ...

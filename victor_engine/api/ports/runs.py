@@ -1,4 +1,4 @@
-"""The part of the port that concerns runs."""
+"""The part of the port for runs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from victor_engine.api.runs import (
 
 
 class RunsPort(Protocol):
-    """Runs: start, follow, steer and compare them."""
+    """Runs: start, follow, control and compare."""
 
     @query
-    async def runs(self, query: RunQuery) -> list[RunInfo]: ...
+    async def runs(self, query: RunQuery) -> list[RunInfo]:
+        """Return the runs that match a query, newest first unless it has `oldest_first`."""
+        ...
 
     @query
-    async def run(self, run_id: str) -> RunDetail: ...
+    async def run(self, run_id: str) -> RunDetail:
+        """Return one run with its graph, attempts and state."""
+        ...
 
     @query
     async def run_log(
@@ -35,25 +39,33 @@ class RunsPort(Protocol):
         node_id: str | None = None,
         text: str | None = None,
     ) -> list[LogLine]:
-        """Lines with a number above `after`, oldest first; only a node's, only those that hold `text`."""
+        """Return lines with a `seq` above `after`, oldest first, at most `limit`.
+
+        With `node_id`, return only lines of that node; with `text`, only lines that contain it.
+        """
         ...
 
     @query
     async def attempt_state(self, run_id: str, attempt_id: int) -> AttemptState:
-        """The state before and after one attempt of a run; NotFoundError if it is none of its."""
+        """Return the state before and after one attempt. Raise NotFoundError if the run has no such attempt."""
         ...
 
     @query
     async def run_stats(self, query: RunQuery, buckets: int = 48) -> RunStats:
-        """What became of the newest runs that fit; its `limit` bounds how many are looked at."""
+        """Return statistics of the newest runs that match a query, at most `query.limit`, in time buckets."""
         ...
 
     @query
-    async def compare_runs(self, left: str, right: str) -> RunComparison: ...
+    async def compare_runs(self, left: str, right: str) -> RunComparison:
+        """Return the differences of two runs. They can be of different versions or workflows."""
+        ...
 
     @query
     async def dead_letters(self, cause: str | None = None, run_limit: int = 20) -> list[DeadLetterGroup]:
-        """Runs that failed for good, by cause, the one seen last first; `cause` asks for one of them."""
+        """Return dead letters grouped by cause, the latest cause first, each with at most `run_limit` run ids.
+
+        With `cause`, a unique prefix, return that group only. Raise NotFoundError if it does not exist.
+        """
         ...
 
     @query
@@ -65,31 +77,46 @@ class RunsPort(Protocol):
         from_node: str | None = None,
         states: dict[str, dict[str, Any]] | None = None,
     ) -> RunsPlan:
-        """What a command would do to each run. `version` and `from_node` are those of a redrive or rerun.
+        """Return the effect of a command on each run, with plans. A redrive or rerun has `version` and `from_node`.
 
-        `states` has the whole new state of each run that gets one, by the id in `run_ids`.
+        `states` maps ids of `run_ids` to new states, for the runs whose whole state is replaced.
 
-        The action takes the `plan` of an item. It then raises ItemChangedError if the run is not what was shown, and
-        PlanChangedError if the version to go on with is another one.
+        With the `plan` of an item, the action raises ItemChangedError if the run has changed since, and
+        PlanChangedError if the version of a redrive or rerun has changed.
         """
         ...
 
     @action
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
-    ) -> RunInfo: ...
+    ) -> RunInfo:
+        """Start a run of a workflow with an initial state.
+
+        `version` is exact, a range, an alias, or None for `latest`. Raise NotFoundError if the workflow or version
+        does not exist, VersionRemovedError if the version is removed, ConflictError while the engine drains, and
+        UntrustedError if the workspace is not trusted.
+        """
+        ...
 
     @action
-    async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
+    async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        """Cancel a run and stop its commands. A second call force-kills the commands."""
+        ...
 
     @action
-    async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
+    async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        """Pause a run after its current node."""
+        ...
 
     @action
-    async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
+    async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        """Resume a paused run."""
+        ...
 
     @action
-    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo: ...
+    async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
+        """Retry a failed or cancelled run from the node at which it stopped."""
+        ...
 
     @action
     async def redrive_run(
@@ -103,13 +130,13 @@ class RunsPort(Protocol):
         rewind: bool = False,
         plan: str | None = None,
     ) -> RunInfo:
-        """Let a failed, cancelled, rejected or paused run go on from a node, with attempts kept.
+        """Continue a failed, cancelled, rejected or paused run from a node. It keeps its attempts.
 
-        `from_node` None is where it stopped. `state` is the whole new state; None keeps it, or with
-        `rewind` takes it as it was when the run last came to that node (migrated where a migration
-        leads to the other version). `version` None keeps the definition; a version
-        without the node is refused (UsageError, `details["nodes"]` are those that it has). A
-        `revision` that is not the run's own any more is a ConflictError that says who changed it.
+        The default of `from_node` is the node at which the run stopped. `state` replaces the whole state. With
+        `rewind`, the state is that from before the last visit to the node, migrated if a migration leads to the
+        other version. The default of `version` is that of the run. Raise UsageError if the version does not have
+        the node (`details["nodes"]` lists its nodes), and ConflictError, with the user of the last change, if
+        `revision` is not the current revision of the run.
         """
         ...
 
@@ -122,9 +149,9 @@ class RunsPort(Protocol):
         note: str = "",
         plan: str | None = None,
     ) -> RunInfo:
-        """Start a new run with the same input (or `state`) on the same version (or another one).
+        """Start a new run with the input of an earlier run (or `state`), on its version (or `version`).
 
-        Its trigger is `rerun` and its `parent_run` the old run, which stays as it is.
+        The trigger of the new run is `rerun`, and its `parent_run` is the earlier run, which does not change.
         """
         ...
 
@@ -138,14 +165,14 @@ class RunsPort(Protocol):
         retry_now: bool = False,
         note: str = "",
     ) -> RunInfo:
-        """Set a node's time limit (seconds) or attempts for this run, from its next attempt on.
+        """Set the time limit (seconds) or the number of attempts of a node for this run, from its next attempt on.
 
-        Also while it waits for that attempt, which `retry_now` lets come at once (ConflictError if it
-        waits for none). UsageError where it can have no effect.
+        `retry_now` starts an attempt that waits for its retry time; raise ConflictError if none waits. Raise
+        UsageError if the override can have no effect.
         """
         ...
 
     @action
     async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
-        """Take a dead letter off the list; the run stays failed. ConflictError if it is none."""
+        """Discard a dead letter. The run stays failed. Raise ConflictError if the run is not a dead letter."""
         ...

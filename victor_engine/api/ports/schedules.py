@@ -1,4 +1,4 @@
-"""The part of the port that concerns schedules."""
+"""The part of the port for schedules."""
 
 from __future__ import annotations
 
@@ -23,18 +23,24 @@ from victor_engine.api.schedules import (
 
 
 class SchedulesPort(Protocol):
-    """Schedules: when workflows start, why they did or did not, and backfills."""
+    """Schedules: list, change, preview and explain; backfills."""
 
     @query
-    async def schedules(self) -> list[ScheduleInfo]: ...
+    async def schedules(self) -> list[ScheduleInfo]:
+        """Return all schedules."""
+        ...
 
     @query
-    async def schedule(self, schedule_id: str) -> ScheduleInfo: ...
+    async def schedule(self, schedule_id: str) -> ScheduleInfo:
+        """Return one schedule."""
+        ...
 
     @query
     async def fires(
         self, schedule_id: str | None = None, limit: int = 100, workflow: str | None = None
-    ) -> list[FireInfo]: ...
+    ) -> list[FireInfo]:
+        """Return the newest fires, of one schedule or one workflow if given."""
+        ...
 
     @query
     async def preview_schedule(
@@ -43,76 +49,111 @@ class SchedulesPort(Protocol):
         count: int = 10,
         after: datetime | None = None,
         schedule_id: str | None = None,
-    ) -> SchedulePreview: ...
+    ) -> SchedulePreview:
+        """Return the next `count` fires of a spec after `after` (default: now), or the problem with the spec.
+
+        With `schedule_id`, preview an edit of that schedule: return also its changes and a plan.
+        """
+        ...
 
     @query
     async def explain_schedule(
         self, schedule_id: str, at: datetime | None = None, until: datetime | None = None
-    ) -> Explanation: ...
+    ) -> Explanation:
+        """Explain why a schedule did or did not fire: now, at an instant, or from `at` until `until`."""
+        ...
 
     @query
-    async def agenda(
-        self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200
-    ) -> Agenda: ...
+    async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:
+        """Return the numbers of past and planned fires between consecutive `edges`, of at most `limit` schedules."""
+        ...
 
     @query
-    async def calendars(self) -> list[CalendarInfo]: ...
+    async def calendars(self) -> list[CalendarInfo]:
+        """Return the exclusion calendars with their next entries or errors."""
+        ...
 
     @query
-    async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview: ...
+    async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
+        """Return the fires that a backfill would start, with a plan, or the problem with it."""
+        ...
 
     @query
-    async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]: ...
+    async def backfills(self, schedule_id: str | None = None, limit: int = 50) -> list[BackfillInfo]:
+        """Return the newest backfills, of one schedule if given."""
+        ...
 
     @action
-    async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded: ...
+    async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
+        """Add a schedule. If the same schedule exists, return it with `created` False.
+
+        Raise UsageError for an invalid spec, NotFoundError if the workflow, version or calendar does not exist, and
+        ConflictError if a schedule has the same times and other policies.
+        """
+        ...
 
     @action
     async def edit_schedule(
         self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
     ) -> ScheduleInfo:
-        """Replace the settings of a schedule.
+        """Replace the spec of a schedule.
 
-        With the `plan` of a preview, raise ItemChangedError if the schedule changed since, and PlanChangedError if
-        the version that it would start did.
+        With the `plan` of a preview, raise ItemChangedError if the schedule has changed since the preview, and
+        PlanChangedError if the version that it would start has changed.
         """
         ...
 
     @action
-    async def remove_schedule(self, schedule_id: str, note: str = "") -> None: ...
+    async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
+        """Remove a schedule and keep its history."""
+        ...
 
     @action
     async def trigger_schedule(
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
-    ) -> RunInfo: ...
+    ) -> RunInfo:
+        """Start a run of a schedule immediately. `state` replaces the initial state of the schedule."""
+        ...
 
     @action
     async def pause_schedule(
         self, schedule_id: str, note: str = "", until: datetime | None = None
-    ) -> ScheduleInfo: ...
+    ) -> ScheduleInfo:
+        """Pause a schedule, and resume it automatically at `until`."""
+        ...
 
     @action
-    async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo: ...
+    async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
+        """Resume a paused schedule."""
+        ...
 
     @action
-    async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo: ...
+    async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
+        """Skip the next fire of a schedule. Raise ConflictError if it has no next fire."""
+        ...
 
     @action
     async def start_backfill(
         self, spec: BackfillSpec, note: str = "", plan: str | None = None
     ) -> BackfillInfo:
-        """Start the fires of a range that have not run.
+        """Start the fires of a past period that `spec` selects.
 
-        With the `plan` of a preview, start only what that lists; `left_out` of the result says what changed since.
-        Raise PlanChangedError and start nothing if `spec` or the schedule is not what was shown.
+        With the `plan` of a preview, start only its fires; `left_out` of the result lists those that have changed
+        since. Raise PlanChangedError, and start nothing, if `spec` or the schedule differs from the preview.
         """
         ...
 
     @action
-    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo: ...
+    async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        """Pause a backfill: start no further fires until it is resumed."""
+        ...
 
     @action
-    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo: ...
+    async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        """Resume a paused backfill."""
+        ...
 
     @action
-    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo: ...
+    async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
+        """Cancel a backfill: start no further fires. Its active runs continue."""
+        ...

@@ -1,4 +1,4 @@
-"""The part of the port that concerns versions."""
+"""The part of the port for versions."""
 
 from __future__ import annotations
 
@@ -24,45 +24,60 @@ from victor_engine.api.versions import (
 
 
 class VersionsPort(Protocol):
-    """Versions of workflows: compare, deprecate, name them by aliases, and move runs between them."""
+    """Versions of workflows: list, compare, deprecate and remove; aliases; migrations."""
 
     @query
     async def workflows(
         self, workflow: str | None = None, shown: VersionsShown = "all"
     ) -> list[WorkflowInfo]:
-        """Workflows by name (or one), with their versions, newest first; those without any are left out."""
+        """Return all workflows by name, or one, with their versions, newest first.
+
+        `shown` selects the versions. Workflows without such versions are omitted.
+        """
         ...
 
     @query
-    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo: ...
+    async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
+        """Return the definition of a version, a range or an alias; the default is `latest`."""
+        ...
 
     @query
     async def preview_migration(
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
-    ) -> MigrationPreview: ...
+    ) -> MigrationPreview:
+        """Return the steps of a migration and their changes of a given state."""
+        ...
 
     @query
-    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff: ...
+    async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
+        """Return the differences of two versions."""
+        ...
 
     @query
-    async def migration_graph(self, workflow: str) -> list[MigrationEdge]: ...
+    async def migration_graph(self, workflow: str) -> list[MigrationEdge]:
+        """Return the registered migrations of a workflow."""
+        ...
 
     @query
-    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]: ...
+    async def aliases(self, workflow: str | None = None) -> list[AliasInfo]:
+        """Return all aliases, or those of one workflow, with the outcomes of their runs."""
+        ...
 
     @query
-    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]: ...
+    async def alias_history(self, workflow: str, alias: str) -> list[AliasChange]:
+        """Return the changes of an alias, newest first."""
+        ...
 
     @query
     async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
-        """What would become of each run and schedule; nothing is written. The reason is in each result."""
+        """Return the result of a migration for each run and schedule, with a plan, and write nothing."""
         ...
 
     @query
     async def run_migrations(
         self, workflow: str | None = None, run_id: str | None = None, limit: int = 100
     ) -> list[RunMigrationInfo]:
-        """The history of moves, the newest first."""
+        """Return the migrations of runs, newest first; of one workflow or one run if given."""
         ...
 
     @action
@@ -74,20 +89,23 @@ class VersionsPort(Protocol):
         successor: str | None = None,
         removal: datetime | None = None,
     ) -> VersionInfo:
-        """Warn whoever starts on a version. `removal` is when nothing new is to start on it any more."""
+        """Deprecate a version: warn when it is used for new runs. `removal` is the planned date of its removal.
+
+        Raise UsageError if `removal` has no time zone.
+        """
         ...
 
     @action
     async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
-        """Let nothing new start on a version, with a message; what runs on it goes on.
+        """Remove a version: new runs cannot start on it, and its active runs continue.
 
-        ConflictError names the aliases that still point at it.
+        Raise ConflictError, with their names, if aliases still point at it.
         """
         ...
 
     @action
     async def restore_version(self, workflow: str, version: str) -> VersionInfo:
-        """Take a deprecation or removal back."""
+        """Restore a deprecated or removed version."""
         ...
 
     @action
@@ -100,36 +118,42 @@ class VersionsPort(Protocol):
         weight: int = 0,
         note: str = "",
     ) -> AliasInfo:
-        """Point an alias at a version; with `other`, give that one `weight` percent of what starts."""
+        """Set an alias to a version. With `other`, that version gets `weight` percent (1 to 99) of new runs.
+
+        Raise UsageError for an invalid name or weight, ConflictError if a version is removed.
+        """
         ...
 
     @action
-    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None: ...
+    async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
+        """Remove an alias."""
+        ...
 
     @action
     async def promote_alias(
         self, workflow: str, alias: str, onto: str | None = None, note: str = ""
     ) -> AliasInfo:
-        """Give the second version of a split alias everything; or point alias `onto` at it."""
+        """Promote the second version of an alias: it gets all new runs. With `onto`, set that alias to it instead."""
         ...
 
     @action
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
-        """Give everything to the version that had it before."""
+        """Set an alias back to its previous version, which gets all new runs."""
         ...
 
     @action
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None
     ) -> MigrationReport:
-        """Move runs and schedules that can be moved, each by itself and all or nothing, with a result for each.
+        """Migrate runs and schedules, each in its own transaction, and return a result for each.
 
-        With the `plan` of a report, move only what that lists as ready. What changed since is left out and says so
-        in `changed`. Raise PlanChangedError and move nothing if the target, `spec` or a migration changed.
+        With the `plan` of a report, migrate only the items that it lists as ready. Items that have changed since
+        are refused, with the change in `changed`. Raise PlanChangedError, and migrate nothing, if the target,
+        `spec` or a migration has changed.
         """
         ...
 
     @action
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
-        """Put a run back to what it was before its last move; ConflictError if it has gone on since."""
+        """Undo the last migration of a run. Raise ConflictError if the run has continued since."""
         ...
