@@ -9,8 +9,10 @@ import pytest
 from textual.widgets import Static
 
 from tests.tui.conftest import console
-from tests.tui.fake_port import NOW, FakePort
+from tests.tui.fake_port import FakePort
+from tests.tui.realport import NOW
 from tests.tui.test_snapshots import keys
+from tests.tui.world import World
 from victor_engine.api import RunStats, StatsBucket
 from victor_tui.screens.compare import CompareScreen
 from victor_tui.screens.history import HistoryScreen
@@ -58,8 +60,8 @@ def test_numbers_say_when_there_is_more_than_was_looked_at() -> None:
     assert "no runs" in numbers(RunStats(looked_at=0)).plain
 
 
-async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back() -> None:
-    app = console(FakePort())
+async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("4", "t")(pilot)
         screen = app.screen
@@ -74,8 +76,8 @@ async def test_the_trend_takes_the_place_of_the_preview_and_gives_it_back() -> N
         assert not screen.query_one("#stats").display
 
 
-async def test_events_are_found_by_who_and_node_and_before() -> None:
-    app = console(FakePort())
+async def test_events_are_found_by_who_and_node_and_before(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("4", "slash", *"actor:ana before:1h", "enter")(pilot)
         rows: Any = app.screen.query_one("#events", LineTable).rows
@@ -84,21 +86,21 @@ async def test_events_are_found_by_who_and_node_and_before() -> None:
         assert all(event.at < NOW - timedelta(hours=1) for event in rows)
 
 
-async def test_two_marked_runs_are_compared_the_older_at_the_left() -> None:
-    app = console(FakePort())
+async def test_two_marked_runs_are_compared_the_older_at_the_left(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(100, 30)) as pilot:
         await keys("2")(pilot)
         table = app.screen.query_one("#runs", LineTable)
-        table.set_marks(["r00914", "r00913"])
+        table.set_marks([live.run_ids["failed"], live.run_ids["paused"]])
         await keys("C")(pilot)
         screen = app.screen
         assert isinstance(screen, CompareScreen)
-        assert (screen.run.id, screen.other) == ("r00914", "r00913")
+        assert (screen.run.id, screen.other) == (live.run_ids["failed"], live.run_ids["paused"])
         view = screen.query_one("#compared", LineView)
         shown = [view.line_at(index).plain for index in range(view.line_count)]
-        assert any("⊘ rejected" in line and "✗ failed" in line for line in shown)
+        assert any("‖ paused" in line and "✗ failed" in line for line in shown)
         assert any(line.startswith("≠roll_out") for line in shown)
-        assert any("web:4.2.0" in line for line in shown)
+        assert any("web:4.1.9" in line for line in shown)
         count = view.line_count
         await keys("d")(pilot)
         assert view.line_count < count
@@ -106,32 +108,31 @@ async def test_two_marked_runs_are_compared_the_older_at_the_left() -> None:
         assert not isinstance(app.screen, CompareScreen)
 
 
-async def test_one_run_is_compared_with_the_last_that_succeeded_and_with_yesterdays() -> None:
-    app = console(FakePort())
+async def test_one_run_is_compared_with_the_last_that_succeeded_and_with_yesterdays(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(100, 30)) as pilot:
         await keys("2")(pilot)
-        app.screen.query_one("#runs", LineTable).select("r00919")
+        app.screen.query_one("#runs", LineTable).select(live.run_ids["busy"])
         await keys("C")(pilot)
         screen = app.screen
         assert isinstance(screen, CompareScreen)
-        port: Any = screen.port
         assert screen.other is not None
-        assert port.run_map[screen.other].status == "succeeded"
+        assert (await live.run(screen.other)).run.status == "succeeded"
         first = screen.other
         await keys("o")(pilot)
         assert screen.other != first
         await keys("n")(pilot)
         assert screen.other == first
         await keys("y")(pilot)
-        age = NOW - port.run_map[screen.other].created_at
+        age = NOW - (await live.run(screen.other)).run.created_at
         assert abs(age - timedelta(days=1)) < timedelta(hours=1)
 
 
-async def test_a_run_without_an_earlier_one_says_so() -> None:
-    app = console(FakePort())
+async def test_a_run_without_an_earlier_one_says_so(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(100, 30)) as pilot:
         await keys("2")(pilot)
-        app.screen.query_one("#runs", LineTable).select("r00908")
+        app.screen.query_one("#runs", LineTable).select(live.run_ids["purge"])
         await keys("C", "y", "o")(pilot)
         view = app.screen.query_one("#compared", LineView)
         assert "no earlier run" in view.line_at(0).plain

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from textual.pilot import Pilot
 
 from tests.tui import absurd
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
+from tests.tui.realport import RealPort
 from tests.tui.test_answer import request_for
 from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.text import is_harmless, plain
@@ -74,7 +76,7 @@ def panes_of(pilot: Pilot[Any], *names: str) -> list[Region]:
 async def test_a_dialog(size: tuple[int, int], kind: str) -> None:
     around = {}
     for name, content in CONTENTS.items():
-        port = FakePort()
+        port = RealPort()
         form, more = absurd.KINDS[kind]
         more = {
             key: value for key, value in more.items() if key not in ("choices", "default", "input_schema")
@@ -100,18 +102,19 @@ async def test_a_dialog(size: tuple[int, int], kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_the_inbox_and_its_toast(size: tuple[int, int]) -> None:
+async def test_the_inbox_and_its_toast(tmp_path: Path, size: tuple[int, int]) -> None:
     around = {}
     for name, content in CONTENTS.items():
-        port = FakePort(empty=True)
-        more = said({**SHORT, "context": {"text": absurd.LINE}}, content)
+        port = RealPort(tmp_path / "workflows", state=tmp_path / name)  # the header shows where it is
+        asked = {"title": absurd.LINE * 3, "prompt": absurd.PROMPT, "context": {"text": absurd.LINE}}
+        more = said(asked, content)
         app = console(port)
         async with app.run_test(size=size, notifications=False) as pilot:
             await until(pilot, lambda app=app: app.feed.port)
             await pilot.press("3")
             await until(pilot, lambda app=app: app.screen.query("#requests"))
             for number in range(3):
-                port.ask(request_for(port, "approval", **more | {"id": f"q{number}", "assignees": ()}))
+                await port.ask("approval", **more, deadline=timedelta(minutes=12 + number))
             await until(pilot, lambda app=app: len(app.screen.query_one("#requests", LineTable).rows) == 3)
             await pilot.pause()
             await pilot.press("down")
@@ -123,7 +126,7 @@ async def test_the_inbox_and_its_toast(size: tuple[int, int]) -> None:
 
 
 async def test_of_40_000_lines_only_those_that_are_seen_are_made(
-    port: FakePort, monkeypatch: pytest.MonkeyPatch
+    bare: RealPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
     make = TextLines._content
@@ -133,9 +136,8 @@ async def test_of_40_000_lines_only_those_that_are_seen_are_made(
         return make(self, line)
 
     monkeypatch.setattr(TextLines, "_content", counted)
-    request = request_for(port, "review", document=absurd.DIFF, context={"diff": absurd.DIFF})
-    port.ask(request)
-    async with console(port).run_test(size=(80, 24)) as pilot:
+    request = await bare.ask("review", document=absurd.DIFF, context={"diff": absurd.DIFF})
+    async with console(bare).run_test(size=(80, 24)) as pilot:
         dialog = AnswerDialog(request)
         pilot.app.push_screen(dialog)
         await pilot.pause()

@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from tests.engine.support import workspace
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
+from tests.tui.realport import RealPort
+from tests.tui.world import World
 from victor_engine.api import Port
 from victor_engine.service.connect import open_engine
 from victor_engine.service.paths import Paths
@@ -26,7 +27,7 @@ EMPTY = {
     "1": "Nothing is scheduled yet",
     "2": "No run has been started yet",
     "3": "Nobody is asked anything",
-    "4": "Nothing has happened yet",
+    "4": "",  # that the engine has started is an event
     "5": "No workflow is registered",
 }
 FILTERED = {
@@ -43,24 +44,24 @@ def said(app: Any) -> str:
 
 
 @pytest.mark.parametrize("key", EMPTY)
-async def test_a_screen_is_loading_until_its_rows_are_known(key: str) -> None:
-    port, there = FakePort(empty=True), asyncio.Event()
+async def test_a_screen_is_loading_until_its_rows_are_known(bare: RealPort, key: str) -> None:
+    there = asyncio.Event()
 
     async def connect() -> Port:
         await there.wait()
-        return port
+        return bare
 
-    app = VictorApp(connect, clock=port.clock, zone=UTC, interval=0)
+    app = VictorApp(connect, clock=bare.clock, zone=UTC, interval=0)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(key)
         await until(pilot, lambda: said(app) == "Loading…")
         there.set()
-        await until(pilot, lambda: EMPTY[key] in said(app))
+        await until(pilot, lambda: said(app) != "Loading…" and EMPTY[key] in said(app))
 
 
 @pytest.mark.parametrize("key", FILTERED)
-async def test_a_filter_that_matches_nothing_says_so(port: FakePort, key: str) -> None:
-    app = console(port)
+async def test_a_filter_that_matches_nothing_says_so(world: World, key: str) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.feed.port)
         await pilot.press(key)
