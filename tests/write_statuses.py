@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.domain import statuses, transitions
-from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus
+from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus, ScheduleStatus
 from victor_engine.domain.transitions import (
     BACKFILL_TRANSITIONS,
     REQUEST_NEEDS,
     REQUEST_TRANSITIONS,
     RUN_TRANSITIONS,
+    SCHEDULE_TRANSITIONS,
     BackfillCommand,
     RequestCommand,
     RunCommand,
+    ScheduleCommand,
 )
 
 PAGE = Path(__file__).parents[1] / "docs" / "statuses.md"
@@ -74,6 +76,7 @@ def page() -> str:
     lines += ["", *commands("request", RequestStatus, RequestCommand, REQUEST_TRANSITIONS)]
     lines += ["", "A command that is accepted in a status is refused if the request", ""]
     lines += [f"* `{command}`: {reason}." for command, (_, reason) in REQUEST_NEEDS.items()]
+    lines += ["", *commands("schedule", ScheduleStatus, ScheduleCommand, SCHEDULE_TRANSITIONS)]
     lines += ["", *commands("backfill", BackfillStatus, BackfillCommand, BACKFILL_TRANSITIONS)]
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.scheduler.test_loop import ALICE, START, World, world
 from victor_engine.api import ScheduleSpec
-from victor_engine.errors import FencedError, StoreError, UsageError
+from victor_engine.domain.transitions import SCHEDULE_TRANSITIONS, ScheduleCommand
+from victor_engine.errors import ConflictError, FencedError, StoreError, UsageError
 from victor_engine.scheduler import operations as ops
 from victor_engine.scheduler import rows
 from victor_engine.store.db import Tx
@@ -384,3 +385,31 @@ async def test_a_tzdata_update_neither_repeats_a_fire_nor_leaves_one_out(
         ]  # fmt: skip
         assert len(await w.rows("SELECT 1 FROM runs")) == 2
     zones.zone_table.cache_clear()
+
+
+@pytest.mark.parametrize("state", ["active", "paused", "disabled"])
+@pytest.mark.parametrize("command", ["pause", "resume", "skip", "remove"])
+async def test_a_command_on_a_schedule_does_what_the_table_says(
+    tmp_path: Path, command: str, state: str
+) -> None:
+    carry_out: dict[str, Any] = {
+        "pause": ops.pause, "resume": ops.resume, "skip": ops.skip_next, "remove": ops.remove,
+    }  # fmt: skip
+    async with world(tmp_path) as w:
+        schedule = await w.add(cron="0 * * * *")
+        if state == "paused":
+            await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE))
+        elif state == "disabled":
+            await edit(w, schedule, enabled=False)
+        status = (await w.store.read(lambda c: rows.get(c, schedule))).status
+        assert status == state
+        sent = w.store.write(lambda tx: carry_out[command](tx, schedule, actor=ALICE))
+        following = SCHEDULE_TRANSITIONS[ScheduleCommand(command)].get(status)
+        if following is None:
+            with pytest.raises(ConflictError, match=f"schedule {schedule} is {state}"):
+                await sent
+        else:
+            await sent
+        found = await w.store.read(lambda c: rows.find(c, schedule))
+        assert found is not None
+        assert found.status == (following or status)

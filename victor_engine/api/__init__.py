@@ -90,6 +90,7 @@ from victor_engine.api.schedules import (
     ScheduleSpec,
     UpstreamEnd,
     UpstreamState,
+    schedule_refused,
 )
 from victor_engine.api.versions import (
     AliasChange,
@@ -126,6 +127,7 @@ from victor_engine.domain.transitions import (
     BackfillCommand,
     RequestCommand,
     RunCommand,
+    ScheduleCommand,
     backfill_refusal,
     refusal,
 )
@@ -211,6 +213,7 @@ __all__ = [
     "RunStatus",
     "RunsPlan",
     "ScheduleAdded",
+    "ScheduleCommand",
     "ScheduleInfo",
     "ScheduleMove",
     "SchedulePreview",
@@ -231,4 +234,5 @@ __all__ = [
     "backfill_refusal",
     "refusal",
     "request_refused",
+    "schedule_refused",
 ]

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from victor_engine.domain.statuses import BackfillStatus, FireOutcome
+from victor_engine.domain.statuses import BackfillStatus, FireOutcome, schedule_status
+from victor_engine.domain.transitions import ScheduleCommand, schedule_refusal
 
 UpstreamEnd = Literal["success", "failure", "completion"]
 Period = Literal["exact", "hour", "day", "week", "month"]
@@ -153,6 +154,18 @@ class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
     breaches: int = 0  # in the last 7 days
     upstream: tuple[UpstreamState, ...] = ()
     backfill: BackfillInfo | None = None  # the unfinished backfill
+
+
+def schedule_refused(schedule: ScheduleInfo, command: ScheduleCommand) -> str | None:
+    """Return why a schedule refuses a command, as the rest of a sentence about it; None if it accepts it.
+
+    Who may give the command is not looked at.
+    """
+    status = schedule_status(
+        removed=False, vanished=False, paused=schedule.paused is not None, enabled=schedule.spec.enabled
+    )
+    fires = schedule.next_fire is not None or schedule.spec.after is not None
+    return schedule_refusal(status, command, fires=fires)
 
 
 class ClockChange(Struct, frozen=True, omit_defaults=True):

@@ -1,11 +1,11 @@
-"""The state machines of runs, requests and backfills: what each command leads to, and why it is refused."""
+"""The state machines of runs, requests, schedules and backfills: what each command leads to, and why it is refused."""
 
 from __future__ import annotations
 
 from enum import StrEnum, unique
 from typing import NamedTuple
 
-from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus
+from victor_engine.domain.statuses import BackfillStatus, RequestStatus, RunStatus, ScheduleStatus
 from victor_engine.errors import ConflictError
 
 
@@ -189,6 +189,62 @@ def request_refusal(state: RequestState, command: RequestCommand) -> str | None:
         return None
     need, reason = REQUEST_NEEDS[command]
     return None if getattr(state, need) else reason
+
+
+# --- schedules ---------------------------------------------------------------------------------
+
+
+@unique
+class ScheduleCommand(StrEnum):
+    """A command of an operator on one schedule."""
+
+    PAUSE = "pause"
+    """Hold it; what is due is skipped until it is resumed. A pause may be replaced by another one."""
+    RESUME = "resume"
+    """End its pause, or enable it."""
+    SKIP = "skip"
+    """Skip its next fire."""
+    TRIGGER = "trigger"
+    """Start a run of it now, whatever its times."""
+    REMOVE = "remove"
+    """Remove it; its history stays."""
+
+
+_ACTIVE, _HELD, _DISABLED = ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED, ScheduleStatus.DISABLED
+
+SCHEDULE_TRANSITIONS: dict[ScheduleCommand, dict[ScheduleStatus, ScheduleStatus]] = {
+    ScheduleCommand.PAUSE: dict.fromkeys((_ACTIVE, _HELD, _DISABLED), _HELD),
+    ScheduleCommand.RESUME: dict.fromkeys((_HELD, _DISABLED), _ACTIVE),
+    ScheduleCommand.SKIP: {_ACTIVE: _ACTIVE},
+    ScheduleCommand.TRIGGER: {status: status for status in (_ACTIVE, _HELD, _DISABLED)},
+    ScheduleCommand.REMOVE: dict.fromkeys((_ACTIVE, _HELD, _DISABLED), ScheduleStatus.REMOVED),
+}
+"""For each command, the statuses in which it is accepted and the status that follows."""
+
+_CAN_SCHEDULE: dict[ScheduleCommand, str] = {
+    ScheduleCommand.PAUSE: "can be paused",
+    ScheduleCommand.SKIP: "has a next fire that can be skipped",
+    ScheduleCommand.TRIGGER: "can be triggered",
+    ScheduleCommand.REMOVE: "can be removed",
+}
+
+
+def schedule_refusal(status: ScheduleStatus, command: ScheduleCommand, *, fires: bool = True) -> str | None:
+    """Return why `command` is refused, as the rest of a sentence about the schedule; None if it is accepted.
+
+    Args:
+        status: The status of the schedule.
+        command: The command.
+        fires: Whether the schedule has a next fire.
+    """
+    accepted = SCHEDULE_TRANSITIONS[command]
+    if status not in accepted:
+        if command is ScheduleCommand.RESUME:
+            return f"is {status}, not {' or '.join(accepted)}"
+        return f"is {status}; only a schedule that is {' or '.join(accepted)} {_CAN_SCHEDULE[command]}"
+    if command is ScheduleCommand.SKIP and not fires:
+        return "has no next fire that could be skipped"
+    return None
 
 
 # --- backfills ---------------------------------------------------------------------------------

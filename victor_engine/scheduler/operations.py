@@ -14,6 +14,7 @@ import msgspec
 from victor_engine.api import Actor, PauseInfo, ScheduleAdded, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.domain.statuses import FireOutcome
+from victor_engine.domain.transitions import ScheduleCommand, schedule_refusal
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
 from victor_engine.scheduler import chain
@@ -163,6 +164,14 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
     return row.id
 
 
+def _must_accept(row: ScheduleRow, command: ScheduleCommand) -> None:
+    """Raise ConflictError with the reason if a schedule refuses a command."""
+    fires = row.next_fire is not None or row.spec.after is not None
+    reason = schedule_refusal(row.status, command, fires=fires)
+    if reason is not None:
+        raise ConflictError(f"schedule {row.id} {reason}")
+
+
 def _must_come(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
     if spec.enabled and spec.after is None and timing.next_after(now) is None:
         what = f"at {spec.at.isoformat()}" if spec.at is not None else "its end_date"
@@ -242,6 +251,7 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
 def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
     """Take a schedule out; its history stays. Returns its whole id."""
     row = locked(tx, schedule)
+    _must_accept(row, ScheduleCommand.REMOVE)
     settle(tx, row, tx.now)
     chain.depend(tx, row.id, None)
     schedules.remove(tx, row.id)
@@ -259,6 +269,7 @@ def hold(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
 def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
     """Hold a schedule. The fires of the pause are recorded as skipped when it ends."""
     row = locked(tx, schedule)
+    _must_accept(row, ScheduleCommand.PAUSE)
     if until is not None and until <= tx.now:
         raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
     hold(tx, row, PauseInfo(by=actor.user, at=tx.now, note=note, until=until))
@@ -272,8 +283,7 @@ def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetim
 def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: datetime | None = None) -> str:
     """End a pause, or enable. What was due until `at` (default: now) is recorded as skipped, not made up for."""
     row = locked(tx, schedule)
-    if row.paused is None and row.spec.enabled:
-        raise ConflictError(f"schedule {row.id} is not paused")
+    _must_accept(row, ScheduleCommand.RESUME)
     cursor = settle(tx, row, at or tx.now)
     # A pause that ends by itself does not enable what somebody has disabled.
     spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
@@ -286,8 +296,7 @@ def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: da
 
 def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
     row = locked(tx, schedule)
-    if not row.firing or (row.next_fire is None and row.spec.after is None):
-        raise ConflictError(f"schedule {row.id} has no next fire that could be skipped")
+    _must_accept(row, ScheduleCommand.SKIP)
     schedules.skip_next(tx, row.id)
     data: dict[str, Any] = {
         "skip_next": row.next_fire.isoformat() if row.next_fire is not None else "the next one",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from victor_engine.api import ScheduleInfo
+from victor_engine.api import ScheduleCommand, ScheduleInfo, schedule_refused
 from victor_engine.errors import VictorError
 from victor_tui.dialogs.results import Result, ResultsDialog
 from victor_tui.screens.base import TableScreen
@@ -53,13 +53,7 @@ class ScheduleCommands:
         if command == "new":
             return True
         targets = self._targets() if self._screen.is_mounted else []
-        if command == "pause":
-            return any(schedule.paused is None for schedule in targets)
-        if command == "resume":
-            return any(schedule.paused is not None for schedule in targets)
-        if command == "skip":
-            return any(_can_skip(schedule) for schedule in targets)
-        return bool(targets)
+        return any(_NEEDS[command](schedule) if command in _NEEDS else True for schedule in targets)
 
     def start(self, command: str) -> None:
         """Do a command in a worker of the screen."""
@@ -127,7 +121,7 @@ class ScheduleCommands:
     async def _pause(self) -> None:
         from victor_tui.dialogs.pause import PauseDialog
 
-        targets = [each for each in self._targets() if each.paused is None]
+        targets = [each for each in self._targets() if _can_pause(each)]
         many = len(targets) > 1
         title = f"Pause {len(targets)} schedules" if many else f"Pause {name_of(targets[0])}"
         names = tuple(name_of(each) for each in targets) if many else ()
@@ -150,7 +144,7 @@ class ScheduleCommands:
         return f" until {full(until, self._screen.console.zone)}" if until is not None else ""
 
     async def _resume(self) -> None:
-        targets = [each for each in self._targets() if each.paused is not None]
+        targets = [each for each in self._targets() if _can_resume(each)]
         note = ""
         if len(targets) > 1:
             asked = await self._screen.console.dialogs.confirm(
@@ -298,5 +292,17 @@ class ScheduleCommands:
         console.navigator.open_run(run_id)
 
 
+def _can_pause(schedule: ScheduleInfo) -> bool:
+    return schedule_refused(schedule, ScheduleCommand.PAUSE) is None and schedule.paused is None
+
+
+def _can_resume(schedule: ScheduleInfo) -> bool:
+    return schedule_refused(schedule, ScheduleCommand.RESUME) is None
+
+
 def _can_skip(schedule: ScheduleInfo) -> bool:
-    return schedule.next_fire is not None and not schedule.skip_next
+    return schedule_refused(schedule, ScheduleCommand.SKIP) is None and not schedule.skip_next
+
+
+_NEEDS = {"pause": _can_pause, "resume": _can_resume, "skip": _can_skip}
+"""What a schedule must be for a command. What it accepts is what the engine accepts."""
