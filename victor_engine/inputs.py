@@ -2,7 +2,7 @@
 
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.read import parse_duration
-from victor_engine.hitl.validation import validate
+from victor_engine.people.validation import validate
 from victor_engine.scheduler.declare import spec_from_block
 from victor_engine.scheduler.promises import read_after
 from victor_engine.scheduler.spoken import Span, parse_span

@@ -126,7 +126,7 @@ async def test_groups_are_looked_up_outside_the_writer(
         threads.append(threading.current_thread().name)
         return frozenset({"no-such-group"})
 
-    monkeypatch.setattr("victor_engine.hitl.person.unix_groups", slow)
+    monkeypatch.setattr("victor_engine.people.roles.unix_groups", slow)
     async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
         run = await engine.start_run("flow", state={"n": 0})
         request = await question(engine, run.id)
@@ -138,7 +138,7 @@ async def test_groups_are_looked_up_outside_the_writer(
             assert (await engine.claim(request.id)).claimed_by == "someone"
         assert len(threads) == 1
         assert "writer" not in threads[0]
-        monkeypatch.setattr("victor_engine.hitl.person.unix_groups", lambda user: frozenset())
+        monkeypatch.setattr("victor_engine.people.roles.unix_groups", lambda user: frozenset())
         with acting_as(someone), pytest.raises(PermissionDeniedError):
             await engine.answer(request.id, request.revision, Answer(outcome="approved"))
 
@@ -149,7 +149,7 @@ async def test_a_user_database_that_hangs_changes_nothing(
     import threading
 
     over = threading.Event()
-    monkeypatch.setattr("victor_engine.hitl.person.unix_groups", lambda user: over.wait(20) and frozenset())
+    monkeypatch.setattr("victor_engine.people.roles.unix_groups", lambda user: over.wait(20) and frozenset())
     monkeypatch.setattr("victor_engine.engine.requests.GROUPS_SECONDS", 0.05)
     async with engine_on(workspace(tmp_path, FLOW), clock=FakeClock()) as engine:
         run = await engine.start_run("flow", state={"n": 0})

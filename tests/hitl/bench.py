@@ -14,8 +14,8 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.definition.model import HITLNode
-from victor_engine.hitl.ask import Ask
-from victor_engine.hitl.requests import (
+from victor_engine.people.questions import Ask
+from victor_engine.people.requests import (
     Decision,
     Person,
     RequestRef,

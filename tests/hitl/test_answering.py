@@ -23,7 +23,7 @@ from victor_engine.errors import (
     PermissionDeniedError,
     VictorError,
 )
-from victor_engine.hitl.requests import (
+from victor_engine.people.requests import (
     Decision,
     Person,
     claim_request,
@@ -353,7 +353,7 @@ async def test_asking_again_for_the_same_step_finds_the_question(tmp_path: Path)
         row = await b.row(ref)
         from msgspec.json import decode
 
-        from victor_engine.hitl.ask import Ask
+        from victor_engine.people.questions import Ask
 
         ask = decode(row["spec"], type=Ask)
         again = await b.write(
@@ -385,7 +385,7 @@ async def test_errors_cross_the_wire_with_what_they_say(tmp_path: Path) -> None:
 
 
 def test_every_pair_of_people_is_told_apart() -> None:
-    from victor_engine.hitl.person import person_key
+    from victor_engine.people.roles import person_key
 
     people = [*PEOPLE, Actor(user="x"), Actor(user="y")]
     assert all(person_key(a) != person_key(b) for a, b in itertools.combinations(people, 2))

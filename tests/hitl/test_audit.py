@@ -13,10 +13,10 @@ import pytest
 
 from tests.hitl.bench import ALICE, BOB, CAROL, NO, YES, Bench, bench
 from victor_engine.api import Answer
-from victor_engine.hitl.audit import COLUMNS, csv_lines, history, json_lines
-from victor_engine.hitl.back import ask_requester, reply_to_question
-from victor_engine.hitl.handover import reassign_request
-from victor_engine.hitl.person import Person
+from victor_engine.people.audit import COLUMNS, csv_lines, history, json_lines
+from victor_engine.people.corrections import ask_requester, reply_to_question
+from victor_engine.people.reassignment import reassign_request
+from victor_engine.people.roles import Person
 
 
 async def test_a_request_is_told_as_it_happened(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from victor_engine.api import ProblemInfo
 from victor_engine.config import load_config, trust
 from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import HITLNode
-from victor_engine.hitl.ask import with_defaults
-from victor_engine.hitl.checks import check_people
+from victor_engine.people.definition_checks import check_people
+from victor_engine.people.questions import with_defaults
 
 HEAD = "workflows:\n  w:\n    nodes:\n"
 

@@ -13,15 +13,15 @@ from victor_engine.api import RequestCommand, request_refused
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.domain.transitions import REQUEST_TRANSITIONS, RequestState, request_refusal
 from victor_engine.errors import VictorError
-from victor_engine.hitl import back, handover
-from victor_engine.hitl.person import Person
-from victor_engine.hitl.requests import (
+from victor_engine.people import corrections, reassignment
+from victor_engine.people.requests import (
     RequestRef,
     answer_request,
     claim_request,
     release_request,
     withdraw_requests,
 )
+from victor_engine.people.roles import Person
 from victor_engine.store.db import Tx
 from victor_engine.store.queries import request
 
@@ -30,18 +30,22 @@ STATES = ("open", "held", "settling", "answered", "expired", "withdrawn")
 
 SENT: dict[RequestCommand, Callable[[Tx, str, int], object]] = {
     RequestCommand.ANSWER: lambda tx, id_, revision: answer_request(tx, id_, revision, YES, WHO),
-    RequestCommand.PUSH_BACK: lambda tx, id_, revision: back.push_back(tx, id_, revision, "build", "no", WHO),
-    RequestCommand.UNDO: lambda tx, id_, revision: back.undo_answer(tx, id_, WHO),
+    RequestCommand.PUSH_BACK: lambda tx, id_, revision: corrections.push_back(
+        tx, id_, revision, "build", "no", WHO
+    ),
+    RequestCommand.UNDO: lambda tx, id_, revision: corrections.undo_answer(tx, id_, WHO),
     RequestCommand.CLAIM: lambda tx, id_, revision: claim_request(tx, id_, WHO),
     RequestCommand.RELEASE: lambda tx, id_, revision: release_request(tx, id_, WHO),
-    RequestCommand.REASSIGN: lambda tx, id_, revision: handover.reassign_request(
+    RequestCommand.REASSIGN: lambda tx, id_, revision: reassignment.reassign_request(
         tx, id_, revision, ("carol",), "", WHO
     ),
-    RequestCommand.DELEGATE: lambda tx, id_, revision: handover.delegate_request(
+    RequestCommand.DELEGATE: lambda tx, id_, revision: reassignment.delegate_request(
         tx, id_, revision, "carol", "", WHO
     ),
-    RequestCommand.ASK: lambda tx, id_, revision: back.ask_requester(tx, id_, "Why?", WHO),
-    RequestCommand.REPLY: lambda tx, id_, revision: back.reply_to_question(tx, id_, "So.", Person(ALICE)),
+    RequestCommand.ASK: lambda tx, id_, revision: corrections.ask_requester(tx, id_, "Why?", WHO),
+    RequestCommand.REPLY: lambda tx, id_, revision: corrections.reply_to_question(
+        tx, id_, "So.", Person(ALICE)
+    ),
 }
 """How each command of a person is given."""
 
@@ -54,7 +58,7 @@ async def put_into(b: Bench, state: str, *, questions: bool) -> RequestRef:
         undo_window=5.0 if state in ("settling", "answered") else None,
     )
     if state == "held":
-        await b.write(lambda tx: back.ask_requester(tx, ref.id, "Why?", WHO))
+        await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Why?", WHO))
     elif state in ("settling", "answered"):
         await b.answer(ref, YES)
         if state == "answered":
@@ -72,7 +76,7 @@ async def put_into(b: Bench, state: str, *, questions: bool) -> RequestRef:
 async def test_the_engine_accepts_what_the_table_accepts(
     tmp_path: Path, command: RequestCommand, state: str, questions: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(back, "push_back_targets", lambda *_: ("build",))
+    monkeypatch.setattr(corrections, "push_back_targets", lambda *_: ("build",))
     async with bench(tmp_path) as b:
         ref = await put_into(b, state, questions=questions)
         info = await b.store.read(lambda c: request(c, ref.id))

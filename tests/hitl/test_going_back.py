@@ -9,16 +9,16 @@ import pytest
 from tests.hitl.bench import ALICE, BOB, CAROL, NO, YES, Bench, bench
 from victor_engine.api import Answer
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, PermissionDeniedError, UsageError
-from victor_engine.hitl import back
-from victor_engine.hitl.person import Person
-from victor_engine.hitl.requests import RequestRef, decision_of, withdraw_requests
+from victor_engine.people import corrections
+from victor_engine.people.requests import RequestRef, decision_of, withdraw_requests
+from victor_engine.people.roles import Person
 from victor_engine.store.queries import request
 
 HOUR = 3600.0
 
 
 async def undo(b: Bench, ref: RequestRef, who: Person) -> None:
-    await b.write(lambda tx: back.undo_answer(tx, ref.id, who))
+    await b.write(lambda tx: corrections.undo_answer(tx, ref.id, who))
 
 
 # --- undo --------------------------------------------------------------------------------------
@@ -133,10 +133,12 @@ async def test_a_run_is_sent_back_with_a_comment(tmp_path: Path) -> None:
         with pytest.raises(
             UsageError, match="cannot go back to 'deploy' from gate: it has been at write, check"
         ):
-            await b.write(lambda tx: back.push_back(tx, ref.id, 1, "deploy", "no", Person(BOB)))
+            await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "deploy", "no", Person(BOB)))
         with pytest.raises(UsageError, match="say why"):
-            await b.write(lambda tx: back.push_back(tx, ref.id, 1, "write", " ", Person(BOB)))
-        decision = await b.write(lambda tx: back.push_back(tx, ref.id, 1, "write", "too long", Person(BOB)))
+            await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", " ", Person(BOB)))
+        decision = await b.write(
+            lambda tx: corrections.push_back(tx, ref.id, 1, "write", "too long", Person(BOB))
+        )
         assert decision is not None
         assert (decision.outcome, decision.back_to) == ("pushed_back", "write")
         said = decision.record["pushed_back"]
@@ -155,7 +157,7 @@ async def test_only_who_is_asked_sends_back(tmp_path: Path) -> None:
         await visited(b, "write", "gate")
         ref = await b.ask(assignees=("carol",))
         with pytest.raises(PermissionDeniedError):
-            await b.write(lambda tx: back.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
+            await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
 
 
 async def test_a_branch_of_a_parallel_node_cannot_go_back_alone(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ async def test_a_branch_of_a_parallel_node_cannot_go_back_alone(tmp_path: Path) 
         await visited(b, "gate", parent="both")
         ref = await b.ask()
         with pytest.raises(UsageError, match="there is no node"):
-            await b.write(lambda tx: back.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
+            await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
 
 
 # --- the requester -----------------------------------------------------------------------------
@@ -174,13 +176,13 @@ async def test_the_deadline_stands_still_while_the_requester_is_asked(tmp_path: 
     async with bench(tmp_path) as b:
         ref = await b.ask(allow_questions=True, timeout_seconds=HOUR, reminders=(600.0,))
         await b.attend(ref, after=HOUR - 900)
-        await b.write(lambda tx: back.ask_requester(tx, ref.id, "Which host?", Person(BOB)))
+        await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Which host?", Person(BOB)))
         info = await b.store.read(lambda c: request(c, ref.id))
         assert (info.deadline, info.held_left, info.held_since) == (None, 900.0, b.clock.now())
         assert await b.attend(ref, after=10 * HOUR) is None
         with pytest.raises(PermissionDeniedError, match="alice started"):
-            await b.write(lambda tx: back.reply_to_question(tx, ref.id, "mine", Person(CAROL)))
-        await b.write(lambda tx: back.reply_to_question(tx, ref.id, "web-3", Person(ALICE)))
+            await b.write(lambda tx: corrections.reply_to_question(tx, ref.id, "mine", Person(CAROL)))
+        await b.write(lambda tx: corrections.reply_to_question(tx, ref.id, "web-3", Person(ALICE)))
         info = await b.store.read(lambda c: request(c, ref.id))
         assert info.deadline is not None
         assert (info.deadline - b.clock.now()).total_seconds() == 900.0
@@ -198,7 +200,7 @@ async def test_the_deadline_stands_still_while_the_requester_is_asked(tmp_path: 
 async def test_an_answer_closes_an_open_question(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(allow_questions=True, timeout_seconds=HOUR)
-        await b.write(lambda tx: back.ask_requester(tx, ref.id, "Why?", Person(BOB)))
+        await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Why?", Person(BOB)))
         await b.attend(ref, after=2 * HOUR)
         assert await b.answer(ref, Answer(outcome="approved"), BOB) is not None
         info = await b.store.read(lambda c: request(c, ref.id))
@@ -209,9 +211,9 @@ async def test_questions_need_the_authors_leave(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask()
         with pytest.raises(ConflictError, match="allow_questions: true"):
-            await b.write(lambda tx: back.ask_requester(tx, ref.id, "Why?", Person(BOB)))
+            await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Why?", Person(BOB)))
         open_ref = await b.ask(allow_questions=True)
         with pytest.raises(UsageError, match="write the question"):
-            await b.write(lambda tx: back.ask_requester(tx, open_ref.id, "", Person(BOB)))
+            await b.write(lambda tx: corrections.ask_requester(tx, open_ref.id, "", Person(BOB)))
         with pytest.raises(ConflictError, match="nobody has asked"):
-            await b.write(lambda tx: back.reply_to_question(tx, open_ref.id, "x", Person(ALICE)))
+            await b.write(lambda tx: corrections.reply_to_question(tx, open_ref.id, "x", Person(ALICE)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hitl.bench import YES, Bench, bench
-from victor_engine.hitl.requests import RequestRef, due_requests, next_deadline
+from victor_engine.people.requests import RequestRef, due_requests, next_deadline
 from victor_engine.store.db import open_store
 
 HOUR = 3600.0

@@ -9,10 +9,10 @@ import pytest
 from tests.hitl.bench import ALICE, BOB, CAROL, NO, YES, Bench, bench
 from victor_engine.api import Actor
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, PermissionDeniedError, UsageError
-from victor_engine.hitl.handover import delegate_request, reassign_request
-from victor_engine.hitl.person import Person, exists, look_up, needs_groups, person, unix_groups
-from victor_engine.hitl.requests import RequestRef, claim_request
-from victor_engine.hitl.votes import noes_needed
+from victor_engine.people.reassignment import delegate_request, reassign_request
+from victor_engine.people.requests import RequestRef, claim_request
+from victor_engine.people.roles import Person, exists, look_up, needs_groups, person, unix_groups
+from victor_engine.people.votes import noes_needed
 
 DAVE = Actor(user="dave", uid=1004, via="cli")
 

@@ -11,7 +11,7 @@ import pytest
 from tests.hitl.bench import BOB, YES, Bench, bench
 from victor_engine.definition.model import FALLBACKS, Choice, ConditionNode, HITLNode, WorkflowDefinition
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, NodeError
-from victor_engine.hitl.requests import (
+from victor_engine.people.requests import (
     Decision,
     RequestRef,
     decision_of,

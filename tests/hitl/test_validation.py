@@ -8,8 +8,8 @@ import pytest
 
 from victor_engine.definition.model import HITLNode
 from victor_engine.errors import NodeError
-from victor_engine.hitl.ask import build_ask
-from victor_engine.hitl.validation import check_schema, validate
+from victor_engine.people.questions import build_ask
+from victor_engine.people.validation import check_schema, validate
 
 BROKEN = [
     ({"type": "strin"}, "at type"),

@@ -14,10 +14,10 @@ from tests.hitl.bench import ALICE, BOB, YES, Bench, bench
 from tests.notify.support import Mailbox
 from victor_engine import jsonio
 from victor_engine.config.model import NotifyRule, SecretSource
-from victor_engine.hitl import back, handover
-from victor_engine.hitl.person import Person
 from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
+from victor_engine.people import corrections, reassignment
+from victor_engine.people.roles import Person
 from victor_engine.runtime.secrets import SecretStore
 from victor_engine.store.repositories.deadletters import add_dead_letter
 
@@ -104,11 +104,11 @@ async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None
         )  # fmt: skip
         await here.mailbox.until(messages=1)
         bob = Person(BOB, admin=True)
-        await at.write(lambda tx: handover.delegate_request(tx, ref.id, 1, "bob", "on leave", bob))
+        await at.write(lambda tx: reassignment.delegate_request(tx, ref.id, 1, "bob", "on leave", bob))
         await here.mailbox.until(messages=2)
-        await at.write(lambda tx: back.ask_requester(tx, ref.id, "Which one?", bob))
+        await at.write(lambda tx: corrections.ask_requester(tx, ref.id, "Which one?", bob))
         await here.mailbox.until(messages=3)
-        await at.write(lambda tx: back.reply_to_question(tx, ref.id, "That one.", Person(ALICE)))
+        await at.write(lambda tx: corrections.reply_to_question(tx, ref.id, "That one.", Person(ALICE)))
         await at.attend(ref, after=545)
         await here.mailbox.until(messages=4)
         await at.attend(ref, after=60)

@@ -13,7 +13,7 @@ from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import definition_from_content, load_text, raise_for
-from victor_engine.hitl.requests import Person, answer_request
+from victor_engine.people.requests import Person, answer_request
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.manager import Runtime

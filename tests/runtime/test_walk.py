@@ -388,7 +388,7 @@ async def test_the_second_answer_is_told_who_was_first(tmp_path: Path) -> None:
         request_id, revision = await bench.question(run)
         await bench.answer(run, Answer(outcome="approved"))
         from tests.runtime.harness import ALICE
-        from victor_engine.hitl.requests import Person, answer_request
+        from victor_engine.people.requests import Person, answer_request
 
         with pytest.raises(AlreadyAnsweredError, match=r"bob answered this at .*: approved"):
             await bench.store.write(

@@ -51,7 +51,7 @@ from victor_engine.errors import (
     UsageError,
     VictorError,
 )
-from victor_engine.hitl.person import Person, asked_as
+from victor_engine.people.roles import Person, asked_as
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 ME = Actor(user="ana", uid=1000, via="console", tty="pts/3")

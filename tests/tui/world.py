@@ -28,7 +28,7 @@ from victor_engine.api import Actor, Answer, RequestInfo, RequestQuery, RunInfo,
 from victor_engine.clock import FakeClock
 from victor_engine.definition.graph import graph_info
 from victor_engine.definition.loader import load_file
-from victor_engine.hitl import requests
+from victor_engine.people import requests
 from victor_engine.store import transaction
 
 WORKSPACE = Path(__file__).parent / "workspace"

@@ -200,8 +200,8 @@ def audit(
 ) -> None:
     """Export the audit trail: requests with their prompts, answers and actors, as they were recorded."""
     from victor_engine.errors import UsageError
-    from victor_engine.hitl.audit import csv_lines, json_lines
-    from victor_engine.hitl.audit import history as recorded
+    from victor_engine.people.audit import csv_lines, json_lines
+    from victor_engine.people.audit import history as recorded
     from victor_engine.service.connect import find
     from victor_engine.store import queries
     from victor_engine.store.snapshot import SnapshotReader

@@ -140,7 +140,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
-    from victor_engine.hitl.checks import check_people
+    from victor_engine.people.definition_checks import check_people
     from victor_engine.runtime.bindings import BindingTable, unused_nodes
     from victor_engine.versioning.checks import check_migrations
 

@@ -11,12 +11,12 @@ from victor_engine.api import Answer, RequestInfo
 from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
-from victor_engine.hitl import back, handover
-from victor_engine.hitl.decisions import Decision
-from victor_engine.hitl.person import Person, exists, look_up, needs_groups, person
-from victor_engine.hitl.requests import answer_request, claim_request, release_request
-from victor_engine.hitl.rows import read_row
 from victor_engine.identity import acting
+from victor_engine.people import corrections, reassignment
+from victor_engine.people.answers import Decision
+from victor_engine.people.requests import answer_request, claim_request, release_request
+from victor_engine.people.roles import Person, exists, look_up, needs_groups, person
+from victor_engine.people.stored_request import read_row
 from victor_engine.runtime.manager import Runtime
 from victor_engine.runtime.stopwatch import committed
 from victor_engine.store import queries
@@ -63,31 +63,32 @@ class RequestService:
         people = tuple(assignees)
         await self._must_exist(people)
         return await self._acted(
-            request_id, lambda tx, full, who: handover.reassign_request(tx, full, revision, people, note, who)
+            request_id,
+            lambda tx, full, who: reassignment.reassign_request(tx, full, revision, people, note, who),
         )
 
     async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
         await self._must_exist((to,))
         return await self._acted(
-            request_id, lambda tx, full, who: handover.delegate_request(tx, full, revision, to, note, who)
+            request_id, lambda tx, full, who: reassignment.delegate_request(tx, full, revision, to, note, who)
         )
 
     async def undo_answer(self, request_id: str) -> RequestInfo:
-        return await self._acted(request_id, back.undo_answer)
+        return await self._acted(request_id, corrections.undo_answer)
 
     async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
         return await self._decided(
-            request_id, lambda tx, full, who: back.push_back(tx, full, revision, to_node, comment, who)
+            request_id, lambda tx, full, who: corrections.push_back(tx, full, revision, to_node, comment, who)
         )
 
     async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
         return await self._acted(
-            request_id, lambda tx, full, who: back.ask_requester(tx, full, question, who)
+            request_id, lambda tx, full, who: corrections.ask_requester(tx, full, question, who)
         )
 
     async def reply(self, request_id: str, text: str) -> RequestInfo:
         return await self._acted(
-            request_id, lambda tx, full, who: back.reply_to_question(tx, full, text, who)
+            request_id, lambda tx, full, who: corrections.reply_to_question(tx, full, text, who)
         )
 
     async def _decided(

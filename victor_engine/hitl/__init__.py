@@ -1,6 +1,6 @@
 """People: what is asked, who may answer, what counts, and programs that answer in their place."""
 
-from victor_engine.hitl.programs import (
+from victor_engine.people.handlers import (
     AutoApproveHandler,
     HITLFallback,
     HITLHandler,

@@ -25,7 +25,6 @@ from victor_engine.definition.model import (
 )
 from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError
-from victor_engine.hitl.checks import check_people, known_people
 from victor_engine.loading.calendars import calendar_of, piece_of
 from victor_engine.loading.pieces import (
     Around,
@@ -43,6 +42,7 @@ from victor_engine.loading.pieces import (
     WorkflowPiece,
     encode,
 )
+from victor_engine.people.definition_checks import check_people, known_people
 from victor_engine.runtime.bindings import BindingTable, unused_nodes, working_nodes
 from victor_engine.scheduler.calendarfiles import from_file
 from victor_engine.scheduler.calendars import Calendars

@@ -17,8 +17,8 @@ from victor_engine.definition.templates import render
 from victor_engine.domain.statuses import RequestStatus, RunStatus
 from victor_engine.errors import NotFoundError
 from victor_engine.events import EventKind
-from victor_engine.hitl.person import GROUP, USER, Person
-from victor_engine.hitl.rows import Row, read_row
+from victor_engine.people.roles import GROUP, USER, Person
+from victor_engine.people.stored_request import Row, read_row
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.events import tail_of_kinds
 from victor_engine.store.queries.people import starters

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
-from victor_engine.hitl.requests import Decision, attend, decision_of, due_requests, next_deadline
+from victor_engine.people.requests import Decision, attend, decision_of, due_requests, next_deadline
 from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store
 

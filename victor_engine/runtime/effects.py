@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import HITLNode, Node, SubWorkflowNode
-from victor_engine.hitl.requests import Decision
+from victor_engine.people.requests import Decision
 from victor_engine.runtime.calls import NodeCall
 from victor_engine.runtime.waits import Wait, WaitEnd
 from victor_engine.store.patch import Patch

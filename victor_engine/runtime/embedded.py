@@ -15,7 +15,7 @@ from victor_engine.api import ErrorInfo, UsageInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
-from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.people.requests import withdraw_requests
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.calls import Invoker, NodeCall, place_of
 from victor_engine.runtime.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step

@@ -9,7 +9,7 @@ from typing import Any
 
 from victor_engine.api import FINAL_RUN_STATUSES
 from victor_engine.errors import VictorError
-from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.people.requests import withdraw_requests
 from victor_engine.runtime import journal
 from victor_engine.runtime.children import Children
 from victor_engine.runtime.journal import RunEnd, RunRef

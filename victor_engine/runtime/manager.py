@@ -17,7 +17,7 @@ from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import FencedError, StoreError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import Decision
+from victor_engine.people.requests import Decision
 from victor_engine.runtime import journal
 from victor_engine.runtime.calls import RunIdentity
 from victor_engine.runtime.children import Children, Resolve

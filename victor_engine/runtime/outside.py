@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
-from victor_engine.hitl.ask import Ask, interrupted_ask, with_defaults
-from victor_engine.hitl.requests import Decision, build_ask, open_request
+from victor_engine.people.questions import Ask, interrupted_ask, with_defaults
+from victor_engine.people.requests import Decision, build_ask, open_request
 from victor_engine.runtime import breakers, journal
 from victor_engine.runtime.children import Resolve, Started, known_child, start_child
 from victor_engine.runtime.effects import Child, ChildEnd, Step

@@ -18,7 +18,7 @@ from victor_engine.definition.model import ParallelNode, WorkflowDefinition
 from victor_engine.domain.transitions import RunCommand, next_status
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.people.requests import withdraw_requests
 from victor_engine.reserved import with_reserved_of
 from victor_engine.runtime import journal
 from victor_engine.runtime.commands import Redrive

@@ -24,7 +24,7 @@ from victor_engine.definition.model import (
 from victor_engine.definition.read import duration_text
 from victor_engine.definition.templates import render, resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError, VictorError
-from victor_engine.hitl.requests import Decision, next_nodes
+from victor_engine.people.requests import Decision, next_nodes
 from victor_engine.runtime import teams
 from victor_engine.runtime.calls import NodeCall, RunIdentity
 from victor_engine.runtime.effects import Done, Step

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from victor_engine.api import RequestInfo, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
-from victor_engine.hitl.viewing import Viewing
+from victor_engine.people.visibility import Viewing
 from victor_engine.store import queries
 
 

@@ -10,7 +10,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.people.requests import withdraw_requests
 from victor_engine.runtime import journal
 from victor_engine.runtime.journal import RunRef
 from victor_engine.runtime.moving.planning import Plan

@@ -13,7 +13,7 @@ from victor_engine.clock import from_us
 from victor_engine.definition.content import node_to_content
 from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
 from victor_engine.errors import ConflictError, NodeError
-from victor_engine.hitl.requests import Ask, build_ask
+from victor_engine.people.requests import Ask, build_ask
 from victor_engine.runtime.moving.resting import LiveAttempt, Question, Resting
 from victor_engine.versioning.position import Standing
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.hitl.requests import Ask
+from victor_engine.people.requests import Ask
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, requests, runs

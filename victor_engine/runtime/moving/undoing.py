@@ -7,7 +7,7 @@ import msgspec
 from victor_engine.api import Actor
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
-from victor_engine.hitl.requests import withdraw_requests
+from victor_engine.people.requests import withdraw_requests
 from victor_engine.runtime.moving.applying import Snapshot, end_attempt, keep_attempts, tell
 from victor_engine.runtime.moving.planning import check_rests
 from victor_engine.runtime.moving.resting import LiveAttempt, Resting, read_run

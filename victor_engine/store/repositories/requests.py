@@ -45,7 +45,7 @@ class Handle(NamedTuple):
 
 
 def find(source: Source, request_id: str) -> Any:
-    """Return a request by its whole id, in the order of `hitl.rows.Row`; None if there is none.
+    """Return a request by its whole id, in the order of `people.stored_request.Row`; None if there is none.
 
     Instants are in microseconds; actors, the answer and the question (`spec`) are JSON.
     """

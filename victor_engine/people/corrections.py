@@ -5,12 +5,12 @@ from __future__ import annotations
 from victor_engine.domain.transitions import REQUEST_NEEDS, RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError, UsageError
 from victor_engine.events import EventKind
-from victor_engine.hitl.decisions import Decision
-from victor_engine.hitl.person import Person, person_key
-from victor_engine.hitl.reminders import drop_reminders, plan_reminders
-from victor_engine.hitl.requests import decide
-from victor_engine.hitl.rows import not_overdue, read_for, refused, write_event
-from victor_engine.hitl.votes import check_assigned, check_voter, record_vote
+from victor_engine.people.answers import Decision
+from victor_engine.people.reminders import drop_reminders, plan_reminders
+from victor_engine.people.requests import decide
+from victor_engine.people.roles import Person, person_key
+from victor_engine.people.stored_request import not_overdue, read_for, refused, write_event
+from victor_engine.people.votes import check_assigned, check_voter, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.people import push_back_targets, starters
 from victor_engine.store.repositories import requests, votes

@@ -18,7 +18,7 @@ from victor_engine.domain.transitions import (
 )
 from victor_engine.errors import AlreadyAnsweredError, ConflictError, NotFoundError
 from victor_engine.events import EventKind
-from victor_engine.hitl.ask import Ask
+from victor_engine.people.questions import Ask
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.queries.events import last_change_of_request

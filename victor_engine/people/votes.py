@@ -6,10 +6,10 @@ from typing import Any
 
 from victor_engine.api import Actor
 from victor_engine.errors import PermissionDeniedError
-from victor_engine.hitl.ask import Ask
-from victor_engine.hitl.decisions import same
-from victor_engine.hitl.person import GROUP, ROLE, Person, person_key
-from victor_engine.hitl.rows import Row
+from victor_engine.people.answers import same
+from victor_engine.people.questions import Ask
+from victor_engine.people.roles import GROUP, ROLE, Person, person_key
+from victor_engine.people.stored_request import Row
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.people import starters
 from victor_engine.store.repositories import votes

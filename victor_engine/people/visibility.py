@@ -10,8 +10,8 @@ import msgspec
 
 from victor_engine.api import RequestInfo, RequestQuery
 from victor_engine.clock import Clock
-from victor_engine.hitl.person import GROUP, ROLE, USER, Person, asked_as, person, unix_groups
 from victor_engine.identity import acting
+from victor_engine.people.roles import GROUP, ROLE, USER, Person, asked_as, person, unix_groups
 from victor_engine.store.queries.people import Asks
 
 log = logging.getLogger(__name__)

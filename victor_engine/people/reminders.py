@@ -6,8 +6,8 @@ from typing import Any
 
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.events import EventKind
-from victor_engine.hitl.ask import Ask
-from victor_engine.hitl.rows import Row, write_event
+from victor_engine.people.questions import Ask
+from victor_engine.people.stored_request import Row, write_event
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import reminders
 from victor_engine.store.repositories.requests import Handle

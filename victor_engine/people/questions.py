@@ -113,7 +113,7 @@ def build_ask(
             node, f"reject_policy must be one of {', '.join(REJECT_POLICIES)}, not {node.reject_policy!r}"
         )
     if node.input_schema is not None:
-        from victor_engine.hitl.validation import check_schema
+        from victor_engine.people.validation import check_schema
 
         if fault := check_schema(node.input_schema):
             raise _unanswerable(node, f"input_schema {fault}")

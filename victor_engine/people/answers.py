@@ -30,8 +30,8 @@ from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefi
 from victor_engine.definition.people import outcome_key
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.errors import InvalidAnswerError, NodeError
-from victor_engine.hitl.ask import Ask
-from victor_engine.hitl.rows import Row, read_row
+from victor_engine.people.questions import Ask
+from victor_engine.people.stored_request import Row, read_row
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.repositories import requests, votes
@@ -179,7 +179,7 @@ def _picked(ask: Ask, answer: Answer) -> Any:
 def _fits(ask: Ask, value: Any) -> None:
     if ask.input_schema is None:
         return
-    from victor_engine.hitl.validation import validate
+    from victor_engine.people.validation import validate
 
     errors = validate(ask.input_schema, value)
     if errors:

@@ -1,7 +1,7 @@
 """Transitions of requests: opened, claimed, voted on, answered, withdrawn. Each is one
 compare-and-set on (request, revision) with its events; whoever comes second is told who was first.
 
-What time does is in `hitl.silence`, handing on in `hitl.handover`, going back in `hitl.back`.
+What time does is in `people.timeouts`, handing on in `people.reassignment`, going back in `people.corrections`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from victor_engine.domain.statuses import RequestStatus
 from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError
 from victor_engine.events import EventKind
-from victor_engine.hitl.ask import Ask, build_ask
-from victor_engine.hitl.decisions import Decision, Way, check_answer, decision_of, next_nodes, same
-from victor_engine.hitl.person import Person
-from victor_engine.hitl.reminders import drop_reminders, plan_reminders
-from victor_engine.hitl.rows import Row, not_overdue, read_for, write_ask, write_event
-from victor_engine.hitl.silence import attend, due_requests, expire_request, next_deadline, settle_request
-from victor_engine.hitl.votes import agreeing, check_assigned, check_voter, enough, record_vote, standing
 from victor_engine.ids import new_id
+from victor_engine.people.answers import Decision, Way, check_answer, decision_of, next_nodes, same
+from victor_engine.people.questions import Ask, build_ask
+from victor_engine.people.reminders import drop_reminders, plan_reminders
+from victor_engine.people.roles import Person
+from victor_engine.people.stored_request import Row, not_overdue, read_for, write_ask, write_event
+from victor_engine.people.timeouts import attend, due_requests, expire_request, next_deadline, settle_request
+from victor_engine.people.votes import agreeing, check_assigned, check_voter, enough, record_vote, standing
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
 from victor_engine.store.repositories import requests
@@ -92,7 +92,7 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     With `required_approvals` n, n different people have to give the same answer: the same picks, the
     same document. Whoever changes their mind counts with what they said last. In a chain, an approval
     passes the question on to the next place. With an `undo_window` the decision comes when it is over
-    (`hitl.silence.settle_request`).
+    (`people.timeouts.settle_request`).
 
     AlreadyAnsweredError names who was first, when and what; ConflictError says that the request has
     changed since it was read, or that its deadline has passed, whether or not an engine has acted on

@@ -18,7 +18,7 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.api import Actor
 from victor_engine.clock import from_us, to_us
-from victor_engine.hitl.ask import Ask
+from victor_engine.people.questions import Ask
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries.audit import all_votes, asked_requests, request_events
 from victor_engine.text import json_safe, plain

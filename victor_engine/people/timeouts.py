@@ -12,10 +12,10 @@ import msgspec
 from victor_engine.clock import from_us, to_us
 from victor_engine.domain.transitions import RequestCommand, request_refusal
 from victor_engine.events import EventKind
-from victor_engine.hitl.ask import Ask, silence
-from victor_engine.hitl.decisions import Decision, decision_of, default_fits
-from victor_engine.hitl.reminders import drop_reminders, plan_reminders, say_reminders
-from victor_engine.hitl.rows import Row, lock_row, write_ask, write_event
+from victor_engine.people.answers import Decision, decision_of, default_fits
+from victor_engine.people.questions import Ask, silence
+from victor_engine.people.reminders import drop_reminders, plan_reminders, say_reminders
+from victor_engine.people.stored_request import Row, lock_row, write_ask, write_event
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import requests
 

@@ -17,7 +17,7 @@ from victor_engine.config import Config
 from victor_engine.definition.model import HITLNode, WorkflowDefinition
 from victor_engine.definition.people_checks import YES_NO
 from victor_engine.definition.read import Reader
-from victor_engine.hitl.person import GROUP, ROLE, USER, exists
+from victor_engine.people.roles import GROUP, ROLE, USER, exists
 
 Severity = Literal["error", "warning"]
 

@@ -9,8 +9,8 @@ import msgspec
 from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.events import EventKind
-from victor_engine.hitl.person import USER, Person
-from victor_engine.hitl.rows import Row, read_for, write_ask, write_event
+from victor_engine.people.roles import USER, Person
+from victor_engine.people.stored_request import Row, read_for, write_ask, write_event
 from victor_engine.store.db import Tx, actor_from_json
 
 
