@@ -25,8 +25,8 @@ from typing import Any
 
 from victor_engine.api import ENGINE_ACTOR, ScheduleSpec
 from victor_engine.clock import SystemClock
-from victor_engine.scheduler import operations
-from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.scheduling import schedule_commands
+from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
 from victor_engine.store.runs import Start
 
@@ -71,7 +71,7 @@ async def ours(directory: Path, count: int, crowd: int, idle: float) -> tuple[La
         for n in range(first, min(first + CHUNK, count)):
             anchor = due if n % (count // crowd) == 0 else due + timedelta(minutes=10, milliseconds=30 * n)
             spec = ScheduleSpec(workflow="w", every_seconds=3600.0, anchor=anchor, initial_state={"n": n})
-            operations.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
+            schedule_commands.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
 
     for first in range(0, count, CHUNK):
         await store.write(lambda tx, first=first: add(tx, first))

@@ -39,7 +39,7 @@ from victor_engine.api import ENGINE_ACTOR, ScheduleSpec
 from victor_engine.config import trust
 from victor_engine.definition.loader import checksum, load_text
 from victor_engine.engine import Engine
-from victor_engine.scheduler import operations
+from victor_engine.scheduling import schedule_commands
 from victor_engine.store.db import Tx
 from victor_engine.versioning import catalog
 
@@ -96,7 +96,7 @@ async def fill(root: Path, given: argparse.Namespace) -> None:
             spec = ScheduleSpec(
                 workflow=_name(given.workflows - 1), every_seconds=86400.0 + number, anchor=anchor
             )
-            operations.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
+            schedule_commands.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
 
     await engine.store.write(schedule)
     for workflow, count in (("approval", given.runs), ("bygone", given.past)):

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from victor_engine.api import ENGINE_ACTOR, ScheduleSpec
 from victor_engine.clock import FakeClock
-from victor_engine.scheduler import operations
-from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.scheduling import schedule_commands
+from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
 from victor_engine.store.runs import Start
 
@@ -61,7 +61,7 @@ async def measure(directory: Path, count: int, crowd: int) -> str:
     def add(tx: Tx, first: int) -> None:
         for n in range(first, min(first + CHUNK, count)):
             spec = ScheduleSpec(workflow="w", at=at[n], initial_state={"n": n})
-            operations.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
+            schedule_commands.add(tx, spec, actor=ENGINE_ACTOR, origin="python")
 
     for first in range(0, count, CHUNK):
         await store.write(lambda tx, first=first: add(tx, first))

@@ -3,10 +3,10 @@
 from victor_engine.config.places import did_you_mean
 from victor_engine.definition.read import parse_duration
 from victor_engine.people.validation import validate
-from victor_engine.scheduler.declare import spec_from_block
-from victor_engine.scheduler.promises import read_after
-from victor_engine.scheduler.spoken import Span, parse_span
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.declarations import spec_from_block
+from victor_engine.scheduling.natural_time import Span, parse_span
+from victor_engine.scheduling.spec_clauses import read_after
+from victor_engine.scheduling.timezones import get_zone
 
 __all__ = [
     "Span",

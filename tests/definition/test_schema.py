@@ -44,6 +44,6 @@ def test_a_node_without_a_known_type_does_not_match() -> None:
 
 def test_the_schedule_block_has_the_keys_of_its_reader() -> None:
     from victor_engine.definition.schema import SCHEDULE
-    from victor_engine.scheduler.declare import KEYS
+    from victor_engine.scheduling.declarations import KEYS
 
     assert set(SCHEDULE["properties"]) == KEYS

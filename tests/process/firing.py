@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from victor_engine.scheduler import loop as loops
-from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.scheduling import loop as loops
+from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Tx, open_store
 from victor_engine.store.runs import RunBatch, Start
 

@@ -16,8 +16,8 @@ from tests.scheduler.test_loop import ALICE, START, World, world
 from victor_engine.api import ScheduleSpec
 from victor_engine.domain.transitions import SCHEDULE_TRANSITIONS, ScheduleCommand
 from victor_engine.errors import ConflictError, FencedError, StoreError, UsageError
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler import rows
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling import stored_schedules
 from victor_engine.store.db import Tx
 
 
@@ -27,7 +27,7 @@ def at(hour: int, minute: int, second: int = 1, day: int = 4) -> datetime:
 
 async def edit(w: World, schedule: str, **fields: Any) -> None:
     def change(tx: Tx) -> None:
-        row = rows.get(tx, schedule)
+        row = stored_schedules.get(tx, schedule)
         ops.edit(tx, schedule, msgspec.structs.replace(row.spec, **fields), actor=ALICE)
 
     await w.store.write(change)
@@ -184,10 +184,10 @@ async def test_an_edit_that_does_not_go_with_the_changed_file_is_dropped_with_a_
     two = msgspec.structs.replace(one, end_date=at(0, 0, 0, day=10))
     async with world(tmp_path) as w:
         await w.store.write(lambda tx: ops.declare(tx, "w", "w.yaml", one))
-        row = (await w.store.read(rows.all_rows))[0]
+        row = (await w.store.read(stored_schedules.all_rows))[0]
         await edit(w, row.id, start_date=at(0, 0, 0, day=20))
         assert await w.store.write(lambda tx: ops.declare(tx, "w", "w.yaml", two))
-        assert (await w.store.read(rows.all_rows))[0].spec == two
+        assert (await w.store.read(stored_schedules.all_rows))[0].spec == two
         (data,) = (await w.rows("SELECT data FROM events ORDER BY seq DESC LIMIT 1"))[0]
         assert "were dropped: start_date" in data
 
@@ -363,12 +363,12 @@ async def test_a_tzdata_update_neither_repeats_a_fire_nor_leaves_one_out(
     """A country moves its clocks an hour back, and the file that says so comes after the fire of the day."""
     from zoneinfo import ZoneInfo
 
-    from victor_engine.scheduler import timing, zones
+    from victor_engine.scheduling import timezones, timing
 
     def data(name: str) -> None:
         found = ZoneInfo(name)
-        zones.zone_table.cache_clear()
-        for module in (zones, timing):
+        timezones.zone_table.cache_clear()
+        for module in (timezones, timing):
             monkeypatch.setattr(module, "get_zone", lambda _: found)
 
     data("Etc/GMT-2")
@@ -384,7 +384,7 @@ async def test_a_tzdata_update_neither_repeats_a_fire_nor_leaves_one_out(
             ("2026-05-04T11:00", "started"), ("2026-05-05T11:00", "started"),
         ]  # fmt: skip
         assert len(await w.rows("SELECT 1 FROM runs")) == 2
-    zones.zone_table.cache_clear()
+    timezones.zone_table.cache_clear()
 
 
 @pytest.mark.parametrize("state", ["active", "paused", "disabled"])
@@ -401,7 +401,7 @@ async def test_a_command_on_a_schedule_does_what_the_table_says(
             await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE))
         elif state == "disabled":
             await edit(w, schedule, enabled=False)
-        status = (await w.store.read(lambda c: rows.get(c, schedule))).status
+        status = (await w.store.read(lambda c: stored_schedules.get(c, schedule))).status
         assert status == state
         sent = w.store.write(lambda tx: carry_out[command](tx, schedule, actor=ALICE))
         following = SCHEDULE_TRANSITIONS[ScheduleCommand(command)].get(status)
@@ -410,6 +410,6 @@ async def test_a_command_on_a_schedule_does_what_the_table_says(
                 await sent
         else:
             await sent
-        found = await w.store.read(lambda c: rows.find(c, schedule))
+        found = await w.store.read(lambda c: stored_schedules.find(c, schedule))
         assert found is not None
         assert found.status == (following or status)

@@ -13,9 +13,9 @@ from victor_engine.api import BackfillInfo, BackfillSpec
 from victor_engine.domain.statuses import BackfillStatus
 from victor_engine.domain.transitions import BACKFILL_TRANSITIONS, BackfillCommand
 from victor_engine.errors import ConflictError, UsageError
-from victor_engine.scheduler import backfill, endings
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler.firing import nothing_excluded
+from victor_engine.scheduling import backfill, run_endings
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling.fires import nothing_excluded
 from victor_engine.store.db import Tx
 from victor_engine.store.queries import backfills
 
@@ -38,7 +38,7 @@ async def end(w: World, key: int, status: str = "succeeded") -> None:
     def write(tx: Tx) -> Any:
         tx.execute("UPDATE runs SET status = ?, finished_at = ? WHERE key = ?", (status, tx.now_us, key))
         firing = w.loop.firing(tx)
-        endings.run_ended(firing, key, status)
+        run_endings.run_ended(firing, key, status)
         return firing
 
     w.loop.committed(await w.store.write(write))

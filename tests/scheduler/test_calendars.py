@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from victor_engine.config.model import CalendarSource
 from victor_engine.config.places import parse_yaml
 from victor_engine.errors import VictorError
-from victor_engine.scheduler.calendarfiles import from_block
-from victor_engine.scheduler.calendars import Calendars
-from victor_engine.scheduler.calendarspans import Calendar, instant
+from victor_engine.scheduling.calendars.spans import Calendar, instant
+from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.scheduling.calendars.yaml_calendars import from_block
 
 BERLIN = ZoneInfo("Europe/Berlin")
 UTC_ZONE = ZoneInfo("UTC")

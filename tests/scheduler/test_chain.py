@@ -12,9 +12,9 @@ from tests.scheduler.test_loop import ALICE, START, World, world
 from victor_engine.api import After, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError
-from victor_engine.scheduler import endings, upstream
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler.promises import read_after
+from victor_engine.scheduling import dependencies, run_endings
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling.spec_clauses import read_after
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import NewRun, insert_run
 
@@ -55,7 +55,7 @@ async def ends(
         key, run_id = insert_run(tx, new)
         tx.execute("UPDATE runs SET status = ?, finished_at = ? WHERE key = ?", (status, tx.now_us, key))
         firing = w.loop.firing(tx)
-        endings.run_ended(firing, key, status)
+        run_endings.run_ended(firing, key, status)
         return run_id, firing
 
     run_id, firing = await w.store.write(write)
@@ -122,7 +122,7 @@ async def test_all_of_several_fire_once_each_time_all_have_ended(tmp_path: Path)
         await ends(w, "a")
         assert w.started == []
         found = await w.store.read(
-            lambda c: upstream.waits_for(
+            lambda c: dependencies.waits_for(
                 c, schedule, ScheduleSpec("w", after=After(("a", "b"))), w.clock.now()
             )
         )
@@ -215,7 +215,7 @@ async def test_a_run_that_is_retried_and_ends_again_does_not_fire_twice(tmp_path
         def again(tx: Tx) -> None:
             (key,) = tx.execute("SELECT key FROM runs WHERE id = ?", (run,)).fetchone()
             tx.execute("UPDATE runs SET status = 'succeeded' WHERE key = ?", (key,))
-            endings.run_ended(w.loop.firing(tx), key, "succeeded")
+            run_endings.run_ended(w.loop.firing(tx), key, "succeeded")
 
         await w.store.write(again)
         assert len(await w.fires()) == 1
@@ -243,7 +243,7 @@ async def test_failures_in_a_row_pause_with_the_reason(tmp_path: Path) -> None:
             def end(tx: Tx) -> None:
                 error = '{"type":"Boom","message":"disk is full"}' if status == "failed" else None
                 tx.execute("UPDATE runs SET status = ?, error = ? WHERE key = ?", (status, error, key))
-                endings.run_ended(w.loop.firing(tx), key, status)
+                run_endings.run_ended(w.loop.firing(tx), key, status)
 
             await w.store.write(end)
             await w.loop.refresh(schedule)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from victor_engine.api import ScheduleSpec
-from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduling.timing import Timing
 
 ZONES = (
     "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca",

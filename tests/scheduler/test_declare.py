@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from victor_engine.api import ScheduleSpec
-from victor_engine.scheduler.declare import describe_changes, schedule_id, spec_from_block
+from victor_engine.scheduling.declarations import describe_changes, schedule_id, spec_from_block
 
 GUIDE = {"timezone": "UTC", "catchup": False, "max_active_runs": 1}
 """The defaults of a `scheduler.yaml` that says only what the documentation shows."""

@@ -23,8 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.scheduler.test_loop import ALICE, World
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import FakeClock
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling.timing import Timing
 from victor_engine.store.db import Tx, open_store
 
 MEMORY = Path("/dev/shm")

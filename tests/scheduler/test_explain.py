@@ -15,12 +15,12 @@ from tests.scheduler.test_loop import ALICE, World, world
 from victor_engine.api import Explanation, ScheduleInfo, SchedulePreview, ScheduleSpec
 from victor_engine.errors import UsageError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import agenda as agendas
-from victor_engine.scheduler import explain as explaining
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler import rows
-from victor_engine.scheduler.firing import nothing_excluded
-from victor_engine.scheduler.looking import complete, preview
+from victor_engine.scheduling import agenda as agendas
+from victor_engine.scheduling import explain as explaining
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling import stored_schedules
+from victor_engine.scheduling.fires import nothing_excluded
+from victor_engine.scheduling.schedule_info import complete, preview
 from victor_engine.store import queries
 
 
@@ -204,7 +204,7 @@ async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> Non
         hashed = await w.add(cron="H H * * *")
         every = await w.add(every_seconds=2700.0)
         for schedule in (hashed, every):
-            row = await w.store.read(lambda c, s=schedule: rows.get(c, s))  # type: ignore[misc]
+            row = await w.store.read(lambda c, s=schedule: stored_schedules.get(c, s))  # type: ignore[misc]
             w.clock.set_wall(at(11, 7))
             found = await w.store.read(
                 lambda c, row=row: previewed(c, row.spec, 1, w.clock.now(), row.id)  # type: ignore[misc]

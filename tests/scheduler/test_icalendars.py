@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.calendarfiles import from_file
-from victor_engine.scheduler.calendarspans import Calendar
-from victor_engine.scheduler.icalendars import read_events
+from victor_engine.scheduling.calendars.icalendar_files import read_events
+from victor_engine.scheduling.calendars.spans import Calendar
+from victor_engine.scheduling.calendars.yaml_calendars import from_file
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -15,9 +15,9 @@ import pytest
 from victor_engine.api import Actor, ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, FencedError, NotFoundError, UsageError
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler import rows
-from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling import stored_schedules as rows
+from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.runs import Start
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.scheduler.test_loop import ALICE, World, world
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError
-from victor_engine.scheduler import operations as ops
-from victor_engine.scheduler.promises import finish_by, read_expect
+from victor_engine.scheduling import schedule_commands as ops
+from victor_engine.scheduling.spec_clauses import finish_by, read_expect
 
 NINE = datetime(2026, 5, 4, 9, 0, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.spoken import moment, stretch
+from victor_engine.scheduling.natural_time import moment, stretch
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)  # a Wednesday, 13:00 in Berlin

@@ -119,10 +119,10 @@ async def test_a_fire_on_a_removed_version_is_skipped_with_the_message(engine: E
         await engine.trigger_schedule(added.id)
 
     def fire(tx: Any) -> None:
-        from victor_engine.scheduler import rows
-        from victor_engine.scheduler.timing import Nominal
+        from victor_engine.scheduling import stored_schedules
+        from victor_engine.scheduling.timing import Nominal
 
-        row = rows.get(tx, added.id)
+        row = stored_schedules.get(tx, added.id)
         engine.scheduler.firing(tx).fire(row, Nominal(tx.now, "2026-01-01T09:00", 0))
 
     await engine.store.write(fire)

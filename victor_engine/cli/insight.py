@@ -21,7 +21,7 @@ from victor_engine.api import (
 )
 from victor_engine.cli.control import json_option
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
-from victor_engine.scheduler.spoken import moment
+from victor_engine.scheduling.natural_time import moment
 
 MOST = 100
 """Maximum number of printed differences; `--json` prints all."""

@@ -24,7 +24,7 @@ def local_zone() -> ZoneInfo:
     import os
     from pathlib import Path
 
-    from victor_engine.scheduler.zones import get_zone
+    from victor_engine.scheduling.timezones import get_zone
 
     name = os.environ.get("TZ", "").lstrip(":")
     if not name:
@@ -60,8 +60,8 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
         start: datetime | None = None
         end: datetime | None = None
         if at is not None and info is not None:
-            from victor_engine.scheduler.spoken import stretch
-            from victor_engine.scheduler.zones import get_zone
+            from victor_engine.scheduling.natural_time import stretch
+            from victor_engine.scheduling.timezones import get_zone
 
             now = (await port.engine()).now
             start, end = stretch(at, now, get_zone(info.spec.timezone))
@@ -101,8 +101,8 @@ def preview(
     """Show the next fires of SCHEDULE (an id or a cron expression), or of --cron or --every."""
 
     async def work(port: Port) -> None:
-        from victor_engine.scheduler.declare import changed_spec, spec_from_block
-        from victor_engine.scheduler.spoken import moment
+        from victor_engine.scheduling.declarations import changed_spec, spec_from_block
+        from victor_engine.scheduling.natural_time import moment
 
         block = {"cron": cron, "every": every, "timezone": timezone}
         given = {key: value for key, value in block.items() if value is not None}
@@ -133,7 +133,7 @@ def preview(
 
 def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
     """Print fires in the schedule's time zone and in local time, with excluded fires and clock changes."""
-    from victor_engine.scheduler.zones import get_zone
+    from victor_engine.scheduling.timezones import get_zone
 
     zone = get_zone(spec.timezone)
     excluded = {item.at: item.reason for item in found.excluded}
@@ -303,7 +303,7 @@ def start_(
 
 async def _start_planned(port: Port, schedule_id: str, token: str, remark: str, as_json: bool) -> int:
     from victor_engine.domain.plans import read_plan
-    from victor_engine.scheduler.planned import BACKFILL, backfill_spec
+    from victor_engine.scheduling.plan_fingerprints import BACKFILL, backfill_spec
 
     spec = backfill_spec(read_plan(token, BACKFILL, (await port.engine()).now))
     if spec.schedule_id != schedule_id:
@@ -332,8 +332,8 @@ def _changed(ctx: click.Context, *names: str) -> bool:
 def _range(
     start: str | None, end: str | None, natural: str | None, now: datetime, timezone: str
 ) -> tuple[datetime, datetime]:
-    from victor_engine.scheduler.spoken import moment, stretch
-    from victor_engine.scheduler.zones import get_zone
+    from victor_engine.scheduling.natural_time import moment, stretch
+    from victor_engine.scheduling.timezones import get_zone
 
     zone = get_zone(timezone)
     if (natural is None) == (start is None):

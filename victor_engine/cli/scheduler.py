@@ -117,7 +117,7 @@ def add(
     initial = json_state(state)
     if yaml_path is not None:
         _check_file(ctx, yaml_path, workflow)
-    from victor_engine.scheduler.declare import spec_from_block
+    from victor_engine.scheduling.declarations import spec_from_block
 
     block = {key: value for key, value in given.items() if value is not None}
     if initial is not None:
@@ -286,7 +286,7 @@ def pause(
     async def work(port: Port) -> int:
         end = None
         if until is not None:
-            from victor_engine.scheduler.spoken import moment
+            from victor_engine.scheduling.natural_time import moment
 
             end = moment(until, (await port.engine()).now, local_zone())
 
@@ -344,12 +344,12 @@ def edit(
         found = await port.schedule(schedule)
         if plan is not None:
             from victor_engine.domain.plans import read_plan
-            from victor_engine.scheduler.planned import EDIT, edited_spec
+            from victor_engine.scheduling.plan_fingerprints import EDIT, edited_spec
 
             wanted = edited_spec(read_plan(plan, EDIT, (await port.engine()).now))
             say(f"{found.id}  changed: {(await port.edit_schedule(found.id, wanted, remark, plan)).summary}")
             return
-        from victor_engine.scheduler.declare import changed_spec, describe_changes
+        from victor_engine.scheduling.declarations import changed_spec, describe_changes
 
         spec, errors = changed_spec(found.spec, block)
         if spec is None:

@@ -181,8 +181,8 @@ def _schedule(
     """Yield the errors of a `schedule:` block and of its calendars."""
     from victor_engine.api import ProblemInfo
     from victor_engine.errors import VictorError
-    from victor_engine.scheduler.calendars import Calendars
-    from victor_engine.scheduler.declare import place_of, spec_from_block
+    from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+    from victor_engine.scheduling.declarations import place_of, spec_from_block
 
     spec, faults = spec_from_block(definition.name, definition.schedule or {})
     if config is not None and spec is not None:

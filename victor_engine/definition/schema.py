@@ -205,7 +205,7 @@ SCHEDULE: dict[str, Any] = {
         "description": {"type": "string"},
     },
 }
-"""The schema of a `schedule:` block, which `scheduler.declare` reads."""
+"""The schema of a `schedule:` block, which `scheduling.declarations` reads."""
 
 
 def dialect_schema() -> dict[str, Any]:

@@ -46,7 +46,7 @@ from victor_engine.identity import acting
 from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.private import close_to_others, make_directory
-from victor_engine.scheduler import operations
+from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, open_store
 
@@ -341,13 +341,13 @@ class Engine(Port):
     async def drain(self, note: str = "") -> EngineInfo:
         """Finish what runs, start nothing; it stays so over restarts, until `undrain`."""
         actor = acting()
-        await self.store.write(lambda tx: operations.drain(tx, actor=actor, note=note))
+        await self.store.write(lambda tx: schedule_commands.drain(tx, actor=actor, note=note))
         self._execution.drain()
         return await self.engine()
 
     async def undrain(self, note: str = "") -> EngineInfo:
         actor = acting()
-        await self.store.write(lambda tx: operations.undrain(tx, actor=actor, note=note))
+        await self.store.write(lambda tx: schedule_commands.undrain(tx, actor=actor, note=note))
         await self._execution.undrain()
         return await self.engine()
 

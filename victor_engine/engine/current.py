@@ -15,7 +15,7 @@ from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
 from victor_engine.loading.loader import Loader, Order
 from victor_engine.runtime.bindings import BindingTable
-from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.versioning import catalog
 
 T = TypeVar("T")

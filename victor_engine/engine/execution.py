@@ -19,9 +19,9 @@ from victor_engine.notify import Notifier, Sender
 from victor_engine.runtime.commands import Cancel
 from victor_engine.runtime.manager import Runtime
 from victor_engine.runtime.stopwatch import committed
-from victor_engine.scheduler import endings
-from victor_engine.scheduler.firing import Firing
-from victor_engine.scheduler.loop import SchedulerLoop
+from victor_engine.scheduling import run_endings
+from victor_engine.scheduling.fires import Firing
+from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import meta
 from victor_engine.store.repositories.runs import RunRef, ref_of
@@ -70,7 +70,7 @@ class Execution:
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             mask=lambda text: current.bindings().secrets.masker.text(text),
             load_functions=current.load_function,
-            before_ending=endings.lock,
+            before_ending=run_endings.lock,
             on_ending=self._run_ending,
             on_finished=self._run_finished,
         )
@@ -179,13 +179,13 @@ class Execution:
 
     def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
         """In the transition in which a run ends: what that means to schedules, if anything."""
-        if not endings.matters(tx, run.schedule_id, run.workflow):
+        if not run_endings.matters(tx, run.schedule_id, run.workflow):
             return None
         tx.apart()
         firing = self.scheduler.firing(tx)
         try:
             with savepoint(tx):
-                endings.run_ended(firing, run.key, status)
+                run_endings.run_ended(firing, run.key, status)
         except sqlite3.Error:
             raise
         except Exception as error:

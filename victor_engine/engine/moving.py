@@ -28,7 +28,7 @@ from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
 from victor_engine.runtime import journal
 from victor_engine.runtime.moving import MovedMeanwhileError, Plan, apply, undo
-from victor_engine.scheduler import operations
+from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories.runs import ref_of, standing
@@ -194,7 +194,7 @@ class RunMover:
         def move_one(tx: Tx, move: ScheduleMove, changed: ScheduleSpec) -> ScheduleMove:
             if move.outcome != "ready":
                 return move
-            operations.edit(tx, move.schedule_id, changed, actor=actor, note=note)
+            schedule_commands.edit(tx, move.schedule_id, changed, actor=actor, note=note)
             return msgspec.structs.replace(move, outcome="migrated")
 
         def transition(tx: Tx) -> list[ScheduleMove]:

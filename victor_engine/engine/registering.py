@@ -15,8 +15,8 @@ from victor_engine.engine import vanished
 from victor_engine.engine.loaded import Workspace
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
-from victor_engine.scheduler.declare import file_schedule_id
-from victor_engine.scheduler.operations import declare
+from victor_engine.scheduling.declarations import file_schedule_id
+from victor_engine.scheduling.schedule_commands import declare
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared as facts

@@ -16,7 +16,7 @@ from victor_engine.reserved import SECRETS
 from victor_engine.runtime import planned
 from victor_engine.runtime.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
 from victor_engine.runtime.stopwatch import committed
-from victor_engine.scheduler import operations
+from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import runs
@@ -67,7 +67,7 @@ class RunService:
         actor = acting()
 
         def plan(tx: Tx) -> NewRun:
-            operations.refuse_while_draining(tx)
+            schedule_commands.refuse_while_draining(tx)
             start = self._starting.resolve(tx, workflow, version)
             return NewRun(
                 workflow=workflow,

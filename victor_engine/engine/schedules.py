@@ -23,8 +23,8 @@ from victor_engine.engine.queries import RunQueries, ScheduleQueries
 from victor_engine.engine.queries.schedules import version_started
 from victor_engine.identity import acting
 from victor_engine.runtime.stopwatch import committed
-from victor_engine.scheduler import backfill, operations, planned, rows
-from victor_engine.scheduler.firing import Firing
+from victor_engine.scheduling import backfill, plan_fingerprints, schedule_commands, stored_schedules
+from victor_engine.scheduling.fires import Firing
 from victor_engine.store.db import Store, Tx
 from victor_engine.versioning import catalog
 
@@ -62,7 +62,7 @@ class ScheduleService:
 
         def transition(tx: Tx) -> ScheduleAdded:
             catalog.resolve(tx, spec.workflow, spec.version)
-            return operations.add(tx, spec, actor=actor, origin=origin, note=note)
+            return schedule_commands.add(tx, spec, actor=actor, origin=origin, note=note)
 
         added = await self._store.write(transition)
         await self._schedule_changed(added.id)
@@ -72,25 +72,29 @@ class ScheduleService:
         self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
     ) -> ScheduleInfo:
         actor = acting()
-        shown = None if plan is None else plans.read_plan(plan, planned.EDIT, self._store.clock.now())
+        shown = (
+            None if plan is None else plans.read_plan(plan, plan_fingerprints.EDIT, self._store.clock.now())
+        )
         before = (await self._queries.schedule(schedule_id)).spec.exclude
         await self._check_calendars(tuple(name for name in spec.exclude if name not in before))
 
         def transition(tx: Tx) -> str:
-            known = rows.get(tx, schedule_id)
+            known = stored_schedules.get(tx, schedule_id)
             if shown is not None:
                 version = version_started(tx.connection, spec.workflow, spec.version)
-                planned.check_edit(shown, known.id, known.spec, spec, version)
+                plan_fingerprints.check_edit(shown, known.id, known.spec, spec, version)
             if spec.version != known.spec.version:
                 # Refuse a version, range or alias that does not exist.
                 catalog.resolve(tx, known.workflow, spec.version)
-            return operations.edit(tx, known.id, spec, actor=actor, note=note)
+            return schedule_commands.edit(tx, known.id, spec, actor=actor, note=note)
 
         return await self._schedule_changed(await self._store.write(transition))
 
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         actor = acting()
-        full = await self._store.write(lambda tx: operations.remove(tx, schedule_id, actor=actor, note=note))
+        full = await self._store.write(
+            lambda tx: schedule_commands.remove(tx, schedule_id, actor=actor, note=note)
+        )
         await self._execution.refresh(full)
 
     async def trigger_schedule(
@@ -99,7 +103,9 @@ class ScheduleService:
         self._current.may_run()
         actor, resolve = acting(), self._execution.starting.resolve
         commit = self._store.write(
-            lambda tx: operations.trigger(tx, schedule_id, resolve, actor=actor, state=state, note=note)
+            lambda tx: schedule_commands.trigger(
+                tx, schedule_id, resolve, actor=actor, state=state, note=note
+            )
         )
         _, run_id, _ = await committed(commit, lambda run: self._execution.enqueue(run[0], run[2]))
         return await self._runs.info(run_id)
@@ -109,19 +115,21 @@ class ScheduleService:
     ) -> ScheduleInfo:
         actor = acting()
         full = await self._store.write(
-            lambda tx: operations.pause(tx, schedule_id, actor=actor, note=note, until=until)
+            lambda tx: schedule_commands.pause(tx, schedule_id, actor=actor, note=note, until=until)
         )
         return await self._schedule_changed(full)
 
     async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         actor = acting()
-        full = await self._store.write(lambda tx: operations.resume(tx, schedule_id, actor=actor, note=note))
+        full = await self._store.write(
+            lambda tx: schedule_commands.resume(tx, schedule_id, actor=actor, note=note)
+        )
         return await self._schedule_changed(full)
 
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         actor = acting()
         full = await self._store.write(
-            lambda tx: operations.skip_next(tx, schedule_id, actor=actor, note=note)
+            lambda tx: schedule_commands.skip_next(tx, schedule_id, actor=actor, note=note)
         )
         return await self._schedule_changed(full)
 
@@ -133,10 +141,10 @@ class ScheduleService:
         shown = None
         if plan is not None:  # a long plan takes tens of milliseconds to read
             now = self._store.clock.now()
-            shown = await asyncio.to_thread(plans.read_plan, plan, planned.BACKFILL, now)
+            shown = await asyncio.to_thread(plans.read_plan, plan, plan_fingerprints.BACKFILL, now)
 
         def begin(firing: Firing) -> tuple[int, tuple[str, ...]]:
-            operations.refuse_while_draining(firing.tx)
+            schedule_commands.refuse_while_draining(firing.tx)
             if shown is None:
                 return backfill.start(firing, spec, actor=actor, note=note), ()
             return backfill.start_planned(firing, spec, shown, version_started, actor=actor, note=note)

@@ -14,8 +14,8 @@ from victor_engine.api import ProblemInfo
 from victor_engine.engine.loaded import Workspace
 from victor_engine.errors import VictorError
 from victor_engine.loading.pieces import Problem
-from victor_engine.scheduler import operations, rows
-from victor_engine.scheduler.declare import file_schedule_id
+from victor_engine.scheduling import schedule_commands, stored_schedules
+from victor_engine.scheduling.declarations import file_schedule_id
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import declared
@@ -101,7 +101,7 @@ def look(connection: sqlite3.Connection, looking: Looking, names: AbstractSet[st
 def lock(tx: Tx, plan: Plan) -> None:
     """Lock the schedules that `apply` changes."""
     gone = {each.workflow for each in plan.gone}
-    found = {row.id for row in rows.all_rows(tx) if row.workflow in gone} if gone else set[str]()
+    found = {row.id for row in stored_schedules.all_rows(tx) if row.workflow in gone} if gone else set[str]()
     for schedule in sorted(found | {schedule for _, schedule in plan.back}):
         tx.lock(Root.SCHEDULE, schedule)
 
@@ -111,17 +111,17 @@ def apply(tx: Tx, plan: Plan) -> list[Problem]:
     problems: list[Problem] = []
     for workflow, schedule in plan.back:
         try:
-            operations.come_back(tx, rows.get(tx, schedule, removed=True))
+            schedule_commands.come_back(tx, stored_schedules.get(tx, schedule, removed=True))
         except VictorError as error:
             message = f"schedule {schedule} of {workflow} stays disabled: {error.message}"
             problems.append((workflow, ProblemInfo(severity="error", message=message)))
     if not plan.gone:
         return problems
-    known = rows.all_rows(tx)
+    known = stored_schedules.all_rows(tx)
     for gone in plan.gone:
         found = [row for row in known if row.workflow == gone.workflow]
         for row in found:
-            operations.vanish(tx, row, gone.note)
+            schedule_commands.vanish(tx, row, gone.note)
         message = (
             f"{gone.note}; its schedules are disabled ({len(found)}), and come back with it as they were"
         )

@@ -14,10 +14,10 @@ from victor_engine import jsonio
 from victor_engine.config.places import Source
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import CalendarPiece, LimitError
-from victor_engine.scheduler.calendarfiles import EventsRule, from_block
-from victor_engine.scheduler.calendarspans import Calendar, Rule, Span
-from victor_engine.scheduler.icalendars import Events, recurring_events
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.calendars.icalendar_files import Events, recurring_events
+from victor_engine.scheduling.calendars.spans import Calendar, Rule, Span
+from victor_engine.scheduling.calendars.yaml_calendars import EventsRule, from_block
+from victor_engine.scheduling.timezones import get_zone
 
 LIGHT = 1000.0
 """`Calendar.weight` up to which a month is worked out where it is asked for: some milliseconds."""

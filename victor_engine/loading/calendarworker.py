@@ -15,7 +15,7 @@ from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import REMEDY, calendar_of
 from victor_engine.loading.conversation import WorkerConversation
 from victor_engine.loading.pieces import CalendarPiece, LimitError, ReadCalendar, Spans
-from victor_engine.scheduler.calendarspans import Calendar, Span
+from victor_engine.scheduling.calendars.spans import Calendar, Span
 
 READING_SECONDS = 5.0
 """Processor time that reading one calendar may take."""

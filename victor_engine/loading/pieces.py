@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.config import Config
 from victor_engine.errors import VictorError
-from victor_engine.scheduler.declare import place_of
+from victor_engine.scheduling.declarations import place_of
 
 Problem = tuple[str | None, ProblemInfo]
 """A problem, with the workflow that it concerns if it is one alone."""

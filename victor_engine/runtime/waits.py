@@ -16,7 +16,7 @@ from victor_engine.definition.templates import resolve_text
 from victor_engine.definition.waiting import is_wall_time
 from victor_engine.errors import ExpressionError, ExpressionLimitError, NodeError
 from victor_engine.runtime.evaluation import Evaluator
-from victor_engine.scheduler.zones import zone_table
+from victor_engine.scheduling.timezones import zone_table
 from victor_engine.secretrefs import SecretText
 
 _EPOCH = datetime(1970, 1, 1)

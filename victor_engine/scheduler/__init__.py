@@ -1,7 +1,7 @@
 """When workflows are started: cron, intervals, policies, the scheduling loop."""
 
-from victor_engine.scheduler.cron import CronSchedule
-from victor_engine.scheduler.guide import (
+from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.in_memory import (
     ScheduledWorkflow,
     WorkflowScheduler,
     get_scheduler,

@@ -17,7 +17,7 @@ from victor_engine.engine.queries.versions import (
     no_faults,
     no_functions,
 )
-from victor_engine.scheduler.calendars import Calendars
+from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 
 __all__ = [
     "Queries",

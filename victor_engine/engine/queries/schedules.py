@@ -22,12 +22,12 @@ from victor_engine.api import (
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import backfill, looking
-from victor_engine.scheduler.agenda import agenda
-from victor_engine.scheduler.calendars import Calendars
-from victor_engine.scheduler.explain import explain
-from victor_engine.scheduler.firing import Excluded
-from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduling import backfill, schedule_info
+from victor_engine.scheduling.agenda import agenda
+from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.scheduling.explain import explain
+from victor_engine.scheduling.fires import Excluded
+from victor_engine.scheduling.timing import Timing
 from victor_engine.store import queries
 from victor_engine.store.queries import backfills
 from victor_engine.versioning import catalog
@@ -62,7 +62,7 @@ class ScheduleQueries:
         def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
             now = self._clock.now()
             found = queries.schedules(connection, now, summarise=_summary, resolve=version_started)
-            return looking.complete(connection, found, now, self._excluded)
+            return schedule_info.complete(connection, found, now, self._excluded)
 
         return await self._reader.read(look)
 
@@ -72,7 +72,7 @@ class ScheduleQueries:
             found = queries.schedule(
                 connection, schedule_id, now, summarise=_summary, resolve=version_started
             )
-            return looking.complete(connection, [found], now, self._excluded)[0]
+            return schedule_info.complete(connection, [found], now, self._excluded)[0]
 
         return await self._reader.read(look)
 
@@ -90,7 +90,14 @@ class ScheduleQueries:
     ) -> SchedulePreview:
         now = self._clock.now()
         return await self._reader.read(
-            looking.preview, spec, count, after or now, schedule_id, self._excluded, version_started, now
+            schedule_info.preview,
+            spec,
+            count,
+            after or now,
+            schedule_id,
+            self._excluded,
+            version_started,
+            now,
         )
 
     async def explain_schedule(
@@ -110,7 +117,7 @@ class ScheduleQueries:
         return await self._reader.read(agenda, edges, self._clock.now(), self._excluded, schedule_id, limit)
 
     async def calendars(self) -> list[CalendarInfo]:
-        return await self._reader.read(looking.calendars, self._calendars(), self._clock.now())
+        return await self._reader.read(schedule_info.calendars, self._calendars(), self._clock.now())
 
     async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
         return await self._reader.read(

@@ -11,7 +11,7 @@ from victor_engine import jsonio
 from victor_engine.api import BackfillSpec, ScheduleSpec
 from victor_engine.domain import plans
 from victor_engine.errors import ConflictError, ItemChangedError
-from victor_engine.scheduler.timing import Nominal
+from victor_engine.scheduling.timing import Nominal
 
 BACKFILL = "backfill"
 """The kind of the plans of backfills."""

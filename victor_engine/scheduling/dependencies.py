@@ -13,12 +13,12 @@ from typing import Any
 from victor_engine.api import After, ScheduleSpec, UpstreamState
 from victor_engine.clock import from_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Cause, Firing
-from victor_engine.scheduler.promises import period_of
-from victor_engine.scheduler.rows import ScheduleRow
-from victor_engine.scheduler.timing import Nominal
-from victor_engine.scheduler.words import elapsed, listed
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.describe import elapsed, listed
+from victor_engine.scheduling.fires import Cause, Firing
+from victor_engine.scheduling.spec_clauses import period_of
+from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import Ended

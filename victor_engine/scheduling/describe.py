@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from victor_engine.api import After
-from victor_engine.scheduler.fields import ParsedField, bit_set
+from victor_engine.scheduling.cron_fields import ParsedField, bit_set
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 MONTHS = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.timezones import get_zone
 from victor_engine.workers.serving import OverBudgetError
 
 Occurrence = tuple[date, date, str]

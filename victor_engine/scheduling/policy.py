@@ -13,9 +13,9 @@ from itertools import islice, takewhile
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.domain.statuses import FireOutcome
-from victor_engine.scheduler.presence import Gap
-from victor_engine.scheduler.timing import Nominal, Timing
-from victor_engine.scheduler.words import elapsed
+from victor_engine.scheduling.describe import elapsed
+from victor_engine.scheduling.downtime import Gap
+from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.queries.schedule_runs import ActiveRun
 
 MAX_ROWS = 1000

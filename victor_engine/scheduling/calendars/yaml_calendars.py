@@ -14,10 +14,10 @@ from victor_engine.config.places import Key, Source, did_you_mean, parse_yaml
 from victor_engine.definition.read import parse_duration
 from victor_engine.errors import UsageError
 from victor_engine.files import read_bounded, reason
-from victor_engine.scheduler.calendarspans import Calendar, Rule, Span, instant
-from victor_engine.scheduler.cron import CronSchedule
-from victor_engine.scheduler.icalendars import Events, read_events
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.calendars.icalendar_files import Events, read_events
+from victor_engine.scheduling.calendars.spans import Calendar, Rule, Span, instant
+from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.timezones import get_zone
 
 MAX_BYTES = 10_000_000
 """Size of a calendar file; a larger one is refused."""

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from victor_engine.scheduler.fields import (
+from victor_engine.scheduling.cron_fields import (
     DAY,
     FIELDS,
     HOUR,
@@ -27,8 +27,8 @@ from victor_engine.scheduler.fields import (
     parse_field,
     split_expression,
 )
-from victor_engine.scheduler.words import describe
-from victor_engine.scheduler.zones import Zone, zone_table
+from victor_engine.scheduling.describe import describe
+from victor_engine.scheduling.timezones import Zone, zone_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO = date(1970, 1, 1).toordinal()

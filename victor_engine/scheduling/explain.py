@@ -13,12 +13,12 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, FireOutcome, RunStatus
 from victor_engine.errors import VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import presence, upstream
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Excluded
-from victor_engine.scheduler.rows import ScheduleRow
-from victor_engine.scheduler.timing import Nominal, Timing
-from victor_engine.scheduler.words import elapsed
+from victor_engine.scheduling import dependencies, downtime
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.describe import elapsed
+from victor_engine.scheduling.fires import Excluded
+from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries.events import newest_of_schedule
 from victor_engine.store.queries.schedule_runs import (
@@ -107,14 +107,14 @@ def _now(answer: _Answer) -> str:
         limit = row.spec.pause_after_failures
         more = f"; {limit} pause it" if limit is not None else ""
         answer.say(f"{row.failures} failed runs in a row{more}", "warn")
-    for state in upstream.waits_for(answer.source, row.id, row.spec, now):
+    for state in dependencies.waits_for(answer.source, row.id, row.spec, now):
         answer.say(f"{state.workflow}: {state.text}", "good" if state.met else "warn", state.at)
     recent = fires_of(answer.source, row.id, 5)
     if not recent:
         answer.say(f"it has not fired since it was added on {row.created_at:%Y-%m-%d %H:%M} UTC")
     for fire in recent:
         _tell(answer, fire)
-    for gap in presence.downtimes(answer.source, now - timedelta(days=2), now):
+    for gap in downtime.downtimes(answer.source, now - timedelta(days=2), now):
         answer.say(str(gap), "warn", gap.start)
     _changes(answer, now - timedelta(days=7))
     return headline
@@ -138,7 +138,7 @@ def _standing(answer: _Answer) -> str:
         note = f" ({drained.note})" if drained.note else ""
         return f"the engine is draining since {drained.at:%Y-%m-%d %H:%M} UTC by {drained.by}{note}: it starts nothing"
     if row.spec.after is not None:
-        waiting = [s for s in upstream.waits_for(answer.source, row.id, row.spec, now) if not s.met]
+        waiting = [s for s in dependencies.waits_for(answer.source, row.id, row.spec, now) if not s.met]
         return f"it comes after other workflows, and waits for {', '.join(s.workflow for s in waiting)}"
     nominal = row.timing.next_after(max(row.cursor, now))
     if nominal is None:
@@ -162,7 +162,7 @@ def _then(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
     found = tuple(_fires_between(answer, start, end))
     for fire in found:
         _tell(answer, fire)
-    for gap in presence.downtimes(answer.source, start, end):
+    for gap in downtime.downtimes(answer.source, start, end):
         answer.say(str(gap), "warn", gap.start)
     if found:
         _changes(answer, start, end + timedelta(days=1))

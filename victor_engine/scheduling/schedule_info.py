@@ -21,14 +21,14 @@ from victor_engine.api import (
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import chain, planned, upstream
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.calendars import Calendars
-from victor_engine.scheduler.declare import describe_changes
-from victor_engine.scheduler.declare import schedule_id as spec_id
-from victor_engine.scheduler.firing import Excluded
-from victor_engine.scheduler.timing import Timing
-from victor_engine.scheduler.zones import get_zone, zone_table
+from victor_engine.scheduling import dependencies, dependency_graph, plan_fingerprints
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.calendars.workspace_calendars import Calendars
+from victor_engine.scheduling.declarations import describe_changes
+from victor_engine.scheduling.declarations import schedule_id as spec_id
+from victor_engine.scheduling.fires import Excluded
+from victor_engine.scheduling.timezones import get_zone, zone_table
+from victor_engine.scheduling.timing import Timing
 from victor_engine.store.queries import backfills
 
 _YEAR = timedelta(days=366)
@@ -61,7 +61,7 @@ def _complete(
     if info.id in unfinished:
         changes["backfill"] = unfinished[info.id]
     if info.spec.after is not None:
-        changes["upstream"] = tuple(upstream.waits_for(source, info.id, info.spec, now))
+        changes["upstream"] = tuple(dependencies.waits_for(source, info.id, info.spec, now))
     next_fire = info.next_fire
     if info.paused is not None:
         changes["next_fire"] = next_fire = _after_pause(source, info)
@@ -107,7 +107,7 @@ def preview(
         known = ops.get(source, schedule) if schedule is not None else None
         shown_id = known.id if known is not None else spec_id(spec)
         timing = Timing(spec, shown_id, known.created_at if known is not None else after)
-        chain.check(source, shown_id, spec)
+        dependency_graph.check(source, shown_id, spec)
         fires = tuple(timing.upcoming(max(0, min(count, MAX_PREVIEW)), after))
     except VictorError as error:
         return SchedulePreview(summary="", problem=error.message)
@@ -127,7 +127,9 @@ def preview(
     if known is not None and problem is None:
         changes = tuple(describe_changes(known.spec, spec))
         version = resolve(source, spec.workflow, spec.version)
-        token = planned.edit_plan(known.id, known.spec, spec, version, "; ".join(changes), now).token()
+        token = plan_fingerprints.edit_plan(
+            known.id, known.spec, spec, version, "; ".join(changes), now
+        ).token()
     return SchedulePreview(
         summary=timing.summary,
         fires=fires,

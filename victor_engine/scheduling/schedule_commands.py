@@ -17,10 +17,10 @@ from victor_engine.domain.statuses import FireOutcome
 from victor_engine.domain.transitions import ScheduleCommand, schedule_refusal
 from victor_engine.errors import ConflictError, UsageError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import chain
-from victor_engine.scheduler.declare import describe_changes, file_schedule_id, schedule_id
-from victor_engine.scheduler.policy import backlog
-from victor_engine.scheduler.rows import (
+from victor_engine.scheduling import dependency_graph
+from victor_engine.scheduling.declarations import describe_changes, file_schedule_id, schedule_id
+from victor_engine.scheduling.policy import backlog
+from victor_engine.scheduling.stored_schedules import (
     Resolve,
     ScheduleRow,
     find,
@@ -29,7 +29,7 @@ from victor_engine.scheduler.rows import (
     paused_words,
     record_fire,
 )
-from victor_engine.scheduler.timing import Timing
+from victor_engine.scheduling.timing import Timing
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.repositories import fires, meta, schedules
@@ -65,10 +65,10 @@ def add(
     timing = Timing(spec, new_id, tx.now)
     if file_spec is None:
         _must_come(spec, timing, tx.now)
-    chain.check(tx, new_id, spec)
+    dependency_graph.check(tx, new_id, spec)
     due = first_fire(timing, tx.now) if spec.enabled else None
     schedules.add(tx, new_id, spec, file_spec=file_spec, origin=origin, path=path, next_fire=due)
-    chain.depend(tx, new_id, spec)
+    dependency_graph.depend(tx, new_id, spec)
     data = {"spec": msgspec.to_builtins(spec), "origin": origin, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_ADDED, actor=actor, schedule_id=new_id, workflow=spec.workflow, data=data)
     return ScheduleAdded(new_id, True)
@@ -126,7 +126,7 @@ def vanish(tx: Tx, row: ScheduleRow, note: str) -> None:
 
 def come_back(tx: Tx, row: ScheduleRow) -> None:
     """Enable a schedule that vanished, as it was. What came due meanwhile is recorded as skipped."""
-    chain.check(tx, row.id, row.spec)
+    dependency_graph.check(tx, row.id, row.spec)
     back = replace(row, removed=False, vanished=None, cursor=settle(tx, row, tx.now))
     schedules.come_back(tx, row.id, to_us(back.cursor), _next_look(back))
     data = {
@@ -191,8 +191,8 @@ def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
 
     Where the times stay the same, what is due stays due and is decided by the new policies.
     """
-    chain.check(tx, row.id, spec)
-    chain.depend(tx, row.id, spec)
+    dependency_graph.check(tx, row.id, spec)
+    dependency_graph.depend(tx, row.id, spec)
     keep = _times(spec) == _times(row.spec) and row.firing and spec.enabled and not row.exhausted
     cursor = row.cursor if keep else settle(tx, row, tx.now)
     if spec.timezone != row.spec.timezone:
@@ -253,7 +253,7 @@ def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.REMOVE)
     settle(tx, row, tx.now)
-    chain.depend(tx, row.id, None)
+    dependency_graph.depend(tx, row.id, None)
     schedules.remove(tx, row.id)
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)

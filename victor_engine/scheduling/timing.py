@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.counting import count as count_cron
-from victor_engine.scheduler.cron import CronSchedule
-from victor_engine.scheduler.promises import check_after, check_expect
-from victor_engine.scheduler.words import after_words, elapsed
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.describe import after_words, elapsed
+from victor_engine.scheduling.fire_counts import count as count_cron
+from victor_engine.scheduling.spec_clauses import check_after, check_expect
+from victor_engine.scheduling.timezones import get_zone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)

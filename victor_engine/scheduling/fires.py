@@ -12,10 +12,10 @@ from victor_engine.api import PauseInfo, ScheduleSpec, TriggerKind
 from victor_engine.clock import to_us
 from victor_engine.domain.statuses import FireOutcome, RunStatus
 from victor_engine.errors import VictorError
-from victor_engine.scheduler import policy, sla
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.rows import Resolve, ScheduleRow
-from victor_engine.scheduler.timing import Nominal
+from victor_engine.scheduling import expectations, policy
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
+from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.schedule_runs import ActiveRun, active_runs, active_runs_of
@@ -134,7 +134,7 @@ class Firing:
             ops.record_fire(self.tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id)
 
     def promise(self, row: ScheduleRow, nominal: Nominal, run_key: int | None) -> None:
-        if row.spec.expect is not None and sla.promise(
+        if row.spec.expect is not None and expectations.promise(
             self.tx, row, nominal, row.timing.due(nominal), run_key
         ):
             self.promised = True

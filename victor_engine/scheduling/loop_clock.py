@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from victor_engine.clock import Clock
-from victor_engine.scheduler.presence import Gap
+from victor_engine.scheduling.downtime import Gap
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from victor_engine import jsonio
 from victor_engine.api import ScheduleSpec
 from victor_engine.config.places import did_you_mean
 from victor_engine.errors import UsageError
-from victor_engine.scheduler.promises import duration, read_after, read_expect
-from victor_engine.scheduler.timing import Timing
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect
+from victor_engine.scheduling.timezones import get_zone
+from victor_engine.scheduling.timing import Timing
 
 KEYS = frozenset(
     {

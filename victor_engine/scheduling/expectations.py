@@ -13,10 +13,10 @@ from victor_engine.api import Expect
 from victor_engine.clock import from_us, to_us
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.events import EventKind
-from victor_engine.scheduler.promises import finish_by
-from victor_engine.scheduler.rows import ScheduleRow
-from victor_engine.scheduler.timing import Nominal
-from victor_engine.scheduler.words import elapsed
+from victor_engine.scheduling.describe import elapsed
+from victor_engine.scheduling.spec_clauses import finish_by
+from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import expectations
 from victor_engine.store.repositories.expectations import Promise

@@ -13,13 +13,14 @@ from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import backfill, operations, policy, presence, sla
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Bulk, Excluded, Firing, nothing_excluded
-from victor_engine.scheduler.rows import Resolve, ScheduleRow
-from victor_engine.scheduler.timing import Nominal
-from victor_engine.scheduler.watch import Watch
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling import backfill, downtime, policy, schedule_commands
+from victor_engine.scheduling import expectations as sla
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.fires import Bulk, Excluded, Firing, nothing_excluded
+from victor_engine.scheduling.loop_clock import Watch
+from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
+from victor_engine.scheduling.timezones import get_zone
+from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.queries.schedule_runs import ActiveRun
@@ -74,7 +75,7 @@ class SchedulerLoop:
 
     async def start(self) -> None:
         """Account for what was missed, let go what waited behind runs that have ended, then watch."""
-        down = await self.store.read(presence.newest_downtime)
+        down = await self.store.read(downtime.newest_downtime)
         if down is not None:
             self._watch.absent(down)
         await self.refresh()
@@ -164,7 +165,7 @@ class SchedulerLoop:
         since = self.clock.now() if due is None else min(self.clock.now(), from_us(due))
         log.error("no schedule is looked at: %s", error)
         await self.store.writable()
-        self._watch.absent(presence.Gap(since, self.clock.now(), "the store could not be written"))
+        self._watch.absent(downtime.Gap(since, self.clock.now(), "the store could not be written"))
 
     async def _sleep(self, at_least: float = 0.0) -> None:
         seconds = self.poll_interval
@@ -314,7 +315,9 @@ class SchedulerLoop:
         if row.paused is not None:
             until = row.paused.until
             if until is not None and until <= tx.now:
-                operations.resume(tx, row.id, actor=None, note="the pause was set to end now", at=until)
+                schedule_commands.resume(
+                    tx, row.id, actor=None, note="the pause was set to end now", at=until
+                )
                 return schedules.due_of(tx, row.id)
             return to_us(until) if until is not None else None
         coming = self._coming.get(schedule)

@@ -8,11 +8,12 @@ from victor_engine import jsonio
 from victor_engine.api import PauseInfo
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.events import EventKind
-from victor_engine.scheduler import backfill, upstream
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Firing
-from victor_engine.scheduler.operations import hold
-from victor_engine.scheduler.rows import ScheduleRow
+from victor_engine.scheduling import backfill
+from victor_engine.scheduling import dependencies as upstream
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.fires import Firing
+from victor_engine.scheduling.schedule_commands import hold
+from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs

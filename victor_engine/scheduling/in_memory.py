@@ -12,9 +12,9 @@ from typing import Any
 
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.scheduler.cron import CronSchedule
-from victor_engine.scheduler.declare import schedule_id as spec_id
-from victor_engine.scheduler.zones import get_zone
+from victor_engine.scheduling.cron import CronSchedule
+from victor_engine.scheduling.declarations import schedule_id as spec_id
+from victor_engine.scheduling.timezones import get_zone
 
 log = logging.getLogger(__name__)
 

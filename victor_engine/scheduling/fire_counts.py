@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from victor_engine.scheduler.cron import CronSchedule
+    from victor_engine.scheduling.cron import CronSchedule
 
 _DAY_ZERO = date(1970, 1, 1).toordinal()
 

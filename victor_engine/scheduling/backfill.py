@@ -20,11 +20,11 @@ from victor_engine.domain.statuses import FINAL_RUN_STATUSES, BackfillStatus, Fi
 from victor_engine.domain.transitions import BackfillCommand, next_backfill_status
 from victor_engine.errors import ConflictError, UsageError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduler import planned
-from victor_engine.scheduler import rows as ops
-from victor_engine.scheduler.firing import Excluded, Firing
-from victor_engine.scheduler.rows import ScheduleRow
-from victor_engine.scheduler.timing import Nominal
+from victor_engine.scheduling import plan_fingerprints
+from victor_engine.scheduling import stored_schedules as ops
+from victor_engine.scheduling.fires import Excluded, Firing
+from victor_engine.scheduling.stored_schedules import ScheduleRow
+from victor_engine.scheduling.timing import Nominal
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
@@ -51,7 +51,7 @@ class Plan:
     total: int
     left_out: int
     excluded: int
-    known: planned.FireRuns
+    known: plan_fingerprints.FireRuns
 
 
 def check(spec: BackfillSpec, now: datetime) -> None:
@@ -144,7 +144,7 @@ def preview(
 
 def _document(found: Plan, spec: BackfillSpec, version: str | None, now: datetime) -> plans.Plan:
     spec = msgspec.structs.replace(spec, schedule_id=found.row.id)
-    return planned.backfill_plan(spec, found.row.spec, version, found.fires, found.known, now)
+    return plan_fingerprints.backfill_plan(spec, found.row.spec, version, found.fires, found.known, now)
 
 
 # --- what is done to it ----------------------------------------------------------------------------
@@ -171,7 +171,9 @@ def start_planned(
     found = plan(tx.connection, spec, tx.now, firing.excluded)
     spec = msgspec.structs.replace(spec, schedule_id=found.row.id)
     version = resolve(tx.connection, found.row.workflow, found.row.spec.version)
-    fires, changed = planned.still_planned(shown, spec, found.row.spec, version, found.fires, found.known)
+    fires, changed = plan_fingerprints.still_planned(
+        shown, spec, found.row.spec, version, found.fires, found.known
+    )
     return _begin(firing, spec, replace(found, fires=fires), actor, note), changed
 
 
