@@ -24,11 +24,12 @@ from victor_engine.api import Answer, MigrationSpec, RequestQuery, RunInfo, RunQ
 from victor_engine.engine import Engine, moving, requests
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
-from victor_engine.runtime import deadlines, embedded, journal, manager, process
-from victor_engine.runtime.commands import Pause
-from victor_engine.runtime.handling import Handler
+from victor_engine.runs import request_deadlines, stored_effects, supervisor, transitions
+from victor_engine.runs.command_handler import Handler
+from victor_engine.runs.commands import Pause
 from victor_engine.service.connect import find, open_engine
 from victor_engine.store import db
+from victor_engine.work import process
 
 WORKFLOWS = ("chain", "loop", "both", "again", "ask", "late", "work", "outer", "moves")
 SUITED = {
@@ -166,7 +167,7 @@ def acknowledge(moment: Moment, early: bool) -> None:
 
 def double_apply() -> None:
     """A step's result is committed without the position after it: after a crash it is done again."""
-    whole, whole_pure = journal.complete_attempt, journal.pure_step
+    whole, whole_pure = transitions.complete_attempt, transitions.pure_step
 
     def torn(tx: Any, run: Any, step: Any, attempt: Any, done: Any, onward: Any, *rest: Any) -> int:
         return whole(tx, run, step, attempt, done, None, *rest)
@@ -174,7 +175,7 @@ def double_apply() -> None:
     def torn_pure(run: Any, step: Any, done: Any, onward: Any, *rest: Any) -> None:
         whole_pure(run, step, done, None, *rest)
 
-    journal.complete_attempt, journal.pure_step = torn, torn_pure
+    transitions.complete_attempt, transitions.pure_step = torn, torn_pure
 
 
 def leave_orphans() -> None:
@@ -183,7 +184,7 @@ def leave_orphans() -> None:
     async def nothing(*given: Any, **named: Any) -> None:
         return None
 
-    manager.end_process_group = nothing  # type: ignore[assignment]
+    supervisor.end_process_group = nothing  # type: ignore[assignment]
 
 
 def forget_pauses() -> None:
@@ -216,13 +217,13 @@ def install(moment: Moment, bug: str) -> None:
         leave_orphans()
     if bug == "forget-pause":
         forget_pauses()
-    before(embedded._Context, "process_started", "process", moment, after=True)
+    before(stored_effects._Context, "process_started", "process", moment, after=True)
     before(process.Child, "release", "process", moment, after=True)
-    before(embedded.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
-    before(deadlines, "attend", "timer", moment, after=True)
+    before(stored_effects.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
+    before(request_deadlines, "attend", "timer", moment, after=True)
     before(requests, "answer_request", "answer", moment, after=True)
     before(Handler, "commit", "command", moment, after=True)
-    before(journal, "rest", "command", moment, after=True)
+    before(transitions, "rest", "command", moment, after=True)
     before(moving, "apply", "command", moment, after=True)
 
 

@@ -14,7 +14,7 @@ from victor_engine.domain import statuses
 from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, FINAL_RUN_STATUSES, RunStatus
 from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand, next_status, refusal
 from victor_engine.errors import ConflictError
-from victor_engine.runtime.commands import Cancel, Pause, Resume
+from victor_engine.runs.commands import Cancel, Pause, Resume
 
 ENUMS = [each for each in vars(statuses).values() if isinstance(each, type) and each.__base__ is StrEnum]
 

@@ -11,7 +11,7 @@ import pytest
 from tests.engine.support import engine_on, question, until_end, workspace
 from tests.runtime.server import Server, delta, plain, stream
 from victor_engine.api import Answer, EventQuery, RunQuery
-from victor_engine.runtime.secrets import Masker, SecretStore
+from victor_engine.work.secrets import Masker, SecretStore
 
 SECRETS = {
     "VICTOR_SECRET_ENVIRON": "env-hunter2/with+odd chars",

@@ -18,7 +18,7 @@ from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import StorageError
 from victor_engine.identity import acting_as
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.outage import RETRY_SECONDS
 

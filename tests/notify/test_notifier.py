@@ -18,8 +18,8 @@ from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
 from victor_engine.people import corrections, reassignment
 from victor_engine.people.roles import Person
-from victor_engine.runtime.secrets import SecretStore
 from victor_engine.store.repositories.deadletters import add_dead_letter
+from victor_engine.work.secrets import SecretStore
 
 ALL = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed")
 PAGER = "json://pager"

@@ -12,7 +12,7 @@ import pytest
 from tests.engine.support import engine_on, until_end, workspace
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError
-from victor_engine.runtime.process import group_members, start_ticks
+from victor_engine.work.process import group_members, start_ticks
 
 pytestmark = pytest.mark.process
 

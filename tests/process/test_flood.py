@@ -10,8 +10,8 @@ import pytest
 
 from tests.engine.support import engine_on, question, workspace
 from victor_engine.api import Answer
-from victor_engine.runtime import logbook
-from victor_engine.runtime.process import group_members, start_ticks
+from victor_engine.work import attempt_log
+from victor_engine.work.process import group_members, start_ticks
 
 pytestmark = pytest.mark.process
 
@@ -45,16 +45,16 @@ async def test_control_does_not_wait_for_a_flood_of_lines(
     tmp_path: Path, workflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The head is what many short lines are stored for, one by one.
-    monkeypatch.setattr(logbook, "HEAD_CHARS", 10_000_000)
+    monkeypatch.setattr(attempt_log, "HEAD_CHARS", 10_000_000)
     most = 0
-    write = logbook.AttemptLog.write
+    write = attempt_log.AttemptLog.write
 
-    def watched(log: logbook.AttemptLog, stream: str, text: str) -> None:
+    def watched(log: attempt_log.AttemptLog, stream: str, text: str) -> None:
         nonlocal most
         write(log, stream, text)
         most = max(most, log.taken)
 
-    monkeypatch.setattr(logbook.AttemptLog, "write", watched)
+    monkeypatch.setattr(attempt_log.AttemptLog, "write", watched)
     async with engine_on(workspace(tmp_path, FILES)) as engine:
         run = await engine.start_run(workflow)
         async with asyncio.timeout(60):
@@ -70,7 +70,7 @@ async def test_control_does_not_wait_for_a_flood_of_lines(
         assert time.monotonic() - before < QUICK
 
         # One reading of a pipe comes on top: at the most as many lines as bytes.
-        assert most < logbook.MAX_WAITING + 16_384 * (logbook.LINE_WEIGHT + 2)
+        assert most < attempt_log.MAX_WAITING + 16_384 * (attempt_log.LINE_WEIGHT + 2)
 
         before = time.monotonic()
         assert (await engine.cancel_run(run.id)).status == "cancelled"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.support import engine_on, until_end, workspace
-from victor_engine.runtime import process
+from victor_engine.work import process
 
 pytestmark = pytest.mark.process
 

@@ -14,13 +14,13 @@ from victor_engine.config import Config
 from victor_engine.definition.expressions import FunctionRegistry
 from victor_engine.definition.loader import definition_from_content, load_text, raise_for
 from victor_engine.people.requests import Person, answer_request
-from victor_engine.runtime.calls import NodeCall
-from victor_engine.runtime.journal import RunRef
-from victor_engine.runtime.manager import Runtime
-from victor_engine.runtime.secrets import SecretStore
+from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, open_store
 from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import run_state
+from victor_engine.work.calls import NodeCall
+from victor_engine.work.secrets import SecretStore
 
 ALICE = Actor(user="alice", uid=1001, via="cli")
 BOB = Actor(user="bob", uid=1002, via="cli")

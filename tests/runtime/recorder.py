@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from victor_engine.api import UsageInfo
-from victor_engine.runtime.calls import NodeCall
+from victor_engine.work.calls import NodeCall
 
 
 class Recorder:

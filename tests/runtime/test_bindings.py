@@ -18,8 +18,8 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.errors import ConfigError, NodeError
-from victor_engine.runtime.bindings import BindingTable
 from victor_engine.secretrefs import authored
+from victor_engine.work.bindings import BindingTable
 
 
 def table(tmp_path: Path, text: str, **environ: str) -> BindingTable:

@@ -16,7 +16,7 @@ from victor_engine.definition import definition_from_content, definition_to_cont
 from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import CircuitBreaker
 from victor_engine.errors import NodeError
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.transitions import RunRef
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 FLOW = """

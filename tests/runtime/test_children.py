@@ -13,9 +13,9 @@ from tests.runtime.harness import ALICE, Bench, Work
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.errors import NodeError
-from victor_engine.runtime.children import MAX_DEPTH
-from victor_engine.runtime.commands import Cancel, Pause, Resume
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.child_runs import MAX_DEPTH
+from victor_engine.runs.commands import Cancel, Pause, Resume
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store import queries
 
 CHILD = """

@@ -10,9 +10,9 @@ from tests.runtime.recorder import Recorder, make_call
 from victor_engine.config.model import Binding
 from victor_engine.definition.model import Constraints
 from victor_engine.errors import NodeError, NodeTimeoutError
-from victor_engine.runtime.invokers.command import CommandInvoker
-from victor_engine.runtime.isolation import no_network
-from victor_engine.runtime.process import group_members
+from victor_engine.work.invokers.command import CommandInvoker
+from victor_engine.work.isolation import no_network
+from victor_engine.work.process import group_members
 
 pytestmark = pytest.mark.process
 

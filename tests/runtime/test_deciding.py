@@ -9,7 +9,8 @@ from victor_engine.definition.loader import load_text
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.domain.transitions import RUN_TRANSITIONS, RunCommand
 from victor_engine.errors import ConflictError, UsageError
-from victor_engine.runtime.commands import (
+from victor_engine.graph_walk.effects import Position
+from victor_engine.runs.commands import (
     Cancel,
     Pause,
     Redrive,
@@ -18,8 +19,7 @@ from victor_engine.runtime.commands import (
     decide_retry,
     decide_status,
 )
-from victor_engine.runtime.effects import Position
-from victor_engine.runtime.redrive import Stood, Target, decide_frontier, decide_position
+from victor_engine.runs.redrive import Stood, Target, decide_frontier, decide_position
 from victor_engine.store.repositories.attempts import Visit
 from victor_engine.store.repositories.runs import StoredRun
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.runtime.harness import ALICE, Bench, Work
 from victor_engine.api import EventInfo
-from victor_engine.runtime.commands import Retry
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.commands import Retry
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import Created, NewRun
 

@@ -14,7 +14,7 @@ from victor_engine.definition import load_workflow_from_yaml
 from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import ComputeNode, RetryPolicy
 from victor_engine.errors import ConfigError, NodeError, VictorError
-from victor_engine.runtime.retry import delay_before_retry, matches
+from victor_engine.graph_walk.retry import delay_before_retry, matches
 
 EXIT_3 = NodeError("x", error_type="CommandError", exit_code=3)
 HTTP_429 = NodeError("x", error_type="HTTP429", bases=("HTTPError", "Exception"), http_status=429)

@@ -13,8 +13,8 @@ from victor_engine.clock import LONGEST
 from victor_engine.config import load_config
 from victor_engine.definition.model import AgentNode
 from victor_engine.errors import NodeError, NodeTimeoutError
-from victor_engine.runtime.bindings import BindingTable
-from victor_engine.runtime.invokers.http import retry_after
+from victor_engine.work.bindings import BindingTable
+from victor_engine.work.invokers.http import retry_after
 
 
 @pytest.fixture

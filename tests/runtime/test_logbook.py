@@ -9,15 +9,15 @@ import pytest
 
 from victor_engine.clock import FakeClock
 from victor_engine.errors import StorageError
-from victor_engine.runtime import logbook
-from victor_engine.runtime.logbook import FLUSH_SECONDS, Logbook
 from victor_engine.store.db import Store, open_store
+from victor_engine.work import attempt_log
+from victor_engine.work.attempt_log import FLUSH_SECONDS, Logbook
 
 
 @pytest.fixture
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
-    monkeypatch.setattr(logbook, "HEAD_CHARS", 12)
-    monkeypatch.setattr(logbook, "TAIL_LINES", 3)
+    monkeypatch.setattr(attempt_log, "HEAD_CHARS", 12)
+    monkeypatch.setattr(attempt_log, "TAIL_LINES", 3)
     found = open_store(tmp_path / "victor.db", clock=FakeClock())
     found.begin_epoch()
     found.start()

@@ -13,8 +13,8 @@ from tests.runtime.test_redrive import boom, detail, event, settled, tries
 from victor_engine.api import NodeOverride
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, UsageError
-from victor_engine.runtime.commands import Cancel, Override, Pause, Resume
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.commands import Cancel, Override, Pause, Resume
+from victor_engine.runs.transitions import RunRef
 
 RETRYING = """
 workflows:

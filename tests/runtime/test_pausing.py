@@ -13,8 +13,8 @@ from tests.runtime.harness import ALICE, BOB, Bench, Work
 from victor_engine.api import Answer, NodeOverride
 from victor_engine.clock import FakeClock
 from victor_engine.errors import ConflictError, NodeError, StorageError
-from victor_engine.runtime.commands import Cancel, Override, Pause, Resume
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.commands import Cancel, Override, Pause, Resume
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store
 
 TWO = """

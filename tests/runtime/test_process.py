@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from victor_engine.runtime.process import end_process_group, group_members, read_stat, start_ticks
+from victor_engine.work.process import end_process_group, group_members, read_stat, start_ticks
 
 pytestmark = pytest.mark.process
 
@@ -88,7 +88,7 @@ def test_an_engine_that_dies_before_the_record_leaves_a_command_that_never_begin
     mark = os.path.join(str(tmp_path), "mark")
     code = f"""
 import asyncio, os, pathlib
-from victor_engine.runtime.process import Child
+from victor_engine.work.process import Child
 async def main():
     child = Child(["touch", {mark!r}], env=os.environ, cwd=pathlib.Path("/"),
                   on_stdout=lambda data: None, on_stderr=lambda data: None)

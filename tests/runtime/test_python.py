@@ -11,10 +11,10 @@ from tests.runtime.recorder import Recorder, make_call
 from victor_engine.config.model import Binding
 from victor_engine.definition.model import Constraints
 from victor_engine.errors import NodeError, NodeTimeoutError
-from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool
-from victor_engine.runtime.isolation import no_network
-from victor_engine.runtime.process import group_members
-from victor_engine.runtime.secrets import SecretStore
+from victor_engine.work.invokers.python import PythonInvoker, WorkerPool
+from victor_engine.work.isolation import no_network
+from victor_engine.work.process import group_members
+from victor_engine.work.secrets import SecretStore
 
 pytestmark = pytest.mark.process
 

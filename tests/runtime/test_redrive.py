@@ -14,8 +14,8 @@ from victor_engine import jsonio
 from victor_engine.api import Answer, AttemptInfo, RunDetail
 from victor_engine.definition.loader import load_text, raise_for
 from victor_engine.errors import ConflictError, NodeError, UsageError
-from victor_engine.runtime.commands import Discard, Pause, Redrive
-from victor_engine.runtime.journal import RunRef
+from victor_engine.runs.commands import Discard, Pause, Redrive
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store import queries
 from victor_engine.store.state import run_state
 from victor_engine.versioning.catalog import register_migrations

@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.harness import FINAL, Bench, Work
 from victor_engine.clock import FakeClock
 from victor_engine.errors import StoreError
-from victor_engine.runtime.manager import RETAKE_SECONDS
+from victor_engine.runs.supervisor import RETAKE_SECONDS
 
 FLOW = """
 workflows:

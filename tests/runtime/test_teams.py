@@ -11,7 +11,7 @@ from tests.runtime.harness import Bench, Work
 from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import TeamMember, TeamNode
 from victor_engine.errors import NodeError
-from victor_engine.runtime.teams import collisions, patch
+from victor_engine.graph_walk.team import collisions, patch
 
 MEMBERS = (TeamMember(id="one"), TeamMember(id="two"))
 STATE = {"kept": 1, "open": {"a": 1, "b": 1}}

@@ -16,8 +16,8 @@ from tests.runtime.server import Server, plain
 from victor_engine.clock import FakeClock, to_us
 from victor_engine.definition.model import WaitNode
 from victor_engine.errors import NodeError
-from victor_engine.runtime.commands import Cancel, Pause, Resume
-from victor_engine.runtime.waits import plan_wait
+from victor_engine.graph_walk.waits import plan_wait
+from victor_engine.runs.commands import Cancel, Pause, Resume
 from victor_engine.store import queries
 
 NOW = datetime(2026, 3, 28, 10, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from tests.runtime.harness import FINAL, Bench, Work
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.errors import AlreadyAnsweredError, NodeError
-from victor_engine.runtime.commands import Cancel, Pause, Resume, Retry
+from victor_engine.runs.commands import Cancel, Pause, Resume, Retry
 
 CHAIN = """
 workflows:

@@ -12,8 +12,8 @@ from tests.store.seed import NOW, add_definition
 from victor_engine.api import DeadLetterGroup, ErrorInfo
 from victor_engine.clock import FakeClock
 from victor_engine.errors import NotFoundError
-from victor_engine.runtime import journal
-from victor_engine.runtime.journal import RunEnd, RunRef
+from victor_engine.runs import transitions
+from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.repositories.deadletters import fingerprint, pattern_of, remove_dead_letter
@@ -75,7 +75,7 @@ class World:
         def transition(tx: Tx) -> RunRef:
             key, run_id = insert_run(tx, NewRun(workflow="w", definition_id=1, start_node="a"))
             ref = RunRef(key, run_id, "w", 1, None)
-            journal.finish(tx, ref, RunEnd(status, 0, error=error))
+            transitions.finish(tx, ref, RunEnd(status, 0, error=error))
             return ref
 
         return await self.store.write(transition)
@@ -133,7 +133,7 @@ async def test_a_run_that_is_a_node_of_another_one_is_no_letter_of_its_own(world
         new = NewRun(workflow="w", definition_id=1, start_node="a", trigger="parent")
         key, run_id = insert_run(tx, new)
         end = RunEnd("failed", 0, error=ErrorInfo("Boom", "bad", "a"))
-        journal.finish(tx, RunRef(key, run_id, "w", 1, None), end)
+        transitions.finish(tx, RunRef(key, run_id, "w", 1, None), end)
 
     await world.store.write(transition)
     assert await world.groups() == []

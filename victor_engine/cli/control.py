@@ -138,7 +138,7 @@ def run_them(
 async def _apply(port: Port, command: RunPlanCommand, token: str, action: Action, as_json: bool) -> int:
     """Apply a plan to each of its runs; return the exit code."""
     from victor_engine.domain.plans import read_plan
-    from victor_engine.runtime.planned import kind
+    from victor_engine.runs.run_plans import kind
 
     plan = read_plan(token, kind(command), (await port.engine()).now)
     tokens = {item.id: plan.only(item).token() for item in plan.items if item.effect}

@@ -116,7 +116,7 @@ async def _try_all(config: Config, rules: list[NotifyRule]) -> list[tuple[str, s
 
     from victor_engine.notify import Apprise, NotifyError
     from victor_engine.notify.outbox import label
-    from victor_engine.runtime.secrets import SecretStore
+    from victor_engine.work.secrets import SecretStore
 
     sender, secrets = Apprise(), SecretStore(config.secrets)
     results: list[tuple[str, str, str | None]] = []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from victor_engine.config import Config
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.model import WorkflowDefinition
-    from victor_engine.runtime.bindings import BindingTable
     from victor_engine.store.snapshot import SnapshotReader
+    from victor_engine.work.bindings import BindingTable
 
 
 @click.command()
@@ -57,7 +57,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
 
 def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
     """Yield, for each variable with a secret, the bindings that do not receive it and the remedy."""
-    from victor_engine.runtime import withheld
+    from victor_engine.work import withheld_variables as withheld
 
     config = _config(path, explicit)
     if config is None:
@@ -141,8 +141,8 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     from victor_engine.definition.expressions import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
-    from victor_engine.runtime.bindings import BindingTable, unused_nodes
     from victor_engine.versioning.checks import check_migrations
+    from victor_engine.work.bindings import BindingTable, unused_nodes
 
     config = _config(path, explicit)
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))

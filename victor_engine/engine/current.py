@@ -14,9 +14,9 @@ from victor_engine.engine.loaded import Workspace
 from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
 from victor_engine.loading.loader import Loader, Order
-from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.versioning import catalog
+from victor_engine.work.bindings import BindingTable
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class CurrentWorkspace:
         """Return how functions of the workspace are loaded; None where nothing of it may be executed."""
         if not self.trusted:
             return None
-        from victor_engine.runtime.pyworker import load_function
+        from victor_engine.work.python_worker import load_function
 
         workspace = str(self.path)
         return lambda reference: load_function(reference, workspace)

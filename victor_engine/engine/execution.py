@@ -14,11 +14,11 @@ from victor_engine.engine.queries.schedules import exclusion
 from victor_engine.engine.starting import Starting
 from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.notify import Notifier, Sender
-from victor_engine.runtime.commands import Cancel
-from victor_engine.runtime.manager import Runtime
-from victor_engine.runtime.stopwatch import committed
+from victor_engine.runs.commands import Cancel
+from victor_engine.runs.supervisor import Runtime
 from victor_engine.scheduling import run_endings
 from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.loop import SchedulerLoop

@@ -26,8 +26,8 @@ from victor_engine.engine.planning import KIND, Planner, detailed, run_facts, sc
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting
-from victor_engine.runtime import journal
-from victor_engine.runtime.moving import MovedMeanwhileError, Plan, apply, undo
+from victor_engine.runs import transitions
+from victor_engine.runs.migration import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
@@ -181,8 +181,8 @@ class RunMover:
         if key not in self.runtime.places.live:
             # What holds others, a parallel, is begun again.
             ref = await self.store.read(lambda c: ref_of(c, key))
-            if await self.store.read(lambda c: journal.at_work(c, key)):
-                await self.store.write(lambda tx: journal.end_live_attempts(tx, ref, "interrupted"))
+            if await self.store.read(lambda c: transitions.at_work(c, key)):
+                await self.store.write(lambda tx: transitions.end_live_attempts(tx, ref, "interrupted"))
         if status in ("queued", "running", "waiting"):
             self.runtime.enqueue(key, priority, True)
 

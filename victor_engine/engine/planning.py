@@ -13,7 +13,7 @@ from victor_engine.api import MigrationSpec, RunMove, ScheduleMove, ScheduleSpec
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.domain import plans
 from victor_engine.errors import NotFoundError, UsageError, VictorError
-from victor_engine.runtime.moving import Plan, Resting, Way, plan, read_run
+from victor_engine.runs.migration import Plan, Resting, Way, plan, read_run
 from victor_engine.scheduling.plan_fingerprints import spec_facts
 from victor_engine.store import queries
 from victor_engine.store.repositories import schedules

@@ -11,14 +11,14 @@ from victor_engine.api import Answer, RequestInfo
 from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
+from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.people import corrections, reassignment
 from victor_engine.people.answers import Decision
 from victor_engine.people.requests import answer_request, claim_request, release_request
 from victor_engine.people.roles import Person, exists, look_up, needs_groups, person
 from victor_engine.people.stored_request import read_row
-from victor_engine.runtime.manager import Runtime
-from victor_engine.runtime.stopwatch import committed
+from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 

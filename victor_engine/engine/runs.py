@@ -11,11 +11,11 @@ from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import UsageError
+from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.reserved import SECRETS
-from victor_engine.runtime import planned
-from victor_engine.runtime.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
-from victor_engine.runtime.stopwatch import committed
+from victor_engine.runs import run_plans
+from victor_engine.runs.commands import Cancel, Discard, Override, Pause, Redrive, Resume, Retry
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
@@ -54,11 +54,11 @@ class RunService:
         version: str | None = None,
         from_node: str | None = None,
         state: dict[str, Any] | None = None,
-    ) -> planned.Expect | None:
+    ) -> run_plans.Expect | None:
         if plan is None:
             return None
         now = self._clock.now()
-        return planned.expect(plan, command, now, version=version, from_node=from_node, state=state)
+        return run_plans.expect(plan, command, now, version=version, from_node=from_node, state=state)
 
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""

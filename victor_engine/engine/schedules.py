@@ -21,8 +21,8 @@ from victor_engine.engine.current import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries, ScheduleQueries
 from victor_engine.engine.queries.schedules import version_started
+from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
-from victor_engine.runtime.stopwatch import committed
 from victor_engine.scheduling import backfill, plan_fingerprints, schedule_commands, stored_schedules
 from victor_engine.scheduling.fires import Firing
 from victor_engine.store.db import Store, Tx

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import DefinitionError
-from victor_engine.runtime.bindings import BindingTable
 from victor_engine.store.db import Tx
 from victor_engine.store.runs import Choice, Start
 from victor_engine.versioning import catalog
 from victor_engine.versioning.aliases import is_alias_name
+from victor_engine.work.bindings import BindingTable
 
 Definitions = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
 """Returns a registered definition and its version, by its id."""

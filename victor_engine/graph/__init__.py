@@ -18,7 +18,7 @@ from victor_engine.graph.events import (
     NodeStart,
 )
 from victor_engine.graph.stategraph import END, START, StateGraph
-from victor_engine.runtime.stateful import idempotency
+from victor_engine.work.state_functions import idempotency
 
 
 def idempotency_key() -> str | None:

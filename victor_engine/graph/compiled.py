@@ -25,15 +25,15 @@ from victor_engine.graph.errors import GraphRunError, ThreadBusyError
 from victor_engine.graph.events import Complete, Error, GraphEvent
 from victor_engine.graph.telling import Telling
 from victor_engine.ids import new_id
-from victor_engine.runtime.bindings import BindingTable, BoundInvoker
-from victor_engine.runtime.calls import Invoker
-from victor_engine.runtime.invokers.stateful import StateInvoker, Where
-from victor_engine.runtime.manager import Runtime
-from victor_engine.runtime.stateful import StateSchema
+from victor_engine.runs.supervisor import Runtime
 from victor_engine.versioning import catalog
+from victor_engine.work.bindings import BindingTable, BoundInvoker
+from victor_engine.work.calls import Invoker
+from victor_engine.work.invokers.state_function import StateInvoker, Where
+from victor_engine.work.state_functions import StateSchema
 
 if TYPE_CHECKING:
-    from victor_engine.runtime.invokers.python import WorkerPool
+    from victor_engine.work.invokers.python import WorkerPool
 
 S = TypeVar("S")
 
@@ -97,7 +97,7 @@ class FunctionBindings(BindingTable):
         return BoundInvoker(invoker, binding, self.secrets)
 
     def _in_worker(self, binding: Binding, root: Path) -> Invoker:
-        from victor_engine.runtime.invokers.python import PythonInvoker, WorkerPool
+        from victor_engine.work.invokers.python import PythonInvoker, WorkerPool
 
         pool = self._pools.get(root)
         if pool is None:

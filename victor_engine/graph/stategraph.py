@@ -32,8 +32,8 @@ from victor_engine.errors import ExpressionError
 from victor_engine.graph.checkpoint import Checkpointer
 from victor_engine.graph.compiled import CompiledGraph, Plan, Work
 from victor_engine.graph.errors import GraphDefinitionError
-from victor_engine.runtime.invokers.stateful import Where, name_of, where_to_run
-from victor_engine.runtime.stateful import StateSchema, copied
+from victor_engine.work.invokers.state_function import Where, name_of, where_to_run
+from victor_engine.work.state_functions import StateSchema, copied
 
 S = TypeVar("S")
 

@@ -23,9 +23,9 @@ from victor_engine.errors import ConflictError, NotFoundError
 from victor_engine.graph.builder import shown
 from victor_engine.graph.errors import ThreadBusyError
 from victor_engine.identity import local_actor
-from victor_engine.runtime.commands import Cancel, Retry
-from victor_engine.runtime.journal import RunRef
-from victor_engine.runtime.manager import Runtime
+from victor_engine.runs.commands import Cancel, Retry
+from victor_engine.runs.supervisor import Runtime
+from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.progress import progress
 from victor_engine.store.repositories import threads

@@ -36,10 +36,10 @@ from victor_engine.loading.pieces import (
     decode_config,
 )
 from victor_engine.loading.reading import environment
-from victor_engine.runtime.bindings import BindingTable
 from victor_engine.scheduling.calendars.spans import Calendar
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import MAX_BYTES, from_file
+from victor_engine.work.bindings import BindingTable
 
 SECONDS = 20.0
 """Processor time that the configuration, one workflow file, or a check of them together may take."""

@@ -43,13 +43,13 @@ from victor_engine.loading.pieces import (
     encode,
 )
 from victor_engine.people.definition_checks import check_people, known_people
-from victor_engine.runtime.bindings import BindingTable, unused_nodes, working_nodes
 from victor_engine.scheduling.calendars.spans import Rule
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import from_file
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.versioning.checks import check_migrations
+from victor_engine.work.bindings import BindingTable, unused_nodes, working_nodes
 
 
 class WorkspaceReader:

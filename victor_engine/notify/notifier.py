@@ -19,16 +19,16 @@ from victor_engine.clock import Clock, from_us
 from victor_engine.config.model import NotifyRule
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.events import EventKind
+from victor_engine.graph_walk.stopwatch import first_of
 from victor_engine.notify import outbox
 from victor_engine.notify.courier import NotifyError, Sender
 from victor_engine.notify.messages import KINDS, Happened, Message, compose, is_over, storage_lost, unseen
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, person, unix_groups
-from victor_engine.runtime.secrets import SecretStore
-from victor_engine.runtime.stopwatch import first_of
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import last_event
 from victor_engine.store.repositories import outbox as stored
 from victor_engine.store.repositories.outbox import Announcement
+from victor_engine.work.secrets import SecretStore
 
 log = logging.getLogger(__name__)
 

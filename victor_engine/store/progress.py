@@ -6,7 +6,7 @@ written whole where somebody changes it: at the creation, and when a run is retr
 another version. Its `at` is the ordinal of the last step that it counts in.
 
 A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?}`, see
-`runtime.effects.Position`. `attempts.onward` is the frontier after the step, a JSON list of nodes. Where more
+`graph_walk.effects.Position`. `attempts.onward` is the frontier after the step, a JSON list of nodes. Where more
 than the step's own node was counted, `attempts.counted` is `{node: times}`.
 """
 

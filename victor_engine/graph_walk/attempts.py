@@ -1,0 +1,244 @@
+"""One step of a walk: its attempts, their limits and retries, and what a final failure leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import ErrorInfo
+from victor_engine.definition.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions import FunctionRegistry, evaluate_as
+from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
+from victor_engine.graph_walk import team
+from victor_engine.graph_walk.effects import Done, Effects, Onward, Past, Position, Step
+from victor_engine.graph_walk.node_steps import error_info, node_call, work_done
+from victor_engine.graph_walk.retry import delay_before_retry
+from victor_engine.store.patch import Patch
+from victor_engine.work.calls import RunIdentity
+from victor_engine.work.evaluation import Evaluator
+
+
+class StepFailedError(Exception):
+    """A step failed for good; the failure is committed."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
+class RejectedError(Exception):
+    """A person said no, and nothing in the graph takes that up."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info.message)
+        self.info = info
+
+
+@dataclass(slots=True)
+class Try:
+    """One attempt while it is made. `attempt` is its handle once it is committed."""
+
+    number: int
+    attempt: int | None = None
+
+
+class Attempts:
+    """What every step of a walk has in common, whatever its node's type."""
+
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        effects: Effects,
+        functions: FunctionRegistry,
+        evaluator: Evaluator,
+        identity: RunIdentity,
+    ) -> None:
+        self.definition = definition
+        self.effects = effects
+        self.functions = functions
+        self.evaluator = evaluator
+        self.identity = identity
+
+    async def _pure(
+        self,
+        step: Step,
+        state: Mapping[str, Any],
+        position: Position,
+        kind: str,
+        text: str,
+        shape: Callable[[Any], Done],
+    ) -> Done:
+        """A node that only computes on the state: one commit, nothing to find after a crash.
+
+        `shape` turns the value of the text into what the step came to.
+        """
+        try:
+            try:
+                value = evaluate_as(kind, text, state, self.functions, LOCAL)
+            except NeedsWorkerError as more:
+                value = await self.evaluator.in_worker(kind, text, state, self.functions, more)
+            done = shape(value)
+        except NodeError as error:
+            if isinstance(error, ExpressionLimitError):
+                error.message = f"{step.node.id}: {step.node.type}: {error.message}"
+            number = self.effects.past(step).tries + 1
+            return await self._give_up(step, None, number, error_info(error, step.node.id), position)
+        if done.ended is not None:
+            self.effects.warn(step.node.id, done.ended)
+        return await self._commit(step, None, done, position)
+
+    async def _work(
+        self,
+        step: Step,
+        state: Mapping[str, Any],
+        position: Position,
+        shape: Callable[[Any], Done] | None = None,
+        extra_inputs: Mapping[str, Any] | None = None,
+    ) -> Done:
+        """A node whose work is done outside.
+
+        `shape` turns the result into what the step came to (the node's own rule by default).
+        """
+        node, effects = step.node, self.effects
+
+        def come_to(result: Any) -> Done:
+            return shape(result) if shape else work_done(node, result)
+
+        async def once(this: Try) -> Done:
+            call = node_call(self.identity, step, this.number, state, extra_inputs, effects.warn)
+            binding = effects.describe(node, team.role_of(step))
+            this.attempt = await effects.begin(step, this.number, binding)
+            result = await effects.work(this.attempt, step, call, self._limit(node))
+            return come_to(result)
+
+        past = effects.past(step)
+        if past.interrupted and node.on_interrupt == "ask" and past.last is not None:
+            decided = await self._ask_about(step, past, past.last, position, come_to)
+            if decided is not None:
+                return decided
+        return await self._tried(step, position, once)
+
+    async def _ask_about(
+        self, step: Step, past: Past, attempt: int, position: Position, come_to: Callable[[Any], Done]
+    ) -> Done | None:
+        """Let people say what is to become of an interrupted attempt; None if it is tried once more."""
+        decision = await self.effects.ask_about(attempt, step)
+        said = decision.value if decision.abort is None else {"action": "fail"}
+        if said["action"] == "retry":
+            return None
+        if said["action"] == "done":
+            return await self._commit(step, attempt, come_to(said["result"]), position)
+        by = decision.record.get("by") or "nobody"
+        comment = decision.record.get("comment")
+        info = ErrorInfo(
+            type="InterruptedError",
+            message=f"{step.key} was interrupted by the end of its engine, and {by} decided that it fails"
+            + (f": {comment}" if comment else ""),
+            node_id=step.node.id,
+        )
+        return await self._give_up(step, attempt, past.tries, info, position)
+
+    async def _tried(self, step: Step, position: Position, once: Callable[[Try], Awaitable[Done]]) -> Done:
+        """Make attempts until one succeeds or the author's policy says that it is enough."""
+        node, effects = step.node, self.effects
+        past = effects.past(step)
+        if past.done is not None:
+            return past.done
+        number, failed = past.tries, past.failed
+        if past.interrupted and node.on_interrupt == "fail":
+            info = ErrorInfo(
+                type="InterruptedError",
+                message=f"{step.key} was interrupted by the end of its engine, and on_interrupt is fail",
+                node_id=node.id,
+            )
+            return await self._give_up(step, None, number + 1, info, position)
+        if past.retry_at is not None:
+            await effects.wait_for_retry(step, past.retry_at)
+        while True:
+            number += 1
+            late = effects.overrun() if failed else None
+            if late is not None:
+                info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
+                return await self._give_up(step, None, number, info, position)
+            this = Try(number)
+            try:
+                done = await once(this)
+            except (NodeError, ConfigError) as error:
+                failed += 1
+                info = error_info(error, node.id)
+                tuned = effects.tuned(node)
+                limits = [limit for limit in (self._limit(tuned), effects.left()) if limit is not None]
+                delay = delay_before_retry(tuned, error, failed, effects.random(), min(limits, default=None))
+                if delay is None:
+                    return await self._give_up(step, this.attempt, number, info, position)
+                due = effects.now() + delay
+                await effects.fail(step, this.attempt, number, info, due)
+                await effects.wait_for_retry(step, due)
+                continue
+            done = await self._commit(step, this.attempt, done, position)
+            if done.rejected is not None and step.parent is not None:
+                raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
+            return done
+
+    def _limit(self, node: Node) -> float | None:
+        """Seconds this attempt may take: the node's limit, or the workflow's default for nodes."""
+        own = node.timeout_seconds
+        if own is None:
+            constraints = getattr(node, "constraints", None)
+            own = constraints.timeout if constraints is not None else None
+        if own is None:
+            own = self.definition.default_node_timeout_seconds
+        return own
+
+    async def _give_up(
+        self, step: Step, attempt: int | None, number: int, info: ErrorInfo, position: Position
+    ) -> Done:
+        """Commit a final failure; go on where the author said how, else raise StepFailedError."""
+        attempt = await self.effects.fail(step, attempt, number, info, None)
+        return await self._failed(step, attempt, info, position)
+
+    async def _failed(self, step: Step, attempt: int | None, info: ErrorInfo, position: Position) -> Done:
+        """Go on after a final failure that is committed: now, or before the engine was restarted."""
+        node = step.node
+        handled: Done | None = None
+        if step.member is None:
+            record = {"type": info.type, "message": info.message}
+            if node.on_error is not None:
+                handled = Done(Patch(merge={"errors": {node.id: record}}), (node.on_error,), branch="error")
+            elif node.error_strategy == "continue":
+                handled = Done(Patch(merge={"errors": {node.id: record}}), node.next, branch="continued")
+        if handled is None:
+            raise StepFailedError(info)
+        return await self._commit(step, attempt, handled, position)
+
+    async def _commit(
+        self,
+        step: Step,
+        attempt: int | None,
+        done: Done,
+        position: Position,
+        inside: Mapping[str, int] | None = None,
+    ) -> Done:
+        """Commit a step's result, and go on to the position after it once it is on disk.
+
+        Return what was committed: the engine's own names in the state stay as they are, whatever the step
+        came to. A step inside a parallel or team leaves the position alone: whoever holds it commits its own.
+        """
+        patch, reserved = done.patch.without_reserved()
+        if reserved:
+            done = msgspec.structs.replace(done, patch=patch, reserved=(*done.reserved, *reserved))
+        if step.parent is not None:
+            await self.effects.finish(step, attempt, done, None)
+            return done
+        node_id = step.node.id
+        if done.rejected is None:
+            onward = position.onward(node_id, done.successors, inside)
+        else:
+            onward = Onward(position.ordinal + 1, [], inside or {})
+        await self.effects.finish(step, attempt, done, onward)
+        position.advance(node_id, step.iteration, onward)
+        return done

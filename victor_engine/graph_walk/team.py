@@ -1,0 +1,167 @@
+"""Teams: several agents on one goal.
+
+| formation | who runs when | the team's result |
+|---|---|---|
+| sequential | one after the other, each sees the earlier results as `previous` | by member |
+| pipeline | one after the other, each gets the one before it as `previous` | the last one's |
+| parallel | all at once | by member |
+| hierarchical | the first, then all others at once with its result as `plan` | by member |
+| consensus | all at once, then the most frequent result (or its `vote`, `decision`) | agreement |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from victor_engine import jsonio
+from victor_engine.definition.model import TeamMember, TeamNode
+from victor_engine.errors import NodeError
+from victor_engine.graph_walk.effects import Done, Step
+from victor_engine.reserved import is_reserved, reserved_in
+from victor_engine.store.patch import Patch
+
+Turn = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
+Join = Callable[[list[Callable[[], Awaitable[Done]]]], Awaitable[list[Done | BaseException | None]]]
+
+BALLOT_KEYS = ("vote", "decision", "verdict", "answer")
+"""Where a member's vote stands in its result, for a consensus."""
+
+
+def member_of(step: Step) -> TeamMember | None:
+    """The team member whose turn a step is."""
+    if step.member is None or not isinstance(step.node, TeamNode):
+        return None
+    return next(member for member in step.node.members if member.id == step.member)
+
+
+def role_of(step: Step) -> str | None:
+    """The role that does a step's work: the member's (or its id), or the agent's own."""
+    member = member_of(step)
+    if member is not None:
+        return member.role or member.id
+    return getattr(step.node, "role", None) or None
+
+
+def budget(node: TeamNode, member: TeamMember) -> int | None:
+    """A member's own tool budget, or its share of the team's."""
+    if member.tool_budget is not None or node.total_tool_budget is None:
+        return member.tool_budget
+    taken = sum(m.tool_budget or 0 for m in node.members)
+    without = sum(1 for m in node.members if m.tool_budget is None)
+    return max(0, (node.total_tool_budget - taken) // without)
+
+
+async def play(node: TeamNode, turn: Turn, join: Join) -> Any:
+    """Let the members do their work in the node's formation; returns the team's result."""
+    ids = [member.id for member in node.members]
+    if node.team_formation in ("sequential", "pipeline"):
+        results: dict[str, Any] = {}
+        last: Any = None
+        for member_id in ids:
+            if node.team_formation == "pipeline":
+                extra = {"previous": last} if results else {}
+            else:
+                extra = {"previous": dict(results)} if results else {}
+            last = (await turn(member_id, extra)).result
+            results[member_id] = last
+        return last if node.team_formation == "pipeline" else results
+    if node.team_formation == "hierarchical":
+        plan = (await turn(ids[0], {})).result
+        return {ids[0]: plan, **await _together(ids[1:], {"plan": plan}, turn, join)}
+    together = await _together(ids, {}, turn, join)
+    return _consensus(node, together) if node.team_formation == "consensus" else together
+
+
+async def _together(ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join) -> dict[str, Any]:
+    if not ids:
+        return {}
+    results = await join([partial(turn, member_id, extra) for member_id in ids])
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return {i: r.result for i, r in zip(ids, results, strict=True) if isinstance(r, Done)}
+
+
+def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:
+    ballots: dict[str, Any] = {}
+    for member_id, result in results.items():
+        ballot = result
+        if isinstance(result, dict):
+            ballot = next((result[key] for key in BALLOT_KEYS if key in result), result)
+        ballots[member_id] = ballot
+    counted: dict[bytes, list[str]] = {}
+    for member_id, ballot in ballots.items():
+        counted.setdefault(jsonio.canonical(ballot), []).append(member_id)
+    winners = max(counted.values(), key=len)
+    if len(winners) * 2 <= len(ballots):
+        raise NodeError(
+            f"{node.id}: no majority among {len(ballots)} members ({len(winners)} agree at most)",
+            error_type="NoConsensusError",
+        )
+    return {"consensus": ballots[winners[0]], "agreed": winners, "members": dict(results)}
+
+
+def objects(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
+    """By whom which keys may go into the state: the members' objects, or the one that is the team's result."""
+    return {
+        name: {key: value for key, value in part.items() if not is_reserved(key)}
+        for name, part in _parts(node, result).items()
+    }
+
+
+def reserved(node: TeamNode, result: Any) -> tuple[str, ...]:
+    """Return the keys of the members' objects that the engine alone writes."""
+    return reserved_in(key for part in _parts(node, result).values() for key in part)
+
+
+def _parts(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
+    if not node.merge or node.merge_mode == "none":
+        return {}
+    parts = {node.id: result} if node.team_formation in ("pipeline", "consensus") else dict(result or {})
+    return {name: part for name, part in parts.items() if isinstance(part, dict)}
+
+
+def collisions(node: TeamNode, result: Any) -> dict[str, list[str]]:
+    """Keys that several members wrote who knew nothing of each other, and who they are, in declared order."""
+    if node.team_formation not in ("parallel", "hierarchical"):
+        return {}
+    members = [member.id for member in node.members]
+    together = members[1:] if node.team_formation == "hierarchical" else members
+    writers: dict[str, list[str]] = {}
+    for name, part in objects(node, result).items():
+        for key in part:
+            if name in together:
+                writers.setdefault(key, []).append(name)
+    return {key: names for key, names in writers.items() if len(names) > 1}
+
+
+def patch(node: TeamNode, result: Any, state: Mapping[str, Any]) -> Patch:
+    """What the team changes of the state.
+
+    The whole result goes under the output key (`merge_strategy: list` makes it a list of the
+    members' results). With `merge`, the keys of the members' objects go into the state too, a later
+    member's over an earlier one's. Where the state has a key already, `team_wins` overwrites it,
+    `state_wins` (or `graph_wins`) keeps it, `merge` puts the keys of two objects together (and
+    overwrites anything else), `error` (or `strict`) refuses; `none` merges nothing.
+    """
+    whole = list(result.values()) if node.merge_strategy == "list" and isinstance(result, dict) else result
+    settings: dict[str, Any] = {}
+    for part in objects(node, result).values():
+        settings.update(part)
+    clash = [key for key in settings if key in state]
+    if node.merge_mode in ("error", "strict") and clash:
+        raise NodeError(
+            f"{node.id}: the team wrote {', '.join(map(repr, clash))}, which the state has already "
+            f"(merge_mode is {node.merge_mode})",
+            error_type="MergeCollisionError",
+        )
+    if node.merge_mode in ("state_wins", "graph_wins"):
+        settings = {key: value for key, value in settings.items() if key not in state}
+    if node.merge_mode == "merge":
+        for key in clash:
+            if isinstance(settings[key], dict) and isinstance(state[key], dict):
+                settings[key] = {**state[key], **settings[key]}
+    settings[node.output_key] = whole
+    return Patch(settings)

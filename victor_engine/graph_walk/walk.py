@@ -1,0 +1,185 @@
+"""The graph walk: start, execute node, update state, more nodes, final state. Written once.
+
+Rules that the walk keeps (the files in the wild leave them open):
+
+* Nodes run one at a time in declared order; several successors are all done. A node waits while
+  another pending node can still reach it, so that branches join; where all wait for each other
+  (a loop), declared order decides. Only `parallel` and `team` run things at once.
+* A result is committed, with the position after it, before any successor starts.
+* Branches of a parallel see the state as it was before it, and merge in declared order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from victor_engine.api import ErrorInfo
+from victor_engine.definition.expressions import ASSIGNMENTS, CONDITION
+from victor_engine.definition.graph import reaches
+from victor_engine.definition.model import (
+    AgentNode,
+    ComputeNode,
+    ConditionNode,
+    HITLNode,
+    Node,
+    ParallelNode,
+    SubWorkflowNode,
+    TeamNode,
+    TransformNode,
+    WaitNode,
+)
+from victor_engine.errors import NodeError
+from victor_engine.graph_walk.attempts import RejectedError, StepFailedError, Try
+from victor_engine.graph_walk.effects import Done, Position, Step
+from victor_engine.graph_walk.node_steps import (
+    choose_branch,
+    error_info,
+    human_done,
+    transform_patch,
+    wait_done,
+)
+from victor_engine.graph_walk.parallel import Several
+from victor_engine.graph_walk.waits import Wait, plan_wait, unsatisfied
+from victor_engine.runs.child_runs import child_done, child_inputs, child_started
+
+
+async def _known(done: Done) -> Done:
+    return done
+
+
+class WalkResult(Struct, frozen=True):
+    """How a walk ended: succeeded, failed or rejected; where, and with which state."""
+
+    status: str
+    state: dict[str, Any]
+    position: Position
+    error: ErrorInfo | None = None
+
+
+class Walk(Several):
+    """One walk through one definition. `run` may be called again to go on from a position."""
+
+    async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
+        """Walk on from `position` until nothing is left to do. It and `state` are changed in place."""
+        while position.frontier:
+            self.effects.checkpoint()
+            node = self._pick(position)
+            if position.done >= self.definition.iteration_limit:
+                return WalkResult("failed", state, position, self._too_many(node))
+            late = self.effects.overrun()
+            if late is not None:
+                info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
+                return WalkResult("failed", state, position, info)
+            step = Step(node, position.counts.get(node.id, 0) + 1)
+            try:
+                done = await self._step(step, state, position)
+            except StepFailedError as failure:
+                return WalkResult("failed", state, position, failure.info)
+            except RejectedError as rejection:
+                return WalkResult("rejected", state, position, rejection.info)
+            done.patch.apply(state)
+            if done.rejected is not None:
+                info = ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id)
+                return WalkResult("rejected", state, position, info)
+        return WalkResult("succeeded", state, position)
+
+    def _pick(self, position: Position) -> Node:
+        """The first pending node that no other pending node can still reach."""
+        frontier = position.frontier
+        chosen = frontier[0]
+        if len(frontier) > 1:
+            for candidate in frontier:
+                others = (other for other in frontier if other != candidate)
+                if not any(candidate in reaches(self.definition, other) for other in others):
+                    chosen = candidate
+                    break
+        return self.definition.nodes[chosen]
+
+    def _too_many(self, node: Node) -> ErrorInfo:
+        limit = self.definition.iteration_limit
+        return ErrorInfo(
+            type="IterationLimitError",
+            message=f"{node.id} would be node execution {limit + 1}, and max_iterations is {limit}; "
+            "raise max_iterations or end the loop",
+            node_id=node.id,
+        )
+
+    # --- one step ------------------------------------------------------------------------------
+
+    def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
+        """Do one node, whatever its type, and commit what came of it."""
+        past = self.effects.past(step)
+        if past.done is not None:
+            return _known(past.done)
+        if past.failure is not None:
+            return self._failed(step, past.last, past.failure, position)
+        node = step.node
+        if isinstance(node, TransformNode):
+            return self._pure(
+                step, state, position, ASSIGNMENTS, node.transform, partial(transform_patch, node)
+            )
+        if isinstance(node, ConditionNode):
+            choose = partial(choose_branch, self.definition, node, state)
+            return self._pure(step, state, position, CONDITION, node.condition, choose)
+        if isinstance(node, HITLNode):
+            return self._ask(step, node, state, position)
+        if isinstance(node, ParallelNode):
+            return self._parallel(step, node, state, position)
+        if isinstance(node, TeamNode):
+            return self._team(step, node, state, position)
+        if isinstance(node, WaitNode):
+            return self._wait(step, node, state, position)
+        if isinstance(node, SubWorkflowNode):
+            return self._child(step, node, state, position)
+        assert isinstance(node, AgentNode | ComputeNode)
+        return self._work(step, state, position)
+
+    # --- people --------------------------------------------------------------------------------
+
+    async def _ask(self, step: Step, node: HITLNode, state: dict[str, Any], position: Position) -> Done:
+        number = self.effects.past(step).tries + 1
+        attempt = await self.effects.begin(step, number, f"person: {node.hitl_type}")
+        try:
+            decision = await self.effects.ask(attempt, step, node, state)
+            done = human_done(self.definition, node, decision)
+        except NodeError as error:
+            return await self._give_up(step, attempt, number, error_info(error, node.id), position)
+        done = await self._commit(step, attempt, done, position)
+        if done.rejected is not None and step.parent is not None:
+            raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
+        return done
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    async def _wait(self, step: Step, node: WaitNode, state: dict[str, Any], position: Position) -> Done:
+        effects = self.effects
+
+        async def once(this: Try) -> Done:
+            wait = plan_wait(node, state, effects.now(), self.identity.timezone)
+            this.attempt, wait = await effects.begin_wait(step, this.number, wait)
+            end = await effects.wait(this.attempt, step, wait, partial(self._unsatisfied, wait))
+            return wait_done(node, wait, end, effects.now())
+
+        return await self._tried(step, position, once)
+
+    async def _child(
+        self, step: Step, node: SubWorkflowNode, state: dict[str, Any], position: Position
+    ) -> Done:
+        effects = self.effects
+
+        async def once(this: Try) -> Done:
+            inputs = child_inputs(node, state, effects.warn)
+            this.attempt, child = await effects.start_child(step, this.number, node, inputs)
+            if not node.wait:
+                return child_started(node, child)
+            return child_done(self.definition, node, child, await effects.child_end(child))
+
+        return await self._tried(step, position, once)
+
+    async def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
+        assert wait.http is not None
+        return await unsatisfied(wait.http, status, body, self.functions, self.evaluator)

@@ -1,0 +1,100 @@
+"""Taking runs up: what the runtime knows of a run when it is created, begun, or gone on with."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from victor_engine import jsonio
+from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.graph_walk.effects import Past, Position
+from victor_engine.runs import transitions
+from victor_engine.runs.run_record import RunRecord, past_from_rows, waiting_attempts
+from victor_engine.store.db import Tx, actor_from_json
+from victor_engine.store.progress import position_of
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.runs import node_overrides
+from victor_engine.store.state import run_state_sized
+
+LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
+"""Gives a pinned definition by its id, with its version."""
+
+
+class Records:
+    """Makes records of runs. Definitions are kept in memory, since they never change."""
+
+    def __init__(self, load_definition: LoadDefinition) -> None:
+        self._load_definition = load_definition
+        self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
+
+    def definition(
+        self, connection: sqlite3.Connection, definition_id: int
+    ) -> tuple[WorkflowDefinition, str]:
+        """A pinned definition and its version."""
+        found = self._definitions.get(definition_id)
+        if found is None:
+            found = self._load_definition(connection, definition_id)
+            self._definitions[definition_id] = found
+        return found
+
+    def known_definition(self, definition_id: int) -> tuple[WorkflowDefinition, str] | None:
+        """As `definition`, if it is in memory."""
+        return self._definitions.get(definition_id)
+
+    def begin(self, tx: Tx, key: int) -> RunRecord | None:
+        """Start a queued run of which nothing has happened yet; None if it has to be read whole first.
+
+        A plain transition: no other plain one changes a run that has not begun.
+        """
+        new = runs.lock_new(tx, key)
+        if new is None:
+            return None
+        transitions.begin(tx, new.ref)
+        definition, version = self.definition(tx.connection, new.ref.definition_id)
+        return RunRecord(
+            ref=new.ref,
+            definition=definition,
+            version=version,
+            requested_by=actor_from_json(new.actor).user,
+            position=Position.from_data(jsonio.loads(new.position)),
+            state=jsonio.loads(new.state),
+            state_bytes=len(new.state),
+            spent=0.0,
+            reruns=0,
+            status="running",
+            started=False,
+            overrides=node_overrides(new.overrides),
+        )
+
+    def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
+        """A run with everything that has happened in it; NotFoundError if there is none."""
+        row = runs.read(connection, key)
+        definition, version = self.definition(connection, row.ref.definition_id)
+        position = Position.from_data(position_of(connection, key))
+        state, state_bytes = run_state_sized(connection, key)
+        return RunRecord(
+            ref=row.ref,
+            definition=definition,
+            version=version,
+            requested_by=actor_from_json(row.actor).user,
+            position=position,
+            state=state,
+            state_bytes=state_bytes,
+            spent=row.spent / 1_000_000,
+            reruns=row.reruns,
+            status=row.status,
+            started=row.started,
+            past=past(connection, key, position, definition) if row.started else {},
+            overrides=node_overrides(row.overrides),
+            waiting=waiting_attempts(connection, key),
+        )
+
+
+def past(
+    connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
+) -> dict[tuple[str, int], Past]:
+    """What the attempts of a run say of the steps after `position`."""
+    return past_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
+
+
+__all__ = ["LoadDefinition", "Records", "past"]

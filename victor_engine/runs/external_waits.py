@@ -1,0 +1,246 @@
+"""What a run waits for outside of itself: people, times, files, HTTP answers, runs that it has started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from victor_engine.clock import Clock, from_us, to_us
+from victor_engine.definition.model import HITLNode, SubWorkflowNode
+from victor_engine.graph_walk.effects import Child, ChildEnd, Step
+from victor_engine.graph_walk.waits import Wait, WaitEnd
+from victor_engine.people.questions import Ask, interrupted_ask, with_defaults
+from victor_engine.people.requests import Decision, build_ask, open_request
+from victor_engine.runs import breakers, transitions
+from victor_engine.runs.child_runs import Resolve, Started, known_child, start_child
+from victor_engine.runs.polling import LONGEST_SLEEP, FileWatch, HttpWatch, wait_over
+from victor_engine.runs.run_record import RunRecord
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import attempts
+from victor_engine.work.attempt_log import AttemptLog, Logbook
+
+if TYPE_CHECKING:
+    from victor_engine.work.bindings import BindingTable
+
+
+class ParkedError(Exception):
+    """The run was told to pause and has come to rest between two nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the engine around its runs does for them.
+
+    `decision(request_id)` and `child_end(key)` return when there is one; `idle(run_key)` says that a run
+    may have given its place back, and `come_back(run_key)` returns when it has one again. `resolve` finds what a
+    child starts on, and `take_up(key, priority)` lets a committed child begin. `end` is `Endings.commit`.
+    """
+
+    decision: Callable[[str], Awaitable[Decision]]
+    deadlines_changed: Callable[[], None]
+    idle: Callable[[int], None]
+    come_back: Callable[[int], Awaitable[None]]
+    resolve: Resolve
+    take_up: Callable[[int, int], None]
+    child_end: Callable[[int], Awaitable[ChildEnd]]
+    end: Callable[..., asyncio.Future[Any]]
+
+
+class Outside:
+    """The part of a run's effects that waits. Waiting counts towards no limit and holds no place."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        store: Store,
+        clock: Clock,
+        bindings: BindingTable,
+        logbook: Logbook,
+        surroundings: Surroundings,
+    ) -> None:
+        self.record = record
+        self.run = record.ref
+        self.store = store
+        self.clock = clock
+        self.bindings = bindings
+        self.logbook = logbook
+        self.surroundings = surroundings
+        self.pausing = False
+        self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
+        self.idle = 0  # how many of them wait for something outside
+        self.resting = 0  # how many wait until a next attempt is due
+        self.opened = record.started  # whether there may be attempts or questions that are not over
+        self._shown_waiting = record.status == "waiting"
+        self._logs: dict[int, AttemptLog] = {}
+
+    # --- people --------------------------------------------------------------------------------
+
+    async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
+        node = with_defaults(node, self.bindings.config.hitl)
+        ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
+        rests = self._rests_with_one_more()
+
+        def transition(tx: Tx) -> str:
+            attempts.set_waiting(tx, self.run.key, attempt)
+            return self._open_request(tx, attempt, step, ask, deadline, rests)
+
+        request_id = await self.store.persist(transition)
+        self.surroundings.deadlines_changed()
+        async with self._outside():
+            return await self.surroundings.decision(request_id)
+
+    async def ask_about(self, attempt: int, step: Step) -> Decision:
+        self.opened = True
+        rests = self._rests_with_one_more()
+
+        def transition(tx: Tx) -> str:
+            number, started_at, binding = transitions.await_verdict(tx, self.run, attempt)
+            context = {
+                "attempt": number,
+                "started_at": from_us(started_at).isoformat().replace("+00:00", "Z"),
+                "done_by": binding,
+                "idempotency_key": step.idempotency_key(self.run.id),
+            }
+            ask = interrupted_ask(step.node, step.key, number, context, self.record.requested_by)
+            return self._open_request(tx, attempt, step, ask, None, rests)
+
+        request_id = await self.store.persist(transition)
+        async with self._outside():
+            decision = await self.surroundings.decision(request_id)
+        if decision.abort is None and decision.value["action"] == "retry":
+            await self.store.persist(lambda tx: transitions.stay_interrupted(tx, self.run, attempt))
+        return decision
+
+    def _open_request(
+        self, tx: Tx, attempt: int, step: Step, ask: Ask, deadline: datetime | None, rests: bool
+    ) -> str:
+        """Open the request of an attempt and return its id; `rests` says that the run has nothing else to do."""
+        request = open_request(
+            tx,
+            run_key=self.run.key,
+            run_id=self.run.id,
+            workflow=self.run.workflow,
+            attempt_id=attempt,
+            node_id=step.key,
+            iteration=step.iteration,
+            ask=ask,
+            deadline_us=to_us(deadline) if deadline is not None else None,
+        )
+        if rests:
+            transitions.set_waiting(tx, self.run)
+        return request.id
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def _rests_with_one_more(self) -> bool:
+        """Whether the run does nothing but wait once one more of its strands waits."""
+        rests = self.idle + 1 >= self.strands
+        self._shown_waiting = self._shown_waiting or rests
+        return rests
+
+    def rest_if_pausing(self, *, and_one_more: bool = False) -> None:
+        """Raise ParkedError if the run was told to pause and nothing of it is at work.
+
+        `and_one_more`: the strand that asks is about to wait.
+        """
+        if self.pausing and self.idle + self.resting + and_one_more >= self.strands:
+            raise ParkedError
+
+    @asynccontextmanager
+    async def _outside(self) -> AsyncIterator[None]:
+        """While a strand waits for something outside. It counts towards no limit and holds no place; a
+        run that is paused comes to rest here, and one that goes on takes a place again."""
+        self.rest_if_pausing(and_one_more=True)
+        self.idle += 1
+        try:
+            self.surroundings.idle(self.run.key)
+            yield
+            await self.surroundings.come_back(self.run.key)
+        finally:
+            self.idle -= 1
+
+    async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
+        self.opened = True
+        known = self.record.waiting.get((step.key, step.iteration))
+        rests = self._rests_with_one_more()
+        if known is not None and known.number == number and known.wait is not None:
+            if rests:
+                await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
+            return known.id, wait.with_data(known.wait)
+        attempt = await self.store.persist(
+            lambda tx: transitions.begin_wait(
+                tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), rests=rests
+            )
+        )
+        return attempt, wait
+
+    async def wait(
+        self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], Awaitable[str | None]]
+    ) -> WaitEnd:
+        log = self.logbook.open(self.run.key, attempt)
+        self._logs[attempt] = log
+        watch: FileWatch | HttpWatch | None = None
+        try:
+            if wait.file is not None:
+                watch = FileWatch(wait, self.clock, self.bindings.workspace)
+            elif wait.http is not None:
+                watch = HttpWatch(
+                    wait.http,
+                    self.clock,
+                    self.bindings.secrets,
+                    satisfied,
+                    lambda text: log.write("engine", text),
+                )
+            async with self._outside():
+                return await wait_over(wait, self.clock, watch)
+        finally:
+            if isinstance(watch, HttpWatch):
+                await watch.close()
+            self._logs.pop(attempt, None)
+
+    # --- runs that it starts -------------------------------------------------------------------
+
+    async def start_child(
+        self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
+    ) -> tuple[int, Child]:
+        self.opened = True
+        known = self.record.waiting.get((step.key, step.iteration))
+        rests = self._rests_with_one_more() if node.wait else False
+        if known is not None and known.number == number and known.child_key is not None:
+            key, due = known.child_key, (known.wait or {}).get("deadline")
+            deadline = from_us(due) if due is not None else None
+            if rests:
+                await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
+            return known.id, await self.store.read(lambda c: known_child(c, key, deadline))
+
+        def transition(tx: Tx) -> Started:
+            if self.record.definition.breaker_for(node) is not None:
+                breakers.admit(tx, self.run, step)
+            return start_child(
+                tx, self.run, step, number, node, inputs, self.surroundings.resolve, rests=rests
+            )
+
+        started = await self.store.persist(transition)
+        self.surroundings.take_up(started.child.handle, started.priority)
+        return started.attempt, started.child
+
+    async def child_end(self, child: Child) -> ChildEnd:
+        async with self._outside():
+            ended = asyncio.ensure_future(self.surroundings.child_end(child.handle))
+            try:
+                while child.deadline is not None and not ended.done():
+                    left = (child.deadline - self.clock.now()).total_seconds()
+                    if left <= 0:
+                        return ChildEnd("timed_out", {})
+                    sleep = asyncio.ensure_future(self.clock.sleep(min(left, LONGEST_SLEEP)))
+                    try:
+                        await asyncio.wait({ended, sleep}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        sleep.cancel()
+                return await ended
+            finally:
+                ended.cancel()

@@ -1,0 +1,192 @@
+"""A planned move, carried out in one transition under compare-and-set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import Actor
+from victor_engine.errors import ConflictError
+from victor_engine.events import EventKind
+from victor_engine.people.requests import withdraw_requests
+from victor_engine.runs import transitions
+from victor_engine.runs.migration.plan import Plan
+from victor_engine.runs.migration.stored_run import Resting, read_run
+from victor_engine.runs.redrive import difference
+from victor_engine.runs.transitions import RunRef
+from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.repositories import attempts, moves, requests, runs
+from victor_engine.store.repositories.moves import Move
+
+
+class MovedMeanwhileError(ConflictError):
+    """The run has changed since it was planned. Plan again."""
+
+    code = "moved_meanwhile"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a run was before a move: kept with the history, for the way back."""
+
+    definition_id: int
+    position: str  # JSON, as it is stored
+    after: str  # the position after the move: as long as the run is there, it has not gone on
+    state: dict[str, Any]
+    kept: list[tuple[int, str]]  # attempts that went on, with the node that they belonged to
+    overrides: str | None = None  # JSON, as it is stored
+
+
+def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
+    """Move the run as it was planned; returns the row of the history.
+
+    MovedMeanwhileError, and nothing is changed, if the run is not any more what it was.
+    """
+    run, way = planned.run, planned.way
+    stored = runs.lock(tx, run.ref.key)
+    if read_run(tx.connection, run.ref.key).mark != run.mark:
+        raise MovedMeanwhileError(f"run {run.ref.id} has gone on since it was planned")
+    edit = difference(run.state, planned.state)
+    # What holds others, a parallel, has no process of its own: it is begun again when the run goes on.
+    transitions.end_live_attempts(tx, run.ref, "interrupted")
+    _let_go(tx, planned)
+    keep_attempts(tx, run.ref.key, way.target_id, planned.pending.kept)
+    if not edit.empty:
+        attempts.add_edit(tx, run.ref.key, way.target_id, f"migrated: {', '.join(way.ids)}", edit)
+    position = jsonio.dumps_text(_position(tx, planned))
+    overrides = stored.overrides
+    runs.move(
+        tx,
+        run.ref.key,
+        definition_id=way.target_id,
+        position=position,
+        status=_status_after(planned),
+        overrides=_renamed(overrides, planned),
+    )
+    snapshot = Snapshot(
+        definition_id=run.ref.definition_id,
+        position=run.position,
+        after=position,
+        state=run.state,
+        kept=[(each.id, each.node_id) for each in run.live if each.id in planned.pending.kept],
+        overrides=overrides,
+    )
+    return _record(tx, planned, snapshot, actor, note)
+
+
+def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
+    """The row of the history, and the event that points to it."""
+    run, way = planned.run, planned.way
+    row = moves.add(
+        tx,
+        Move(
+            run_key=run.ref.key,
+            workflow=run.ref.workflow,
+            from_version=way.from_version,
+            to_version=way.to_version,
+            path=jsonio.dumps_text(way.ids),
+            checksums=jsonio.dumps_text([migration.checksum for migration in way.path]),
+            digest_before=jsonio.digest(run.state),
+            digest_after=jsonio.digest(planned.state),
+            moved=_moved(planned),
+            snapshot=msgspec.json.encode(snapshot).decode(),
+            actor=actor_json(actor),
+            note=note,
+        ),
+    )
+    data = {"version": way.to_version, "was": way.from_version, "path": list(way.ids), "row": row}
+    tell(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
+    if planned.reserved:
+        transitions.warn_reserved(tx, run.ref, None, planned.reserved)
+    return row
+
+
+def _moved(planned: Plan) -> str:
+    """In plain words, what became of where the run stood."""
+    said = "; ".join(step.position for step in planned.move.steps if step.position)
+    if said:
+        return said
+    was, now = planned.move.stands_on, planned.stands.frontier
+    return f"stands on {', '.join(now)}" if was == now else f"{', '.join(was)} -> {', '.join(now)}"
+
+
+def _let_go(tx: Tx, planned: Plan) -> None:
+    if not planned.pending.dropped:
+        return
+    ref = planned.run.ref
+    for attempt in planned.pending.dropped:
+        end_attempt(tx, ref, attempt)
+    withdraw_requests(tx, ref.key, f"the run moved to {planned.way.to_version}", cancelled_only=True)
+
+
+def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]) -> None:
+    """Let attempts that wait, and their questions, belong to nodes of another definition."""
+    for attempt, node in kept.items():
+        attempts.rename(tx, run_key, attempt, node, definition_id)
+        requests.rename_node(tx, run_key, attempt, node)
+
+
+def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
+    """An attempt that waited is over without a result."""
+    node = attempts.node_of(tx, attempt)
+    attempts.end(tx, ref.key, attempt, "cancelled")
+    tx.event(
+        EventKind.NODE_CANCELLED,
+        run_key=ref.key,
+        run_id=ref.id,
+        schedule_id=ref.schedule_id,
+        workflow=ref.workflow,
+        node_id=node,
+    )
+
+
+def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
+    """The position after the move. A node that is newly stood on is a visit of its own."""
+    old = jsonio.loads(planned.run.position)
+    counts = dict(planned.stands.counts)
+    floor = old.get("floor", 0)
+    for node in planned.stands.frontier:
+        if node in planned.stands.origin:
+            continue
+        tried = attempts.last_iteration(tx, planned.run.ref.key, node)
+        if tried > counts.get(node, 0):
+            floor += tried - counts.get(node, 0)
+            counts[node] = tried
+    data = {**old, "frontier": list(planned.stands.frontier), "counts": counts}
+    if floor:
+        data["floor"] = floor
+    return data
+
+
+def _status_after(planned: Plan) -> str:
+    run: Resting = planned.run
+    if run.status not in ("waiting", "running"):
+        return run.status
+    waits = any(each.status == "waiting" and each.id in planned.pending.kept for each in run.live)
+    return "waiting" if waits else "queued"
+
+
+def _renamed(overrides: str | None, planned: Plan) -> str | None:
+    """What an operator has set for nodes, under their new names."""
+    if overrides is None:
+        return None
+    names = {was: node for node, was in planned.stands.origin.items()}
+    found = {}
+    for node, override in jsonio.loads(overrides).items():
+        name = names.get(node, node)
+        found[name] = {**override, "node_id": name}
+    return jsonio.dumps_text(found)
+
+
+def tell(tx: Tx, kind: EventKind, ref: RunRef, actor: Actor, data: dict[str, Any], note: str) -> None:
+    """An event of a run that moved, with the operator's note if there is one."""
+    tx.event(
+        kind,
+        actor=actor,
+        run_key=ref.key,
+        run_id=ref.id,
+        schedule_id=ref.schedule_id,
+        workflow=ref.workflow,
+        data={**data, "note": note} if note else data,
+    )

@@ -1,0 +1,71 @@
+"""The way back of a run that was moved to another version."""
+
+from __future__ import annotations
+
+import msgspec
+
+from victor_engine.api import Actor
+from victor_engine.errors import ConflictError
+from victor_engine.events import EventKind
+from victor_engine.people.requests import withdraw_requests
+from victor_engine.runs.migration.apply import Snapshot, end_attempt, keep_attempts, tell
+from victor_engine.runs.migration.plan import check_rests
+from victor_engine.runs.migration.stored_run import LiveAttempt, Resting, read_run
+from victor_engine.runs.redrive import difference
+from victor_engine.store.db import Tx, actor_json
+from victor_engine.store.repositories import attempts, moves, runs
+
+
+def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
+    """Put a run back to what it was before its last migration.
+
+    ConflictError if it was never moved, if it has gone on since, or if what it asks was answered.
+    """
+    runs.lock(tx, key)
+    run = read_run(tx.connection, key)
+    move = moves.last(tx, key)
+    if move is None:
+        raise ConflictError(
+            f"run {run.ref.id} was not moved to another version, so there is nothing to go back to"
+        )
+    from_version, to_version = move.from_version, move.to_version
+    before = msgspec.json.decode(move.snapshot, type=Snapshot)
+    kept = dict(before.kept)
+    since = _since(run, before, kept, from_version, to_version)
+    for each in since:
+        end_attempt(tx, run.ref, each.id)
+    withdraw_requests(tx, key, f"the run went back to {from_version}", cancelled_only=True)
+    keep_attempts(tx, key, before.definition_id, kept)
+    edit = difference(run.state, before.state)
+    if not edit.empty:
+        attempts.add_edit(tx, key, before.definition_id, f"back to {from_version}", edit)
+    status = "queued" if run.status in ("waiting", "running") and not kept else run.status
+    runs.move(
+        tx,
+        key,
+        definition_id=before.definition_id,
+        position=before.position,
+        status=status,
+        overrides=before.overrides,
+    )
+    moves.undo(tx, key, move.id, actor_json(actor))
+    data = {"version": from_version, "was": to_version, "row": move.id}
+    tell(tx, EventKind.RUN_UNMIGRATED, run.ref, actor, data, note)
+
+
+def _since(
+    run: Resting, before: Snapshot, kept: dict[int, str], from_version: str, to_version: str
+) -> list[LiveAttempt]:
+    """The attempts that wait and were begun after the move; ConflictError if the run cannot go back."""
+    waits_only = run.status == "queued" and not run.live
+    if not waits_only:
+        check_rests(run)
+    if run.position != before.after:
+        raise ConflictError(
+            f"run {run.ref.id} has gone on under {to_version}, so it cannot go back to {from_version}; "
+            "redrive it on that version, or migrate it back where a migration leads there"
+        )
+    since = [each for each in run.live if each.id not in kept]
+    if any(each.question is not None and each.question.status != "open" for each in since):
+        raise ConflictError(f"run {run.ref.id} was answered under {to_version}, so it cannot go back")
+    return since

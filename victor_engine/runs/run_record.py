@@ -1,0 +1,94 @@
+"""A run as it was read from the store: where it stands, and what is known of its open steps."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo, NodeOverride
+from victor_engine.clock import from_us
+from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.graph_walk.effects import NOTHING_YET, Done, Past, Position
+from victor_engine.runs.transitions import RunRef
+from victor_engine.store.patch import Patch
+from victor_engine.store.repositories.attempts import waiting
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAttempt:
+    """An attempt that waited when the run was read: its handle, its number, and what is stored of its wait."""
+
+    id: int
+    number: int
+    wait: dict[str, Any] | None = None
+    child_key: int | None = None
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """A run as it was read from the store when it was taken up."""
+
+    ref: RunRef
+    definition: WorkflowDefinition
+    version: str
+    requested_by: str
+    position: Position
+    state: dict[str, Any]
+    state_bytes: int  # of the JSON that the state was last written whole as
+    spent: float
+    reruns: int
+    status: str
+    started: bool
+    past: dict[tuple[str, int], Past] = field(default_factory=dict)
+    waiting: dict[tuple[str, int], WaitingAttempt] = field(default_factory=dict)
+    overrides: dict[str, NodeOverride] = field(default_factory=dict)
+
+
+def past_from_rows(
+    rows: Sequence[Any], position: Position, nodes: dict[str, Node]
+) -> dict[tuple[str, int], Past]:
+    """What the recorded attempts say of steps that the position does not count as done.
+
+    `rows` are those of `attempts.recorded`.
+    """
+    found: dict[tuple[str, int], Past] = {}
+    for attempt, key, iteration, number, parent, stored, retry_at, patch, wait, error in rows:
+        asked = wait is not None and jsonio.loads(wait).get("interrupted")
+        status = "interrupted" if asked else stored
+        base = key.split(".", 1)[0] if key not in nodes else key
+        if iteration <= position.counts.get(base, 0):
+            continue
+        old = found.get((key, iteration), NOTHING_YET)
+        failed = old.failed + (status in ("failed", "retrying") and attempt > position.mark)
+        done = None
+        if status == "succeeded" and parent is not None:
+            data = jsonio.loads(patch) if patch else {}
+            change = Patch.from_data(data)
+            node = nodes.get(base)
+            result = data.get("r", change.set.get(node.output_key) if node is not None else None)
+            done = Done(change, tuple(data.get("n", ())), result=result)
+        final = error is not None and attempt > position.mark
+        due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
+        found[(key, iteration)] = Past(
+            tries=max(old.tries, number - (status == "waiting")),
+            failed=failed,
+            interrupted=status == "interrupted",
+            done=done,
+            retry_at=due,
+            last=attempt,
+            failure=msgspec.json.decode(error, type=ErrorInfo) if final else None,
+        )
+    return found
+
+
+def waiting_attempts(connection: sqlite3.Connection, run_key: int) -> dict[tuple[str, int], WaitingAttempt]:
+    """The attempts of a run that wait, by step."""
+    return {
+        (node_id, iteration): WaitingAttempt(attempt, number, jsonio.loads(wait) if wait else None, child)
+        for node_id, iteration, attempt, number, wait, child in waiting(connection, run_key)
+    }

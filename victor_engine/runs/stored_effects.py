@@ -1,0 +1,366 @@
+"""The effects of one run, implemented on the store, in the engine's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from victor_engine import jsonio
+from victor_engine.api import ErrorInfo, UsageInfo
+from victor_engine.clock import Clock, to_us
+from victor_engine.definition.model import Node
+from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
+from victor_engine.graph_walk.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step
+from victor_engine.graph_walk.stopwatch import Stopwatch, first_of
+from victor_engine.graph_walk.team import role_of
+from victor_engine.people.requests import withdraw_requests
+from victor_engine.runs import breakers, transitions
+from victor_engine.runs.external_waits import Outside, ParkedError, Surroundings
+from victor_engine.runs.overrides import tuned
+from victor_engine.runs.run_record import RunRecord
+from victor_engine.runs.transitions import RunEnd
+from victor_engine.store.db import Store, Tx
+from victor_engine.work.attempt_log import AttemptLog, Logbook
+from victor_engine.work.calls import Invoker, NodeCall, place_of
+
+if TYPE_CHECKING:
+    from victor_engine.work.bindings import BindingTable
+
+LONGEST_SLEEP = 60.0
+"""Seconds after which a wait looks at the wall clock again, since it may have been set."""
+
+SNAPSHOT_BYTES = 65_536
+"""A snapshot is written once the patches since the last one are larger than it and than this."""
+
+
+class EmbeddedEffects(Outside):
+    """`Effects` for one run."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        store: Store,
+        clock: Clock,
+        bindings: BindingTable,
+        logbook: Logbook,
+        surroundings: Surroundings,
+    ) -> None:
+        super().__init__(record, store, clock, bindings, logbook, surroundings)
+        self.stopwatch = Stopwatch(clock, record.spent)
+        self.hurried: set[str] = set()  # nodes whose next wait for a retry is left out
+        self._waits: dict[str, asyncio.Event] = {}
+        self._invokers: dict[tuple[str, str | None], Invoker] = {}
+        self._patched = 0
+        self._snapshot_size = record.state_bytes
+        self.ending: asyncio.Future[Any] | None = None
+        """The commit of the last step with the run's end."""
+
+    # --- small things --------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def random(self) -> float:
+        return random.random()
+
+    def past(self, step: Step) -> Past:
+        if not self.record.past:
+            return NOTHING_YET
+        return self.record.past.get((step.key, step.iteration), NOTHING_YET)
+
+    def checkpoint(self) -> None:
+        if self.pausing:
+            raise ParkedError
+
+    def left(self) -> float | None:
+        limit = self.record.definition.max_execution_timeout_seconds
+        return None if limit is None else max(0.0, limit - self.stopwatch.seconds)
+
+    def overrun(self) -> str | None:
+        limit = self.record.definition.max_execution_timeout_seconds
+        if limit is not None and self.stopwatch.seconds >= limit:
+            return (
+                f"the run has been at work for {self.stopwatch.seconds:.0f} s, and its limit is {limit:g} s"
+            )
+        return None
+
+    def warn(self, node_id: str, message: str, **data: Any) -> None:
+        # Fire and forget: a warning never holds up a run, and the writer keeps the order.
+        task = asyncio.ensure_future(
+            self.store.persist(lambda tx: transitions.warn(tx, self.run, node_id, message, data))
+        )
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def describe(self, node: Node, role: str | None) -> str:
+        return self._invoker(node, role).description
+
+    def _invoker(self, node: Node, role: str | None) -> Invoker:
+        invoker = self._invokers.get((node.id, role))
+        if invoker is None:
+            invoker = self.bindings.resolve(self.run.workflow, node, role)
+            self._invokers[(node.id, role)] = invoker
+        return invoker
+
+    async def wait_for_retry(self, step: Step, due: datetime) -> None:
+        if step.node.id in self.hurried:
+            self.hurried.discard(step.node.id)
+            return
+        self.rest_if_pausing(and_one_more=True)
+        hurried = self._waits.setdefault(step.node.id, asyncio.Event())
+        self.resting += 1
+        try:
+            with self.stopwatch.at_work():
+                while (wait := (due - self.clock.now()).total_seconds()) > 0 and not hurried.is_set():
+                    left = self.left()
+                    if left is not None and left <= 0:
+                        break
+                    pause = min(wait, LONGEST_SLEEP if left is None else left, LONGEST_SLEEP)
+                    await first_of(self.clock.sleep(pause), hurried.wait())
+        finally:
+            self.resting -= 1
+
+    def retry_now(self, node_id: str) -> None:
+        """End the wait of what waits for another attempt of the node."""
+        hurried = self._waits.pop(node_id, None)
+        if hurried is not None:
+            hurried.set()
+
+    def tuned(self, node: Node) -> Node:
+        return tuned(node, self.record.overrides.get(node.id))
+
+    # --- attempts ------------------------------------------------------------------------------
+
+    async def begin(self, step: Step, number: int, binding: str) -> int:
+        waiting = self.record.waiting.get((step.key, step.iteration))
+        if waiting is not None and waiting.number == number:
+            return waiting.id
+        shown, self._shown_waiting = self._shown_waiting, False
+        self.opened = True
+
+        def transition(tx: Tx) -> int:
+            if self.record.definition.breaker_for(step.node) is not None:
+                breakers.admit(tx, self.run, step)
+            if shown:
+                transitions.set_working(tx, self.run)
+            return transitions.begin_attempt(tx, self.run, step, number, binding)
+
+        return await self.store.persist(transition)
+
+    async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
+        invoker = self._invoker(step.node, role_of(step))
+        # Waiting for a place is not the node's work: it counts towards no limit.
+        async with place_of(invoker):
+            return await self._work(invoker, attempt, step, call, limit)
+
+    async def _work(
+        self, invoker: Invoker, attempt: int, step: Step, call: NodeCall, limit: float | None
+    ) -> Any:
+        override = self.record.overrides.get(step.node.id)
+        if override is not None and override.timeout is not None:
+            limit = override.timeout
+            call = replace(call, timeout=limit, timeout_overridden=True)
+        allowed, reason = limit, f"{step.key}: took longer than its limit of {limit:g} s" if limit else ""
+        left, run_ends = self.left(), False
+        if left is not None and (allowed is None or left < allowed):
+            allowed, run_ends = left, True
+            whole = self.record.definition.max_execution_timeout_seconds
+            reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
+        if call.state is None and getattr(invoker, "wants_state", False):
+            call = replace(call, state=dict(self.record.state))
+        log = self.logbook.open(self.run.key, attempt)
+        context = _Context(self, attempt, log)
+        self._logs[attempt] = log
+        try:
+            with self.stopwatch.at_work():
+                async with self.clock.timeout(allowed) as scope:
+                    return await invoker(call, context)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise NodeError(f"{step.key}: {error or 'timed out'}", error_type="TimeoutError") from error
+            log.write("engine", reason)
+            failure = NodeTimeoutError(reason)
+            if run_ends:
+                failure.error_type, failure.retryable = "ExecutionTimeoutError", False
+            raise failure from None
+        except VictorError:
+            raise
+        except Exception as error:
+            # What an invoker lets through is the work's own failure, by its class.
+            bases = tuple(cls.__name__ for cls in type(error).__mro__[1:-1])
+            raise NodeError(
+                f"{step.key}: {type(error).__name__}: {error}", error_type=type(error).__name__, bases=bases
+            ) from error
+        finally:
+            self._logs.pop(attempt, None)
+
+    def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
+        patch = transitions.patch_json(step, done)
+        snapshot = self._snapshot(done, patch) if onward is not None else None
+        spent = self._spent()
+        if attempt is None and snapshot is None and done.rejected is None:
+            pure = partial(transitions.pure_step, self.run, step, done, onward, patch)
+            if onward is not None and not onward.frontier:
+                return self._finish_with(pure, RunEnd("succeeded", spent, onward.ordinal))
+            return self.store.persist(pure, plain=True)
+        counted = (
+            attempt is not None
+            and done.branch not in HANDLED
+            and self.record.definition.breaker_for(step.node) is not None
+        )
+
+        def transition(tx: Tx) -> None:
+            transitions.complete_attempt(tx, self.run, step, attempt, done, onward, patch, spent, snapshot)
+            if counted:
+                breakers.succeeded(tx, self.run, step)
+
+        if onward is not None and done.rejected is not None:
+            # Alone it would leave a run with nothing left to do, which after a crash is one that has succeeded.
+            self.opened = True
+            info = ErrorInfo(type="Rejected", message=done.rejected, node_id=step.node.id)
+            return self._finish_with(transition, RunEnd("rejected", spent, onward.ordinal, info))
+        return self.store.persist(transition)
+
+    async def _finish_with(self, last: Callable[[Tx], None], end: RunEnd) -> None:
+        """Commit a step after which nothing is left to do, and with it the run's end.
+
+        Only of a step that computes or that was rejected: work that had an effect is not to be done again
+        because something is wrong with the end of its run.
+        """
+        await self.logbook.settle()
+        self.ending = self.surroundings.end(self.run, end, opened=self.opened, last=last)
+        # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
+        await asyncio.shield(self.ending)
+
+    def _spent(self) -> int:
+        """Microseconds at work."""
+        return int(self.stopwatch.seconds * 1_000_000)
+
+    async def ended(self) -> bool:
+        """Whether the run's end is committed with its last step."""
+        if self.ending is None:
+            return False
+        if not self.ending.done():
+            await asyncio.wait({self.ending})
+        return self.ending.exception() is None
+
+    def _snapshot(self, done: Done, patch: str | None) -> str | None:
+        """The state after a step, as JSON, once the patches since the last one have outgrown it."""
+        self._patched += len(patch) if patch else 0
+        if self._patched <= max(SNAPSHOT_BYTES, self._snapshot_size):
+            return None
+        state = dict(self.record.state)
+        done.patch.apply(state)
+        snapshot = jsonio.dumps_text(state)
+        self._snapshot_size, self._patched = len(snapshot), 0
+        return snapshot
+
+    async def fail(
+        self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
+    ) -> int:
+        due = to_us(retry_at) if retry_at is not None else None
+        self.opened = True
+        breaker = self.record.definition.breaker_for(step.node) if attempt is not None else None
+
+        def transition(tx: Tx) -> int:
+            if breaker is not None:
+                breakers.failed(tx, self.run, step, breaker, error)
+            return transitions.fail_attempt(tx, self.run, step, attempt, number, error, due)
+
+        return await self.store.persist(transition)
+
+    async def given_up(self, parent: Step) -> None:
+        def transition(tx: Tx) -> None:
+            transitions.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
+            reason = f"{parent.node.id} was decided without it"
+            withdraw_requests(tx, self.run.key, reason, cancelled_only=True)
+
+        await self.store.persist(transition)
+
+    # --- several at once -----------------------------------------------------------------------
+
+    async def join(
+        self,
+        branches: Sequence[Callable[[], Awaitable[Done]]],
+        wanted: int,
+        tolerate: int,
+        limit: float | None,
+    ) -> list[Done | BaseException | None]:
+        tasks = [asyncio.ensure_future(branch()) for branch in branches]
+        pending: set[asyncio.Future[Done]] = set(tasks)
+        self.strands += len(tasks) - 1
+        good = bad = 0
+        watch = asyncio.ensure_future(self._run_out(limit)) if limit is not None else None
+        try:
+            while pending and good < wanted and bad <= tolerate:
+                waited: set[asyncio.Future[Any]] = set(pending)
+                if watch is not None:
+                    waited.add(watch)
+                done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                if watch is not None and watch in done:
+                    break
+                pending -= done
+                self.strands -= len(done) if pending else len(done) - 1
+                for task in done:
+                    if task.cancelled() or task.exception() is not None:
+                        bad += 1
+                    else:
+                        good += 1
+                if any(not task.cancelled() and isinstance(task.exception(), ParkedError) for task in done):
+                    raise ParkedError
+                if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
+                    # What was at work is done, and the rest of the branches only wait.
+                    await self._show_waiting()
+                if pending and good < wanted and bad <= tolerate:
+                    self.rest_if_pausing()
+        finally:
+            rest = [task for task in (*pending, watch) if task is not None]
+            for task in rest:
+                task.cancel()
+            if rest:
+                await asyncio.gather(*rest, return_exceptions=True)
+            self.strands -= max(len(pending) - 1, 0)
+        return [None if task.cancelled() else task.exception() or task.result() for task in tasks]
+
+    async def _show_waiting(self) -> None:
+        self._shown_waiting = True
+        await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
+        self.surroundings.idle(self.run.key)
+
+    async def _run_out(self, limit: float) -> None:
+        """Return after `limit` seconds at work from now; waiting for people does not count."""
+        end = self.stopwatch.seconds + limit
+        while (left := end - self.stopwatch.seconds) > 0:
+            await self.clock.sleep(left)
+
+
+class _Context:
+    """`CallContext` of one attempt."""
+
+    def __init__(self, effects: EmbeddedEffects, attempt: int, log: AttemptLog) -> None:
+        self._effects = effects
+        self._attempt = attempt
+        self._log = log
+
+    def log(self, stream: str, text: str) -> None:
+        self._log.write(stream, text)
+
+    def room(self) -> asyncio.Future[None] | None:
+        return self._log.room()
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        run, attempt = self._effects.run, self._attempt
+        await self._effects.store.persist(
+            lambda tx: transitions.process_started(tx, run, attempt, pid, pgid, start_ticks)
+        )
+
+    async def used(self, usage: UsageInfo) -> None:
+        run, attempt = self._effects.run, self._attempt
+        await self._effects.store.persist(lambda tx: transitions.used(tx, run, attempt, usage))
+
+
+__all__ = ["EmbeddedEffects", "ParkedError"]

@@ -1,0 +1,417 @@
+"""Who does the work of a node: the workspace's bindings, resolved into invokers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace
+
+from victor_engine.api import ProblemInfo, UsageInfo
+from victor_engine.config.model import Binding, Config
+from victor_engine.config.places import did_you_mean, place_from_text
+from victor_engine.definition.model import (
+    NO_CONSTRAINTS,
+    AgentNode,
+    ComputeNode,
+    Constraints,
+    Node,
+    TeamNode,
+    WorkflowDefinition,
+)
+from victor_engine.errors import ConfigError, NodeError
+from victor_engine.work import withheld_variables
+from victor_engine.work.calls import CallContext, Invoker, NodeCall
+from victor_engine.work.invokers.command import CommandInvoker, find_program
+from victor_engine.work.invokers.results import error_of
+from victor_engine.work.isolation import unenforced
+from victor_engine.work.secrets import Masker, SecretStore
+
+if TYPE_CHECKING:
+    from victor_engine.work.invokers.python import WorkerPool
+
+
+Machine = tuple[str, list[tuple[str, str]]]
+"""What this machine has to say about a binding: the program that is missing, and what its work does not get."""
+
+
+class _Closer(Protocol):
+    async def close(self) -> None: ...
+
+
+class BindingTable:
+    """The bindings of one configuration. Make a new one after a reload, and `close` the old one."""
+
+    def __init__(self, config: Config, *, environ: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self._environ = os.environ if environ is None else environ
+        self._invokers: dict[tuple[str, str], Invoker] = {}
+        self._closers: list[_Closer] = []
+        self._pool: WorkerPool | None = None
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        """The secrets of the configuration. Those that can be read now are masked from now on."""
+        return SecretStore(self.config.secrets, self._environ, tuple(withheld_variables.keys_of(self.config)))
+
+    @property
+    def workspace(self) -> Path:
+        return self.config.workspace
+
+    @property
+    def timezone(self) -> str:
+        """The zone of wall times for which nobody names one."""
+        return self.config.scheduler.defaults.timezone
+
+    def binding(self, workflow: str, node: Node, role: str | None = None) -> Binding:
+        """The binding that does the node's work; `role` is a team member's.
+
+        `nodes` come first, then the node's handler. Work without a role is then done by the one
+        tool of the node that is bound. Work of a role is done by the agent bound to it, then the
+        default agent, and by the one bound tool only where there is neither: an agent's tools are
+        what it may use. Raises `ConfigError` with the lines to add where there is none or several.
+        """
+        config = self.config
+        role = getattr(node, "role", "") if role is None else role
+        found = config.nodes.get(f"{workflow}.{node.id}")
+        handler = getattr(node, "handler", None)
+        if found is None and handler:
+            found = config.handlers.get(handler)
+        if found is None and role:
+            found = config.agents.get(role) or config.default_agent
+        if found is not None:
+            return found
+        tools = [name for name in dict.fromkeys(getattr(node, "tools", ())) if name in config.tools]
+        if len(tools) == 1:
+            return config.tools[tools[0]]
+        if isinstance(node, (AgentNode, TeamNode)) and not role and not tools and config.default_agent:
+            return config.default_agent
+        raise _unbound(workflow, node, role, tools)
+
+    def resolve(self, workflow: str, node: Node, role: str | None = None) -> BoundInvoker:
+        """What does the node's work. Raises `ConfigError` as `binding` does.
+
+        The invoker puts secrets in place of the references (`SecretText`) in what it is called with, and
+        masks them in the log, the result and errors.
+        """
+        return self._guarded(self.binding(workflow, node, role))
+
+    def check(
+        self, definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]] | None = None
+    ) -> list[ProblemInfo]:
+        """What would keep the nodes from running (errors), and what is not enforced (warnings).
+
+        `places` are line and column of the nodes in their file, by id.
+        """
+        problems: list[ProblemInfo] = []
+        told: dict[str, str] = {}
+        machine: dict[tuple[str, str], Machine] = {}
+        for node, role in _work(definition):
+            line, column = (places or {}).get(node.id, (0, 0))
+            at = ProblemInfo("warning", "", path=definition.path or "", line=line, column=column)
+            try:
+                binding = self.binding(definition.name, node, role)
+            except ConfigError as error:
+                problem = str(error.details.get("problem", error.message))
+                remedy = str(error.details.get("remedy", ""))
+                first = told.setdefault(remedy, node.id)
+                if remedy and first != node.id:
+                    remedy = f"The lines for node {first!r} bind it too"
+                problems.append(replace(at, severity="error", message=problem, remedy=remedy))
+                continue
+            key = binding.section, binding.name
+            if key not in machine:
+                machine[key] = self._machine(binding)
+            missing, secret = machine[key]
+            said = [missing]
+            said += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
+            problems += [replace(at, message=message, remedy=remedy) for message, remedy in secret]
+            problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
+        return problems
+
+    def surroundings(self) -> list[Any]:
+        """Return what `check` looks at beside definitions and settings: the programs and scripts of all bindings."""
+        return [(b.section, b.name, self._machine(b)) for b in self.config.bindings()]
+
+    def _machine(self, binding: Binding) -> Machine:
+        return self._missing_program(binding), self._withheld(binding)
+
+    def _withheld(self, binding: Binding) -> list[tuple[str, str]]:
+        """Return the variables that the work reads although it does not get them, and the line to add."""
+        found = []
+        for variable in withheld_variables.variables(self.config):
+            if withheld_variables.takes(binding, variable) and withheld_variables.mentions(
+                binding, variable, self.workspace
+            ):
+                name = f"{binding.section}.{binding.name}".rstrip(".")
+                message = f"{name} reads {variable}, which is withheld from work that does not name it"
+                found.append((message, withheld_variables.remedy(self.config, variable)))
+        return found
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of the configuration that expressions may call, by name.
+
+        Imports the workspace's modules, so it is for a trusted workspace only. Raises `ConfigError`
+        that names the function which cannot be loaded.
+        """
+        from victor_engine.work.python_worker import load_function
+
+        found: dict[str, Callable[..., Any]] = {}
+        for name, reference in self.config.functions.items():
+            try:
+                found[name] = load_function(reference, str(self.config.workspace))
+            except Exception as error:
+                place = self.config.origins.get(f"functions.{name}", "functions")
+                raise ConfigError(
+                    f"{place}: functions.{name}: {reference} cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+        return found
+
+    def _missing_program(self, binding: Binding) -> str:
+        if binding.kind != "command":
+            return ""
+        try:
+            find_program(binding.command[0], binding.cwd, {"PATH": os.environ.get("PATH", ""), **binding.env})
+        except NodeError as error:
+            return f"{error.message} ({binding.place})"
+        return ""
+
+    def summary(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """What would be executed and called, for a trust dialog: commands, functions, addresses."""
+        commands: dict[str, None] = {}
+        functions: dict[str, None] = dict.fromkeys(self.config.functions.values())
+        urls: dict[str, None] = {}
+        for binding in self.config.bindings():
+            if binding.kind == "command":
+                commands[" ".join(binding.command)] = None
+            elif binding.kind == "python":
+                functions[binding.function] = None
+            elif binding.http is not None:
+                urls[f"{binding.http.method} {binding.http.url}"] = None
+            elif binding.chat is not None:
+                urls[f"{binding.chat.base_url} ({binding.chat.model})"] = None
+        for rule in self.config.notify:
+            urls |= dict.fromkeys(f"{rule.name} (notify): {url}" for url in rule.urls)
+        return tuple(commands), tuple(functions), tuple(urls)
+
+    async def close(self) -> None:
+        """End idle workers and close connections. Calls that still run are not touched."""
+        for closer in self._closers:
+            await closer.close()
+        self._closers.clear()
+        self._invokers.clear()
+        self._pool = None
+
+    def _guarded(self, binding: Binding) -> BoundInvoker:
+        key = (binding.section, binding.name)
+        if key not in self._invokers:
+            self._invokers[key] = self._build(binding)
+        return BoundInvoker(self._invokers[key], binding, self.secrets)
+
+    def _build(self, binding: Binding) -> Invoker:
+        if binding.kind == "python":
+            from victor_engine.work.invokers.python import PythonInvoker, WorkerPool
+
+            if self._pool is None:
+                self._pool = WorkerPool(self.config.workspace, self.secrets)
+                self._closers.append(self._pool)
+            return PythonInvoker(binding, self._pool, self.secrets)
+        if binding.http is not None:
+            from victor_engine.work.invokers.http import HttpClient, HttpInvoker
+
+            client = HttpClient()
+            self._closers.append(client)
+            return HttpInvoker(binding, binding.http, client, self.secrets)
+        if binding.chat is not None:
+            from victor_engine.work.invokers.chat import ChatInvoker
+            from victor_engine.work.invokers.http import HttpClient
+
+            client = HttpClient()
+            self._closers.append(client)
+            tools = {name: self._guarded(tool) for name, tool in self.config.tools.items()}
+            return ChatInvoker(binding, binding.chat, client, self.secrets, tools)
+        return CommandInvoker(binding, self.secrets)
+
+
+class BoundInvoker:
+    """An invoker with secrets resolved before it and masked behind it."""
+
+    def __init__(self, inner: Invoker, binding: Binding, secrets: SecretStore) -> None:
+        self._inner = inner
+        self._binding = binding
+        self._secrets = secrets
+
+    @property
+    def description(self) -> str:
+        return self._secrets.masker.text(self._binding.description or self._inner.description)
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether the binding asks for the run's whole state in `NodeCall.state`."""
+        return self._binding.state
+
+    @property
+    def binding(self) -> Binding:
+        return self._binding
+
+    async def needs_process(self) -> bool:
+        needs = getattr(self._inner, "needs_process", None)
+        return needs is not None and await needs()
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any:
+        masker = self._secrets.masker
+        _refuse(self._binding, call.constraints)
+        for problem in _constraint_problems(self._binding, call.constraints):
+            context.log("log", problem)
+        try:
+            call = dataclasses.replace(
+                call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
+            )
+            result = await self._inner(call, _MaskedContext(context, self._secrets))
+        except ConfigError as error:
+            raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
+        except Exception as error:
+            raise masked(error_of(error), masker) from None
+        return masker.value(result)
+
+
+def masked(error: NodeError, masker: Masker) -> NodeError:
+    """The error without secrets in what is said of it, which may all come from the work itself."""
+    error.message = masker.text(error.message)
+    error.args = (error.message,)
+    error.error_type = masker.text(error.error_type)
+    error.bases = tuple(masker.text(base) for base in error.bases)
+    return error
+
+
+class _MaskedContext:
+    def __init__(self, inner: CallContext, secrets: SecretStore) -> None:
+        self._inner = inner
+        self._secrets = secrets
+
+    def log(self, stream: str, text: str) -> None:
+        self._inner.log(stream, self._secrets.masker.line(text))
+
+    def room(self) -> asyncio.Future[None] | None:
+        return self._inner.room()
+
+    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
+        await self._inner.process_started(pid, pgid, start_ticks)
+
+    async def used(self, usage: UsageInfo) -> None:
+        await self._inner.used(usage)
+
+
+def unused_nodes(
+    config: Config, definitions: Iterable[WorkflowDefinition], *, everything: bool = False
+) -> list[ProblemInfo]:
+    """Return a warning for each binding of `nodes` that names no node which needs somebody to do its work.
+
+    With `everything` the definitions are all that there are, so a workflow that is not among them is missing.
+    """
+    nodes: dict[str, set[str]] = {}
+    for definition in definitions:
+        nodes.setdefault(definition.name, set()).update(node.id for node, _ in _work(definition))
+    found = []
+    for name, binding in config.nodes.items():
+        owner = next((w for w in nodes if name.startswith(f"{w}.")), None)
+        if owner is None and not everything:
+            continue
+        known = [f"{workflow}.{node}" for workflow, ids in nodes.items() for node in ids]
+        if name not in known:
+            path, line, column = place_from_text(binding.place)
+            message = f"nodes.{name} has no effect: no workflow has a node of this name that it could do the work of"
+            found.append(
+                ProblemInfo(
+                    "warning", message, path=path, line=line, column=column, remedy=did_you_mean(name, known)
+                )
+            )
+    return found
+
+
+def working_nodes(definition: WorkflowDefinition) -> list[Node]:
+    """Return the nodes that need somebody to do their work, each once."""
+    return list({node.id: node for node, _ in _work(definition)}.values())
+
+
+def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
+    """Every piece of work that needs a binding: nodes, and the members of teams."""
+    for node in definition.nodes.values():
+        if isinstance(node, (AgentNode, ComputeNode)):
+            yield node, None
+        elif isinstance(node, TeamNode):
+            for member in node.members:
+                yield node, member.role or member.id
+
+
+def _refuse(binding: Binding, constraints: Constraints) -> None:
+    """Work that the node's constraints forbid is not begun."""
+    if binding.kind == "chat" and constraints.llm_allowed is False:
+        raise NodeError(
+            f"llm_allowed: false, and {_said(binding)} would ask a language model",
+            error_type="ConstraintError",
+            retryable=False,
+        )
+    if binding.kind in ("http", "chat") and constraints.network_allowed is False:
+        raise NodeError(
+            f"network_allowed: false, and {_said(binding)} needs the network",
+            error_type="ConstraintError",
+            retryable=False,
+        )
+
+
+def _constraint_problems(binding: Binding, constraints: Constraints) -> list[str]:
+    if constraints is NO_CONSTRAINTS:
+        return []
+    if binding.kind == "chat" and constraints.llm_allowed is False:
+        return [f"llm_allowed: false, and {_said(binding)} would ask a language model: it will fail"]
+    if binding.kind in ("http", "chat") and constraints.network_allowed is False:
+        return [f"network_allowed: false, and {_said(binding)} needs the network: it will fail"]
+    names = unenforced(constraints, processes=binding.kind in ("command", "python"))
+    return [f"{name} is not enforced here" for name in names]
+
+
+def _said(binding: Binding) -> str:
+    return f"{binding.section}.{binding.name}" if binding.name else binding.section
+
+
+def _unbound(workflow: str, node: Node, role: str, tools: list[str]) -> ConfigError:
+    where = f"workflow {workflow!r}, node {node.id!r}"
+    if tools:
+        problem = (
+            f"{where}: several of its tools are bound ({', '.join(tools)}), so which one runs it is open"
+        )
+        section, name = "nodes", f"{workflow}.{node.id}"
+    elif role:
+        problem = f"{where}: nothing is bound to the role {role!r}"
+        section, name = "agents", role
+    elif getattr(node, "handler", None):
+        problem = f"{where}: nothing is bound to the handler {getattr(node, 'handler', '')!r}"
+        section, name = "handlers", str(getattr(node, "handler", ""))
+    elif len(getattr(node, "tools", ())) == 1:
+        problem = f"{where}: nothing is bound to the tool {getattr(node, 'tools', ('',))[0]!r}"
+        section, name = "tools", getattr(node, "tools", ("",))[0]
+    else:
+        problem = f"{where}: nothing is bound to it"
+        section, name = "nodes", f"{workflow}.{node.id}"
+    program = re.sub(r"[^\w-]+", "-", name.rsplit(".", 1)[-1])
+    lines = f"{section}:\n  {_key(name)}:\n    command: [./bin/{program}]"
+    remedy = f"Add to victor.yaml:\n{lines}"
+    return ConfigError(
+        f"{problem}. {remedy}", problem=problem, remedy=remedy, node=node.id, role=role, lines=lines
+    )
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key; in quotes where it is not plainly text."""
+    return (
+        name
+        if name.replace(".", "").replace("_", "").replace("-", "").isalnum() and name[0].isalpha()
+        else repr(name)
+    )

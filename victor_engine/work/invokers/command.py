@@ -1,0 +1,197 @@
+"""A node's work done by a program: JSON on standard input, JSON or text on standard output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine.config.model import Binding
+from victor_engine.errors import NodeError
+from victor_engine.work.calls import CallContext, NodeCall
+from victor_engine.work.invokers.results import (
+    MAX_OUTPUT,
+    LineSplitter,
+    TextOutput,
+    limited,
+    parse_output,
+    time_limit,
+    too_large,
+)
+from victor_engine.work.isolation import ends_with_engine, no_network
+from victor_engine.work.process import Child, Sink
+from victor_engine.work.secrets import SecretStore
+
+_LEFTOVER_GRACE = 1.0
+
+
+class CommandInvoker:
+    """Runs the binding's argv, without a shell.
+
+    The child's process identity is committed (`context.process_started`) before the command
+    begins. When the call ends in any way, nothing of its process group is left.
+    """
+
+    def __init__(
+        self, binding: Binding, secrets: SecretStore | None = None, *, max_output: int = MAX_OUTPUT
+    ) -> None:
+        self._binding = binding
+        self._secrets = secrets or SecretStore()
+        self._max_output = max_output
+
+    @property
+    def description(self) -> str:
+        return "command " + " ".join(self._binding.command)
+
+    async def needs_process(self) -> bool:
+        return True
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any:
+        name = self._binding.command[0]
+        async with limited(time_limit(call, self._binding.timeout), f"the command {name}"):
+            output, status, last_line, printed = await self._run(call, context)
+        return self._result(output, status, last_line, printed)
+
+    async def _run(self, call: NodeCall, context: CallContext) -> tuple[bytes, int, str, TextOutput]:
+        output = bytearray()
+        printed = TextOutput(lambda text: context.log("stdout", text))
+        last_line = ""
+        overflow = False
+
+        def on_stdout(data: bytes) -> asyncio.Future[None] | None:
+            nonlocal overflow
+            if len(output) + len(data) > self._max_output and not overflow:
+                overflow = True
+                child.kill()
+            if not overflow:
+                output.extend(data)
+                printed.feed(data)
+            return context.room()
+
+        def on_lines(text: str) -> None:
+            nonlocal last_line
+            last_line = text.rstrip().rpartition("\n")[2] or last_line
+            context.log("stderr", text)
+
+        splitter = LineSplitter(on_lines)
+
+        def on_stderr(data: bytes) -> asyncio.Future[None] | None:
+            splitter.feed(data)
+            return context.room()
+
+        child = self._start(call, on_stdout, on_stderr)
+        try:
+            await context.process_started(child.pid, child.pgid, child.start_ticks)
+            child.release(msgspec.json.encode(call.payload()))
+            status = await child.wait()
+        except BaseException:
+            await child.end(self._binding.grace)
+            splitter.close()
+            printed.close(bytes(output))
+            raise
+        left = await child.finish(_LEFTOVER_GRACE)
+        splitter.close()
+        if overflow:
+            printed.close(bytes(output))
+            raise too_large(f"the command {self._binding.command[0]}", self._max_output)
+        if left:
+            context.log("log", f"ended {len(left)} process(es) that the command left behind")
+        return bytes(output), status, last_line, printed
+
+    def _start(self, call: NodeCall, on_stdout: Sink, on_stderr: Sink) -> Child:
+        environ = call_environ(call, self._secrets.environ(self._binding.env))
+        program = find_program(self._binding.command[0], self._binding.cwd, environ)
+        words = [program, *self._binding.command[1:]]
+        if call.constraints.network_allowed is False:
+            # A new user namespace clears the signal for the engine's death, so set it again inside.
+            words = [*(no_network() or ()), *ends_with_engine(), *words]
+        try:
+            return Child(words, env=environ, cwd=self._binding.cwd, on_stdout=on_stdout, on_stderr=on_stderr)
+        except OSError as error:
+            raise NodeError(
+                f"the command {self._binding.command[0]} cannot be started: {error.strerror or error}",
+                error_type="CommandNotStarted",
+                bases=("OSError",),
+            ) from error
+
+    def _result(self, output: bytes, status: int, last_line: str, printed: TextOutput) -> Any:
+        try:
+            value = parse_output(output)
+        except NodeError as error:
+            printed.close(None)
+            error.process_exit_code = status
+            raise
+        is_text = isinstance(value, str) and not output.lstrip().startswith(b'"')
+        printed.close(output if is_text else None)
+        if status == 0:
+            return value
+        name = self._binding.command[0]
+        if status < 0:
+            said = f"the command {name} was ended by {_signal_name(-status)}"
+        else:
+            said = f"the command {name} ended with exit code {status}"
+        raise NodeError(
+            f"{said}: {last_line}" if last_line else said,
+            error_type="CommandFailed",
+            bases=("CalledProcessError", "SubprocessError", "Exception"),
+            exit_code=status,
+        )
+
+
+def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command: that of `SecretStore.environ`, and the call's identity."""
+    return {
+        **base,
+        "VICTOR_RUN_ID": call.run_id,
+        "VICTOR_NODE_ID": call.node_id,
+        "VICTOR_ITERATION": str(call.iteration),
+        "VICTOR_ATTEMPT": str(call.attempt),
+        "VICTOR_IDEMPOTENCY_KEY": call.idempotency_key,
+    }
+
+
+def find_program(name: str, cwd: Path, environ: Mapping[str, str]) -> str:
+    """The path of a program; a name with a slash is relative to `cwd`. Raises a clear `NodeError`."""
+    if not cwd.is_dir():
+        raise NodeError(
+            f"the directory {cwd} in which {name} is to run does not exist",
+            error_type="CommandNotFound",
+            bases=("FileNotFoundError", "OSError"),
+            retryable=False,
+        )
+    if "/" in name:
+        path = cwd / Path(name).expanduser()
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+        if path.exists():
+            raise NodeError(
+                f"{path} is not an executable file. Make it one: chmod +x {path}",
+                error_type="CommandNotExecutable",
+                bases=("PermissionError", "OSError"),
+                retryable=False,
+            )
+        where = str(path)
+    else:
+        found = shutil.which(name, path=environ.get("PATH", os.defpath))
+        if found is not None:
+            return found
+        where = f"{name} on the PATH"
+    raise NodeError(
+        f"the command {name} was not found: there is no {where}",
+        error_type="CommandNotFound",
+        bases=("FileNotFoundError", "OSError"),
+        retryable=False,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,185 @@
+"""A node's work done by an HTTP request, and what the chat invoker needs of HTTP as well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.config.model import Binding, HttpTarget
+from victor_engine.errors import NodeError
+from victor_engine.graph_walk.retry import seconds_asked
+from victor_engine.work.calls import CallContext, NodeCall
+from victor_engine.work.invokers.results import (
+    MAX_OUTPUT,
+    limited,
+    parse_output,
+    reported_error,
+    time_limit,
+    too_large,
+)
+from victor_engine.work.secrets import SecretStore
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_TIMEOUT = 30.0
+"""Seconds for a connection to be made; only the node's and the binding's limits bound the rest."""
+
+_ERROR_TEXT = 300
+
+
+class HttpClient:
+    """A client that is made when it is first needed and kept for its connections."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AsyncIterator[httpx.Response]:
+        """The response, its body not yet read. Transport faults become `NodeError`."""
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT))
+        try:
+            async with self._client.stream(method, url, headers=dict(headers), content=body) as response:
+                yield response
+        except httpx.TimeoutException as error:
+            raise _transport(error, "TimeoutError", url) from error
+        except httpx.TransportError as error:
+            raise _transport(error, "ConnectionError", url) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _transport(error, type(error).__name__, url) from error
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+class HttpInvoker:
+    """Sends the node's payload, or the binding's body, and returns the JSON or text of the answer."""
+
+    def __init__(
+        self, binding: Binding, target: HttpTarget, client: HttpClient, secrets: SecretStore
+    ) -> None:
+        self._binding = binding
+        self._target = target
+        self._client = client
+        self._secrets = secrets
+
+    @property
+    def description(self) -> str:
+        return f"http {self._target.method} {self._target.url}"
+
+    async def __call__(self, call: NodeCall, context: CallContext) -> Any:
+        target = self._target
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/*;q=0.9, */*;q=0.1",
+            "Idempotency-Key": call.idempotency_key,
+            **self._secrets.resolve(target.headers),
+        }
+        body = None
+        if target.method not in ("GET", "HEAD"):
+            content = call.payload()
+            if target.body is not None:
+                content = fill(target.body, content, self._secrets)
+            body = msgspec.json.encode(content)
+        url = self._secrets.resolve(target.url)
+        async with (
+            limited(time_limit(call, self._binding.timeout), f"{target.method} {target.url}"),
+            self._client.send(target.method, url, headers, body) as response,
+        ):
+            data = await read_body(response, f"{target.method} {target.url}")
+            context.log("log", f"{target.method} {target.url}: {response.status_code}, {len(data)} bytes")
+            if response.status_code >= 400:
+                raise status_error(response, data, f"{target.method} {target.url}")
+        return parse_output(data)
+
+
+def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any:
+    """A body's template: a text that is `$inputs.a.b` (or `$run_id`, …) becomes that value of the payload.
+
+    Secrets are put into the template's own texts, never into values of the payload.
+
+    Raises `NodeError` where the payload has no such value.
+    """
+    if isinstance(template, str) and template.startswith("$") and not template.startswith("$secret."):
+        value: Any = payload
+        for step in template[1:].split("."):
+            if not isinstance(value, Mapping) or step not in value:
+                raise NodeError(
+                    f"the request's body refers to {template}, which the node does not have",
+                    error_type="KeyError",
+                    bases=("LookupError", "Exception"),
+                    retryable=False,
+                )
+            value = value[step]
+        return value
+    if isinstance(template, Mapping):
+        return {key: fill(item, payload, secrets) for key, item in template.items()}
+    if isinstance(template, list):
+        return [fill(item, payload, secrets) for item in template]
+    return secrets.resolve(template)
+
+
+async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT) -> bytes:
+    """The body, as long as it stays below `limit` bytes."""
+    data = bytearray()
+    async for part in response.aiter_bytes():
+        data += part
+        if len(data) > limit:
+            raise too_large(who, limit)
+    return bytes(data)
+
+
+def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
+    """The error of a status from 400 on; its type is `HTTP404` and the like, or what the body reports."""
+    status = response.status_code
+    said: NodeError | None = None
+    try:
+        said = reported_error(jsonio.read(data))
+    except ValueError:
+        detail = data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
+    else:
+        detail = said.message if said else data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
+    message = f"{who} answered {status} {response.reason_phrase}"
+    return NodeError(
+        f"{message}: {detail}" if detail else message,
+        error_type=f"HTTP{status}",
+        bases=tuple(
+            dict.fromkeys([*((said.error_type, *said.bases) if said else ()), "HTTPError", "Exception"])
+        ),
+        http_status=status,
+        retry_after=retry_after(response.headers.get("Retry-After")),
+    )
+
+
+def retry_after(text: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for (RFC 9110 10.2.3); None where it says nothing."""
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]+", text.strip()):
+        return seconds_asked(float(text))
+    try:
+        when = parsedate_to_datetime(text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, TypeError, OverflowError, IndexError):  # the parser raises each of them
+        return None
+
+
+def _transport(error: Exception, kind: str, url: str) -> NodeError:
+    said = str(error) or type(error).__name__
+    return NodeError(f"{url}: {said}", error_type=kind, bases=(type(error).__name__, "OSError", "Exception"))

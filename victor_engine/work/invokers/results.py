@@ -1,0 +1,214 @@
+"""What all invokers share: reading results, saying errors, bounded output, time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import msgspec
+
+from victor_engine import jsonio
+from victor_engine.errors import NodeError, NodeTimeoutError
+from victor_engine.graph_walk.retry import seconds_asked
+from victor_engine.work.calls import NodeCall
+
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Bytes of a result that are taken; more is an error, because it would have to be kept."""
+
+MAX_LINE = 16 * 1024
+"""Bytes of one line of a log; a longer one is cut, visibly."""
+
+
+def parse_output(data: bytes) -> Any:
+    """The result in a program's output: JSON, or else text; None for nothing at all.
+
+    Raises `NodeError` for `{"error": {"type": …, "message": …}}`.
+    """
+    stripped = data.strip()
+    if not stripped:
+        return None
+    try:
+        value = jsonio.read(stripped)
+    except ValueError:
+        return data.decode("utf-8", "replace").rstrip("\r\n")
+    error = reported_error(value)
+    if error is not None:
+        raise error
+    return value
+
+
+def reported_error(value: Any) -> NodeError | None:
+    """The error that a result reports, if it is one.
+
+    Beside type and message it may say `bases`, `retryable` and `retry_after` (seconds).
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
+        return None
+    said = value["error"]
+    if "type" not in said and "message" not in said:
+        return None
+    kind = str(said.get("type") or "CommandError")
+    bases = said.get("bases")
+    retryable = said.get("retryable")
+    return NodeError(
+        str(said.get("message") or kind),
+        error_type=kind,
+        bases=tuple(str(base) for base in bases) if isinstance(bases, list) else builtin_bases(kind),
+        retryable=retryable if isinstance(retryable, bool) else None,
+        retry_after=seconds_asked(said.get("retry_after")),
+    )
+
+
+def builtin_bases(name: str) -> tuple[str, ...]:
+    """The base classes' names of one of Python's own exceptions; nothing for another name."""
+    cls = getattr(builtins, name, None)
+    return class_bases(cls) if isinstance(cls, type) and issubclass(cls, BaseException) else ()
+
+
+def class_bases(cls: type) -> tuple[str, ...]:
+    """The names of all base classes of an exception, without `object` and the class itself."""
+    return tuple(base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object))
+
+
+def error_of(error: BaseException) -> NodeError:
+    """Any exception as the failure of a node's work."""
+    if isinstance(error, NodeError):
+        return error
+    cls = type(error)
+    found = NodeError(str(error) or cls.__name__, error_type=cls.__name__, bases=class_bases(cls))
+    found.__cause__ = error
+    return found
+
+
+def checked_json(value: Any, who: str) -> Any:
+    """`value` as plain JSON values. Raises `NodeError` (ResultNotJSON, OutputTooLarge)."""
+    try:
+        data = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise NodeError(
+            f"{who} returned {type(value).__name__}, which JSON cannot hold: {error}",
+            error_type="ResultNotJSON",
+            retryable=False,
+        ) from error
+    if len(data) > MAX_OUTPUT:
+        raise too_large(who)
+    return msgspec.json.decode(data)
+
+
+def too_large(who: str, limit: int = MAX_OUTPUT) -> NodeError:
+    return NodeError(
+        f"{who} gave more than {limit // (1024 * 1024) or 1} MB. Write it to a file and return its path",
+        error_type="OutputTooLarge",
+        retryable=False,
+    )
+
+
+class LineSplitter:
+    """Bytes in, whole lines of text out, many at once; a line that is too long is cut and comes alone."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
+        self._rest = b""
+        self._cut = 0
+
+    def feed(self, data: bytes) -> None:
+        begin, found, rest = data.rpartition(b"\n")
+        if found:
+            lines = (self._rest + begin).split(b"\n") if not self._cut else []
+            if lines and max(map(len, lines)) <= MAX_LINE:
+                self._rest = b""
+                self._emit(_text(lines))
+            else:
+                for line in begin.split(b"\n"):
+                    self._take(line)
+                    self._flush()
+        self._take(rest)
+
+    def close(self) -> None:
+        """Emit what came after the last line break."""
+        if self._rest or self._cut:
+            self._flush()
+
+    def _take(self, data: bytes) -> None:
+        room = MAX_LINE - len(self._rest)
+        self._rest += data[:room]
+        self._cut += max(0, len(data) - room)
+
+    def _flush(self) -> None:
+        text = self._rest.decode("utf-8", "replace").rstrip("\r")
+        self._emit(f"{text} … [{self._cut} bytes cut]" if self._cut else text)
+        self._rest, self._cut = b"", 0
+
+
+def _text(lines: list[bytes]) -> str:
+    """The lines as one text, of which `str.splitlines` makes as many again."""
+    text = b"\n".join(lines).decode("utf-8", "replace")
+    if "\r" in text:
+        text = "\n".join(line.rstrip("\r") for line in text.split("\n"))
+    return f"{text}\n" if len(lines) > 1 and text.endswith("\n") else text
+
+
+_MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]))')
+"""How JSON that is no bare word begins; `[INFO] …` and `{name} …` do not."""
+
+
+class TextOutput:
+    """Passes standard output on to the log as it comes, unless it begins like a result in JSON."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._lines = LineSplitter(emit)
+        self._begin = b""
+        self._kind: Literal["open", "text", "json"] = "open"
+
+    def feed(self, data: bytes) -> None:
+        if self._kind == "open":
+            data = self._begin = self._begin + data
+            self._kind = self._judge(data)
+        if self._kind == "text":
+            self._lines.feed(data)
+
+    @staticmethod
+    def _judge(data: bytes) -> Literal["open", "text", "json"]:
+        begin = data.strip()
+        if not begin or begin in (b"{", b"["):
+            return "open"
+        if _MAY_BE_JSON.match(data):
+            return "json"
+        first, line_break, _ = data.lstrip().partition(b"\n")
+        if not line_break and len(first) <= MAX_LINE:
+            return "open"  # a number or a bare word may still become a result
+        try:
+            msgspec.json.decode(first)
+        except (msgspec.DecodeError, RecursionError):
+            return "text"
+        return "json"
+
+    def close(self, output: bytes | None) -> None:
+        """Nothing more comes. `output` is all of it where it has turned out to be no result."""
+        if self._kind != "text" and output is not None:
+            self._lines.feed(output)
+        self._lines.close()
+
+
+def time_limit(call: NodeCall, own: float | None) -> float | None:
+    """The shorter of the node's limit and the binding's own, in seconds; an operator's takes the place of both."""
+    if call.timeout_overridden:
+        return call.timeout
+    limits = [limit for limit in (call.timeout, own) if limit is not None]
+    return min(limits) if limits else None
+
+
+@asynccontextmanager
+async def limited(seconds: float | None, who: str) -> AsyncIterator[None]:
+    """Raise `NodeTimeoutError` in place of the cancellation with which the limit ends the body."""
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if scope.expired():
+            raise NodeTimeoutError(f"{who} took longer than {seconds:g} s and was ended") from error
+        raise

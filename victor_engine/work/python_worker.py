@@ -1,0 +1,165 @@
+"""The process in which synchronous Python functions run: `python -m victor_engine.work.python_worker`.
+
+Frames are lines of JSON. A request on standard input is `{function, payload, env, cwd, workspace}`;
+the answers are `{log, text}` for every printed or logged line, and at the end `{result}` or
+`{error: {type, message, bases, retryable}}`. The function sees an empty standard input, and what it
+prints never gets between the frames. The worker ends when its engine closes the pipe.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+
+def call_function(function: Callable[..., Any], payload: Mapping[str, Any]) -> Any:
+    """Call a bound function in the way that its signature asks for.
+
+    One positional parameter without a default that no input is named after gets the whole payload
+    (`NodeCall.payload`). Otherwise parameters are filled from the payload's `inputs` by name.
+    Raises `TypeError` that names what is missing.
+    """
+    inputs: Mapping[str, Any] = payload.get("inputs") or {}
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in positional if p.default is p.empty]
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if len(needed) == 1 and len(positional) == 1 and needed[0].name not in inputs and not takes_rest:
+        return function(payload)
+    if any(p.kind is p.POSITIONAL_ONLY for p in needed):
+        raise TypeError(f"{function.__qualname__} has positional-only parameters that no input can fill")
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    chosen = {name: value for name, value in inputs.items() if name in named or takes_rest}
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty
+        and p.name not in chosen
+        and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if missing:
+        raise TypeError(
+            f"{function.__qualname__} needs {', '.join(missing)}, and the node's inputs have "
+            f"{', '.join(inputs) or 'nothing'}"
+        )
+    return function(**chosen)
+
+
+def load_function(reference: str, workspace: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names; the workspace's own modules are found too."""
+    if workspace not in sys.path:
+        sys.path.insert(0, workspace)
+    module_name, _, path = reference.partition(":")
+    importlib.invalidate_caches()
+    found: Any = importlib.import_module(module_name)
+    for step in path.split("."):
+        found = getattr(found, step)
+    if not callable(found):
+        raise TypeError(f"{reference} is no function, but {type(found).__name__}")
+    function: Callable[..., Any] = found
+    return function
+
+
+_MAX_LINE = 16 * 1024
+"""Characters of one printed or logged line; a longer one is cut, visibly."""
+
+
+def _clean(text: str) -> str:
+    """The text with lone surrogates spelled out: file names may hold them, and frames may not."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _line(stream: str, text: str) -> dict[str, Any]:
+    text = _clean(text)
+    cut = len(text) - _MAX_LINE
+    return {"log": stream, "text": text if cut <= 0 else f"{text[:_MAX_LINE]} … [{cut} characters cut]"}
+
+
+class _LogWriter(io.TextIOBase):
+    """Standard output of the function, a frame for each line."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._send(_line("stdout", line))
+        return len(text)
+
+    def finish(self) -> None:
+        if self._rest:
+            self._send(_line("stdout", self._rest))
+            self._rest = ""
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            self._send(_line("log", line))
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    try:
+        function = load_function(request["function"], request["workspace"])
+        result = call_function(function, request["payload"])
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are the function's failure too
+        traceback.print_exc()
+        cls = type(error)
+        bases = [base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object)]
+        return {
+            "error": {"type": cls.__name__, "message": _clean(str(error)) or cls.__name__, "bases": bases}
+        }
+    try:
+        json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        said = f"{request['function']} returned {type(result).__name__}, which JSON cannot hold: {error}"
+        return {"error": {"type": "ResultNotJSON", "message": said, "retryable": False}}
+    return {"result": result}
+
+
+def main() -> None:
+    requests: TextIO = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    frames: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.dup2(2, 1)  # what a library or a child process writes goes to the log as well
+
+    def send(frame: dict[str, Any]) -> None:
+        frames.write(json.dumps(frame) + "\n")
+        frames.flush()
+
+    writer = _LogWriter(send)
+    sys.stdout = writer
+    logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(send)])
+    for line in requests:
+        if not line.strip():
+            continue
+        answer = _answer(json.loads(line))
+        writer.finish()
+        sys.stderr.flush()
+        send(answer)
+
+
+if __name__ == "__main__":
+    main()
