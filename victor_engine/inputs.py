@@ -1,7 +1,7 @@
 """The readers of what people type into forms and fields: the same that read files and commands."""
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.read import parse_duration
+from victor_engine.definition.reader import parse_duration
 from victor_engine.people.validation import validate
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.natural_time import Span, parse_span

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from victor_engine.definition.budget import LOCAL, NeedsWorkerError
-from victor_engine.definition.expressions import FunctionRegistry, evaluate, run_assignments
+from victor_engine.definition.expressions.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions.expression import FunctionRegistry, evaluate, run_assignments
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 F = FunctionRegistry()

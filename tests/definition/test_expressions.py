@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from victor_engine.definition.expressions import (
+from victor_engine.definition.expressions.expression import (
     FunctionRegistry,
     check_assignments,
     check_expression,

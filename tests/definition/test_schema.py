@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.shared import SHARED
-from victor_engine.definition.schema import dialect_schema, shipped_schema
+from victor_engine.definition.dialect_schema import dialect_schema, shipped_schema
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples/workspace/workflows").glob("*.yaml"))
 CORPUS = sorted((SHARED / "corpus").glob("*.yaml")) if SHARED else []
@@ -43,7 +43,7 @@ def test_a_node_without_a_known_type_does_not_match() -> None:
 
 
 def test_the_schedule_block_has_the_keys_of_its_reader() -> None:
-    from victor_engine.definition.schema import SCHEDULE
+    from victor_engine.definition.dialect_schema import SCHEDULE
     from victor_engine.scheduling.declarations import KEYS
 
     assert set(SCHEDULE["properties"]) == KEYS

@@ -11,9 +11,9 @@ from victor_engine.definition import (
     definition_to_content,
     load_workflow_from_yaml,
 )
+from victor_engine.definition.checks.nested_workflows import check_nesting
 from victor_engine.definition.graph import detail
 from victor_engine.definition.loader import load_text
-from victor_engine.definition.nesting import check_nesting
 
 
 def wait(keys: str) -> WaitNode:

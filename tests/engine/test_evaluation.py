@@ -94,7 +94,7 @@ def children() -> list[int]:
                 parent = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            if b"victor_engine.definition.worker" in words and int(parent) == os.getpid():
+            if b"victor_engine.definition.expressions.worker" in words and int(parent) == os.getpid():
                 found.append(int(name))
     return found
 

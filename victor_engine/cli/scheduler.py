@@ -378,7 +378,7 @@ def edit(
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     """Return `KEY=VALUE` settings as a mapping. Values are YAML."""
-    from victor_engine.definition.yamltext import parse
+    from victor_engine.definition.yaml_document import parse
     from victor_engine.yamlnodes import YamlError
 
     found: dict[str, Any] = {}

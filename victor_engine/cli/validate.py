@@ -16,7 +16,7 @@ from victor_engine.errors import UsageError
 if TYPE_CHECKING:
     from victor_engine.api import ProblemInfo
     from victor_engine.config import Config
-    from victor_engine.definition.expressions import FunctionRegistry
+    from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.model import WorkflowDefinition
     from victor_engine.store.snapshot import SnapshotReader
     from victor_engine.work.bindings import BindingTable
@@ -138,7 +138,7 @@ class Stores:
 
 def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tuple[list[ProblemInfo], int]:
     from victor_engine.config import Config
-    from victor_engine.definition.expressions import FunctionRegistry
+    from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
     from victor_engine.versioning.checks import check_migrations

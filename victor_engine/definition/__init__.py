@@ -1,7 +1,7 @@
 """Definitions of workflows: nodes, limits, YAML, expressions, templates and checks of the graph."""
 
 from victor_engine.definition.content import definition_to_content
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.definition.loader import (
     LoadResult,
     checksum,

@@ -17,7 +17,7 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.yamltext import plain_tree
+from victor_engine.definition.yaml_document import plain_tree
 
 _SKIPPED = frozenset(
     {"id", "extra", "fallback_given", "has_default", "outcomes", "branches", "choices", "members"}

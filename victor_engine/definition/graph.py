@@ -16,7 +16,7 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.read import duration_text
+from victor_engine.definition.reader import duration_text
 
 
 def reaches(definition: WorkflowDefinition, start: str) -> frozenset[str]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo
-from victor_engine.definition import keys
-from victor_engine.definition.checks import check_workflow
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition import dialect_keys
+from victor_engine.definition.checks.workflow_checks import check_workflow
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.definition.model import (
     ERROR_STRATEGIES,
     AgentNode,
@@ -23,9 +23,9 @@ from victor_engine.definition.model import (
     WaitNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.nodes import read_node
-from victor_engine.definition.read import Problems, Reader
-from victor_engine.definition.yamltext import Document, YamlError, parse, plain_tree
+from victor_engine.definition.nodes.node_reader import read_node
+from victor_engine.definition.reader import Problems, Reader
+from victor_engine.definition.yaml_document import Document, YamlError, parse, plain_tree
 from victor_engine.errors import DefinitionError
 from victor_engine.files import read_text_bounded, reason, text_digest
 from victor_engine.workers.serving import OverBudgetError
@@ -139,10 +139,10 @@ def _read_document(
             _read_workflow(document.data["name"], whole, problems, functions, result, lines)
         else:
             # A library of shared nodes for $ref has no workflow, but its errors are reported.
-            top.unknown(keys.TOP, keys.WORKFLOW_PASSED_THROUGH)
+            top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH)
             _read_nodes(top, problems)
         return
-    top.unknown(keys.TOP, keys.WORKFLOW_PASSED_THROUGH | {"imports", "includes", "x-common"})
+    top.unknown(dialect_keys.TOP, dialect_keys.WORKFLOW_PASSED_THROUGH | {"imports", "includes", "x-common"})
     workflows = document.data.get("workflows")
     if workflows is None:
         problems.error((1, 1), "the file has neither workflows: nor nodes:", "Add a workflows: mapping")
@@ -203,7 +203,7 @@ def build_workflow(
     name: str, reader: Reader, problems: Problems
 ) -> tuple[WorkflowDefinition | None, dict[str, Reader]]:
     """Return the definition of a mapping, and the reader of each node for later checks."""
-    extra = reader.unknown(keys.WORKFLOW, keys.WORKFLOW_PASSED_THROUGH)
+    extra = reader.unknown(dialect_keys.WORKFLOW, dialect_keys.WORKFLOW_PASSED_THROUGH)
     nodes, readers, contents = _read_nodes(reader, problems)
     if not nodes:
         if not reader.data.get("nodes"):
@@ -211,7 +211,7 @@ def build_workflow(
         return None, readers
     execution = reader.inner("execution", f"workflow {name!r}: execution")
     if execution is not None:
-        execution.unknown(keys.EXECUTION, keys.WORKFLOW_PASSED_THROUGH)
+        execution.unknown(dialect_keys.EXECUTION, dialect_keys.WORKFLOW_PASSED_THROUGH)
     metadata = reader.mapping("metadata")
     meta = reader.inner("metadata", "metadata")
     version = reader.source_text("version") or (meta.source_text("version") if meta is not None else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.definition.expressions import lookup
+from victor_engine.definition.expressions.expression import lookup
 from victor_engine.errors import NodeError
 from victor_engine.secretrefs import REFERENCE, Secret, SecretText, authored, joined, with_references
 

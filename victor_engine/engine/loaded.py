@@ -7,7 +7,7 @@ from pathlib import Path
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.loading.pieces import WorkflowPiece
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.work.bindings import BindingTable

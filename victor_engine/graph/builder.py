@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from victor_engine.definition.content import definition_to_content
-from victor_engine.definition.functions import BUILTINS, FunctionRegistry
+from victor_engine.definition.expressions.functions import BUILTINS, FunctionRegistry
 from victor_engine.definition.loader import checksum, load_text
 from victor_engine.definition.model import (
     AgentNode,

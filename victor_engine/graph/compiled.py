@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from victor_engine.api import EventInfo
 from victor_engine.config.model import Binding, Config
 from victor_engine.definition.content import definition_to_content
-from victor_engine.definition.functions import FunctionRegistry
+from victor_engine.definition.expressions.functions import FunctionRegistry
 from victor_engine.definition.loader import checksum, definition_from_content
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from victor_engine import jsonio
-from victor_engine.definition.functions import BUILTINS, FunctionRegistry
+from victor_engine.definition.expressions.functions import BUILTINS, FunctionRegistry
 from victor_engine.definition.graph import reachable
 from victor_engine.definition.model import (
     AgentNode,

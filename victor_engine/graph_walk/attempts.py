@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.budget import LOCAL, NeedsWorkerError
-from victor_engine.definition.expressions import FunctionRegistry, evaluate_as
+from victor_engine.definition.expressions.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions.expression import FunctionRegistry, evaluate_as
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.graph_walk import team

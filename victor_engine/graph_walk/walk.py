@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from victor_engine.api import ErrorInfo
-from victor_engine.definition.expressions import ASSIGNMENTS, CONDITION
+from victor_engine.definition.expressions.expression import ASSIGNMENTS, CONDITION
 from victor_engine.definition.graph import reaches
 from victor_engine.definition.model import (
     AgentNode,

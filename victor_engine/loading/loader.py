@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.files import read_bounded, read_text_bounded, text_digest
 from victor_engine.loading.calendars import AskSpans, calendar_of

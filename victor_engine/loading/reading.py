@@ -14,7 +14,8 @@ from victor_engine import jsonio
 from victor_engine.clock import to_us
 from victor_engine.config import load_config
 from victor_engine.config.layers import ENVIRONMENT
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.checks.nested_workflows import check_nesting
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.definition.loader import LoadResult, checksum, load_file
 from victor_engine.definition.model import (
     ComputeNode,
@@ -23,7 +24,6 @@ from victor_engine.definition.model import (
     SubWorkflowNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.nesting import check_nesting
 from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import calendar_of, piece_of
 from victor_engine.loading.pieces import (

@@ -27,7 +27,7 @@ from victor_engine import jsonio
 from victor_engine.api import Actor, Answer
 from victor_engine.clock import from_us
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
-from victor_engine.definition.people import outcome_key
+from victor_engine.definition.nodes.human import outcome_key
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.errors import InvalidAnswerError, NodeError
 from victor_engine.people.questions import Ask

@@ -14,9 +14,9 @@ import msgspec
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
+from victor_engine.definition.checks.human_checks import YES_NO
 from victor_engine.definition.model import HITLNode, WorkflowDefinition
-from victor_engine.definition.people_checks import YES_NO
-from victor_engine.definition.read import Reader
+from victor_engine.definition.reader import Reader
 from victor_engine.people.roles import GROUP, ROLE, USER, exists
 
 Severity = Literal["error", "warning"]

@@ -17,7 +17,7 @@ from typing import Any
 from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo
 from victor_engine.clock import from_us
 from victor_engine.definition.model import ConditionNode, SubWorkflowNode, WorkflowDefinition
-from victor_engine.definition.read import duration_text
+from victor_engine.definition.reader import duration_text
 from victor_engine.definition.templates import resolve_inputs, resolve_mapping
 from victor_engine.errors import NodeError, VictorError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Done, Step

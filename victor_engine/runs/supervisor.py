@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from victor_engine import jsonio
 from victor_engine.api import FINAL_RUN_STATUSES, Actor, ErrorInfo
 from victor_engine.clock import Clock
-from victor_engine.definition.expressions import FunctionRegistry
+from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import FencedError, StoreError
 from victor_engine.events import EventKind

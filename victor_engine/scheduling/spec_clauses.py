@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from victor_engine.api import After, Expect, Period, UpstreamEnd
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.read import parse_duration
+from victor_engine.definition.reader import parse_duration
 from victor_engine.errors import UsageError
 
 AFTER_KEYS = ("workflows", "require", "on", "within", "period", "take")

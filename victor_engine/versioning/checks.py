@@ -7,8 +7,8 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.definition.read import Reader
-from victor_engine.definition.yamltext import Path
+from victor_engine.definition.reader import Reader
+from victor_engine.definition.yaml_document import Path
 from victor_engine.errors import VictorError
 from victor_engine.versioning.blocks import migration_from_block, step_from_block
 from victor_engine.versioning.migration import WorkflowMigration

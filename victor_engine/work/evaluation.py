@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.definition.budget import LOCAL, NeedsWorkerError
-from victor_engine.definition.expressions import FunctionRegistry, evaluate_as, state_read
+from victor_engine.definition.expressions.budget import LOCAL, NeedsWorkerError
+from victor_engine.definition.expressions.expression import FunctionRegistry, evaluate_as, state_read
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 from victor_engine.workers.process import WorkerProcess
 
@@ -27,7 +27,7 @@ WALL_SECONDS = 60.0
 _KEPT_MEMORY = 200_000_000
 """Bytes; a process that has used more is not used again."""
 
-_MODULE = "victor_engine.definition.worker"
+_MODULE = "victor_engine.definition.expressions.worker"
 
 Call = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
 

@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition import keys
+from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import ON_WAIT_TIMEOUT, Node, SubWorkflowNode, WaitNode
-from victor_engine.definition.people import read_outcomes
-from victor_engine.definition.read import Reader, parse_duration
+from victor_engine.definition.nodes.human import read_outcomes
+from victor_engine.definition.reader import Reader, parse_duration
 
 WAYS = ("for", "seconds", "until", "file", "http")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
@@ -149,7 +149,7 @@ def _http(reader: Reader) -> dict[str, Any] | None:
     inner = reader.inner("http", f"{reader.what}: http")
     if inner is None:
         return None
-    inner.unknown(keys.WAIT_HTTP, ())
+    inner.unknown(dialect_keys.WAIT_HTTP, ())
     if not inner.text("url"):
         inner.problems.error(inner.place(), f"{inner.what} needs a url", "Add: url: https://…")
     found: dict[str, Any] = {"url": inner.text("url")}

@@ -8,7 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.expressions import (
+from victor_engine.definition.checks.human_checks import check_hitl
+from victor_engine.definition.checks.reserved_names import check_reserved
+from victor_engine.definition.expressions.expression import (
     ExpressionProblem,
     FunctionRegistry,
     check_assignments,
@@ -29,9 +31,7 @@ from victor_engine.definition.model import (
     TransformNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.people_checks import check_hitl
-from victor_engine.definition.read import Problems, Reader
-from victor_engine.definition.reserved_checks import check_reserved
+from victor_engine.definition.reader import Problems, Reader
 
 _INPUT_NAME = re.compile(r"\$ctx\.([A-Za-z_]\w*)")
 

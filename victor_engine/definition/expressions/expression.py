@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from victor_engine.definition.budget import (
+from victor_engine.definition.expressions.budget import (
     FULL,
     MAX_BITS,
     MAX_ITEMS,
@@ -25,9 +25,15 @@ from victor_engine.definition.budget import (
     Limits,
     NeedsWorkerError,
 )
-from victor_engine.definition.evaluator import Compiled, as_json, compiled, compiled_tree, evaluate_compiled
-from victor_engine.definition.functions import BUILTINS, Builtin, FunctionRegistry
-from victor_engine.definition.language import (
+from victor_engine.definition.expressions.evaluator import (
+    Compiled,
+    as_json,
+    compiled,
+    compiled_tree,
+    evaluate_compiled,
+)
+from victor_engine.definition.expressions.functions import BUILTINS, Builtin, FunctionRegistry
+from victor_engine.definition.expressions.language import (
     CONSTANTS,
     DOTTED,
     PARSED,

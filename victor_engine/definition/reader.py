@@ -10,9 +10,9 @@ from typing import Any
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import LONGEST
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.keys import BREAKER
+from victor_engine.definition.dialect_keys import BREAKER
 from victor_engine.definition.model import CircuitBreaker
-from victor_engine.definition.yamltext import Document, Path
+from victor_engine.definition.yaml_document import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
 YAML_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition.expressions import names_read, names_written
-from victor_engine.definition.language import read_statements
+from victor_engine.definition.expressions.expression import names_read, names_written
+from victor_engine.definition.expressions.language import read_statements
 from victor_engine.definition.model import (
     ConditionNode,
     HITLNode,
@@ -16,7 +16,7 @@ from victor_engine.definition.model import (
     TransformNode,
     WorkflowDefinition,
 )
-from victor_engine.definition.read import Problems, Reader
+from victor_engine.definition.reader import Problems, Reader
 from victor_engine.reserved import RECORDS, is_reserved, reserved_in
 
 _RESERVED = "Only the engine writes human, errors and names that begin with _"

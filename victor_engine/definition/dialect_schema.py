@@ -1,6 +1,6 @@
 """The JSON Schema (2020-12) of the dialect, for editors, from the same table as the reader.
 
-`python -m victor_engine.definition.schema` prints it. The shipped `schema.json` is that text.
+`python -m victor_engine.definition.dialect_schema` prints it. The shipped `schema.json` is that text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from victor_engine.definition import keys
+from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import (
     BACKOFFS,
     ERROR_STRATEGIES,
@@ -85,7 +85,8 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "retry_policy": {
         "type": ["object", "integer"],
         "properties": {
-            name: {"enum": list(BACKOFFS)} if name == "backoff" else True for name in sorted(keys.RETRY)
+            name: {"enum": list(BACKOFFS)} if name == "backoff" else True
+            for name in sorted(dialect_keys.RETRY)
         },
         "additionalProperties": False,
     },
@@ -126,7 +127,7 @@ _TYPE_SHAPES: dict[str, dict[str, Any]] = {
 
 
 def _node(node_type: str) -> dict[str, Any]:
-    known = keys.COMMON | keys.BY_TYPE[node_type]
+    known = dialect_keys.COMMON | dialect_keys.BY_TYPE[node_type]
     shapes = _SHAPES | _TYPE_SHAPES.get(node_type, {})
     properties = {name: shapes.get(name, True) for name in sorted(known)}
     properties["type"] = {"const": node_type}
@@ -210,11 +211,13 @@ SCHEDULE: dict[str, Any] = {
 
 def dialect_schema() -> dict[str, Any]:
     """Return the schema of a workflow file."""
-    workflow: dict[str, Any] = dict.fromkeys(sorted(keys.WORKFLOW | keys.WORKFLOW_PASSED_THROUGH), True)
+    workflow: dict[str, Any] = dict.fromkeys(
+        sorted(dialect_keys.WORKFLOW | dialect_keys.WORKFLOW_PASSED_THROUGH), True
+    )
     workflow |= {
         "nodes": {"type": ["array", "object"], "items": {"$ref": "#/$defs/node"}},
         "schedule": SCHEDULE,
-        "execution": {"type": "object", "properties": dict.fromkeys(sorted(keys.EXECUTION), True)},
+        "execution": {"type": "object", "properties": dict.fromkeys(sorted(dialect_keys.EXECUTION), True)},
         "migrations": {"type": "array", "items": {"type": "object"}},
         "description": {"type": "string"},
         "error_strategy": {"enum": list(ERROR_STRATEGIES)},
@@ -236,10 +239,10 @@ def dialect_schema() -> dict[str, Any]:
                 "anyOf": [
                     {"type": "object", "required": ["$ref"]},
                     {"type": "object", "required": ["id", "role"], "not": {"required": ["type"]}},
-                    *({"$ref": f"#/$defs/{node_type}_node"} for node_type in sorted(keys.BY_TYPE)),
+                    *({"$ref": f"#/$defs/{node_type}_node"} for node_type in sorted(dialect_keys.BY_TYPE)),
                 ]
             },
-            **{f"{node_type}_node": _node(node_type) for node_type in sorted(keys.BY_TYPE)},
+            **{f"{node_type}_node": _node(node_type) for node_type in sorted(dialect_keys.BY_TYPE)},
         },
     }
 

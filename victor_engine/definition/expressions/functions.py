@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.definition.budget import ITEM, MAX_DIGITS, MAX_ITEMS, MAX_TEXT, Evaluation
-from victor_engine.definition.operators import add, contains
+from victor_engine.definition.expressions.budget import ITEM, MAX_DIGITS, MAX_ITEMS, MAX_TEXT, Evaluation
+from victor_engine.definition.expressions.operators import add, contains
 from victor_engine.errors import ExpressionLimitError
 
 

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from victor_engine.definition.budget import ITEM, MAX_BITS, MAX_ITEMS, MAX_TEXT, PLAIN, Evaluation
+from victor_engine.definition.expressions.budget import ITEM, MAX_BITS, MAX_ITEMS, MAX_TEXT, PLAIN, Evaluation
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 Operator = Callable[[Evaluation, Any, Any], Any]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from victor_engine.definition.budget import (
+from victor_engine.definition.expressions.budget import (
     ITEM,
     MAX_ITEMS,
     MAX_TEXT,
@@ -22,8 +22,8 @@ from victor_engine.definition.budget import (
     NeedsWorkerError,
     plain,
 )
-from victor_engine.definition.functions import Builtin, FunctionRegistry, text_method
-from victor_engine.definition.language import (
+from victor_engine.definition.expressions.functions import Builtin, FunctionRegistry, text_method
+from victor_engine.definition.expressions.language import (
     CONSTANTS,
     LIST_METHODS,
     MAPPING_METHODS,
@@ -35,7 +35,7 @@ from victor_engine.definition.language import (
     nearest,
     parse,
 )
-from victor_engine.definition.operators import OPERATORS, UNARY
+from victor_engine.definition.expressions.operators import OPERATORS, UNARY
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 Part = Callable[[Evaluation], Any]

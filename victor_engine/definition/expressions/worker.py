@@ -1,4 +1,4 @@
-"""The worker process that evaluates long expressions: `python -m victor_engine.definition.worker`.
+"""The worker process that evaluates long expressions: `python -m victor_engine.definition.expressions.worker`.
 
 Frames are lines of JSON. A request is `{kind, text, state, functions, answers}`: `functions` names the functions
 that the workspace has registered, and `answers` has the results of earlier calls. The response is
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.definition.expressions import BUILTINS, FunctionRegistry, evaluate_as
+from victor_engine.definition.expressions.expression import BUILTINS, FunctionRegistry, evaluate_as
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 from victor_engine.workers.serving import Channel, memory, serve
 

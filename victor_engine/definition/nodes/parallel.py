@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition import keys
+from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import (
     JOIN_STRATEGIES,
     TEAM_FORMATIONS,
@@ -18,7 +18,7 @@ from victor_engine.definition.model import (
     TeamMember,
     TeamNode,
 )
-from victor_engine.definition.read import Reader
+from victor_engine.definition.reader import Reader
 
 COUNTS = ("join_count", "min_success", "required", "join")
 """The spellings of the number of branches that must succeed."""
@@ -92,7 +92,8 @@ def read_team(reader: Reader, common: dict[str, Any]) -> Node:
             continue
         inner = Reader(item, path, reader.document, reader.problems, f"{reader.what}: member {index + 1}")
         extra = inner.unknown(
-            keys.MEMBER, keys.PASSED_THROUGH | {"backstory", "expertise", "llm_config", "timeout"}
+            dialect_keys.MEMBER,
+            dialect_keys.PASSED_THROUGH | {"backstory", "expertise", "llm_config", "timeout"},
         )
         member_id = inner.text("id") or inner.text("name") or inner.text("role") or f"member{index + 1}"
         if any(member.id == member_id for member in members):

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from victor_engine.definition.budget import Functions
+from victor_engine.definition.expressions.budget import Functions
 from victor_engine.errors import ExpressionError
 
 PARSED = 1024

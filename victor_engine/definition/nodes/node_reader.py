@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from victor_engine.config.places import did_you_mean
-from victor_engine.definition import keys
+from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import (
     BACKOFFS,
     ERROR_STRATEGIES,
@@ -21,10 +21,10 @@ from victor_engine.definition.model import (
     RetryPolicy,
     TransformNode,
 )
-from victor_engine.definition.people import read_hitl
-from victor_engine.definition.read import YAML_BOOLEANS, Reader
-from victor_engine.definition.several import read_parallel, read_team
-from victor_engine.definition.waiting import read_wait, read_workflow
+from victor_engine.definition.nodes.human import read_hitl
+from victor_engine.definition.nodes.parallel import read_parallel, read_team
+from victor_engine.definition.nodes.wait import read_wait, read_workflow
+from victor_engine.definition.reader import YAML_BOOLEANS, Reader
 
 TYPE_ALIASES = {"human": "hitl", "human_in_the_loop": "hitl", "branch": "condition", "function": "compute"}
 MAPPED = ("hitl", "wait", "workflow")
@@ -62,23 +62,25 @@ def _node_type(reader: Reader) -> str | None:
             )
             return "agent"
         reader.problems.error(
-            reader.place(), f"{reader.what} has no type", f"Add one of: {', '.join(sorted(keys.BY_TYPE))}"
+            reader.place(),
+            f"{reader.what} has no type",
+            f"Add one of: {', '.join(sorted(dialect_keys.BY_TYPE))}",
         )
         return None
     name = str(value).strip().lower()
     name = TYPE_ALIASES.get(name, name)
-    if name not in keys.BY_TYPE:
+    if name not in dialect_keys.BY_TYPE:
         reader.problems.error(
             reader.place("type"),
             f"{reader.what}: the node type {value!r} does not exist",
-            did_you_mean(name, keys.BY_TYPE),
+            did_you_mean(name, dialect_keys.BY_TYPE),
         )
         return None
     return name
 
 
 def _common(reader: Reader, node_type: str) -> dict[str, Any]:
-    extra = reader.unknown(keys.COMMON | keys.BY_TYPE[node_type], keys.PASSED_THROUGH)
+    extra = reader.unknown(dialect_keys.COMMON | dialect_keys.BY_TYPE[node_type], dialect_keys.PASSED_THROUGH)
     if reader.has("metadata"):
         extra["metadata"] = reader.data["metadata"]
     next_value = reader.data.get("next")
@@ -114,7 +116,7 @@ def _retry(reader: Reader) -> RetryPolicy | None:
     inner = reader.inner(key, f"{reader.what}: {key}")
     if inner is None:
         return None
-    inner.unknown(keys.RETRY, ())
+    inner.unknown(dialect_keys.RETRY, ())
     default = RetryPolicy()
     jitter = inner.data.get("jitter", 0)
     if isinstance(jitter, bool):
