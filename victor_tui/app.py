@@ -23,9 +23,10 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed
 from victor_engine.api import EngineInfo, Port, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
-from victor_tui.announcing import Announcer
+from victor_tui.app_context import Console
+from victor_tui.attention import Announcer
 from victor_tui.config import notify_setting, theme_name
-from victor_tui.console import Console
+from victor_tui.dialogs.shared import SharedDialogs
 from victor_tui.engine_actions import EngineActions
 from victor_tui.feed import (
     INTERVAL,
@@ -37,12 +38,12 @@ from victor_tui.feed import (
     Refreshed,
     Subject,
 )
-from victor_tui.guard import Powerless
+from victor_tui.feed_readers import Readers
+from victor_tui.inbox.open_requests import open_page
+from victor_tui.inbox.urgency import most_urgent
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.navigation import ScreenNavigator
-from victor_tui.openrequests import open_page
-from victor_tui.readers import Readers
-from victor_tui.shared_dialogs import SharedDialogs
+from victor_tui.output_guard import Powerless
 from victor_tui.text import clean
 from victor_tui.textual_compat import (
     CachedStylesheet,
@@ -53,7 +54,6 @@ from victor_tui.textual_compat import (
     mode_screen,
 )
 from victor_tui.theme import THEMES
-from victor_tui.urgency import most_urgent
 from victor_tui.widgets.header import HeaderBar
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ HAND_OVER = "daemon"
 
 
 def _module(mode: str) -> str:
-    return f"victor_tui.screens.{mode}"
+    return f"victor_tui.{mode}.screen"
 
 
 def _screen(mode: str) -> Callable[[], Screen[Any]]:
@@ -83,7 +83,7 @@ def _screen(mode: str) -> Callable[[], Screen[Any]]:
 
 
 def _commands() -> type[Provider]:
-    from victor_tui.commands import ActionCommands
+    from victor_tui.command_palette import ActionCommands
 
     return ActionCommands
 
@@ -235,7 +235,7 @@ class VictorApp(Console):
     @work(group="warm")
     async def warm(self) -> None:
         """Get the other main screens ready, once the first shows what it has."""
-        from victor_tui.warm import warm
+        from victor_tui.prepared_screens import warm
 
         await warm(lambda: self.key_queue.lull, self.build)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from victor_engine.api import EngineInfo
 from victor_engine.errors import VictorError
+from victor_tui.app_context import Console
 from victor_tui.banner import draining_words
-from victor_tui.console import Console
 from victor_tui.text import plural
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.screen import Screen
 
-from victor_tui.console import Console
+from victor_tui.app_context import Console
 
 
 class ScreenNavigator:
@@ -17,13 +17,13 @@ class ScreenNavigator:
 
     def open_run(self, run_id: str) -> None:
         """Show one run: its graph, state and log."""
-        from victor_tui.screens.run import RunScreen
+        from victor_tui.runs.run_screen import RunScreen
 
         self._open(RunScreen(run_id))
 
     def show_runs(self, filter_text: str) -> None:
         """Go to the Runs screen with this filter."""
-        from victor_tui.screens.runs import RunsScreen
+        from victor_tui.runs.screen import RunsScreen
 
         self._console.show_mode("runs")
         screen = self._console.screen
@@ -32,25 +32,25 @@ class ScreenNavigator:
 
     def open_dead_letters(self) -> None:
         """Show the causes of failures that wait for somebody."""
-        from victor_tui.screens.dead import DeadScreen
+        from victor_tui.runs.dead_letters_screen import DeadScreen
 
         self._open(DeadScreen())
 
     def open_timeline(self, schedule_id: str | None, *, instead: bool = False) -> None:
         """Show the next day of all schedules; with `instead`, in place of the current page."""
-        from victor_tui.screens.timeline import TimelineScreen
+        from victor_tui.schedules.timeline_screen import TimelineScreen
 
         self._open(TimelineScreen(schedule_id), instead)
 
     def open_month(self, schedule_id: str | None, *, instead: bool = False) -> None:
         """Show a month of one schedule, or of all; with `instead`, in place of the current page."""
-        from victor_tui.screens.month import MonthScreen
+        from victor_tui.schedules.month_screen import MonthScreen
 
         self._open(MonthScreen(schedule_id), instead)
 
     def back_to_schedule(self, schedule_id: str) -> None:
         """Close a page of the Schedules screen and put the cursor on this schedule."""
-        from victor_tui.screens.schedules import SchedulesScreen
+        from victor_tui.schedules.screen import SchedulesScreen
 
         self._console.pop_screen()
         screen = self._console.screen

@@ -14,7 +14,7 @@ from tests.tui.conftest import until
 from tests.tui.real import console_on
 from victor_engine.identity import user_name
 from victor_tui.dialogs.results import ResultsDialog
-from victor_tui.dialogs.together import TogetherDialog
+from victor_tui.inbox.answer_several_dialog import TogetherDialog
 
 ME = user_name(os.getuid())
 FILES = {

@@ -22,8 +22,8 @@ from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, PlanChangedError, UsageError
 from victor_engine.service.connect import open_port
-from victor_tui import alive
-from victor_tui.dialogs.backfill import BackfillDialog
+from victor_tui import screen_lifecycle
+from victor_tui.schedules.backfill_dialog import BackfillDialog
 
 FLOW = """
     workflows:
@@ -186,7 +186,7 @@ async def test_input_that_was_not_shown_yet_is_shown_first(
         await until(pilot, lambda: pilot.app.screen.query_one("LineTable").rows)  # type: ignore[attr-defined]
         await pilot.press("b")
         await until(pilot, lambda: isinstance(pilot.app.screen, BackfillDialog))
-        monkeypatch.setattr(alive, "QUIET", 3600.0)  # no preview comes by itself
+        monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)  # no preview comes by itself
         pilot.app.screen.query_one("#concurrency", Input).value = "5"
         pilot.app.screen.query_one("#from", Input).value = "2026-04-08"
         await pilot.press("ctrl+s")

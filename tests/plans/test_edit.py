@@ -21,8 +21,8 @@ from tests.tui.real import console_on, shows
 from victor_engine.api import ScheduleSpec
 from victor_engine.engine import Engine
 from victor_engine.errors import ItemChangedError, PlanChangedError, PlanTokenError
-from victor_tui import alive
-from victor_tui.dialogs.schedule import ScheduleDialog
+from victor_tui import screen_lifecycle
+from victor_tui.schedules.edit_dialog import ScheduleDialog
 
 OLD = ScheduleSpec("w", cron="0 6 * * *", timezone="UTC")
 NEW = replace(OLD, cron="0 7 * * *")
@@ -121,7 +121,7 @@ async def test_the_form_shows_an_edit_before_it_saves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with form(tmp_path) as (pilot, engine, added, dialog):
-        monkeypatch.setattr(alive, "QUIET", 3600.0)  # no preview comes by itself
+        monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)  # no preview comes by itself
         dialog.query_one("#expression", Input).value = "0 7 * * *"
         await pilot.press("ctrl+s")
         await shows(pilot, "#fault", "ctrl+s again saves it")

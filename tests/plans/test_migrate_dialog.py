@@ -11,7 +11,7 @@ from tests.tui.conftest import until
 from tests.tui.real import console_on, shows
 from tests.versioning.test_moving import RENAME, RENAMED, two, waiting
 from victor_engine.api import ScheduleSpec
-from victor_tui.dialogs.migrate import MigrateDialog
+from victor_tui.versions.migrate_dialog import MigrateDialog
 
 
 async def test_only_what_is_on_the_screen_is_moved(tmp_path: Path) -> None:

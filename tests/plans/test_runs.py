@@ -25,7 +25,7 @@ from victor_engine.errors import (
     PlanTokenError,
     UsageError,
 )
-from victor_tui.dialogs.bulk import BulkDialog
+from victor_tui.runs.bulk_dialog import BulkDialog
 
 TWICE = """
   - {id: ok, type: hitl, hitl_type: approval, prompt: "Ship?", next: [sure]}

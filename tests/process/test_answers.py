@@ -16,7 +16,7 @@ from victor_engine.api import Port, RequestQuery
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
 
 ENDS = {
     "approved and healthy": (True, [["left"]], "succeeded", "completed"),

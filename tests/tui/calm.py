@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.base import Dialog
-from victor_tui.inorder import InOrder
+from victor_tui.key_queue import InOrder
 
 _ROUNDS = 500
 """Looks after which an application counts as one that waits for something outside."""

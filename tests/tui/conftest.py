@@ -16,7 +16,7 @@ from tests.tui.realport import RealPort
 from tests.tui.world import World, make_world
 from victor_engine.api import Port
 from victor_engine.identity import acting_as
-from victor_tui import alive
+from victor_tui import screen_lifecycle
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 
@@ -45,7 +45,7 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def _the_speed_of_the_machine_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "pause", calm.pause)
-    monkeypatch.setattr(alive, "QUIET", 0.001)
+    monkeypatch.setattr(screen_lifecycle, "QUIET", 0.001)
     monkeypatch.setattr(base, "HOLD", 0.0)  # the clock stands still
     for widget in (Input, TextArea):
         monkeypatch.setattr(widget.cursor_blink, "_default", False)

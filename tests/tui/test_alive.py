@@ -10,10 +10,10 @@ from textual.widgets import Static
 
 from tests.tui.conftest import console
 from tests.tui.realport import RealPort
-from victor_tui.alive import Passing, QuietTimer, is_alive
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.answer import AnswerDialog
 from victor_tui.feed import Refreshed
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.screen_lifecycle import Passing, QuietTimer, is_alive
 
 
 class Slow(Static):

@@ -10,10 +10,10 @@ import pytest
 
 from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
-from victor_tui import desktop
+from victor_tui import terminal_notifications
 from victor_tui.app import VictorApp
 from victor_tui.config import notify_setting
-from victor_tui.desktop import Desktop, desktop_of, find_desktop, terminal_title
+from victor_tui.terminal_notifications import Desktop, desktop_of, find_desktop, terminal_title
 
 WILD = "x\x1b]0;owned\x07\x9d9;y\x9c\x1bPtmux;\x1b\\ \u202egnp; 4;1;50\nnext"
 
@@ -65,7 +65,7 @@ async def test_inside_of_tmux_only_what_it_lets_through(
     async def answer(env: Any, command: str, *words: str) -> str:
         return passthrough if command == "show-options" else outside
 
-    monkeypatch.setattr(desktop, "_ask_tmux", answer)
+    monkeypatch.setattr(terminal_notifications, "_ask_tmux", answer)
     assert await find_desktop(setting, {"TERM": "tmux-256color", "TMUX": "/x,1,0"}) == expected
 
 

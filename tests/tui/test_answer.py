@@ -14,8 +14,8 @@ from tests.tui.realport import RealPort
 from victor_engine.api import Answer, ChoiceInfo, RequestInfo
 from victor_engine.errors import InvalidAnswerError
 from victor_tui.dialogs import base
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.dialogs.passing import PushBackDialog, SayDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.inbox.forward_dialogs import PushBackDialog, SayDialog
 
 SIZES = [(80, 24), (120, 40)]
 SCHEMA = {

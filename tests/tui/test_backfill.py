@@ -13,9 +13,9 @@ from tests.tui.test_schedule_actions import fill, text_of
 from tests.tui.world import World
 from victor_engine.api import BackfillSpec
 from victor_engine.errors import ConflictError
-from victor_tui.dialogs.backfill import BackfillDialog
-from victor_tui.dialogs.progress import BackfillProgressDialog
 from victor_tui.dialogs.results import ResultsDialog
+from victor_tui.schedules.backfill_dialog import BackfillDialog
+from victor_tui.schedules.backfill_progress import BackfillProgressDialog
 
 
 async def test_last_week_is_previewed_and_started(world: World) -> None:

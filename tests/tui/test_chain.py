@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from victor_engine.api import After, ScheduleInfo, ScheduleSpec
-from victor_tui.chain import MAX_LINES, Chain
+from victor_tui.schedules.dependency_chain import MAX_LINES, Chain
 
 
 def after(workflow: str, *upstream: str, **more: object) -> ScheduleInfo:

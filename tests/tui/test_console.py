@@ -22,9 +22,9 @@ from tests.tui.fake_port import FakePort
 from victor_engine.api import Port, ProblemInfo, StorageInfo
 from victor_engine.errors import ConflictError, EngineUnavailableError
 from victor_tui.app import VictorApp
+from victor_tui.base_screen import ConsoleScreen
 from victor_tui.dialogs.confirm import ConfirmDialog
-from victor_tui.screens.base import ConsoleScreen
-from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.table import LineTable
 
@@ -501,7 +501,7 @@ async def test_a_broken_promise_is_told_once(port: FakePort, make_app: MakeApp) 
 
 
 async def test_old_answers_do_not_hurry() -> None:
-    from victor_tui.urgency import most_urgent, urgency
+    from victor_tui.inbox.urgency import most_urgent, urgency
 
     port = FakePort()
     now = port.clock.now()
@@ -511,7 +511,7 @@ async def test_old_answers_do_not_hurry() -> None:
 
 
 async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
-    from victor_tui.commands import ActionCommands
+    from victor_tui.command_palette import ActionCommands
 
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
@@ -523,7 +523,7 @@ async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
 
 
 def test_events_are_told_by_what_they_led_to(port: FakePort) -> None:
-    from victor_tui.screens.history_facts import event_tone, event_words
+    from victor_tui.history.facts import event_tone, event_words
 
     error = {"type": "TimeoutError", "message": "ran longer than 120 s"}
     finished = port.emit("run.finished", data={"status": "failed", "error": error})

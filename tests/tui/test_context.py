@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from victor_tui.widgets.context import context_content, context_pieces, language_of
+from victor_tui.inbox.request_context import context_content, context_pieces, language_of
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-one\n+two\n"
 ROWS = [{"name": "a", "n": 1}, {"name": "b", "n": 20}]

@@ -16,12 +16,12 @@ from tests.tui.test_dialog_snapshots import SIZES, showing
 from tests.tui.test_snapshots import keys
 from victor_engine.api import AttemptInfo, RunDetail
 from victor_engine.errors import ConflictError
-from victor_tui.dialogs.bulk import BulkDialog
-from victor_tui.dialogs.override import OverrideDialog, seconds
-from victor_tui.dialogs.redrive import RedriveDialog, start_node
-from victor_tui.dialogs.versioned import EDITABLE, changed_lines
-from victor_tui.screens.dead import DeadScreen
-from victor_tui.screens.run import RunScreen
+from victor_tui.runs.bulk_dialog import BulkDialog
+from victor_tui.runs.dead_letters_screen import DeadScreen
+from victor_tui.runs.override_dialog import OverrideDialog, seconds
+from victor_tui.runs.redrive_dialog import RedriveDialog, start_node
+from victor_tui.runs.run_screen import RunScreen
+from victor_tui.runs.version_field import EDITABLE, changed_lines
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.table import LineTable
 

@@ -16,7 +16,7 @@ from victor_engine.api import Port, RequestQuery
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 from victor_tui.app import VictorApp
-from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.table import LineTable
 

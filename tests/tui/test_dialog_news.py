@@ -24,10 +24,10 @@ from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 from victor_tui import dialogs, screens
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.dialogs.passing import ReassignDialog
+from victor_tui.base_screen import ConsoleScreen
 from victor_tui.feed import FeedReader
-from victor_tui.screens.base import ConsoleScreen
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.inbox.forward_dialogs import ReassignDialog
 
 BOB = Actor(user="bob", uid=-1, via="cli")
 FLOW = """

@@ -29,25 +29,25 @@ from victor_engine.api import (
     TrustInfo,
     VersionInfo,
 )
-from victor_tui.dialogs.alias import AliasDialog
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.dialogs.backfill import BackfillDialog
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.help import HelpDialog
-from victor_tui.dialogs.migrate import MigrateDialog
-from victor_tui.dialogs.override import OverrideDialog
-from victor_tui.dialogs.passing import PushBackDialog, ReassignDialog, SayDialog
-from victor_tui.dialogs.pause import PauseDialog
-from victor_tui.dialogs.progress import BackfillProgressDialog
 from victor_tui.dialogs.quit import QuitDialog
-from victor_tui.dialogs.redrive import RedriveDialog
-from victor_tui.dialogs.rerun import RerunDialog
 from victor_tui.dialogs.results import Result, ResultsDialog
-from victor_tui.dialogs.schedule import ScheduleDialog
-from victor_tui.dialogs.together import TogetherDialog
-from victor_tui.dialogs.trigger import TriggerDialog
+from victor_tui.dialogs.start_run import TriggerDialog
 from victor_tui.dialogs.trust import TrustDialog
-from victor_tui.dialogs.why import WhyDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.inbox.answer_several_dialog import TogetherDialog
+from victor_tui.inbox.forward_dialogs import PushBackDialog, ReassignDialog, SayDialog
+from victor_tui.runs.override_dialog import OverrideDialog
+from victor_tui.runs.redrive_dialog import RedriveDialog
+from victor_tui.runs.rerun_dialog import RerunDialog
+from victor_tui.schedules.backfill_dialog import BackfillDialog
+from victor_tui.schedules.backfill_progress import BackfillProgressDialog
+from victor_tui.schedules.edit_dialog import ScheduleDialog
+from victor_tui.schedules.explain_dialog import WhyDialog
+from victor_tui.schedules.pause_dialog import PauseDialog
+from victor_tui.versions.alias_dialog import AliasDialog
+from victor_tui.versions.migrate_dialog import MigrateDialog
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -5,7 +5,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from victor_tui.filters import FilterError, complete, hint, parse_duration, parse_filter, parse_instant
+from victor_tui.filter_language import (
+    FilterError,
+    complete,
+    hint,
+    parse_duration,
+    parse_filter,
+    parse_instant,
+)
 
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
 

@@ -13,11 +13,11 @@ from tests.tui.realport import RealPort
 from tests.tui.test_answer import answered
 from tests.tui.test_dialog_snapshots import showing
 from victor_engine.api import RequestInfo
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.dialogs.row import RowDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.widgets.form import Form
-from victor_tui.widgets.formfields import fields_of
-from victor_tui.widgets.rows import Rows
+from victor_tui.widgets.form_fields import fields_of
+from victor_tui.widgets.object_list import Rows
 
 
 def obj(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from textual.widgets import Static, TextArea
 from tests.tui import absurd
 from tests.tui.conftest import console
 from tests.tui.realport import RealPort
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.guard import Powerless, powerless
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.output_guard import Powerless, powerless
 from victor_tui.text import is_harmless
 
 

@@ -14,12 +14,12 @@ from tests.tui.realport import NOW
 from tests.tui.test_snapshots import keys
 from tests.tui.world import World
 from victor_engine.api import RunStats, StatsBucket
-from victor_tui.screens.compare import CompareScreen
-from victor_tui.screens.history import HistoryScreen
+from victor_tui.history.screen import HistoryScreen
+from victor_tui.history.trend import Trend, numbers, trend_lines
+from victor_tui.runs.compare_screen import CompareScreen
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.preview import Preview
 from victor_tui.widgets.table import LineTable
-from victor_tui.widgets.trend import Trend, numbers, trend_lines
 
 
 def stats(*buckets: tuple[int, int, float | None, float | None]) -> RunStats:

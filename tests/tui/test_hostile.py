@@ -19,10 +19,10 @@ from tests.tui import absurd
 from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
 from tests.tui.test_answer import request_for
-from victor_tui.dialogs.answer import AnswerDialog
+from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.text import is_harmless, plain
+from victor_tui.widgets.json_view import TextLines
 from victor_tui.widgets.table import LineTable
-from victor_tui.widgets.value import TextLines
 
 Cell = tuple[str, Style | None]
 SHORT = absurd.QUESTION | {"context": {"key": absurd.LINE, "text": f"{absurd.FAKE}\n{absurd.LINE}"}}

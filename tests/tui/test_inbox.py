@@ -21,13 +21,13 @@ from victor_engine.clock import FakeClock
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
 from victor_tui.dialogs.confirm import ConfirmDialog
-from victor_tui.dialogs.passing import PassingDialog
 from victor_tui.dialogs.results import ResultsDialog
-from victor_tui.dialogs.together import TogetherDialog, differences, why_not_together
-from victor_tui.filters import FilterError
-from victor_tui.inboxfilter import parse_inbox_filter
-from victor_tui.screens.inbox import InboxScreen
-from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.filter_language import FilterError
+from victor_tui.inbox.answer_several_dialog import TogetherDialog, differences, why_not_together
+from victor_tui.inbox.filter_language import parse_inbox_filter
+from victor_tui.inbox.forward_dialogs import PassingDialog
+from victor_tui.inbox.screen import InboxScreen
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tui.test_console import MakeApp, go, settle, table
-from victor_tui.widgets.keybar import KeyBar, ShownKey
+from victor_tui.widgets.key_bar import KeyBar, ShownKey
 
 
 def shown(app: Any) -> list[ShownKey]:

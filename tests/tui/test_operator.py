@@ -19,10 +19,10 @@ from victor_engine.clock import SystemClock
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.redrive import RedriveDialog
-from victor_tui.screens.compare import CompareScreen
-from victor_tui.screens.run import RunScreen
-from victor_tui.screens.runs import RunsScreen
+from victor_tui.runs.compare_screen import CompareScreen
+from victor_tui.runs.redrive_dialog import RedriveDialog
+from victor_tui.runs.run_screen import RunScreen
+from victor_tui.runs.screen import RunsScreen
 from victor_tui.widgets.graph import RunGraph
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.table import LineTable

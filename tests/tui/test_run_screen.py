@@ -12,14 +12,14 @@ from tests.tui.conftest import console
 from tests.tui.fake_port import FakePort
 from tests.tui.test_snapshots import keys
 from victor_engine.api import ErrorInfo, GraphEdge, GraphInfo, GraphNode
-from victor_tui.dialogs.answer import AnswerDialog
-from victor_tui.screens.run import RunScreen
-from victor_tui.widgets.gantt import Gantt
+from victor_tui.inbox.answer_dialog import AnswerDialog
+from victor_tui.runs.gantt import Gantt
+from victor_tui.runs.log_view import LogLines
+from victor_tui.runs.run_screen import RunScreen
+from victor_tui.runs.state_pane import StatePane
 from victor_tui.widgets.graph import RunGraph, outline
+from victor_tui.widgets.json_view import ValueTree
 from victor_tui.widgets.lines import LineView
-from victor_tui.widgets.log import LogLines
-from victor_tui.widgets.statepane import StatePane
-from victor_tui.widgets.value import ValueTree
 
 
 def graph(start: str, *edges: tuple[str, str, str, str]) -> GraphInfo:

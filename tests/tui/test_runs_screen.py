@@ -12,10 +12,10 @@ from tests.tui.fake_port import NOW, FakePort
 from tests.tui.test_snapshots import keys
 from victor_engine.api import RunInfo, RunQuery
 from victor_engine.clock import FakeClock
-from victor_tui.filters import parse_filter
-from victor_tui.screens.run_cells import arrange, elapsed_cell, is_late, is_stuck, now_cell
-from victor_tui.screens.runs import newest_and_active
-from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.filter_language import parse_filter
+from victor_tui.runs.columns import arrange, elapsed_cell, is_late, is_stuck, now_cell
+from victor_tui.runs.screen import newest_and_active
+from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
 
 

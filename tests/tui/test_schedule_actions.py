@@ -14,10 +14,10 @@ from tests.tui.test_console import go, lines, preview, settle, table
 from tests.tui.world import World
 from victor_engine.errors import ConflictError
 from victor_tui.app import VictorApp
-from victor_tui.dialogs.pause import PauseDialog
 from victor_tui.dialogs.results import ResultsDialog
-from victor_tui.dialogs.why import WhyDialog
-from victor_tui.widgets.filterbar import FilterBar
+from victor_tui.schedules.explain_dialog import WhyDialog
+from victor_tui.schedules.pause_dialog import PauseDialog
+from victor_tui.widgets.filter_bar import FilterBar
 
 
 def text_of(app: VictorApp, selector: str) -> str:

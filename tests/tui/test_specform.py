@@ -15,9 +15,9 @@ from tests.tui.test_console import go, table
 from tests.tui.test_schedule_actions import fill, text_of
 from tests.tui.world import World
 from victor_engine.api import Expect, ScheduleSpec
-from victor_tui.dialogs.more import read_more
-from victor_tui.dialogs.schedule import ScheduleDialog, fire_lines
-from victor_tui.dialogs.specform import SpecFields, fields_from, spec_from
+from victor_tui.schedules.edit_dialog import ScheduleDialog, fire_lines
+from victor_tui.schedules.extra_settings import read_more
+from victor_tui.schedules.spec_form import SpecFields, fields_from, spec_from
 
 BERLIN = ZoneInfo("Europe/Berlin")
 FULL = ScheduleSpec(

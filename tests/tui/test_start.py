@@ -27,7 +27,7 @@ def test_arguments_are_read_without_textual() -> None:
 def test_the_first_frame_needs_no_engine() -> None:
     modules = loaded_after("import victor_tui.app")
     heavy = {"httpx", "jsonschema", "yaml", "croniter", "sqlite3", "pygments", "markdown_it"}
-    heavy |= {"victor_engine.engine", "victor_engine.store.db", "victor_tui.screens.inbox"}
+    heavy |= {"victor_engine.engine", "victor_engine.store.db", "victor_tui.inbox.screen"}
     assert not modules & heavy
 
 

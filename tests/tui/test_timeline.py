@@ -14,11 +14,11 @@ from tests.tui.realport import NOW, RealPort
 from tests.tui.test_console import go, preview, table
 from tests.tui.world import World
 from victor_engine.api import Agenda, AgendaLane
-from victor_tui.dialogs.why import WhyDialog
-from victor_tui.screens.month import MonthScreen
-from victor_tui.screens.timeline import TimelineScreen
-from victor_tui.widgets.month import DayCounts, Month, midnight, month_days, next_month
-from victor_tui.widgets.timeline import (
+from victor_tui.schedules.explain_dialog import WhyDialog
+from victor_tui.schedules.month_screen import MonthScreen
+from victor_tui.schedules.month_view import DayCounts, Month, midnight, month_days, next_month
+from victor_tui.schedules.timeline_screen import TimelineScreen
+from victor_tui.schedules.timeline_view import (
     Timeline,
     cell_of,
     cells_per_hour,

@@ -13,10 +13,10 @@ from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
 from tests.tui.test_console import go, preview, settle, table
 from tests.tui.world import World
-from victor_tui import alive
-from victor_tui.dialogs.alias import AliasDialog
-from victor_tui.dialogs.migrate import MigrateDialog
-from victor_tui.widgets.keybar import KeyBar
+from victor_tui import screen_lifecycle
+from victor_tui.versions.alias_dialog import AliasDialog
+from victor_tui.versions.migrate_dialog import MigrateDialog
+from victor_tui.widgets.key_bar import KeyBar
 
 
 def names(port: RealPort) -> list[str]:
@@ -174,14 +174,14 @@ async def test_nothing_is_moved_before_the_preview_of_this_input(
         async with asyncio.timeout(20):
             while str(button.label) != "Move 3 runs":
                 await pilot.pause()
-        monkeypatch.setattr(alive, "QUIET", 3600.0)
+        monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)
         await pilot.press("r")
         await pilot.pause(0.05)
         assert button.disabled  # the preview is about another input
         dialog._move()  # as a click that was on its way
         await pilot.pause(0.05)
         assert "migrate_runs" not in names(world)
-        monkeypatch.setattr(alive, "QUIET", 0.001)
+        monkeypatch.setattr(screen_lifecycle, "QUIET", 0.001)
         await pilot.press("backspace")
         async with asyncio.timeout(20):
             while button.disabled:

@@ -16,12 +16,12 @@ from tests.tui.conftest import until
 from tests.tui.fake_port import FakePort
 from tests.tui.test_console import go
 from victor_engine.errors import StoreError
-from victor_tui import warm
+from victor_tui import prepared_screens
 from victor_tui.app import VictorApp
+from victor_tui.base_screen import ConsoleScreen
 from victor_tui.keys import SCREENS
-from victor_tui.screens.base import ConsoleScreen
 from victor_tui.textual_compat import CachedStylesheet
-from victor_tui.widgets.keybar import KeyBar
+from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.table import LineTable
 
 MakeApp = Callable[[], VictorApp]
@@ -93,7 +93,7 @@ async def test_a_main_screen_has_few_widgets(make_app: MakeApp, mode: str) -> No
 async def test_screens_are_built_ahead_without_a_look_at_them(
     make_app: MakeApp, port: FakePort, monkeypatch: pytest.MonkeyPatch, thaw: None
 ) -> None:
-    monkeypatch.setattr(warm, "LULL", 0.0)
+    monkeypatch.setattr(prepared_screens, "LULL", 0.0)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
@@ -129,8 +129,8 @@ async def test_nothing_is_built_right_behind_a_key(
                 slept.append(seconds)
             await sleep(0)
 
-        monkeypatch.setattr(warm.asyncio, "sleep", noted)  # type: ignore[attr-defined]
-        await warm.warm(lambda: lulls.pop(0) if len(lulls) > 1 else lulls[0], app.build)
+        monkeypatch.setattr(prepared_screens.asyncio, "sleep", noted)  # type: ignore[attr-defined]
+        await prepared_screens.warm(lambda: lulls.pop(0) if len(lulls) > 1 else lulls[0], app.build)
     assert [seconds for seconds in slept if seconds > 0.05][:2] == pytest.approx([0.15, 0.1])
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from victor_tui.when import RangeError, parse_range, parse_span, parse_until
+from victor_tui.schedules.time_fields import RangeError, parse_range, parse_span, parse_until
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 NOW = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)

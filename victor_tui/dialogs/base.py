@@ -11,9 +11,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static, TextArea
 
 from victor_engine.text import json_safe
-from victor_tui.alive import QuietTimer, is_alive
-from victor_tui.console import InConsole
+from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader
+from victor_tui.screen_lifecycle import QuietTimer, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
 

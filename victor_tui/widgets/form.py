@@ -15,7 +15,7 @@ from textual.widgets.selection_list import Selection
 
 from victor_tui.text import one_line, plain, word
 from victor_tui.widgets.choices import One, Several, Tick
-from victor_tui.widgets.formfields import (
+from victor_tui.widgets.form_fields import (
     ABSENT,
     Field,
     FormFault,
@@ -25,7 +25,7 @@ from victor_tui.widgets.formfields import (
     read_scalar,
     value_at,
 )
-from victor_tui.widgets.rows import RowDialogFactory, Rows
+from victor_tui.widgets.object_list import RowDialogFactory, Rows
 
 _HINTS = {
     "date": "2026-03-31",

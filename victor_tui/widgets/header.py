@@ -15,10 +15,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from victor_engine.api import EngineInfo, RequestInfo
+from victor_tui.inbox.urgency import urgency
 from victor_tui.keys import SCREENS
 from victor_tui.text import clean, fit_path
 from victor_tui.theme import Tone, palette_for
-from victor_tui.urgency import urgency
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""The dialogs that more than one screen opens. They are imported when they are first opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.errors import VictorError
+from victor_tui.app_context import Console, PassOn
+from victor_tui.feed import Refreshed
+from victor_tui.text import clean
+
+
+class SharedDialogs:
+    """Opens the shared dialogs of one application. `looks_at` is told the id of each request that is opened."""
+
+    def __init__(self, console: Console, looks_at: Callable[[str], None]) -> None:
+        self._console = console
+        self._looks_at = looks_at
+
+    async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
+        """Ask before something is done; return the note (maybe empty), or None for no."""
+        from victor_tui.dialogs.confirm import ConfirmDialog
+
+        given: str | None = await self._console.push_screen_wait(ConfirmDialog(title, body, note=note))
+        return given
+
+    async def answer_request(self, request: RequestInfo) -> None:
+        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
+        from victor_tui.inbox.answer_dialog import AnswerDialog
+
+        console = self._console
+        self._looks_at(request.id)
+        answered = await console.push_screen_wait(AnswerDialog(request))
+        if answered is not None:
+            outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
+            console.notify(f"{outcome}: {clean(answered.title)}", timeout=4, markup=False)
+            if answered.status != RequestStatus.OPEN:
+                self._forget_request(answered.id)
+        console.feed.mark_stale("requests", "held")
+
+    def _forget_request(self, request_id: str) -> None:
+        """Leave out a request that is decided: the next key opens another one, before the feed has looked again."""
+        console = self._console
+        rest = [request for request in console.open_requests if request.id != request_id]
+        console.feed.snapshots["requests"] = rest
+        console.post_message(Refreshed("requests"))
+
+    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
+        """Hand a request on, send its run back, or ask back."""
+        from victor_tui.inbox.forward_dialogs import dialog_for
+
+        console = self._console
+        try:
+            found = await console.port.request(request.id)
+            dialog = dialog_for(how, found)
+        except VictorError as error:
+            console.report(error)
+            return None
+        done = await console.push_screen_wait(dialog)
+        if done is not None:
+            console.notify(f"{dialog.DONE}: {clean(done.title)}", timeout=4, markup=False)
+        console.feed.mark_stale("requests", "held")
+        return done
+
+    async def start_workflow(self, workflow: str, version: str | None = None) -> None:
+        """Ask for the initial state, start a run, and show it."""
+        from victor_tui.dialogs.start_run import TriggerDialog
+
+        console = self._console
+        found = await console.push_screen_wait(TriggerDialog(workflow, {}))
+        if found is None:
+            return
+        state, note = found
+        run = await console.perform(
+            console.port.start_run(workflow, version, state, note), f"Started {workflow}."
+        )
+        if run is not None:
+            console.navigator.open_run(run.id)

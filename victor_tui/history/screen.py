@@ -1,0 +1,205 @@
+"""History: every event, and every run, found by what, who and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widgets import Static
+
+from victor_engine.api import EventInfo, RunInfo, RunStats
+from victor_tui.base_screen import TableScreen
+from victor_tui.feed import Loader, Subject
+from victor_tui.filter_language import Filter
+from victor_tui.history.facts import event_facts, event_query, events_table, past_facts, past_table
+from victor_tui.history.trend import BUCKETS, Trend, numbers
+from victor_tui.runs.actions import RunCommands, control_bindings
+from victor_tui.runs.columns import known_names
+from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.preview import Facts, Preview
+from victor_tui.widgets.table import LineTable
+
+PAGE = 1000
+"""Events or runs shown at once; the filter reaches the older ones."""
+EMPTY = "Nothing has happened yet.\n\nv  events or runs"
+EMPTY_FILTER = """Nothing happened that fits the filter.
+
+/  change the filter: words, workflow:deploy, kind:request, after:yesterday
+v  events or runs"""
+
+ONLY_RUNS = frozenset({"status", "took", "error", "version"})
+"""Fields that only runs have."""
+LOOK_BACK = 5000
+"""Runs that the statistics are of, at most: they are read again whenever a run ends."""
+
+
+class HistoryScreen(TableScreen):
+    MODE = "history"
+    CSS_PATH = "screen.tcss"
+    LIVE_PREVIEW = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
+        Binding("l", "run", "Its run", id="history.run", tooltip="Open the run that this is about"),
+        Binding("w", "only", "Only this", id="history.only", tooltip="Filter by the workflow of this row"),
+        Binding("t", "trend", "Trend", id="history.trend", tooltip="Durations and outcomes over time"),
+        *control_bindings("history", "compare", "dead_letters"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
+        self.filter = Filter()
+        self.wants_runs = False
+        self.wants_trend = False
+
+    @property
+    def showing_runs(self) -> bool:
+        """A filter that only runs can satisfy shows runs, one on kinds shows events."""
+        if self.filter.fields & ONLY_RUNS:
+            return True
+        return self.wants_runs and "kind" not in self.filter.fields
+
+    def compose_body(self) -> ComposeResult:
+        zone = self.console.zone
+        yield FilterBar(
+            "kind:request  workflow:deploy  status:failed  after:yesterday  took:>10m", zone, self.now
+        )
+        yield Static("", id="stats", markup=False)
+        with Container(classes="body"):
+            yield events_table(self.now, zone, EMPTY)
+            yield past_table(self.now, zone, EMPTY)
+            yield Preview()
+            yield Trend(id="trend", classes="side")
+
+    # --- data ---------------------------------------------------------------------------------
+
+    def loaders(self) -> dict[Subject, Loader]:
+        if self.showing_runs:
+            runs = self.filter.run_query(PAGE)
+            looked = self.filter.run_query(LOOK_BACK)
+            return {
+                "past": lambda port: port.runs(runs),
+                "stats": lambda port: port.run_stats(looked, BUCKETS),
+            }
+        events = event_query(self.filter, PAGE)
+        return {"events": lambda port: port.events(events)}
+
+    def draw(self, subject: Subject) -> None:
+        if subject == "stats":
+            stats: RunStats = self.snapshot(subject)
+            self.query_one("#stats", Static).update(numbers(stats))
+            self.query_one(Trend).show(stats)
+            return
+        rows: list[Any] = self.snapshot(subject)
+        table = self.query_one(f"#{subject}", LineTable)
+        table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
+        table.set_rows(rows)
+        if subject == "past":
+            self.query_one(FilterBar).learn(known_names(rows))
+        word = "runs" if subject == "past" else "events"
+        count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
+        self.query_one(FilterBar).note(count)
+
+    def on_mount(self) -> None:
+        self.query_one(Trend).zone = self.console.zone
+        self._choose_table()
+
+    def _choose_table(self) -> None:
+        runs = self.showing_runs
+        self.query_one("#stats").display = runs
+        self.query_one(Trend).display = runs and self.wants_trend
+        self.query_one(Preview).display = not (runs and self.wants_trend)
+        shown, hidden = ("#past", "#events") if runs else ("#events", "#past")
+        had_focus = isinstance(self.focused, LineTable) or self.focused is None
+        self.query_one(shown, LineTable).display = True
+        self.query_one(hidden, LineTable).display = False
+        if had_focus:
+            self.query_one(shown, LineTable).focus()
+        self.current = self.query_one(shown, LineTable).row
+        self._explain(to_top=True)
+
+    def action_switch(self) -> None:
+        self.wants_runs = not self.showing_runs
+        if self.showing_runs != self.wants_runs:
+            self.notify(
+                "The filter decides here: status, took, error and version are of runs, kind is of events.",
+                markup=False,
+            )
+        self._reload()
+
+    def action_trend(self) -> None:
+        """The plot in the place of the preview; from the events to the runs, for events take no time."""
+        if not self.showing_runs:
+            if "kind" in self.filter.fields:
+                self.notify("The filter shows events: kind is of events, and a trend of runs.", markup=False)
+                return
+            self.wants_runs = self.wants_trend = True
+        else:
+            self.wants_trend = not self.wants_trend
+        self._reload()
+
+    def _reload(self) -> None:
+        self._choose_table()
+        self.console.feed.watch(self.loaders())
+
+    def action_filter(self) -> None:
+        self.query_one(FilterBar).edit()
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        self.filter = message.filter
+        self._reload()
+
+    def on_filter_bar_done(self) -> None:
+        self.query_one("#past" if self.showing_runs else "#events", LineTable).focus()
+
+    # --- preview and actions ------------------------------------------------------------------
+
+    @staticmethod
+    def _identity(row: Any) -> Any:
+        return row.seq if isinstance(row, EventInfo) else getattr(row, "id", None)
+
+    def explain(self, row: Any) -> Facts:
+        if isinstance(row, RunInfo):
+            return past_facts(self.facts(), row, self.now(), self.console.zone)
+        return event_facts(self.facts(), row, self.console.zone)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "run":
+            return self._run_id() is not None
+        if action == "only":
+            return getattr(self.current, "workflow", None) is not None
+        return self.commands.allows(str(parameters[0])) if action == "run_command" else True
+
+    def _chosen_runs(self) -> Sequence[RunInfo]:
+        """Of events there are none: an event is what was, and its run is opened with l."""
+        if not isinstance(self.current, RunInfo):
+            return []
+        return self.query_one("#past", LineTable).marked_rows or [self.current]
+
+    def _mark_stale(self) -> None:
+        self.console.feed.mark_stale("past", "events")
+
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
+
+    def _run_id(self) -> str | None:
+        row = self.current
+        return row.id if isinstance(row, RunInfo) else getattr(row, "run_id", None)
+
+    def action_run(self) -> None:
+        run_id = self._run_id()
+        if run_id is not None:
+            self.console.navigator.open_run(run_id)
+
+    def on_line_table_chosen(self) -> None:
+        self.action_run()
+
+    def action_only(self) -> None:
+        bar = self.query_one(FilterBar)
+        word = f"workflow:{self.current.workflow}"
+        bar.value = (
+            bar.value.replace(word, "").strip() if word in bar.value else f"{bar.value} {word}".strip()
+        )

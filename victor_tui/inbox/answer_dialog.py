@@ -1,0 +1,293 @@
+"""One dialog for every kind of question to people. It sends the answer itself, so that a conflict
+or an answer that does not fit is shown inside, and nothing that somebody typed is lost."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Input, Label, Static, TextArea
+
+from victor_engine.api import Answer, RequestInfo, RequestStatus
+from victor_engine.errors import (
+    AlreadyAnsweredError,
+    ConflictError,
+    EngineUnavailableError,
+    InvalidAnswerError,
+    VictorError,
+)
+from victor_tui.dialogs.base import DialogBody
+from victor_tui.dialogs.editor import EditorDialog
+from victor_tui.inbox import drafts
+from victor_tui.inbox.answer_fields import AnswerFields, Verdict
+from victor_tui.inbox.question_view import (
+    changes_of,
+    compose_actions,
+    compose_answer,
+    compose_context,
+    compose_messages,
+    compose_prompt,
+    decided_words,
+    head_lines,
+    message_lines,
+    says_yes_or_no,
+    verdict_label,
+    why_refused,
+)
+from victor_tui.widgets.form_fields import FormFault
+
+
+class AnswerDialog(EditorDialog[RequestInfo | None]):
+    """Ask `request`; dismisses with the answered request, or None. Typed text is kept as a draft."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Before the body scrolls sideways; in a field and in a tree the arrows move the cursor.
+        Binding(
+            "left",
+            "select('approved')",
+            "Approve",
+            id="answer.approve",
+            tooltip="Select to approve; ctrl+s sends",
+            priority=True,
+        ),
+        Binding(
+            "right",
+            "select('rejected')",
+            "Reject",
+            id="answer.reject",
+            tooltip="Select to reject; ctrl+s sends",
+            priority=True,
+        ),
+        Binding("ctrl+t", "comment", "Comment", id="answer.comment", tooltip="Go to the comment"),
+        Binding(
+            "ctrl+g",
+            "pass_on('push_back')",
+            "Send back",
+            id="answer.back",
+            tooltip="Send the run back to an earlier node",
+        ),
+        Binding(
+            "ctrl+o",
+            "pass_on('say')",
+            "Ask or reply",
+            id="answer.say",
+            tooltip="Ask the requester, or reply to what was asked",
+        ),
+    ]
+
+    def __init__(self, request: RequestInfo) -> None:
+        super().__init__()
+        self.selected: Verdict | None = None
+        self.request = request
+        self._fields = AnswerFields(self)
+        self._over = False
+        self._sending = False
+        self._lost = False
+        self._refused = ""
+
+    def compose(self) -> ComposeResult:
+        request = self.request
+        with Vertical(id="box"):
+            yield Static(id="head")
+            with DialogBody(id="body"):
+                yield from compose_prompt(request)
+                yield from compose_messages(request)
+                yield from compose_context(request)
+                yield from compose_answer(request)
+                needed = "required, " if request.require_comment else ""
+                yield Label(f"Comment ({needed}ctrl+t)", classes="label")
+                yield Input(id="comment", compact=True)
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield from compose_actions(request)
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self._draw_head()
+        self._fields.preselect(self.request)
+        drafts.bring_back(self, self.request.id)
+        self._fields.focus_first(self.request)
+
+    def feed_refreshed(self, subject: str) -> None:
+        """The shell says that something is new: look whether somebody else has answered."""
+        if subject == "requests" and not self._over and not self._sending:
+            self._look()
+
+    def show_banner(self, text: str) -> None:
+        """Say that the engine is lost, once; and look again when it is back."""
+        lost = bool(self.console.lost)
+        if self._over or lost == self._lost:
+            return
+        self._lost = lost
+        self.fault(self.console.lost, "$warning")
+        if not lost:
+            self._look()
+
+    def tick(self) -> None:
+        self._draw_head()
+        deadline = self.request.deadline
+        if not self._over and not self._sending and deadline is not None and deadline <= self.now():
+            self._look()
+
+    @work(group="look", exclusive=True)
+    async def _look(self) -> None:
+        try:
+            found = await self.port.request(self.request.id)
+        except EngineUnavailableError:
+            return  # the console says so
+        except VictorError as error:
+            self.fault(error.message)
+            return
+        before, self.request = self.request, found
+        if found != before:
+            self._draw_head()
+            self._draw_messages()
+        if found.status != RequestStatus.OPEN:
+            self._decided(found)
+        else:
+            self._allow(found)
+
+    def _allow(self, request: RequestInfo) -> None:
+        """Disable what the engine would refuse, and say why."""
+        refused = why_refused(request)
+        if refused == self._refused:
+            return
+        self._refused = refused
+        self.fault(refused, "$warning")
+        for button in self.query("#actions Button").results(Button):
+            button.disabled = bool(refused) and button.id != "leave"
+        self.refresh_bindings()
+
+    def _decided(self, found: RequestInfo) -> None:
+        """Somebody or the deadline was first: say who, when and what; what is typed stays."""
+        if self._over:
+            return
+        self._over = True
+        self.fault(f"{decided_words(found, self.console.zone)} Your text stays here; esc leaves.", "$warning")
+        for button in self.query("#actions Button").results(Button):
+            button.disabled = button.id != "leave"
+
+    def _draw_head(self) -> None:
+        now = self.now()
+        self.query_one("#head", Static).update(head_lines(self.request, now))
+
+    def _draw_messages(self) -> None:
+        said = self.query_one("#messages", Static)
+        said.update(message_lines(self.request))
+        said.display = bool(self.request.messages)
+
+    @work(group="pass-on")
+    async def action_pass_on(self, how: Literal["push_back", "say"]) -> None:
+        """Send the run back, which decides the request, or ask back, which leaves it open."""
+        done = await self.console.dialogs.pass_on(how, self.request)
+        if done is None:
+            return
+        if done.status != RequestStatus.OPEN:
+            drafts.forget(self, self.request.id)
+            self._over = True
+            self.dismiss(done)
+        else:
+            self._look()
+
+    def action_leave(self) -> None:
+        drafts.keep(self, self.request.id)
+        self.dismiss(None)
+
+    def typed_ahead(self, key: str) -> bool:
+        """What is typed ahead fills fields and selects; it does not send."""
+        presses = key == "enter" and self.focused is not None and self.focused.id == "answered"
+        return (key == "ctrl+s" or presses) and super().typed_ahead(key)
+
+    # --- answering -----------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "select":
+            free = self.focused is None or isinstance(self.focused, Button | DialogBody)
+            return free and says_yes_or_no(self.request) and not self._over and not self._refused
+        if action == "pass_on":
+            asks = self.request.allow_questions or self.request.held_since is not None
+            return not self._over and (parameters != ("say",) or asks)
+        if action == "submit":
+            return not self._over and not self._refused
+        return super().check_action(action, parameters)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        match event.button.id:
+            case "approved" | "rejected" as outcome:
+                self.action_select(outcome)
+            case "answered":
+                self.action_submit()
+            case _:
+                self.action_leave()
+
+    def on_option_list_option_selected(self) -> None:
+        """Enter on a choice goes on to the comment; nothing is sent by pressing one key twice."""
+        self.query_one("#comment").focus()
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        if self.request.kind == "review" and event.text_area.id == "answer":
+            changes = changes_of(self.request.document or "", event.text_area.text)
+            self.query_one("#changes", Static).update(changes)
+
+    def action_select(self, outcome: Verdict) -> None:
+        """Select what ctrl+s sends."""
+        self.selected = outcome
+        self.fault("")
+        for button in self.query("#approved, #rejected").results(Button):
+            button.label = verdict_label(self.request, button.id or "", selected=button.id == outcome)
+
+    def action_comment(self) -> None:
+        self.query_one("#comment").focus()
+
+    def _send_verdict(self) -> None:
+        if self.selected is None:
+            self.fault("Select first: ← or → outside of a field, or tab and enter. ctrl+s sends.", "$warning")
+            self.query_one("#body").focus(scroll_visible=False)
+            return
+        self._send(self._fields.verdict(self.request, self.selected))
+
+    def action_submit(self) -> None:
+        if says_yes_or_no(self.request):
+            self._send_verdict()
+            return
+        try:
+            answer = self._fields.read(self.request)
+        except FormFault as fault:
+            self._fields.show_faults({fault.path: str(fault)})
+            return
+        if answer is not None:
+            self._send(answer)
+
+    def _send(self, answer: Answer) -> None:
+        if self._over or self._sending:
+            return
+        if self.request.require_comment and not answer.comment.strip():
+            self._fields.show_faults({"comment": "a comment is required"})
+            return
+        self._sending = True
+        self.fault("")
+        self._post(answer)
+
+    @work(group="send")
+    async def _post(self, answer: Answer) -> None:
+        try:
+            done = await self.port.answer(self.request.id, self.request.revision, answer)
+        except InvalidAnswerError as error:
+            self._fields.show_faults(error.details.get("errors") or {"": error.message})
+        except AlreadyAnsweredError as error:
+            self.fault(f"{error.message}. Your text stays here; esc leaves.", "$warning")
+            self._look()
+        except ConflictError as error:
+            self.fault(f"{error.message}. Look again, then send again.", "$warning")
+            self._look()
+        except VictorError as error:
+            self.fault(error.message)
+        else:
+            drafts.forget(self, self.request.id)
+            self.dismiss(done)
+        finally:
+            self._sending = False

@@ -1,0 +1,115 @@
+"""The fields in which a request is answered, read as one answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from textual.widgets import Input, OptionList, SelectionList, TextArea
+
+from victor_engine.api import Answer, RequestInfo
+from victor_tui.dialogs.base import Dialog
+from victor_tui.inbox.question_view import says_yes_or_no
+from victor_tui.widgets.form import Form
+from victor_tui.widgets.form_fields import FormFault
+
+Verdict = Literal["approved", "rejected"]
+
+
+class AnswerFields:
+    """The fields of one dialog, as `question.compose_answer` draws them, and its comment."""
+
+    def __init__(self, dialog: Dialog[Any]) -> None:
+        self._dialog = dialog
+
+    @property
+    def _comment(self) -> str:
+        return self._dialog.query_one("#comment", Input).value
+
+    def focus_first(self, request: RequestInfo) -> None:
+        """Focus where the answer begins."""
+        dialog = self._dialog
+        if request.kind == "review" and request.allow_edit:
+            dialog.query_one("#answer").focus()
+        elif says_yes_or_no(request):
+            dialog.query_one("#body").focus()
+        elif request.choices:
+            dialog.query_one("#choices").focus()
+        elif request.input_schema is not None:
+            dialog.query_one(Form).focus_first()
+        else:
+            dialog.query_one("#answer").focus()
+
+    def preselect(self, request: RequestInfo) -> None:
+        """Put the cursor on the default of a single choice."""
+        if request.has_default and request.choices and not request.multiple:
+            for place, choice in enumerate(request.choices):
+                if choice.value == request.default:
+                    self._dialog.query_one("#choices", OptionList).highlighted = place
+
+    def verdict(self, request: RequestInfo, outcome: Verdict) -> Answer:
+        """Return an approval, with the text as it was edited, or a rejection."""
+        if request.allow_edit and request.kind == "review" and outcome == "approved":
+            text = self._dialog.query_one("#answer", TextArea).text
+            return Answer(outcome=outcome, value=text, comment=self._comment)
+        return Answer(outcome=outcome, comment=self._comment)
+
+    def read(self, request: RequestInfo) -> Answer | None:
+        """Return the answer as it is filled in, or None after saying what is missing. Raise FormFault."""
+        comment = self._comment
+        if request.choices:
+            chooser = self._dialog.query_one("#choices", OptionList)
+            if isinstance(chooser, SelectionList):
+                values = [request.choices[i].value for i in sorted(chooser.selected)]
+                return Answer(outcome="answered", value=values, comment=comment)
+            if chooser.highlighted is None:
+                self._dialog.fault("Choose one first.")
+                chooser.focus()
+                return None
+            return Answer(
+                outcome="answered", value=request.choices[chooser.highlighted].value, comment=comment
+            )
+        if request.input_schema is not None:
+            from victor_engine.inputs import validate
+
+            form = self._dialog.query_one(Form)
+            value = form.read()
+            if faults := validate(request.input_schema, value):
+                self.show_faults(faults)
+                return None
+            return Answer(outcome="answered", value=value, comment=comment)
+        return self._read_text(request, comment)
+
+    def _read_text(self, request: RequestInfo, comment: str) -> Answer | None:
+        area = self._dialog.query_one("#answer", TextArea)
+        text = area.text
+        if request.kind == "override":
+            if not text.strip():
+                return Answer(outcome="answered", value=request.recommendation, comment=comment)
+            if isinstance(request.recommendation, str):
+                return Answer(outcome="answered", value=text, comment=comment)
+            try:
+                return Answer(outcome="answered", value=json.loads(text), comment=comment)
+            except json.JSONDecodeError as error:
+                raise FormFault("", f"JSON is wanted, as in the recommendation: {error.msg}") from None
+            except (ValueError, RecursionError):
+                raise FormFault("", "it is nested too deeply, or holds a number that is too long") from None
+        if not text.strip():
+            self._dialog.fault("An answer is needed.")
+            area.focus()
+            return None
+        return Answer(outcome="answered", value=text, comment=comment)
+
+    def show_faults(self, faults: dict[str, str]) -> None:
+        """Show each fault at its field and the first one under the body, and focus where it is mended."""
+        forms = list(self._dialog.query(Form))
+        placed = bool(forms) and forms[0].show_faults(faults)
+        first_path, first = next(iter(faults.items()))
+        where = f"{first_path}: " if first_path else ""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        self._dialog.fault(f"{where}{first}{more}")
+        if not placed and first_path == "comment":
+            self._dialog.query_one("#comment").focus()
+        elif not placed:
+            for area in self._dialog.query("#answer"):
+                area.focus()

@@ -1,0 +1,80 @@
+"""Columns of the inbox: how long there is, what is asked, by which run, and who else is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from victor_engine.api import RequestInfo, RequestStatus
+from victor_tui.inbox.urgency import inbox_order, urgency
+from victor_tui.text import countdown, relative
+from victor_tui.theme import Tone, kind_mark
+from victor_tui.widgets.columns import Cell, Column
+
+OUTCOME_TONES: dict[str, Tone] = {
+    "approved": "ok",
+    "answered": "ok",
+    "accepted": "ok",
+    "overridden": "ok",
+    "rejected": "warn",
+    "pushed_back": "warn",
+    "timed_out": "bad",
+    "withdrawn": "dim",
+}
+
+
+def left_cell(request: RequestInfo, now: datetime) -> Cell:
+    """Time left and a sign of how much it hurries; what became of it, when it is decided."""
+    if request.settles_at is not None and request.settles_at > now:
+        return f"↶ {countdown(request.settles_at, now):>8}", "busy"
+    if request.status != RequestStatus.OPEN:
+        outcome = request.outcome or request.status
+        return outcome.replace("_", " "), OUTCOME_TONES.get(outcome, "dim")
+    if request.held_since is not None:
+        return "‖ asked back", "busy"
+    if request.deadline is None:
+        return "  no limit", "dim"
+    tone = urgency(request, now)
+    sign = {"bad": "!!", "warn": "! "}.get(tone, "  ")
+    return f"{sign}{countdown(request.deadline, now):>8}", tone
+
+
+def kind_cell(request: RequestInfo, now: datetime) -> Cell:
+    mark = kind_mark(request.kind)
+    return mark.text, mark.tone
+
+
+def votes_text(request: RequestInfo) -> str:
+    """`1/2`: how many have approved of how many that must; empty where one person decides."""
+    if request.required_approvals < 2:
+        return ""
+    given = sum(vote.outcome == "approved" and not vote.undone for vote in request.votes)
+    return f"{given}/{request.required_approvals}"
+
+
+def who_cell(request: RequestInfo, now: datetime) -> Cell:
+    """Who decided it; or how many votes it has, who looks at it, and whom it asks."""
+    if request.answered_by is not None:
+        return request.answered_by.user, "plain"
+    votes = votes_text(request)
+    if request.claimed_by:
+        return f"{votes} @ {request.claimed_by}".strip(), "busy"
+    asked = ", ".join(request.assignees) or "anyone"
+    return f"{votes} {asked}".strip(), "plain" if request.asked_as in ("name", "group") else "dim"
+
+
+def age_cell(request: RequestInfo, now: datetime) -> Cell:
+    return relative(request.created_at, now), "dim"
+
+
+def inbox_columns(group: Callable[[RequestInfo, datetime], Cell]) -> list[Column[RequestInfo]]:
+    """The columns; `group` draws the workflow, which heads a group where requests are grouped."""
+    return [
+        Column("left", "Time left", 12, left_cell, inbox_order, 0, live=True),
+        Column("kind", "Asks for", 10, kind_cell, lambda q: q.kind, 2),
+        Column("title", "Question", 20, lambda q, _: (q.title, "head"), lambda q: q.title, 0, 3),
+        Column("workflow", "Workflow", 14, group, lambda q: (q.workflow, inbox_order(q)), 1, 1),
+        Column("who", "For", 10, who_cell, None, 1, 1),
+        Column("age", "Asked", 8, age_cell, lambda q: q.created_at, 3, live=True),
+        Column("run", "Run", 13, lambda q, _: (q.run_id, "dim"), lambda q: q.run_id, 4),
+    ]

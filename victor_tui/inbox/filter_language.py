@@ -1,0 +1,101 @@
+"""The filter of the inbox: `mine unclaimed workflow:deploy words`.
+
+Words that name a view narrow to it, fields narrow by their value, all other words are searched for in
+title, prompt and workflow. All of them must hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from difflib import get_close_matches
+
+from victor_engine.api import RequestInfo, RequestQuery
+from victor_tui.filter_language import FilterError
+from victor_tui.inbox.urgency import SOON_SECONDS
+
+Holds = Callable[[RequestInfo, datetime, str], bool]
+"""Whether a view holds for a request, now, for the user of this name."""
+
+
+def _overdue(request: RequestInfo, now: datetime, me: str) -> bool:
+    return request.deadline is not None and request.deadline <= now
+
+
+def _soon(request: RequestInfo, now: datetime, me: str) -> bool:
+    return request.deadline is not None and (request.deadline - now).total_seconds() < SOON_SECONDS
+
+
+VIEWS: dict[str, Holds] = {
+    "mine": lambda q, now, me: q.asked_as == "name" or q.claimed_by == me,
+    "groups": lambda q, now, me: q.asked_as == "group",
+    "unclaimed": lambda q, now, me: q.claimed_by is None and not q.votes,
+    "soon": _soon,
+    "overdue": _overdue,
+}
+"""Named views; `soon` is due within half an hour or overdue."""
+FIELDS: dict[str, str] = {"workflow": "workflow:deploy", "run": "run:r00914", "kind": "kind:approval"}
+"""Each field with an example."""
+CYCLE = ("", "mine", "groups", "unclaimed", "overdue")
+"""Filters that one key goes through."""
+
+
+@dataclass(frozen=True)
+class InboxFilter:
+    """A parsed filter; empty lets everything through. Texts are lower case."""
+
+    views: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    workflow: str = ""
+    run: str = ""
+    kind: str = ""
+
+    def query(self, now: datetime, statuses: tuple[str, ...], limit: int) -> RequestQuery:
+        """The query for a store. It may give more than `matches` lets through, but nothing less."""
+        due = {"overdue": now, "soon": now + timedelta(seconds=SOON_SECONDS)}
+        asked = [view for view in ("mine", "groups") if view in self.views]
+        return RequestQuery(
+            statuses=statuses,
+            limit=limit,
+            asked=("mine",) if "mine" in asked else ("groups",) if asked else (),
+            unclaimed="unclaimed" in self.views,
+            no_votes="unclaimed" in self.views,
+            due_before=min((due[view] for view in self.views if view in due), default=None),
+            words=self.words,
+            workflow_part=self.workflow,
+            run_prefix=self.run,
+            kind_prefix=self.kind,
+        )
+
+    def matches(self, request: RequestInfo, now: datetime, me: str) -> bool:
+        text = f"{request.title}\n{request.prompt}\n{request.workflow}\n{request.node_id}".lower()
+        return (
+            all(VIEWS[view](request, now, me) for view in self.views)
+            and all(word in text for word in self.words)
+            and self.workflow in request.workflow.lower()
+            and request.run_id.lower().startswith(self.run)
+            and request.kind.startswith(self.kind)
+        )
+
+
+def parse_inbox_filter(text: str, now: datetime, zone: tzinfo | None = None) -> InboxFilter:
+    """Read a filter; raises `FilterError` for one that means nothing."""
+    views: list[str] = []
+    words: list[str] = []
+    fields: dict[str, str] = {}
+    for word in text.lower().split():
+        name, colon, value = word.partition(":")
+        if word in VIEWS:
+            views.append(word)
+        elif not colon or not name.isalpha():
+            words.append(word)
+        elif name not in FIELDS:
+            close = get_close_matches(name, FIELDS, 1)
+            hint = f"did you mean {close[0]}:?" if close else "fields are " + ", ".join(FIELDS)
+            raise FilterError(f"no field {name!r}: {hint}")
+        elif not value:
+            raise FilterError(f"{name}: needs a value, for example {FIELDS[name]}")
+        else:
+            fields[name] = value
+    return InboxFilter(tuple(views), tuple(words), **fields)

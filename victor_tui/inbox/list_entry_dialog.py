@@ -1,0 +1,76 @@
+"""One entry of a list of objects, as a form of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Button, Label, Static
+
+from victor_tui.dialogs.base import DialogBody
+from victor_tui.dialogs.editor import EditorDialog
+from victor_tui.text import one_line
+from victor_tui.widgets.form import Form
+from victor_tui.widgets.form_fields import FormFault
+
+
+class RowDialog(EditorDialog[dict[str, Any] | None]):
+    """Dismisses with an object that fits `schema`, or None. What is filled in is not left by one stray key."""
+
+    def __init__(self, title: str, schema: Mapping[str, Any], row: Any) -> None:
+        super().__init__()
+        self._title, self._schema, self._row = title, schema, row
+        self._before: dict[str, Any] = {}
+        self._warned = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(Content.styled(one_line(self._title, 200), "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield Form(self._schema, self._row, row_dialog=RowDialog)
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Keep", id="keep", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s keep · tab · esc leave", classes="hint")
+
+    def on_mount(self) -> None:
+        form = self.query_one(Form)
+        self._before = form.snapshot()
+        form.focus_first()
+
+    def typed_ahead(self, key: str) -> bool:
+        """Take each key at once: the dialog decides nothing."""
+        return False
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "keep":
+            self.action_submit()
+        else:
+            self.action_leave()
+
+    def action_leave(self) -> None:
+        if self.query_one(Form).snapshot() != self._before and not self._warned:
+            self._warned = True
+            self.fault("This is not kept yet: ctrl+s keeps it, esc again leaves it.", "$warning")
+        else:
+            self.dismiss(None)
+
+    def action_submit(self) -> None:
+        from victor_engine.inputs import validate
+
+        form = self.query_one(Form)
+        try:
+            value = form.read()
+            faults = validate(self._schema, value)
+        except FormFault as fault:
+            value, faults = None, {fault.path: str(fault)}
+        if faults:
+            form.show_faults(faults)
+            path, text = next(iter(faults.items()))
+            self.fault(f"{path}: {text}" if path else text)
+        else:
+            self.dismiss(value)

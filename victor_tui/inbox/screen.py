@@ -1,0 +1,218 @@
+"""Inbox: who is asked what, how long there is, and what happens in silence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from victor_engine.api import RequestCommand, RequestInfo, request_refused
+from victor_tui.base_screen import TableScreen
+from victor_tui.feed import Loader, Subject
+from victor_tui.inbox.actions import REQUEST_BINDINGS, RequestCommands
+from victor_tui.inbox.columns import inbox_columns
+from victor_tui.inbox.facts import body_facts, head_facts
+from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
+from victor_tui.inbox.request_list import InboxList, WorkflowGroups
+from victor_tui.inbox.request_pane import RequestPreview, request_context
+from victor_tui.widgets.filter_bar import FilterBar
+from victor_tui.widgets.table import LineTable
+
+EMPTY = """Nobody is asked anything. All clear.
+
+A workflow that needs a person puts its question here, rings the bell,
+and shows it in the header of every screen.
+
+v  show what was decided before"""
+EMPTY_DONE = "Nothing has been decided yet.\n\nv  back to open requests"
+EMPTY_FILTER = "No request fits the filter.\n\n/ changes it, f goes on to the next view"
+
+
+class InboxScreen(TableScreen):
+    MODE = "inbox"
+    CSS_PATH = "screen.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *REQUEST_BINDINGS,
+        Binding(
+            "f", "next_view", "View", id="inbox.view", tooltip="All, mine, my groups, unclaimed, overdue"
+        ),
+        Binding(
+            "w",
+            "group",
+            "By workflow",
+            id="inbox.group",
+            tooltip="Group by workflow, or sort by urgency",
+            show=False,
+        ),
+        Binding("v", "toggle_done", "Done", id="inbox.done", tooltip="Open requests, or decided ones"),
+    ]
+
+    show_done: reactive[bool] = reactive(False)
+    grouped: reactive[bool] = reactive(False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests = InboxList(self)
+        self.groups = WorkflowGroups(lambda: self.grouped and self.requests_table.sort_key == "workflow")
+        self.commands = RequestCommands(self, lambda: self.requests_table)
+
+    @property
+    def requests_table(self) -> LineTable[RequestInfo]:
+        table: LineTable[RequestInfo] = self.query_one("#requests", LineTable)
+        return table
+
+    def compose_body(self) -> ComposeResult:
+        bar = FilterBar(
+            "mine  groups  unclaimed  overdue  workflow:deploy  words",
+            self.console.zone,
+            self.now,
+            parse_inbox_filter,
+            tuple(FIELDS),
+        )
+        bar.display = False
+        yield bar
+        told = Static("", id="cut", markup=False)
+        told.display = False
+        yield told
+        with Container(classes="body tall"):
+            yield LineTable[RequestInfo](
+                inbox_columns(self.groups.cell),
+                key=lambda request: request.id,
+                now=self.now,
+                sort="left",
+                empty=EMPTY,
+                id="requests",
+            )
+            yield RequestPreview()
+
+    # --- data -----------------------------------------------------------------------------------
+
+    def loaders(self) -> dict[Subject, Loader]:
+        return self.requests.loaders()
+
+    def draw(self, subject: Subject) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        rows, table = self.requests.rows(), self.requests_table
+        if not rows and self.snapshot(self.requests.subject) is None:
+            table.forget()
+            return
+        if not rows and self.requests.is_filtered:
+            table.empty = EMPTY_FILTER
+        else:
+            table.empty = EMPTY_DONE if self.show_done else EMPTY
+        self.groups.count(rows)
+        table.set_rows(rows)
+        if self.groups.find_heads(table.rows):
+            table.redraw()
+        self._tell_cut(len(rows))
+
+    def _tell_cut(self, shown: int) -> None:
+        """Say how many are shown of how many, in the bar of the filter and where not all are."""
+        total = self.requests.total(shown)
+        told = self.query_one("#cut", Static)
+        told.display = shown < total
+        if told.display:
+            order = "the newest" if self.show_done else "the most urgent"
+            told.update(f"{shown} of {total} shown, {order} · / searches all of them")
+        if self.requests.is_filtered:
+            chosen_from = 0 if self.show_done else self.requests.count_open()
+            self.query_one(FilterBar).note(f"{shown} of {max(total, chosen_from)}")
+
+    def tick(self) -> None:
+        # Time alone moves a request into a view, and an answer out of reach of being taken back.
+        views = self.requests.filter.views
+        if views or (not self.show_done and self.snapshot("held")):
+            self._fill()
+        if self.requests.asks_store and {"soon", "overdue"} & set(views):
+            self.console.feed.mark_stale("found")
+        super().tick()
+
+    def watch_show_done(self, done: bool) -> None:
+        self.requests.decided = done
+        if not self.is_mounted:
+            return
+        self._sort()
+        self.requests_table.set_rows([])
+        self.console.feed.watch(self.loaders())
+        self._fill()
+
+    def watch_grouped(self) -> None:
+        if self.is_mounted:
+            self._sort()
+            self._fill()
+
+    def _sort(self) -> None:
+        """By urgency, grouped by workflow, or (what is decided) newest first."""
+        table = self.requests_table
+        table.sort_key = "workflow" if self.grouped else None if self.show_done else "left"
+        table.sort_reverse = False
+        table.redraw()
+
+    # --- preview --------------------------------------------------------------------------------
+
+    def _explain(self, to_top: bool) -> None:
+        for pane in self.query(RequestPreview):
+            request: RequestInfo | None = self.current
+            if request is None:
+                pane.show_head(self.facts())
+                pane.show_body(None, self.facts(), Content(""), to_top=True)
+                continue
+            pane.show_head(head_facts(self.facts(), request, self.now(), self.console.zone))
+            key = (request.id, request.digest, len(request.messages), self.app.theme)
+            if not pane.is_showing(key):
+                pane.show_body(
+                    key, body_facts(self.facts(), request), request_context(request), to_top=to_top
+                )
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.commands.allows(str(parameters[0])) if action == "request" else True
+
+    def action_request(self, command: str) -> None:
+        self.commands.start(command)
+
+    @work(group="action")
+    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        request: RequestInfo = message.row
+        if request_refused(request, RequestCommand.ANSWER) is None:
+            await self.console.dialogs.answer_request(request)
+
+    def action_toggle_done(self) -> None:
+        self.show_done = not self.show_done
+
+    def action_group(self) -> None:
+        self.grouped = not self.grouped
+
+    def action_filter(self) -> None:
+        bar = self.query_one(FilterBar)
+        bar.display = True
+        bar.edit()
+
+    def action_next_view(self) -> None:
+        """From one of the views to the next; a filter of one's own gives way to the first."""
+        bar = self.query_one(FilterBar)
+        place = CYCLE.index(bar.value) if bar.value in CYCLE else -1
+        bar.value = CYCLE[(place + 1) % len(CYCLE)]
+        bar.display = bool(bar.value)
+
+    def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
+        self.requests.filter = message.filter
+        if self.show_done or self.requests.asks_store:
+            self.console.feed.watch(self.loaders())
+        if not self.requests.is_filtered:
+            self.query_one(FilterBar).note("")
+        self._fill()
+
+    def on_filter_bar_done(self) -> None:
+        bar = self.query_one(FilterBar)
+        bar.display = bool(bar.value)
+        self.requests_table.focus()

@@ -1,0 +1,267 @@
+"""Dead letters: what failed for good and waits for somebody, by cause; redriven or discarded in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Static
+
+from victor_engine.api import DeadLetterGroup, RunInfo, RunQuery
+from victor_engine.errors import VictorError
+from victor_tui.base_screen import TableScreen
+from victor_tui.feed import Loader, Subject
+from victor_tui.runs.actions import RunCommands
+from victor_tui.runs.run_plans import do_to_all
+from victor_tui.text import clean, full, moment, plural, relative
+from victor_tui.widgets.columns import Cell, Column
+from victor_tui.widgets.preview import Facts, Preview
+from victor_tui.widgets.table import LineTable
+
+PAGE = 1000
+"""Runs of one cause that are listed."""
+
+AT_MOST = 100_000
+"""Runs of marked causes that one bulk action takes."""
+
+EMPTY = """No dead letters: whatever failed has been dealt with.
+
+esc  back"""
+
+
+_WORDS = {
+    "redrive": "Each goes on from where it stopped, with its state as it is.",
+    "discard": "They stay failed; nobody is asked to deal with them any more.",
+    "rerun": "A new run for each, with the same input and version.",
+}
+"""What is asked before a command on all runs of some causes."""
+
+
+class DeadScreen(TableScreen):
+    """Causes first; enter goes into one, esc comes back."""
+
+    MODE = "history"
+    CSS_PATH = "dead_letters_screen.tcss"
+    LIVE_PREVIEW = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="dead.back", tooltip="To the causes, or back where you were"),
+        Binding("enter", "open", "Open", id="dead.open", tooltip="The runs of this cause, or this run"),
+        Binding(
+            "d",
+            "run_command('redrive')",
+            "Redrive",
+            id="dead.redrive",
+            tooltip="Redrive these runs, or the marked ones",
+        ),
+        Binding(
+            "D",
+            "run_command('discard')",
+            "Discard",
+            id="dead.discard",
+            tooltip="Take these runs, or the marked ones, off",
+        ),
+        Binding(
+            "e", "run_command('rerun')", "Rerun", id="dead.rerun", tooltip="New runs with the same input"
+        ),
+        Binding("l", "newest", "Newest run", id="dead.newest", tooltip="Open the newest run of this cause"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cause: DeadLetterGroup | None = None
+        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
+
+    # --- layout --------------------------------------------------------------------------------
+
+    def compose_body(self) -> ComposeResult:
+        zone = self.console.zone
+
+        def last(group: DeadLetterGroup, now: datetime) -> Cell:
+            return moment(group.last_seen, now, zone), "dim"
+
+        def ended(run: RunInfo, now: datetime) -> Cell:
+            return moment(run.finished_at or run.created_at, now, zone), "dim"
+
+        yield Static("", id="dead-head", markup=False)
+        with Container(classes="body"):
+            yield LineTable[DeadLetterGroup](
+                [
+                    Column("count", "Runs", 5, lambda g, _: (f"{g.count:,}", "bad"), lambda g: g.count, 0, align="right"),
+                    Column("workflow", "Workflow", 13, lambda g, _: (g.workflow, "head"), lambda g: g.workflow, 1, 1),
+                    Column("node", "Node", 11, lambda g, _: (g.node_id or "", "plain"), lambda g: g.node_id, 3, 1),
+                    Column("type", "Error", 12, lambda g, _: (g.error_type, "bad"), lambda g: g.error_type, 2, 1),
+                    Column("pattern", "Message", 14, lambda g, _: (g.pattern, "plain"), lambda g: g.pattern, 0, 4),
+                    Column("last", "Last", 9, last, lambda g: g.last_seen, 4),
+                ],
+                key=lambda group: group.cause,
+                now=self.now,
+                empty=EMPTY,
+                id="dead",
+            )  # fmt: skip
+            yield LineTable[RunInfo](
+                [
+                    Column("id", "Run", 14, lambda r, _: (r.id, "head"), lambda r: r.id),
+                    Column("ended", "Failed", 12, ended, lambda r: r.finished_at),
+                    Column("version", "Version", 8, lambda r, _: (r.version, "dim"), lambda r: r.version, 4),
+                    Column("by", "By", 10, lambda r, _: (r.started_by, "dim"), lambda r: r.started_by, 3),
+                    Column("why", "Message", 16, lambda r, _: (_message(r), "bad"), None, 1, 3),
+                ],
+                key=lambda run: run.id,
+                now=self.now,
+                empty="All runs of this cause have been dealt with.\n\nesc  to the causes",
+                id="letters",
+            )
+            yield Preview()
+
+    def on_mount(self) -> None:
+        self._choose_table()
+
+    def loaders(self) -> dict[Subject, Loader]:
+        found: dict[Subject, Loader] = {"dead": lambda port: port.dead_letters()}
+        if self.cause is not None:
+            query = RunQuery(cause=self.cause.cause, limit=PAGE)
+            found["letters"] = lambda port: port.runs(query)
+        return found
+
+    def draw(self, subject: Subject) -> None:
+        rows = self.snapshot(subject)
+        if subject == "letters" and self.cause is None:
+            return
+        self.query_one(f"#{subject}", LineTable).set_rows(rows)
+        self._draw_head()
+
+    def _draw_head(self) -> None:
+        groups: Sequence[DeadLetterGroup] = self.console.feed.snapshots.get("dead") or ()
+        if self.cause is None:
+            total = sum(group.count for group in groups)
+            words = f"{plural(total, 'run')} of {plural(len(groups), 'cause')} wait to be dealt with"
+            parts: list[tuple[str, str]] = [(" Dead letters  ", "bold"), (words, "$foreground-muted")]
+        else:
+            cause = self.cause
+            where = f"{cause.workflow} · {cause.node_id}" if cause.node_id else cause.workflow
+            parts = [
+                (" Dead letters › ", "$foreground-muted"),
+                (f"{clean(where)}  ", "bold"),
+                (f"{clean(cause.error_type)}: {clean(cause.pattern)}", "$text-error"),
+            ]
+        self.query_one("#dead-head", Static).update(Content.assemble(*parts))
+
+    @property
+    def _table(self) -> LineTable[Any]:
+        return self.query_one("#dead" if self.cause is None else "#letters", LineTable)
+
+    def _choose_table(self) -> None:
+        inside = self.cause is not None
+        self.query_one("#letters", LineTable).display = inside
+        self.query_one("#dead", LineTable).display = not inside
+        self._table.focus()
+        self.current = self._table.row
+        self._draw_head()
+        self._explain(to_top=True)
+
+    @staticmethod
+    def _identity(row: Any) -> Any:
+        return row.cause if isinstance(row, DeadLetterGroup) else getattr(row, "id", None)
+
+    def explain(self, row: Any) -> Facts:
+        now, zone = self.now(), self.console.zone
+        if isinstance(row, RunInfo):
+            facts = self.facts().line((f"{row.workflow} {row.version} ", "head"), (row.id, "dim"))
+            facts.text(_message(row), "bad")
+            facts.fact("began", full(row.created_at, zone))
+            facts.fact("failed", full(row.finished_at, zone) if row.finished_at else "")
+            facts.fact("retries", row.retries or "", "warn")
+            return facts.fact("started by", f"{row.trigger}, {row.started_by}").fact("note", row.note)
+        group: DeadLetterGroup = row
+        facts = self.facts().line((f"{group.workflow} ", "head"), (group.node_id or "", "plain"))
+        facts.text(f"{group.error_type}: {group.example.message}", "bad")
+        facts.fact("runs", f"{group.count:,}")
+        facts.fact("first", f"{full(group.first_seen, zone)}, {relative(group.first_seen, now)}")
+        facts.fact("last", f"{full(group.last_seen, zone)}, {relative(group.last_seen, now)}")
+        facts.fact("newest", ", ".join(group.run_ids[:3]))
+        return facts.fact("cause", group.cause, "dim")
+
+    # --- going in and out -----------------------------------------------------------------------
+
+    def action_back(self) -> None:
+        if self.cause is None:
+            self.dismiss()
+            return
+        self.cause = None
+        self._choose_table()
+        self.console.feed.watch(self.loaders())
+
+    def action_open(self) -> None:
+        self._table.action_choose()
+
+    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        row = message.row
+        if isinstance(row, RunInfo):
+            self.console.navigator.open_run(row.id)
+            return
+        self.cause = row
+        table: LineTable[RunInfo] = self.query_one("#letters", LineTable)
+        table.marked.clear()
+        table.forget()
+        self._choose_table()
+        self.console.feed.watch(self.loaders())
+
+    def action_newest(self) -> None:
+        row = self.current
+        run_id = row.id if isinstance(row, RunInfo) else next(iter(getattr(row, "run_ids", ())), None)
+        if run_id is not None:
+            self.console.navigator.open_run(run_id)
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def _chosen_runs(self) -> Sequence[RunInfo]:
+        if self.cause is None:
+            return ()
+        table: LineTable[RunInfo] = self.query_one("#letters", LineTable)
+        return table.marked_rows or ([table.row] if table.row is not None else [])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("open", "newest", "run_command"):
+            return self.current is not None
+        return action != "filter"
+
+    def _mark_stale(self) -> None:
+        self.console.feed.mark_stale("dead", "letters")
+
+    def action_run_command(self, command: str) -> None:
+        if self.cause is None:
+            self._all_of_causes(command)
+        else:
+            self.commands.start(command)
+
+    @work(group="action")
+    async def _all_of_causes(self, command: str) -> None:
+        """Do a command to every run of the marked causes, or of the one under the cursor."""
+        table: LineTable[DeadLetterGroup] = self.query_one("#dead", LineTable)
+        groups = table.marked_rows or ([table.row] if table.row is not None else [])
+        ids: list[str] = []
+        try:
+            for group in groups:
+                found = await self.port.dead_letters(group.cause, AT_MOST)
+                ids += [run_id for each in found for run_id in each.run_ids]
+        except VictorError as error:
+            self.console.report(error)
+            return
+        names = "\n".join(
+            f"{group.count:,} × {clean(group.workflow)}: {clean(group.error_type)}: {clean(group.pattern)[:120]}"
+            for group in groups[:6]
+        )
+        more = f"\nand {len(groups) - 6} more causes" if len(groups) > 6 else ""
+        await do_to_all(self.console, ids, command, _WORDS[command], f"{names}{more}")
+        table.marked.clear()
+        self._mark_stale()
+
+
+def _message(run: RunInfo) -> str:
+    return f"{run.error.type}: {run.error.message}" if run.error is not None else ""

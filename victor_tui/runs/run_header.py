@@ -1,0 +1,100 @@
+"""What the screen of one run says above and beside its panes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from textual.content import Content
+
+from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo
+from victor_tui.runs.columns import at_work, elapsed, is_late, is_stuck
+from victor_tui.runs.log_view import LogLines
+from victor_tui.text import clean, duration, full, moment
+from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
+from victor_tui.widgets.graph import toned
+
+
+def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
+    """Which run it is, how it stands, and what it does, waits for or died of: at most three lines."""
+    stuck, late = is_stuck(run, now), is_late(run, now)
+    mark = STUCK_MARK if stuck else run_mark(run.status)
+    usual = f" (usually {duration(run.typical_seconds)})" if run.typical_seconds else ""
+    parts: list[tuple[str, str]] = [
+        (f" {clean(run.workflow)} ", "bold"),
+        (clean(run.version), "$foreground-muted"),
+        (f"  {mark.text}", toned(mark.tone)),
+        (f"  {duration(elapsed(run, now))}", "$text-warning" if late else "$foreground"),
+        (f"{usual}", "$foreground-muted"),
+        (f"\n {run.id}  {clean(run.trigger)} by {clean(run.started_by)}", "$foreground-muted"),
+        (f"  {full(run.created_at, zone)}", "$foreground-muted"),
+    ]
+    if run.parent_run is not None:
+        word = "rerun of" if run.trigger == "rerun" else "part of"
+        parts.append((f"  {word} {run.parent_run}", "$text-accent"))
+    if run.dead_letter:
+        parts.append(("  dead letter", "$text-error"))
+    if run.deprecated:
+        parts.append((f"\n ! {clean(run.version)} is deprecated: {clean(run.deprecated)}", "$text-warning"))
+    if run.error is not None:
+        where = f" in {clean(run.error.node_id)}" if run.error.node_id else ""
+        parts.append((f"\n ✗ {clean(run.error.type)}{where}: {clean(run.error.message)}", "$text-error"))
+    elif run.waits_for:
+        parts.append((f"\n ◆ waits for {clean(run.waits_for)}", "$text-accent"))
+    elif run.current:
+        since = f", since {moment(run.since, now, zone)}" if run.since is not None else ""
+        style = "$text-error" if stuck else "$text-primary"
+        parts.append((f"\n {mark.glyph} at {clean(at_work(run, now))}{since}", style))
+    return Content.assemble(*parts)
+
+
+def attempt_facts(attempt: AttemptInfo | None) -> Content:
+    """One attempt in a line: what did it, where it led, what it died of."""
+    if attempt is None:
+        return Content.styled(" waiting for a free place", "$foreground-muted")
+    mark = node_mark(attempt.status)
+    parts: list[tuple[str, str]] = [(f" {mark.text} ", toned(mark.tone))]
+    if attempt.error is not None:
+        parts.append((f"{clean(attempt.error.type)}: {clean(attempt.error.message)}", "$text-error"))
+    else:
+        parts.append((clean(attempt.binding), "$foreground-muted"))
+    if attempt.took_branch:
+        parts.append((f" → {clean(attempt.took_branch)}", "$text-accent"))
+    if attempt.child_run:
+        parts.append((f" ⤷ {attempt.child_run}", "$text-accent"))
+    return Content.assemble(*parts)
+
+
+def log_facts(log: LogLines) -> Content:
+    """Whether the end is followed, whose lines are shown, and which match one is at."""
+    parts: list[tuple[str, str]] = [
+        (" following its end" if log.follow else " f follows its end", "$foreground-muted"),
+        (f"  only {clean(log.node)}" if log.node else "  o only one node", "$foreground-muted"),
+    ]
+    if log.search:
+        place = "–" if log.match is None else f"{log.match + 1:,}"
+        words = f"  /{clean(log.search)}  {place} of {len(log.matches):,}, n N"
+        parts = [(words, "$text-accent"), *parts]
+    return Content.assemble(*parts)
+
+
+def questions(requests: Sequence[RequestInfo], zone: tzinfo | None) -> list[Content]:
+    """What people were asked, and what they said."""
+    lines: list[Content] = []
+    for request in requests:
+        mark = kind_mark(request.kind)
+        lines.append(
+            Content.assemble(
+                (f" {mark.glyph} ", toned("wait" if request.status == RequestStatus.OPEN else "dim")),
+                (clean(request.title), "bold"),
+                (f"  {request.status}", "$foreground-muted"),
+            )
+        )
+        if request.outcome is not None:
+            who = request.answered_by.user if request.answered_by else "nobody"
+            when = full(request.answered_at, zone) if request.answered_at else ""
+            words = f"   {clean(request.outcome)} by {clean(who)}, {when}"
+            lines.append(Content.styled(words, "$foreground-muted"))
+        if request.comment:
+            lines.append(Content.styled(f"   “{clean(request.comment)}”", "italic"))
+    return lines or [Content.styled(" nobody was asked anything", "$foreground-muted")]

@@ -1,0 +1,206 @@
+"""One run: its graph, state, log and attempts, live, with every control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from victor_engine.api import RequestInfo, RequestStatus, RunDetail, RunInfo
+from victor_tui.base_screen import ConsoleScreen
+from victor_tui.feed import Loader, Subject
+from victor_tui.runs import run_header
+from victor_tui.runs.actions import RunCommands, control_bindings
+from victor_tui.runs.run_panes import RunReader
+from victor_tui.runs.run_view import RunView
+from victor_tui.widgets.graph import RunGraph
+
+
+def _pane(key: str, name: str, title: str, tooltip: str, show: bool = True) -> Binding:
+    return Binding(key, f"pane('{name}')", title, id=f"run.{name}", tooltip=tooltip, show=show)
+
+
+def _key(key: str, action: str, title: str, name: str, tooltip: str) -> Binding:
+    return Binding(key, action, title, id=f"run.{name}", tooltip=tooltip, show=False)
+
+
+class RunScreen(ConsoleScreen):
+    MODE = "runs"
+    CSS_PATH = "run_screen.tcss"
+    AUTO_FOCUS: ClassVar[str | None] = "RunGraph"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="run.back", tooltip="Back to the list"),
+        _pane("s", "state", "State", "The state, and what each attempt made of it"),
+        _pane("l", "log", "Log", "What commands and agents wrote"),
+        _pane("t", "attempts", "Attempts", "Every attempt, over time"),
+        _pane("u", "questions", "Questions", "What people were asked", show=False),
+        Binding("a,w", "answer_run", "Answer it", id="run.answer", tooltip="Answer what this run waits for"),
+        *control_bindings(
+            "run", "cancel", "kill", "pause", "resume", "retry", "redrive", without=("dead_letters",)
+        ),
+        _key("g", "graph", "Graph", "graph", "Go to the graph"),
+        _key("v", "lanes", "Lanes or outline", "lanes", "Draw the graph in lanes, or as an outline"),
+        _key("F", "full", "Full width", "full", "The pane that one is in over the whole width, or both"),
+        _key("P", "parent", "Parent", "parent", "Open the run that this one is part of, or a rerun of"),
+        _key(
+            "b", "turn", "After/before/changes", "turn", "The state after it, before it, or what it changed"
+        ),
+        _key(
+            "K", "attempt(-1)", "Earlier attempt", "earlier", "The state around the attempt before this one"
+        ),
+        _key("J", "attempt(1)", "Later attempt", "later", "The state around the attempt after this one"),
+        Binding(
+            "slash",
+            "filter",
+            "Search",
+            key_display="/",
+            id="run.search",
+            tooltip="Search the log",
+            show=False,
+        ),
+        _key("n", "match(1)", "Next match", "next", "The next line with what is searched for"),
+        _key("N", "match(-1)", "Previous match", "previous", "The line before with what is searched for"),
+        _key(
+            "f", "follow", "Follow", "follow", "Keep to the end of the log; in the graph, to what is at work"
+        ),
+        _key("o", "only_node", "Only this node", "node", "Log of this node only, or of all"),
+    ]
+
+    detail: reactive[RunDetail | None] = reactive(None, bindings=True)
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.view = RunView(RunReader(self, run_id), id="run-body")
+        self.commands = RunCommands(
+            self, runs=self._chosen_runs, done=self._mark_stale, node=self._chosen_node
+        )
+
+    def compose_body(self) -> ComposeResult:
+        yield Static("", id="run-head", markup=False)
+        yield self.view
+
+    def loaders(self) -> dict[Subject, Loader]:
+        return {"run": lambda port: port.run(self.run_id)}
+
+    def on_screen_resume(self) -> None:
+        # The snapshot that is there may be of another run.
+        self.console.feed.watch(self.loaders())
+        self.console.update_header()
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        if subject == "run" and self.query("#run-graph"):
+            self.draw(subject)
+
+    def draw(self, subject: Subject) -> None:
+        found: RunDetail | None = self.snapshot("run")
+        if found is None or not found.run.id.startswith(self.run_id):
+            return
+        self.detail = found
+        self._draw_head(found.run)
+        self.view.show(found)
+
+    def tick(self) -> None:
+        if self.detail is not None:
+            self._draw_head(self.detail.run)
+            self.view.tick()
+
+    def _draw_head(self, run: RunInfo) -> None:
+        head = run_header.head(run, self.now(), self.console.zone)
+        self.query_one("#run-head", Static).update(head)
+
+    # --- going about ---------------------------------------------------------------------------
+
+    def action_pane(self, name: str) -> None:
+        self.view.go_to_pane(name)
+
+    def action_graph(self) -> None:
+        self.view.go_to_graph()
+
+    def action_lanes(self) -> None:
+        self.view.graph.toggle_lanes()
+        self.view.go_to_graph()
+
+    def action_full(self) -> None:
+        self.view.toggle_full()
+
+    def action_turn(self) -> None:
+        self.view.state.turn()
+
+    def action_attempt(self, by: int) -> None:
+        self.view.step_attempt(by)
+
+    def action_follow(self) -> None:
+        self.view.follow()
+
+    def action_only_node(self) -> None:
+        self.view.log_pane.narrow_to(self.view.graph.selected)
+        self.view.go_to_pane("log")
+
+    def action_filter(self) -> None:
+        self.view.start_search()
+
+    def action_match(self, by: int) -> None:
+        self.view.log_pane.step(by)
+
+    def action_back(self) -> None:
+        if not self.view.leave_search():
+            self.dismiss()
+
+    def on_run_graph_chosen(self, message: RunGraph.Chosen) -> None:
+        assert self.detail is not None
+        state = next((node for node in self.detail.nodes if node.node_id == message.node_id), None)
+        if state is not None and state.child_run is not None:
+            self.console.navigator.open_run(state.child_run)
+        else:
+            self.view.go_to_pane("state")
+
+    def action_parent(self) -> None:
+        if self.detail is not None and self.detail.run.parent_run is not None:
+            self.console.navigator.open_run(self.detail.run.parent_run)
+
+    # --- control -------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "run_command":
+                return self.commands.allows(str(parameters[0]))
+            case "answer_run":
+                return self._open_request() is not None
+            case "match":
+                return self.view.pane == "log" and bool(self.view.searched)
+            case "turn" | "attempt":
+                return self.view.pane == "state" and self.detail is not None and bool(self.detail.attempts)
+            case "parent":
+                return self.detail is not None and self.detail.run.parent_run is not None
+        return True
+
+    def action_run_command(self, command: str) -> None:
+        self.commands.start(command)
+
+    def _chosen_runs(self) -> Sequence[RunInfo]:
+        return [self.detail.run] if self.detail is not None else []
+
+    def _chosen_node(self) -> str | None:
+        """The node that somebody has moved to in the graph, or where it stands by itself after the start."""
+        graph = self.view.graph
+        return graph.selected if graph.cursor > 0 or not graph.follows else None
+
+    def _mark_stale(self) -> None:
+        self.console.feed.mark_stale("run")
+
+    def _open_request(self) -> RequestInfo | None:
+        requests = self.detail.requests if self.detail is not None else ()
+        return next((request for request in requests if request.status == RequestStatus.OPEN), None)
+
+    @work(group="action")
+    async def action_answer_run(self) -> None:
+        request = self._open_request()
+        if request is not None:
+            await self.console.dialogs.answer_request(request)
+            self._mark_stale()

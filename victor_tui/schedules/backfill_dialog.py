@@ -1,0 +1,208 @@
+"""Run what should have run: a range of a schedule's fires, with a preview of it before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Select, Static
+
+from victor_engine.api import BackfillPreview, BackfillSpec, ScheduleInfo
+from victor_engine.errors import VictorError
+from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.schedules.backfill_preview import preview_of_one, preview_of_several
+from victor_tui.schedules.time_fields import RangeError, parse_range
+from victor_tui.text import one_line, plain, plural, schedule_name
+
+HINT = "last week, yesterday, -7d, mon, 2026-03-01 or 2026-03-01 02:00"
+ORDERS = (("oldest first", "oldest"), ("newest first", "newest"))
+REDOS = (
+    ("those that started no run", "missing"),
+    ("those, and the ones that failed", "failed"),
+    ("all, also what succeeded", "all"),
+)
+
+Shown = tuple[tuple[BackfillSpec, str], ...]
+"""What a preview shows as ready: a backfill for each schedule, and its plan."""
+
+BackfillChoice = tuple[Shown, str]
+"""What is to be started, and the note."""
+
+
+class BackfillDialog(SendingDialog[BackfillChoice | None]):
+    """Dismisses with the backfills to start and a note, or None. Several schedules share the range."""
+
+    SENDS = "start"
+    ENTER_SENDS = False
+
+    def __init__(self, schedules: Sequence[ScheduleInfo]) -> None:
+        super().__init__(classes="form")
+        self._schedules = schedules
+        self._touched = False
+        self._shown: tuple[tuple[object, ...], Shown] | None = None
+        """What was filled in when the preview on the screen was made, and what that shows as ready."""
+
+    @property
+    def _zone(self) -> tzinfo | None:
+        """The schedule's own zone; of several, the operator's."""
+        if len(self._schedules) > 1:
+            return self.console.zone
+        from victor_tui.schedules.spec_form import zone_or_utc
+
+        return zone_or_utc(self._schedules[0].spec.timezone)
+
+    def compose(self) -> ComposeResult:
+        one = len(self._schedules) == 1
+        first = self._schedules[0]
+        what = schedule_name(first.id, first.spec.workflow) if one else f"{len(self._schedules)} schedules"
+        with Vertical(id="box"):
+            yield Static(Content.styled(f"Backfill {one_line(what, 60)}", "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield from self._row("from", "From", Input(placeholder=HINT, id="from", compact=True))
+                yield from self._row(
+                    "to", "To", Input(placeholder="empty: the period's end, or now", id="to", compact=True)
+                )
+                yield from self._row("redo", "Which fires", self._select("redo", REDOS))
+                yield from self._row("order", "Order", self._select("order", ORDERS))
+                yield from self._row(
+                    "concurrency", "Runs at once", Input("1", id="concurrency", compact=True)
+                )
+                yield Static(id="preview", classes="text")
+                yield from self._row("note", "Note", Input(id="note", compact=True))
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Start", id="start", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s start · tab next · esc leave", classes="hint")
+
+    @staticmethod
+    def _row(name: str, title: str, field: Widget) -> ComposeResult:
+        yield Horizontal(Label(title, classes="name"), field, classes="row")
+        yield Static(classes="fault-field", id=f"{name}-fault")
+
+    @staticmethod
+    def _select(name: str, options: Sequence[tuple[str, str]]) -> Select[str]:
+        shown = [(Content(one_line(words, 120)), value) for words, value in options]
+        return Select(shown, value=options[0][1], allow_blank=False, id=name, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#from").focus()
+        self._look()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _read(self) -> tuple[tuple[BackfillSpec, ...], dict[str, str]]:
+        """A spec for each schedule, and what is wrong by field (then no spec)."""
+        faults: dict[str, str] = {}
+        now = self.now()
+        start = end = now
+        try:
+            first, last = self.query_one("#from", Input).value, self.query_one("#to", Input).value
+            start, end = parse_range(first, last, now, self._zone)
+        except RangeError as error:
+            faults[error.field] = str(error)
+        text = self.query_one("#concurrency", Input).value.strip()
+        if not text.isdecimal() or not int(text):
+            faults["concurrency"] = "A whole number of at least 1 is needed."
+        if faults:
+            return (), faults
+        order, redo = self.query_one("#order", Select).value, self.query_one("#redo", Select).value
+        return tuple(
+            BackfillSpec(
+                schedule.id,
+                start,
+                end,
+                order="newest" if order == "newest" else "oldest",
+                concurrency=int(text),
+                redo="all" if redo == "all" else "failed" if redo == "failed" else "missing",
+            )
+            for schedule in self._schedules
+        ), {}
+
+    # --- preview --------------------------------------------------------------------------------
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id != "note":
+            self._later()
+
+    def on_select_changed(self) -> None:
+        self._later()
+
+    def _later(self) -> None:
+        self.quiet.call(self._look)
+
+    def _filled_in(self) -> tuple[object, ...]:
+        fields = [self.query_one(f"#{name}", Input).value for name in ("from", "to", "concurrency")]
+        return (*fields, *(self.query_one(f"#{name}", Select).value for name in ("order", "redo")))
+
+    @work(group="preview", exclusive=True)
+    async def _look(self) -> None:
+        await self._check()
+
+    async def _check(self) -> Shown:
+        """Show faults and preview; return what would run something."""
+        self._shown = None
+        self.fault("")
+        filled_in = self._filled_in()
+        specs, faults = self._read()
+        self._show_faults(faults)
+        if faults:
+            words = "What will run is shown here." if not self.query_one("#from", Input).value else ""
+            self.query_one("#preview", Static).update(Content.styled(words, "$text-muted"))
+            self._offer(0)
+            return ()
+        found: list[tuple[BackfillSpec, BackfillPreview]] = []
+        for spec in specs:
+            try:
+                found.append((spec, await self.port.preview_backfill(spec)))
+            except VictorError as error:
+                found.append((spec, BackfillPreview(0, problem=error.message)))
+        if len(found) == 1:
+            lines = preview_of_one(*found[0], self._zone)
+        else:
+            workflows = {schedule.id: schedule.spec.workflow for schedule in self._schedules}
+            lines = preview_of_several(found, workflows, self._zone)
+        self.query_one("#preview", Static).update(Content("\n").join(lines))
+        good = tuple((spec, preview.plan) for spec, preview in found if preview.count and not preview.problem)
+        self._shown = filled_in, good
+        self._offer(sum(preview.count for _, preview in found if not preview.problem))
+        return good
+
+    def _offer(self, count: int) -> None:
+        button = self.query_one("#start", Button)
+        button.label = f"Start {plural(count, 'run')}" if count else "Start"
+        button.refresh(layout=True)
+
+    def _show_faults(self, faults: dict[str, str]) -> None:
+        for line in self.query(".fault-field").results(Static):
+            name = str(line.id).removesuffix("-fault")
+            text = faults.get(name, "")
+            if name == "from" and not self._touched and not self.query_one("#from", Input).value:
+                text = ""
+            line.display = bool(text)
+            line.update(Content(plain(text)))
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def action_submit(self) -> None:
+        self._start()
+
+    @work(group="preview", exclusive=True)
+    async def _start(self) -> None:
+        """Start what the preview on the screen shows. Show it first if it is of other input."""
+        self._touched = True
+        seen = self._shown is not None and self._shown[0] == self._filled_in()
+        if not seen and await self._check():
+            self.fault("This is what will run: ctrl+s again starts it.", "$warning")
+            return
+        if self._shown is not None and self._shown[1]:
+            self.dismiss((self._shown[1], self.query_one("#note", Input).value))
+            return
+        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
+        name = str(shown[0].id).removesuffix("-fault") if shown else "from"
+        self.query_one(f"#{name}").focus()

@@ -1,0 +1,334 @@
+"""A schedule as a form, with what it would do shown while one types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, RadioSet, Select, Static, TextArea
+
+from victor_engine.api import SchedulePreview, ScheduleSpec
+from victor_engine.errors import VictorError
+from victor_tui.dialogs.base import DialogBody, SendingDialog
+from victor_tui.schedules.extra_settings import EXAMPLE
+from victor_tui.schedules.spec_form import CATCHUPS, HINTS, OVERLAPS, WAYS, SpecFields, fields_from, spec_from
+from victor_tui.text import duration, one_line, plain, relative
+from victor_tui.widgets.choices import Pick, Tick
+
+_FIRES = 10
+
+
+def offset_text(offset: timedelta) -> str:
+    """`+02:00`"""
+    minutes = round(offset.total_seconds() / 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def clock_change(before: timedelta, after: timedelta) -> str:
+    """`clocks go forward by 1h 00m: +01:00 → +02:00`"""
+    way = "forward" if after > before else "back"
+    size = duration(abs((after - before).total_seconds()))
+    return f"clocks go {way} by {size}: {offset_text(before)} → {offset_text(after)}"
+
+
+def fire_lines(
+    fires: tuple[datetime, ...],
+    zone: ZoneInfo,
+    now: datetime,
+    left_out: Mapping[datetime, str],
+    begin: datetime | None = None,
+) -> list[Content]:
+    """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens.
+
+    `left_out` has the fires that a calendar skips, with its reason; `begin` is when the clocks are first looked
+    at, `now` by default.
+    """
+    lines = []
+    before = (begin or now).astimezone(zone).utcoffset()
+    for fire in fires:
+        local = fire.astimezone(zone)
+        offset = local.utcoffset() or timedelta()
+        if before is not None and offset != before:
+            lines.append(Content.styled(f"  {clock_change(before, offset)}", "$warning"))
+        reason = left_out.get(fire)
+        seconds = ":%S" if local.second else ""
+        lines.append(
+            Content.assemble(
+                ("× " if reason else "  ", "$warning"),
+                (local.strftime(f"%a %Y-%m-%d %H:%M{seconds} "), "$text-muted" if reason else "bold"),
+                (f"{_abbreviation(local)}{offset_text(offset)}", "$text-muted"),
+                (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC") if offset else "", "$text-muted"),
+                (f"  {relative(fire, now):<8}", "$text-muted"),
+                (f"left out by {one_line(reason, 60)}" if reason else "", "$warning"),
+            )
+        )
+        before = offset
+    return lines
+
+
+def _abbreviation(local: datetime) -> str:
+    """`CEST `; nothing for zones that have an offset for a name."""
+    name = f"{local:%Z}"
+    return f"{name} ".ljust(5) if name[:1].isalpha() else ""
+
+
+def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -> list[Content]:
+    """Say what an edit changes, and when the schedule fires next."""
+    lines = [Content.styled(one_line(change, 200), "$warning") for change in preview.changes]
+    lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
+    left_out = {each.at: each.reason for each in preview.excluded}
+    zone = ZoneInfo(spec.timezone)
+    lines += fire_lines(preview.fires, zone, now, left_out)
+    change = preview.clock_change
+    if change is not None:
+        later = tuple(fire for fire in (change.before, change.after) if fire is not None)
+        begin = change.at - timedelta(seconds=1)
+        lines += [Content.styled("  …", "$text-muted"), *fire_lines(later, zone, now, {}, begin)]
+    return lines
+
+
+class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
+    """Dismisses with the spec as filled in, a note for the audit trail and the plan of an edit, or None.
+
+    `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
+    """
+
+    SENDS = "save"
+    ENTER_SENDS = False
+
+    def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
+        super().__init__(id="schedule-dialog", classes="form")
+        self._schedule_id = schedule_id
+        self._base = spec
+        self._start = fields_from(spec) if spec is not None else SpecFields()
+        self._shown_all = False
+        self._shown: tuple[SpecFields, str] | None = None
+        """What was filled in when the preview on the screen was made, and the plan of that."""
+
+    def compose(self) -> ComposeResult:
+        title = f"Schedule {one_line(self._base.workflow, 60)}" if self._base else "New schedule"
+        with Vertical(id="box"):
+            yield Static(Content.styled(title, "bold"), id="head")
+            with DialogBody(id="body", can_focus=False):
+                yield from self._compose_when()
+                yield Static(id="preview", classes="text")
+                yield from self._compose_policy()
+            yield Static(id="fault")
+            with Horizontal(id="actions"):
+                yield Button("Save", id="save", variant="primary", compact=True)
+                yield Button("Leave", id="leave", compact=True)
+                yield Label("ctrl+s save · tab next · esc leave", classes="hint")
+
+    @staticmethod
+    def _row(name: str, title: str, field: Widget) -> ComposeResult:
+        """A field beside its name, and under it the place where its fault is shown."""
+        yield Horizontal(Label(title, classes="name"), field, classes="row")
+        yield Static(classes="fault-field", id=f"{name}-fault")
+
+    def _compose_when(self) -> ComposeResult:
+        start = self._start
+        workflows = [(Content(one_line(start.workflow, 120)), start.workflow)] if start.workflow else []
+        first = start.workflow if start.workflow else Select.NULL
+        yield from self._row(
+            "workflow",
+            "Workflow",
+            Select(workflows, value=first, id="workflow", compact=True, prompt="Choose"),
+        )
+        buttons = [Pick(way, way == start.way, compact=True) for way in WAYS]
+        yield from self._row("way", "Fires", RadioSet(*buttons, id="way", compact=True))
+        yield from self._row(
+            "expression",
+            "When",
+            Input(start.expression, placeholder=HINTS[start.way], id="expression", compact=True),
+        )
+        from zoneinfo import available_timezones
+
+        zones = SuggestFromList(sorted(available_timezones()), case_sensitive=False)
+        zone = Input(start.timezone, placeholder="UTC", suggester=zones, id="timezone", compact=True)
+        yield from self._row("timezone", "Time zone", zone)
+
+    def _compose_policy(self) -> ComposeResult:
+        start = self._start
+        yield from self._row(
+            "state", "Initial state", TextArea(start.state, id="state", compact=True, tab_behavior="focus")
+        )
+        more = TextArea(
+            start.more, id="more", compact=True, tab_behavior="focus", placeholder=Content(EXAMPLE)
+        )
+        yield from self._row("more", "More, as YAML", more)
+        version = Input(start.version, placeholder="latest", id="version", compact=True)
+        yield from self._row("version", "Version", version)
+        overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
+        yield from self._row(
+            "overlap",
+            "If still running",
+            Select(overlaps, value=start.overlap, allow_blank=False, id="overlap", compact=True),
+        )
+        yield from self._row("active", "Runs at once", Input(start.active, id="active", compact=True))
+        yield from self._row(
+            "catchup",
+            "Missed fires",
+            Select(
+                [(word, word) for word in CATCHUPS],
+                value=start.catchup,
+                allow_blank=False,
+                id="catchup",
+                compact=True,
+            ),
+        )
+        yield from self._row(
+            "enabled", "Enabled", Tick("it fires", start.enabled, id="enabled", compact=True)
+        )
+        note = Input(placeholder="why, for the audit trail", id="note", compact=True)
+        yield from self._row("note", "Note", note)
+
+    def on_mount(self) -> None:
+        self._load_workflows()
+        self.query_one("#expression" if self._base else "#workflow").focus()
+        self._look()
+
+    @work(group="workflows")
+    async def _load_workflows(self) -> None:
+        try:
+            found = await self.port.workflows(shown="heads")
+        except VictorError as error:
+            self.fault(error.message)
+            return
+        select: Select[str] = self.query_one("#workflow", Select)
+        chosen = select.value
+        names = sorted({flow.name for flow in found} | ({self._start.workflow} - {""}))
+        select.set_options([(Content(one_line(name, 120)), name) for name in names])
+        if isinstance(chosen, str):
+            select.value = chosen
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _read(self) -> SpecFields:
+        def text(name: str) -> str:
+            return self.query_one(f"#{name}", Input).value
+
+        def choice(name: str) -> object:
+            value: object = self.query_one(f"#{name}", Select).value
+            return value
+
+        workflow = choice("workflow")
+        pressed = self.query_one("#way", RadioSet).pressed_index
+        overlap, catchup = choice("overlap"), choice("catchup")
+        return SpecFields(
+            workflow=workflow if isinstance(workflow, str) else "",
+            way=WAYS[max(0, pressed)],
+            expression=text("expression"),
+            timezone=text("timezone"),
+            state=self.query_one("#state", TextArea).text,
+            version=text("version"),
+            overlap=next(word for word in OVERLAPS if word == overlap),
+            active=text("active"),
+            catchup=next(word for word in CATCHUPS if word == catchup),
+            enabled=self.query_one("#enabled", Tick).value,
+            more=self.query_one("#more", TextArea).text,
+        )
+
+    # --- preview ------------------------------------------------------------------------------
+
+    def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
+        self.query_one("#expression", Input).placeholder = HINTS[WAYS[event.index]]
+        self._later()
+
+    def on_input_changed(self) -> None:
+        self._later()
+
+    def on_text_area_changed(self) -> None:
+        self._later()
+
+    def on_select_changed(self) -> None:
+        self._later()
+
+    def _later(self) -> None:
+        self.quiet.call(self._look)
+
+    @work(group="preview", exclusive=True)
+    async def _look(self) -> None:
+        await self._check()
+
+    async def _check(self) -> ScheduleSpec | None:
+        """Show faults and preview; the spec where there is nothing against it."""
+        self._shown = None
+        fields = self._read()
+        spec, faults = spec_from(fields, self._base)
+        preview: SchedulePreview | None = None
+        if spec is not None:
+            try:
+                preview = await self.port.preview_schedule(spec, _FIRES, schedule_id=self._schedule_id)
+            except VictorError as error:
+                preview = SchedulePreview("", problem=error.message)
+            if preview.problem:
+                of_calendar = preview.problem.startswith("exclude: ")
+                faults["more" if of_calendar else "expression"] = preview.problem
+            elif fields.way == "once" and not preview.fires:
+                faults["expression"] = "That instant has passed."
+        self._show_faults(faults, fields)
+        shown = preview_lines(spec, preview, self.now()) if spec and preview and not preview.problem else []
+        lines = shown or [Content.styled("The next fires are shown here.", "$text-muted")]
+        self.query_one("#preview", Static).update(Content("\n").join(lines))
+        if faults or not await self._is_what_was_opened():
+            return None
+        if preview is not None:
+            self._shown = fields, preview.plan
+        return spec
+
+    async def _is_what_was_opened(self) -> bool:
+        """Say where somebody has changed the schedule since: the form would take that back unseen."""
+        if self._schedule_id is None:
+            return True
+        try:
+            stored = (await self.port.schedule(self._schedule_id)).spec
+        except VictorError as error:
+            self.fault(error.message)
+            return False
+        if stored == self._base:
+            self.fault("")
+            return True
+        self.fault(
+            "The schedule was changed since you opened it. Your text stays here; leave and open it again."
+        )
+        return False
+
+    def _show_faults(self, faults: dict[str, str], fields: SpecFields) -> None:
+        """Put each fault under its field; what nobody has filled in yet is no fault before saving."""
+        untouched = set() if self._shown_all else {
+            name for name in ("workflow", "expression") if not getattr(fields, name)
+        }  # fmt: skip
+        for line in self.query(".fault-field").results(Static):
+            name = str(line.id).removesuffix("-fault")
+            text = "" if name in untouched else faults.get(name, "")
+            line.display = bool(text)
+            line.update(Content(plain(text)))
+
+    # --- leaving ------------------------------------------------------------------------------
+
+    def action_submit(self) -> None:
+        self._save()
+
+    @work(group="preview", exclusive=True)
+    async def _save(self) -> None:
+        self._shown_all = True
+        seen = self._shown
+        spec = await self._check()
+        if spec is not None and self._shown is not None:
+            fields, plan = self._shown
+            if self._schedule_id is None or (seen is not None and seen[0] == fields):
+                self.dismiss((spec, self.query_one("#note", Input).value.strip(), plan or None))
+            else:
+                self.fault("This is what changes: ctrl+s again saves it.", "$warning")
+            return
+        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
+        if shown:
+            self.query_one(f"#{str(shown[0].id).removesuffix('-fault')}").focus()

@@ -1,0 +1,172 @@
+"""A month of one schedule or of all: what fires each day, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from victor_engine.api import Agenda
+from victor_engine.errors import VictorError
+from victor_tui.feed import Loader, Subject
+from victor_tui.schedules.facts import explained
+from victor_tui.schedules.month_view import DayCounts, Month, midnight
+from victor_tui.schedules.subscreen import SchedulePage
+from victor_tui.schedules.time_fields import Span
+from victor_tui.text import clean, fit, plural, schedule_name
+from victor_tui.widgets.preview import Facts, Preview
+
+_LISTED = 40
+"""Schedules that the detail of a day names."""
+
+
+class MonthScreen(SchedulePage):
+    """`schedule_id` is the one whose month it is; None shows all."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "Month"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,m", "back", "Back", id="months.back", tooltip="Back to the list"),
+        Binding("a", "toggle_all", "One or all", id="months.all", tooltip="This schedule, or all together"),
+        Binding("v", "timeline", "Day", id="months.timeline", tooltip="A day of all schedules"),
+    ]
+
+    def __init__(self, schedule_id: str | None = None) -> None:
+        super().__init__()
+        self._schedule = schedule_id
+        self._all = schedule_id is None
+        self._asked: tuple[object, ...] = ()
+
+    def compose_body(self) -> ComposeResult:
+        yield Static("", id="month-head", markup=False)
+        yield Month(self.now().astimezone(self.console.zone).date(), id="month")
+        yield Preview(classes="side rest")
+
+    @property
+    def month(self) -> Month:
+        return self.query_one(Month)
+
+    @property
+    def _title_of(self) -> str:
+        """Workflow and id of the schedule whose month it is, as far as it is known."""
+        known = self.snapshot("schedules") or ()
+        workflow = next((each.spec.workflow for each in known if each.id == self._schedule), None)
+        return schedule_name(self._schedule or "", workflow or self._schedule or "")
+
+    @property
+    def shown(self) -> str | None:
+        """The schedule that is shown; None for all."""
+        return None if self._all else self._schedule
+
+    # --- data -----------------------------------------------------------------------------------
+
+    def loaders(self) -> dict[Subject, Loader]:
+        days, zone, shown = self.month.days, self.console.zone, self.shown
+        edges = [midnight(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
+        self._asked = (*edges, shown)
+        return {"agenda": lambda port: port.agenda(edges, shown)}
+
+    def on_screen_resume(self) -> None:
+        self._ask()
+        self.console.update_header()
+
+    def _ask(self) -> None:
+        if self.query(Month):
+            self.console.feed.watch(self.loaders())
+            self._draw_head()
+
+    def feed_refreshed(self, subject: Subject) -> None:
+        if subject == "agenda" and self.query(Month):
+            self.draw(subject)
+
+    def draw(self, subject: Subject) -> None:
+        agenda: Agenda = self.snapshot("agenda")
+        if agenda.edges != self._asked[:-1]:
+            return
+        self.month.show(agenda, self.shown)
+        self._detail()
+
+    def tick(self) -> None:
+        today = self.now().astimezone(self.console.zone).date()
+        if today != self.month.today:
+            self.month.today = today
+            self._ask()
+
+    def _draw_head(self) -> None:
+        month = self.month
+        of = "all schedules" if self.shown is None else clean(self._title_of)
+        keys = "▸ to come ✓ done ✗ failed ! missed × left out"
+        self.query_one("#month-head", Static).update(f" {month.days[15]:%B %Y} · {of}   {keys}")
+
+    # --- the day --------------------------------------------------------------------------------
+
+    def on_month_moved(self) -> None:
+        if self.month.counts(0) is None:
+            self._ask()
+        self._detail()
+
+    @property
+    def _span(self) -> Span:
+        zone, day = self.console.zone, self.month.day
+        return Span(midnight(day, zone), midnight(day + timedelta(days=1), zone), "day")
+
+    @work(group="detail", exclusive=True)
+    async def _detail(self) -> None:
+        """What happens on the day under the cursor."""
+        facts, month = self.facts(), self.month
+        facts.line((f"{month.day:%A %d %B %Y}", "head"))
+        counts = month.counts(month.index)
+        if counts is None:
+            return
+        if self.shown is not None:
+            span = self._span
+            try:
+                answer = await self.port.explain_schedule(self.shown, span.start, span.end)
+            except VictorError as error:
+                facts.text(error.message, "bad")
+            else:
+                if counts.planned:
+                    facts.text(f"{plural(counts.planned, 'fire')} to come", "busy")
+                explained(facts, answer, self.now(), self.console.zone)
+        else:
+            self._list_all(facts)
+        self.query_one(Preview).show(facts, to_top=True)
+
+    def _list_all(self, facts: Facts) -> None:
+        agenda, index = self.month.agenda, self.month.index
+        assert agenda is not None
+        found = []
+        for lane in agenda.lanes:
+            counts = DayCounts.of(agenda, index, lane.schedule_id)
+            if counts.planned or counts.excluded or counts.past:
+                found.append((lane, counts))
+        if not found:
+            facts.text("nothing fires", "dim")
+        for lane, counts in found[:_LISTED]:
+            pieces = [(f"{fit(schedule_name(lane.schedule_id, lane.workflow), 32)} ", "plain")]
+            if counts.planned:
+                pieces.append((f"▸{counts.planned:,} ", "busy"))
+            if counts.excluded:
+                pieces.append((f"×{counts.excluded:,} ", "warn"))
+            facts.line(*pieces, *((f"{text} ", tone) for text, tone in counts.outcomes()))
+        if len(found) > _LISTED:
+            facts.text(f"and {len(found) - _LISTED} more", "dim")
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def action_toggle_all(self) -> None:
+        if self._schedule is None:
+            self.notify("No schedule is chosen: this is all of them.", markup=False)
+            return
+        self._all = not self._all
+        self._ask()
+
+    def on_month_chosen(self) -> None:
+        if self.shown is not None:
+            self.explain_span(self.shown, self._span)
+
+    def action_timeline(self) -> None:
+        self.console.navigator.open_timeline(self._schedule, instead=True)

@@ -1,0 +1,207 @@
+"""Between a schedule's spec and the text of its fields: no widgets, so that both ways are tested alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from victor_engine.api import After, Catchup, Overlap, ScheduleSpec
+from victor_tui.dialogs.base import json_object, json_text
+from victor_tui.schedules.extra_settings import interval_text, more_text, read_more
+
+Way = Literal["cron", "every", "once", "after"]
+WAYS: tuple[Way, ...] = get_args(Way)
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+CATCHUPS: tuple[Catchup, ...] = get_args(Catchup)
+HINTS: Mapping[Way, str] = {
+    "cron": "minute hour day month weekday, such as 30 6 * * mon-fri",
+    "every": "90s, 15m, 1h30m or 2d",
+    "once": "2026-03-10 14:00, in the time zone below",
+    "after": "names of workflows with commas, or {workflows: [a, b], require: any, on: failure}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFields:
+    """What the fields of a schedule hold, as typed."""
+
+    workflow: str = ""
+    way: Way = "cron"
+    expression: str = ""
+    timezone: str = "UTC"
+    state: str = "{}"
+    version: str = ""
+    overlap: Overlap = "skip"
+    active: str = "1"
+    catchup: Catchup = "none"
+    enabled: bool = True
+    more: str = ""
+
+
+def fields_from(spec: ScheduleSpec) -> SpecFields:
+    """The fields that `spec` fills."""
+
+    way: Way
+    if spec.cron is not None:
+        way, expression = "cron", spec.cron
+    elif spec.every_seconds is not None:
+        way, expression = "every", interval_text(spec.every_seconds)
+    elif spec.at is not None:
+        local = spec.at.astimezone(zone_or_utc(spec.timezone))
+        seconds = ":%S" if local.second else ""
+        way, expression = "once", local.strftime(f"%Y-%m-%d %H:%M{seconds}")
+    else:
+        way, expression = "after", after_text(spec.after)
+    return SpecFields(
+        workflow=spec.workflow,
+        way=way,
+        expression=expression,
+        timezone=spec.timezone,
+        state=json_text(spec.initial_state),
+        version=spec.version or "",
+        overlap=spec.overlap,
+        active=str(spec.max_active_runs),
+        catchup=spec.catchup,
+        enabled=spec.enabled,
+        more=more_text(spec, zone_or_utc(spec.timezone)),
+    )
+
+
+def zone_or_utc(name: str) -> ZoneInfo:
+    from victor_engine.inputs import get_zone
+
+    try:
+        return get_zone(name)
+    except ValueError:
+        return ZoneInfo("UTC")
+
+
+def parse_once(text: str, zone: ZoneInfo) -> datetime:
+    """The instant of wall time `text` in `zone`, in UTC; the first one where clocks are put back.
+
+    Raises ValueError for what is no time, and for a time that the clocks leave out.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("That is not a time. Write 2026-03-10 14:00.") from None
+    if found.tzinfo is not None:
+        return found.astimezone(UTC)
+    instant = found.replace(tzinfo=zone).astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != found:
+        raise ValueError(f"{found:%H:%M} does not exist on that day in {zone.key}: clocks are put forward.")
+    return instant
+
+
+def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSpec | None, dict[str, str]]:
+    """The spec that the fields say, and the faults by field; without a spec where one is needed to go on.
+
+    What is not changed is kept from `base` as it is, also where its text is coarser.
+    """
+    from victor_engine.inputs import get_zone
+
+    faults: dict[str, str] = {}
+    changes: dict[str, Any] = {
+        "workflow": fields.workflow,
+        "timezone": fields.timezone.strip() or "UTC",
+        "version": fields.version.strip() or None,
+        "overlap": fields.overlap,
+        "catchup": fields.catchup,
+        "enabled": fields.enabled,
+        "cron": None,
+        "every_seconds": None,
+        "at": None,
+        "after": None,
+    }
+    if not fields.workflow:
+        faults["workflow"] = "Choose a workflow."
+    zone = ZoneInfo("UTC")
+    try:
+        zone = get_zone(str(changes["timezone"]))
+    except ValueError as error:
+        faults["timezone"] = f"{str(error)[:1].upper()}{str(error)[1:]}"
+    try:
+        changes.update(_timing(fields, zone))
+    except ValueError as error:
+        faults["expression"] = str(error)
+    state, problem = json_object(fields.state)
+    if state is None:
+        faults["state"] = problem
+    else:
+        changes["initial_state"] = state
+    if fields.active.strip().isdecimal() and int(fields.active) >= 1:
+        changes["max_active_runs"] = int(fields.active)
+    else:
+        faults["active"] = "A whole number of at least 1 is needed."
+    was = fields_from(base) if base is not None else SpecFields()
+    if fields.more.strip() != was.more.strip():
+        try:
+            changes.update(read_more(fields.more, fields.workflow, zone.key))
+        except ValueError as error:
+            faults["more"] = str(error)
+    if "expression" in faults or "timezone" in faults:
+        return None, faults
+    if base is None:
+        return ScheduleSpec(**changes), faults
+    same_time = was.expression == fields.expression and was.way == fields.way
+    if same_time and base.timezone == changes["timezone"]:
+        changes.update({name: getattr(base, name) for name in ("cron", "every_seconds", "at", "after")})
+    return msgspec.structs.replace(base, **changes), faults
+
+
+def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
+    """The one member of a spec that says when; ValueError for what cannot be read."""
+    text = fields.expression.strip()
+    if not text:
+        raise ValueError(f"Say when: {HINTS[fields.way]}.")
+    match fields.way:
+        case "cron":
+            return {"cron": text}
+        case "every":
+            from victor_engine.inputs import parse_duration
+
+            seconds = parse_duration(text)
+            if not seconds:
+                raise ValueError(f"That is not an interval. Write {HINTS['every']}.")
+            return {"every_seconds": seconds}
+        case "once":
+            return {"at": parse_once(text, zone)}
+        case "after":
+            return {"after": parse_after(text)}
+
+
+def after_text(after: After | None) -> str:
+    """Names with commas; where more is said than names, a mapping as in YAML."""
+    if after is None:
+        return ""
+    if after == After(workflows=after.workflows):
+        return ", ".join(after.workflows)
+    import yaml
+
+    content = {"workflows": list(after.workflows), **msgspec.to_builtins(after)}
+    text: str = yaml.safe_dump(content, default_flow_style=True, width=10_000, sort_keys=False)
+    return text.strip()
+
+
+def parse_after(text: str) -> After:
+    """Names with commas, or a mapping in braces; ValueError for anything else."""
+    import yaml
+
+    from victor_engine.errors import UsageError
+    from victor_engine.inputs import read_after
+
+    try:
+        if text.startswith("{"):
+            return read_after(yaml.safe_load(text))
+        return read_after([name.strip() for name in text.split(",") if name.strip()])
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"That is no mapping: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,305 @@
+"""Versions: which definitions there are, who uses them, and how two of them differ."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from victor_engine.api import AliasInfo, DefinitionDiff, MigrationEdge, VersionInfo, WorkflowInfo
+from victor_engine.errors import VictorError
+from victor_tui.base_screen import TableScreen
+from victor_tui.feed import Loader, Subject
+from victor_tui.text import full, plural
+from victor_tui.theme import Tone, palette_for
+from victor_tui.versions.actions import VersionCommands
+from victor_tui.versions.facts import (
+    alias_facts,
+    diff_facts,
+    migration_facts,
+    notice_facts,
+    notices,
+    notices_facts,
+)
+from victor_tui.versions.rows import VersionRow, VersionTree, status_cell, versions_table
+from victor_tui.versions.yaml_view import highlight_yaml
+from victor_tui.widgets.preview import Facts, Preview
+from victor_tui.widgets.table import LineTable
+
+
+class VersionTexts:
+    """The YAML of versions and the migrations of workflows, read when they are first looked at."""
+
+    def __init__(self, screen: TableScreen) -> None:
+        self._screen = screen
+        self.known: dict[tuple[str, str], str] = {}
+        """The YAML of each version; a version never changes, so it is asked for once."""
+        self.edges: dict[str, list[MigrationEdge]] = {}
+        """The migrations of each workflow."""
+
+    async def read(self, row: VersionRow) -> str | None:
+        """Return the YAML of a version, or None after the error is shown."""
+        console = self._screen.console
+        if row.id not in self.known:
+            try:
+                found = await console.port.definition(row.info.workflow, row.info.version)
+            except VictorError as error:
+                console.report(error)
+                return None
+            self.known[row.id] = found.text
+        return self.known[row.id]
+
+    async def read_edges(self, workflow: str) -> None:
+        """Read the migrations of a workflow, or show the error."""
+        console = self._screen.console
+        if workflow not in self.edges:
+            try:
+                self.edges[workflow] = await console.port.migration_graph(workflow)
+            except VictorError as error:
+                console.report(error)
+
+
+class VersionsScreen(TableScreen):
+    MODE = "versions"
+    CSS_PATH = "screen.tcss"
+    LIVE_PREVIEW = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "version('start')", "Start", id="versions.start", tooltip="Start a run of this version"),
+        Binding("f", "diff", "Diff", id="versions.diff", tooltip="Differences of two marked versions"),
+        Binding(
+            "m",
+            "version('migrate')",
+            "Migrate",
+            id="versions.migrate",
+            tooltip="Try a migration, and move runs",
+        ),
+        Binding(
+            "p",
+            "version('promote')",
+            "Promote",
+            id="versions.promote",
+            tooltip="Give the new side everything",
+        ),
+        Binding(
+            "b",
+            "version('roll_back')",
+            "Roll back",
+            id="versions.back",
+            tooltip="Give the old side everything",
+        ),
+        Binding("N", "notices", "Notices", id="versions.notices", tooltip="All deprecation notices"),
+        # In the help and the palette: the footer of a narrow terminal has room for the rest only.
+        Binding(
+            "A",
+            "version('alias')",
+            "Set alias",
+            id="versions.alias",
+            tooltip="Point an alias here",
+            show=False,
+        ),
+        Binding(
+            "D",
+            "version('deprecate')",
+            "Deprecate",
+            id="versions.deprecate",
+            tooltip="Warn everyone who still uses it",
+            show=False,
+        ),
+        Binding(
+            "X",
+            "version('remove')",
+            "Remove",
+            id="versions.remove",
+            tooltip="Let nothing new start on it",
+            show=False,
+        ),
+        Binding(
+            "U",
+            "version('restore')",
+            "Take back",
+            id="versions.restore",
+            tooltip="Take a deprecation or removal back",
+            show=False,
+        ),
+        Binding(
+            "l",
+            "version('runs')",
+            "Its runs",
+            id="versions.runs",
+            tooltip="Show the runs of this workflow",
+            show=False,
+        ),
+        Binding(
+            "right", "fold(False)", "Unfold", id="versions.unfold", tooltip="Show all versions", show=False
+        ),
+        Binding("left", "fold(True)", "Fold", id="versions.fold", tooltip="Show one version", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions = VersionTree()
+        self.texts = VersionTexts(self)
+        self.commands = VersionCommands(self, lambda: self.table, self._aliases)
+        self._compared: tuple[VersionRow, VersionRow] | None = None
+        self._difference: DefinitionDiff | None = None
+        self._notice_rows: list[VersionInfo] = []
+        self._notices = False
+
+    @property
+    def table(self) -> LineTable[VersionRow]:
+        found: LineTable[VersionRow] = self.query_one("#versions", LineTable)
+        return found
+
+    def compose_body(self) -> ComposeResult:
+        with Container(classes="body tall"):
+            yield versions_table(self.now)
+            yield Preview()
+
+    def loaders(self) -> dict[Subject, Loader]:
+        return {"workflows": self.versions.load, "aliases": lambda port: port.aliases()}
+
+    def draw(self, subject: Subject) -> None:
+        if subject == "aliases":
+            self._explain(to_top=False)
+            self.refresh_bindings()
+            return
+        self.texts.edges.clear()
+        self._show_rows(self.snapshot("workflows"))
+        if self._notices:
+            self._load_notices()
+
+    def _show_rows(self, workflows: list[WorkflowInfo]) -> None:
+        self.table.set_rows(self.versions.rows(workflows))
+
+    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        row: VersionRow = message.row
+        self._fold(row, not row.folded)
+
+    def action_fold(self, folded: bool) -> None:
+        if self.current is not None:
+            self._fold(self.current, folded)
+
+    def _fold(self, row: VersionRow, folded: bool) -> None:
+        """Show one version of a workflow, or all."""
+        workflows: list[WorkflowInfo] = self.snapshot("workflows") or []
+        name = row.info.workflow
+        if self.versions.fold(name, folded, workflows):
+            self._load_whole(name)
+        self._show_rows(workflows)
+        if not self.table.select(row.id):
+            heads = [found.id for found in self.table.rows if found.info.workflow == name]
+            self.table.select(heads[0]) if heads else None
+
+    @work(group="whole")
+    async def _load_whole(self, name: str) -> None:
+        """The other versions of a workflow that has been unfolded."""
+        try:
+            found = await self.port.workflows(name)
+        except VictorError as error:
+            self.console.report(error)
+            return
+        self.versions.add(found)
+        self._show_rows(self.snapshot("workflows") or [])
+
+    def _aliases(self, workflow: str) -> list[AliasInfo]:
+        found: list[AliasInfo] = self.snapshot("aliases") or []
+        return [info for info in found if info.workflow == workflow]
+
+    def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
+        if self._identity(self.current) != self._identity(message.row):
+            self._compared = None
+            self._notices = False
+        self.refresh_bindings()
+        if message.row is not None:
+            self._load_text(message.row)
+
+    @work(group="definition", exclusive=True)
+    async def _load_text(self, row: VersionRow) -> None:
+        await self.texts.read_edges(row.info.workflow)
+        text = await self.texts.read(row)
+        if text is not None and self.current is not None and self.current.id == row.id:
+            self._explain(to_top=False)
+
+    # --- preview ------------------------------------------------------------------------------
+
+    def explain(self, row: Any) -> Facts:
+        if self._notices:
+            return notices_facts(self.facts(), notices(self._notice_rows))
+        if self._compared is not None and self._difference is not None:
+            old, new = self._compared
+            return diff_facts(
+                self.facts(), self._difference, self.texts.known[old.id], self.texts.known[new.id]
+            )
+        version: VersionRow = row
+        info, now, zone = version.info, self.now(), self.console.zone
+        status, tone = status_cell(version, now)
+        facts = self.facts().line((f"{info.workflow} {info.version}  ", "head"), (status, tone))
+        facts.text(version.description, "dim")
+        notice_facts(facts, info)
+        if info.unversioned:
+            facts.text("The file names no version: this number counts its changes.", "dim")
+        for problem in version.problems:
+            place = f"{problem.path}:{problem.line}:{problem.column}: " if problem.path else ""
+            bad: Tone = "bad" if problem.severity == "error" else "warn"
+            facts.text(f"{problem.severity}: {place}{problem.message} {problem.remedy}", bad)
+        facts.fact(
+            "in use",
+            f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')}, {info.total_runs:,} in all",
+        )
+        facts.fact("since", full(info.registered_at, zone))
+        facts.fact("file", info.path).fact("checksum", info.checksum[:16])
+        alias_facts(facts, self._aliases(info.workflow), zone)
+        migration_facts(facts, self.texts.edges.get(info.workflow, ()), info.version)
+        text = self.texts.known.get(version.id)
+        if text is not None:
+            facts.heading("Definition").block(highlight_yaml(text, palette_for(self.app.theme)))
+        return facts
+
+    # --- actions ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "version":
+            return self.commands.allows(str(parameters[0]))
+        if action == "diff":
+            return self.current is not None and self.commands.pair() is not None
+        return action != "filter"
+
+    def action_version(self, command: str) -> None:
+        self.commands.start(command)
+
+    @work(group="action")
+    async def action_diff(self) -> None:
+        if self._compared is not None:
+            self._compared = None
+        elif (pair := self.commands.pair()) is not None:
+            old, new = pair
+            if old.info.workflow != new.info.workflow:
+                self.notify("Versions of one workflow are compared.", markup=False)
+                return
+            texts = [await self.texts.read(row) for row in pair]
+            numbers = [row.info.version for row in pair]
+            self._difference = await self.console.perform(
+                self.port.diff_versions(new.info.workflow, *numbers), ""
+            )
+            self._compared = pair if None not in texts and self._difference is not None else None
+        self._explain(to_top=True)
+
+    def action_notices(self) -> None:
+        self._notices = not self._notices
+        if self._notices:
+            self._load_notices()
+        else:
+            self._explain(to_top=True)
+
+    @work(group="notices", exclusive=True)
+    async def _load_notices(self) -> None:
+        try:
+            found = await self.port.workflows(shown="notices")
+        except VictorError as error:
+            self.console.report(error)
+            return
+        self._notice_rows = [version for workflow in found for version in workflow.versions]
+        self._explain(to_top=True)

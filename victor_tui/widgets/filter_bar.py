@@ -1,0 +1,180 @@
+"""The filter line above a table: understood while it is typed, with its fault shown at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input, Static
+
+from victor_tui.filter_language import FIELDS, Filter, FilterError, complete, hint, parse_filter
+from victor_tui.text import clean
+
+_PROMPT = 3
+"""Cells before the first character of the filter."""
+_NAMES = 1000
+"""Names of a field that are remembered."""
+
+
+class FilterBar(Vertical):
+    """An input for the filter language. Enter goes back to the table, escape also clears.
+
+    While it has the focus a second line says what can be written, or marks what is wrong. `fields` are
+    those that mean something here; tab completes the word at the end.
+    """
+
+    DEFAULT_CSS = """
+    FilterBar { height: auto; background: $surface; }
+    FilterBar .line { height: 1; padding: 0 1; }
+    FilterBar Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
+    FilterBar Input:focus { border: none; }
+    FilterBar .prompt { width: 2; color: $primary; }
+    FilterBar .note { width: 1; max-width: 60%; color: $text-muted; padding: 0 0 0 1; }
+    FilterBar .note.-bad { color: $text-error; }
+    FilterBar .help { display: none; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    FilterBar .help.-shown { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "clear", "Clear filter", id="filter.clear", tooltip="Clear the filter"),
+        Binding("tab", "complete", "Complete", id="filter.complete", tooltip="Complete the word"),
+    ]
+
+    class Changed(Message):
+        """What stands there means this: a `Filter`, or what the bar's own `parse` gives."""
+
+        def __init__(self, filter: Any) -> None:
+            super().__init__()
+            self.filter = filter
+
+    class Done(Message):
+        """The operator is done typing."""
+
+    def __init__(
+        self,
+        placeholder: str,
+        zone: tzinfo | None,
+        now: Callable[[], datetime],
+        parse: Callable[[str, datetime, tzinfo | None], Any] = parse_filter,
+        fields: Sequence[str] = tuple(FIELDS),
+    ) -> None:
+        super().__init__()
+        self._now = now
+        self._parse = parse
+        self.zone = zone
+        self.fields = tuple(fields)
+        self.known: dict[str, list[str]] = {}
+        """Names that complete values, by field, in alphabetical order."""
+        self.filter: Any = Filter()
+        self._input = Input(
+            placeholder=placeholder, compact=True, select_on_focus=False, suggester=_Words(self)
+        )
+        self._note = Static("", classes="note", markup=False)
+        self._help = Static("", classes="help", markup=False)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="line"):
+            yield Static("/", classes="prompt", markup=False)
+            yield self._input
+            yield self._note
+        yield self._help
+
+    def on_mount(self) -> None:
+        self._advise(None)
+
+    def on_descendant_focus(self) -> None:
+        self._help.add_class("-shown")
+
+    def on_descendant_blur(self) -> None:
+        self._help.remove_class("-shown")
+
+    @property
+    def value(self) -> str:
+        return self._input.value
+
+    @value.setter
+    def value(self, text: str) -> None:
+        self._input.value = text
+        self._input.cursor_position = len(text)
+
+    def edit(self) -> None:
+        self._input.focus()
+
+    def note(self, text: str, bad: bool = False) -> None:
+        """Say how many were found, or what is wrong."""
+        self._note.update(text)
+        # Not `auto`: Textual would keep the width of a text that gives way to the next before it is drawn.
+        self._note.styles.width = cell_len(text) + 1
+        self._note.set_class(bad, "-bad")
+
+    def learn(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Names that were seen complete values from now on, also when the filter hides them."""
+        for field, found in names.items():
+            self.known[field] = sorted({*self.known.get(field, ()), *found})[:_NAMES]
+
+    def completed(self, text: str) -> str | None:
+        """The filter with its last word completed."""
+        return complete(text, self.known, self.fields)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        try:
+            found = self._parse(event.value, self._now(), self.zone)
+        except FilterError as error:
+            self.note(clean(error), bad=True)
+            self._advise(error)
+            return
+        self.note("")
+        self._advise(None)
+        self.filter = found
+        self.post_message(self.Changed(found))
+
+    def _advise(self, error: FilterError | None) -> None:
+        """Mark what is wrong under its place, or say what can be written."""
+        indent = " " * _PROMPT
+        if error is None:
+            words = f"{indent}{hint(self.value, self.fields)}  tab completes"
+            self._help.update(Content.styled(clean(words), "$foreground-muted"))
+            return
+        self._help.update(
+            Content.assemble(
+                indent,
+                (" " * error.start, ""),
+                ("▔" * max(1, error.end - error.start), "$text-error"),
+                (f" {hint(self.value[: error.end], self.fields)}", "$foreground-muted"),
+            )
+        )
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Done())
+
+    def action_complete(self) -> None:
+        found = self.completed(self.value)
+        if found is None:
+            self.screen.focus_next()
+        else:
+            self.value = found
+
+    def action_clear(self) -> None:
+        self._input.value = ""
+        self.post_message(self.Done())
+
+
+class _Words(Suggester):
+    """Shows behind the cursor what tab would add."""
+
+    def __init__(self, bar: FilterBar) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._bar = bar
+
+    async def get_suggestion(self, value: str) -> str | None:
+        found = self._bar.completed(value)
+        return found if found is not None and found.startswith(value) else None

@@ -1,0 +1,128 @@
+"""The line at the bottom: which keys do something here, drawn by one widget. Help and leaving are always among them.
+
+Textual's own footer is a widget for each key and is composed anew whenever one of them appears or goes,
+which is with each move of a cursor: that took longer than anything else on the screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+from victor_tui.screen_lifecycle import is_alive
+
+ALWAYS = ("help", "leave")
+"""Actions whose keys stay however little room there is."""
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """One key with what it does. `enabled` is False where it does nothing at the moment."""
+
+    action: str
+    key: str
+    display: str
+    description: str
+    enabled: bool
+    tooltip: str
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes, with the space around the key and behind what it does."""
+        return cell_len(self.display) + 2 + (cell_len(self.description) + 1 if self.description else 0)
+
+
+class KeyBar(Widget):
+    """As many of the active bindings as the line holds; a click on one is its key.
+
+    Those of the screen that come last make room first; the help has them.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--description"}
+    DEFAULT_CSS = """
+    KeyBar { dock: bottom; height: 1; color: $footer-foreground; background: $footer-background; }
+    KeyBar > .key-bar--key {
+        color: $footer-key-foreground; background: $footer-key-background; text-style: bold;
+    }
+    KeyBar > .key-bar--description {
+        color: $footer-description-foreground; background: $footer-description-background;
+    }
+    """
+
+    keys: reactive[tuple[ShownKey, ...]] = reactive(())
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._look)
+
+    def _look(self, screen: Screen[object]) -> None:
+        if screen is self.screen and is_alive(screen):
+            self.keys = tuple(self._shown())
+
+    def _shown(self) -> list[ShownKey]:
+        """Each action once, under the first of its keys."""
+        found: dict[str, ShownKey] = {}
+        for _, binding, enabled, tooltip in self.screen.active_bindings.values():
+            if binding.show and binding.action not in found:
+                display = self.app.get_key_display(binding)
+                found[binding.action] = ShownKey(
+                    binding.action,
+                    binding.key,
+                    display,
+                    binding.description,
+                    enabled,
+                    tooltip or binding.description,
+                )
+        return list(found.values())
+
+    @property
+    def drawn(self) -> list[ShownKey]:
+        """The keys that there is room for."""
+        kept = list(self.keys)
+        excess = sum(shown.width for shown in kept) - self.size.width
+        for shown in self.keys[::-1]:
+            if excess > 0 and shown.action not in ALWAYS:
+                excess -= shown.width
+                kept.remove(shown)
+        return kept
+
+    def render_line(self, y: int) -> Strip:
+        base, key = self.rich_style, self.get_component_rich_style("key-bar--key")
+        words = self.get_component_rich_style("key-bar--description")
+        pieces = []
+        for shown in self.drawn:
+            dim = Style(dim=not shown.enabled or None)
+            pieces.append(Segment(f" {shown.display} ", key + dim))
+            if shown.description:
+                pieces.append(Segment(f"{shown.description} ", words + dim))
+        return Strip(pieces).adjust_cell_length(self.size.width, base)
+
+    def _at(self, x: int) -> ShownKey | None:
+        end = 0
+        for shown in self.drawn:
+            end += shown.width
+            if x < end:
+                return shown
+        return None
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        shown = self._at(event.x)
+        self.tooltip = shown.tooltip if shown else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        shown = self._at(event.x)
+        if shown is None:
+            return
+        if shown.enabled:
+            self.app.simulate_key(shown.key)
+        else:
+            self.app.bell()
