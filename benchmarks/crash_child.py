@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.api import Answer, MigrationSpec, RequestQuery, RunInfo, RunQuery
-from victor_engine.engine import Engine, moving, requests
+from victor_engine.engine import Engine, requests, run_mover
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
 from victor_engine.runs import request_deadlines, stored_effects, supervisor, transitions
@@ -224,7 +224,7 @@ def install(moment: Moment, bug: str) -> None:
     before(requests, "answer_request", "answer", moment, after=True)
     before(Handler, "commit", "command", moment, after=True)
     before(transitions, "rest", "command", moment, after=True)
-    before(moving, "apply", "command", moment, after=True)
+    before(run_mover, "apply", "command", moment, after=True)
 
 
 async def answer_everything(engine: Engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.locking import LockedTx
-from victor_engine.loading import conversation
+from victor_engine.loading import worker_session
 from victor_engine.store.db import Store
 from victor_engine.workers.process import WorkerProcess
 
@@ -36,7 +36,7 @@ def pytest_collection_finish() -> None:
 def shared_loading_processes() -> Iterator[None]:
     """Use the processes that read workspaces again for the next engine: to start one takes longer than most tests."""
     idle: list[WorkerProcess] = []
-    start = conversation.start
+    start = worker_session.start
 
     def take() -> WorkerProcess:
         while idle:
@@ -47,8 +47,8 @@ def shared_loading_processes() -> Iterator[None]:
         return start()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conversation, "start", take)
-        patch.setattr(conversation, "finish", idle.append)
+        patch.setattr(worker_session, "start", take)
+        patch.setattr(worker_session, "finish", idle.append)
         yield
     for process in idle:
         process.end()

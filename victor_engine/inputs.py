@@ -1,6 +1,6 @@
 """The readers of what people type into forms and fields: the same that read files and commands."""
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import parse_duration
 from victor_engine.people.validation import validate
 from victor_engine.scheduling.declarations import spec_from_block

@@ -17,7 +17,7 @@ from victor_engine.errors import EngineUnavailableError, UsageError
 from victor_engine.service import protocol
 from victor_engine.service.client import request_for
 from victor_engine.service.connection import Connection
-from victor_engine.service.readonly import answer_or_refuse
+from victor_engine.service.read_only import answer_or_refuse
 from victor_engine.service.server import PortServer
 
 

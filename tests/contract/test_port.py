@@ -37,7 +37,7 @@ from victor_engine.errors import (
 from victor_engine.identity import acting_as, user_name
 from victor_engine.service.client import Client, request_for
 from victor_engine.service.connect import find, open_engine
-from victor_engine.service.readonly import ReadOnlyPort, answer_or_refuse
+from victor_engine.service.read_only import ReadOnlyPort, answer_or_refuse
 from victor_engine.versioning.catalog import VersionRemovedError
 
 PEOPLE = (ME.user, user_name(ME.uid))

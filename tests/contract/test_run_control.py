@@ -17,7 +17,7 @@ from victor_engine.errors import ConflictError, EngineUnavailableError, NotFound
 from victor_engine.identity import acting_as
 from victor_engine.service.client import Client
 from victor_engine.service.connect import find, open_engine
-from victor_engine.service.readonly import ReadOnlyPort
+from victor_engine.service.read_only import ReadOnlyPort
 
 FLAKY = {
     "victor.yaml": f"""

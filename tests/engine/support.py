@@ -13,7 +13,7 @@ from typing import Any
 from victor_engine.api import Actor, RequestInfo, RequestQuery, RunDetail
 from victor_engine.config import trust
 from victor_engine.engine import Engine
-from victor_engine.engine.loaded import Workspace
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.workspace import load_workspace
 from victor_engine.identity import acting_as
 from victor_engine.loading.loader import Loader, Order

@@ -19,7 +19,7 @@ from victor_engine.errors import (
     NotFoundError,
     UntrustedError,
 )
-from victor_engine.store.queries.pace import SAMPLE
+from victor_engine.store.queries.typical_durations import SAMPLE
 
 GATE = {
     "victor.yaml": f"""

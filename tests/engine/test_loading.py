@@ -19,9 +19,9 @@ from victor_engine.api import ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
-from victor_engine.loading.calendarworker import CalendarWorker
-from victor_engine.loading.conversation import WorkerConversation
+from victor_engine.loading.calendar_worker import CalendarWorker
 from victor_engine.loading.pieces import LoadingError, ReadCalendar, ReadFile
+from victor_engine.loading.worker_session import WorkerConversation
 from victor_engine.workers.serving import MEMORY
 
 FEW = "handlers:\n  h: {command: ['true']}\n"
@@ -280,7 +280,7 @@ async def test_a_calendar_that_is_worked_out_elsewhere_leaves_out_the_same(tmp_p
 async def test_a_calendar_that_takes_too_long_to_work_out_is_said_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("victor_engine.loading.calendarworker.SPANS_SECONDS", 0.3)
+    monkeypatch.setattr("victor_engine.loading.calendar_worker.SPANS_SECONDS", 0.3)
     files = {
         "victor.yaml": "calendars: {c: calendars/c.ics}\n",
         "calendars/c.ics": ENDLESS.format(start="18000102T100000Z", rule="INTERVAL=1"),

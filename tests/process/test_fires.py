@@ -18,7 +18,7 @@ from tests.process.test_kill import start_daemon
 from victor_engine.api import ScheduleSpec
 from victor_engine.clock import FakeClock
 from victor_engine.scheduling import schedule_commands as ops
-from victor_engine.service.lock import engine_owner
+from victor_engine.service.engine_lock import engine_owner
 from victor_engine.store.db import Tx, open_store
 
 pytestmark = pytest.mark.process

@@ -17,7 +17,7 @@ from tests.engine.support import workspace
 from victor_engine.api import Answer, EventInfo, Port, RequestQuery, RunDetail, RunQuery
 from victor_engine.errors import EngineLockedError, EngineUnavailableError
 from victor_engine.service.connect import attach, find, open_engine
-from victor_engine.service.lock import engine_owner
+from victor_engine.service.engine_lock import engine_owner
 
 pytestmark = pytest.mark.process
 

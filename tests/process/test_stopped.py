@@ -15,7 +15,7 @@ from tests.process.test_kill import alive, attached, start_daemon
 from tests.process.test_signals import FILES as SLEEPER
 from tests.process.test_signals import at_work, eventually, pids
 from victor_engine.identity import user_name
-from victor_engine.service.lock import LockOwner, engine_owner
+from victor_engine.service.engine_lock import LockOwner, engine_owner
 
 pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(300)]
 

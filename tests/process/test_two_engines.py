@@ -22,7 +22,7 @@ from tests.engine.support import ME, until_end, workspace
 from victor_engine.errors import EngineLockedError
 from victor_engine.identity import acting_as
 from victor_engine.service.connect import open_engine
-from victor_engine.service.lock import engine_owner
+from victor_engine.service.engine_lock import engine_owner
 from victor_engine.service.paths import Paths
 
 pytestmark = pytest.mark.process

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from victor_engine.config.model import CalendarSource
-from victor_engine.config.places import parse_yaml
+from victor_engine.config.yaml_locations import parse_yaml
 from victor_engine.errors import VictorError
 from victor_engine.scheduling.calendars.spans import Calendar, instant
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from victor_engine.errors import ConfigError, EngineLockedError, PermissionDeniedError
-from victor_engine.service import lock as module
-from victor_engine.service.lock import EngineLock, check_local, engine_owner, file_system
+from victor_engine.service import engine_lock as module
+from victor_engine.service.engine_lock import EngineLock, check_local, engine_owner, file_system
 
 HOLDER = """
 import sys
 from pathlib import Path
-from victor_engine.service.lock import EngineLock
+from victor_engine.service.engine_lock import EngineLock
 EngineLock(Path(sys.argv[1])).try_acquire("daemon", "/run/x.sock")
 print("held", flush=True)
 sys.stdin.read()

@@ -18,7 +18,7 @@ from victor_engine.errors import NotFoundError
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx, open_store
 from victor_engine.store.patch import Patch
-from victor_engine.store.queries.pace import percentile
+from victor_engine.store.queries.typical_durations import percentile
 from victor_engine.store.runs import NewRun, insert_run
 
 SECOND = 1_000_000

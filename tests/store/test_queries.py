@@ -16,7 +16,7 @@ from victor_engine.api import EventQuery, RequestQuery, RunQuery
 from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.queries.text import left
+from victor_engine.store.queries.conversions import left
 
 
 class World:

@@ -11,8 +11,8 @@ import pytest
 from victor_engine.errors import StoreError
 from victor_engine.store import pragmas, schema
 from victor_engine.store.db import open_store
-from victor_engine.store.progress import position_of, progress
 from victor_engine.store.state import run_state
+from victor_engine.store.stored_position import position_of, progress
 
 
 def test_steps_are_numbered_from_one_without_a_gap() -> None:

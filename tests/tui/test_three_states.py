@@ -18,7 +18,7 @@ from tests.tui.world import World
 from victor_engine.api import Port
 from victor_engine.service.connect import open_engine
 from victor_engine.service.paths import Paths
-from victor_engine.service.readonly import ReadOnlyPort
+from victor_engine.service.read_only import ReadOnlyPort
 from victor_tui.app import VictorApp
 from victor_tui.widgets.header import HeaderBar, engine_words
 from victor_tui.widgets.table import LineTable

@@ -370,7 +370,7 @@ async def test_a_dead_letter_is_redriven_on_another_version_through_a_custom_ste
 
 async def test_a_custom_step_of_a_workspace_that_is_not_trusted_is_not_executed(tmp_path: Path) -> None:
     from victor_engine.service.connect import find
-    from victor_engine.service.readonly import ReadOnlyPort
+    from victor_engine.service.read_only import ReadOnlyPort
 
     root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:double'}"), **{"moves.py": WORK})
     async with engine_on(root) as engine:

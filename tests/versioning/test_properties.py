@@ -22,7 +22,7 @@ from victor_engine.versioning import (
     WorkflowVersionRegistry,
 )
 from victor_engine.versioning.aliases import rolls_back_to
-from victor_engine.versioning.blocks import migration_from_block
+from victor_engine.versioning.migration_reader import migration_from_block
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -21,7 +21,7 @@ from victor_engine.versioning import (
     WorkflowVersion,
     WorkflowVersionRegistry,
 )
-from victor_engine.versioning.blocks import migration_from_block
+from victor_engine.versioning.migration_reader import migration_from_block
 from victor_engine.versioning.ranges import satisfies, select
 
 V = WorkflowVersion.parse

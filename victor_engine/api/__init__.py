@@ -2,7 +2,7 @@
 
 It has three implementations, which pass one contract suite: the engine in this process
 (`victor_engine.engine.Engine`), the socket client (`victor_engine.service.client.Client`), and the
-port on a store without an engine (`victor_engine.service.readonly.ReadOnlyPort`). Arguments and
+port on a store without an engine (`victor_engine.service.read_only.ReadOnlyPort`). Arguments and
 results are the frozen structs below: snapshots, never objects of the engine.
 
 Instants are aware datetimes in UTC. Durations are seconds as floats. A method raises only

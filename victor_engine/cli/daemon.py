@@ -92,7 +92,7 @@ def _into_background(
     import time
 
     from victor_engine.service.connect import find
-    from victor_engine.service.lock import engine_owner
+    from victor_engine.service.engine_lock import engine_owner
 
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
     owner = engine_owner(paths.state_dir)
@@ -135,7 +135,7 @@ def stop(ctx: click.Context) -> None:
     """Stop the engine. The next engine continues its active runs."""
     import asyncio
 
-    from victor_engine.service.lock import engine_owner
+    from victor_engine.service.engine_lock import engine_owner
 
     async def work(port: Port) -> None:
         info = await port.engine()

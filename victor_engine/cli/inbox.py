@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from victor_engine.api import Port, RequestInfo, RequestQuery, RequestStatus
-from victor_engine.cli.answering import COMMANDS, json_option
+from victor_engine.cli.inbox_actions import COMMANDS, json_option
 from victor_engine.cli.output import local, note_cut, print_json, say, span, table, with_port
 from victor_engine.text import plain
 

@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from victor_engine.config.places import did_you_mean
+            from victor_engine.config.yaml_locations import did_you_mean
 
             raise click.UsageError(
                 f"the command {args[0]!r} does not exist. {did_you_mean(args[0], COMMANDS)}", ctx

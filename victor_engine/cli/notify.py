@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from victor_engine.cli.answering import json_option
+from victor_engine.cli.inbox_actions import json_option
 from victor_engine.cli.output import print_json, say, table
 from victor_engine.errors import ConfigError, NotFoundError, UntrustedError
 

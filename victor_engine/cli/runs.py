@@ -7,10 +7,10 @@ import json
 import click
 
 from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, UsageInfo
-from victor_engine.cli import control, insight
-from victor_engine.cli.control import json_option
+from victor_engine.cli import run_actions, run_statistics
 from victor_engine.cli.logs import logs
 from victor_engine.cli.output import local, note_limit, print_json, say, span, table, with_port
+from victor_engine.cli.run_actions import json_option
 
 
 @click.group()
@@ -179,5 +179,5 @@ def _show_cause(group: DeadLetterGroup) -> None:
 
 runs.add_command(logs)
 runs.add_command(logs, "log")
-control.add_to(runs)
-insight.add_to(runs)
+run_actions.add_to(runs)
+run_statistics.add_to(runs)

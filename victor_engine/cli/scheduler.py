@@ -23,7 +23,8 @@ from victor_engine.cli.output import (
     table,
     with_port,
 )
-from victor_engine.cli.planning import (
+from victor_engine.cli.plans import plan_option, print_plan, read_token
+from victor_engine.cli.schedule_tools import (
     as_option,
     backfill,
     calendars,
@@ -34,7 +35,6 @@ from victor_engine.cli.planning import (
     show_fires,
     undrain,
 )
-from victor_engine.cli.plans import plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

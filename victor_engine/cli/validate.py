@@ -141,7 +141,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
-    from victor_engine.versioning.checks import check_migrations
+    from victor_engine.versioning.migration_checks import check_migrations
     from victor_engine.work.bindings import BindingTable, unused_nodes
 
     config = _config(path, explicit)

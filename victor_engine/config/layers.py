@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.binding import is_function_reference, read_binding, resolve_path, without_effect
-from victor_engine.config.checks import Reader, kind_of
+from victor_engine.config.binding_reader import (
+    is_function_reference,
+    read_binding,
+    resolve_path,
+    without_effect,
+)
 from victor_engine.config.model import (
     DEFAULT_WORKFLOWS,
     Binding,
@@ -29,7 +33,8 @@ from victor_engine.config.model import (
     SecretSource,
 )
 from victor_engine.config.notify import read_rules
-from victor_engine.config.places import Key, Source, did_you_mean, read_yaml
+from victor_engine.config.setting_readers import Reader, kind_of
+from victor_engine.config.yaml_locations import Key, Source, did_you_mean, read_yaml
 from victor_engine.errors import ConfigError
 
 SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")

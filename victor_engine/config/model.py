@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.places import Key, Source
+from victor_engine.config.yaml_locations import Key, Source
 
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
 """Where workflow files are looked for in a workspace; `victor.yaml` itself is never one."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import NotifyRule
-from victor_engine.config.places import Key, Source, did_you_mean
+from victor_engine.config.setting_readers import Reader, kind_of
+from victor_engine.config.yaml_locations import Key, Source, did_you_mean
 
 OCCASIONS = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed", "storage")
 """What a rule may be about: requests, then runs, and at last the engine itself."""

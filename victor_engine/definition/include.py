@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import Problems
 from victor_engine.definition.yaml_document import MAX_VALUES, Document, Path, YamlError, parse
 from victor_engine.files import UnfitFileError, read_text_bounded, reason, text_digest

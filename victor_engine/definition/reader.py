@@ -9,7 +9,7 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import LONGEST
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.dialect_keys import BREAKER
 from victor_engine.definition.model import CircuitBreaker
 from victor_engine.definition.yaml_document import Document, Path

@@ -27,15 +27,15 @@ from victor_engine.api import (
 )
 from victor_engine.api.port import PortMethod, derive
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.engine.current import CurrentWorkspace, Source
+from victor_engine.engine.current_workspace import CurrentWorkspace, Source
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.facade import delegate
 from victor_engine.engine.feed import Broadcast
-from victor_engine.engine.loaded import Workspace
-from victor_engine.engine.moving import RunMover
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.queries import Queries, StoreReader
-from victor_engine.engine.registering import register
+from victor_engine.engine.registration import register
 from victor_engine.engine.requests import RequestService
+from victor_engine.engine.run_mover import RunMover
 from victor_engine.engine.runs import RunService
 from victor_engine.engine.schedules import ScheduleService
 from victor_engine.engine.services import Services

@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from victor_engine.clock import Clock
-from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries.schedules import exclusion
-from victor_engine.engine.starting import Starting
+from victor_engine.engine.start_resolution import Starting
 from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from victor_engine.api import Answer, RequestInfo
-from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.graph_walk.stopwatch import committed

@@ -7,7 +7,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import NodeOverride, RunInfo, RunPlanCommand
 from victor_engine.clock import Clock
-from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import UsageError

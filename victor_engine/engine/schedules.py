@@ -17,7 +17,7 @@ from victor_engine.api import (
     ScheduleSpec,
 )
 from victor_engine.domain import plans
-from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.execution import Execution
 from victor_engine.engine.queries import RunQueries, ScheduleQueries
 from victor_engine.engine.queries.schedules import version_started

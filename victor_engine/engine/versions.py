@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from victor_engine.api import AliasInfo, MigrationReport, MigrationSpec, RunInfo, VersionInfo
-from victor_engine.engine.moving import RunMover
 from victor_engine.engine.queries import VersionQueries
+from victor_engine.engine.run_mover import RunMover
 from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.identity import acting
 from victor_engine.store.db import Store

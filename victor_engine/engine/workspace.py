@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
-from victor_engine.config.places import place_from_text
-from victor_engine.engine.loaded import Workspace
+from victor_engine.config.yaml_locations import place_from_text
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import VictorError
 from victor_engine.loading.loader import Loader, Order
-from victor_engine.notify.courier import INSTALL, installed
+from victor_engine.notify.sender import INSTALL, installed
 
 
 async def load_workspace(loader: Loader, order: Order) -> Workspace:

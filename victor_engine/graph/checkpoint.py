@@ -17,7 +17,7 @@ from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineLockedError, UsageError
 from victor_engine.private import make_directory
 from victor_engine.runs.supervisor import Runtime
-from victor_engine.service.lock import EngineLock
+from victor_engine.service.engine_lock import EngineLock
 from victor_engine.store.db import Store, open_store
 
 

@@ -22,8 +22,8 @@ from victor_engine.errors import ConfigError, NotFoundError, StoreError, UsageEr
 from victor_engine.graph import threads
 from victor_engine.graph.checkpoint import Checkpointer, Session, ThrowawayCheckpointer
 from victor_engine.graph.errors import GraphRunError, ThreadBusyError
+from victor_engine.graph.event_stream import Telling
 from victor_engine.graph.events import Complete, Error, GraphEvent
-from victor_engine.graph.telling import Telling
 from victor_engine.ids import new_id
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.versioning import catalog

@@ -262,7 +262,7 @@ class StateGraph(Generic[S]):
 
     def _known(self, name: str, what: str) -> None:
         if name not in self._nodes:
-            from victor_engine.config.places import did_you_mean
+            from victor_engine.config.yaml_locations import did_you_mean
 
             hint = did_you_mean(name, sorted(self._nodes)) if self._nodes else "The graph has no nodes"
             raise GraphDefinitionError(f"{what} {name!r}, and there is no such node. {hint}")

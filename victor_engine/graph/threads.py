@@ -27,10 +27,10 @@ from victor_engine.runs.commands import Cancel, Retry
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.progress import progress
 from victor_engine.store.repositories import threads
 from victor_engine.store.runs import NewRun, insert_run
 from victor_engine.store.state import given_state, run_state
+from victor_engine.store.stored_position import progress
 from victor_engine.versioning import catalog
 
 

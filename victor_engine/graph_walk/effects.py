@@ -50,7 +50,7 @@ class Position:
         return self.total - self.floor
 
     def to_data(self) -> dict[str, Any]:
-        """See `store.progress`."""
+        """See `store.stored_position`."""
         data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
         for name, value in (("at", self.ordinal), ("mark", self.mark), ("floor", self.floor)):
             if value:

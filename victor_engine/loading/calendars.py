@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.config.places import Source
+from victor_engine.config.yaml_locations import Source
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import CalendarPiece, LimitError
 from victor_engine.scheduling.calendars.icalendar_files import Events, recurring_events

@@ -17,9 +17,8 @@ from victor_engine.config import Config
 from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.files import read_bounded, read_text_bounded, text_digest
+from victor_engine.loading.calendar_worker import READING_SECONDS, CalendarWorker, too_expensive
 from victor_engine.loading.calendars import AskSpans, calendar_of
-from victor_engine.loading.calendarworker import READING_SECONDS, CalendarWorker, too_expensive
-from victor_engine.loading.conversation import Conversation, HereConversation, WorkerConversation
 from victor_engine.loading.pieces import (
     Around,
     CalendarPiece,
@@ -36,6 +35,7 @@ from victor_engine.loading.pieces import (
     decode_config,
 )
 from victor_engine.loading.reading import environment
+from victor_engine.loading.worker_session import Conversation, HereConversation, WorkerConversation
 from victor_engine.scheduling.calendars.spans import Calendar
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import MAX_BYTES, from_file

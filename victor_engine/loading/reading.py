@@ -48,7 +48,7 @@ from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import from_file
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timezones import get_zone
-from victor_engine.versioning.checks import check_migrations
+from victor_engine.versioning.migration_checks import check_migrations
 from victor_engine.work.bindings import BindingTable, unused_nodes, working_nodes
 
 

@@ -21,8 +21,8 @@ from victor_engine.errors import ConfigError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import first_of
 from victor_engine.notify import outbox
-from victor_engine.notify.courier import NotifyError, Sender
 from victor_engine.notify.messages import KINDS, Happened, Message, compose, is_over, storage_lost, unseen
+from victor_engine.notify.sender import NotifyError, Sender
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, person, unix_groups
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries import last_event

@@ -11,7 +11,7 @@ from typing import Any
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import to_us
 from victor_engine.config.model import NotifyRule
-from victor_engine.config.places import place_from_text
+from victor_engine.config.yaml_locations import place_from_text
 from victor_engine.events import EventKind
 from victor_engine.notify.messages import Message
 from victor_engine.store.db import Tx

@@ -27,8 +27,8 @@ from victor_engine.runs.transitions import RunRef
 from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.patch import Patch
+from victor_engine.store.queries.conversions import error_info
 from victor_engine.store.queries.definitions import version_of
-from victor_engine.store.queries.text import error_info
 from victor_engine.store.repositories import runs
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import run_state

@@ -11,10 +11,10 @@ from victor_engine.graph_walk.effects import Past, Position
 from victor_engine.runs import transitions
 from victor_engine.runs.run_record import RunRecord, past_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import run_state_sized
+from victor_engine.store.stored_position import position_of
 
 LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
 """Gives a pinned definition by its id, with its version."""

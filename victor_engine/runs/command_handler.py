@@ -35,11 +35,11 @@ from victor_engine.runs.redrive import Target, redrive
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.deadletters import remove_dead_letter
 from victor_engine.store.repositories.runs import StoredRun
 from victor_engine.store.runs import node_overrides, run_key
+from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load
 
 

@@ -27,12 +27,12 @@ from victor_engine.runs.conflicts import check_revision
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.patch import Patch
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.attempts import Visit
 from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, remove_dead_letter
 from victor_engine.store.repositories.runs import StoredRun
 from victor_engine.store.state import run_state
+from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
 
 _NAMED = 20

@@ -17,11 +17,11 @@ from victor_engine.domain.transitions import RunCommand, refusal
 from victor_engine.errors import ItemChangedError, PlanChangedError, PlanTokenError, VictorError
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, is_dead_letter
 from victor_engine.store.repositories.runs import StoredRun
 from victor_engine.store.state import given_state, run_state
+from victor_engine.store.stored_position import position_of
 from victor_engine.versioning import catalog
 
 Expect = Callable[[Tx, StoredRun], None]

@@ -15,13 +15,13 @@ from victor_engine.events import EventKind
 from victor_engine.graph_walk.effects import Done, Onward, Step
 from victor_engine.reserved import refusal
 from victor_engine.store.db import Tx, actor_from_json
-from victor_engine.store.progress import onward_json, position_of
 from victor_engine.store.queries.events import last_of_run
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.repositories.attempts import StepRow, at_work, processes
 from victor_engine.store.repositories.attempts import last as last_attempt
 from victor_engine.store.repositories.deadletters import add_dead_letter
 from victor_engine.store.repositories.runs import RunRef
+from victor_engine.store.stored_position import onward_json, position_of
 
 
 def error_json(error: ErrorInfo | None) -> str | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import ScheduleSpec
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import UsageError
 from victor_engine.scheduling.spec_clauses import duration, read_after, read_expect
 from victor_engine.scheduling.timezones import get_zone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from victor_engine.api import ScheduleSpec
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import UsageError
 from victor_engine.store.db import Tx
 from victor_engine.store.repositories import definitions, dependencies

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from victor_engine.api import After, Expect, Period, UpstreamEnd
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import parse_duration
 from victor_engine.errors import UsageError
 

@@ -17,11 +17,11 @@ from victor_engine.errors import (
     StoreError,
 )
 from victor_engine.identity import current_actor, local_actor
-from victor_engine.service.lock import EngineLock, engine_owner
+from victor_engine.service.engine_lock import EngineLock, engine_owner
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
-from victor_engine.service.workspacelock import WorkspaceLock
+from victor_engine.service.workspace_lock import WorkspaceLock
 
 if TYPE_CHECKING:
     from victor_engine.engine import Engine
@@ -197,7 +197,7 @@ async def open_console(
 
 
 def _read_only(paths: Paths) -> Port:
-    from victor_engine.service.readonly import ReadOnlyPort
+    from victor_engine.service.read_only import ReadOnlyPort
 
     if not paths.db_path.exists():
         raise StoreError(f"{paths.db_path} does not exist: {how_to_start(paths)}")

@@ -1,6 +1,7 @@
 """Versions of workflows: semver, registry, migrations of state and position, differences."""
 
 from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_steps import MigrationError, MigrationStep, MigrationType
 from victor_engine.versioning.registry import (
     VersionedWorkflow,
     WorkflowVersionRegistry,
@@ -8,7 +9,6 @@ from victor_engine.versioning.registry import (
     reset_version_registry,
 )
 from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
 
 __all__ = [
     "MigrationError",

@@ -22,13 +22,13 @@ from victor_engine.store.queries.workflows import latest_of
 from victor_engine.store.repositories import definitions
 from victor_engine.store.repositories.definitions import Version
 from victor_engine.versioning import aliases
-from victor_engine.versioning.blocks import migration_from_block
 from victor_engine.versioning.diff import change_lines, diff
 from victor_engine.versioning.migration import WorkflowMigration, with_functions
+from victor_engine.versioning.migration_reader import migration_from_block
+from victor_engine.versioning.migration_steps import Handler, MigrationError, State
 from victor_engine.versioning.ranges import select
 from victor_engine.versioning.registry import WorkflowVersionRegistry, next_free
 from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import Handler, MigrationError, State
 
 
 class VersionConflictError(DefinitionError):
@@ -170,7 +170,7 @@ def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str
     rows = definitions.versions(source, workflow)
     if not rows:
         names = definitions.names(source)
-        from victor_engine.config.places import did_you_mean
+        from victor_engine.config.yaml_locations import did_you_mean
 
         hint = did_you_mean(workflow, names) if names else "None is registered yet"
         raise NotFoundError(f"there is no workflow {workflow!r}. {hint}")

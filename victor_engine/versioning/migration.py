@@ -9,8 +9,7 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.errors import UntrustedError
-from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import (
+from victor_engine.versioning.migration_steps import (
     Handler,
     MigrationError,
     MigrationStep,
@@ -18,6 +17,7 @@ from victor_engine.versioning.steps import (
     State,
     apply_step,
 )
+from victor_engine.versioning.semver import WorkflowVersion
 
 
 @dataclass(frozen=True, slots=True)

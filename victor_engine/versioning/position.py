@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.graph import reachable
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
+from victor_engine.versioning.migration_steps import MigrationError, MigrationStep, MigrationType
 
 
 @dataclass(frozen=True, slots=True)

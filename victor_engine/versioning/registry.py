@@ -11,12 +11,12 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.errors import DefinitionError, NotFoundError
-from victor_engine.versioning import paths
+from victor_engine.versioning import migration_paths
 from victor_engine.versioning.diff import diff
 from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_steps import MigrationError, State
 from victor_engine.versioning.ranges import select
 from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import MigrationError, State
 
 AnyVersion = WorkflowVersion | str
 
@@ -153,7 +153,7 @@ class WorkflowVersionRegistry:
         """Ways from one version to another, best first: shortest, then with fewer breaking ones."""
         start, goal = WorkflowVersion.of(from_version), WorkflowVersion.of(to_version)
         known = self._migrations.get(workflow_name, {})
-        return list(islice(paths.ways(known.values(), start, goal), limit))
+        return list(islice(migration_paths.ways(known.values(), start, goal), limit))
 
     def get_migration_path(
         self, workflow_name: str, from_version: AnyVersion, to_version: AnyVersion
@@ -167,7 +167,9 @@ class WorkflowVersionRegistry:
             return found[0]
         migrations = self.get_migrations(workflow_name)
         low, high = sorted((start, goal))
-        reached = [version for version in paths.reachable(migrations, start) if low <= version <= high]
+        reached = [
+            version for version in migration_paths.reachable(migrations, start) if low <= version <= high
+        ]
         nearest = (max if start < goal else min)(reached)
         known = ", ".join(migration.migration_id for migration in migrations) or "none"
         raise MigrationError(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from victor_engine.api import ProblemInfo, UsageInfo
 from victor_engine.config.model import Binding, Config
-from victor_engine.config.places import did_you_mean, place_from_text
+from victor_engine.config.yaml_locations import did_you_mean, place_from_text
 from victor_engine.definition.model import (
     NO_CONSTRAINTS,
     AgentNode,

@@ -121,7 +121,7 @@ class StateSchema(Generic[S]):
                     retryable=False,
                 )
             if self.keys is not None and key not in self.keys and not is_reserved(key):
-                from victor_engine.config.places import did_you_mean
+                from victor_engine.config.yaml_locations import did_you_mean
 
                 raise NodeError(
                     f"{who} returned {key!r}, which {self.type.__name__} does not declare. "

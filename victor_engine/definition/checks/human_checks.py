@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.model import HITLNode
 from victor_engine.definition.nodes.human import outcome_key
 from victor_engine.definition.reader import Problems, Reader, duration_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.model import SubWorkflowNode, WorkflowDefinition
 
 

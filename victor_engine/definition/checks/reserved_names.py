@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.expressions.expression import names_read, names_written
 from victor_engine.definition.expressions.language import read_statements
 from victor_engine.definition.model import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.checks.human_checks import check_hitl
 from victor_engine.definition.checks.reserved_names import check_reserved
 from victor_engine.definition.expressions.expression import (

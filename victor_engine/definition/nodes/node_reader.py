@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import (
     BACKOFFS,

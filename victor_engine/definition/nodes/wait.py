@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.model import ON_WAIT_TIMEOUT, Node, SubWorkflowNode, WaitNode
 from victor_engine.definition.nodes.human import read_outcomes

@@ -17,8 +17,8 @@ from victor_engine.api import (
     RunStats,
 )
 from victor_engine.clock import Clock
-from victor_engine.engine.comparing import attempt_state, compare_runs
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.engine.run_comparison import attempt_state, compare_runs
 from victor_engine.runs.run_plans import plan_runs
 from victor_engine.store import queries
 

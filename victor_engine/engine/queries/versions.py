@@ -23,7 +23,7 @@ from victor_engine.api import (
     WorkflowInfo,
 )
 from victor_engine.clock import Clock
-from victor_engine.engine.planning import Planner
+from victor_engine.engine.migration_planning import Planner
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.store import queries
 from victor_engine.versioning import catalog

@@ -17,8 +17,8 @@ from victor_engine.runs.migration.stored_run import Resting, read_run
 from victor_engine.runs.redrive import difference
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.repositories import attempts, moves, requests, runs
-from victor_engine.store.repositories.moves import Move
+from victor_engine.store.repositories import attempts, requests, run_migrations, runs
+from victor_engine.store.repositories.run_migrations import Move
 
 
 class MovedMeanwhileError(ConflictError):
@@ -78,7 +78,7 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
 def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
     """The row of the history, and the event that points to it."""
     run, way = planned.run, planned.way
-    row = moves.add(
+    row = run_migrations.add(
         tx,
         Move(
             run_key=run.ref.key,

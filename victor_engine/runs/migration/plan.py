@@ -18,8 +18,8 @@ from victor_engine.runs.migration.pending import Comparison, Pending, pending
 from victor_engine.runs.migration.stored_run import Resting
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.versioning.position import Standing, check, move
-from victor_engine.versioning.steps import MigrationError
 
 MOVABLE = ("waiting", "paused", "failed")
 """Statuses in which nothing of a run is at work."""

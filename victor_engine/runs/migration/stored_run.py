@@ -12,10 +12,10 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.people.requests import Ask
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.progress import position_of
 from victor_engine.store.repositories import attempts, requests, runs
 from victor_engine.store.repositories.runs import RunRef
 from victor_engine.store.state import run_state
+from victor_engine.store.stored_position import position_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from victor_engine.runs.migration.plan import check_rests
 from victor_engine.runs.migration.stored_run import LiveAttempt, Resting, read_run
 from victor_engine.runs.redrive import difference
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.repositories import attempts, moves, runs
+from victor_engine.store.repositories import attempts, run_migrations, runs
 
 
 def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
@@ -23,7 +23,7 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
     """
     runs.lock(tx, key)
     run = read_run(tx.connection, key)
-    move = moves.last(tx, key)
+    move = run_migrations.last(tx, key)
     if move is None:
         raise ConflictError(
             f"run {run.ref.id} was not moved to another version, so there is nothing to go back to"
@@ -48,7 +48,7 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
         status=status,
         overrides=before.overrides,
     )
-    moves.undo(tx, key, move.id, actor_json(actor))
+    run_migrations.undo(tx, key, move.id, actor_json(actor))
     data = {"version": from_version, "was": to_version, "row": move.id}
     tell(tx, EventKind.RUN_UNMIGRATED, run.ref, actor, data, note)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from victor_engine.config.model import CalendarSource
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.scheduling.calendars.spans import Calendar
 from victor_engine.scheduling.calendars.yaml_calendars import SUFFIXES, from_block, from_file

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from victor_engine.config.places import Key, Source, did_you_mean, parse_yaml
+from victor_engine.config.yaml_locations import Key, Source, did_you_mean, parse_yaml
 from victor_engine.definition.reader import parse_duration
 from victor_engine.errors import UsageError
 from victor_engine.files import read_bounded, reason

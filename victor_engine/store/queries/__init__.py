@@ -16,9 +16,8 @@ from victor_engine.store.queries.definitions import (
 )
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
-from victor_engine.store.queries.moves import movable_runs, run_migrations
-from victor_engine.store.queries.pace import Pace, Paces
 from victor_engine.store.queries.people import request, request_count, requests
+from victor_engine.store.queries.run_migrations import movable_runs, run_migrations
 from victor_engine.store.queries.runs import (
     attempt_state,
     attempts,
@@ -31,6 +30,7 @@ from victor_engine.store.queries.runs import (
 )
 from victor_engine.store.queries.schedules import fires, schedule, schedules
 from victor_engine.store.queries.stats import run_stats
+from victor_engine.store.queries.typical_durations import Pace, Paces
 from victor_engine.store.queries.workflows import current_version, workflows
 
 __all__ = [

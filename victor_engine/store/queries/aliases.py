@@ -7,7 +7,7 @@ import sqlite3
 from victor_engine.api import AliasChange, AliasInfo, AliasSide
 from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.queries.text import ACTIVE
+from victor_engine.store.queries.conversions import ACTIVE
 
 TELLING = 500
 """How many of the last successful runs of a side tell how long it takes."""

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from victor_engine.api import PauseInfo
 from victor_engine.clock import to_us
+from victor_engine.store.queries.conversions import ACTIVE, instant
 from victor_engine.store.queries.events import last_event
-from victor_engine.store.queries.text import ACTIVE, instant
 
 RECENTLY = timedelta(hours=24)
 """How far back a failure counts as recent."""

@@ -8,7 +8,7 @@ from typing import Any
 from victor_engine.api import DeadLetterGroup, ErrorInfo
 from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
-from victor_engine.store.queries.text import error_info
+from victor_engine.store.queries.conversions import error_info
 
 MAX_CAUSES = 1000
 """Causes in one answer: more than anybody reads, and a bound whatever the messages look like."""

@@ -10,7 +10,7 @@ from victor_engine.api import DefinitionInfo, GraphInfo
 from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
 from victor_engine.precedence import version_order
-from victor_engine.store.queries.text import notice
+from victor_engine.store.queries.conversions import notice
 from victor_engine.store.queries.workflows import current_version
 
 

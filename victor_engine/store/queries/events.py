@@ -11,7 +11,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.events import EventKind
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries import ids
-from victor_engine.store.queries.text import json_or, like, marks
+from victor_engine.store.queries.conversions import json_or, like, marks
 
 _WORKFLOW = "COALESCE(e.workflow, r.workflow)"
 _SELECT = (

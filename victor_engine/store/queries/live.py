@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from victor_engine import jsonio
 from victor_engine.clock import from_us
-from victor_engine.store.queries.text import instant, left, marks
+from victor_engine.store.queries.conversions import instant, left, marks
 from victor_engine.store.runs import LIVE
 
 _AT_ONCE = 500

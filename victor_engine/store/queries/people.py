@@ -15,7 +15,7 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.errors import UsageError
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
-from victor_engine.store.queries.text import instant, json_or, marks
+from victor_engine.store.queries.conversions import instant, json_or, marks
 
 ALL_STATUSES: tuple[str, ...] = tuple(RequestStatus)
 

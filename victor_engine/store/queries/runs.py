@@ -30,15 +30,15 @@ from victor_engine.clock import from_us
 from victor_engine.errors import NotFoundError
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
-from victor_engine.store.progress import progress
 from victor_engine.store.queries import ids, people
-from victor_engine.store.queries.choosing import by_time, conditions
+from victor_engine.store.queries.conversions import error_info, instant, like, marks, notice
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
-from victor_engine.store.queries.pace import Pace, Paces
-from victor_engine.store.queries.text import error_info, instant, like, marks, notice
+from victor_engine.store.queries.run_filters import by_time, conditions
+from victor_engine.store.queries.typical_durations import Pace, Paces
 from victor_engine.store.runs import Created, node_overrides
 from victor_engine.store.state import EDIT, given_state, run_state
+from victor_engine.store.stored_position import progress
 
 _IDLE = Doing()
 _COLUMNS = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
+from victor_engine.store.queries.conversions import ACTIVE
 from victor_engine.store.queries.ids import Source
-from victor_engine.store.queries.text import ACTIVE
 from victor_engine.store.runs import HELD
 
 

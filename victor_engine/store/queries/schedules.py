@@ -13,7 +13,7 @@ from victor_engine.api import BreachInfo, FireInfo, PauseInfo, ScheduleInfo, Sch
 from victor_engine.clock import from_us, to_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
-from victor_engine.store.queries.text import ACTIVE, instant, notice
+from victor_engine.store.queries.conversions import ACTIVE, instant, notice
 from victor_engine.store.queries.workflows import current_version
 
 RECENT = 20

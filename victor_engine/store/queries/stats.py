@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunQuery, RunStats, StatsBucket
 from victor_engine.clock import from_us, to_us
-from victor_engine.store.queries.choosing import conditions, walks
-from victor_engine.store.queries.pace import percentile
+from victor_engine.store.queries.run_filters import conditions, walks
+from victor_engine.store.queries.typical_durations import percentile
 
 LOOK_BACK = 20_000
 """Runs that statistics look at, at the most."""

@@ -14,7 +14,7 @@ from victor_engine.api import VersionInfo, VersionsShown, VersionStatus, Workflo
 from victor_engine.clock import from_us
 from victor_engine.precedence import version_order
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.queries.text import ACTIVE, instant
+from victor_engine.store.queries.conversions import ACTIVE, instant
 
 Choose = Callable[[str, list[str]], str | None]
 """The newest of some versions that a range allows, or None."""

@@ -9,7 +9,7 @@ from victor_engine.api import RunMigrationInfo
 from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids as known_ids
-from victor_engine.store.queries.text import instant
+from victor_engine.store.queries.conversions import instant
 
 _SELECT = (
     "SELECT m.id, r.id, m.workflow, m.from_version, m.to_version, m.path, m.checksums, m.digest_before,"

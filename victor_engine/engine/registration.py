@@ -11,8 +11,8 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
-from victor_engine.engine import vanished
-from victor_engine.engine.loaded import Workspace
+from victor_engine.engine import removed_workflows as vanished
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
 from victor_engine.scheduling.declarations import file_schedule_id

@@ -10,12 +10,12 @@ from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.reader import Reader
 from victor_engine.definition.yaml_document import Path
 from victor_engine.errors import VictorError
-from victor_engine.versioning.blocks import migration_from_block, step_from_block
 from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_reader import migration_from_block, step_from_block
+from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.versioning.position import Standing, move
 from victor_engine.versioning.registry import WorkflowVersionRegistry
 from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import MigrationError
 
 
 def check_migrations(definition: WorkflowDefinition, reader: Reader) -> Iterator[ProblemInfo]:

@@ -23,7 +23,7 @@ from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
 from victor_engine.notify import notify_problems
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
-from victor_engine.service.lock import engine_owner
+from victor_engine.service.engine_lock import engine_owner
 from victor_engine.store import queries
 from victor_engine.store.snapshot import SnapshotReader
 

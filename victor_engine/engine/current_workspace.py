@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import is_trusted, trust
-from victor_engine.engine.loaded import Workspace
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.engine.workspace import load_workspace
 from victor_engine.errors import UntrustedError, UsageError
 from victor_engine.loading.loader import Loader, Order

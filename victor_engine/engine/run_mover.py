@@ -20,9 +20,16 @@ from victor_engine.api import (
 )
 from victor_engine.clock import Clock
 from victor_engine.domain import plans
-from victor_engine.engine.current import CurrentWorkspace
+from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.execution import Execution
-from victor_engine.engine.planning import KIND, Planner, detailed, run_facts, schedule_facts, what_changed
+from victor_engine.engine.migration_planning import (
+    KIND,
+    Planner,
+    detailed,
+    run_facts,
+    schedule_facts,
+    what_changed,
+)
 from victor_engine.engine.queries import RunQueries
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting

@@ -19,8 +19,8 @@ from victor_engine.api import (
     StatsBucket,
     ValueChange,
 )
-from victor_engine.cli.control import json_option
 from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.cli.run_actions import json_option
 from victor_engine.scheduling.natural_time import moment
 
 MOST = 100

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from victor_engine import jsonio
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import VictorError
 from victor_engine.reserved import RECORDS, reserved_in, with_reserved_of
 

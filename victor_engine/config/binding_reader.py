@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.api import ProblemInfo
-from victor_engine.config.checks import Reader, kind_of
 from victor_engine.config.model import Binding, BindingKind, ChatTarget, HttpTarget
-from victor_engine.config.places import Key, Source
+from victor_engine.config.setting_readers import Reader, kind_of
+from victor_engine.config.yaml_locations import Key, Source
 from victor_engine.secretrefs import secret_names
 
 KINDS: tuple[BindingKind, ...] = ("command", "python", "http", "chat")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from victor_engine.config.places import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.errors import DefinitionError
 from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_steps import MigrationError, MigrationStep, MigrationType
 from victor_engine.versioning.semver import WorkflowVersion
-from victor_engine.versioning.steps import MigrationError, MigrationStep, MigrationType
 
 _STEP_KEYS = frozenset({
     "type", "node_id", "old_value", "new_value", "custom_handler", "description", "field", "from", "to", "default",

@@ -19,7 +19,7 @@ from victor_engine.store import queries
 from victor_engine.store.repositories import schedules
 from victor_engine.versioning import aliases, catalog
 from victor_engine.versioning.diff import change_lines
-from victor_engine.versioning.steps import MigrationError
+from victor_engine.versioning.migration_steps import MigrationError
 
 KIND = "migration"
 """The kind of the plans that are made here."""

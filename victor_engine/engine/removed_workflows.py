@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from victor_engine.api import ProblemInfo
-from victor_engine.engine.loaded import Workspace
+from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import VictorError
 from victor_engine.loading.pieces import Problem
 from victor_engine.scheduling import schedule_commands, stored_schedules

@@ -9,7 +9,7 @@ from victor_engine import jsonio
 from victor_engine.api import RunQuery
 from victor_engine.clock import to_us
 from victor_engine.store.queries import ids
-from victor_engine.store.queries.text import like, marks
+from victor_engine.store.queries.conversions import like, marks
 
 Terms = tuple[list[str], list[Any]]
 """Conditions on a run `r`, and their parameters."""

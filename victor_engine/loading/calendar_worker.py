@@ -13,8 +13,8 @@ from victor_engine import jsonio
 from victor_engine.clock import from_us
 from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import REMEDY, calendar_of
-from victor_engine.loading.conversation import WorkerConversation
 from victor_engine.loading.pieces import CalendarPiece, LimitError, ReadCalendar, Spans
+from victor_engine.loading.worker_session import WorkerConversation
 from victor_engine.scheduling.calendars.spans import Calendar, Span
 
 READING_SECONDS = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from victor_engine.clock import LONGEST
-from victor_engine.config.places import Key, Source, did_you_mean
+from victor_engine.config.yaml_locations import Key, Source, did_you_mean
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w))(?=\d|\s|$)\s*")
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
