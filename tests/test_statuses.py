@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.harness import BOB, Bench, Work
+from tests.runs.harness import BOB, Bench, Work
 from tests.write_statuses import PAGE, page
 from victor_engine.domain import statuses
 from victor_engine.domain.statuses import ACTIVE_RUN_STATUSES, FINAL_RUN_STATUSES, RunStatus

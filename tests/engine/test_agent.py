@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_cli import Capture, Victor
 from tests.engine.support import FINAL, engine_on, workspace
-from tests.runtime.server import Server, delta, plain, stream
+from tests.runs.server import Server, delta, plain, stream
 from victor_engine.api import EventQuery, RunDetail, UsageInfo
 from victor_engine.clock import FakeClock, from_us
 from victor_engine.engine import Engine

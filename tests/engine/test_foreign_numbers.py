@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.support import FINAL, engine_on, workspace
-from tests.runtime.server import Server, plain
+from tests.runs.server import Server, plain
 from victor_engine.api import EventQuery, RunDetail
 from victor_engine.clock import FakeClock, from_us
 from victor_engine.engine import Engine

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.support import engine_on, loaded, question, until_end, workspace
 from tests.notify.support import Mailbox
-from tests.runtime.server import Server, plain
+from tests.runs.server import Server, plain
 from victor_engine.api import Answer
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine

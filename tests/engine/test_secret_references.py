@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
-from tests.runtime.server import Server, plain
+from tests.runs.server import Server, plain
 from victor_engine.api import Answer
 
 TOKEN = "t0ken-of-the-machine"

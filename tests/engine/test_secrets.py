@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.support import engine_on, question, until_end, workspace
-from tests.runtime.server import Server, delta, plain, stream
+from tests.runs.server import Server, delta, plain, stream
 from victor_engine.api import Answer, EventQuery, RunQuery
 from victor_engine.work.secrets import Masker, SecretStore
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.hitl.bench import ALICE, BOB, YES, Bench, bench
 from tests.notify.support import Mailbox
+from tests.people.bench import ALICE, BOB, YES, Bench, bench
 from victor_engine import jsonio
 from victor_engine.config.model import NotifyRule, SecretSource
 from victor_engine.notify import Notifier, NotifyError, notify_problems

@@ -57,14 +57,14 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
 
 def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
     """Yield, for each variable with a secret, the bindings that do not receive it and the remedy."""
-    from victor_engine.work import withheld_variables as withheld
+    from victor_engine.work import withheld_variables
 
     config = _config(path, explicit)
     if config is None:
         return
-    for variable in withheld.variables(config):
-        if names := withheld.concerned(config, variable):
-            yield f"{variable} is withheld from {', '.join(names)}. {withheld.remedy(config, variable)}"
+    for variable in withheld_variables.variables(config):
+        if names := withheld_variables.concerned(config, variable):
+            yield f"{variable} is withheld from {', '.join(names)}. {withheld_variables.remedy(config, variable)}"
 
 
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 from victor_engine import jsonio
 from victor_engine.api import ProblemInfo, ScheduleSpec
 from victor_engine.clock import to_us
-from victor_engine.engine import removed_workflows as vanished
+from victor_engine.engine import removed_workflows
 from victor_engine.engine.loaded_workspace import Workspace
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.loading.pieces import Problem, WorkflowPiece
@@ -33,7 +33,7 @@ class _Plan:
     new: list[WorkflowPiece] = field(default_factory=list)
     settled: set[str] = field(default_factory=set)  # workflows whose declared schedule is in the store
     undeclared: list[WorkflowPiece] = field(default_factory=list)  # whose schedule has lost its block
-    vanished: vanished.Plan = field(default_factory=vanished.Plan)
+    vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
 
     def changes(self) -> bool:
@@ -90,13 +90,13 @@ def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
             plan.problems += _unknown_calendars(piece, piece.spec, workspace)
         if piece.spec is None or _file_spec(connection, name) == piece.spec:
             plan.settled.add(name)
-    looking = vanished.Looking(workspace)
+    looking = removed_workflows.Looking(workspace)
     pieces = {piece.name: piece for piece in reversed(workspace.workflows)}
     for name in sorted(pieces.keys() - in_force.keys()):
         # The block may be in the file with errors.
         if _file_spec(connection, name) is not None and looking.may_be_in(name) is None:
             plan.undeclared.append(pieces[name])
-    plan.vanished = vanished.look(connection, looking, set(pieces))
+    plan.vanished = removed_workflows.look(connection, looking, set(pieces))
     plan.problems += plan.vanished.problems
     return plan
 
@@ -177,7 +177,7 @@ def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
             return False
         return True
 
-    vanished.lock(tx, plan.vanished)
+    removed_workflows.lock(tx, plan.vanished)
     for name in sorted(declared(plan.good).keys() | {piece.name for piece in plan.undeclared}):
         tx.lock(Root.SCHEDULE, file_schedule_id(name))
     refused = {
@@ -198,7 +198,7 @@ def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
             lambda: declare(tx, piece.name, piece.path, None),  # noqa: B023
             lambda error: _fault(piece, error),  # noqa: B023
         )
-    problems += vanished.apply(tx, plan.vanished)
+    problems += removed_workflows.apply(tx, plan.vanished)
     return good, problems
 
 

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The walk over the graph of one run, written once over an interface of effects."""

@@ -16,10 +16,10 @@ from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.graph_walk import team
 from victor_engine.graph_walk.effects import Done, Effects, Onward, Past, Position, Step
 from victor_engine.graph_walk.node_steps import error_info, node_call, work_done
-from victor_engine.graph_walk.retry import delay_before_retry
 from victor_engine.store.patch import Patch
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
+from victor_engine.work.retry import delay_before_retry
 
 
 class StepFailedError(Exception):

@@ -34,6 +34,7 @@ from victor_engine.definition.model import (
 )
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk.attempts import RejectedError, StepFailedError, Try
+from victor_engine.graph_walk.child_steps import child_done, child_inputs, child_started
 from victor_engine.graph_walk.effects import Done, Position, Step
 from victor_engine.graph_walk.node_steps import (
     choose_branch,
@@ -44,7 +45,6 @@ from victor_engine.graph_walk.node_steps import (
 )
 from victor_engine.graph_walk.parallel import Several
 from victor_engine.graph_walk.waits import Wait, plan_wait, unsatisfied
-from victor_engine.runs.child_runs import child_done, child_inputs, child_started
 
 
 async def _known(done: Done) -> Done:

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Requests to people: who is asked, their answers and votes, timeouts, and the audit trail."""

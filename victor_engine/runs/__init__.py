@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Runs: commands, transitions, slots, recovery, and migration to another version."""

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from victor_engine.api import FINAL_RUN_STATUSES, ErrorInfo
+from victor_engine.api import FINAL_RUN_STATUSES
 from victor_engine.clock import from_us
-from victor_engine.definition.model import ConditionNode, SubWorkflowNode, WorkflowDefinition
-from victor_engine.definition.reader import duration_text
-from victor_engine.definition.templates import resolve_inputs, resolve_mapping
+from victor_engine.definition.model import SubWorkflowNode
 from victor_engine.errors import NodeError, VictorError
-from victor_engine.graph_walk.effects import Child, ChildEnd, Done, Step
-from victor_engine.reserved import SECRETS, is_reserved
+from victor_engine.graph_walk.effects import Child, ChildEnd, Step
 from victor_engine.runs import transitions
 from victor_engine.runs.transitions import RunRef
 from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
-from victor_engine.store.patch import Patch
 from victor_engine.store.queries.conversions import error_info
 from victor_engine.store.queries.definitions import version_of
 from victor_engine.store.repositories import runs
@@ -37,93 +33,6 @@ MAX_DEPTH = 16
 """How deep runs may start runs: a workflow that starts itself comes to an end here."""
 
 Resolve = Callable[[Tx, str, str | None], Start]
-
-
-# --- what a node says --------------------------------------------------------------------------
-
-
-def child_inputs(
-    node: SubWorkflowNode, state: Mapping[str, Any], warn: Callable[..., None]
-) -> dict[str, Any]:
-    """The state that a child begins with: what the node's inputs name, and nothing else.
-
-    References to secrets are in it as `SecretText`.
-    """
-    inputs = resolve_inputs(node.inputs, state, node.id) if node.inputs else {}
-    if node.input_mapping:
-        mapped, missing = resolve_mapping(node.input_mapping, state)
-        inputs.update(mapped)
-        for name in missing:
-            warn(node.id, f"input_mapping reads {name!r}, which is not in the state", key=name)
-    return inputs
-
-
-def child_started(node: SubWorkflowNode, child: Child) -> Done:
-    """The result of a node that does not wait for its child."""
-    result = {"run": child.run_id, "workflow": node.workflow, "version": child.version}
-    return Done(Patch({node.output_key: result}), _successors(node, "succeeded"), result=result)
-
-
-def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Child, end: ChildEnd) -> Done:
-    """What a child's end means to the node that has started it. NodeError if the child has not succeeded
-    (a rejection is an outcome, not an error)."""
-    name = f"{node.workflow} {child.version}"
-    if end.status == "timed_out":
-        raise NodeError(
-            f"{node.id}: {name} (run {child.run_id}) took longer than {duration_text(node.timeout_seconds or 0)}"
-            " and was cancelled",
-            error_type="TimeoutError",
-            bases=("OSError", "Exception"),
-        )
-    if end.status == "cancelled":
-        raise NodeError(
-            f"{node.id}: {name} (run {child.run_id}) was cancelled",
-            error_type="ChildRunError",
-            retryable=False,
-        )
-    if end.status == "failed":
-        error = end.error or ErrorInfo(type="Error", message="failed")
-        raise NodeError(
-            f"{node.id}: {name} (run {child.run_id}) failed"
-            + (f" at {error.node_id}" if error.node_id else "")
-            + f": {error.type}: {error.message}",
-            error_type="ChildRunError",
-            bases=(error.type,),
-        )
-    result = {key: value for key, value in end.state.items() if key != SECRETS}
-    settings: dict[str, Any] = {}
-    if node.merge:
-        # Reserved names of a child's state speak of the child's own nodes.
-        settings = {key: value for key, value in result.items() if not is_reserved(key)}
-    settings[node.output_key] = result
-    patch = Patch(settings)
-    if end.status == "rejected" and not _takes_up_rejection(definition, node):
-        why = f"{name} (run {child.run_id}) was rejected"
-        if end.error is not None:
-            why += f": {end.error.message}"
-        return Done(patch, branch="rejected", rejected=why, result=result)
-    return Done(patch, _successors(node, end.status), branch=_label(node, end), result=result)
-
-
-def _label(node: SubWorkflowNode, end: ChildEnd) -> str | None:
-    return end.status if node.outcomes or end.status != "succeeded" else None
-
-
-def _successors(node: SubWorkflowNode, outcome: str) -> tuple[str, ...]:
-    if not node.outcomes:
-        return node.next
-    target = node.outcomes.get(outcome, node.outcomes.get("default"))
-    return (target,) if target is not None else ()
-
-
-def _takes_up_rejection(definition: WorkflowDefinition, node: SubWorkflowNode) -> bool:
-    if node.outcomes:
-        return "rejected" in node.outcomes or "default" in node.outcomes
-    conditions = [isinstance(definition.nodes[target], ConditionNode) for target in node.next]
-    return bool(conditions) and all(conditions)
-
-
-# --- transitions -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +151,7 @@ class Children:
 __all__ = [
     "MAX_DEPTH",
     "Children",
-    "child_done",
     "child_end",
-    "child_inputs",
-    "child_started",
     "known_child",
     "start_child",
 ]

@@ -17,7 +17,7 @@ from victor_engine.definition.model import (
     WorkflowDefinition,
 )
 from victor_engine.errors import UsageError
-from victor_engine.graph_walk.retry import DEFAULT_RETRY
+from victor_engine.work.retry import DEFAULT_RETRY
 
 
 def tuned(node: Node, override: NodeOverride | None) -> Node:

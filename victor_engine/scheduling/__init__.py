@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Schedules: times, policies, the scheduling loop, backfills and dependencies."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The work of nodes: bindings, invokers, child processes, secrets and logs."""

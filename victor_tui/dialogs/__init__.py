@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""The dialogs that several screens share."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The History screen."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The Inbox screen, with the dialogs that answer and forward requests."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The Runs screen and the screen of one run, with their dialogs."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The Schedules screen, its month and timeline, and its dialogs."""

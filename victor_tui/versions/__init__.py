@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The Versions screen, with its dialogs."""

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""The widgets that several screens share."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Checks of a workflow as a whole, of its human nodes, and of reserved names."""

@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Expressions and assignments: data with one evaluator and a budget, never Python code."""

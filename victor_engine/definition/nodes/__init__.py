@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""The readers of the node types of a workflow file."""

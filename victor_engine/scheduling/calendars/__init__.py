@@ -1,1 +1,1 @@
-"""See docs/contributing/architecture.md."""
+"""Exclusion calendars from `victor.yaml`, YAML files and iCalendar files."""

@@ -14,7 +14,6 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.config.model import Binding, HttpTarget
 from victor_engine.errors import NodeError
-from victor_engine.graph_walk.retry import seconds_asked
 from victor_engine.work.calls import CallContext, NodeCall
 from victor_engine.work.invokers.results import (
     MAX_OUTPUT,
@@ -24,6 +23,7 @@ from victor_engine.work.invokers.results import (
     time_limit,
     too_large,
 )
+from victor_engine.work.retry import seconds_asked
 from victor_engine.work.secrets import SecretStore
 
 if TYPE_CHECKING:

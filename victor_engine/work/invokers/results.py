@@ -13,8 +13,8 @@ import msgspec
 
 from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
-from victor_engine.graph_walk.retry import seconds_asked
 from victor_engine.work.calls import NodeCall
+from victor_engine.work.retry import seconds_asked
 
 MAX_OUTPUT = 16 * 1024 * 1024
 """Bytes of a result that are taken; more is an error, because it would have to be kept."""

@@ -1,0 +1,331 @@
+"""Workflows as nodes: started once, awaited without a place, cancelled with their parent."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs.harness import ALICE, Bench, Work
+from victor_engine.api import Answer
+from victor_engine.clock import FakeClock
+from victor_engine.errors import NodeError
+from victor_engine.runs.child_runs import MAX_DEPTH
+from victor_engine.runs.commands import Cancel, Pause, Resume
+from victor_engine.runs.transitions import RunRef
+from victor_engine.store import queries
+
+CHILD = """
+workflows:
+  child:
+    nodes:
+      - {id: work, type: compute, handler: h, inputs: {n: $ctx.n}}
+"""
+PARENT = """
+workflows:
+  parent:
+    nodes:
+      - {id: sub, type: workflow, workflow: child, inputs: {n: $ctx.number}, output: got, KEYS next: [after]}
+      - {id: after, type: transform, transform: "went = true"}
+"""
+
+
+def parent(keys: str = "") -> str:
+    return PARENT.replace("KEYS", f"{keys}," if keys else "")
+
+
+async def child_of(bench: Bench, ref: RunRef, number: int = 1) -> RunRef:
+    """The run that the parent's attempt has started, as soon as it has."""
+
+    async def found() -> Any:
+        rows = await bench.all(
+            "SELECT c.key, c.id, c.workflow, c.definition_id, c.schedule_id FROM attempts a JOIN runs c"
+            " ON c.key = a.child_key WHERE a.run_key = ? AND a.number = ?",
+            ref.key,
+            number,
+        )
+        return rows[0] if rows else None
+
+    return RunRef(*await bench.until(found))
+
+
+async def test_a_child_runs_with_its_inputs_and_its_state_lands_under_output(tmp_path: Path) -> None:
+    work = Work(work=lambda call: {"doubled": call.inputs["n"] * 2})
+    async with Bench(tmp_path, work, max_concurrent_runs=1) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 21, "other": 1})
+        assert await bench.end(run) == "succeeded"
+        state = await bench.state(run)
+        assert state == {
+            "number": 21, "other": 1, "went": True,
+            "got": {"n": 21, "work": {"doubled": 42}, "doubled": 42},
+        }  # fmt: skip
+        child = await child_of(bench, run)
+        detail = await bench.store.read(lambda c: queries.run_detail(c, run.id, datetime.now(UTC)))
+        assert detail.attempts[0].child_run == child.id
+        assert detail.attempts[0].binding == "workflow child 1.0.0"
+        assert {n.node_id: n.child_run for n in detail.nodes}["sub"] == child.id
+        assert next(n for n in detail.graph.nodes if n.id == "sub").detail == "child latest"
+        info = await bench.store.read(lambda c: queries.run_info(c, child.id, datetime.now(UTC)))
+        assert (info.trigger, info.parent_run, info.started_by) == ("parent", run.id, "alice")
+
+
+async def test_merge_lets_its_keys_go_into_the_state(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work(work={"x": 1})) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent("merge: true"), {"number": 2})
+        assert await bench.end(run) == "succeeded"
+        state = await bench.state(run)
+        assert state["x"] == 1
+        assert state["got"]["x"] == 1
+
+
+async def test_a_failed_child_fails_its_node_and_a_retry_starts_another(tmp_path: Path) -> None:
+    calls = 0
+
+    def flaky(call: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise NodeError("the disk is full", error_type="DiskError")
+        return {"ok": True}
+
+    async with Bench(tmp_path, Work(work=flaky)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 1})
+        assert await bench.end(run) == "failed"
+        error = await bench.error(run)
+        child = await child_of(bench, run)
+        assert error["type"] == "ChildRunError"
+        assert child.id in error["message"]
+        assert "failed at work: DiskError: the disk is full" in error["message"]
+        # The parent is what somebody has to deal with, not its child as well.
+        assert await bench.all("SELECT run_key FROM dead_letters") == [(run.key,)]
+    async with Bench(tmp_path / "2", Work(work=flaky)) as bench:
+        await bench.define(CHILD)
+        retry = "retry_policy: {max_attempts: 3, initial_delay: 0, retryable_errors: [DiskError]}"
+        run = await bench.start(parent(retry), {"number": 1})
+        assert await bench.end(run) == "succeeded"
+        assert (await child_of(bench, run)).id != (await child_of(bench, run, 2)).id
+
+
+@pytest.mark.parametrize(
+    ("keys", "end", "went"),
+    [
+        ("", "rejected", None),
+        ("NEXT {succeeded: after, rejected: refused}", "succeeded", "no"),
+        ("NEXT {succeeded: after, default: refused}", "succeeded", "no"),
+        ("NEXT [which]", "succeeded", "no"),
+        ("NEXT {succeeded: after}", "rejected", None),
+    ],
+)
+async def test_a_rejected_child_branches_as_a_rejection_does(
+    tmp_path: Path, keys: str, end: str, went: str | None
+) -> None:
+    ask = """
+workflows:
+  child:
+    nodes:
+      - {id: gate, type: hitl, hitl_type: approval}
+"""
+    text = """
+workflows:
+  parent:
+    nodes:
+      - {id: sub, type: workflow, workflow: child, output: got, next: [after]}
+      - {id: after, type: transform, transform: "went = 'yes'"}
+"""
+    if keys:
+        text = text.replace("next: [after]", keys.replace("NEXT", "next:"))
+        text += """      - {id: refused, type: transform, transform: "went = 'no'"}\n"""
+        if "which" in keys:
+            text += "      - {id: which, type: condition, condition: got.gate, branches: {true: after, false: refused}}\n"
+        elif "refused" not in keys:
+            text = text.replace("went = 'yes'\"", "went = 'yes'\", next: [refused]")
+    async with Bench(tmp_path, Work(), max_concurrent_runs=1) as bench:
+        await bench.define(ask)
+        run = await bench.start(text)
+        child = await child_of(bench, run)
+        await bench.answer(child, Answer(outcome="rejected", comment="not today"))
+        assert await bench.end(run) == end
+        assert (await bench.state(run)).get("went") == went
+        if end == "rejected":
+            message = (await bench.error(run))["message"]
+            assert child.id in message
+            assert "not today" in message
+
+
+async def test_a_cancelled_parent_cancels_its_children_and_a_paused_one_lets_them_go_on(
+    tmp_path: Path,
+) -> None:
+    gate = asyncio.Event()
+    started = asyncio.Event()
+
+    async def hold(call: Any) -> Any:
+        started.set()
+        await gate.wait()
+        return {"x": 1}
+
+    async with Bench(tmp_path, Work(work=hold), max_concurrent_runs=1) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        assert await bench.status(run) == "waiting"
+        info = await bench.store.read(lambda c: queries.run_info(c, run.id, datetime.now(UTC)))
+        assert info.waits_for == f"sub: child 1.0.0, run {child.id}"
+        await bench.runtime.command(Pause(run.id), ALICE)
+        assert await bench.status(run) == "paused"
+        async with asyncio.timeout(10):
+            await started.wait()
+        gate.set()
+        assert await bench.end(child) == "succeeded"
+        assert await bench.status(run) == "paused"
+        await bench.runtime.command(Resume(run.id), ALICE)
+        assert await bench.end(run) == "succeeded"
+
+        gate.clear()
+        started.clear()
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        async with asyncio.timeout(10):
+            await started.wait()
+        await bench.runtime.command(Cancel(run.id, "no"), ALICE)
+        assert await bench.status(run) == "cancelled"
+        assert await bench.status(child) == "cancelled"
+        why = await bench.one(
+            "SELECT data FROM events WHERE run_key = ? AND kind = 'run.cancelling'", child.key
+        )
+        assert run.id in why
+
+
+async def test_a_child_that_somebody_cancels_fails_its_node(tmp_path: Path) -> None:
+    async def hang(call: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with Bench(tmp_path, Work(work=hang)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent("retry_policy: {max_attempts: 3, initial_delay: 0}"), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        await bench.runtime.command(Cancel(child.id), ALICE)
+        assert await bench.end(run) == "failed"
+        assert "was cancelled" in (await bench.error(run))["message"]
+        assert await bench.one("SELECT COUNT(*) FROM runs WHERE workflow = 'child'") == 1
+
+
+async def test_a_timeout_cancels_the_child(tmp_path: Path) -> None:
+    async def hang(call: Any) -> Any:
+        await asyncio.Event().wait()
+
+    clock = FakeClock()
+    async with Bench(tmp_path, Work(work=hang), clock) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent("timeout: 60"), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        async with asyncio.timeout(20):
+            while await bench.status(run) != "failed":
+                await clock.advance(10)
+        assert (await bench.error(run))["type"] == "TimeoutError"
+        assert await bench.end(child) == "cancelled"
+
+
+async def test_the_branch_of_a_parallel_that_is_given_up_takes_its_child_along(tmp_path: Path) -> None:
+    text = """
+workflows:
+  parent:
+    nodes:
+      - {id: p, type: parallel, parallel_nodes: [slow, quick], join_strategy: any}
+      - {id: slow, type: workflow, workflow: child, inputs: {n: 1}}
+      - {id: quick, type: compute, handler: h}
+"""
+    started = asyncio.Event()
+
+    async def hang(call: Any) -> Any:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def quick(call: Any) -> Any:
+        await started.wait()
+
+    async with Bench(tmp_path, Work(work=hang, quick=quick)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(text)
+        assert await bench.end(run) == "succeeded"
+        assert await bench.end(await child_of(bench, run)) == "cancelled"
+
+
+async def test_a_restart_finds_the_child_that_was_started(tmp_path: Path) -> None:
+    async def hang(call: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with Bench(tmp_path, Work(work=hang)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+    async with Bench(tmp_path, Work(work={"x": 2})) as bench:
+        assert await bench.end(run) == "succeeded"
+        assert (await bench.state(run))["got"]["x"] == 2
+        assert await bench.all("SELECT key FROM runs WHERE workflow = 'child'") == [(child.key,)]
+
+
+async def test_a_parent_that_was_told_to_stop_when_its_engine_died_stops_its_child_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    async def hang(call: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with Bench(tmp_path, Work(work=hang)) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent(), {"number": 1})
+        child = await child_of(bench, run)
+        await bench.until_status(child, "running")
+        await bench.store.write(
+            lambda tx: tx.execute("UPDATE runs SET status = 'cancelling' WHERE key = ?", (run.key,))
+        )
+    async with Bench(tmp_path, Work(work=hang)) as bench:
+        assert await bench.end(run) == "cancelled"
+        assert await bench.end(child) == "cancelled"
+
+
+async def test_without_wait_the_walk_goes_on_at_once(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def hold(call: Any) -> Any:
+        await gate.wait()
+
+    async with Bench(tmp_path, Work(work=hold), max_concurrent_runs=2) as bench:
+        await bench.define(CHILD)
+        run = await bench.start(parent("wait: false"), {"number": 1})
+        assert await bench.end(run) == "succeeded"
+        child = await child_of(bench, run)
+        assert (await bench.state(run))["got"] == {"run": child.id, "workflow": "child", "version": "1.0.0"}
+        gate.set()
+        assert await bench.end(child) == "succeeded"
+
+
+async def test_an_unknown_workflow_or_version_is_a_typed_failure(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work()) as bench:
+        run = await bench.start(parent(), {"number": 1})
+        assert await bench.end(run) == "failed"
+        error = await bench.error(run)
+        assert error["type"] == "NotFoundError"
+        assert "there is no workflow 'child'" in error["message"]
+        await bench.define(CHILD)
+        run = await bench.start(parent("version: ^2").replace("parent:", "other:"), {"number": 1})
+        assert await bench.end(run) == "failed"
+        assert "has no version ^2" in (await bench.error(run))["message"]
+
+
+async def test_a_workflow_that_starts_itself_comes_to_an_end(tmp_path: Path) -> None:
+    text = "workflows: {again: {nodes: [{id: sub, type: workflow, workflow: again}]}}"
+    async with Bench(tmp_path, Work(), max_concurrent_runs=1) as bench:
+        run = await bench.start(text)
+        assert await bench.end(run) == "failed"
+        assert await bench.one("SELECT COUNT(*) FROM runs") == MAX_DEPTH + 1
+        assert "RunDepthError" in (await bench.error(run))["message"]

@@ -1,0 +1,124 @@
+"""The beginning and the end of a run that only computes: as few transactions as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs.harness import ALICE, Bench, Work
+from victor_engine.api import EventInfo
+from victor_engine.runs.commands import Retry
+from victor_engine.runs.transitions import RunRef
+from victor_engine.store.db import Tx
+from victor_engine.store.runs import Created, NewRun
+
+FLOW = """
+workflows:
+  w:
+    nodes:
+      - {id: a, type: transform, transform: "n = n + 1", next: [b]}
+      - {id: b, type: transform, transform: "n = n + 1"}
+"""
+
+
+WORKS = FLOW.replace('{id: b, type: transform, transform: "n = n + 1"}', "{id: b, type: compute, handler: h}")
+"""The last step is not one that only computes, so the end of the run is a transition of its own."""
+
+
+async def create(bench: Bench, text: str = FLOW) -> Created:
+    definition_id, name, first = await bench.define(text)
+    new = NewRun(workflow=name, definition_id=definition_id, start_node=first, state={"n": 1}, actor=ALICE)
+    return await bench.runtime.create(lambda tx: new)
+
+
+def ref(created: Created) -> RunRef:
+    new = created.new
+    return RunRef(created.key, created.id, new.workflow, new.definition_id, new.schedule_id)
+
+
+async def test_a_run_begins_in_one_transition_and_ends_with_its_last_step(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work()) as bench:
+        commits: list[list[str]] = []
+
+        def heard(events: list[EventInfo]) -> None:
+            commits.append([f"{event.kind} {event.node_id or ''}".strip() for event in events])
+
+        bench.store.listen(heard)
+        created = await create(bench)
+        assert await bench.end(ref(created)) == "succeeded"
+        assert await bench.state(ref(created)) == {"n": 3}
+        assert commits == [
+            ["run.created"],
+            ["run.started"],
+            ["node.completed a"],
+            ["node.completed b", "run.finished"],
+        ]
+        stored = await bench.all("SELECT revision, nodes_done, started_at >= created_at, error FROM runs")
+        assert stored == [(2, 2, 1, None)]
+
+
+async def test_whoever_hears_of_an_end_finds_the_place_free(tmp_path: Path) -> None:
+    async with Bench(tmp_path, Work(), max_concurrent_runs=1) as bench:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        def listen(events: list[EventInfo]) -> None:
+            for event in events:
+                if event.kind == "run.finished":
+                    heard.put_nowait(event.run_id or "")
+
+        bench.store.listen(listen)
+        for _ in range(5):
+            created = await create(bench)
+            assert await asyncio.wait_for(heard.get(), 20) == created.id
+        assert (await bench.all("SELECT COUNT(*) FROM runs WHERE status = 'succeeded'")) == [(5,)]
+
+
+@pytest.mark.parametrize("flow", [FLOW, WORKS], ids=["with its last step", "by itself"])
+async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_late(
+    tmp_path: Path, flow: str
+) -> None:
+    told: list[Any] = []
+    at_the_end, go = threading.Event(), threading.Event()
+
+    def on_ending(tx: Tx, run: RunRef, status: str) -> str:
+        at_the_end.set()
+        assert go.wait(20)
+        return status
+
+    options = {"on_ending": on_ending, "on_finished": lambda schedule, ending: told.append(ending)}
+    async with Bench(tmp_path, Work(), **options) as bench:
+        created = await create(bench, flow)
+        assert await asyncio.to_thread(at_the_end.wait, 20)
+        live = bench.runtime.places.live[created.key]
+        live.cancelling = True
+        live.interrupt()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.wait_for(asyncio.wait({live.task}), 20)
+        assert await bench.status(ref(created)) == "succeeded"
+        assert told == ["succeeded"]
+        kinds = await bench.all("SELECT kind FROM events ORDER BY seq DESC LIMIT 1")
+        assert kinds == [("run.finished",)]
+
+
+async def test_a_last_step_with_which_the_run_cannot_end_is_not_on_record_either(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def on_ending(tx: Tx, run: RunRef, status: str) -> None:
+        if not refused:
+            refused.append(status)
+            raise RuntimeError("what comes after it is broken")
+
+    async with Bench(tmp_path, Work(), on_ending=on_ending) as bench:
+        created = await create(bench)
+        # A fault in the engine ends the run as failed: nothing of the last step is on record.
+        assert await bench.end(ref(created)) == "failed"
+        assert await bench.state(ref(created)) == {"n": 2}
+        assert await bench.one("SELECT COUNT(*) FROM attempts") == 1
+        await bench.runtime.command(Retry(ref(created).id), ALICE)
+        assert await bench.end(ref(created)) == "succeeded"
+        assert await bench.state(ref(created)) == {"n": 3}
