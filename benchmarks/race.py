@@ -46,8 +46,8 @@ SERVE = """
 import asyncio, sys
 from victor_engine.service.connect import serve
 if sys.argv[3] == "second-counts":
-    from victor_engine.hitl import requests, rows
-    requests.read_open = lambda tx, request, revision=None: rows.read_row(tx, request)
+    from victor_engine.people import requests, stored_request
+    requests.read_open = lambda tx, request, revision=None: stored_request.read_row(tx, request)
 sys.exit(asyncio.run(serve(*sys.argv[1:3])))
 """
 
@@ -246,7 +246,7 @@ def check(root: Path, told: list[list[dict[str, Any]]]) -> list[str]:
     for answers in told:
         request = answers[0]["request"]
         problems += [
-            f"{request}: {fault}" for fault in _faults(answers, rows.get(request), votes.get(request, []))
+            f"{request}: {fault}" for fault in _faults(answers, stored_request.get(request), votes.get(request, []))
         ]
     return problems
 
