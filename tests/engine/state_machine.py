@@ -636,9 +636,11 @@ class Machine(RuleBasedStateMachine):
                 *(one(work, user) for work, (user, _) in zip(works, pair, strict=True)),
                 return_exceptions=True,
             )
-            if failed := [error for error in done if error is not None]:
-                raise failed[0]
+            failed = [error for error in done if error is not None]
             assert len(won) <= 1, "two answers have won"
+            for error in failed:
+                if not won or not isinstance(error, StorageError):
+                    raise error
             if not won:
                 raise Refused
 
@@ -652,9 +654,16 @@ class Machine(RuleBasedStateMachine):
 
         self.act("race", work, effect, trouble, detail=self.world.index(run))
 
-    @rule(seconds=st.sampled_from((60.0, 600.0, 3600.0, 7200.0)), trouble=TROUBLES)
-    def pass_time(self, seconds: float, trouble: Trouble) -> None:
-        """Let time pass, at most until something is due."""
+    @rule(
+        seconds=st.sampled_from((60.0, 600.0, 3600.0, 7200.0)),
+        restarts=st.sampled_from((False, False, True)),
+        trouble=TROUBLES,
+    )
+    def pass_time(self, seconds: float, restarts: bool, trouble: Trouble) -> None:
+        """Let time pass, at most until something is due; or all of it while no engine runs."""
+        if restarts:
+            self.restart(seconds)
+            return
         questions = [run.question for run in self.world if run.question is not None and not run.end]
         instants = [
             instant
@@ -669,7 +678,6 @@ class Machine(RuleBasedStateMachine):
 
         self.act("time", work, lambda world: [world], trouble, detail=length)
 
-    @rule(seconds=st.sampled_from((0.0, 600.0, 7200.0)))
     def restart(self, seconds: float) -> None:
         """End the engine in order and start the next one later."""
         self.found["restart"] += 1

@@ -37,7 +37,7 @@ def test_a_question_that_has_expired_is_not_asked_again_after_a_kill(
     machine: Machine, when: str, commit: int
 ) -> None:
     machine.begin([("single", True)])
-    machine.pass_time(7200.0, Trouble(when, commit))
+    machine.pass_time(7200.0, False, Trouble(when, commit))
     assert machine.world[0].end == "failed"
 
 
