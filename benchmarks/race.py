@@ -246,7 +246,7 @@ def check(root: Path, told: list[list[dict[str, Any]]]) -> list[str]:
     for answers in told:
         request = answers[0]["request"]
         problems += [
-            f"{request}: {fault}" for fault in _faults(answers, stored_request.get(request), votes.get(request, []))
+            f"{request}: {fault}" for fault in _faults(answers, rows.get(request), votes.get(request, []))
         ]
     return problems
 
