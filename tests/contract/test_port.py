@@ -188,7 +188,7 @@ async def test_people_hand_on_and_go_back(port: Port) -> None:
         await port.reassign(question.id, question.revision, ["user:nobody"])
     reassigned = await port.reassign(question.id, 2, ["user:nobody", "@owners"], "mine after all")
     assert reassigned.revision == 3
-    with pytest.raises(UsageError, match="knows no nobody-at-all"):
+    with pytest.raises(UsageError, match="unknown on this machine: nobody-at-all"):
         await port.delegate(question.id, 3, "nobody-at-all")
     with pytest.raises(ConflictError, match="allow_questions"):
         await port.ask_requester(question.id, "why?")
@@ -270,7 +270,9 @@ async def test_moving_runs(port: Port) -> None:
     await asked(port)
     spec = MigrationSpec("gate", "1.0.0", run_ids=(run.id,), from_version="1.0.0")
     planned = await port.plan_migration(spec)
-    assert [(move.outcome, move.reason) for move in planned.runs] == [("refused", "it is on 1.0.0 already")]
+    assert [(move.outcome, move.reason) for move in planned.runs] == [
+        ("refused", "the run is already on 1.0.0")
+    ]
     done = await port.migrate_runs(spec)
     assert (done.applied, done.count("refused"), done.count("migrated")) == (True, 1, 0)
     assert await port.run_migrations(run_id=run.id) == []

@@ -59,7 +59,7 @@ async def test_through_apprise_to_a_server(tmp_path: Path, monkeypatch: pytest.M
             failed = await until(engine, "notify.failed")
             assert "503" in failed["message"]
             (problem,) = (await engine.engine()).problems
-            assert problem.message.startswith("notify: rule 1 does not get through (1 tried again)")
+            assert problem.message.startswith("notify: rule 1 fails (1 waiting for a retry)")
             assert (problem.line, problem.column) == (2, 10)
 
             asked = await question(engine, run.id)
@@ -112,7 +112,7 @@ async def test_without_apprise_the_rules_are_a_problem_with_its_place(
     monkeypatch.setattr("victor_engine.engine.workspace.installed", lambda: False)
     root = workspace(tmp_path, files("notify:\n  - {on: new, urls: [json://x]}\n"))
     (problem,) = (await loaded(root)).problems
-    assert "apprise, which sends, is not installed" in problem.message
+    assert "Apprise, which sends notifications, is not installed" in problem.message
     assert (problem.path, problem.line) == (str(root / "victor.yaml"), 2)
     assert "victor-tui[notify]" in problem.remedy
 
@@ -138,5 +138,5 @@ async def test_a_disk_that_takes_nothing_is_told_past_the_store(tmp_path: Path) 
     lost, back = mailbox.messages[:2], mailbox.messages[2:]
     assert [url for url, *_ in lost] == ["json://x", "json://down"]
     assert sorted(url for url, *_ in back) == ["json://down", "json://x"]
-    assert all(title.endswith("can record nothing") and "read-only" in body for _, title, body in lost)
-    assert all(title.endswith("records again") and "read-only" in body for _, title, body in back)
+    assert all(title.endswith("storage outage") and "read-only" in body for _, title, body in lost)
+    assert all(title.endswith("storage outage ended") and "read-only" in body for _, title, body in back)

@@ -98,7 +98,7 @@ async def test_a_deleted_file_disables_its_schedules_at_the_next_start(root: Pat
         assert all("flows/gone.yaml, the file of workflow gone, is gone" in note for note in found)
         (problem,) = (await engine.engine()).problems
         assert problem.severity == "warning"
-        assert "its schedules are disabled (2)" in problem.message
+        assert "its 2 schedules are disabled" in problem.message
         (schedule, *_) = before
         assert "is disabled" in str(await engine.explain_schedule(schedule))
     async with engine_at(root, clock) as engine:
@@ -121,7 +121,7 @@ async def test_a_workflow_that_is_renamed_in_its_file_fires_by_its_new_name_alon
         before = await arrange(engine)
         file.write_text(file.read_text().replace("gone:", "gone2:"))
         (problem,) = await engine.reload()
-        assert "flows/gone.yaml holds no workflow gone any more" in problem.message
+        assert "flows/gone.yaml does not contain workflow gone any more" in problem.message
         assert [each.spec.workflow for each in await engine.schedules()] == ["gone2"]
         assert {fire.workflow for fire in await fires(engine, clock, 20)} == {"gone2"}
         file.write_text(file.read_text().replace("gone2:", "gone:"))
@@ -203,7 +203,7 @@ async def test_a_fault_disables_nothing(root: Path, damage: Callable[[Path], Non
         before = await arrange(engine)
         damage(root)
         problems = await engine.reload()
-        assert any("Its schedules stay as they are" in problem.message for problem in problems), problems
+        assert any("Its schedules do not change" in problem.message for problem in problems), problems
         assert await standing(engine) == before
         assert [fire.outcome for fire in await fires(engine, clock, 20)] == ["started", "started"]
     async with engine_at(root, clock) as engine:

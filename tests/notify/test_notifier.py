@@ -118,10 +118,10 @@ async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None
         assert here.mailbox.titles == [
             "w: Ship",
             "For alice, bob now: w: Ship",
-            "A question to alice: w: Ship",
+            "Question to alice: w: Ship",
             "Reminder, 55 s left: w: Ship",
             "Escalated to lead: w: Ship",
-            "Not answered in time (aborted): w: Ship",
+            "Expired (aborted): w: Ship",
         ]
         assert "on leave" in here.mailbox.messages[1][2]
         assert "Which one?" in here.mailbox.messages[2][2]
@@ -237,9 +237,7 @@ async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path:
         (problem,) = await here.bench.store.read(
             lambda c: notify_problems(c, here.bench.clock.now(), (both,))
         )
-        assert problem.message == (
-            "notify: r does not get through (1 tried again): $secret.pager: *** refused"
-        )
+        assert problem.message == ("notify: r fails (1 waiting for a retry): $secret.pager: *** refused")
         assert problem.severity == "error"  # what the header of a console shows
         (said,) = await here.events("notify.failed")
         assert (said["message"], said["to"], said["attempts"]) == ("*** refused", "$secret.pager", 1)
@@ -329,7 +327,7 @@ async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
 
         await here.bench.write(fail)
         await here.settled()
-        assert here.mailbox.titles == ["30 times: Failed: w"]
+        assert here.mailbox.titles == ["30 notifications, last: Failed: w"]
 
 
 async def test_too_many_that_wait_are_dropped_visibly(

@@ -564,7 +564,7 @@ async def test_what_names_nothing_and_where_nothing_leads(tmp_path: Path) -> Non
         with pytest.raises(NotFoundError):
             await engine.plan_migration(MigrationSpec("w", "9.0.0", run_ids=(run_id,)))
         (result,) = (await engine.migrate_runs(MigrationSpec("w", "1.0.0", run_ids=(run_id,)))).runs
-        assert result.reason == "it is on 1.0.0 already"
+        assert result.reason == "the run is already on 1.0.0"
 
 
 async def test_a_target_without_the_node_on_which_the_run_stands(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded implementation of the console port."""
+"""The engine: the implementation of the port in this process."""
 
 from victor_engine.engine.core import Engine
 

@@ -1,4 +1,4 @@
-"""The embedded engine: store, scheduler and runtime in one loop, behind the console port."""
+"""The engine in this process: store, scheduler and runtime in one event loop, behind the port."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 def _to_part(method: PortMethod) -> Callable[..., Awaitable[Any]]:
-    """Return the method of the engine that hands a call to the queries or to the services."""
+    """Return a method that delegates a call to the queries or to the services."""
     if method.kind == "query":
         return delegate(method, "queries", Queries)
     return delegate(method, "services", Services)
@@ -62,9 +62,9 @@ def _to_part(method: PortMethod) -> Callable[..., Awaitable[Any]]:
 
 @derive(_to_part)
 class Engine(Port):
-    """`api.Port` in this process. Made by `Engine.open`, under the lock of its state directory.
+    """The port in this process. `Engine.open` creates it; the caller holds the lock of the state directory.
 
-    Of the port it answers `EnginePort` itself; the rest is answered by `queries` and `services`.
+    The engine implements `EnginePort` itself; `queries` and `services` implement the rest.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Engine(Port):
             calendars=current.calendars,
             roles=current.roles,
             watched=True,
-            faults=current.faults,
+            problems=current.problems,
             load_function=current.load_function,
         )
         runs = self.queries.runs
@@ -132,12 +132,12 @@ class Engine(Port):
         functions: Mapping[str, Callable[..., Any]] | None = None,
         sender: Sender | None = None,
     ) -> Engine:
-        """Open the store, take over, load the workspace, and start.
+        """Open the store, begin a new epoch, load the workspace, and start.
 
-        With `work=False` nothing is recovered, run or fired: the command line writes under the
-        lock. With `fire=False` runs are run, and schedules are left alone. With
-        `recover=False` so are the runs of earlier engines. `functions` are called by
-        expressions, beside those of the workspace. `sender` sends announcements in Apprise's place.
+        With `work=False` the engine only writes to the store, without recovery, execution and schedules; the
+        command line uses this. With `fire=False` it does not fire schedules, and with `recover=False` it does
+        not recover the runs of earlier engines. Expressions can call `functions` in addition to those of the
+        workspace. `sender` sends notifications instead of Apprise.
         """
         clock = clock or SystemClock()
         make_directory(state_dir)
@@ -149,7 +149,7 @@ class Engine(Port):
         store.begin_epoch()
         store.start(patient=work)
         try:
-            # A command line has no event loop to keep free, and is sooner done without a process.
+            # The command line need not keep its event loop free, and is faster without a worker process.
             loader = Loader(here=not work)
             try:
                 current = await CurrentWorkspace.open(source, loader)
@@ -167,7 +167,7 @@ class Engine(Port):
                 try:
                     await engine._start(work)
                 except BaseException:
-                    await execution.stop()  # what was recovered may be at work already
+                    await execution.stop()  # recovered runs may be active already
                     raise
             except BaseException:
                 await loader.close()
@@ -194,7 +194,7 @@ class Engine(Port):
                 await self._execution.start()
 
     async def close(self) -> None:
-        """Stop firing, end what runs (it is tried again at the next start), close the store."""
+        """Stop the scheduler and the active runs, which the next engine continues, and close the store."""
         if self._closed:
             return
         self._closed = True
@@ -209,7 +209,7 @@ class Engine(Port):
                 actor = self.stopped_by or acting()
                 await self.store.write(lambda tx: tx.event(EventKind.ENGINE_STOPPED, actor=actor, data=data))
             except VictorError as error:
-                log.warning("the end could not be recorded: %s", error)
+                log.warning("the stop of the engine could not be recorded: %s", error)
         await self._current.close()
         self._broadcast.close()
         await self.store.close()
@@ -229,7 +229,7 @@ class Engine(Port):
         self.stop_requested.set()
 
     def _storage_changed(self, info: StorageInfo | None) -> None:
-        """Tell who listens that nothing can be recorded; that it can be again is an event of the store."""
+        """Notify subscribers of a storage outage. Its end is a stored event."""
         self.notifier.storage_changed(info)
         if info is not None:
             self._broadcast.notice(
@@ -250,7 +250,7 @@ class Engine(Port):
 
     @property
     def workspace(self) -> Workspace:
-        """What is loaded now."""
+        """Return the loaded content of the workspace."""
         return self._current.loaded
 
     @property
@@ -258,14 +258,14 @@ class Engine(Port):
         return self._current.trusted
 
     def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        """Let expressions call functions of this process, for as long as the engine lives.
+        """Let expressions call functions of this process until the engine closes.
 
-        Raises UsageError where another function has the name already.
+        Raise UsageError if another function has the name already.
         """
         self._current.add_functions(functions)
 
     async def reload(self) -> list[ProblemInfo]:
-        """Read the workspace again; what runs keeps the definition that it started with."""
+        """Read the workspace again. Active runs keep their definitions."""
         async with self._current.loading:
             return await self._reload()
 
@@ -286,7 +286,7 @@ class Engine(Port):
         return list(workspace.problems)
 
     async def trust(self) -> TrustInfo:
-        """Trust the workspace from now on, and start what waits in it."""
+        """Trust the workspace, and start its waiting runs."""
         actor = acting()
         if self._current.trust():
             await self.reload()
@@ -314,7 +314,7 @@ class Engine(Port):
     async def engine(self) -> EngineInfo:
         now = self.clock.now()
         counts = await self._reader.read(queries.engine_counts, now)
-        unheard = await self._reader.read(notify_problems, now, self.workspace.config.notify)
+        notifications = await self._reader.read(notify_problems, now, self.workspace.config.notify)
         return EngineInfo(
             mode=self.mode,
             pid=os.getpid(),
@@ -328,7 +328,7 @@ class Engine(Port):
             now=now,
             trusted=self.trusted,
             storage=self.store.outage,
-            problems=(*self.workspace.problems, *unheard),
+            problems=(*self.workspace.problems, *notifications),
             **msgspec.structs.asdict(counts),
         )
 
@@ -339,7 +339,7 @@ class Engine(Port):
         return self._broadcast.subscribe(after)
 
     async def drain(self, note: str = "") -> EngineInfo:
-        """Finish what runs, start nothing; it stays so over restarts, until `undrain`."""
+        """Drain the engine until `undrain`, also after restarts."""
         actor = acting()
         await self.store.write(lambda tx: schedule_commands.drain(tx, actor=actor, note=note))
         self._execution.drain()

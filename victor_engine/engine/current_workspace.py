@@ -1,4 +1,4 @@
-"""The workspace of an engine: how it is loaded, and what is loaded and trusted now."""
+"""The current workspace of an engine: its source, its loaded content, and its trust."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Source:
-    """Where a workspace is loaded from, and what is added to it."""
+    """The source of a workspace: its files, and additional settings and functions."""
 
     path: Path
     config_file: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
-    """Functions of this process that expressions call, beside those of the workspace."""
+    """Functions of this process that expressions can call, in addition to those of the workspace."""
     problems: list[ProblemInfo] = field(default_factory=list)
-    """Problems that are not in the files, and that every load reports again."""
+    """Problems outside the files, which every load reports again."""
 
     async def load(self, loader: Loader, *, trusted: bool) -> Workspace:
         """Read the files. Nothing of the workspace is executed or imported unless it is trusted."""
@@ -45,7 +45,8 @@ class Source:
 
 
 class CurrentWorkspace:
-    """What is loaded and trusted now. Everything of the engine asks here, so that a reload holds everywhere."""
+    """The loaded content and the trust of the workspace. All parts of the engine read it here, so that a reload
+    applies everywhere."""
 
     def __init__(self, source: Source, loader: Loader, loaded: Workspace, *, trusted: bool) -> None:
         self.source = source
@@ -53,43 +54,43 @@ class CurrentWorkspace:
         self.trusted = trusted
         self.loaded = loaded
         self.loading = asyncio.Lock()
-        """Held from reading the files until they are in use: one load follows the other."""
+        """Held from the read of the files until they are in use, so that loads do not overlap."""
         self._loader = loader
 
     @classmethod
     async def open(cls, source: Source, loader: Loader) -> CurrentWorkspace:
-        """Read the files for the first time."""
+        """Load the workspace for the first time."""
         trusted = is_trusted(source.path)
         return cls(source, loader, await source.load(loader, trusted=trusted), trusted=trusted)
 
     async def load(self) -> Workspace:
-        """Read the files again, without taking them into use."""
+        """Read the files again and return their content. `replace` puts it into use."""
         return await self.source.load(self._loader, trusted=self.trusted)
 
     async def close(self) -> None:
-        """End what is being read, and what the bindings have started."""
+        """Stop the reader of the files and the processes of the bindings."""
         await self._loader.close()
         await self.bindings().close()
 
     def replace(self, workspace: Workspace) -> Workspace:
-        """Take a workspace that was loaded into use, and return the one that it replaces."""
+        """Put a loaded workspace into use, and return the previous one."""
         old, self.loaded = self.loaded, workspace
         return old
 
     def add_functions(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        """Let expressions call functions of this process. Raise UsageError where another one has the name."""
+        """Let expressions call functions of this process. Raise UsageError if another function has the name."""
         for name, function in functions.items():
             known = self.loaded.functions.get(name)
             if known is not None and known is not function:
                 raise UsageError(
-                    f"expressions call another function {name!r} already; give this one its own name"
+                    f"expressions already use another function {name!r}; give this function another name"
                 )
         self.source.functions.update(functions)
         for name, function in functions.items():
             self.loaded.functions.register(name, function)
 
     def trust(self) -> bool:
-        """Trust the workspace from now on; return whether that is new. Load it again after that."""
+        """Trust the workspace; return whether it was not trusted before. The caller then loads it again."""
         trust(self.path)
         new = not self.trusted
         self.trusted = True
@@ -99,12 +100,12 @@ class CurrentWorkspace:
         """Raise UntrustedError unless the workspace is trusted."""
         if not self.trusted:
             raise UntrustedError(
-                f"{self.path} is not trusted, so nothing in it is executed; look at what it would run "
-                "and say `victor trust`"
+                f"{self.path} is not trusted, so the engine executes nothing in it; review its content with "
+                "`victor trust --show`, then run `victor trust`"
             )
 
     def load_function(self) -> catalog.Load | None:
-        """Return how functions of the workspace are loaded; None where nothing of it may be executed."""
+        """Return the loader of functions of the workspace; None if the workspace is not trusted."""
         if not self.trusted:
             return None
         from victor_engine.work.python_worker import load_function
@@ -113,7 +114,7 @@ class CurrentWorkspace:
         return lambda reference: load_function(reference, workspace)
 
     def masked(self, value: T) -> T:
-        """Return what a person gave, without the secrets in it: they are not stored."""
+        """Return a value from a user with its secrets masked, because secrets are not stored."""
         return cast("T", self.bindings().secrets.masker.value(value))
 
     def bindings(self) -> BindingTable:
@@ -125,6 +126,6 @@ class CurrentWorkspace:
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         return self.loaded.config.roles
 
-    def faults(self) -> Mapping[str, list[ProblemInfo]]:
+    def problems(self) -> Mapping[str, list[ProblemInfo]]:
         """Return the problems of the files by workflow."""
         return self.loaded.by_workflow

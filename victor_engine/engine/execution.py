@@ -1,4 +1,4 @@
-"""What executes in an engine: the runtime, the scheduler and the notifier, and how they call each other."""
+"""The active parts of an engine: the runtime, the scheduler and the notifier, and their mutual calls."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 
 class Execution:
-    """The runtime, the scheduler and the notifier of an engine. They work from `start` to `stop`.
+    """The runtime, the scheduler and the notifier of an engine, active from `start` to `stop`.
 
-    Until `start`, and in an engine that only writes, what is committed is left to the next engine: the
-    methods that react to a commit do nothing then. With `fires=False` schedules are left alone, with
-    `recovers=False` the runs of earlier engines.
+    Before `start`, and in an engine that only writes, the methods that react to a commit do nothing, and the
+    next engine continues from the store. With `fires=False` schedules do not fire, and with `recovers=False`
+    the runs of earlier engines are not recovered.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Execution:
         self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.working = False
-        """Whether they were started."""
+        """Whether `start` was called."""
         self.starting = Starting(current.bindings, self._definition)
         self.runtime = Runtime(
             store,
@@ -78,7 +78,7 @@ class Execution:
             store,
             clock,
             resolve=self.starting.resolve,
-            on_runs=self._take_up,
+            on_runs=self._enqueue,
             on_cancel=self._cancel,
             excluded=exclusion(current.calendars),
             poll_interval=config.scheduler.poll_interval,
@@ -92,10 +92,10 @@ class Execution:
             sender=sender,
         )
 
-    # --- beginning and end ---------------------------------------------------------------------
+    # --- start and stop ------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Recover what a dead engine left, take up its runs, and fire what is due."""
+        """Recover the runs of earlier engines, continue them, and fire due schedules."""
         self.working = True
         self.runtime.drain(await self._store.read(meta.draining) is not None)
         await self.notifier.start()
@@ -104,11 +104,11 @@ class Execution:
             await self.scheduler.start()
 
     def closing(self) -> None:
-        """React to no end of a run any more: the engine is about to stop."""
+        """Ignore finished runs from now on, because the engine is about to stop."""
         self._closing = True
 
     async def stop(self) -> None:
-        """Stop firing, and end what runs; it is tried again at the next start."""
+        """Stop the scheduler and the active runs, which the next engine continues."""
         if not self.working:
             return
         await self.scheduler.stop()
@@ -118,25 +118,25 @@ class Execution:
             task.cancel()
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do something without waiting for it; it is ended with the engine."""
+        """Start a task in the background. It is cancelled when the engine stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- reactions to what was committed -------------------------------------------------------
+    # --- reactions to commits ------------------------------------------------------------------
 
     def enqueue(self, key: int, priority: int) -> None:
-        """Take up a run."""
+        """Give a run to the runtime."""
         if self.working:
             self.runtime.enqueue(key, priority)
 
     async def refresh(self, schedule_id: str | None = None) -> None:
-        """Look at a schedule, or at all of them, again."""
+        """Let the scheduler read a schedule again, or all schedules."""
         if self.working:
             await self.scheduler.refresh(schedule_id)
 
     async def fire(self, action: Callable[[Firing], T]) -> T:
-        """Commit an action that may start runs in one transition, and take these up."""
+        """Commit an action in one transition, and give the runs that it starts to the runtime."""
 
         def transition(tx: Tx) -> tuple[Firing, T]:
             firing = self.scheduler.firing(tx)
@@ -150,35 +150,35 @@ class Execution:
         return result
 
     async def workspace_changed(self) -> None:
-        """Announce by the new rules, and look at all schedules again."""
+        """Use the new notification rules, and read all schedules again."""
         if self.working:
             await self.notifier.changed()
             await self.scheduler.refresh()
 
     def drain(self) -> None:
-        """Start nothing new."""
+        """Start no new runs."""
         if self.working:
             self.runtime.drain(True)
 
     async def undrain(self) -> None:
-        """Start what waits, and let backfills go on."""
+        """Start waiting runs, and continue backfills."""
         if self.working:
             self.runtime.drain(False)
             if self._fires:
                 await self.scheduler.go_on()
 
-    # --- what the runtime and the scheduler ask of each other ----------------------------------
+    # --- calls between the runtime and the scheduler ------------------------------------------
 
     def _definition(self, connection: sqlite3.Connection, definition_id: int) -> Any:
         return self.runtime.definition(connection, definition_id)
 
-    def _take_up(self, runs: list[tuple[int, int]]) -> None:
-        # The first ones take the places that are free: of a crowd, those that matter most.
+    def _enqueue(self, runs: list[tuple[int, int]]) -> None:
+        # The first runs get the free slots, so enqueue the runs of a batch by priority.
         for key, priority in sorted(runs, key=lambda run: (-run[1], run[0])):
             self.runtime.enqueue(key, priority)
 
     def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
-        """In the transition in which a run ends: what that means to schedules, if anything."""
+        """Apply the end of a run to schedules, in the transition that ends it. Return the fires, if any."""
         if not run_endings.matters(tx, run.schedule_id, run.workflow):
             return None
         tx.apart()
@@ -189,11 +189,11 @@ class Execution:
         except sqlite3.Error:
             raise
         except Exception as error:
-            # The run has ended whatever its schedules make of it.
-            log.exception("run %s: what comes after it could not be decided", run.id)
+            # An error in the handling of schedules must not affect the end of the run.
+            log.exception("run %s: its effect on schedules could not be determined", run.id)
             firing = self.scheduler.firing(tx)
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
-            message = f"what comes after this run could not be decided: {text}"
+            message = f"the effect of this run on schedules could not be determined: {text}"
             tx.event(EventKind.ENGINE_PROBLEM, run_key=run.key, run_id=run.id, data={"message": message})
         return firing
 
@@ -208,7 +208,7 @@ class Execution:
     def _cancel(self, key: int) -> None:
         async def cancel() -> None:
             ref = await self._store.read(lambda c: ref_of(c, key))
-            note = "a newer fire takes its place (overlap is cancel_running)"
+            note = "replaced by a newer fire (overlap is cancel_running)"
             while True:
                 try:
                     return await self.runtime.command(Cancel(ref.id, note), acting())

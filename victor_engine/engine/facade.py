@@ -1,4 +1,4 @@
-"""Methods of the port that one object answers by its parts: each goes to the part that owns it."""
+"""Delegation of the methods of the port to the parts of an object."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PARTS: Mapping[type, str] = {
     PeoplePort: "requests",
     VersionsPort: "versions",
 }
-"""The name of the part that answers a protocol, in `Queries` and in `Services`."""
+"""The name of the part that implements a protocol, in `Queries` and in `Services`."""
 
 
 def delegate(method: PortMethod, attribute: str, group: type) -> Callable[..., Awaitable[Any]]:
-    """Return a method that hands its call to a part of `self.<attribute>`, which is a `group` of parts.
+    """Return a method that delegates its call to a part of `self.<attribute>`, which is a `group` of parts.
 
     Raise TypeError if the part does not have the method exactly as it is declared.
     """

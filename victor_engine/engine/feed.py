@@ -1,4 +1,4 @@
-"""The live feed: committed events to any number of subscribers, none of whom can hold up the others."""
+"""The feed of committed events. A slow subscriber does not delay the others."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from victor_engine.store.db import Store
 from victor_engine.store.queries import events_after
 
 QUEUE = 10_000
-"""Events that may wait for one subscriber; past that it catches up from the store."""
+"""Maximum events that wait for one subscriber. If there are more, it reads them from the store."""
 
 PAGE = 500
 
 
 class Broadcast:
-    """Hands each committed event to every subscriber, in order, without a gap."""
+    """The distribution of each committed event to every subscriber, in order and without gaps."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class Broadcast:
         for queue in self._subscribers:
             for event in events:
                 if queue.full():
-                    # The subscriber is told by None, and reads what it missed from the store.
+                    # None makes the subscriber read the missed events from the store.
                     while not queue.empty():
                         queue.get_nowait()
                     queue.put_nowait(None)
@@ -37,7 +37,7 @@ class Broadcast:
                 queue.put_nowait(event)
 
     def notice(self, event: EventInfo) -> None:
-        """Tell everybody of something that the store cannot hold; `event.seq` is 0. Who lags does without."""
+        """Send an event that cannot be stored; its `seq` is 0. A subscriber with a full queue does not get it."""
         for queue in self._subscribers:
             if not queue.full():
                 queue.put_nowait(event)
@@ -50,7 +50,7 @@ class Broadcast:
             queue.put_nowait(None)
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
-        """Events with a sequence above `after`: first from the store, then as they are committed."""
+        """Yield events with a `seq` above `after`: first from the store, then when they are committed."""
         queue: asyncio.Queue[EventInfo | None] = asyncio.Queue(QUEUE)
         self._subscribers.add(queue)
         try:

@@ -1,4 +1,4 @@
-"""The content of the files of a workspace, and the problems in them."""
+"""The loaded content of a workspace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from victor_engine.work.bindings import BindingTable
 
 @dataclass(slots=True)
 class Workspace:
-    """What the files of a workspace hold, and what is wrong with them."""
+    """The content of the files of a workspace, with their errors and warnings."""
 
     config: Config
     bindings: BindingTable

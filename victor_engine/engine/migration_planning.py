@@ -1,4 +1,4 @@
-"""Which runs and schedules a migration is about, and how each of them gets there."""
+"""The plan of a migration: its runs and schedules, and the migration path of each."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration_steps import MigrationError
 
 KIND = "migration"
-"""The kind of the plans that are made here."""
+"""The kind of these plans."""
 
 DETAILED = 20
-"""Up to how many runs each step is told of."""
+"""Maximum number of runs for which the result has each step by default."""
 
 
 ScheduleChange = tuple[ScheduleMove, ScheduleSpec, ScheduleSpec]
-"""What becomes of a schedule, the spec that it has, and the one that it would get."""
+"""The result for a schedule, its current spec, and its new spec."""
 
 _WAY = "way from "
 _STANDING = ("status", "at")
 
 
 def run_facts(planned: Plan) -> plans.Facts:
-    """Return what the move of a run depends on."""
+    """Return the facts that the migration of a run depends on."""
     run = planned.run
     return {
         "status": run.status,
@@ -54,37 +54,37 @@ def run_facts(planned: Plan) -> plans.Facts:
 
 
 def schedule_facts(spec: ScheduleSpec) -> plans.Facts:
-    """Return what the move of a schedule depends on."""
+    """Return the facts that the migration of a schedule depends on."""
     return {"version": "latest", **spec_facts(spec)}
 
 
 def what_changed(was: plans.Facts, now: plans.Facts | None) -> str:
-    """Return in words what changed of a run or schedule since it was planned; empty if nothing did."""
+    """Return a description of the changes of a run or schedule since the plan; empty without changes."""
     return plans.what_changed(was, now, _STANDING)
 
 
 def detailed(spec: MigrationSpec, count: int) -> bool:
-    """Whether each step is told: as is asked for, else of a few runs."""
+    """Return whether the result has each step: as the spec requires, or by default for few runs."""
     return spec.detail if spec.detail is not None else count <= DETAILED
 
 
 class Planner:
-    """Plans on one snapshot of the store; what several runs share is looked up once."""
+    """The planner of a migration on one snapshot of the store. It caches definitions and migration paths."""
 
     def __init__(
         self, connection: sqlite3.Connection, spec: MigrationSpec, now: datetime, load: catalog.Load | None
     ) -> None:
         if not (spec.run_ids or spec.from_version or spec.schedule_ids):
-            raise UsageError("say what is to move: runs by id, or all that wait on a version")
+            raise UsageError("a migration needs run ids, a version to migrate from, or schedule ids")
         if spec.schedules and spec.from_version is None:
-            raise UsageError("schedules are taken along from a version; name it, or name the schedules")
+            raise UsageError("`schedules` needs a version to migrate from; give it, or give schedule ids")
         self.connection = connection
         self.spec = spec
         self.now = now
         self._load = load
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
         self._ways: dict[int, Way | VictorError] = {}
-        # Nothing new starts on what is removed: neither what moves there.
+        # Runs cannot migrate to a removed version, because new runs cannot start on it either.
         self.target = catalog.resolve(connection, spec.workflow, spec.to_version)
         self.to_version = self.target.version
         self.not_found: list[RunMove] = []
@@ -92,12 +92,12 @@ class Planner:
         self._ids = queries.version_ids(connection, spec.workflow)
         self.from_version = None if spec.from_version is None else self._known(spec.from_version)
 
-    # --- what is shown and then applied --------------------------------------------------------
+    # --- the plan ------------------------------------------------------------------------------
 
     def document(self, runs: Sequence[Plan], schedules: Sequence[ScheduleChange]) -> plans.Plan:
-        """Return what is shown of runs and schedules as a plan."""
+        """Return the results for runs and schedules as a plan."""
         items = [
-            plans.PlanItem(f"run {move.run_id}", {}, "", move.reason or "there is no such run")
+            plans.PlanItem(f"run {move.run_id}", {}, "", move.reason or "the run does not exist")
             for move in self.not_found
         ]
         for each in runs:
@@ -126,11 +126,11 @@ class Planner:
             "workflow": spec.workflow,
             "from_version": self.from_version,
             "runs": ", ".join(spec.run_ids),
-            "schedules": "all that start it" if spec.schedules else ", ".join(spec.schedule_ids),
+            "schedules": "all that use it" if spec.schedules else ", ".join(spec.schedule_ids),
         }
 
     def _target(self, starts: set[str]) -> plans.Facts:
-        """Return the version that is moved to, and the migrations that lead there from each of some versions."""
+        """Return the target version, and the migrations that lead to it from each of the given versions."""
         checksum = queries.checksum_of(self.connection, self.target.id)
         found: plans.Facts = {"to_version": self.to_version, "checksum": checksum[:12]}
         for version in sorted(starts):
@@ -146,14 +146,14 @@ class Planner:
         found = catalog.meant(self.connection, self.spec.workflow, spec)
         version = found if found is not None and found != "latest" else self.to_version
         if version not in self._ids:
-            have = ", ".join(sorted(self._ids))
-            raise NotFoundError(f"{self.spec.workflow} has no version {spec}; there are {have}")
+            known = ", ".join(sorted(self._ids))
+            raise NotFoundError(f"{self.spec.workflow} has no version {spec}; its versions are {known}")
         return version
 
     # --- runs ----------------------------------------------------------------------------------
 
     def keys(self) -> list[int]:
-        """The runs in question. Ids that name none are in `not_found`."""
+        """Return the keys of the runs to migrate. Put ids that do not exist into `not_found`."""
         found: dict[int, None] = {}
         for given in self.spec.run_ids:
             try:
@@ -168,7 +168,7 @@ class Planner:
         return sorted(found)
 
     def plans(self, keys: Sequence[int]) -> Iterator[Plan]:
-        """A dry run for each."""
+        """Yield a dry run for each run."""
         detail = detailed(self.spec, len(keys))
         for key in keys:
             yield self.plan(key, detail)
@@ -179,11 +179,11 @@ class Planner:
         if isinstance(way, Way):
             return plan(run, way, self.now, detail=detail)
         definition, version = self._definition(run.ref.definition_id)
-        nowhere = Way(definition, version, definition, self.to_version, 0, [], lambda _: None)
+        no_path = Way(definition, version, definition, self.to_version, 0, [], lambda _: None)
         move = RunMove(
             run.ref.id, version, self.to_version, "refused", run_status=run.status, reason=way.message
         )
-        return Plan(run, nowhere, move)
+        return Plan(run, no_path, move)
 
     def _way(self, run: Resting) -> Way | VictorError:
         definition_id = run.ref.definition_id
@@ -197,9 +197,9 @@ class Planner:
     def _find_way(self, run: Resting) -> Way:
         source, version = self._definition(run.ref.definition_id)
         if run.ref.workflow != self.spec.workflow:
-            raise UsageError(f"it is a run of {run.ref.workflow}, not of {self.spec.workflow}")
+            raise UsageError(f"the run is of workflow {run.ref.workflow}, not of {self.spec.workflow}")
         if version == self.to_version:
-            raise UsageError(f"it is on {version} already")
+            raise UsageError(f"the run is already on {version}")
         between = (self._registry, self.spec.workflow, version, self.to_version)
         path = catalog.migration_path(*between, self._load)
         target, _ = self._definition(self.target.id)
@@ -226,7 +226,7 @@ class Planner:
     # --- schedules -----------------------------------------------------------------------------
 
     def schedules(self) -> list[ScheduleChange]:
-        """What becomes of each schedule, with the spec that it would get."""
+        """Return the result for each schedule, with its new spec."""
         found = []
         known = schedules.specs_of(self.connection, self.spec.workflow)
         exact = {schedule_id for schedule_id, _ in known} & set(self.spec.schedule_ids)
@@ -240,7 +240,7 @@ class Planner:
         return found
 
     def schedule(self, schedule_id: str) -> ScheduleChange | None:
-        """As `schedules`, of one by its whole id; None if it is gone."""
+        """Return the result for one schedule by its full id, as `schedules` does; None if it does not exist."""
         spec = dict(schedules.specs_of(self.connection, self.spec.workflow)).get(schedule_id)
         if spec is None:
             return None
@@ -257,15 +257,15 @@ class Planner:
         self, schedule_id: str, spec: ScheduleSpec, starts: str | None
     ) -> tuple[ScheduleMove, ScheduleSpec]:
         def refused(reason: str) -> tuple[ScheduleMove, ScheduleSpec]:
-            was = spec.version or "latest"
-            return ScheduleMove(schedule_id, was, self.to_version, "refused", reason), spec
+            old = spec.version or "latest"
+            return ScheduleMove(schedule_id, old, self.to_version, "refused", reason), spec
 
         if aliases.is_alias_name(spec.version):
-            return refused(f"it starts by alias {spec.version!r}; point that at {self.to_version}")
+            return refused(f"the schedule uses alias {spec.version!r}; set that alias to {self.to_version}")
         if starts == self.to_version:
-            return refused(f"it starts {self.to_version} already")
+            return refused(f"the schedule already uses {self.to_version}")
         if starts is None:
-            return refused("it starts no version that is known")
+            return refused(f"version {spec.version} of the schedule does not exist")
         try:
             path = catalog.migration_path(
                 self._registry, self.spec.workflow, starts, self.to_version, self._load

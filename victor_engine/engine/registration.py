@@ -1,4 +1,5 @@
-"""Bringing what the files of a workspace declare into the store: looked up in a reader, committed as one."""
+"""The registration of versions and schedules from the files of a workspace: planned in a reader, committed in
+one transition."""
 
 from __future__ import annotations
 
@@ -27,12 +28,16 @@ from victor_engine.versioning.semver import WorkflowVersion
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be done. All that takes time was done to make it."""
+    """The changes to commit. All expensive work is done before the transition."""
 
-    good: list[WorkflowPiece] = field(default_factory=list)  # registered just so, or to be registered
+    good: list[WorkflowPiece] = field(default_factory=list)  # registered already, or to be registered
     new: list[WorkflowPiece] = field(default_factory=list)
-    settled: set[str] = field(default_factory=set)  # workflows whose declared schedule is in the store
-    undeclared: list[WorkflowPiece] = field(default_factory=list)  # whose schedule has lost its block
+    settled: set[str] = field(
+        default_factory=set
+    )  # workflows whose declared schedule is in the store already
+    undeclared: list[WorkflowPiece] = field(
+        default_factory=list
+    )  # workflows whose `schedule:` block was removed
     vanished: removed_workflows.Plan = field(default_factory=removed_workflows.Plan)
     problems: list[Problem] = field(default_factory=list)
 
@@ -42,23 +47,23 @@ class _Plan:
 
 
 async def register(store: Store, workspace: Workspace) -> None:
-    """Bring what the files declare into the store, all in one transaction, so that no run starts amid it.
+    """Register the versions and schedules of the files in one transition, so that no run starts in between.
 
-    Where nothing has changed, nothing is written.
+    Write nothing if nothing has changed.
     """
     plan = await store.read(lambda connection: _look(connection, workspace))
     problems = plan.problems
     good = plan.good
     if plan.changes():
-        good, faults = await store.write(lambda tx: _apply(tx, plan))
-        problems += faults
+        good, refused = await store.write(lambda tx: _apply(tx, plan))
+        problems += refused
     problems += await store.read(lambda connection: list(_check_versions(connection, good)))
     for workflow, problem in problems:
         workspace.add(problem, workflow)
 
 
 def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
-    """Return by workflow which version's schedule is in force: of several that declare one, the newest one's."""
+    """Return, by workflow, the version whose schedule applies: the newest one that declares a schedule."""
     found: dict[str, tuple[WorkflowVersion | None, WorkflowPiece]] = {}
     for piece in pieces:
         if not piece.scheduled:
@@ -70,33 +75,33 @@ def declared(pieces: Iterable[WorkflowPiece]) -> dict[str, WorkflowPiece]:
     return {name: piece for name, (_, piece) in found.items()}
 
 
-# --- looking ---------------------------------------------------------------------------------------
+# --- plan ------------------------------------------------------------------------------------------
 
 
 def _look(connection: sqlite3.Connection, workspace: Workspace) -> _Plan:
-    """Find what is to be done. Reads the store, and where workflows are gone the files."""
+    """Return the changes to commit. Read the store, and the files of workflows that are not there any more."""
     plan = _Plan()
     for piece in workspace.workflows:
         try:
             if not _is_registered(connection, piece):
                 plan.new.append(piece)
         except VictorError as error:
-            plan.problems.append(_fault(piece, error))
+            plan.problems.append(_problem(piece, error))
         else:
             plan.good.append(piece)
-    in_force = declared(plan.good)
-    for name, piece in in_force.items():
+    applied = declared(plan.good)
+    for name, piece in applied.items():
         if piece.spec is not None:
             plan.problems += _unknown_calendars(piece, piece.spec, workspace)
         if piece.spec is None or _file_spec(connection, name) == piece.spec:
             plan.settled.add(name)
-    looking = removed_workflows.Looking(workspace)
+    search = removed_workflows.Search(workspace)
     pieces = {piece.name: piece for piece in reversed(workspace.workflows)}
-    for name in sorted(pieces.keys() - in_force.keys()):
-        # The block may be in the file with errors.
-        if _file_spec(connection, name) is not None and looking.may_be_in(name) is None:
+    for name in sorted(pieces.keys() - applied.keys()):
+        # The block may be in a file with errors.
+        if _file_spec(connection, name) is not None and search.may_be_in(name) is None:
             plan.undeclared.append(pieces[name])
-    plan.vanished = removed_workflows.look(connection, looking, set(pieces))
+    plan.vanished = removed_workflows.find(connection, search, set(pieces))
     plan.problems += plan.vanished.problems
     return plan
 
@@ -112,7 +117,7 @@ def _is_registered(connection: sqlite3.Connection, piece: WorkflowPiece) -> bool
 
 
 def _file_spec(connection: sqlite3.Connection, workflow: str) -> ScheduleSpec | None:
-    """Return the spec that a file has declared, if its schedule is not removed."""
+    """Return the spec that a file declared, unless its schedule is removed."""
     return facts.declared_spec(connection, file_schedule_id(workflow))
 
 
@@ -125,7 +130,8 @@ def _unknown_calendars(piece: WorkflowPiece, spec: ScheduleSpec, workspace: Work
 
 
 def _check_versions(connection: sqlite3.Connection, good: Iterable[WorkflowPiece]) -> Iterator[Problem]:
-    """Report a `schedule.version` that does not exist. The schedule stands: an alias may be set later."""
+    """Yield a problem for each `schedule.version` that does not exist. The schedule stays, since an alias may be
+    set later."""
     for name, piece in declared(good).items():
         if piece.spec is None:
             continue
@@ -136,7 +142,7 @@ def _check_versions(connection: sqlite3.Connection, good: Iterable[WorkflowPiece
 
 
 def _deprecation(value: Any) -> tuple[str, str | None, datetime | None] | None:
-    """Message, successor and planned removal of a `deprecated:` key."""
+    """Return the message, the successor and the planned removal of a `deprecated:` key."""
     if not value:
         return None
     if isinstance(value, dict):
@@ -150,25 +156,25 @@ def _deprecation(value: Any) -> tuple[str, str | None, datetime | None] | None:
 
 
 def _removal(value: Any) -> datetime | None:
-    """A date (or instant) as it is written; UTC where it names no zone."""
+    """Return a date or instant. Without a time zone it is UTC."""
     if value is None:
         return None
     try:
         found = datetime.fromisoformat(str(value))
     except ValueError:
-        raise UsageError(f"deprecated.removal is no date: {value!r}; write 2027-01-31") from None
+        raise UsageError(f"deprecated.removal is not a date: {value!r}; write 2027-01-31") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-# --- committing ------------------------------------------------------------------------------------
+# --- commit ----------------------------------------------------------------------------------------
 
 
 def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
-    """Return what is registered, and why the rest is not."""
+    """Return the registered workflows, and the problems of the others."""
     problems: list[Problem] = []
 
     def attempt(do: Callable[[], object], problem: Callable[[VictorError], Problem]) -> bool:
-        """Do one thing, or nothing of it: what is wrong with it holds up nothing else."""
+        """Perform one change completely or not at all. An error does not affect the other changes."""
         try:
             with savepoint(tx):
                 do()
@@ -183,7 +189,7 @@ def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
     refused = {
         id(piece)
         for piece in plan.new
-        if not attempt(lambda: _register(tx, piece), lambda error: _fault(piece, error))  # noqa: B023
+        if not attempt(lambda: _register(tx, piece), lambda error: _problem(piece, error))  # noqa: B023
     }
     good = [piece for piece in plan.good if id(piece) not in refused]
     for name, piece in declared(good).items():
@@ -196,7 +202,7 @@ def _apply(tx: Tx, plan: _Plan) -> tuple[list[WorkflowPiece], list[Problem]]:
     for piece in plan.undeclared:
         attempt(
             lambda: declare(tx, piece.name, piece.path, None),  # noqa: B023
-            lambda error: _fault(piece, error),  # noqa: B023
+            lambda error: _problem(piece, error),  # noqa: B023
         )
     problems += removed_workflows.apply(tx, plan.vanished)
     return good, problems
@@ -217,5 +223,5 @@ def _key(error: VictorError) -> str:
     return "schedule.after: " if error.message.startswith("after") else "schedule: "
 
 
-def _fault(piece: WorkflowPiece, error: VictorError) -> Problem:
+def _problem(piece: WorkflowPiece, error: VictorError) -> Problem:
     return piece.name, ProblemInfo(severity="error", message=error.message, path=piece.path)

@@ -1,4 +1,4 @@
-"""Workflows that are gone from the files of a workspace: their schedules are disabled until they are back."""
+"""Workflows that were removed from the files of a workspace. Their schedules are disabled until they return."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from victor_engine.store.queries import declared
 log = logging.getLogger(__name__)
 
 LARGEST = 1 << 20
-"""Bytes of a file with errors in which the name of a workflow is looked for."""
+"""Maximum bytes of a file with errors in which the name of a workflow is searched."""
 
 
 class CannotTellError(Exception):
-    """Something cannot be read, so that a workflow may still be there."""
+    """A file or directory cannot be read, so it is unknown whether a workflow still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A workflow that is gone, why, and the file in which it was."""
+    """A removed workflow, with the reason and its former file."""
 
     workflow: str
     note: str
@@ -41,7 +41,7 @@ class Gone:
 
 @dataclass(slots=True)
 class Plan:
-    """Which schedules are to be disabled and enabled; False if none."""
+    """The schedules to disable and to enable; False if there are none."""
 
     gone: list[Gone] = field(default_factory=list)
     back: list[tuple[str, str]] = field(default_factory=list)  # workflow and schedule
@@ -51,38 +51,38 @@ class Plan:
         return bool(self.gone or self.back)
 
 
-class Looking:
-    """Looks for workflows in the files with errors of a workspace; each is read once."""
+class Search:
+    """The search for workflows in the files with errors of a workspace. Each file is read once."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._texts: list[tuple[Path, str | None]] | None = None
 
     def may_be_in(self, workflow: str) -> Path | None:
-        """Return a file with errors that may hold a workflow, if there is one."""
+        """Return a file with errors that may contain a workflow, or None."""
         if self._texts is None:
             self._texts = [(path, _text(path)) for path in sorted(self.workspace.faulty)]
         return next((path for path, text in self._texts if text is None or workflow in text), None)
 
 
 def _text(path: Path) -> str | None:
-    """Return the text of a file; None if it cannot be read, or is too large to be looked through."""
+    """Return the text of a file; None if it cannot be read or is too large to search."""
     try:
         return path.read_text("utf-8", errors="replace") if path.stat().st_size <= LARGEST else None
     except OSError:
         return None
 
 
-def look(connection: sqlite3.Connection, looking: Looking, names: AbstractSet[str]) -> Plan:
-    """Find the schedules to disable, of workflows that are gone, and to enable, of workflows that are back.
+def find(connection: sqlite3.Connection, search: Search, names: AbstractSet[str]) -> Plan:
+    """Return the schedules to disable, of removed workflows, and to enable, of workflows that returned.
 
-    `names` are the workflows that were loaded. A workflow that was never in a file is left alone, and so is
-    one that may be in a file or directory that cannot be read.
+    `names` are the loaded workflows. Workflows that were never in a file, or that may be in a file or directory
+    that cannot be read, are ignored.
     """
     plan = Plan()
     armed, disabled = _known(connection)
     for workflow, ids in disabled.items():
-        # The schedule that a file declares comes back with its block.
+        # The schedule that a file declares returns with its block.
         own = file_schedule_id(workflow)
         if workflow in names:
             plan.back += [(workflow, schedule) for schedule in ids if schedule != own]
@@ -90,9 +90,9 @@ def look(connection: sqlite3.Connection, looking: Looking, names: AbstractSet[st
         if workflow in names:
             continue
         try:
-            plan.gone.append(Gone(workflow, _why_gone(looking, workflow, paths), paths[0]))
+            plan.gone.append(Gone(workflow, _why_gone(search, workflow, paths), paths[0]))
         except CannotTellError as error:
-            message = f"workflow {workflow} cannot be looked for: {error}. Its schedules stay as they are"
+            message = f"workflow {workflow} may have been removed: {error}. Its schedules do not change"
             problem = ProblemInfo(severity="error", message=message, path=str(paths[0]))
             plan.problems.append((workflow, problem))
     return plan
@@ -107,7 +107,7 @@ def lock(tx: Tx, plan: Plan) -> None:
 
 
 def apply(tx: Tx, plan: Plan) -> list[Problem]:
-    """Disable and enable schedules; return what is to be said of it."""
+    """Disable and enable schedules; return errors and warnings about them."""
     problems: list[Problem] = []
     for workflow, schedule in plan.back:
         try:
@@ -122,9 +122,7 @@ def apply(tx: Tx, plan: Plan) -> list[Problem]:
         found = [row for row in known if row.workflow == gone.workflow]
         for row in found:
             schedule_commands.vanish(tx, row, gone.note)
-        message = (
-            f"{gone.note}; its schedules are disabled ({len(found)}), and come back with it as they were"
-        )
+        message = f"{gone.note}; its {len(found)} schedules are disabled until the workflow returns"
         log.warning("%s", message)
         problems.append(
             (gone.workflow, ProblemInfo(severity="warning", message=message, path=str(gone.path)))
@@ -133,7 +131,7 @@ def apply(tx: Tx, plan: Plan) -> list[Problem]:
 
 
 def _known(connection: sqlite3.Connection) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
-    """Return the files of workflows with schedules, where all are from files; and schedules that are disabled."""
+    """Return the files of workflows with schedules, and the disabled schedules, both by workflow."""
     armed = {
         workflow: [Path(path) for path in paths]
         for workflow, paths in declared.files_with_schedules(connection).items()
@@ -141,13 +139,13 @@ def _known(connection: sqlite3.Connection) -> tuple[dict[str, list[Path]], dict[
     return armed, declared.vanished_schedules(connection)
 
 
-def _why_gone(looking: Looking, workflow: str, paths: list[Path]) -> str:
-    """Return the reason why a workflow is gone. Raise CannotTellError if it may still be there."""
-    workspace, config = looking.workspace, looking.workspace.config
+def _why_gone(search: Search, workflow: str, paths: list[Path]) -> str:
+    """Return why a workflow counts as removed. Raise CannotTellError if it may still exist."""
+    workspace, config = search.workspace, search.workspace.config
     configured = config.workspace / "victor.yaml" in config.files
     if not configured and not workspace.files:
         raise CannotTellError(f"{config.workspace} has neither a victor.yaml nor a workflow file")
-    suspect = looking.may_be_in(workflow)
+    suspect = search.may_be_in(workflow)
     if suspect is not None:
         raise CannotTellError(f"{suspect} has errors")
     renamed: list[Path] = []
@@ -167,10 +165,12 @@ def _why_gone(looking: Looking, workflow: str, paths: list[Path]) -> str:
         if not stat.S_ISREG(mode):
             raise CannotTellError(f"{path} is not a regular file")
         if not configured:
-            raise CannotTellError(f"{config.workspace} has no victor.yaml that names {path}")
+            raise CannotTellError(f"{config.workspace} has no victor.yaml that lists {path}")
     if renamed:
-        return f"{renamed[0]} holds no workflow {workflow} any more"
-    return f"{paths[0]}, the file of workflow {workflow}, is gone or is not named by victor.yaml any more"
+        return f"{renamed[0]} does not contain workflow {workflow} any more"
+    return (
+        f"{paths[0]}, the file of workflow {workflow}, was removed or is not listed in victor.yaml any more"
+    )
 
 
 def _check_folders(path: Path, root: Path) -> None:

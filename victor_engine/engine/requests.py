@@ -23,11 +23,11 @@ from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 
 GROUPS_SECONDS = 10.0
-"""How long the system may take to say in which groups somebody is, before something is written."""
+"""Maximum seconds for the system to look up the groups of a user before a write."""
 
 
 class RequestService:
-    """Answer, claim, hand on, go back. Who somebody is, is known before the writer is asked."""
+    """The actions on requests. Users and groups are looked up before the transition."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ class RequestService:
         return await self._queries.request(full)
 
     async def _who(self, request_id: str) -> tuple[str, Person]:
-        """Return the whole id of the request, and who is acting on it."""
+        """Return the full id of the request, and the acting person."""
         full = await self._reader.read(queries.request_id, request_id)
         return full, await self._person(full)
 
     async def _must_exist(self, names: tuple[str, ...]) -> None:
-        """UsageError for a name that this machine does not know: nobody could answer the request."""
+        """Raise UsageError for a user, group or role that does not exist, because it could not answer the request."""
         config = self._current.loaded.config
         if config.hitl.unknown_assignees != "error":
             return
@@ -130,16 +130,17 @@ class RequestService:
                 found = await asyncio.to_thread(unknown)
         except TimeoutError:
             raise VictorError(
-                f"the system does not say whether it knows {', '.join(names)} (user database); nothing was written"
+                f"the user database did not look up {', '.join(names)} within {GROUPS_SECONDS:g} seconds; "
+                "nothing was written; try again"
             ) from None
         if found:
             raise UsageError(
-                f"this machine knows no {' and no '.join(found)}, so nobody there could answer; name a user, "
-                "group:<name>, or a @<role> of the configuration"
+                f"unknown on this machine: {', '.join(found)}; give an existing user, group:<name>, "
+                "or a @<role> of the configuration"
             )
 
     async def _person(self, request_id: str) -> Person:
-        """Who is acting. Their groups are looked up where the request is not theirs by name."""
+        """Return the acting person. Look up the groups of the user unless the request is assigned by name."""
         actor, roles = acting(), self._current.loaded.config.roles
         assignees = (await self._reader.read(read_row, request_id)).ask.assignees
         if not needs_groups(assignees, actor):
@@ -149,5 +150,6 @@ class RequestService:
                 return await asyncio.to_thread(look_up, actor, roles)
         except TimeoutError:
             raise VictorError(
-                f"the system does not say in which groups {actor.user} is (user database); nothing was written"
+                f"the user database did not look up the groups of {actor.user} within {GROUPS_SECONDS:g} seconds; "
+                "nothing was written; try again"
             ) from None

@@ -1,4 +1,4 @@
-"""Two runs side by side, and what one attempt made of the state."""
+"""Comparisons of two runs, and the changes of the state by one attempt."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from victor_engine.versioning.diff import diff, value_changes
 
 
 def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) -> AttemptState:
-    """The state around an attempt, with the difference that it made."""
+    """Return the state before and after an attempt, with the changes."""
     found = queries.attempt_state(connection, run_id, attempt_id)
     return AttemptState(found.attempt, found.before, found.after, changes(found.before, found.after))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ValueChange, ...]:
-    """What differs between two JSON objects."""
+    """Return the differences of two JSON objects."""
     return tuple(
         ValueChange(cast("Any", change.kind), change.path, change.old, change.new)
         for change in value_changes(before, after)
@@ -39,7 +39,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[ValueC
 def compare_runs(
     connection: sqlite3.Connection, left: str, right: str, now: datetime, paces: queries.Paces
 ) -> RunComparison:
-    """Compare two runs, also of different versions or workflows; ids may be unique prefixes."""
+    """Compare two runs. They can be of different versions or workflows; ids can be unique prefixes."""
     one = queries.run_detail(connection, left, now, paces)
     other = queries.run_detail(connection, right, now, paces)
     return RunComparison(
@@ -59,7 +59,7 @@ def _side(connection: sqlite3.Connection, detail: RunDetail, now: datetime) -> C
 
 
 def compare_nodes(one: RunDetail, other: RunDetail, now: datetime) -> tuple[NodeComparison, ...]:
-    """Every node that one of the runs has or came to, in the order of the left one's graph."""
+    """Return each node of both runs, in the order of the graph of the left run."""
     left, right = _facts(one.attempts, now), _facts(other.attempts, now)
     names = [node.id for detail in (one, other) for node in detail.graph.nodes]
     order = dict.fromkeys([*names, *left, *right])

@@ -1,4 +1,4 @@
-"""The actions of the port that move runs and schedules to another version."""
+"""The actions of the port that migrate runs and schedules."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories.runs import ref_of, standing
 
 AT_ONCE = 250
-"""Runs that are planned in one look and then moved together: bounds how old a plan may get."""
+"""Maximum runs that are planned on one snapshot and then migrated, which limits the age of a plan."""
 
 TRIES = 4
-"""How often a run is planned again that was answered, paused or resumed meanwhile."""
+"""How often a run is planned again if it changes between the plan and the migration."""
 
 
 class RunMover:
-    """Each run by itself: let go of, moved in one transition or not at all, and taken up again."""
+    """The migration of runs and schedules. Each run is released by the runtime, migrated in its own transition,
+    and given back."""
 
     def __init__(
         self,
@@ -83,8 +84,8 @@ class RunMover:
         version, target, keys, results = await self.store.read(select)
         await self.store.write(
             lambda tx: self._execution.starting.node(tx, target)
-        )  # refuses what cannot run here
-        # What `latest` or an alias means may change meanwhile: every chunk goes to the same version.
+        )  # refuses a version that cannot run here
+        # `latest` or an alias may change, so that all batches use the version that was resolved first.
         exact = msgspec.structs.replace(spec, to_version=version, detail=detailed(spec, len(keys)))
         for first in range(0, len(keys), AT_ONCE):
             results += await self._move_some(exact, keys[first : first + AT_ONCE], actor, note)
@@ -92,7 +93,7 @@ class RunMover:
         return MigrationReport(spec.workflow, version, True, tuple(results), tuple(schedules))
 
     async def _migrate_planned(self, spec: MigrationSpec, plan: plans.Plan, note: str) -> MigrationReport:
-        """Move exactly what a plan lists as ready, and report what changed of the rest."""
+        """Migrate exactly the items that a plan lists as ready. Refuse items that have changed since."""
         actor = acting()
         items = {item.id.removeprefix("run "): item for item in plan.items if item.id.startswith("run ")}
 
@@ -129,7 +130,7 @@ class RunMover:
         note: str,
         shown: Mapping[int, plans.Facts] | None = None,
     ) -> list[RunMove]:
-        """`shown` is what was shown of each run: one that is not so any more is left out."""
+        """Migrate a batch of runs. `shown` has the planned facts of each run; a run that differs is refused."""
         planned = await self._plan(spec, keys)
         facts = shown or {}
         return list(
@@ -152,7 +153,7 @@ class RunMover:
                 async with self.runtime.aside(key) as parked:
                     if not parked:
                         return _refused(
-                            planned, "it is at work just now; pause it, and it can be moved once it rests"
+                            planned, "the run is active; pause it, wait until it is paused, and migrate again"
                         )
                     row = await self.store.write(lambda tx, planned=planned: apply(tx, planned, actor, note))  # type: ignore[misc]
             except MovedMeanwhileError:
@@ -163,12 +164,12 @@ class RunMover:
                 return msgspec.structs.replace(planned.move, outcome="migrated", migration=row)
             finally:
                 await self._return(key)
-        return _refused(planned, "it keeps changing; try again")
+        return _refused(planned, f"the run changed {TRIES} times during the migration; migrate again")
 
     async def _return(self, key: int) -> None:
-        """Give a run back to the runtime; where the store takes nothing, as soon as it does again."""
+        """Give a run back to the runtime. In a storage outage, do so when the store is writable again."""
         try:
-            await self._take_up_again(key)
+            await self._enqueue_again(key)
         except StorageError:
             self._execution.later(self._return_when_writable(key))
 
@@ -176,17 +177,17 @@ class RunMover:
         while True:
             await self.store.writable()
             try:
-                return await self._take_up_again(key)
+                return await self._enqueue_again(key)
             except StorageError:
                 continue
 
-    async def _take_up_again(self, key: int) -> None:
-        """Let a run that was let go of be taken up, if there is something to do for it."""
+    async def _enqueue_again(self, key: int) -> None:
+        """Enqueue a released run, unless it is paused or finished."""
         if not self._execution.working:
             return
         status, priority = await self.store.read(lambda c: standing(c, key))
         if key not in self.runtime.places.live:
-            # What holds others, a parallel, is begun again.
+            # Attempts of nodes with members, such as parallel, start again.
             ref = await self.store.read(lambda c: ref_of(c, key))
             if await self.store.read(lambda c: transitions.at_work(c, key)):
                 await self.store.write(lambda tx: transitions.end_live_attempts(tx, ref, "interrupted"))
@@ -196,7 +197,7 @@ class RunMover:
     async def _move_schedules(
         self, spec: MigrationSpec, actor: Actor, note: str, plan: plans.Plan | None = None
     ) -> list[ScheduleMove]:
-        """Move those that the spec names, or with a plan those that it lists, unless they changed since."""
+        """Migrate the schedules of the spec, or with a plan its unchanged schedules."""
 
         def move_one(tx: Tx, move: ScheduleMove, changed: ScheduleSpec) -> ScheduleMove:
             if move.outcome != "ready":
@@ -217,9 +218,9 @@ class RunMover:
                 changed = what_changed(item.facts, found and schedule_facts(found[1])) if item.effect else ""
                 if found is None or changed:
                     reason = plans.left_out(changed) if changed else item.reason
-                    was = str(item.facts["version"])
+                    old = str(item.facts["version"])
                     done.append(
-                        ScheduleMove(schedule_id, was, spec.to_version, "refused", reason, changed=changed)
+                        ScheduleMove(schedule_id, old, spec.to_version, "refused", reason, changed=changed)
                     )
                 else:
                     done.append(move_one(tx, found[0], found[2]))
@@ -243,8 +244,8 @@ class RunMover:
             async with self.runtime.aside(ref.key) as parked:
                 if not parked:
                     run = await self._runs.info(ref.id)
-                    wait = "wait until it is paused" if run.status == "pausing" else "pause it"
-                    raise ConflictError(f"run {ref.id} is at work; {wait}, and it can go back once it rests")
+                    first = "wait until it is paused" if run.status == "pausing" else "pause it first"
+                    raise ConflictError(f"run {ref.id} is active, so its migration cannot be undone; {first}")
                 await self.store.write(transition)
         finally:
             await self._return(ref.key)
@@ -256,9 +257,9 @@ def _refused(planned: Plan, reason: str) -> RunMove:
 
 
 def _not_moved(run_id: str, item: plans.PlanItem, version: str) -> RunMove:
-    """Return the result of a run that was shown as staying behind, or that is gone by now."""
-    was = str(item.facts.get("version", ""))
+    """Return the result of a run that the plan lists as refused, or that does not exist any more."""
+    old = str(item.facts.get("version", ""))
     if not item.effect:
-        return RunMove(run_id, was, version, "refused", str(item.facts.get("status", "")), item.reason)
+        return RunMove(run_id, old, version, "refused", str(item.facts.get("status", "")), item.reason)
     changed = what_changed(item.facts, None)
-    return RunMove(run_id, was, version, "refused", reason=plans.left_out(changed), changed=changed)
+    return RunMove(run_id, old, version, "refused", reason=plans.left_out(changed), changed=changed)

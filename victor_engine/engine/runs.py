@@ -210,7 +210,7 @@ class RunService:
 def _given_again(
     before: dict[str, Any], wanted: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the state of a rerun, and the references to secrets that are still in the place of the first."""
+    """Return the state of a rerun, and the references to secrets of the keys that did not change."""
     secrets = before.pop(SECRETS, {})
     if wanted is None:
         return before, secrets

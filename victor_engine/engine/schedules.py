@@ -30,7 +30,7 @@ from victor_engine.versioning import catalog
 
 
 class ScheduleService:
-    """Each action is one transition, after which the scheduler looks at the schedule again."""
+    """The actions on schedules. Each is one transition, after which the scheduler reads the schedule again."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ScheduleService:
         return await self._queries.schedule(schedule_id)
 
     async def _check_calendars(self, names: tuple[str, ...]) -> None:
-        """UsageError or NotFoundError for a calendar that cannot be read: its fires would all be skipped."""
+        """Raise UsageError or NotFoundError for a calendar that cannot be read, since all fires would be skipped."""
         for name in names:
             await asyncio.to_thread(self._current.calendars().get, name)
 

@@ -1,4 +1,4 @@
-"""The services of an engine: each owns the actions of one part of the port."""
+"""The services of an engine. Each implements the actions of one part of the port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from victor_engine.engine.versions import VersionService
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The actions of a port, by what they act on."""
+    """The actions of the port, by part."""
 
     runs: RunService
     schedules: ScheduleService

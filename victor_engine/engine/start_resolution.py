@@ -1,4 +1,4 @@
-"""What a new run starts on: a version, its first node, and the choice that a split alias makes."""
+"""The start of a new run: its version, its first node, and the choice of an alias with two versions."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Definitions = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]
 
 
 class Starting:
-    """Resolves versions for new runs, and refuses those with work that is bound to nothing."""
+    """The resolution of versions for new runs. It refuses versions with nodes that have no binding."""
 
     def __init__(self, bindings: Callable[[], BindingTable], definitions: Definitions) -> None:
         self._bindings = bindings
         self._definitions = definitions
-        self._faults: dict[int, str | None] = {}
+        self._problems: dict[int, str | None] = {}
 
     def bindings_changed(self) -> None:
-        """Forget which definitions can run."""
-        self._faults.clear()
+        """Clear the cache of checked definitions."""
+        self._problems.clear()
 
     def resolve(self, tx: Tx, workflow: str, spec: str | None) -> Start:
-        """Return what a new run starts on. Raise DefinitionError if work in it is bound to nothing.
+        """Return the version and the first node of a new run. Raise DefinitionError if a node has no binding.
 
-        An alias that is split chooses by the id of the run, which is made here for that.
+        An alias with two versions chooses by the id of the run, so the id is created here.
         """
         if not is_alias_name(spec):
             return tx.once(("start", workflow, spec), lambda: self._resolved(tx, workflow, spec))
@@ -45,13 +45,13 @@ class Starting:
         return Start(found.id, self.node(tx, found.id), choice)
 
     def node(self, tx: Tx, definition_id: int) -> str:
-        """Return the first node of a definition. Raise DefinitionError if work in it is bound to nothing."""
+        """Return the first node of a definition. Raise DefinitionError if a node has no binding."""
         definition, version = self._definitions(tx.connection, definition_id)
-        if definition_id not in self._faults:
-            self._faults[definition_id] = self._unbound_work(definition)
-        fault = self._faults[definition_id]
-        if fault is not None:
-            raise DefinitionError(f"{definition.name} {version} cannot run here: {fault}")
+        if definition_id not in self._problems:
+            self._problems[definition_id] = self._unbound_work(definition)
+        problem = self._problems[definition_id]
+        if problem is not None:
+            raise DefinitionError(f"{definition.name} {version} cannot run here: {problem}")
         return definition.start
 
     def _unbound_work(self, definition: WorkflowDefinition) -> str | None:

@@ -14,7 +14,7 @@ from victor_engine.versioning import aliases, catalog, lifecycle
 
 
 class VersionService:
-    """Deprecate and remove versions, point aliases at them, and move runs and schedules between them."""
+    """The actions on versions and aliases, and migrations."""
 
     def __init__(self, store: Store, queries: VersionQueries, mover: RunMover) -> None:
         self._store = store
@@ -27,7 +27,7 @@ class VersionService:
             for found in info.versions:
                 if found.version == wanted:
                     return found
-        raise NotFoundError(f"there is no {workflow} {wanted}")
+        raise NotFoundError(f"{workflow} has no version {wanted}")
 
     async def deprecate(
         self,
@@ -38,7 +38,7 @@ class VersionService:
         removal: datetime | None = None,
     ) -> VersionInfo:
         if removal is not None and removal.tzinfo is None:
-            raise UsageError("the date of the removal needs a time zone")
+            raise UsageError("the date of the removal needs a time zone, such as 2027-01-31T00:00+00:00")
         actor = acting()
         await self._store.write(
             lambda tx: lifecycle.deprecate(tx, workflow, version, message, successor, actor, removal)
@@ -94,7 +94,7 @@ class VersionService:
         await self._store.write(lambda tx: aliases.roll_back(tx, workflow, alias, actor=actor, note=note))
         return await self._alias_info(workflow, alias)
 
-    # --- moves ---------------------------------------------------------------------------------
+    # --- migrations-----------------------------------------------------------------------------
 
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None

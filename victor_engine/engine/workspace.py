@@ -1,4 +1,4 @@
-"""A workspace as it is loaded: its configuration, what its files hold, and what is wrong with them."""
+"""The load of a workspace: its configuration, its workflow files, and their errors and warnings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from victor_engine.notify.sender import INSTALL, installed
 
 
 async def load_workspace(loader: Loader, order: Order) -> Workspace:
-    """Read every file of a workspace. Nothing of it is executed or imported unless it is trusted."""
+    """Read all files of a workspace. Execute and import nothing from it unless it is trusted."""
     found = await loader.load(order)
     config = found.config
     workspace = Workspace(
@@ -26,8 +26,8 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
     )
     for problem in config.warnings:
         workspace.add(problem)
-    for fault in found.calendar_faults:
-        workspace.add(_calendar_problem(fault, config))
+    for error in found.calendar_errors:
+        workspace.add(_calendar_problem(error, config))
     if config.notify and not installed():
         workspace.add(_unsendable(config))
     for workflow, problem in found.problems:
@@ -35,12 +35,12 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
     return workspace
 
 
-def _calendar_problem(fault: VictorError, config: Config) -> ProblemInfo:
-    """A calendar that cannot be read, at the place where that is said."""
-    detail = fault.details
+def _calendar_problem(error: VictorError, config: Config) -> ProblemInfo:
+    """Return the error of a calendar that cannot be read, with its location."""
+    detail = error.details
     return ProblemInfo(
         severity="error",
-        message=str(detail.get("problem") or fault.message),
+        message=str(detail.get("problem") or error.message),
         path=str(detail.get("path") or config.workspace / "victor.yaml"),
         line=int(detail.get("line") or 0),
         column=int(detail.get("column") or 0),
@@ -49,9 +49,11 @@ def _calendar_problem(fault: VictorError, config: Config) -> ProblemInfo:
 
 
 def _unsendable(config: Config) -> ProblemInfo:
-    """Rules of `notify` that nothing can carry out."""
+    """Return an error for notification rules without Apprise."""
     path, line, column = place_from_text(config.notify[0].place)
-    message = f"notify has {len(config.notify)} rules, and apprise, which sends, is not installed"
+    message = (
+        f"notify has {len(config.notify)} rules, but Apprise, which sends notifications, is not installed"
+    )
     return ProblemInfo(
         severity="error",
         message=message,

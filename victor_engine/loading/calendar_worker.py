@@ -1,4 +1,4 @@
-"""Heavy calendars, worked out in a worker process."""
+"""The computation of expensive calendars in a worker process."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from victor_engine.loading.worker_session import WorkerConversation
 from victor_engine.scheduling.calendars.spans import Calendar, Span
 
 READING_SECONDS = 5.0
-"""Processor time that reading one calendar may take."""
+"""Maximum processor time to read one calendar."""
 
 SPANS_SECONDS = 2.0
-"""Processor time that it may take to work out some days of a calendar."""
+"""Maximum processor time to compute some days of a calendar."""
 
 
 class CalendarWorker:
-    """Works out heavy calendars in a process that ends by itself when nobody asks. For threads of readers."""
+    """The computation of expensive calendars in a process that exits when it is idle. It blocks: call it in threads
+    of readers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._conversation = WorkerConversation()
 
     def spans(self, piece: CalendarPiece, first: date, last: date, zone: ZoneInfo) -> list[Span]:
-        """Return what overlaps some days. Raises LimitError, or another VictorError."""
+        """Return the entries that overlap some days. Raise LimitError or a VictorError."""
         key = jsonio.digest(msgspec.to_builtins(piece))
         with self._lock:
             found = self._conversation.ask(
@@ -41,7 +42,7 @@ class CalendarWorker:
         return [Span(from_us(start), from_us(end), name) for start, end, name in found]
 
     def read_file(self, name: str, path: Path) -> Calendar:
-        """Read a calendar file that is not declared."""
+        """Read a calendar file that is not declared in victor.yaml."""
         with self._lock:
             try:
                 piece = self._conversation.ask(ReadCalendar(READING_SECONDS, name, str(path)), CalendarPiece)
@@ -50,16 +51,16 @@ class CalendarWorker:
         return calendar_of(piece, self.spans)
 
     def end(self) -> None:
-        """End the process, and wait for that."""
+        """Stop the process, and wait for its end."""
         self._conversation.end()
         with self._lock:
             self._conversation.close()
 
 
 def too_expensive(name: str, path: str | None, error: LimitError) -> UsageError:
-    """Return the fault of a calendar that takes too much to read."""
+    """Return the error of a calendar that is too expensive to read."""
     place = f"{path}:{error.line}" if path and error.line else path or "victor.yaml"
-    problem = f"reading the calendar {name} takes too much {error.what}"
+    problem = f"calendar {name} needs too much {error.what} to read"
     return UsageError(
         f"{place}: {problem}. {REMEDY}",
         path=path,

@@ -1,4 +1,4 @@
-"""Calendars as they cross the pipe, and the rule that stands for one which is worked out elsewhere."""
+"""Calendars as messages on the pipe, and the rule for a calendar that is computed in another process."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from victor_engine.scheduling.calendars.yaml_calendars import EventsRule, from_b
 from victor_engine.scheduling.timezones import get_zone
 
 LIGHT = 1000.0
-"""`Calendar.weight` up to which a month is worked out where it is asked for: some milliseconds."""
+"""Maximum `Calendar.weight` for which a month is computed in the calling process, in some milliseconds."""
 
-REMEDY = "Write the rule in a simpler way, or as single dates"
+REMEDY = "Simplify the rule, or write single dates"
 
 AskSpans = Callable[[CalendarPiece, date, date, ZoneInfo], list[Span]]
 
 
 def piece_of(calendar: Calendar) -> CalendarPiece:
-    """Return a calendar as it crosses the pipe."""
+    """Return a calendar as a message."""
     events = next((rule.events for rule in calendar.rules if isinstance(rule, EventsRule)), None)
     if events is None:
-        block = jsonio.loads(jsonio.dumps(calendar.block))  # dates become text, which is read the same
+        block = jsonio.loads(jsonio.dumps(calendar.block))  # dates become text, with the same meaning
         zone = block.get("timezone")
         return CalendarPiece(
             name=calendar.name,
@@ -51,7 +51,7 @@ def piece_of(calendar: Calendar) -> CalendarPiece:
 
 
 def calendar_of(piece: CalendarPiece, ask: AskSpans | None = None) -> Calendar:
-    """Return the calendar of a piece. With `ask` a heavy one is worked out by that."""
+    """Return the calendar of a piece. With `ask`, that function computes an expensive calendar."""
     path = Path(piece.path or "")
     if piece.block is not None:
         if ask is not None and piece.weight > LIGHT:
@@ -73,21 +73,21 @@ def _moment(text: str) -> date:
 
 @dataclass(frozen=True, slots=True)
 class AskingRule(Rule):
-    """A calendar, or a part of it, that is worked out by `ask`. What cannot be worked out is not tried again."""
+    """A calendar, or a part of it, that `ask` computes. After an error it is not computed again."""
 
     piece: CalendarPiece
     ask: AskSpans
-    _fault: list[VictorError] = field(default_factory=list, compare=False)
+    _error: list[VictorError] = field(default_factory=list, compare=False)
 
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
-        if self._fault:
-            raise self._fault[0]
+        if self._error:
+            raise self._error[0]
         try:
             return self.ask(self.piece, first, last, zone)
         except LimitError as error:
-            fault = UsageError(
-                f"{self.piece.path or 'victor.yaml'}: calendar {self.piece.name}: to work out {first:%Y-%m} takes "
-                f"too much {error.what}. {REMEDY}, and reload"
+            refused = UsageError(
+                f"{self.piece.path or 'victor.yaml'}: calendar {self.piece.name}: the computation of {first:%Y-%m} "
+                f"needs too much {error.what}. {REMEDY}, and reload"
             )
-            self._fault.append(fault)
-            raise fault from None
+            self._error.append(refused)
+            raise refused from None

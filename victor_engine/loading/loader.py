@@ -1,4 +1,4 @@
-"""Loading a workspace: its pieces put together, and those left alone that have not changed."""
+"""The loader of a workspace. It combines the pieces, and reads only the files that have changed."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ from victor_engine.scheduling.calendars.yaml_calendars import MAX_BYTES, from_fi
 from victor_engine.work.bindings import BindingTable
 
 SECONDS = 20.0
-"""Processor time that the configuration, one workflow file, or a check of them together may take."""
+"""Maximum processor time for the configuration, for one workflow file, or for the check of all workflows."""
 
 PATIENCE = 60.0
-"""Processor time that files over their budget may take in one loading; `IMPATIENT` holds after it."""
+"""Total processor time of files over their budget in one load, after which `IMPATIENT` applies."""
 
 IMPATIENT = 2.0
-"""Processor time that one workflow file may take once others have used up `PATIENCE`."""
+"""Maximum processor time for one workflow file after others have used up `PATIENCE`."""
 
 _NOTHING = Raw(b"null")
-_SMALLER = "Divide the file, or leave out what makes it so expensive to read"
+_SMALLER = "Split the file, or simplify its content"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which workspace to load, with which settings before all others. Nothing of it is imported if not `trusted`."""
+    """The workspace to load, with settings that override all others. Unless `trusted`, nothing is imported."""
 
     workspace: Path
     settings: dict[str, Any]
@@ -66,7 +66,7 @@ class Order:
 
 @dataclass(slots=True)
 class Loading:
-    """What was loaded. `faulty` are files with errors: a workflow in them may be missing."""
+    """The result of a load. `faulty` are files with errors: a workflow in them may be missing."""
 
     config: Config
     bindings: BindingTable
@@ -75,26 +75,26 @@ class Loading:
     files: list[Path] = field(default_factory=list)
     faulty: set[Path] = field(default_factory=set)
     workflows: list[WorkflowPiece] = field(default_factory=list)
-    calendar_faults: list[VictorError] = field(default_factory=list)
+    calendar_errors: list[VictorError] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A file as it was read, and the surroundings in which that is still true."""
+    """A file that was read, and the facts outside the file on which its problems depend."""
 
     around: Around
     piece: FilePiece
 
     def holds(self, around: Around) -> bool:
-        """Return whether to read the file again would give the same."""
+        """Return whether the file would give the same result if it were read again."""
         people = all(around.people.get(name) == word for name, word in self.around.people.items())
         return around.digest == self.around.digest and people and _unchanged(self.piece)
 
 
 @dataclass(slots=True)
 class _Memory:
-    """What is kept from one loading to the next, and how heavy calendars are worked out."""
+    """The cache between loads, and the functions that compute expensive calendars."""
 
     spans: AskSpans | None
     read_calendar: Callable[[str, Path], Calendar]
@@ -103,10 +103,10 @@ class _Memory:
 
 
 class Loader:
-    """Loads a workspace again and again, one time after the other.
+    """The loader of a workspace. Loads do not overlap.
 
-    With `here` it reads in this process, without limits: for a command line, which has no event loop to keep
-    free.
+    With `here` it reads in this process without limits, for the command line, which need not keep its event
+    loop free.
     """
 
     def __init__(self, *, here: bool = False) -> None:
@@ -119,7 +119,7 @@ class Loader:
         )
 
     async def load(self, order: Order) -> Loading:
-        """Load the workspace. Raises ConfigError for its configuration, LoadingError if nothing can be read."""
+        """Load the workspace. Raise ConfigError for its configuration, LoadingError if nothing can be read."""
         conversation = HereConversation() if self._here else WorkerConversation()
         loop = asyncio.get_running_loop()
         try:
@@ -129,7 +129,7 @@ class Loader:
             raise
 
     async def close(self) -> None:
-        """End what is being read."""
+        """Stop a current load, and the process of calendars."""
         if self._conversation is not None:
             self._conversation.end()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
@@ -145,7 +145,7 @@ class Loader:
 
 
 class _Work:
-    """One loading, in a thread."""
+    """One load, in a thread."""
 
     def __init__(self, order: Order, conversation: Conversation, memory: _Memory) -> None:
         self._order = order
@@ -168,17 +168,17 @@ class _Work:
         except LimitError as error:
             path = order.workspace / "victor.yaml"
             raise ConfigError(
-                f"{path}: reading the configuration takes too much {error.what}. {_SMALLER}", path=str(path)
+                f"{path}: the configuration needs too much {error.what} to read. {_SMALLER}", path=str(path)
             ) from None
         bindings = BindingTable(decode_config(opened.config))
-        _ = bindings.secrets  # read now, not in the event loop
+        _ = bindings.secrets  # read here, so that the event loop does not
         calendars = self._read_calendars(opened.calendars)
         found = Loading(
             bindings.config,
             bindings,
             FunctionRegistry(),
             Calendars({}, bindings.workspace, known=calendars, read_file=self._memory.read_calendar),
-            calendar_faults=[fault for fault in calendars.values() if isinstance(fault, VictorError)],
+            calendar_errors=[error for error in calendars.values() if isinstance(error, VictorError)],
         )
         self._functions(found)
         found.files = [Path(path) for path in opened.files]
@@ -191,7 +191,7 @@ class _Work:
         return found
 
     def _functions(self, found: Loading) -> None:
-        """Import the workspace's own functions; register their names alone where it is not trusted."""
+        """Import the functions of the workspace. If it is not trusted, register only their names."""
         config = found.config
         if not self._order.trusted:
             for name in config.functions:
@@ -205,7 +205,7 @@ class _Work:
             found.problems.append((None, problem))
 
     def _files(self, paths: tuple[str, ...], functions: tuple[str, ...]) -> list[FilePiece]:
-        """Read the files, but not those that were read already."""
+        """Return the pieces of the files. Read only files that have changed."""
         known = {path: self._memory.files[path] for path in paths if path in self._memory.files}
         around = self._around(functions, {name for each in known.values() for name in each.around.people})
         pieces = []
@@ -227,7 +227,7 @@ class _Work:
         return self._conversation.ask(Surroundings(SECONDS, functions, tuple(sorted(people))), Around)
 
     def _read_calendars(self, declared: dict[str, str | None]) -> dict[str, Calendar | VictorError]:
-        """Read the declared calendars, but not the files that were read already."""
+        """Return the declared calendars. Read only files that have changed."""
         found: dict[str, Calendar | VictorError] = {}
         files: dict[str, tuple[str | None, str, Calendar | VictorError]] = {}
         for name, path in declared.items():
@@ -252,14 +252,14 @@ class _Work:
         return calendar_of(piece, self._memory.spans)
 
     def _file(self, path: str, functions: tuple[str, ...]) -> FilePiece:
-        """Read one file. If that is not possible, this is the one problem of the file."""
+        """Read one file. If that is not possible, return a piece with this error."""
         sources = {path: digest} if (digest := _digest(path)) is not None else {}
         seconds = SECONDS if self._lost < PATIENCE else IMPATIENT
         try:
             piece = self._conversation.ask(ReadFile(seconds, path, functions), FilePiece)
         except LimitError as error:
             self._lost += seconds
-            message = f"reading the file takes too much {error.what}, so nothing of it is loaded"
+            message = f"the file needs too much {error.what} to read and is not loaded"
             problem = ProblemInfo(
                 "error", message, path=path, line=error.line or 1, column=1, remedy=_SMALLER
             )
@@ -268,7 +268,7 @@ class _Work:
             problem = ProblemInfo("error", error.message, path=path, line=1, column=1)
             return FilePiece(path=path, problems=((None, problem),), faulty=True)
         if piece.faulty:
-            # What is wrong may depend on a file that is not there; it is read again.
+            # Its errors may depend on a missing file, so it is not cached.
             return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, faulty=True)
         return piece
 
@@ -284,14 +284,14 @@ class _Work:
             found.problems += self._conversation.ask(Together(SECONDS, outlines), list[Problem])
         except LimitError as error:
             message = (
-                f"to check the workflows together takes too much {error.what}; they are loaded all the same"
+                f"the check across all workflows needs too much {error.what} and was skipped; they are loaded"
             )
             problem = ProblemInfo("warning", message, path=str(found.config.workspace))
             found.problems.append((None, problem))
 
 
 def _digest(path: str) -> str | None:
-    """Return the digest of a file's text; None if it cannot be read."""
+    """Return the digest of the text of a file; None if it cannot be read."""
     try:
         return text_digest(read_text_bounded(path))
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""What a worker process is asked for, and what it answers. All of it crosses a pipe as JSON."""
+"""The requests to a worker process and its responses, as JSON on a pipe."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ from victor_engine.errors import VictorError
 from victor_engine.scheduling.declarations import place_of
 
 Problem = tuple[str | None, ProblemInfo]
-"""A problem, with the workflow that it concerns if it is one alone."""
+"""A problem, and the name of its workflow, or None if it concerns several."""
 
 
 class LoadingError(VictorError):
-    """The files of a workspace could not be read, because of the process that reads them."""
+    """The files of a workspace could not be read because of the process that reads them."""
 
     code = "loading"
     exit_code = 1
 
 
 class LimitError(Exception):
-    """Reading something took more than its budget. `what` is the resource, `line` (from 1) where it was."""
+    """A read exceeded its budget. `what` is the resource, `line` (from 1) the line that was read."""
 
     def __init__(self, what: str, line: int = 0) -> None:
-        super().__init__(f"reading it takes too much {what}")
+        super().__init__(f"the read needs too much {what}")
         self.what = what
         self.line = line
 
 
 class WorkflowPiece(Struct, frozen=True, kw_only=True):
-    """One workflow of one file, as far as an engine needs it before a run starts on it.
+    """One workflow of one file, with the data that an engine needs before a run starts.
 
-    `content` is JSON. `scheduled` says whether it declares a schedule, `spec` which one if that has no
-    fault. `work` are the nodes that need somebody to do their work, `starts` maps nodes to the workflows
-    that they start.
+    `content` is JSON. `scheduled` is whether it declares a schedule, and `spec` its spec unless that has errors.
+    `work` are the nodes that need a binding; `starts` maps nodes to the workflows that they start.
     """
 
     name: str
@@ -56,17 +55,17 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     work: tuple[str, ...] = ()
     starts: dict[str, str] = {}
 
-    def problem(self, fault: str) -> ProblemInfo:
-        """What is wrong with its `schedule:` block, where that stands."""
-        line, column = place_of(fault, self.schedule_places)
-        return ProblemInfo(severity="error", message=fault, path=self.path, line=line, column=column)
+    def problem(self, error: str) -> ProblemInfo:
+        """Return an error of its `schedule:` block with its location."""
+        line, column = place_of(error, self.schedule_places)
+        return ProblemInfo(severity="error", message=error, path=self.path, line=line, column=column)
 
 
 class FilePiece(Struct, frozen=True, kw_only=True):
     """One workflow file. `sources` are the digests of the texts that were read for it, by path.
 
-    `faulty` says that it has errors, so that a workflow in it may be missing. `people` are whom its
-    questions name.
+    `faulty` is whether it has errors, so that a workflow in it may be missing. `people` are the assignees that
+    its requests name.
     """
 
     path: str
@@ -78,10 +77,10 @@ class FilePiece(Struct, frozen=True, kw_only=True):
 
 
 class CalendarPiece(Struct, frozen=True, kw_only=True):
-    """One calendar. `block` is the mapping that it was read from, else it is an iCalendar file.
+    """One calendar, either from the mapping `block` or from an iCalendar file.
 
-    Then `single` are the events that do not recur (start, end and name; a bare date is a whole day) and
-    `recurring` is an iCalendar file of those that do. `weight` says how much work a month of it is.
+    For a file, `single` are the events that do not recur (start, end and name; a date is a whole day), and
+    `recurring` is an iCalendar file with those that recur. `weight` estimates the work to compute a month.
     """
 
     name: str
@@ -96,7 +95,7 @@ class CalendarPiece(Struct, frozen=True, kw_only=True):
 class Opened(Struct, frozen=True):
     """The settings of a workspace (`Config` as JSON, without its calendars) and its workflow files.
 
-    `calendars` are those that are declared, with the path of their file, or none for a mapping.
+    `calendars` are the declared calendars with the path of their file, or None for a mapping.
     """
 
     config: Raw
@@ -105,20 +104,20 @@ class Opened(Struct, frozen=True):
 
 
 class Around(Struct, frozen=True):
-    """What the problems of a file depend on beside its text: a digest for all files, and a word for each of `people`."""
+    """The facts outside a file on which its problems depend: a digest, and the status of each of `people`."""
 
     digest: str
     people: dict[str, str]
 
 
 class Request(Struct, tag=True, frozen=True):
-    """A question to a worker process. `seconds` of processor time may be spent on it."""
+    """A request to a worker process. `seconds` is its limit of processor time."""
 
     seconds: float
 
 
 class Open(Request, frozen=True):
-    """Read the configuration. All other requests are about the workspace that was opened last."""
+    """Read the configuration. The other requests are about the workspace that was opened last."""
 
     workspace: str
     settings: dict[str, Any]
@@ -127,23 +126,23 @@ class Open(Request, frozen=True):
 
 
 class ReadFile(Request, frozen=True):
-    """Read one workflow file. `functions` are the names that expressions may call beside the built-in ones."""
+    """Read one workflow file. `functions` are the functions, besides the built-in ones, that expressions can call."""
 
     path: str
     functions: tuple[str, ...]
 
 
 class ReadCalendar(Request, frozen=True):
-    """Read a declared calendar, or with a path a file of the workspace."""
+    """Read a declared calendar, or with `path` a calendar file."""
 
     name: str
     path: str | None = None
 
 
 class Spans(Request, frozen=True):
-    """Return what overlaps the days from `first` to `last` in a zone: start and end in microseconds, and name.
+    """Return the entries that overlap the days from `first` to `last`: start and end in microseconds, and name.
 
-    `key` identifies the calendar. `piece` is left out where the process knows it by its key.
+    `key` identifies the calendar. `piece` is None if the process has it already.
     """
 
     key: str
@@ -154,14 +153,14 @@ class Spans(Request, frozen=True):
 
 
 class Surroundings(Request, frozen=True):
-    """Look up `Around`: settings, functions, programs, and the people whom files name."""
+    """Look up `Around`: settings, functions, programs, and the people that files name."""
 
     functions: tuple[str, ...]
     people: tuple[str, ...]
 
 
 class Together(Request, frozen=True):
-    """Check the workflows of all files together. Only names, paths, `work` and `starts` are looked at."""
+    """Check the workflows of all files together, by their names, paths, `work` and `starts`."""
 
     workflows: tuple[WorkflowPiece, ...]
 
@@ -170,9 +169,9 @@ Requests = Open | ReadFile | ReadCalendar | Spans | Surroundings | Together
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """Either a value, or an error of the engine, or the limit that was reached (near `line`), or a fault of ours.
+    """A response: a value, an error of the engine, an exceeded limit (near `line`), or an internal error (`fault`).
 
-    `spent` says that the process has used much memory and is not to be used again.
+    `spent` is whether the process has used so much memory that it must be replaced.
     """
 
     value: Raw = Raw()
@@ -186,13 +185,13 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 def _path_text(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} does not cross the pipe")
+    raise TypeError(f"{type(value).__name__} cannot be sent through the pipe")
 
 
 def _path(kind: type, value: Any) -> Any:
     if kind is Path:
         return Path(value)
-    raise TypeError(f"{kind.__name__} does not cross the pipe")
+    raise TypeError(f"{kind.__name__} cannot be sent through the pipe")
 
 
 encode = msgspec.json.Encoder(enc_hook=_path_text).encode

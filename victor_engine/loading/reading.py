@@ -1,4 +1,4 @@
-"""Reading one workspace piece by piece: its configuration, and each of its workflow files with all checks."""
+"""The reader of one workspace: its configuration, and each of its workflow files with all checks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from victor_engine.work.bindings import BindingTable, unused_nodes, working_node
 
 
 class WorkspaceReader:
-    """Reads the workspace that was opened last. Imports and executes nothing of it."""
+    """The reader of the workspace that was opened last. It imports and executes nothing from it."""
 
     def __init__(self) -> None:
         self._opened: tuple[BindingTable, bytes] | None = None
@@ -61,7 +61,7 @@ class WorkspaceReader:
         self._worked: dict[str, tuple[Rule, ...]] = {}
 
     def answer(self, request: Request) -> Any:
-        """Return the value that a request asks for. Raises VictorError."""
+        """Return the value of a request. Raise VictorError if it cannot be read."""
         match request:
             case Open():
                 return self.open(request)
@@ -78,7 +78,7 @@ class WorkspaceReader:
         raise TypeError(f"{type(request).__name__} is not a request")
 
     def open(self, request: Open) -> Opened:
-        """Read the configuration, and look for workflow files."""
+        """Read the configuration, and find the workflow files."""
         config_file = Path(request.config_file) if request.config_file is not None else None
         config = load_config(
             Path(request.workspace),
@@ -109,7 +109,7 @@ class WorkspaceReader:
         return self._opened
 
     def file(self, path: str, functions: tuple[str, ...]) -> FilePiece:
-        """Read a workflow file and check all that is in it."""
+        """Read a workflow file and check its content."""
         bindings = self._bindings
         config = bindings.config
         known = FunctionRegistry()
@@ -130,9 +130,9 @@ class WorkspaceReader:
             if any(problem.severity == "error" for problem in found):
                 faulty = True
                 continue
-            piece, faults = self._workflow(definition, result)
+            piece, errors = self._workflow(definition, result)
             workflows.append(piece)
-            for problem in (*bindings.check(definition, result.places(name)), *faults):
+            for problem in (*bindings.check(definition, result.places(name)), *errors):
                 problems.append((name, msgspec.structs.replace(problem, path=problem.path or path)))
         return FilePiece(
             path=path,
@@ -148,9 +148,9 @@ class WorkspaceReader:
     ) -> tuple[WorkflowPiece, list[Any]]:
         content = definition.content or {}
         places = result.schedules.get(definition.name, {})
-        spec, faults = None, list[str]()
+        spec, errors = None, list[str]()
         if definition.schedule is not None:
-            spec, faults = spec_from_block(definition.name, definition.schedule, self._defaults())
+            spec, errors = spec_from_block(definition.name, definition.schedule, self._defaults())
         piece = WorkflowPiece(
             name=definition.name,
             version=definition.version,
@@ -170,20 +170,20 @@ class WorkspaceReader:
                 if isinstance(node, SubWorkflowNode)
             },
         )
-        return piece, [piece.problem(fault) for fault in faults]
+        return piece, [piece.problem(error) for error in errors]
 
     def _defaults(self) -> dict[str, Any]:
-        """What a schedule gets where its block says nothing."""
+        """Return the defaults of `schedule:` blocks from the configuration."""
         defaults = self._bindings.config.scheduler.defaults
         given = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
         return {name: value for name, value in given.items() if value is not None}
 
     def calendar(self, name: str, path: str | None) -> CalendarPiece:
-        """Read a declared calendar, or a file."""
+        """Read a declared calendar, or a calendar file."""
         return piece_of(self._calendars.get(name) if path is None else from_file(name, Path(path)))
 
     def spans(self, request: Spans) -> list[tuple[int, int, str]]:
-        """Work out what a calendar leaves out in some days."""
+        """Return the entries of a calendar that overlap some days."""
         if request.piece is not None:
             self._worked[request.key] = calendar_of(request.piece).rules
         zone = get_zone(request.zone)
@@ -195,7 +195,7 @@ class WorkspaceReader:
         return [(to_us(span.start), to_us(span.end), span.name) for span in found]
 
     def surroundings(self, functions: tuple[str, ...], people: tuple[str, ...]) -> Around:
-        """Return the settings, functions, programs and people that a file's problems depend on, as digests."""
+        """Return the facts outside a file on which its problems depend."""
         bindings, text = self._workspace
         roles = bindings.config.roles
         members = known_people({name for names in roles.values() for name in names}, roles)
@@ -210,11 +210,11 @@ class WorkspaceReader:
 
 
 def _only_named(*_: Any) -> None:
-    """Stand for a function of which only the name matters."""
+    """Stand for a function whose name is registered, but which is not called."""
 
 
 def _people(definition: WorkflowDefinition) -> Iterator[str]:
-    """Yield whom the questions of a workflow name."""
+    """Yield the assignees that the requests of a workflow name."""
     for node in definition.nodes.values():
         if isinstance(node, HITLNode):
             yield from (*node.assignees, *node.chain)
@@ -224,14 +224,14 @@ def _people(definition: WorkflowDefinition) -> Iterator[str]:
 
 
 def _outline(piece: WorkflowPiece) -> WorkflowDefinition:
-    """Return what checks of all workflows together look at: who works, and what is started."""
+    """Return the part of a workflow that checks across workflows need: its work, and the workflows it starts."""
     nodes: dict[str, Node] = {node: ComputeNode(id=node) for node in piece.work}
     nodes |= {node: SubWorkflowNode(id=node, workflow=started) for node, started in piece.starts.items()}
     return WorkflowDefinition(name=piece.name, nodes=nodes, path=piece.path)
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that reading a workspace depends on: none that could hold a secret."""
+    """Return the environment variables that a load depends on, without those that could hold a secret."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,6 +1,6 @@
-"""The process that reads the files of workspaces: `python -m victor_engine.loading.worker`.
+"""The worker process that reads the files of workspaces: `python -m victor_engine.loading.worker`.
 
-A request and its answer are one line of JSON each; see `pieces`.
+Each request and each response is one line of JSON; see `pieces`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from victor_engine.loading.reading import WorkspaceReader
 from victor_engine.workers.serving import Channel, OverBudgetError, budget, memory, serve
 
 CPU_SECONDS = 30
-"""Processor time of one request after which the kernel ends the process; each says how much it may take."""
+"""Processor time of one request after which the kernel stops the process. Each request has a lower limit."""
 
 IDLE_SECONDS = 30.0
-"""Seconds without a request after which the process ends by itself."""
+"""Seconds without a request after which the process exits."""
 
 _KEPT_MEMORY = 300_000_000
-"""Bytes; a process that has more is not used again."""
+"""Bytes. A process that uses more memory is replaced."""
 
 
 class Worker:
-    """Answers one request after the other."""
+    """The sequence of requests and responses."""
 
     def __init__(self) -> None:
         self._reader = WorkspaceReader()
 
     def answer(self, line: bytes) -> bytes:
-        """Answer a request. What goes wrong is an answer too."""
+        """Return the response to a request. Errors are responses, too."""
         try:
             request = decode_request(line)
             with budget(request.seconds):

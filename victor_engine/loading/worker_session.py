@@ -1,6 +1,6 @@
-"""The engine's side of reading a workspace: questions to a worker process, which is replaced when it ends.
+"""The engine's side of the load of a workspace: requests to a worker process, which is replaced if it exits.
 
-All of it blocks: it is called in a thread. `end` may be called in any.
+All calls block and belong in a thread. `end` can be called in any thread.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ from victor_engine.workers.process import WorkerProcess
 MODULE = "victor_engine.loading.worker"
 
 WALL_SECONDS = 120.0
-"""Seconds after which a process is ended even if it has used little processor time."""
+"""Seconds after which a process is stopped, even if it has used little processor time."""
 
 T = TypeVar("T")
 
 
 def start() -> WorkerProcess:
-    """Start a worker process. Raises OSError."""
+    """Start a worker process. Raise OSError if that fails."""
     return WorkerProcess(MODULE)
 
 
 def finish(process: WorkerProcess) -> None:
-    """End a worker process that is still good, because nothing more is asked."""
+    """Stop a usable worker process, because there are no further requests."""
     process.end()
 
 
 class Conversation(Protocol):
-    """Questions about one workspace after another."""
+    """A sequence of requests about workspaces."""
 
     def open(self, request: Open) -> Opened:
-        """Turn to a workspace. Raises VictorError for its configuration."""
+        """Open a workspace for the next requests. Raise VictorError for an error in its configuration."""
 
     def ask(self, request: Request, kind: type[T]) -> T:
-        """Return the answer to a question about it. Raises LimitError, LoadingError, or another VictorError."""
+        """Return the response to a request. Raise LimitError, LoadingError, or another VictorError."""
 
     def end(self) -> None:
-        """End the process, also amid a question."""
+        """Stop the process, also during a request."""
 
     def close(self) -> None:
-        """End the process, and wait for that."""
+        """Stop the process, and wait for its end."""
 
 
 class HereConversation:
-    """Answers in this process, without limits: for a command line, which has nothing else to do."""
+    """A conversation in this process without limits, for the command line."""
 
     def __init__(self) -> None:
         self._reader = WorkspaceReader()
@@ -81,7 +81,7 @@ class HereConversation:
 
 
 class WorkerConversation:
-    """Asks a worker process. One that ends is replaced, and the question asked once more."""
+    """A conversation with a worker process. If the process exits, it is replaced and the request is sent again."""
 
     def __init__(self) -> None:
         self._process: WorkerProcess | None = None
@@ -110,13 +110,13 @@ class WorkerConversation:
             timed_out = time.monotonic() - began >= WALL_SECONDS
             status = self._drop()
             if self._ended:
-                raise LoadingError("the files are not read, because the engine ends")
+                raise LoadingError("the files are not read, because the engine stops")
             if timed_out or status == -signal.SIGXCPU:
                 raise LimitError("time" if timed_out else "processor time")
-        said = f"signal {-status}" if status < 0 else f"status {status}"
+        reason = f"signal {-status}" if status < 0 else f"status {status}"
         raise LoadingError(
-            f"the process that reads the files has ended twice ({said}). Look for who ends it, or for a lack of "
-            "memory, and load again"
+            f"the process that reads the files exited twice ({reason}). Check the memory of the machine and the "
+            "processes that send signals, then reload"
         )
 
     def _value(self, answer: Answer, kind: type[T]) -> T:
@@ -127,32 +127,32 @@ class WorkerConversation:
         if answer.error is not None:
             raise VictorError.from_wire(answer.error)
         if answer.fault:
-            raise LoadingError(f"it cannot be checked, because of a fault of this program: {answer.fault}")
+            raise LoadingError(f"the file cannot be checked because of an internal error: {answer.fault}")
         found: T = msgspec.json.decode(answer.value, type=kind)
         return found
 
     def _running(self, request: Request) -> WorkerProcess:
-        """Return a process that has opened the workspace, unless that is what it is about to be asked."""
+        """Return a process that has opened the workspace, unless `request` is to open it."""
         if self._process is not None and not self._process.alive:
             self._drop()
         if self._process is not None:
             return self._process
         with self._lock:
             if self._ended:
-                raise LoadingError("the files are not read, because the engine ends")
+                raise LoadingError("the files are not read, because the engine stops")
             try:
                 self._process = start()
             except OSError as error:
                 raise LoadingError(
-                    f"no process can be started to read the files: {error.strerror or error}. "
-                    "Free processes or memory, and load again"
+                    f"cannot start a process to read the files: {error.strerror or error}. "
+                    "Free processes or memory, then reload"
                 ) from error
         if self._request is not None and request is not self._request:
             again = self._ask(self._request, Opened)
             if again.config != (self._opened and self._opened.config):
-                raise LoadingError("the configuration has changed while the files were read. Load again")
+                raise LoadingError("the configuration changed during the load. Reload")
         if self._process is None:
-            raise LoadingError("the process that reads the files has ended at once. Load again")
+            raise LoadingError("the process that reads the files exited immediately. Reload")
         return self._process
 
     def _drop(self) -> int:

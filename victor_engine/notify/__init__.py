@@ -1,4 +1,4 @@
-"""Announcing outward: what the configuration wants told elsewhere, sent by Apprise, never in a run's way."""
+"""Notifications to other services by the rules of the configuration. Apprise sends them, and runs never wait."""
 
 from victor_engine.notify.notifier import Notifier
 from victor_engine.notify.outbox import notify_problems

@@ -1,4 +1,4 @@
-"""Which events are announced by which rules, to whom they are, and in which words."""
+"""The messages of notification rules: the events, the recipients and the texts."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ KINDS = (
     EventKind.RUN_FINISHED,
     EventKind.ENGINE_STORAGE_BACK,
 )
-"""Events that may be worth announcing."""
+"""Kinds of events that can cause notifications."""
 
 BURST = 5
-"""As many messages of one rule about one workflow go out by themselves; more at once become one."""
+"""Maximum separate messages of one rule about one workflow. More messages at a time are combined into one."""
 
 TITLE_LENGTH, BODY_LENGTH = 200, 4_000
 WHEN_OPEN = ("new", "reminder", "escalated", "reassigned", "question")
-"""Occasions that are over once the request is decided."""
+"""Occasions that are obsolete when the request is closed."""
 
 _TITLES = {
     "new": "{workflow}: {title}",
     "reminder": "Reminder, {left} left: {workflow}: {title}",
     "escalated": "Escalated to {assignees}: {workflow}: {title}",
-    "expired": "Not answered in time ({outcome}): {workflow}: {title}",
-    "reassigned": "For {assignees} now: {workflow}: {title}",
-    "question": "A question to {assignees}: {workflow}: {title}",
-    "sla": "Promise not kept: {workflow}",
+    "expired": "Expired ({outcome}): {workflow}: {title}",
+    "reassigned": "Assigned to {assignees}: {workflow}: {title}",
+    "question": "Question to {assignees}: {workflow}: {title}",
+    "sla": "Expectation not met: {workflow}",
     "failed": "Failed: {workflow}",
     "storage": "{title}",
 }
@@ -69,7 +69,7 @@ _RAN = "{message}Run {run} on {host}.\nvictor runs show {run}"
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event that may be announced. `at` in microseconds."""
+    """One event that can cause notifications. `at` is in microseconds."""
 
     seq: int
     at: int
@@ -83,7 +83,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one rule has to say about one event (the last one, where several are told together)."""
+    """The message of one rule about one event, or about several, of which `event` is the last."""
 
     rule: NotifyRule
     occasion: str
@@ -96,7 +96,7 @@ class Message:
 def unseen(
     connection: sqlite3.Connection, after: int, kinds: Iterable[str], limit: int
 ) -> tuple[list[Happened], int]:
-    """Events above `after` of these kinds, oldest first, and how far the log has now been looked through."""
+    """Return events of these kinds with a `seq` above `after`, oldest first, and the last `seq` that was read."""
     rows, seen = tail_of_kinds(connection, after, [str(kind) for kind in kinds], limit)
     found = [Happened(*(*row[:7], jsonio.loads(row[7]) if row[7] else {})) for row in rows]
     return found, seen
@@ -105,50 +105,50 @@ def unseen(
 def compose(
     tx: Tx, events: Sequence[Happened], rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
 ) -> tuple[list[Message], list[tuple[Happened, str]]]:
-    """What the rules say about these events, as things stand now: what is over already is left out.
+    """Return the messages of the rules about events, without obsolete ones.
 
-    Also the events of which nothing could be said, with the reason: they hold up no others.
+    Also return the events for which the composition failed, with the reason.
     """
     found: list[Message] = []
-    faults: list[tuple[Happened, str]] = []
+    errors: list[tuple[Happened, str]] = []
     for event in events:
         try:
-            found += _said(tx, event, rules, people, host)
+            found += _messages_of(tx, event, rules, people, host)
         except sqlite3.Error:
             raise
         except Exception as error:
-            faults.append((event, f"{event.kind} cannot be put in words: {type(error).__name__}: {error}"))
-    return _gathered(found), faults
+            errors.append((event, f"no message for {event.kind}: {type(error).__name__}: {error}"))
+    return _combined(found), errors
 
 
-def _said(
+def _messages_of(
     tx: Tx, event: Happened, rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
 ) -> list[Message]:
-    told = _told(tx, event, host)
-    if told is None:
+    content = _content(tx, event, host)
+    if content is None:
         return []
-    occasion, names, fields = told
+    occasion, names, fields = content
     return [
         _message(rule, occasion, event, fields)
         for rule in rules
-        # What stops everything concerns everybody, whatever else a rule is about.
+        # A storage outage concerns all recipients, without regard to the filters of a rule.
         if occasion in rule.on and (occasion == "storage" or _concerns(rule, event.workflow, names, people))
     ]
 
 
 def storage_lost(info: StorageInfo, rules: Sequence[NotifyRule], host: str) -> list[Message]:
-    """What the rules say when nothing can be recorded: of that there is no event in the store."""
+    """Return the messages of the rules about a storage outage, for which no event can be stored."""
     event = Happened(0, to_us(info.since), EventKind.ENGINE_STORAGE_LOST, None, None, None, None, {})
     fields = {
         **_fields(event, host),
-        "title": f"victor on {host} can record nothing",
-        "message": f"{info.message}. Nothing is started or goes on until then; nothing is lost",
+        "title": f"victor on {host}: storage outage",
+        "message": f"{info.message}. Runs do not start or continue until the store is writable. No data is lost",
     }
     return [_message(rule, "storage", event, fields) for rule in rules if "storage" in rule.on]
 
 
 def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:
-    """Whether nobody needs to hear of it any more, because the request is decided."""
+    """Return whether a message is obsolete because its request is closed."""
     if request_id is None or occasion not in WHEN_OPEN:
         return False
     try:
@@ -157,12 +157,12 @@ def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | No
         return True
 
 
-def _told(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
-    """The occasion, who is concerned, and the fields of a template; None where there is nothing to tell."""
+def _content(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
+    """Return the occasion, the recipients, and the fields of a template; None without a message."""
     fields = {**_fields(event, host), "run": _run_id(tx, event.run_key)}
     if event.kind == EventKind.ENGINE_STORAGE_BACK:
         since, reason = _instant(event.data["since"]), event.data["reason"]
-        title = f"victor on {host} records again"
+        title = f"victor on {host}: storage outage ended"
         return "storage", (), {**fields, "title": title, "message": f"Since {since}: {reason}"}
     if event.kind == EventKind.RUN_FINISHED:
         return _failed(tx, event, fields)
@@ -171,7 +171,7 @@ def _told(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dic
     assert event.request_id is not None
     try:
         row = read_row(tx, event.request_id)
-    except NotFoundError:  # its run was deleted meanwhile
+    except NotFoundError:  # its run was deleted
         return None
     occasion, names = _occasion(tx, event, row)
     if is_over(tx, occasion, row.id):
@@ -192,7 +192,7 @@ def _fields(event: Happened, host: str) -> dict[str, str]:
 def _failed(
     tx: Tx, event: Happened, fields: dict[str, str]
 ) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
-    """A run that failed for good and that nobody has dealt with yet."""
+    """Return the content for a dead letter; None if the run is not one."""
     if event.data.get("status") != RunStatus.FAILED or event.run_key is None:
         return None
     if not is_dead_letter(tx, event.run_key):
@@ -208,7 +208,7 @@ def _failed(
 
 
 def _occasion(tx: Tx, event: Happened, row: Row) -> tuple[str, tuple[str, ...]]:
-    """What happened to a request, and whom that concerns."""
+    """Return the occasion of an event of a request, and its recipients."""
     to = event.data.get("to")
     match event.kind:
         case EventKind.REQUEST_PASSED_ON:
@@ -248,10 +248,10 @@ def _request_fields(
 def _concerns(
     rule: NotifyRule, workflow: str | None, names: tuple[str, ...], people: Mapping[str, Person]
 ) -> bool:
-    """Whether a rule is about this workflow and one of these people.
+    """Return whether a rule applies to a workflow and to one of the assignees `names`.
 
-    A rule for a user also hears what their groups and roles are asked by name; what is put to anybody
-    is for rules without assignees.
+    A rule for a user also applies to requests to the groups and roles of the user. Requests to anyone match
+    only rules without assignees.
     """
     if rule.workflows and not any(fnmatchcase(workflow or "", pattern) for pattern in rule.workflows):
         return False
@@ -277,8 +277,8 @@ def _message(rule: NotifyRule, occasion: str, event: Happened, fields: Mapping[s
     return Message(rule, occasion, event, one_line(title, TITLE_LENGTH), _cut(plain(body)), event.request_id)
 
 
-def _gathered(messages: list[Message]) -> list[Message]:
-    """Many messages of one rule, occasion and workflow become one, so that a storm is no flood."""
+def _combined(messages: list[Message]) -> list[Message]:
+    """Combine many messages of one rule, occasion and workflow into one."""
     groups: dict[tuple[str, str, str | None], list[Message]] = {}
     for message in messages:
         groups.setdefault((message.rule.name, message.occasion, message.event.workflow), []).append(message)
@@ -288,7 +288,7 @@ def _gathered(messages: list[Message]) -> list[Message]:
             found += group
             continue
         last = group[-1]
-        title = one_line(f"{len(group)} times: {last.title}", TITLE_LENGTH)
+        title = one_line(f"{len(group)} notifications, last: {last.title}", TITLE_LENGTH)
         shown = "\n".join(f"- {message.title}" for message in group[:20])
         more = f"\n… and {len(group) - 20} more" if len(group) > 20 else ""
         found.append(Message(last.rule, last.occasion, last.event, title, _cut(shown + more), None))
@@ -308,7 +308,7 @@ def _instant(us: int) -> str:
 
 
 def _span(seconds: int) -> str:
-    """A duration in its largest unit, rounded down."""
+    """Return a duration in its largest unit, rounded down."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if abs(seconds) >= 2 * size:
             return f"{seconds // size} {unit}"

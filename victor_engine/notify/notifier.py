@@ -1,8 +1,8 @@
-"""The engine's own announcer: reads events behind the runs, and sends behind itself.
+"""The notifier of an engine. It reads events after the transitions of runs, and sends messages after that.
 
-What is to be announced follows from events and a cursor that is committed with what was planned, so a
-restart neither forgets nor repeats a plan. A message that was handed over in the moment of a crash,
-before that was recorded, is sent once more: no service outside can be asked whether it came.
+The messages and the cursor in the event log are committed together, so that a restart neither loses nor
+repeats messages. Only a message that was sent immediately before a crash, and not yet recorded as sent, is
+sent again.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ log = logging.getLogger(__name__)
 
 PAGE = 200
 LOOK_AGAIN = 30.0
-"""Seconds after which it is looked at again what is due, whatever the timer says: clocks jump."""
+"""Maximum seconds between two checks for due messages, because the system clock can jump."""
 LOOKING_SECONDS = 10.0
 GROUPS_KEPT = 300.0
 CLOSING_SECONDS = 5.0
-"""How long the message that is on its way at the engine's end may take to be recorded as sent."""
+"""Maximum seconds to finish the current message when the engine stops."""
 
 _WATCHED = frozenset(str(kind) for kind in KINDS)
 
 
 class Notifier:
-    """Announces what `rules` want, by `sender`. `rules`, `roles` and `secrets` are asked anew each time."""
+    """The notifier. `rules`, `roles` and `secrets` return the current values of the configuration."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class Notifier:
         self._people: tuple[float, dict[str, Person]] = (-1.0, {})
 
     async def start(self) -> None:
-        """Begin. What happened before anything was ever to be announced is not; the rest is made up for."""
-        self._store.listen(self.heard)
+        """Start. Events from before the first rule are ignored; later events that were missed are processed."""
+        self._store.listen(self.on_events)
         await self._begin()
         self._task = asyncio.create_task(self._work(), name="victor-notify")
 
     async def stop(self) -> None:
-        """End; what is not sent stays in the store. A message on its way may take a moment."""
+        """Stop. Unsent messages stay in the store. Wait shortly for a message that is being sent."""
         self.storage_changed(None)
         if self._task is None:
             return
@@ -92,16 +92,16 @@ class Notifier:
                 cursor = self._cursor
                 await self._store.write(lambda tx: outbox.write_cursor(tx, cursor))
 
-    def heard(self, events: list[EventInfo]) -> None:
-        """Told by the store, in the loop, of what was committed."""
+    def on_events(self, events: list[EventInfo]) -> None:
+        """Handle committed events. The store calls this in the event loop."""
         if self._cursor is not None and any(event.kind in _WATCHED for event in events):
             self._kick.set()
 
     def storage_changed(self, info: StorageInfo | None) -> None:
-        """Told that nothing can be recorded since and why, or None when it can again.
+        """Handle the begin of a storage outage, or its end (None).
 
-        The first goes out past the store and is tried again from memory until it gets through or is over;
-        the second is an event as any other.
+        Messages about the begin are sent and retried without the store until the outage ends. Its end is a
+        stored event.
         """
         for alarm in self._alarms:
             alarm.cancel()
@@ -116,12 +116,12 @@ class Notifier:
     async def _alarm(self, message: Message, url: str) -> None:
         for seconds in (0.0, *outbox.RETRIES):
             await self._clock.sleep(seconds)
-            fault = await self._hand_over(message.rule.name, url, message.title, message.body)
-            if fault is None or fault[1]:
+            error = await self._hand_over(message.rule.name, url, message.title, message.body)
+            if error is None or error[1]:
                 return
 
     async def changed(self) -> None:
-        """The configuration was read again: rules that begin now do not speak of what was before."""
+        """Use the rules of a changed configuration. New rules do not apply to earlier events."""
         self._people = (-1.0, {})
         await self._begin()
         self._kick.set()
@@ -158,7 +158,7 @@ class Notifier:
             except VictorError as error:
                 log.error("notify: %s", error)
             except Exception:
-                # Announcing goes on: what it was about is planned or tried again.
+                # Continue: the messages are planned or sent again.
                 log.exception("notify")
             seconds = LOOK_AGAIN
             if upcoming is not None:
@@ -167,21 +167,21 @@ class Notifier:
                 await first_of(self._clock.sleep(seconds), self._kick.wait())
 
     async def _plan(self) -> None:
-        """Look through what has happened since, and put down what is to be said about it."""
+        """Read the new events, and store the messages about them."""
         while (after := self._cursor) is not None and not self._stopping:
             page, last = await self._store.read(partial(unseen, after=after, kinds=KINDS, limit=PAGE))
             rules = self._rules()
             if page and rules:
                 people = await self._known(rules)
                 await self._store.write(
-                    partial(self._put_down, page=page, last=last, rules=rules, people=people)
+                    partial(self._store_messages, page=page, last=last, rules=rules, people=people)
                 )
             if self._cursor == after:
                 self._cursor = last
             if len(page) < PAGE:
                 return
 
-    def _put_down(
+    def _store_messages(
         self,
         tx: Tx,
         page: Sequence[Happened],
@@ -189,15 +189,15 @@ class Notifier:
         rules: tuple[NotifyRule, ...],
         people: Mapping[str, Person],
     ) -> None:
-        messages, faults = compose(tx, page, rules, people, self._host)
+        messages, errors = compose(tx, page, rules, people, self._host)
         outbox.plan(tx, messages)
-        for event, fault in faults:
-            log.error("notify: event %d: %s", event.seq, fault)
-            tx.event(EventKind.NOTIFY_FAILED, request_id=event.request_id, data={"message": fault})
+        for event, error in errors:
+            log.error("notify: event %d: %s", event.seq, error)
+            tx.event(EventKind.NOTIFY_FAILED, request_id=event.request_id, data={"message": error})
         outbox.write_cursor(tx, last)
 
     async def _known(self, rules: tuple[NotifyRule, ...]) -> dict[str, Person]:
-        """The users among the assignees of the rules, with the groups that they are in."""
+        """Return the users among the assignees of the rules, with their groups."""
         known_until, people = self._people
         if known_until > self._clock.monotonic():
             return people
@@ -214,7 +214,7 @@ class Notifier:
                     people = await asyncio.to_thread(look_up)
             except TimeoutError:
                 log.warning(
-                    "notify: the system does not say in which groups %s are", ", ".join(sorted(names))
+                    "notify: the user database did not return the groups of %s", ", ".join(sorted(names))
                 )
         self._people = (self._clock.monotonic() + GROUPS_KEPT, people)
         return people
@@ -222,11 +222,11 @@ class Notifier:
     # --- sending -------------------------------------------------------------------------------
 
     async def _deliver(self) -> None:
-        """Send what is due, one after the other; what happens meanwhile is planned in between."""
+        """Send due messages one after the other, and plan messages about new events in between."""
         while not self._stopping:
             items = await self._store.read(lambda c: outbox.due(c, self._clock.now(), 20))
             for item in items:
-                # After a failure the rest for that address waits with it, so it is read anew.
+                # After a failure, all messages to that address wait, so read the due messages again.
                 if self._stopping or not await self._send(item):
                     break
             if not items:
@@ -234,7 +234,7 @@ class Notifier:
             await self._plan()
 
     async def _send(self, item: Announcement) -> bool:
-        """Send one, and record what came of it; false where it has failed."""
+        """Send one message and record the result; return whether it did not fail."""
         url = next(
             (
                 url
@@ -250,22 +250,22 @@ class Notifier:
             await self._store.persist(lambda tx: outbox.dropped(tx, item))
             return True
         where = outbox.label(url)
-        fault = await self._hand_over(item.rule, url, item.title, item.body)
-        if fault is not None:
-            text, permanent = fault
+        error = await self._hand_over(item.rule, url, item.title, item.body)
+        if error is not None:
+            text, permanent = error
             await self._store.persist(lambda tx: outbox.failed(tx, item, where, text, permanent=permanent))
             return False
         await self._store.persist(lambda tx: outbox.sent(tx, item, where))
         return True
 
     async def _hand_over(self, rule: str, url: str, title: str, body: str) -> tuple[str, bool] | None:
-        """Send once; what was wrong and whether trying again cannot help, or None. It holds up nothing."""
+        """Send once. Return None, or the error and whether it is permanent."""
         secrets = self._secrets()
         try:
             await self._sender.send(
                 secrets.resolve(url), secrets.masker.text(title), secrets.masker.text(body)
             )
-        except Exception as error:  # whatever it is, it is seen
+        except Exception as error:  # a sender can raise any error; it is logged and recorded
             known = isinstance(error, (NotifyError, ConfigError))
             text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
             text = secrets.masker.text(text)[:500]

@@ -1,4 +1,4 @@
-"""Announcements in the store: planned with the cursor in one transition, kept until they have arrived."""
+"""The outbox: messages in the store, written together with the cursor and kept until they are sent."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from victor_engine.store.repositories import outbox as stored
 from victor_engine.store.repositories.outbox import Announcement
 
 PENDING = 1_000
-"""Announcements that wait at most; more are dropped, visibly."""
+"""Maximum waiting messages. Further messages are dropped, with an event."""
 
 RETRIES = (5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0)
-"""Seconds until an address is tried again, after each failure; then it is given up."""
+"""Seconds before each retry of an address. After the last one, the message is abandoned."""
 
 RETRIED_FOR = timedelta(hours=24)
-"""After that nothing is tried again: news of yesterday help nobody."""
+"""The age after which a message is not retried, because it is outdated."""
 
 SHOWN = timedelta(hours=24)
-"""How long an announcement that was given up stays a problem, unless one to the same address arrives."""
+"""How long an abandoned message is reported as a problem, unless a later one to the same address is sent."""
 KEPT = timedelta(days=30)
 
 
 def target_of(url: str) -> str:
-    """What stands for an address in the store: addresses hold tokens."""
+    """Return the digest that represents an address in the store, because addresses contain tokens."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def label(url: str) -> str:
-    """An address as people may see it: the name of its secret, or its scheme."""
+    """Return an address without secrets for output: the name of its secret, or its scheme."""
     return url if url.startswith("$secret.") else url.partition("://")[0] + "://…"
 
 
 def read_cursor(connection: sqlite3.Connection) -> int | None:
-    """The last event that was looked at; None where nothing has ever been announced."""
+    """Return the `seq` of the last processed event; None if no rule ever applied."""
     value = meta.get(connection, meta.NOTIFY_CURSOR)
     return None if value is None else int(value)
 
 
 def write_cursor(tx: Tx, seq: int | None) -> None:
-    """From now on events after `seq` are looked at; None forgets where the announcing was."""
+    """Set the `seq` of the last processed event; None deletes the cursor."""
     if seq is None:
         meta.delete(tx, meta.NOTIFY_CURSOR)
     else:
@@ -59,7 +59,7 @@ def write_cursor(tx: Tx, seq: int | None) -> None:
 
 
 def plan(tx: Tx, messages: Sequence[Message]) -> int:
-    """Put messages down, one row for each address; returns how many. One event is planned once."""
+    """Store messages, one row for each address, and return the number of rows. An event is stored only once."""
     waiting = stored.waiting(tx)
     planned = dropped = 0
     for message in messages:
@@ -82,57 +82,57 @@ def plan(tx: Tx, messages: Sequence[Message]) -> int:
                 body=message.body,
             )
     if dropped:
-        text = f"{PENDING} announcements wait already; {dropped} more are not sent"
+        text = f"{PENDING} notifications are waiting already; {dropped} more were dropped"
         tx.event(EventKind.NOTIFY_FAILED, data={"message": text, "dropped": dropped})
     return planned
 
 
 def due(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Announcement]:
-    """What is to be sent now, the longest overdue first."""
+    """Return the messages to send now, the longest overdue first."""
     return stored.due(connection, to_us(now), limit)
 
 
 def sent(tx: Tx, item: Announcement, where: str) -> None:
-    """It has arrived; so the address works, and what was given up before is a problem no more."""
+    """Record that a message was sent. Earlier abandoned messages to its address are not problems any more."""
     stored.sent(tx, item)
     _event(tx, EventKind.NOTIFY_SENT, item, {"to": where, "title": item.title})
 
 
 def dropped(tx: Tx, item: Announcement) -> None:
-    """Nobody needs to hear it any more."""
+    """Delete an obsolete message."""
     stored.delete(tx, [item.id])
 
 
 def failed(tx: Tx, item: Announcement, where: str, error: str, *, permanent: bool = False) -> None:
-    """It did not arrive: tried again later, or given up. The first failure and the last are told."""
+    """Record a failure: retry later, or abandon the message. The first and the last failure are events."""
     old = item.created_at < tx.now_us - int(RETRIED_FOR.total_seconds() * 1_000_000)
     last = permanent or old or item.attempts >= len(RETRIES)
     delay = None if last else RETRIES[item.attempts]
-    again = tx.now_us + int(delay * 1_000_000) if delay is not None else None
-    stored.failed(tx, item, f"{where}: {error}", again)
-    if item.attempts and again is not None:
+    retry_at = tx.now_us + int(delay * 1_000_000) if delay is not None else None
+    stored.failed(tx, item, f"{where}: {error}", retry_at)
+    if item.attempts and retry_at is not None:
         return
     data: dict[str, Any] = {"to": where, "title": item.title, "message": error, "attempts": item.attempts + 1}
-    if again is None:
+    if retry_at is None:
         data["gave_up"] = True
     else:
-        data["retry_at"] = again
+        data["retry_at"] = retry_at
     _event(tx, EventKind.NOTIFY_FAILED, item, data)
 
 
 def strays(connection: sqlite3.Connection, rules: Sequence[NotifyRule]) -> list[int]:
-    """Announcements to addresses that no rule has any more."""
+    """Return the messages to addresses that no rule has any more."""
     known = {(rule.name, target_of(url)) for rule in rules for url in rule.urls}
-    return [id_ for id_, *whither in stored.addresses(connection) if tuple(whither) not in known]
+    return [id_ for id_, *address in stored.addresses(connection) if tuple(address) not in known]
 
 
 def forget(tx: Tx, ids: Sequence[int]) -> None:
-    """Announcements that nobody waits for; what was told of them stays."""
+    """Delete messages and keep their events."""
     stored.delete(tx, ids)
 
 
 def forget_old(tx: Tx) -> None:
-    """Rows that were given up long ago; their events stay."""
+    """Delete messages that were abandoned long ago, and keep their events."""
     stored.delete_old(tx, tx.now_us - int(KEPT.total_seconds() * 1_000_000))
 
 
@@ -151,21 +151,21 @@ def _event(tx: Tx, kind: EventKind, item: Announcement, data: dict[str, Any]) ->
 def notify_problems(
     connection: sqlite3.Connection, now: datetime, rules: Sequence[NotifyRule] = ()
 ) -> list[ProblemInfo]:
-    """One for each rule that does not get through at present, with the place of the rule if it is known."""
+    """Return an error for each rule whose messages currently fail, with the location of the rule if it is known."""
     places = {rule.name: rule.place for rule in rules}
     found = []
     for name, error, retried, lost in stored.troubled(connection, to_us(now - SHOWN)):
-        parts = [f"{lost} given up"] if lost else []
-        parts += [f"{retried} tried again"] if retried else []
+        parts = [f"{lost} abandoned"] if lost else []
+        parts += [f"{retried} waiting for a retry"] if retried else []
         path, line, column = place_from_text(places.get(name, ""))
         found.append(
             ProblemInfo(
                 severity="error",
-                message=f"notify: {name} does not get through ({', '.join(parts)}): {error}",
+                message=f"notify: {name} fails ({', '.join(parts)}): {error}",
                 path=path,
                 line=line,
                 column=column,
-                remedy="Try it with: victor notify test",
+                remedy="Test it with: victor notify test",
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""Sending one message to one address. Apprise is imported when the first message is sent."""
+"""The sender of one message to one address. Apprise is imported when the first message is sent."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ T = TypeVar("T")
 
 INSTALL = "pip install 'victor-tui[notify]'"
 SEND_SECONDS = 60.0
-"""How long one message may take; services have shorter time-outs of their own (`?cto=` and `?rto=`)."""
+"""Maximum seconds for one message. Services have shorter timeouts of their own (`?cto=` and `?rto=`)."""
 
 
 class NotifyError(VictorError):
-    """A message was not sent. `details["permanent"]` is true if a retry cannot succeed."""
+    """A notification was not sent. `details["permanent"]` is true if a retry cannot succeed."""
 
     code = "notify"
 
 
 class Sender(Protocol):
-    """Sends one message; returns when it was taken, raises NotifyError where it was not."""
+    """The interface of a sender."""
 
-    async def send(self, url: str, title: str, body: str) -> None: ...
+    async def send(self, url: str, title: str, body: str) -> None:
+        """Send one message. Raise NotifyError if the service does not accept it."""
+        ...
 
 
 def installed() -> bool:
-    """Whether Apprise is there. Imports nothing."""
+    """Return whether Apprise is installed, without an import."""
     return importlib.util.find_spec("apprise") is not None
 
 
 class Apprise:
-    """Sends through Apprise, in a thread of its own.
+    """The sender that uses Apprise, in a thread for each message.
 
-    The thread is a daemon: an address that hangs holds up neither the engine nor the end of the process.
+    The thread is a daemon thread, so that an address that hangs delays neither the engine nor the process exit.
     """
 
     async def send(self, url: str, title: str, body: str) -> None:
@@ -46,23 +48,25 @@ class Apprise:
             async with asyncio.timeout(SEND_SECONDS):
                 await _in_thread(lambda: _send(url, title, body))
         except TimeoutError:
-            raise NotifyError(f"no answer within {SEND_SECONDS:.0f} s") from None
+            raise NotifyError(f"no response within {SEND_SECONDS:.0f} s") from None
 
 
 def _send(url: str, title: str, body: str) -> None:
     try:
         apprise: Any = importlib.import_module("apprise")
     except ImportError:
-        raise NotifyError(f"apprise is not installed: {INSTALL}") from None
+        raise NotifyError(f"Apprise is not installed; install it with: {INSTALL}") from None
     messenger = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False, app_id="victor"))
-    with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as said:
+    with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as output:
         if not messenger.add(url):
-            raise NotifyError("Apprise does not take this address", permanent=True)
-        # As text: what people and workflows wrote is never markup of the service.
+            raise NotifyError("Apprise does not accept this address", permanent=True)
+        # Send plain text, so that text of users and workflows is never markup of the service.
         sent = messenger.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
-        reasons = [line for line in said.getvalue().splitlines() if line.strip()]
+        reasons = [line for line in output.getvalue().splitlines() if line.strip()]
     if not sent:
-        raise NotifyError(reasons[-1].strip().rstrip(".") if reasons else "the service did not take it")
+        raise NotifyError(
+            reasons[-1].strip().rstrip(".") if reasons else "the service did not accept the message"
+        )
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
@@ -87,7 +91,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
             error = NotifyError(f"{type(unknown).__name__}: {unknown}")
         try:
             loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:  # the loop is gone: nobody waits any more
+        except RuntimeError:  # the loop is closed, so no task waits for the result
             pass
 
     threading.Thread(target=run, name="victor-notify", daemon=True).start()

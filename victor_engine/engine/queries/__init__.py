@@ -1,4 +1,4 @@
-"""The queries of the port that a store alone can answer: the same with an engine and without one."""
+"""The queries of the port on the store, which are the same with and without an engine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from victor_engine.engine.queries.requests import RequestQueries
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
 from victor_engine.engine.queries.versions import (
-    Faults,
     LoadFunction,
+    Problems,
     VersionQueries,
-    no_faults,
     no_functions,
+    no_problems,
 )
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 
@@ -49,13 +49,13 @@ class Queries:
         calendars: Callable[[], Calendars],
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         watched: bool,
-        faults: Faults = no_faults,
+        problems: Problems = no_problems,
         load_function: LoadFunction = no_functions,
     ) -> Queries:
-        """Return the queries that read by `reader`. `watched` tells whether an engine runs on the store."""
+        """Return the queries that use `reader`. `watched` is whether an engine runs on the store."""
         return cls(
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, watched=watched),
             RequestQueries(reader, clock, roles),
-            VersionQueries(reader, clock, faults, load_function),
+            VersionQueries(reader, clock, problems, load_function),
         )

@@ -1,4 +1,4 @@
-"""How the queries of the port reach the store."""
+"""The access of queries to the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Reader(Protocol):
-    """Runs queries, each on one committed state of the store."""
+    """A reader that runs each query on one committed state of the store."""
 
     async def read(self, query: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         """Call `query` with a connection and the arguments, and return its result."""

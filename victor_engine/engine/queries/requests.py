@@ -12,7 +12,7 @@ from victor_engine.store import queries
 
 
 class RequestQueries:
-    """List and show requests, as they ask the person who looks. `roles` are those of the configuration."""
+    """The queries on requests, with the view of the calling user. `roles` are those of the configuration."""
 
     def __init__(
         self, reader: Reader, clock: Clock, roles: Callable[[], Mapping[str, tuple[str, ...]]]

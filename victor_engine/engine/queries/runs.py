@@ -24,16 +24,16 @@ from victor_engine.store import queries
 
 
 class RunQueries:
-    """List, show and compare runs."""
+    """The queries on runs."""
 
     def __init__(self, reader: Reader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
         self.paces = queries.Paces()
-        """What is typical of the workflows that somebody looks at."""
+        """The typical durations of workflows, by version."""
 
     async def info(self, run_id: str) -> RunInfo:
-        """Return one run as lists show it."""
+        """Return one run as in a list."""
         return await self._reader.read(queries.run_info, run_id, self._clock.now(), self.paces)
 
     async def runs(self, query: RunQuery) -> list[RunInfo]:

@@ -34,7 +34,7 @@ from victor_engine.versioning import catalog
 
 
 def exclusion(calendars: Callable[[], Calendars]) -> Excluded:
-    """Return the function that tells why a calendar of a schedule leaves out an instant, if one does."""
+    """Return the function that returns why a calendar of a schedule excludes an instant, or None."""
 
     def excluded(spec: ScheduleSpec, instant: datetime, zone: ZoneInfo) -> str | None:
         for name in spec.exclude:
@@ -47,7 +47,7 @@ def exclusion(calendars: Callable[[], Calendars]) -> Excluded:
 
 
 class ScheduleQueries:
-    """List, preview and explain schedules. `watched` tells whether an engine runs on the store."""
+    """The queries on schedules. `watched` is whether an engine runs on the store."""
 
     def __init__(
         self, reader: Reader, clock: Clock, calendars: Callable[[], Calendars], *, watched: bool
@@ -141,7 +141,7 @@ def _summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
 
 
 def version_started(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
-    """Return the version that a schedule starts, also one on which nothing new may start; None if there is none."""
+    """Return the version that a schedule starts, even if it is removed; None if it does not exist."""
     try:
         return catalog.resolve(connection, workflow, wanted).version
     except catalog.VersionRemovedError:

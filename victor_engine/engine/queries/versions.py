@@ -30,39 +30,41 @@ from victor_engine.versioning import catalog
 from victor_engine.versioning.aliases import rolls_back_to
 from victor_engine.versioning.diff import compare
 
-Faults = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
+Problems = Callable[[], Mapping[str, Sequence[ProblemInfo]]]
 """Returns the problems of the workspace by workflow."""
 
 LoadFunction = Callable[[], "catalog.Load | None"]
-"""Returns how functions of the workspace are loaded; None where nothing of it may be executed."""
+"""Returns the loader of functions of the workspace; None if the workspace is not trusted."""
 
 
-def no_faults() -> Mapping[str, Sequence[ProblemInfo]]:
-    """Return no problems: nobody has looked at the workspace."""
+def no_problems() -> Mapping[str, Sequence[ProblemInfo]]:
+    """Return no problems, because the workspace was not loaded."""
     return {}
 
 
 def no_functions() -> catalog.Load | None:
-    """Return None: nothing of the workspace may be executed."""
+    """Return None, because the workspace was not loaded."""
     return None
 
 
 class VersionQueries:
-    """List and compare versions, and tell what a migration would do."""
+    """The queries on versions, aliases and migrations."""
 
-    def __init__(self, reader: Reader, clock: Clock, faults: Faults, load_function: LoadFunction) -> None:
+    def __init__(self, reader: Reader, clock: Clock, problems: Problems, load_function: LoadFunction) -> None:
         self._reader = reader
         self._clock = clock
-        self._faults = faults
+        self._problems = problems
         self._load_function = load_function
 
     async def workflows(
         self, workflow: str | None = None, shown: VersionsShown = "all"
     ) -> list[WorkflowInfo]:
         found = await self._reader.read(queries.workflows, workflow, shown, choose=catalog.in_range)
-        faults = self._faults()
+        problems = self._problems()
         return [
-            msgspec.structs.replace(info, problems=tuple(faults[info.name])) if info.name in faults else info
+            msgspec.structs.replace(info, problems=tuple(problems[info.name]))
+            if info.name in problems
+            else info
             for info in found
         ]
 
