@@ -252,7 +252,7 @@ async def test_closing_ends_what_is_being_read(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             while not workers():
                 await asyncio.sleep(0)
-    with pytest.raises(Exception, match=r"ends|closed"):
+    with pytest.raises(Exception, match=r"stops|closed"):
         await reload
 
 

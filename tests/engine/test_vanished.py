@@ -95,7 +95,7 @@ async def test_a_deleted_file_disables_its_schedules_at_the_next_start(root: Pat
         assert await fires(engine, clock, 30) == []
         found = await notes(engine, "schedule.removed")
         assert len(found) == 2
-        assert all("flows/gone.yaml, the file of workflow gone, is gone" in note for note in found)
+        assert all("flows/gone.yaml, the file of workflow gone, was removed" in note for note in found)
         (problem,) = (await engine.engine()).problems
         assert problem.severity == "warning"
         assert "its 2 schedules are disabled" in problem.message

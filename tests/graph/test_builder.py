@@ -127,8 +127,8 @@ def merge(state: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda b: b.add_transform("a", "x = 1"), "there is a node 'a' already"),
-        (lambda b: b.chain("a", "b"), "there is no node 'b'"),
+        (lambda b: b.add_transform("a", "x = 1"), "a node 'a' exists already"),
+        (lambda b: b.chain("a", "b"), "node 'b' does not exist"),
         (lambda b: b.add_transform("b", "x = 1", next_nodes=["c"]), "'c'"),
         (lambda b: b.add_condition("b", "x", {"yes": "c"}), "'c'"),
         (lambda b: b.add_parallel("p", ["c"]), "'c'"),

@@ -492,7 +492,7 @@ async def test_threads_need_a_checkpointer_and_a_beginning(tmp_path: Path) -> No
         await app.invoke(None, {"thread_id": "t"})
     with pytest.raises(NotFoundError, match="no thread 't'"):
         await app.get_state({"thread_id": "t"})
-    with pytest.raises(UsageError, match="config needs the thread"):
+    with pytest.raises(UsageError, match="config needs a thread"):
         await app.invoke(None)
 
 
@@ -528,16 +528,16 @@ def built(change: Callable[[StateGraph[Counter]], object]) -> Callable[[], objec
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: g.add_node("a", bump), "there is a node 'a' already"),
+        (lambda g: g.add_node("a", bump), "a node 'a' exists already"),
         (lambda g: g.add_edge("a", "c"), "an edge from 'a' leads to 'c'"),
-        (lambda g: g.add_edge("c", "a"), "an edge begins at 'c'"),
-        (lambda g: g.add_node("alone", bump), "nothing leads to 'alone'"),
+        (lambda g: g.add_edge("c", "a"), "an edge starts at 'c'"),
+        (lambda g: g.add_node("alone", bump), "no edge leads to 'alone'"),
         (lambda g: g.add_conditional_edge("a", bool, {True: "c"}), "leads to 'c'"),
-        (lambda g: g.add_conditional_edge("a", bool, {}), "nowhere to lead to"),
-        (lambda g: g.add_conditional_edge("c", bool, {True: "a"}), "a condition stands after 'c'"),
+        (lambda g: g.add_conditional_edge("a", bool, {}), "has no targets"),
+        (lambda g: g.add_conditional_edge("c", bool, {True: "a"}), "a condition comes after 'c'"),
         (lambda g: g.add_conditional_edge("a", bump, {True: "b"}), "is async"),
         (lambda g: g.add_parallel("p", ["b", "x"]), "leads to 'x'"),
-        (lambda g: g.set_entry_point("b"), "entry point is 'a' already"),
+        (lambda g: g.set_entry_point("b"), "entry point is already 'a'"),
         (lambda g: g.add_node("c", bump, on_error="nowhere").add_edge("b", "c"), "leads to 'nowhere'"),
         (lambda g: g.add_node(HITLNode(id="ask", prompt="?")).add_edge("b", "ask"), "'ask' is a hitl node"),
         (lambda g: g.add_node(END, bump), "cannot be the name of a node"),
@@ -607,7 +607,7 @@ async def test_nobody_waits_for_a_run_whose_store_is_lost(tmp_path: Path) -> Non
 
     graph = chain("a").add_node("overtaken", overtaken).add_edge("a", "overtaken")
     app = graph.compile(Checkpointer(path))
-    with pytest.raises(StoreError, match="goes on from its last committed node"):
+    with pytest.raises(StoreError, match="to continue from its last committed node"):
         await app.invoke({}, {"thread_id": "t"})
     assert (await app.get_state({"thread_id": "t"})).next == ("overtaken",)
 

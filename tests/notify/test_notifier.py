@@ -117,7 +117,7 @@ async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None
         await here.mailbox.until(messages=6)
         assert here.mailbox.titles == [
             "w: Ship",
-            "For alice, bob now: w: Ship",
+            "Assigned to alice, bob: w: Ship",
             "Question to alice: w: Ship",
             "Reminder, 55 s left: w: Ship",
             "Escalated to lead: w: Ship",
@@ -268,7 +268,7 @@ async def test_it_is_given_up_in_the_end_and_that_is_seen_for_a_day(tmp_path: Pa
         ]
         now: Callable[[], Any] = here.bench.clock.now
         (problem,) = await here.bench.store.read(lambda c: notify_problems(c, now()))
-        assert "1 given up" in problem.message
+        assert "1 abandoned" in problem.message
         await here.bench.clock.advance(86_400)
         assert await here.bench.store.read(lambda c: notify_problems(c, now())) == []
 
@@ -307,7 +307,7 @@ async def test_what_nobody_foresaw_stops_nothing(tmp_path: Path) -> None:
         await here.settled()
         assert [event["message"] for event in await here.events("notify.failed")] == [
             "ValueError: of a plugin",
-            "request.reassigned cannot be put in words: TypeError: 'int' object is not iterable",
+            "no message for request.reassigned: TypeError: 'int' object is not iterable",
         ]
         here.mailbox.broken.clear()
         await here.bench.ask(name="next")

@@ -584,7 +584,7 @@ async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
         spec = MigrationSpec("w", "2.0.0", from_version="1.0.0", schedules=True)
         planned = {move.schedule_id: move for move in (await engine.plan_migration(spec)).schedules}
         assert (planned[pinned.id].outcome, planned[pinned.id].changes) == ("ready", ("+ region = eu",))
-        assert "starts by alias 'stable'" in planned[named.id].reason
+        assert "uses alias 'stable'" in planned[named.id].reason
         assert newest.id not in planned
         await engine.migrate_runs(spec)
         found = (await engine.schedule(pinned.id)).spec

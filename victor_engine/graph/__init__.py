@@ -1,6 +1,6 @@
-"""Workflows in Python: graphs of functions over a state, and a builder of definitions.
+"""Workflows in Python: graphs of functions on a state, and a builder of definitions.
 
-Both are run by the runtime and kept in the store that workflows from files use.
+Both use the runtime and the store of workflows from files.
 """
 
 from victor_engine.definition.model import RetryPolicy
@@ -22,7 +22,7 @@ from victor_engine.work.state_functions import idempotency
 
 
 def idempotency_key() -> str | None:
-    """Inside a node's function: a key that is the same whenever this execution is tried again."""
+    """Return, in the function of a node, a key that is the same in each attempt of this execution."""
     return idempotency.get()
 
 

@@ -1,8 +1,8 @@
-"""Definitions that are built in Python: what a workflow file says, said by calls.
+"""The builder of definitions in Python.
 
-The result is the definition that the same content in YAML gives, with the same checksum, and goes
-through the same checks. Functions that conditions and transforms name are kept beside it
-(`WorkflowBuilder.functions`) and handed to the engine by `register_workflow`.
+The result is the same definition, with the same checksum, as from a workflow file with the same content, and
+passes the same checks. `WorkflowBuilder.functions` has the functions of conditions and transforms;
+`register_workflow` gives them to the engine.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from victor_engine.engine import Engine
 
 _collected: ContextVar[dict[str, Callable[..., Any]] | None] = ContextVar("victor_functions", default=None)
-"""Where builders leave their functions while the function of a `@workflow` runs."""
+"""Collects the functions of builders while the function of a `@workflow` runs."""
 
 
 class WorkflowBuilder:
-    """Builds a definition step by step; every `add_` returns the builder.
+    """The builder of a definition. Each `add_` method returns the builder.
 
-    A node that is given no `next_nodes` leads to the one that is added after it; `next_nodes=[]` ends the
-    branch. Conditions lead where their branches say, and the members of a parallel back to it.
+    Without `next_nodes`, the next node is the one that is added after it; `next_nodes=[]` ends the branch.
+    A condition has its branches as next nodes, and the members of a parallel node return to it.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class WorkflowBuilder:
         )
         self._metadata: dict[str, Any] = {}
         self._nodes: dict[str, Node] = {}
-        self._open: set[str] = set()  # nodes that lead to whatever is added after them
+        self._open: set[str] = set()  # nodes whose next node is the one that is added after them
 
     # --- nodes ---------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class WorkflowBuilder:
         retry: RetryPolicy | None = None,
         next_nodes: Sequence[str] | None = None,
     ) -> WorkflowBuilder:
-        """Work for an agent of a role; `goal` may hold `{name}`. `timeout` is in seconds."""
+        """Add a node for an agent with a role. `goal` can contain `{name}`. `timeout` is in seconds."""
         node = AgentNode(
             id=node_id,
             name=name,
@@ -118,7 +118,7 @@ class WorkflowBuilder:
         retry: RetryPolicy | None = None,
         next_nodes: Sequence[str] | None = None,
     ) -> WorkflowBuilder:
-        """Work for a handler or tool that the workspace binds; `inputs` may hold `$ctx.name`."""
+        """Add a node for a handler or tools of the workspace. `inputs` can contain `$ctx.name`. `timeout` is in seconds."""
         node = ComputeNode(
             id=node_id,
             name=name,
@@ -139,10 +139,10 @@ class WorkflowBuilder:
         *,
         name: str = "",
     ) -> WorkflowBuilder:
-        """A choice of branch by an expression, a state key, or a function of the state.
+        """Add a choice of a branch by an expression, a state key, or a function of the state.
 
-        `branches` maps values to nodes, None to the end of the branch. Raises `ValueError` for a
-        function whose name another one has.
+        `branches` maps values to nodes, or to None for the end of the branch. Raise `ValueError` if another
+        function has the name of the function.
         """
         text = condition if isinstance(condition, str) else self._function(condition, f"{node_id}_condition")
         listed = tuple(
@@ -161,7 +161,10 @@ class WorkflowBuilder:
         join_count: int | None = None,
         next_nodes: Sequence[str] | None = None,
     ) -> WorkflowBuilder:
-        """Several nodes at once; `join_strategy` is all, any, merge or n_of_m (with `join_count`)."""
+        """Add a node that runs several nodes concurrently.
+
+        `join_strategy` is all, any, merge or n_of_m (with `join_count`).
+        """
         node = ParallelNode(
             id=node_id,
             name=name,
@@ -180,7 +183,10 @@ class WorkflowBuilder:
         output: str | None = None,
         next_nodes: Sequence[str] | None = None,
     ) -> WorkflowBuilder:
-        """Assignments to the state, or a function of it whose result goes under `output` (the node's id)."""
+        """Add assignments to the state, or a function of the state.
+
+        The result of a function is stored under `output`, by default the id of the node.
+        """
         if not isinstance(transform, str):
             transform = f"{output or node_id} = {self._function(transform, f'{node_id}_transform')}(ctx)"
         return self.add_node(TransformNode(id=node_id, name=name, transform=transform), next_nodes)
@@ -198,9 +204,9 @@ class WorkflowBuilder:
         required_approvals: int = 1,
         next_nodes: Sequence[str] | Mapping[str, str] | None = None,
     ) -> WorkflowBuilder:
-        """Ask people to approve. `next_nodes` may map outcomes (approved, rejected, timed_out) to nodes.
+        """Add a request for approval. `next_nodes` can map outcomes (approved, rejected, timed_out) to nodes.
 
-        `fallback` is what happens after `timeout` seconds without an answer: abort where nothing is said.
+        `fallback` is the action after `timeout` seconds without an answer, by default abort.
         """
         outcomes = dict(next_nodes) if isinstance(next_nodes, Mapping) else {}
         node = HITLNode(
@@ -219,23 +225,23 @@ class WorkflowBuilder:
         return self.add_node(node, () if isinstance(next_nodes, Mapping) else next_nodes)
 
     def add_node(self, node: Node, next_nodes: Sequence[str] | None = None) -> WorkflowBuilder:
-        """Add any node of the model. Raises `ValueError` where its id is taken."""
+        """Add a node of the model. Raise `ValueError` if another node has its id."""
         if node.id in self._nodes:
-            raise GraphDefinitionError(f"there is a node {node.id!r} already; give this one another id")
+            raise GraphDefinitionError(f"a node {node.id!r} exists already; choose another id")
         self._nodes[node.id] = node if not next_nodes else replace(node, next=tuple(next_nodes))
-        led = bool(node.next) or isinstance(node, ConditionNode) or bool(getattr(node, "outcomes", None))
-        if next_nodes is None and not led:
+        has_next = bool(node.next) or isinstance(node, ConditionNode) or bool(getattr(node, "outcomes", None))
+        if next_nodes is None and not has_next:
             self._open.add(node.id)
         return self
 
     def chain(self, *node_ids: str) -> WorkflowBuilder:
-        """Let each of the nodes lead to the one after it, beside where it leads already.
+        """Add edges from each node to the following one, in addition to its existing edges.
 
-        The node that was added last then leads to nothing else that is added after it.
+        If the list contains the node that was added last, it gets no edge to the node that is added after it.
         """
         for node_id in node_ids:
             if node_id not in self._nodes:
-                raise GraphDefinitionError(f"chain: there is no node {node_id!r}; add it first")
+                raise GraphDefinitionError(f"chain: node {node_id!r} does not exist; add it first")
         for source, target in itertools.pairwise(node_ids):
             node = self._nodes[source]
             if source == next(reversed(self._nodes)):
@@ -245,16 +251,16 @@ class WorkflowBuilder:
         return self
 
     def set_metadata(self, key: str, value: Any) -> WorkflowBuilder:
-        """Keep something with the workflow that the engine does not act on."""
+        """Store a value in the metadata of the workflow, which the engine ignores."""
         self._metadata[key] = value
         return self
 
-    # --- the end -------------------------------------------------------------------------------
+    # --- build ---------------------------------------------------------------------------------
 
     def build(self) -> WorkflowDefinition:
-        """The checked definition. Raises `ValueError` (GraphDefinitionError) with every fault.
+        """Return the checked definition. Raise `ValueError` (GraphDefinitionError) with all errors.
 
-        What is merely doubtful is in `warnings` afterwards.
+        Warnings are in `warnings` afterwards.
         """
         name = self._frame.name
         content = definition_to_content(
@@ -264,10 +270,10 @@ class WorkflowBuilder:
         for known, function in self.functions.items():
             functions.register(known, function)
         found = load_text(shown(name, content), name, functions=functions)
-        faults = [problem for problem in found.problems if problem.severity == "error"]
-        if faults or name not in found.workflows:
-            said = "; ".join(f"{fault.message}. {fault.remedy}".rstrip(". ") for fault in faults)
-            raise GraphDefinitionError(f"workflow {name!r}: {said}")
+        errors = [problem for problem in found.problems if problem.severity == "error"]
+        if errors or name not in found.workflows:
+            text = "; ".join(f"{error.message}. {error.remedy}".rstrip(". ") for error in errors)
+            raise GraphDefinitionError(f"workflow {name!r}: {text}")
         self.warnings = tuple(problem.message for problem in found.problems)
         definition = found.workflows[name]
         collected = _collected.get()
@@ -276,7 +282,7 @@ class WorkflowBuilder:
         return replace(definition, path=None)
 
     def _linked(self) -> dict[str, Node]:
-        """The nodes, each that was left open leading to the one after it."""
+        """Return the nodes, with edges from nodes without `next_nodes` to the following node."""
         members = {
             member
             for node in self._nodes.values()
@@ -293,21 +299,19 @@ class WorkflowBuilder:
         }
 
     def _function(self, function: Callable[..., Any], otherwise: str) -> str:
-        """The name under which expressions call the function."""
+        """Register a function, and return the name with which expressions call it."""
         name = getattr(function, "__name__", "")
         if not name.isidentifier() or name.startswith("_"):
             name = "".join(letter if letter.isalnum() else "_" for letter in otherwise)
         known = BUILTINS.get(name) or self.functions.get(name)
         if known is not None and known is not function:
-            raise GraphDefinitionError(
-                f"there is another function {name!r} already; give this one its own name"
-            )
+            raise GraphDefinitionError(f"another function {name!r} exists already; choose another name")
         self.functions[name] = function
         return name
 
 
 class WorkflowFactory:
-    """A function that builds a workflow, made by `@workflow`. Calling it gives the definition."""
+    """A function with the decorator `@workflow`. A call returns the definition."""
 
     def __init__(
         self, function: Callable[[], WorkflowBuilder | WorkflowDefinition], name: str, description: str
@@ -321,7 +325,7 @@ class WorkflowFactory:
         return self.built()[0]
 
     def built(self) -> tuple[WorkflowDefinition, dict[str, Callable[..., Any]]]:
-        """The definition, and the functions that its expressions call."""
+        """Return the definition, and the functions that its expressions call."""
         functions: dict[str, Callable[..., Any]] = {}
         token = _collected.set(functions)
         try:
@@ -339,7 +343,7 @@ class WorkflowFactory:
 def workflow(
     name: str, description: str = ""
 ) -> Callable[[Callable[[], WorkflowBuilder | WorkflowDefinition]], WorkflowFactory]:
-    """Make a function that returns a builder or a definition the workflow of this name."""
+    """Return a decorator for a function that returns a builder or a definition, as the workflow `name`."""
 
     def decorate(function: Callable[[], WorkflowBuilder | WorkflowDefinition]) -> WorkflowFactory:
         return WorkflowFactory(function, name, description)
@@ -348,7 +352,7 @@ def workflow(
 
 
 def shown(name: str, content: Mapping[str, Any]) -> str:
-    """A workflow's content as the text of a workflow file."""
+    """Return the content of a workflow as the text of a workflow file."""
     import yaml
 
     return yaml.safe_dump({"workflows": {name: dict(content)}}, sort_keys=False, allow_unicode=True)
@@ -359,12 +363,12 @@ async def register_workflow(
     source: WorkflowDefinition | WorkflowBuilder | WorkflowFactory,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> str:
-    """Let an engine in this process know a workflow; returns the version under which it may be started.
+    """Register a workflow with an engine in this process; return its version.
 
-    `functions` are those that its expressions call, beside the ones that builder or factory know. They
-    last as long as the engine: after a restart, hand them to `Engine.open(functions=…)`, or name them
-    in the `functions:` of victor.yaml, so that unfinished runs find them.
-    Raises VersionConflictError where the version is registered with another content.
+    `functions` are the functions that its expressions call, in addition to those of the builder or factory.
+    They are registered until the engine closes. So that unfinished runs can continue after a restart, give
+    them to `Engine.open(functions=…)`, or list them under `functions:` in victor.yaml.
+    Raise VersionConflictError if the version is registered with another content.
     """
     from victor_engine.identity import acting
     from victor_engine.versioning import catalog

@@ -1,4 +1,4 @@
-"""Where the runs of graphs are kept: the engine's own store, in a file or in memory."""
+"""The stores of runs of graphs, in a file or in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from victor_engine.store.db import Store, open_store
 
 @dataclass(slots=True)
 class Session:
-    """An open store in one event loop, with what runs on it: a runtime for each compiled graph."""
+    """An open store in one event loop, with a runtime for each compiled graph."""
 
     store: Store
     clock: Clock
@@ -34,7 +34,8 @@ class Session:
     busy: set[tuple[str, str]] = field(default_factory=set)
     users: int = 0
 
-    def heard(self, events: list[EventInfo]) -> None:
+    def on_events(self, events: list[EventInfo]) -> None:
+        """Give committed events to the watches of their runs."""
         for event in events:
             watch = self.watches.get(event.run_id) if event.run_id is not None else None
             if watch is not None:
@@ -51,11 +52,11 @@ class Session:
 
 
 class Checkpointer:
-    """Keeps the runs of graphs in one SQLite file, durably after every node.
+    """The store of runs of graphs in one SQLite file. Each node is committed durably.
 
-    The file belongs to one process at a time (a lock beside it dies with its process). It is open
-    while something runs on it; `async with checkpointer:` keeps it open in between, which saves the
-    time to open it and keeps worker processes warm. Several graphs may share one.
+    Only one process at a time can use the file; a lock file next to it is released when the process ends.
+    The file is open while a graph runs. `async with checkpointer:` keeps it open in between, which saves the
+    time to open it, and keeps worker processes alive. Several graphs can share one checkpointer.
     """
 
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
@@ -79,7 +80,7 @@ class Checkpointer:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Session]:
-        """The open session, kept open inside the block."""
+        """Open the session, and keep it open inside the block."""
         session = await self.enter()
         try:
             yield session
@@ -87,10 +88,10 @@ class Checkpointer:
             await self.leave()
 
     async def enter(self) -> Session:
-        """One user more; opens the store for the first. Every `enter` needs its `leave`.
+        """Add a user; the first one opens the store. Each `enter` needs a `leave`.
 
-        Raises EngineLockedError where another process has it open, UsageError where another event loop
-        of this process has.
+        Raise EngineLockedError if another process has the file open, and UsageError if another event loop of
+        this process has.
         """
         loop = asyncio.get_running_loop()
         if self._session is not None and self._session.loop is not loop:
@@ -98,7 +99,7 @@ class Checkpointer:
                 raise UsageError(
                     f"{self.path} is open in another event loop of this process; use it from one loop at a time"
                 )
-            # Its loop ended without letting go of it: what ran there is over.
+            # Its loop was closed without `leave`, so its runs have ended.
             old, self._session, self._closing = self._session, None, None
             await old.store.close()
             self._unlock()
@@ -110,7 +111,7 @@ class Checkpointer:
         return self._session
 
     async def leave(self) -> None:
-        """One user less; after the last one the store is closed."""
+        """Remove a user; the last one closes the store."""
         session = self._session
         assert session is not None
         session.users -= 1
@@ -136,7 +137,7 @@ class Checkpointer:
             self._unlock()
             raise
         session = Session(store, self._clock, loop)
-        store.listen(session.heard)
+        store.listen(session.on_events)
         return session
 
     def _take_lock(self) -> None:
@@ -146,7 +147,7 @@ class Checkpointer:
         make_directory(folder)
         if (folder / "engine.lock").exists() and self.path.name == "victor.db":
             raise UsageError(
-                f"{self.path} is the database of an engine; give the runs of graphs a file of their own"
+                f"{self.path} is the database of an engine; use another file for the runs of graphs"
             )
         try:
             self._lock.try_acquire("graph", "")
@@ -154,7 +155,7 @@ class Checkpointer:
             pid = error.details.get("pid")
             raise EngineLockedError(
                 f"{self.path} is open in another process{f' (pid {pid})' if pid else ''}; "
-                "one process at a time runs graphs on it",
+                "only one process at a time can run graphs on it",
                 pid=pid,
             ) from None
 
@@ -164,18 +165,18 @@ class Checkpointer:
 
 
 class MemoryCheckpointer(Checkpointer):
-    """Keeps the runs of graphs as long as this object lives, and no longer. Nothing survives the process."""
+    """The store of runs of graphs in memory, until this object is deleted or the process ends."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         memory = Path("/dev/shm")
         folder = tempfile.mkdtemp(prefix="victor-graph-", dir=memory if memory.is_dir() else None)
         super().__init__(Path(folder) / "runs.db", clock=clock)
-        self._lock = None  # nobody else knows where it is
+        self._lock = None  # no other process has its path
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
 
 class ThrowawayCheckpointer(MemoryCheckpointer):
-    """What a graph without a checkpointer runs on: nothing is left after the last of its runs."""
+    """The store of a graph without a checkpointer. It is deleted after the last run."""
 
     durable = False
 

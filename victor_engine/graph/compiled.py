@@ -1,4 +1,4 @@
-"""A graph that is ready to run: `invoke`, `stream`, and where its threads stand."""
+"""A compiled graph: `invoke`, `stream`, and the state of its threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from victor_engine.errors import ConfigError, NotFoundError, StoreError, UsageEr
 from victor_engine.graph import threads
 from victor_engine.graph.checkpoint import Checkpointer, Session, ThrowawayCheckpointer
 from victor_engine.graph.errors import GraphRunError, ThreadBusyError
-from victor_engine.graph.event_stream import Telling
+from victor_engine.graph.event_stream import EventTranslator
 from victor_engine.graph.events import Complete, Error, GraphEvent
 from victor_engine.ids import new_id
 from victor_engine.runs.supervisor import Runtime
@@ -40,7 +40,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The function of a node, and where it is called."""
+    """The function of a node, and where it is called: in the event loop, a thread or a worker process."""
 
     function: Callable[..., Any]
     where: Where
@@ -48,7 +48,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked graph. `hidden` maps nodes that stand for conditions to the nodes they come after."""
+    """A checked graph. `hidden` maps generated condition nodes to the nodes before them."""
 
     definition: WorkflowDefinition
     schema: StateSchema[Any]
@@ -59,10 +59,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSnapshot(Generic[S]):
-    """Where a thread stands after its last committed node.
+    """The state of a thread after its last committed node.
 
-    `next` are the nodes to do; empty once the run has succeeded. `status` is a run's: succeeded, failed,
-    cancelled, or running for one that is at work or was interrupted.
+    `next` are the next nodes; empty if the run has succeeded. `status` is that of the run: succeeded, failed,
+    cancelled, rejected, or running for a run that is active or was interrupted.
     """
 
     values: S
@@ -76,7 +76,7 @@ class StateSnapshot(Generic[S]):
 
 
 class FunctionBindings(BindingTable):
-    """Every node is bound to its function; nothing is looked up in a configuration."""
+    """The bindings of a graph. Each node is bound to its function, without a configuration."""
 
     def __init__(self, plan: Plan, on_error: Callable[[str, str, BaseException], None]) -> None:
         super().__init__(Config(workspace=Path.cwd()))
@@ -88,7 +88,7 @@ class FunctionBindings(BindingTable):
         work = self._plan.work.get(node.id)
         if work is None:
             raise ConfigError(
-                f"the run began on another form of graph {workflow!r}: node {node.id!r} has no function now"
+                f"the run started on another version of graph {workflow!r}: node {node.id!r} has no function any more"
             )
         invoker = StateInvoker(
             node.id, work.function, self._plan.schema, work.where, self._in_worker, self._on_error
@@ -108,7 +108,7 @@ class FunctionBindings(BindingTable):
 
 @dataclass(slots=True)
 class _Run:
-    """One run that a caller waits for. `events` are those of the store, ended by None."""
+    """A run that a caller waits for. `events` are its stored events, with None at the end."""
 
     session: Session
     runtime: Runtime
@@ -118,7 +118,10 @@ class _Run:
 
 
 class CompiledGraph(Generic[S]):
-    """Made by `StateGraph.compile`. May run many threads at once, in one event loop at a time."""
+    """A graph that is ready to run, from `StateGraph.compile`.
+
+    It can run many threads concurrently, in one event loop at a time.
+    """
 
     def __init__(self, plan: Plan, checkpointer: Checkpointer | None, max_concurrent_runs: int) -> None:
         content = definition_to_content(plan.definition)
@@ -128,14 +131,16 @@ class CompiledGraph(Generic[S]):
         self._plan = plan
         self._checkpointer = checkpointer or ThrowawayCheckpointer()
         self._limit = max_concurrent_runs
-        self._raised: dict[str, tuple[str, BaseException]] = {}  # by run: the last one, and where
+        self._raised: dict[
+            str, tuple[str, BaseException]
+        ] = {}  # by run: the node and the exception of the last error
 
     @property
     def name(self) -> str:
         return self.definition.name
 
     async def __aenter__(self) -> CompiledGraph[S]:
-        """Keep the store open and worker processes warm inside the block."""
+        """Keep the store open, and worker processes alive, inside the block."""
         await self._checkpointer.enter()
         return self
 
@@ -149,16 +154,16 @@ class CompiledGraph(Generic[S]):
     async def invoke(
         self, state: S | Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None
     ) -> S:
-        """Run until the end and return the final state.
+        """Run the graph and return the final state.
 
-        `config={"thread_id": …}` names the thread where a checkpointer is given. A thread whose last run
-        did not come to its end goes on from its last committed node: with `state` None, or the same
-        state again. Otherwise a run begins with `state`. A cancelled call ends what runs and keeps what
-        is committed, so that the thread can go on.
+        With a checkpointer, `config={"thread_id": …}` names the thread. If the last run of the thread did not
+        succeed, it continues from its last committed node when `state` is None or the same state; otherwise a
+        new run starts with `state`. A cancelled call stops the run and keeps its committed nodes, so that the
+        thread can continue.
 
-        Raises GraphRunError where the run fails, ThreadBusyError where the thread is at work or was
-        begun with another state, UsageError for a state that does not fit, NotFoundError where there is
-        nothing to go on with.
+        Raise GraphRunError if the run fails, ThreadBusyError if the thread is running or has an interrupted run
+        with another state, UsageError for an invalid state, and NotFoundError if `state` is None and the thread
+        does not exist.
         """
         async with self._running(state, config) as run:
             if run is not None and await self._ended(run) != "succeeded":
@@ -168,26 +173,26 @@ class CompiledGraph(Generic[S]):
     async def stream(
         self, state: S | Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None
     ) -> AsyncIterator[GraphEvent]:
-        """As `invoke`, telling what happens as it is committed; see `graph.events`.
+        """Run the graph like `invoke`, and yield events when they are committed; see `graph.events`.
 
-        The last event is `complete`, or a final `error` after which GraphRunError is raised. Leaving the
-        loop early ends the run as a cancellation does.
+        The last event is `complete`, or a final `error` followed by GraphRunError. If the caller leaves the loop
+        early, the run stops as with a cancelled call.
         """
         async with self._running(state, config) as run:
             if run is None:
                 yield Complete(state=cast("Mapping[str, Any]", await self._final(None, config)))
                 return
-            telling = Telling(
+            translator = EventTranslator(
                 self._plan.definition, self._plan.hidden, run.thread_id, self._checkpointer.durable
             )
-            telling.state = await run.session.store.read(lambda c: threads.state_of(c, run.thread.key))
+            translator.state = await run.session.store.read(lambda c: threads.state_of(c, run.thread.key))
             status = ""
             while event := await run.events.get():
                 if event.kind == "run.finished":
                     status = str(event.data.get("status"))
                     continue
-                for told in await telling.events(run.session.store, run.thread.key, event):
-                    yield told
+                for translated in await translator.events(run.session.store, run.thread.key, event):
+                    yield translated
             if status == "succeeded":
                 yield Complete(state=cast("Mapping[str, Any]", await self._final(run, config)))
                 return
@@ -198,7 +203,7 @@ class CompiledGraph(Generic[S]):
             raise failure
 
     async def get_state(self, config: Mapping[str, Any]) -> StateSnapshot[S]:
-        """Where a thread stands. NotFoundError if there is no such thread."""
+        """Return the state of a thread. Raise NotFoundError if the thread does not exist."""
         thread_id = self._thread_id(config, needed=True)
         async with self._checkpointer.opened() as session:
             thread = await session.store.read(lambda c: threads.find(c, self.name, thread_id))
@@ -216,7 +221,7 @@ class CompiledGraph(Generic[S]):
             error=thread.error.message if thread.error is not None else None,
         )
 
-    # --- inner workings ------------------------------------------------------------------------
+    # --- runs ----------------------------------------------------------------------------------
 
     def _thread_id(self, config: Mapping[str, Any] | None, *, needed: bool = False) -> str:
         given: Any = config or {}
@@ -225,14 +230,14 @@ class CompiledGraph(Generic[S]):
         thread_id = given.get("thread_id")
         if thread_id is None:
             if needed:
-                raise UsageError('config needs the thread: {"thread_id": "…"}')
+                raise UsageError('config needs a thread: {"thread_id": "…"}')
             return ""
         if not isinstance(thread_id, str) or not thread_id:
-            raise UsageError(f"thread_id must be a text, not {thread_id!r}")
+            raise UsageError(f"thread_id must be a non-empty string, not {thread_id!r}")
         if not self._checkpointer.durable:
             raise UsageError(
                 f"graph {self.name!r} was compiled without a checkpointer, so thread {thread_id!r} would be "
-                "forgotten; compile(checkpointer=Checkpointer(path)) keeps it"
+                "lost; use compile(checkpointer=Checkpointer(path))"
             )
         return thread_id
 
@@ -240,7 +245,7 @@ class CompiledGraph(Generic[S]):
     async def _running(
         self, state: S | Mapping[str, Any] | None, config: Mapping[str, Any] | None
     ) -> AsyncIterator[_Run | None]:
-        """A run that is begun or gone on with; None where the thread's run has succeeded and no state is given."""
+        """Start or continue a run; yield None if the run of the thread has succeeded and `state` is None."""
         thread_id = self._thread_id(config, needed=state is None)
         given = None if state is None else self._plan.schema.initial(state)
         async with AsyncExitStack() as stack:
@@ -249,7 +254,7 @@ class CompiledGraph(Generic[S]):
             mark = (self.name, thread_id)
             if mark in session.busy:
                 raise ThreadBusyError(
-                    f"thread {thread_id!r} of graph {self.name!r} is at work already; wait for it, or use another id"
+                    f"thread {thread_id!r} of graph {self.name!r} is already running; wait for it, or use another id"
                 )
             session.busy.add(mark)
             stack.callback(session.busy.discard, mark)
@@ -264,10 +269,10 @@ class CompiledGraph(Generic[S]):
             session.watches[found.run_id] = run.events.put_nowait
             stack.callback(session.watches.pop, found.run_id, None)
             stack.callback(self._raised.pop, found.run_id, None)
-            await threads.go_on(runtime, found)
+            await threads.resume(runtime, found)
             live = runtime.places.live.get(found.key)
             if live is not None:
-                # However its task ends: nobody may wait for a run that nothing drives any more.
+                # However its task ends, the caller must not wait for a run that is not executed any more.
                 live.task.add_done_callback(lambda _: run.events.put_nowait(None))
             else:
                 run.events.put_nowait(None)
@@ -311,22 +316,22 @@ class CompiledGraph(Generic[S]):
         return final
 
     async def _failure(self, run: _Run) -> GraphRunError:
-        """What to raise for a run that did not succeed, with the exception of the function as its cause."""
+        """Return the error for a run that did not succeed, with the exception of the function as its cause."""
         thread = await run.session.store.read(lambda c: threads.find(c, self.name, run.thread_id))
         assert thread is not None
         if thread.status not in FINAL_RUN_STATUSES - {RunStatus.SUCCEEDED}:
             raise StoreError(
-                f"thread {run.thread_id!r} of graph {self.name!r} stopped before its end, because its store "
-                f"cannot be written ({self._checkpointer.path}); it goes on from its last committed node "
-                "when it is invoked again"
+                f"thread {run.thread_id!r} of graph {self.name!r} was interrupted, because its store "
+                f"{self._checkpointer.path} cannot be written; invoke it again to continue from its last "
+                "committed node"
             )
         info = thread.error
-        said = info.message if info is not None else f"the run was {thread.status}"
+        message = info.message if info is not None else f"the run was {thread.status}"
         where = info.node_id if info is not None else None
-        if where is not None and where not in said:
-            said = f"node {where!r}: {said}"
+        if where is not None and where not in message:
+            message = f"node {where!r}: {message}"
         failure = GraphRunError(
-            said,
+            message,
             status=thread.status,
             error_type=info.type if info is not None else "",
             node_id=self._plan.hidden.get(where, where) if where is not None else None,

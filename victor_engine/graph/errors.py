@@ -1,4 +1,4 @@
-"""What can go wrong with a graph: when it is built, and when it runs."""
+"""The errors of graphs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class GraphDefinitionError(DefinitionError, ValueError):
 
 
 class GraphRunError(VictorError):
-    """A run of a graph did not succeed; what it had done is kept, and the same thread goes on from there.
+    """A run of a graph did not succeed. Its committed nodes are kept, and its thread can continue from them.
 
-    `status` is failed, cancelled or rejected; `error_type` the class of what went wrong, `node_id` where.
-    Where a function raised in this process, its exception is the `__cause__`.
+    `status` is failed, cancelled or rejected; `error_type` is the type of the error, `node_id` its node.
+    If a function raised an exception in this process, it is the `__cause__`.
     """
 
     code = "graph_run"
@@ -41,6 +41,6 @@ class GraphRunError(VictorError):
 
 
 class ThreadBusyError(ConflictError):
-    """The thread is running already, or is not where the caller expects it."""
+    """The thread is already running, or has an unfinished run with another state."""
 
     code = "thread_busy"

@@ -1,4 +1,4 @@
-"""From committed events of a run to what `stream` tells."""
+"""The translation of committed events into the events of `stream`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from victor_engine.store.queries.runs import last_done
 END = "__end__"
 
 
-class Telling:
-    """Follows one run. `state` is the state after the last top-level node that was told of."""
+class EventTranslator:
+    """The translator of the events of one run. `state` is the state after the last reported top-level node."""
 
     def __init__(
         self, definition: WorkflowDefinition, hidden: Mapping[str, str], thread_id: str, durable: bool
@@ -28,7 +28,7 @@ class Telling:
         self._durable = durable
 
     async def events(self, store: Store, run_key: int, event: EventInfo) -> list[GraphEvent]:
-        """What one committed event means to whoever follows the run."""
+        """Return the events of `stream` for one committed event."""
         node_id, data = event.node_id, event.data
         if node_id is None:
             return []
@@ -53,23 +53,23 @@ class Telling:
         self, node_id: str, iteration: int, parent: str | None, patch: Patch, branch: str | None
     ) -> list[GraphEvent]:
         node = self._definition.nodes[node_id]
-        told: list[GraphEvent] = []
+        found: list[GraphEvent] = []
         if parent is None:
             patch.apply(self.state)
         if node_id not in self._hidden:
-            told.append(NodeComplete(node=node_id, iteration=iteration, update=dict(patch.set)))
+            found.append(NodeComplete(node=node_id, iteration=iteration, update=dict(patch.set)))
             if parent is None and self._durable:
-                told.append(Checkpoint(thread_id=self._thread_id, node=node_id, state=dict(self.state)))
+                found.append(Checkpoint(thread_id=self._thread_id, node=node_id, state=dict(self.state)))
         source = self._hidden.get(node_id, node_id)
-        for target in _ways(node, branch):
+        for target in _successors(node, branch):
             if target not in self._hidden:
                 label = branch or "" if isinstance(node, ConditionNode) else ""
-                told.append(EdgeTaken(source=source, target=target, label=label))
-        return told
+                found.append(EdgeTaken(source=source, target=target, label=label))
+        return found
 
 
-def _ways(node: Node, branch: str | None) -> tuple[str, ...]:
-    """Where the walk goes from a node that is done."""
+def _successors(node: Node, branch: str | None) -> tuple[str, ...]:
+    """Return the next nodes after a completed node."""
     if branch == "error" and node.on_error is not None:
         return (node.on_error,)
     if isinstance(node, ConditionNode) and node.branches:

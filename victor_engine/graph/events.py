@@ -1,4 +1,4 @@
-"""What `stream` tells while a graph runs. Tell them apart by class, or by `type`."""
+"""The events that `stream` yields while a graph runs. Distinguish them by class or by `type`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStart:
-    """An attempt at a node begins. `attempt` counts from 1; `iteration` the visits to the node."""
+    """An attempt of a node starts. `attempt` counts from 1; `iteration` counts the visits of the node."""
 
     type: Literal["node_start"] = "node_start"
     node: str
@@ -19,7 +19,7 @@ class NodeStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeComplete:
-    """A node is done and committed; `update` is what it changed of the state."""
+    """A node has completed and is committed. `update` are its changes of the state."""
 
     type: Literal["node_complete"] = "node_complete"
     node: str
@@ -29,7 +29,7 @@ class NodeComplete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeTaken:
-    """The walk goes from a node to another (or to END); `label` is the branch of a condition."""
+    """The run goes from a node to another node or to END. `label` is the branch of a condition."""
 
     type: Literal["edge_taken"] = "edge_taken"
     source: str
@@ -39,7 +39,7 @@ class EdgeTaken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The state after `node` is on disk: a process that dies now goes on from here."""
+    """The state after `node` is on disk. After a crash, the run continues from it."""
 
     type: Literal["checkpoint"] = "checkpoint"
     thread_id: str
@@ -49,7 +49,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
-    """The run has succeeded; always the last event."""
+    """The run has succeeded. This is always the last event."""
 
     type: Literal["complete"] = "complete"
     state: Mapping[str, Any]
@@ -59,8 +59,8 @@ class Complete:
 class Error:
     """An attempt or the whole run failed.
 
-    `retry` says that the node is tried again; the last event of a run that did not succeed has
-    `final` set, and `stream` then raises `GraphRunError`.
+    `retry` is True if a further attempt follows. `final` is True in the last event of a run that did not
+    succeed, after which `stream` raises `GraphRunError`.
     """
 
     type: Literal["error"] = "error"

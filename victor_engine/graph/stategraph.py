@@ -1,7 +1,7 @@
-"""Graphs that are written in Python: nodes are functions of a state, edges say what comes next.
+"""Graphs in Python: nodes are functions of a state, and edges connect them.
 
-A graph becomes an ordinary definition (`definition.model`) with a function beside each node, and is
-run by the same runtime on the same store as a workflow from a file.
+A graph is compiled to a definition (`definition.model`) with a function for each node. It uses the runtime
+and the store of workflows from files.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from victor_engine.work.state_functions import StateSchema, copied
 S = TypeVar("S")
 
 START = "__start__"
-"""As the source of an edge: where the graph begins."""
+"""The source of the edge to the entry point."""
 
 END = "__end__"
-"""As the target of an edge or of a branch: nothing more on this way."""
+"""The target of an edge or of a branch that ends."""
 
 NodeFunction = (
     Callable[[S], S | Mapping[str, Any]]
     | Callable[[S], Awaitable[S]]
     | Callable[[S], Awaitable[Mapping[str, Any]]]
 )
-"""What does the work of a node: it takes the state and returns what it changes (or the state itself)."""
+"""The function of a node: it takes the state, and returns its changes or the state itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,11 @@ class _Route:
 
 
 class StateGraph(Generic[S]):
-    """A graph over a state: `StateGraph(State)`, where `State` is a TypedDict, a dataclass or `dict`.
+    """A graph on a state: `StateGraph(State)`, where `State` is a TypedDict, a dataclass or `dict`.
 
-    Several edges out of one node are all followed, one after the other in the order in which they were
-    added; `add_parallel` runs nodes at once. Every `add_` returns the graph, so that calls can be chained.
+    If a node has several edges, all of them are followed, one after the other in the order in which they were
+    added; `add_parallel` runs nodes concurrently. Each `add_` method returns the graph, so that calls can be
+    chained.
     """
 
     def __init__(self, state_type: type[S], name: str = "graph", description: str = "") -> None:
@@ -87,12 +88,12 @@ class StateGraph(Generic[S]):
         on_error: str | None = None,
         run_in: Where = "auto",
     ) -> StateGraph[S]:
-        """Add a node: a name and its function, a function alone (its name counts), or a `Node` object.
+        """Add a node: a name with a function, a function with its own name, or a `Node` object.
 
-        `timeout` is in seconds; `retry` a policy or a number of attempts; `on_error` names the node to
-        go to once attempts are used up (the failure is under `errors` in the state). `run_in` says where
-        the function is called: by itself, async ones in the loop, importable ones in a worker process,
-        others in a thread. Raises `ValueError` for a name that is taken.
+        `timeout` is in seconds; `retry` is a policy or a number of attempts; `on_error` names the next node after
+        the last failed attempt (the error is under `errors` in the state). `run_in` is where the function is
+        called; with `auto`, async functions run in the event loop, importable functions in a worker process, and
+        others in a thread. Raise `ValueError` if another node has the name.
         """
         if callable(node) and not isinstance(node, Node):
             function, node = node, getattr(node, "__name__", "")
@@ -123,8 +124,11 @@ class StateGraph(Generic[S]):
     def add_parallel(
         self, name: str, nodes: Sequence[str], *, join_strategy: str = "all", join_count: int | None = None
     ) -> StateGraph[S]:
-        """Add a node that runs `nodes` at once. Each sees the state as it was before; what they change
-        is merged in the given order. `join_strategy` is all, any, merge or n_of_m (with `join_count`)."""
+        """Add a node that runs `nodes` concurrently.
+
+        Each of them gets the state from before the node, and their changes are merged in the given order.
+        `join_strategy` is all, any, merge or n_of_m (with `join_count`).
+        """
         self._add(
             ParallelNode(
                 id=_checked(name),
@@ -137,13 +141,13 @@ class StateGraph(Generic[S]):
 
     def _add(self, node: Node) -> None:
         if node.id in self._nodes:
-            raise GraphDefinitionError(f"there is a node {node.id!r} already; give this one another name")
+            raise GraphDefinitionError(f"a node {node.id!r} exists already; choose another name")
         self._nodes[node.id] = node
 
     # --- edges ---------------------------------------------------------------------------------
 
     def add_edge(self, source: str, target: str) -> StateGraph[S]:
-        """Let `target` (or END) come after `source`; START as the source names the entry point."""
+        """Add an edge from `source` to `target` or END. With START as the source, set the entry point."""
         if source == START:
             return self.set_entry_point(target)
         targets = self._edges.setdefault(source, [])
@@ -154,18 +158,20 @@ class StateGraph(Generic[S]):
     def add_conditional_edge(
         self, source: str, function: Callable[[S], Any], mapping: Mapping[Any, str] | Sequence[str]
     ) -> StateGraph[S]:
-        """After `source`, let `function(state)` choose where to go.
+        """Let `function(state)` choose the next node after `source`.
 
-        `mapping` maps what it may return (texts, booleans, numbers or enum members) to nodes or END; a
-        list of nodes stands for a function that returns their names. Any other result is an error of
-        that node. The function is called in the loop: it is synchronous and quick.
+        `mapping` maps its results (strings, booleans, numbers or enum members) to nodes or END; a list of nodes
+        is for a function that returns their names. Any other result is an error of the node. The function is
+        called in the event loop, so it must be synchronous and fast.
         """
         if inspect.iscoroutinefunction(function):
             raise GraphDefinitionError(
                 f"the condition after {source!r} is async; decide in a node, and let the condition read the state"
             )
         if not mapping:
-            raise GraphDefinitionError(f"the condition after {source!r} has nowhere to lead to")
+            raise GraphDefinitionError(
+                f"the condition after {source!r} has no targets; give a mapping to nodes or END"
+            )
         pairs = mapping.items() if isinstance(mapping, Mapping) else ((name, name) for name in mapping)
         self._routes.append(_Route(source, function, {_label(key): target for key, target in pairs}))
         return self
@@ -173,16 +179,16 @@ class StateGraph(Generic[S]):
     add_conditional_edges = add_conditional_edge
 
     def set_entry_point(self, name: str) -> StateGraph[S]:
-        """Say where the graph begins."""
+        """Set the first node of the graph."""
         if self._entry not in (None, name):
             raise GraphDefinitionError(
-                f"the entry point is {self._entry!r} already, and cannot be {name!r} too"
+                f"the entry point is already {self._entry!r} and cannot also be {name!r}; remove one of them"
             )
         self._entry = name
         return self
 
     def set_finish_point(self, name: str) -> StateGraph[S]:
-        """Let the graph end after `name`; the same as an edge to END."""
+        """End the graph after `name`, like an edge to END."""
         return self.add_edge(name, END)
 
     # --- compiling -----------------------------------------------------------------------------
@@ -195,11 +201,11 @@ class StateGraph(Generic[S]):
         timeout: float | None = None,
         max_concurrent_runs: int = 1000,
     ) -> CompiledGraph[S]:
-        """Check the graph and make it ready to run.
+        """Check the graph and return it ready to run.
 
-        With a `checkpointer` runs are kept by thread id and go on after a crash. `max_iterations` bounds
-        the node executions of one run (1,000), `timeout` its seconds at work. Raises `ValueError`
-        (GraphDefinitionError) that names the fault.
+        With a `checkpointer`, runs are stored by thread id and continue after a crash. `max_iterations` limits
+        the node executions of one run (default: 1,000), `timeout` its seconds of execution. Raise `ValueError`
+        (GraphDefinitionError) if the graph is invalid.
         """
         nodes, routes, hidden = self._wired()
         self._check(nodes)
@@ -217,17 +223,17 @@ class StateGraph(Generic[S]):
         unreachable = sorted(nodes.keys() - reachable(definition))
         if unreachable:
             raise GraphDefinitionError(
-                f"nothing leads to {_listed(unreachable)}; add an edge to it, or leave it out",
+                f"no edge leads to {_listed(unreachable)}; add an edge, or remove the node",
                 nodes=unreachable,
             )
         plan = Plan(definition, self._schema, dict(self._work), routes, hidden)
         return CompiledGraph(plan, checkpointer, max_concurrent_runs)
 
     def _wired(self) -> tuple[dict[str, Node], FunctionRegistry, dict[str, str]]:
-        """The nodes with their edges, the functions of conditions, and the nodes that stand for conditions."""
+        """Return the nodes with their edges, the functions of conditions, and the generated condition nodes."""
         successors = {node_id: list(node.next) for node_id, node in self._nodes.items()}
         for source, targets in self._edges.items():
-            self._known(source, "an edge begins at")
+            self._known(source, "an edge starts at")
             for target in targets:
                 if target != END:
                     self._known(target, f"an edge from {source!r} leads to")
@@ -236,7 +242,7 @@ class StateGraph(Generic[S]):
         functions: dict[str, Callable[..., Any]] = dict(BUILTINS)
         hidden: dict[str, str] = {}
         for route in self._routes:
-            self._known(route.source, "a condition stands after")
+            self._known(route.source, "a condition comes after")
             for target in route.mapping.values():
                 if target != END:
                     self._known(target, f"the condition after {route.source!r} leads to")
@@ -260,12 +266,12 @@ class StateGraph(Generic[S]):
         }
         return nodes | routes, FunctionRegistry(functions), hidden
 
-    def _known(self, name: str, what: str) -> None:
+    def _known(self, name: str, subject: str) -> None:
         if name not in self._nodes:
             from victor_engine.config.yaml_locations import did_you_mean
 
             hint = did_you_mean(name, sorted(self._nodes)) if self._nodes else "The graph has no nodes"
-            raise GraphDefinitionError(f"{what} {name!r}, and there is no such node. {hint}")
+            raise GraphDefinitionError(f"{subject} {name!r}, but this node does not exist. {hint}")
 
     def _check(self, nodes: Mapping[str, Node]) -> None:
         if not self._nodes:
@@ -281,18 +287,18 @@ class StateGraph(Generic[S]):
                     self._known(target, f"node {node.id!r} ({kind}) leads to")
             if isinstance(node, HITLNode | SubWorkflowNode | TeamNode):
                 raise GraphDefinitionError(
-                    f"node {node.id!r} is a {node.type} node, which needs a whole engine: "
-                    "build the workflow with WorkflowBuilder and let an engine run it"
+                    f"node {node.id!r} is a {node.type} node, which needs an engine: "
+                    "build the workflow with WorkflowBuilder, and register it with an engine"
                 )
             if isinstance(node, AgentNode | ComputeNode) and node.id not in self._work:
-                raise GraphDefinitionError(
-                    f"nothing does the work of node {node.id!r}; give add_node its function as well"
-                )
+                raise GraphDefinitionError(f"node {node.id!r} has no function; give it to add_node")
 
 
 def _checked(name: str) -> str:
     if not isinstance(name, str) or not name or name in (START, END):
-        raise GraphDefinitionError(f"{name!r} cannot be the name of a node")
+        raise GraphDefinitionError(
+            f"{name!r} cannot be the name of a node; use a non-empty string other than {START} and {END}"
+        )
     return name
 
 
@@ -301,7 +307,7 @@ def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
 
 
 def _label(value: Any) -> str:
-    """What a condition returned, as the key of its branch."""
+    """Return the result of a condition as the key of its branch."""
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, str):
@@ -309,20 +315,20 @@ def _label(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return jsonio.dumps_text(value)
     raise ExpressionError(
-        f"a condition returns a text, a boolean or a number, not {type(value).__name__}",
+        f"a condition must return a string, a boolean or a number, not {type(value).__name__}",
         error_type="NoBranchError",
     )
 
 
 def _chooser(schema: StateSchema[Any], route: _Route) -> Callable[[Mapping[str, Any]], str]:
-    """The condition as the walk calls it: a copy of the state in, the key of a branch out."""
+    """Return the condition as a function that takes the state and returns the key of a branch."""
 
     def choose(state: Mapping[str, Any]) -> str:
         key = _label(route.function(schema.build(copied(state))))
         if key not in route.mapping:
             raise ExpressionError(
                 f"the condition after {route.source!r} ({name_of(route.function)}) returned {key!r}, "
-                f"and it leads somewhere only for {_listed(route.mapping)}",
+                f"but it has branches only for {_listed(route.mapping)}",
                 error_type="NoBranchError",
             )
         return key

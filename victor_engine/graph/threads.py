@@ -1,4 +1,4 @@
-"""Threads: which run of a graph stands under which id, and how one begins, goes on and is stopped.
+"""Threads of graphs: their runs, and how a run starts, continues and stops.
 
 A thread is a row of `meta`, `thread:<graph>:<id>`, that holds the id of its last run.
 """
@@ -56,6 +56,7 @@ class Thread:
 
 
 def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread | None:
+    """Return a thread with its last run; None if it does not exist."""
     run = threads.last_run(source, graph, thread_id)
     if run is None:
         return None
@@ -76,6 +77,7 @@ def find(source: sqlite3.Connection | Tx, graph: str, thread_id: str) -> Thread 
 
 
 def state_of(connection: sqlite3.Connection, key: int) -> dict[str, Any]:
+    """Return the committed state of a run."""
     return run_state(connection, key)
 
 
@@ -87,16 +89,16 @@ def begin(
     thread_id: str,
     given: Mapping[str, Any] | None,
 ) -> Thread:
-    """The run that the thread goes on with, or a new one that begins with `given`.
+    """Return the run that the thread continues, or a new run that starts with `given`.
 
-    Raises NotFoundError where there is nothing to go on with, ThreadBusyError where a run was
-    interrupted that began with another state.
+    Raise NotFoundError if `given` is None and the thread does not exist, and ThreadBusyError if an interrupted
+    run started with another state.
     """
     graph = definition.name
     known = find(tx, graph, thread_id)
     if known is None and given is None:
         raise NotFoundError(
-            f"graph {graph!r} has no thread {thread_id!r} to go on with; give the state that it begins with"
+            f"graph {graph!r} has no thread {thread_id!r} to continue; give an initial state to start it"
         )
     if known is not None:
         same = given is None or jsonio.canonical(given) == jsonio.canonical(jsonio.loads(known.given))
@@ -105,8 +107,8 @@ def begin(
             return known
         if known.status == RunStatus.RUNNING:
             raise ThreadBusyError(
-                f"thread {thread_id!r} of graph {graph!r} was interrupted at {', '.join(known.next)}, and began "
-                "with another state; go on with it by invoke(None, …), or use another id"
+                f"thread {thread_id!r} of graph {graph!r} was interrupted at {', '.join(known.next)} and started "
+                "with another state; continue it with invoke(None, …), or use another id"
             )
     assert given is not None
     registered = catalog.register_definition(tx, definition, content, shown(graph, content), None, checksum)
@@ -121,13 +123,13 @@ def begin(
     )
     _, run_id = insert_run(tx, new)
     threads.put(tx, graph, thread_id, run_id)
-    begun = find(tx, graph, thread_id)
-    assert begun is not None
-    return begun
+    created = find(tx, graph, thread_id)
+    assert created is not None
+    return created
 
 
-async def go_on(runtime: Runtime, thread: Thread) -> None:
-    """Let the thread's run be driven: begin it, or take it up where it stopped."""
+async def resume(runtime: Runtime, thread: Thread) -> None:
+    """Let the runtime start the run of a thread, or continue it where it stopped."""
     if thread.status in (RunStatus.FAILED, RunStatus.CANCELLED):
         await runtime.command(Retry(thread.ref.id), local_actor("api"))
     elif thread.started:
@@ -137,12 +139,12 @@ async def go_on(runtime: Runtime, thread: Thread) -> None:
 
 
 async def stop(runtime: Runtime, thread: Thread, task: asyncio.Task[None]) -> None:
-    """End what the run does. What it has committed stays, and the thread can go on from there."""
+    """Stop the run of a thread. Its committed nodes are kept, and the thread can continue from them."""
     cancelling = asyncio.ensure_future(
-        runtime.command(Cancel(thread.ref.id, "its caller went away"), local_actor("api"))
+        runtime.command(Cancel(thread.ref.id, "the caller stopped waiting"), local_actor("api"))
     )
     try:
         await asyncio.shield(cancelling)
     except ConflictError:
-        # It has ended by itself meanwhile.
+        # The run has finished before it could be cancelled.
         await asyncio.wait({task})
