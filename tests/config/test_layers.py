@@ -28,7 +28,7 @@ def load(workspace: Path, home: Path, text: str | None = None, **more: Any) -> A
     return load_config(workspace, environ=environ, system_file=home / "system.yaml", **more)
 
 
-def test_nothing_said_gives_defaults(workspace: Path, home: Path) -> None:
+def test_without_settings_there_are_defaults(workspace: Path, home: Path) -> None:
     config = load(workspace, home)
     assert config.workspace == workspace
     assert config.scheduler.poll_interval == 60
@@ -36,7 +36,7 @@ def test_nothing_said_gives_defaults(workspace: Path, home: Path) -> None:
     assert config.files == ()
 
 
-def test_each_layer_wins_over_the_ones_below_it(workspace: Path, home: Path) -> None:
+def test_each_layer_takes_precedence_over_the_ones_below(workspace: Path, home: Path) -> None:
     name = "scheduler:\n  poll_interval: %d\n"
     (home / "system.yaml").write_text(name % 6 + "  max_concurrent_runs: 77\n")
     assert load(workspace, home).scheduler.poll_interval == 6
@@ -47,16 +47,16 @@ def test_each_layer_wins_over_the_ones_below_it(workspace: Path, home: Path) -> 
     assert load(workspace, home, environ=environ).scheduler.poll_interval == 3
     config = load(workspace, home, environ=environ, cli={"scheduler.poll_interval": 2})
     assert config.scheduler.poll_interval == 2
-    assert config.scheduler.max_concurrent_runs == 77  # what a layer does not say is left to the next
+    assert config.scheduler.max_concurrent_runs == 77  # from the next layer that has the setting
     assert config.origins["scheduler.max_concurrent_runs"].endswith("system.yaml:3:3")
 
 
-def test_a_named_file_stands_in_for_the_users_own(workspace: Path, home: Path, tmp_path: Path) -> None:
+def test_a_named_file_replaces_that_of_the_user(workspace: Path, home: Path, tmp_path: Path) -> None:
     (home / ".victor" / "scheduler.yaml").write_text("scheduler: {poll_interval: 5}\n")
     other = tmp_path / "other.yaml"
     other.write_text("scheduler: {poll_interval: 9s}\n")
     assert load(workspace, home, config_file=other).scheduler.poll_interval == 9
-    with pytest.raises(ConfigError, match="no such configuration file"):
+    with pytest.raises(ConfigError, match="configuration file does not exist"):
         load(workspace, home, config_file=tmp_path / "absent.yaml")
 
 
@@ -112,8 +112,8 @@ default_agent:
     [
         ("agents:\n  a: {comand: [x]}\n", "2:7", "Did you mean 'command'"),
         ("agnets:\n  a: {}\n", "1:1", "Did you mean 'agents'"),
-        ("agents:\n  a: {command: [x], python: 'm:f'}\n", "2:3", "several"),
-        ("agents:\n  a: {timeout: 3}\n", "2:3", "binds nothing"),
+        ("agents:\n  a: {command: [x], python: 'm:f'}\n", "2:3", "and has command and python"),
+        ("agents:\n  a: {timeout: 3}\n", "2:3", "has none of them"),
         ("agents:\n  a: ./run\n", "2:3", "must be a mapping"),
         ("tools:\n  a: {command: [x], parameters: [q]}\n", "2:21", "parameters must be a mapping"),
         ("tools:\n  a: {command: [x], parameters: {q: text}}\n", "2:21", "'q' must be a JSON Schema"),
@@ -122,7 +122,7 @@ default_agent:
         ("agents:\n  a: {python: 'just a name'}\n", "2:7", "package.module:function"),
         ("agents:\n  a: {http: {url: 'ftp://x'}}\n", "2:14", "http://"),
         ("agents:\n  a: {chat: {base_url: 'http://x', model: m, api_key: s3}}\n", "2:46", "api_key_env"),
-        ("tools:\n  a: {chat: {base_url: 'http://x', model: m}}\n", "2:7", "no agent"),
+        ("tools:\n  a: {chat: {base_url: 'http://x', model: m}}\n", "2:7", "not an agent"),
         ("nodes:\n  build: {command: [x]}\n", "2:3", "workflow.node"),
         ("scheduler:\n  poll_interval: soon\n", "2:3", "duration"),
         ("scheduler:\n  max_concurrent_runs: 0\n", "2:3", "at least 1"),
@@ -133,19 +133,19 @@ default_agent:
         ("roles:\n  admins: [root]\n", "2:3", "Did you mean 'admin'"),
         ("notify: {on: new}\n", "1:1", "must be a list of rules"),
         ("notify:\n- {on: now, urls: [json://x]}\n", "2:4", "Did you mean 'new'"),
-        ("notify:\n- {urls: [json://x]}\n", "2:3", "does not say on what"),
+        ("notify:\n- {urls: [json://x]}\n", "2:3", "needs at least one occasion"),
         ("notify:\n- {on: new}\n", "2:3", "has no urls"),
-        ("notify:\n- {on: new, urls: [json://x, ops@example.org]}\n", "2:30", "no address of Apprise"),
+        ("notify:\n- {on: new, urls: [json://x, ops@example.org]}\n", "2:30", "not an Apprise URL"),
         ("notify:\n- {on: new, urls: json://x, assignee: me}\n", "2:29", "Did you mean 'assignees'"),
-        ("notify:\n- {on: new, urls: json://x, body: 'for {who}'}\n", "2:29", "no {who} to fill in"),
+        ("notify:\n- {on: new, urls: json://x, body: 'for {who}'}\n", "2:29", "unknown placeholder {who}"),
         (
             "notify:\n- {name: a, on: new, urls: json://x}\n- {name: a, on: sla, urls: json://x}\n",
             "3:3",
-            "two rules of notify are called 'a'",
+            "two rules of notify have the name 'a'",
         ),
         ("functions:\n  f: nothing\n", "2:3", "package.module:function"),
-        ("secrets:\n  s: {env: A, file: b}\n", "2:3", "one place"),
-        ("workflows: ['../elsewhere/*.yaml']\n", "1:1", "leaves the workspace"),
+        ("secrets:\n  s: {env: A, file: b}\n", "2:3", "exactly one source"),
+        ("workflows: ['../elsewhere/*.yaml']\n", "1:1", "files outside the workspace"),
         ("a: [1\nb: 2\n", "2:2", "not valid YAML"),
         ("agents: {}\nagents: {}\n", "2:1", "given twice"),
         ("agents: &a {x: *a}\n", "1:9", "levels deep"),
@@ -153,16 +153,14 @@ default_agent:
         ("agents: !!python/object:os.system {}\n", "1:9", "not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(
-    workspace: Path, home: Path, text: str, place: str, words: str
-) -> None:
+def test_each_error_has_its_place(workspace: Path, home: Path, text: str, place: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(workspace, home, text)
     assert str(caught.value).startswith(f"{workspace}/victor.yaml:{place}: ")
     assert words in str(caught.value)
 
 
-def test_a_wrong_value_in_a_lower_layer_is_not_hidden_in_the_winner(workspace: Path, home: Path) -> None:
+def test_an_invalid_value_in_any_layer_is_an_error(workspace: Path, home: Path) -> None:
     with pytest.raises(ConfigError, match=r"environment: .*poll_interval"):
         load(workspace, home, environ={"VICTOR_SCHEDULER_POLL_INTERVAL": "x"})
     with pytest.raises(ConfigError, match="Did you mean 'VICTOR_SCHEDULER_POLL_INTERVAL'"):

@@ -15,7 +15,7 @@ def test_trust_is_remembered_for_the_real_path(tmp_path: Path) -> None:
     other.mkdir()
     (tmp_path / "link").symlink_to(workspace)
     assert not is_trusted(workspace, environ)
-    assert not trust_file(environ).exists()  # looking writes nothing
+    assert not trust_file(environ).exists()  # is_trusted writes nothing
     trust(tmp_path / "link", environ)
     assert is_trusted(workspace, environ)
     assert not is_trusted(other, environ)
@@ -25,7 +25,7 @@ def test_trust_is_remembered_for_the_real_path(tmp_path: Path) -> None:
     assert not is_trusted(tmp_path / "absent", environ)
 
 
-def test_a_damaged_list_is_said_and_not_overwritten(tmp_path: Path) -> None:
+def test_a_damaged_list_is_an_error_and_is_not_overwritten(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     path = trust_file(environ)
     path.parent.mkdir(parents=True)

@@ -28,16 +28,16 @@ agents:
   x: {chat: {base_url: "http://127.0.0.1:1", model: m, api_key_env: A_KEY, api_key_file: key, system: $secret.s}}
 """
 WANTED = [
-    (1, "scheduler.history_retention_days does not act yet: the engine keeps the whole history"),
-    (2, "the role 'viewer' does not limit yet what somebody may do"),
-    (4, "permissions.operator does not act yet: nothing is allowed or refused because of it"),
+    (1, "scheduler.history_retention_days has no effect yet: the engine keeps the whole history"),
+    (2, "the role 'viewer' does not restrict actions yet"),
+    (4, "permissions.operator has no effect yet: the engine does not check permissions"),
     (6, "nodes.w.b has no effect: no workflow has a node of this name"),
-    (7, "nodes.w.a: $secret.token in command is not replaced by the secret"),
+    (7, "nodes.w.a: $secret.token in command is not replaced with the secret"),
     (9, "handlers.get: env has no effect: http starts no process"),
-    (9, "handlers.get: http.body has no effect: GET sends none"),
-    (9, "handlers.get: http.timeout has no effect: the timeout of the binding holds"),
+    (9, "handlers.get: http.body has no effect: GET requests have no body"),
+    (9, "handlers.get: http.timeout has no effect: the timeout of the binding takes precedence"),
     (11, "agents.x: chat.api_key_env has no effect: the key is read from api_key_file"),
-    (11, "agents.x: $secret.s in chat.system is not replaced by the secret"),
+    (11, "agents.x: $secret.s in chat.system is not replaced with the secret"),
 ]
 
 

@@ -201,7 +201,7 @@ def test_names(tmp_path: Path) -> None:
 
     def declared(name: str) -> CalendarSource:
         value: Any = source.data["calendars"][name]
-        return CalendarSource(value=value, source=source, way=("calendars", name))
+        return CalendarSource(value=value, source=source, key_path=("calendars", name))
 
     known = Calendars({name: declared(name) for name in source.data["calendars"]}, tmp_path)
     assert known.get("holidays").excludes(at("2026-01-01T10:00"), UTC_ZONE)

@@ -1,4 +1,4 @@
-"""What the operator has set: layers of settings, and which workspaces are trusted."""
+"""The configuration: layers of settings, and the trusted workspaces."""
 
 from victor_engine.config.layers import load_config
 from victor_engine.config.model import (

@@ -1,4 +1,4 @@
-"""Reading one binding: a mapping with exactly one of command, python, http or chat."""
+"""The reader of bindings: mappings with exactly one of command, python, http or chat."""
 
 from __future__ import annotations
 
@@ -24,32 +24,34 @@ _CHAT = (
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _URL = re.compile(r"https?://[^\s/]+\S*")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-_REMEDY = "Give it one of: command: [./program], python: package.module:function, http: {url: …}, chat: {…}"
+_REMEDY = "Write one of: command: [./program], python: package.module:function, http: {url: …}, chat: {…}"
 
 
-def read_binding(source: Source, way: Key, data: Any, section: str, name: str, workspace: Path) -> Binding:
-    """The binding that stands at `way`. Raises `ConfigError` with its place and the remedy."""
+def read_binding(
+    source: Source, key_path: Key, data: Any, section: str, name: str, workspace: Path
+) -> Binding:
+    """Return the binding at `key_path`. Raises ConfigError with the place and the remedy if it is invalid."""
     what = f"{section}.{name}" if name else section
     if not isinstance(data, Mapping):
-        raise source.fail(way, f"{what} must be a mapping, not {kind_of(data)}", _REMEDY)
-    reader = Reader(source, way, data, what)
+        raise source.fail(key_path, f"{what} must be a mapping, not {kind_of(data)}", _REMEDY)
+    reader = Reader(source, key_path, data, what)
     reader.only((*KINDS, *_COMMON))
     kinds = [kind for kind in KINDS if kind in data]
     if len(kinds) != 1:
-        said = "binds nothing" if not kinds else f"is bound to several things ({', '.join(kinds)})"
-        raise source.fail(way, f"{what} {said}", _REMEDY)
+        given = "has none of them" if not kinds else f"has {' and '.join(kinds)}"
+        raise source.fail(key_path, f"{what} needs exactly one of {', '.join(KINDS)}, and {given}", _REMEDY)
     kind = kinds[0]
     if kind == "chat" and section not in ("agents", "default_agent", "nodes"):
-        raise reader.fail("chat", f"{what} is no agent, so no chat endpoint can do its work", _REMEDY)
+        raise reader.fail("chat", f"{what} is not an agent, and chat can do only the work of agents", _REMEDY)
     timeout = reader.seconds("timeout", None)
     http = _read_http(reader) if kind == "http" else None
     if http is not None and timeout is None and isinstance(data["http"], Mapping):
-        timeout = Reader(source, (*way, "http"), data["http"], what).seconds("timeout", None)
+        timeout = Reader(source, (*key_path, "http"), data["http"], what).seconds("timeout", None)
     return Binding(
         section=section,
         name=name,
         kind=kind,
-        place=source.place(way),
+        place=source.place(key_path),
         command=_read_command(reader) if kind == "command" else (),
         function=_read_function(reader) if kind == "python" else "",
         http=http,
@@ -64,31 +66,37 @@ def read_binding(source: Source, way: Key, data: Any, section: str, name: str, w
     )
 
 
-def without_effect(source: Source, way: Key, data: Mapping[str, Any], binding: Binding) -> list[ProblemInfo]:
-    """Return a warning for each key of a binding that is accepted and does nothing."""
+def without_effect(
+    source: Source, key_path: Key, data: Mapping[str, Any], binding: Binding
+) -> list[ProblemInfo]:
+    """Return a warning for each key of a binding that is accepted and has no effect."""
     name = f"{binding.section}.{binding.name}".rstrip(".")
     kind = binding.kind
     found: list[ProblemInfo] = []
 
     def warn(key: Key, why: str, remedy: str) -> None:
         found.append(
-            source.warning((*way, *key), f"{name}: {'.'.join(map(str, key))} has no effect: {why}", remedy)
+            source.warning(
+                (*key_path, *key), f"{name}: {'.'.join(map(str, key))} has no effect: {why}", remedy
+            )
         )
 
     if kind in ("http", "chat"):
         for key in ("env", "cwd", "grace"):
             if key in data:
-                warn((key,), f"{kind} starts no process", "Leave it out")
+                warn((key,), f"{kind} starts no process", "Remove it")
     if "parameters" in data and binding.section != "tools":
-        warn(("parameters",), "they describe a tool to a model", "Give them to the binding of a tool")
+        warn(("parameters",), "it describes a tool to a model", "Move it to the binding of a tool")
     inner = data[kind] if isinstance(data[kind], Mapping) else {}
     if binding.http is not None:
         if inner.get("body") is not None and binding.http.method in ("GET", "HEAD"):
-            warn(("http", "body"), f"{binding.http.method} sends none", "Give a method such as POST")
+            warn(
+                ("http", "body"), f"{binding.http.method} requests have no body", "Use a method such as POST"
+            )
         if data.get("timeout") is not None and inner.get("timeout") is not None:
-            warn(("http", "timeout"), "the timeout of the binding holds", "Give one of the two")
+            warn(("http", "timeout"), "the timeout of the binding takes precedence", "Remove one of the two")
     if binding.chat is not None and binding.chat.api_key_file is not None and binding.chat.api_key_env:
-        warn(("chat", "api_key_env"), "the key is read from api_key_file", "Give one of the two")
+        warn(("chat", "api_key_env"), "the key is read from api_key_file", "Remove one of the two")
     texts: dict[tuple[str, ...], Any] = {
         ("command",): binding.command,
         ("cwd",): data.get("cwd"),
@@ -102,24 +110,24 @@ def without_effect(source: Source, way: Key, data: Mapping[str, Any], binding: B
         names = secret_names(value)
         if names:
             remedy = (
-                f"Hand it on in env: {{NAME: $secret.{names[0]}}}"
-                if kind == "command"
-                else "It may stand in headers"
+                f"Pass it in env: {{NAME: $secret.{names[0]}}}" if kind == "command" else "Use it in headers"
             )
-            said = f"$secret.{names[0]} in {'.'.join(at)} is not replaced by the secret"
-            found.append(source.warning((*way, *at), f"{name}: {said}", remedy))
+            message = f"$secret.{names[0]} in {'.'.join(at)} is not replaced with the secret"
+            found.append(source.warning((*key_path, *at), f"{name}: {message}", remedy))
     return found
 
 
 def _read_parameters(reader: Reader) -> dict[str, Any]:
-    """What a model is told of a tool's arguments: a JSON Schema of an object, or only its properties,
-    which then are all required."""
+    """Return the JSON Schema of the arguments of a tool, for a model.
+
+    The configuration gives the schema of an object, or only its properties. Then all of them are required.
+    """
     given = reader.data.get("parameters")
     if given is None:
         return {}
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise reader.fail(
-            "parameters", f"{reader.what}: parameters must be a mapping", "Such as {path: {type: string}}"
+            "parameters", f"{reader.what}: parameters must be a mapping", "Write: {path: {type: string}}"
         )
     if given.get("type") == "object":
         return dict(given)
@@ -128,13 +136,13 @@ def _read_parameters(reader: Reader) -> dict[str, Any]:
             raise reader.fail(
                 "parameters",
                 f"{reader.what}: the parameter {name!r} must be a JSON Schema",
-                f"Such as {name}: {{type: string}}",
+                f"Write: {name}: {{type: string}}",
             )
     return {"type": "object", "properties": dict(given), "required": list(given)}
 
 
 def resolve_path(text: str, workspace: Path) -> Path:
-    """A path as written in the configuration: `~` is the user's home, relative is to the workspace."""
+    """Return a path of the configuration: `~` is the user's home; others are relative to the workspace."""
     return workspace / Path(text).expanduser()
 
 
@@ -155,12 +163,12 @@ def _read_command(reader: Reader) -> tuple[str, ...]:
         words = tuple(str(word) for word in value)
     else:
         raise reader.fail(
-            "command", f"{reader.what}: a command is a list of words", "Such as [./program, --flag]"
+            "command", f"{reader.what}: a command must be a list of words", "Write: [./program, --flag]"
         )
     if not words or not words[0]:
-        raise reader.fail("command", f"{reader.what}: the command is empty", "Such as [./program, --flag]")
+        raise reader.fail("command", f"{reader.what}: the command is empty", "Write: [./program, --flag]")
     if any("\0" in word for word in words):
-        raise reader.fail("command", f"{reader.what}: a command may not hold a NUL byte")
+        raise reader.fail("command", f"{reader.what}: a command must not contain a NUL byte")
     return words
 
 
@@ -168,7 +176,7 @@ def _read_function(reader: Reader) -> str:
     text = reader.text("python")
     if not is_function_reference(text):
         raise reader.fail(
-            "python", f"{reader.what}: {text!r} names no function", "Write package.module:function"
+            "python", f"{reader.what}: {text!r} is not a function reference", "Write package.module:function"
         )
     return text
 
@@ -176,21 +184,28 @@ def _read_function(reader: Reader) -> str:
 def _read_url(reader: Reader, key: str) -> str:
     url = reader.text(key)
     if not _URL.fullmatch(url):
-        raise reader.fail(key, f"{reader.what}: {url!r} is no http:// or https:// address")
+        raise reader.fail(key, f"{reader.what}: {url!r} is not an http:// or https:// URL")
     return url
 
 
 def _read_http(reader: Reader) -> HttpTarget:
     value = reader.data["http"]
     inner = Reader(
-        reader.source, (*reader.way, "http"), {"url": value} if isinstance(value, str) else value, reader.what
+        reader.source,
+        (*reader.key_path, "http"),
+        {"url": value} if isinstance(value, str) else value,
+        reader.what,
     )
     inner.only(_HTTP)
     if "url" not in inner.data:
-        raise reader.fail("http", f"{reader.what}: http needs a url", "Such as http: {url: https://…}")
+        raise reader.fail("http", f"{reader.what}: http needs a url", "Write: http: {url: https://…}")
     method = inner.text("method", "POST").upper()
     if method not in _METHODS:
-        raise inner.fail("method", f"{reader.what}: the method may not be {method!r}", ", ".join(_METHODS))
+        raise inner.fail(
+            "method",
+            f"{reader.what}: the method cannot be {method!r}",
+            f"Possible here: {', '.join(_METHODS)}",
+        )
     return HttpTarget(
         url=_read_url(inner, "url"),
         method=method,
@@ -200,12 +215,12 @@ def _read_http(reader: Reader) -> HttpTarget:
 
 
 def _read_chat(reader: Reader, workspace: Path) -> ChatTarget:
-    inner = Reader(reader.source, (*reader.way, "chat"), reader.data["chat"], reader.what)
+    inner = Reader(reader.source, (*reader.key_path, "chat"), reader.data["chat"], reader.what)
     if "api_key" in inner.data:
         raise inner.fail(
             "api_key",
-            f"{reader.what}: a key may not stand in a file of the workspace",
-            "Name where it is: api_key_env: NAME, or api_key_file: PATH",
+            f"{reader.what}: a file of the workspace must not contain a key",
+            "Write api_key_env: NAME, or api_key_file: PATH",
         )
     inner.only(_CHAT)
     for needed in ("base_url", "model"):

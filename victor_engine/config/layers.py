@@ -1,8 +1,8 @@
-"""Settings from all their layers: the first that says something wins.
+"""The layers of the configuration: the first layer that has a setting wins.
 
-The order is command line, `VICTOR_*`, the workspace's `victor.yaml`, `~/.victor/scheduler.yaml`
-(or the file given with `--config`), `/etc/victor/scheduler.yaml`, defaults. A setting is a single
-value; a binding, a secret, a role or a function is one setting as a whole, by its name.
+The order is command line, `VICTOR_*`, `victor.yaml` of the workspace, `~/.victor/scheduler.yaml` (or the file
+given with `--config`), `/etc/victor/scheduler.yaml`, defaults. A setting is a single value. A binding, secret,
+role or function is one setting as a whole, by its name.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ SECTIONS = tuple(
     field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins", "warnings")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
-"""Roles that carry permissions; others (`lead`) only stand for people who are asked."""
+"""The roles that have permissions. Other roles (`lead`) only name people who are asked."""
 MISTYPED = 0.85
-"""How alike a role of one's own may not be to one of these."""
+"""The similarity (0 to 1) from which a custom role is reported as a misspelling of one of these."""
 CATCHUPS = ("none", "latest", "all")
 CONSOLE_NOTIFY = ("auto", "osc9", "osc777", "bell", "none")
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
@@ -61,7 +61,7 @@ _ENV = {
 }
 
 ENVIRONMENT = ("VICTOR_SCHEDULER_", "VICTOR_HITL_", "VICTOR_CONSOLE_")
-"""How the variables begin that hold settings."""
+"""The prefixes of environment variables with settings."""
 
 T = TypeVar("T")
 
@@ -74,12 +74,11 @@ def load_config(
     config_file: Path | None = None,
     system_file: Path = SYSTEM_FILE,
 ) -> Config:
-    """The settings that hold in `workspace`.
+    """Return the settings of `workspace`.
 
-    `cli` maps dotted names to values (`{"scheduler.poll_interval": 5}`). `environ` is
-    `os.environ` where it is not given. Raises `ConfigError` with file:line:column and the remedy
-    for what cannot be read, an unknown key, or a value that cannot be. A file that is not there
-    says nothing, except one that was named with `config_file`.
+    `cli` maps dotted names to values (`{"scheduler.poll_interval": 5}`). `environ` is `os.environ` by default.
+    Raises ConfigError, with file:line:column and the remedy, for a file that cannot be read, an unknown key or
+    an invalid value. A missing file has no settings, but a missing `config_file` is an error.
     """
     env = os.environ if environ is None else environ
     root = Path(os.path.abspath(Path(workspace).expanduser()))
@@ -88,7 +87,7 @@ def load_config(
     paths = [root / "victor.yaml", user_file, system_file]
     read = [(path, read_yaml(path)) for path in dict.fromkeys(paths)]
     if config_file and not any(path == user_file and source for path, source in read):
-        raise ConfigError(f"{user_file}: there is no such configuration file", path=str(user_file))
+        raise ConfigError(f"{user_file}: the configuration file does not exist", path=str(user_file))
     sources = [_from_cli(cli or {}), _from_environ(env), *(source for _, source in read if source)]
     return _Builder(root, sources).build(tuple(path for path, source in read if source))
 
@@ -127,7 +126,7 @@ class _Builder:
         )
 
     def _first(self, key: str, read: Callable[[Source, Any], T]) -> T | None:
-        """The setting as the first layer that gives it says; the layers below are checked as well."""
+        """Return the setting of the first layer that has it. The layers below are checked as well."""
         found: list[T] = []
         for source in self.sources:
             if source.data.get(key) is not None:
@@ -136,7 +135,7 @@ class _Builder:
         return found[0] if found else None
 
     def _named(self, section: str, read: Callable[[Source, Key, str, Any], T]) -> dict[str, T]:
-        """A section of named settings: for each name the first layer that gives it wins."""
+        """Return a section of named settings. For each name, the first layer that has it wins."""
         result: dict[str, T] = {}
         for source in self.sources:
             data = source.data.get(section)
@@ -150,19 +149,23 @@ class _Builder:
         return result
 
     def _bindings(self, section: str) -> dict[str, Binding]:
-        def read(source: Source, way: Key, name: str, value: Any) -> Binding:
+        def read(source: Source, key_path: Key, name: str, value: Any) -> Binding:
             if section == "nodes" and "." not in name:
-                raise source.fail(way, f"nodes.{name}: a node is named workflow.node", "Such as deploy.build")
-            return self._binding(source, way, value, section, name)
+                raise source.fail(
+                    key_path,
+                    f"nodes.{name}: the key must have the form workflow.node",
+                    "Write a key such as deploy.build",
+                )
+            return self._binding(source, key_path, value, section, name)
 
         return self._named(section, read)
 
     def _default_agent(self, source: Source, value: Any) -> Binding:
         return self._binding(source, ("default_agent",), value, "default_agent", "")
 
-    def _binding(self, source: Source, way: Key, value: Any, section: str, name: str) -> Binding:
-        binding = read_binding(source, way, value, section, name, self.workspace)
-        self.warnings += without_effect(source, way, value, binding)
+    def _binding(self, source: Source, key_path: Key, value: Any, section: str, name: str) -> Binding:
+        binding = read_binding(source, key_path, value, section, name, self.workspace)
+        self.warnings += without_effect(source, key_path, value, binding)
         return binding
 
     def _workflows(self, source: Source, value: Any) -> tuple[str, ...]:
@@ -171,31 +174,31 @@ class _Builder:
             if not pattern or pattern.startswith(("/", "~")) or ".." in Path(pattern).parts:
                 raise source.fail(
                     ("workflows",),
-                    f"the pattern {pattern!r} leaves the workspace",
-                    "Such as workflows/**/*.yaml",
+                    f"the pattern {pattern!r} matches files outside the workspace",
+                    "Write a pattern such as workflows/**/*.yaml",
                 )
         return patterns
 
-    def _layered(self, way: tuple[str, ...], known: Iterable[str], what: str) -> _Layered:
-        """One reader over the winners of all layers."""
+    def _layered(self, key_path: tuple[str, ...], known: Iterable[str], what: str) -> _Layered:
+        """Return one reader of the effective settings of all layers."""
         data: dict[str, Any] = {}
         labels: dict[str, Source] = {}
         for source in self.sources:
             section: Any = source.data
-            for i, step in enumerate(way):
-                section = Reader(source, way[:i], section, what).data.get(step)
+            for i, step in enumerate(key_path):
+                section = Reader(source, key_path[:i], section, what).data.get(step)
                 if section is None:
                     break
             if section is None:
                 continue
-            reader = Reader(source, way, section, what)
+            reader = Reader(source, key_path, section, what)
             reader.only(tuple(known))
             for key, value in reader.data.items():
                 if value is not None and key not in data:
                     data[key] = value
                     labels[key] = source
-                    self.origins[".".join((*way, key))] = source.place((*way, key))
-        return _Layered(data, labels, way, what)
+                    self.origins[".".join((*key_path, key))] = source.place((*key_path, key))
+        return _Layered(data, labels, key_path, what)
 
     def _scheduler(self) -> SchedulerConfig:
         top = self._layered(("scheduler",), (*_SCHEDULER, "defaults"), "scheduler")
@@ -204,9 +207,9 @@ class _Builder:
         if top.whole("history_retention_days", 0):
             self.warnings.append(
                 top.source_of("history_retention_days").warning(
-                    (*top.way, "history_retention_days"),
-                    "scheduler.history_retention_days does not act yet: the engine keeps the whole history",
-                    "Leave it out, or write 0",
+                    (*top.key_path, "history_retention_days"),
+                    "scheduler.history_retention_days has no effect yet: the engine keeps the whole history",
+                    "Remove it, or write 0",
                 )
             )
         zone = low.text("timezone", plain.timezone)
@@ -240,48 +243,54 @@ class _Builder:
         reader = self._layered(("console",), _CONSOLE, "console")
         return ConsoleConfig(notify=reader.one_of("notify", CONSOLE_NOTIFY, ConsoleConfig().notify))
 
-    def _function(self, source: Source, way: Key, name: str, value: Any) -> str:
+    def _function(self, source: Source, key_path: Key, name: str, value: Any) -> str:
         if not name.isidentifier():
-            raise source.fail(way, f"functions.{name}: {name!r} cannot be called in an expression")
+            raise source.fail(
+                key_path,
+                f"functions.{name}: {name!r} cannot be called in an expression",
+                "Use letters, digits and _, and do not begin with a digit",
+            )
         if not isinstance(value, str) or not is_function_reference(value):
             raise source.fail(
-                way, f"functions.{name}: {kind_of(value)} names no function", "Write package.module:function"
+                key_path,
+                f"functions.{name}: {kind_of(value)} is not a function reference",
+                "Write package.module:function",
             )
         return value
 
-    def _role(self, source: Source, way: Key, name: str, value: Any) -> tuple[str, ...]:
-        meant = difflib.get_close_matches(name, ROLES, n=1, cutoff=MISTYPED)
-        if name not in ROLES and meant:
-            raise source.fail(way, f"unknown role {name!r}", f"Did you mean {meant[0]!r}?")
+    def _role(self, source: Source, key_path: Key, name: str, value: Any) -> tuple[str, ...]:
+        similar = difflib.get_close_matches(name, ROLES, n=1, cutoff=MISTYPED)
+        if name not in ROLES and similar:
+            raise source.fail(key_path, f"unknown role {name!r}", f"Did you mean {similar[0]!r}?")
         people = Reader(source, ("roles",), {name: value}, "roles").texts(name)
         if name in ROLES and name != "admin":
             self.warnings.append(
                 source.warning(
-                    way,
-                    f"the role {name!r} does not limit yet what somebody may do: it stands only for people who are "
-                    f"asked as @{name}",
+                    key_path,
+                    f"the role {name!r} does not restrict actions yet: it only names the people who are asked as "
+                    f"@{name}",
                 )
             )
         return people
 
-    def _permission(self, source: Source, way: Key, name: str, value: Any) -> tuple[str, ...]:
+    def _permission(self, source: Source, key_path: Key, name: str, value: Any) -> tuple[str, ...]:
         known = {*ROLES, *(role for layer in self.sources for role in layer.data.get("roles") or ())}
         if name not in known:
-            raise source.fail(way, f"unknown role {name!r} in permissions", did_you_mean(name, known))
+            raise source.fail(key_path, f"unknown role {name!r} in permissions", did_you_mean(name, known))
         allowed = Reader(source, ("permissions",), {name: value}, "permissions").texts(name)
         self.warnings.append(
             source.warning(
-                way, f"permissions.{name} does not act yet: nothing is allowed or refused because of it"
+                key_path, f"permissions.{name} has no effect yet: the engine does not check permissions"
             )
         )
         return allowed
 
-    def _secret(self, source: Source, way: Key, name: str, value: Any) -> SecretSource:
-        reader = Reader(source, way, value, f"secrets.{name}")
+    def _secret(self, source: Source, key_path: Key, name: str, value: Any) -> SecretSource:
+        reader = Reader(source, key_path, value, f"secrets.{name}")
         reader.only(("env", "file", "credential"))
         if len(reader.data) != 1:
             raise source.fail(
-                way, f"secrets.{name} needs one place to read it from", "One of env, file, credential"
+                key_path, f"secrets.{name} needs exactly one source", "Write one of env, file, credential"
             )
         file = reader.text("file")
         return SecretSource(
@@ -292,28 +301,28 @@ class _Builder:
 
 
 class _Layered(Reader):
-    """A reader over the winners of several layers: each key fails at the place of its own layer."""
+    """The reader of the effective settings of several layers: an error has the place in the layer of its key."""
 
     def __init__(
         self,
         data: Mapping[str, Any],
         labels: Mapping[str, Source],
-        way: Key,
+        key_path: Key,
         what: str,
     ) -> None:
-        super().__init__(Source("defaults", {}), way, data, what)
+        super().__init__(Source("defaults", {}), key_path, data, what)
         self._labels = labels
 
     def source_of(self, key: str) -> Source:
-        """Return the layer that gives the setting."""
+        """Return the layer that has the setting."""
         return self._labels.get(key, self.source)
 
     def fail(self, key: str, message: str, remedy: str = "") -> Exception:
-        return self._labels.get(key, self.source).fail((*self.way, key), message, remedy)
+        return self._labels.get(key, self.source).fail((*self.key_path, key), message, remedy)
 
 
-def _calendar(source: Source, way: Key, name: str, value: Any) -> CalendarSource:
-    return CalendarSource(value=value, source=source, way=way)
+def _calendar(source: Source, key_path: Key, name: str, value: Any) -> CalendarSource:
+    return CalendarSource(value=value, source=source, key_path=key_path)
 
 
 def _check_zone(reader: Reader, name: str) -> None:
@@ -324,7 +333,7 @@ def _check_zone(reader: Reader, name: str) -> None:
     except (ValueError, OSError, KeyError):
         remedy = did_you_mean(name, available_timezones())
         remedy = remedy if remedy.startswith("Did") else "Use an IANA name such as Europe/Berlin"
-        raise reader.fail("timezone", f"there is no time zone {name!r}", remedy) from None
+        raise reader.fail("timezone", f"the time zone {name!r} does not exist", remedy) from None
 
 
 def _from_cli(given: Mapping[str, Any]) -> Source:
@@ -336,7 +345,7 @@ def _from_cli(given: Mapping[str, Any]) -> Source:
 
 
 def _from_environ(environ: Mapping[str, str]) -> Source:
-    """Settings in `VICTOR_SCHEDULER_*` (and `…_DEFAULTS_*`), `VICTOR_HITL_*` and `VICTOR_CONSOLE_*`."""
+    """Return the settings in `VICTOR_SCHEDULER_*` (and `…_DEFAULTS_*`), `VICTOR_HITL_*` and `VICTOR_CONSOLE_*`."""
     data: dict[str, Any] = {}
     for name, value in environ.items():
         if not name.startswith(ENVIRONMENT):
@@ -348,7 +357,7 @@ def _from_environ(environ: Mapping[str, str]) -> Source:
     return Source("environment", data)
 
 
-def _put(data: dict[str, Any], way: tuple[str, ...], value: Any) -> None:
-    for step in way[:-1]:
+def _put(data: dict[str, Any], key_path: tuple[str, ...], value: Any) -> None:
+    for step in key_path[:-1]:
         data = data.setdefault(step, {})
-    data[way[-1]] = value
+    data[key_path[-1]] = value

@@ -1,4 +1,4 @@
-"""What the configuration says, as frozen values. See `victor_engine.config.load_config`."""
+"""The configuration as frozen values. See `victor_engine.config.load_config`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from victor_engine.api import ProblemInfo
 from victor_engine.config.yaml_locations import Key, Source
 
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
-"""Where workflow files are looked for in a workspace; `victor.yaml` itself is never one."""
+"""The patterns of workflow files in a workspace; `victor.yaml` itself never is one."""
 
 BindingKind = Literal["command", "python", "http", "chat"]
 
@@ -28,10 +28,10 @@ class HttpTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatTarget:
-    """An OpenAI-compatible chat endpoint; `options` (temperature, …) go into each request.
+    """An OpenAI-compatible chat endpoint. Each request contains `options` (temperature, …).
 
-    The key is read when it is needed, from the environment or a file; it is never kept here.
-    Costs are per million tokens and only used to state what an attempt cost.
+    The key is read when it is needed, from the environment or a file, and is not stored here. Costs are per
+    million tokens, and are used only to show the cost of an attempt.
     """
 
     base_url: str
@@ -48,11 +48,11 @@ class ChatTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Who does the work of a role, tool, handler or node.
+    """The command, function, request or model that does the work of a role, tool, handler or node.
 
-    `place` is where it was said. `env` may hold `$secret.name`. `state` hands the whole state of
-    the run on. `grace` is the time in seconds between SIGTERM and SIGKILL. `parameters` is a JSON
-    Schema of the arguments with which a model may call the tool; empty where nothing is said of them.
+    `place` is the place of the binding in its file. `env` may contain `$secret.name`. With `state`, the work gets
+    the whole state of the run. `timeout` is in seconds, and so is `grace`, the time between SIGTERM and SIGKILL.
+    `parameters` is the JSON Schema of the arguments with which a model may call the tool; empty if it is not given.
     """
 
     section: str
@@ -74,7 +74,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleDefaults:
-    """What a schedule gets where its own block says nothing. Durations in seconds."""
+    """The defaults of schedules. Durations are in seconds."""
 
     timezone: str = "UTC"
     catchup: str = "none"
@@ -87,7 +87,7 @@ class ScheduleDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
-    """`history_retention_days` of 0 keeps everything, and so does any other number: nothing acts on it yet."""
+    """The settings of the engine. `history_retention_days` has no effect yet: the whole history is kept."""
 
     poll_interval: float = 60.0
     max_concurrent_runs: int = 100
@@ -97,11 +97,11 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HitlConfig:
-    """`strict_timeouts` makes an approval that goes on without an answer an error.
+    """The settings of requests to people.
 
-    `unknown_assignees` (error or warn) is what validation makes of people whom this machine does not
-    know. `default_timeout` (seconds) is for questions whose author gave no limit; `allow_self_approval: false`
-    turns four eyes on for all of them.
+    With `strict_timeouts`, an approval that continues without an answer is an error. `unknown_assignees` (error or
+    warn) is the severity of assignees that do not exist on this machine. `default_timeout` (seconds) is for requests
+    whose author gave no limit. `allow_self_approval: false` turns four eyes on for all requests.
     """
 
     strict_timeouts: bool = False
@@ -112,10 +112,10 @@ class HitlConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleConfig:
-    """How a console announces what happens, beside badge and toast.
+    """The settings of consoles.
 
-    `notify` is auto (bell, and a notification of the desktop where the terminal is known to show one),
-    osc9 or osc777 (the terminal shows them by that sequence), bell, or none.
+    `notify` is the notification in addition to badge and toast: auto (bell, and a desktop notification if the
+    terminal is known to show one), osc9 or osc777 (desktop notifications by that sequence), bell, or none.
     """
 
     notify: str = "auto"
@@ -123,11 +123,11 @@ class ConsoleConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
-    """What is announced outward: on which occasions, about which workflows and people, to which addresses.
+    """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
-    `urls` are Apprise addresses, or `$secret.name`. `workflows` are patterns (`etl-*`), `assignees` are
-    names as in a workflow; none of them means all. `title` and `body` may hold `{field}`s
-    (`config.notify.FIELDS`); empty ones are the engine's. `place` is where the rule stands.
+    `urls` are Apprise URLs, or `$secret.name`. `workflows` are patterns (`etl-*`), `assignees` are names as in a
+    workflow; empty means all. `title` and `body` may contain `{field}` (`config.notify.FIELDS`); if they are empty,
+    the engine writes the text. `place` is the place of the rule in its file.
     """
 
     name: str
@@ -142,7 +142,7 @@ class NotifyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretSource:
-    """Where a secret is read: one of an environment variable, a file, or a systemd credential."""
+    """The source of a secret: an environment variable, a file, or a systemd credential."""
 
     env: str | None = None
     file: Path | None = None
@@ -151,24 +151,22 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarSource:
-    """An exclusion calendar as it is declared: a path or a mapping, and where that stands."""
+    """An exclusion calendar as it is declared: a path or a mapping, with its place."""
 
     value: Any
     source: Source
-    way: Key
+    key_path: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings that hold in one workspace.
+    """The effective settings of one workspace.
 
-    `roles` maps viewer, operator, approver, admin and roles of one's own (whom a question asks as
-    `@role`) to Unix users (`name`) and groups (`@name`).
-    `permissions` maps a role to what it may do; nothing acts on them yet. `warnings` says which settings have
-    no effect.
-    `functions` maps a name in expressions to `package.module:function`. `files` are the
-    configuration files that were read, the most binding first; `origins` says for each top-level
-    setting that somebody gave where it came from.
+    `roles` maps viewer, operator, approver, admin and custom roles (which workflows name as `@role`) to Unix users
+    (`name`) and groups (`@name`). `permissions` maps a role to its permissions, which have no effect yet.
+    `warnings` lists settings without effect. `functions` maps a name in expressions to `package.module:function`.
+    `files` are the configuration files that were read, highest precedence first. `origins` has the place of each
+    top-level setting that is not a default.
     """
 
     workspace: Path
@@ -192,7 +190,7 @@ class Config:
     warnings: tuple[ProblemInfo, ...] = ()
 
     def workflow_files(self) -> list[Path]:
-        """The workspace's workflow files in a stable order; hidden directories are left out."""
+        """Return the workflow files of the workspace in a stable order, without hidden directories."""
         found: dict[Path, None] = {}
         for pattern in self.workflows:
             try:
@@ -208,7 +206,7 @@ class Config:
         return list(found)
 
     def bindings(self) -> tuple[Binding, ...]:
-        """Every binding there is, in the order in which they are looked for."""
+        """Return all bindings, in the order in which they are searched."""
         tables = (self.nodes, self.handlers, self.tools, self.agents)
         found = [binding for table in tables for binding in table.values()]
         if self.default_agent is not None:

@@ -1,4 +1,4 @@
-"""Readers of single settings: each checks one shape and names the place where it is wrong."""
+"""The reader of settings, which validates each value and reports errors with their places."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _FALSE = {"0", "false", "no", "off"}
 
 
 class Reader:
-    """A mapping in a layer, at a known place, with a closed set of keys."""
+    """The reader of one mapping in a layer, at a known place, with a fixed set of keys."""
 
-    def __init__(self, source: Source, way: Key, data: Any, what: str) -> None:
+    def __init__(self, source: Source, key_path: Key, data: Any, what: str) -> None:
         if not isinstance(data, Mapping):
-            raise source.fail(way, f"{what} must be a mapping, not {kind_of(data)}")
+            raise source.fail(key_path, f"{what} must be a mapping, not {kind_of(data)}")
         self.source = source
-        self.way = way
+        self.key_path = key_path
         self.data: Mapping[str, Any] = data
         self.what = what
 
     def only(self, known: Collection[str]) -> None:
-        """Raise for the first key that is not one of `known`."""
+        """Raise ConfigError for the first key that is not one of `known`."""
         for key in self.data:
             if key not in known:
                 raise self.fail(key, f"unknown key {key!r} in {self.what}", did_you_mean(key, known))
 
     def fail(self, key: str, message: str, remedy: str = "") -> Exception:
-        return self.source.fail((*self.way, key), message, remedy)
+        return self.source.fail((*self.key_path, key), message, remedy)
 
-    def _wrong(self, key: str, wanted: str) -> Exception:
-        return self.fail(key, f"{key} in {self.what} must be {wanted}, not {kind_of(self.data[key])}")
+    def _wrong(self, key: str, expected: str) -> Exception:
+        return self.fail(key, f"{key} in {self.what} must be {expected}, not {kind_of(self.data[key])}")
 
     def text(self, key: str, default: str = "") -> str:
         value = self.data.get(key)
@@ -69,15 +69,15 @@ class Reader:
         return value
 
     def seconds(self, key: str, default: float | None, *, zero: bool = False) -> float | None:
-        """A duration: a number of seconds, or text such as `90s`, `5m`, `1h30m`."""
+        """Return a duration in seconds, from a number of seconds or text such as `90s`, `5m`, `1h30m`."""
         value = self.data.get(key)
         if value is None:
             return default
         found = parse_duration(value)
         if found is None:
-            raise self._wrong(key, "a duration (seconds, or such as 90s, 5m, 1h30m)")
+            raise self._wrong(key, "a duration (seconds, or text such as 90s, 5m, 1h30m)")
         if found < 0 or (found == 0 and not zero):
-            raise self.fail(key, f"{key} in {self.what} must be above zero")
+            raise self.fail(key, f"{key} in {self.what} must be greater than zero")
         return found
 
     def one_of(self, key: str, allowed: Collection[str], default: str) -> str:
@@ -88,23 +88,23 @@ class Reader:
             return "none"
         if value not in allowed:
             raise self.fail(
-                key, f"{key} in {self.what} may not be {value!r}", did_you_mean(str(value), allowed)
+                key, f"{key} in {self.what} cannot be {value!r}", did_you_mean(str(value), allowed)
             )
         return str(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of text; one text stands for a list of one."""
+        """Return a list of texts; a single text is a list of one."""
         value = self.data.get(key)
         if value is None:
             return ()
         if isinstance(value, str):
             return (value,)
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, "a list of text")
+            raise self._wrong(key, "a list of texts")
         return tuple(value)
 
     def text_map(self, key: str) -> dict[str, str]:
-        """A mapping of text to text; numbers are taken as they are written."""
+        """Return a mapping of text to text; numbers become text."""
         value = self.data.get(key)
         if value is None:
             return {}
@@ -114,14 +114,16 @@ class Reader:
         for name, item in value.items():
             if isinstance(item, bool) or not isinstance(item, (str, int, float)):
                 raise self.source.fail(
-                    (*self.way, key, name), f"{name} must be text, not {kind_of(item)}", "Put it in quotes"
+                    (*self.key_path, key, name),
+                    f"{name} must be text, not {kind_of(item)}",
+                    "Put it in quotes",
                 )
             result[name] = str(item)
         return result
 
 
 def parse_duration(value: Any) -> float | None:
-    """Return the seconds of a number or of text such as `1h30m`; None where it is neither, or too long."""
+    """Return the seconds of a number or of text such as `1h30m`, or None if it is neither or too long."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
@@ -142,7 +144,7 @@ def parse_duration(value: Any) -> float | None:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in the words of somebody who writes YAML."""
+    """Return the YAML type of a value, or the value, as text for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -117,11 +117,11 @@ def parse_yaml(text: str, label: str) -> Source:
     return Source(label, data, places)
 
 
-def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, int]]) -> Any:
+def _construct(loader: Any, node: Any, key_path: Key, places: dict[Key, tuple[int, int]]) -> Any:
     import yaml
 
-    places.setdefault(way, (node.start_mark.line + 1, node.start_mark.column + 1))
-    if len(way) >= MAX_DEPTH:  # an alias that contains itself
+    places.setdefault(key_path, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if len(key_path) >= MAX_DEPTH:  # an alias that contains itself
         raise too_deep(node.start_mark)
     if len(places) > MAX_VALUES:
         raise too_many(node.start_mark)
@@ -135,9 +135,9 @@ def _construct(loader: Any, node: Any, way: Key, places: dict[Key, tuple[int, in
                 raise YamlError("a key must be plain text", *mark)
             if key in result:
                 raise YamlError(f"the key {key!r} is given twice", *mark)
-            places[(*way, key)] = mark
-            result[key] = _construct(loader, value_node, (*way, key), places)
+            places[(*key_path, key)] = mark
+            result[key] = _construct(loader, value_node, (*key_path, key), places)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*way, i), places) for i, item in enumerate(node.value)]
+        return [_construct(loader, item, (*key_path, i), places) for i, item in enumerate(node.value)]
     return scalar(loader, node)

@@ -61,12 +61,12 @@ class Calendars:
     def _load(self, name: str) -> Calendar:
         source = self._sources.get(name)
         if source is not None and not isinstance(source.value, str):
-            return from_block(name, source.value, source.source, source.way)
+            return from_block(name, source.value, source.source, source.key_path)
         given = source.value if source is not None else name
         if not str(given).endswith(SUFFIXES):
             if source is not None:
                 raise source.source.fail(
-                    source.way,
+                    source.key_path,
                     f"calendars.{name}: {given!r} is no calendar file",
                     "Name a .yaml or .ics file",
                 )
