@@ -1,4 +1,4 @@
-"""The tree of errors: its page and its docstring say what the code has."""
+"""The tree of errors: its page and its docstring match the code."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _cycle_of(graph: grimp.ImportGraph, start: str) -> list[str] | None:
 
 
 def test_imports_form_no_cycle() -> None:
-    """Imports in functions and imports for type checkers count, too."""
+    """Include imports in functions and imports for type checkers."""
     graph = grimp.build_graph(
         "victor_engine", "victor_tui", exclude_type_checking_imports=False, cache_dir=None
     )

@@ -1,4 +1,4 @@
-"""The size of classes, and who sets their attributes: parts are owned by composition, not mixed in."""
+"""The size of classes and the owners of their attributes: parts are composed, not mixed in."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from victor_engine.api.ports import EnginePort
 from victor_engine.engine import Engine
 from victor_engine.engine.facade import delegate
 
-MOST_METHODS = 40
-"""Methods of a class that is written by hand, with those that it inherits from the project."""
+MAX_METHODS = 40
+"""The maximum number of methods of a class, with those that it inherits from the project, without derived ones."""
 
 PACKAGES = (victor_engine, victor_tui)
 
@@ -57,18 +57,18 @@ def _is_written(cls: type, name: str, value: object) -> bool:
     return module.partition(".")[0] in ("victor_engine", "victor_tui")
 
 
-def test_no_class_has_more_methods_than_a_reader_can_keep_in_mind() -> None:
+def test_no_class_has_too_many_methods() -> None:
     counted = {
         f"{cls.__module__}.{cls.__qualname__}": len(written_methods(cls))
         for cls in classes()
         if not getattr(cls, "_is_protocol", False)
     }
     assert len(counted) > 500
-    large = {name: count for name, count in counted.items() if count > MOST_METHODS}
-    assert not large, f"more than {MOST_METHODS} methods; divide these classes: {large}"
+    large = {name: count for name, count in counted.items() if count > MAX_METHODS}
+    assert not large, f"more than {MAX_METHODS} methods; divide these classes: {large}"
 
 
-def test_the_engine_owns_its_parts_and_inherits_none() -> None:
+def test_the_engine_composes_its_parts_and_inherits_none() -> None:
     assert [base for base in Engine.__mro__[1:] if base not in Port.__mro__] == []
     assert len(written_methods(Engine)) <= 25
     for name, method in declared().items():
@@ -91,15 +91,15 @@ def test_a_part_that_differs_from_the_declaration_is_found_when_the_class_is_mad
         delegate(declared()["cancel_run"], "parts", Parts)
 
 
-def test_what_a_class_declares_it_sets() -> None:
-    """An attribute that one class declares and another one sets is a wire that nobody sees."""
-    loose = {}
+def test_a_class_sets_the_attributes_that_it_declares() -> None:
+    """If one class declares an attribute and another sets it, readers cannot see the dependency."""
+    unset = {}
     for package in PACKAGES:
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             for cls in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(cls, ast.ClassDef) and (missing := _declared_only(cls)):
-                    loose[f"{path.stem}.{cls.name}"] = missing
-    assert not loose
+                    unset[f"{path.stem}.{cls.name}"] = missing
+    assert not unset
 
 
 def _declared_only(cls: ast.ClassDef) -> set[str]:

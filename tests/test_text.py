@@ -1,4 +1,4 @@
-"""Nothing that a terminal acts on survives, and nothing that people read is lost."""
+"""Text for terminals: no control character remains, and readable text does not change."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ NASTY = [
 
 
 @pytest.mark.parametrize(("given", "shown"), NASTY)
-def test_control_is_visible_and_powerless(given: str, shown: str) -> None:
+def test_control_characters_are_replaced_with_visible_ones(given: str, shown: str) -> None:
     assert plain(given) == shown
 
 
-def test_what_people_write_stays() -> None:
+def test_readable_text_does_not_change() -> None:
     for text in ("tab\tand\nline", "日本語 العربية 👩‍👩‍👧 é", "┌─ Approve? ─┐", "a\r\nb"):
         assert plain(text) == text.replace("\r\n", "\n")
     assert plain("\x1b[1;31mred\x1b[0m") == "red"
 
 
-def test_removing_a_colour_makes_no_new_sequence() -> None:
+def test_removing_a_colour_does_not_create_a_sequence() -> None:
     assert "\x1b" not in plain("\x1b\x1b[0m[2J")
 
 
 @given(st.text(alphabet=st.characters(categories=("Cc", "Cf", "Cs", "Lu", "Zl", "Zp", "Po")), max_size=60))
-def test_no_control_survives(text: str) -> None:
+def test_no_control_character_remains(text: str) -> None:
     shown = plain(text)
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in "\n\t"]
     assert not [c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF")]
     assert plain(shown) == shown
 
 
-def test_many_kinds_of_control_in_one_text() -> None:
+def test_many_control_characters_in_one_text() -> None:
     assert plain("".join(map(chr, range(0x20)))) == "".join(
         char if char in "\t\n" else chr(0x2400 + ord(char)) for char in map(chr, range(0x20))
     )
@@ -73,7 +73,7 @@ def test_one_line_is_one_line() -> None:
 
 
 @given(st.text())
-def test_safe_json_means_the_same(text: str) -> None:
+def test_safe_json_has_the_same_value(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     line = json_safe(jsonio.dumps_text({"t": text}))
     assert jsonio.loads(line) == {"t": text}

@@ -1,3 +1,3 @@
-"""The engine under victor-tui: definitions, scheduling, durable runs, people, versions."""
+"""The engine of victor-tui: definitions, schedules, durable runs, requests to people and versions."""
 
 __version__ = "0.1.1"

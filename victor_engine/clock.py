@@ -1,7 +1,7 @@
-"""Time as an argument: one clock that everything asks, and a fake one that tests drive.
+"""Clocks: the only source of time of the engine, and a fake one for tests.
 
-All instants inside the engine are aware datetimes in UTC; the store keeps them as integer
-microseconds since 1970-01-01T00:00:00Z (`to_us` / `from_us`).
+All instants inside the engine are aware datetimes in UTC. The store has them as integer microseconds since
+1970-01-01T00:00:00Z (`to_us` / `from_us`).
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 LONGEST = 100 * 366 * 86_400.0
-"""Seconds of the longest duration that the engine takes, about 100 years: an instant plus this still exists."""
+"""The longest duration in seconds, about 100 years: adding it to an instant cannot overflow."""
 
 
 def to_us(instant: datetime) -> int:
-    """Microseconds since the epoch of an aware datetime (any zone)."""
+    """Return the microseconds since the epoch of an aware datetime. Raises ValueError for a naive one."""
     if instant.tzinfo is None:
-        raise ValueError(f"a naive datetime has no instant: {instant!r}")
+        raise ValueError(f"a datetime without a time zone is not an instant: {instant!r}")
     return (instant - _EPOCH) // _US
 
 
 def from_us(us: int) -> datetime:
-    """The aware UTC datetime of `us` microseconds since the epoch."""
+    """Return the aware UTC datetime of `us` microseconds since the epoch."""
     return _EPOCH + timedelta(microseconds=us)
 
 
 class Clock(Protocol):
-    """Where the engine gets the time from."""
+    """The interface of clocks."""
 
     def now(self) -> datetime:
-        """The current instant, aware, in UTC."""
+        """Return the current instant, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; unrelated to the wall clock."""
+        """Return seconds that never go back, independent of the wall clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -49,12 +49,12 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float | None) -> asyncio.Timeout:
-        """A context that raises TimeoutError once `seconds` of this clock have passed; None: never."""
+        """Return a context that raises TimeoutError after `seconds` of this clock, or never with None."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -70,10 +70,10 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock that stands still until a test moves it.
+    """A clock whose time changes only when a test changes it.
 
-    `advance` moves both wall and monotonic time and wakes sleepers in order; `set_wall` moves the
-    wall clock alone (a clock set by hand, or a machine that was suspended).
+    `advance` changes both wall and monotonic time and wakes sleepers in order. `set_wall` changes only the wall
+    clock (a clock that was set, or a machine that was suspended).
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
@@ -103,7 +103,7 @@ class FakeClock:
             future: asyncio.Future[None] = loop.create_future()
 
             def end(_: asyncio.Future[None]) -> None:
-                # A context that was left meanwhile has nothing to end any more.
+                # The context may have been left already.
                 with contextlib.suppress(RuntimeError):
                     context.reschedule(loop.time())
 
@@ -113,7 +113,7 @@ class FakeClock:
 
     @property
     def sleeping(self) -> int:
-        """How many tasks wait on this clock."""
+        """The number of tasks that wait on this clock."""
         return sum(not future.done() for _, _, future in self._sleepers)
 
     def set_wall(self, instant: datetime) -> None:
@@ -121,7 +121,7 @@ class FakeClock:
         self._wall = instant.astimezone(UTC)
 
     async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, waking every sleeper at its own moment."""
+        """Advance the time by `seconds`, and wake each sleeper at its own time."""
         target = self._mono + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
             when, _, future = heapq.heappop(self._sleepers)

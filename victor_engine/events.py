@@ -1,7 +1,7 @@
-"""Kinds of events: append-only, ordered facts. Every state change writes one in its transaction.
+"""The kinds of events: append-only, ordered facts. Each state change writes one in its transaction.
 
-An event names its subjects (run, schedule, request, workflow, node), its actor, and carries a
-small JSON object with the particulars. Events are the audit trail, the timeline and the live feed.
+An event has its subjects (run, schedule, request, workflow, node), its actor, and a small JSON object with
+details. Events are the source of the audit trail, the timeline and the live feed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class EventKind(StrEnum):
     ENGINE_STARTED = "engine.started"
     ENGINE_STOPPED = "engine.stopped"
     ENGINE_PROBLEM = "engine.problem"
-    ENGINE_STORAGE_LOST = "engine.storage_lost"  # live only: nothing can be stored then
+    ENGINE_STORAGE_LOST = "engine.storage_lost"  # live only: it cannot be stored during an outage
     ENGINE_STORAGE_BACK = "engine.storage_back"
     ENGINE_DRAINING = "engine.draining"
     ENGINE_UNDRAINED = "engine.undrained"
@@ -85,7 +85,7 @@ class EventKind(StrEnum):
     VERSION_DEPRECATED = "version.deprecated"
     VERSION_REMOVED = "version.removed"
     VERSION_RESTORED = "version.restored"
-    VERSION_NOTICE = "version.notice"  # something new started on a deprecated version
-    VERSION_MIGRATION = "version.migration"  # a way from one version to another became known
+    VERSION_NOTICE = "version.notice"  # a run started on a deprecated version
+    VERSION_MIGRATION = "version.migration"  # a migration between two versions was registered
     ALIAS_CHANGED = "alias.changed"
     ALIAS_REMOVED = "alias.removed"

@@ -1,4 +1,4 @@
-"""Reading files that somebody else has named: regular ones, of bounded size, from where they belong."""
+"""The reader of files with untrusted names: regular files of limited size inside an allowed directory."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import stat
 from pathlib import Path
 
 LARGEST = 2_000_000
-"""Bytes of a file of text that is read whole. Larger ones are data, which does not belong into it."""
+"""The maximum number of bytes of a text file that is read as a whole."""
 
 
 class UnfitFileError(OSError):
-    """A file that is there and is not read. Its text says why, and goes on from "cannot be read: "."""
+    """The file exists and must not be read. The message follows the words "cannot be read: "."""
 
 
 def read_bounded(path: Path | str, *, largest: int = LARGEST, within: Path | None = None) -> bytes:
     """Return the bytes of a regular file.
 
-    `within` is the directory that the file must lie in once all symbolic links are followed. Raises OSError:
-    `UnfitFileError` for a device, a pipe or a directory, a file above `largest` bytes, or one that lies elsewhere.
+    `within` is the directory that must contain the file after all symbolic links are followed. Raises OSError:
+    `UnfitFileError` for a device, a pipe, a directory, a file of more than `largest` bytes, or one outside `within`.
     """
     try:
         real = Path(os.path.realpath(path))
         if within is not None and not real.is_relative_to(os.path.realpath(within)):
-            raise UnfitFileError(f"it lies outside of {within}. Copy it into that directory")
-        _check(os.stat(real), largest)  # before it is opened: to open a device may already act on it
+            raise UnfitFileError(f"it is outside {within}. Copy it into that directory")
+        _check(os.stat(real), largest)  # before the open, because opening a device may have side effects
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
         with open(os.open(real, flags), "rb") as file:
             _check(os.fstat(file.fileno()), largest)
             data = file.read(largest + 1)
-    except ValueError as error:  # a name with a null byte, or with half of a character
+    except ValueError as error:  # a name with a null byte or an unpaired surrogate
         raise UnfitFileError(f"{str(path)!r} is not a file name ({error})") from None
-    if len(data) > largest:  # it has grown meanwhile, or lies in a file system that does not know sizes
+    if len(data) > largest:  # it has grown since the check, or its file system reports no sizes
         raise _too_large(largest)
     return data
 
@@ -44,12 +44,12 @@ def read_text_bounded(path: Path | str, *, largest: int = LARGEST, within: Path 
 
 
 def text_digest(text: str) -> str:
-    """Return what tells a text from all others: its SHA-256 (hex)."""
+    """Return the SHA-256 (hex) of a text."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def reason(error: OSError) -> str:
-    """Return why a file could not be read, in words."""
+    """Return the reason why a file could not be read, as text."""
     return error.strerror or str(error)
 
 
@@ -61,7 +61,7 @@ def _check(found: os.stat_result, largest: int) -> None:
 
 
 def _too_large(largest: int) -> UnfitFileError:
-    return UnfitFileError(f"it is larger than {largest / 1_000_000:g} MB. Make it smaller, or divide it")
+    return UnfitFileError(f"it is larger than {largest / 1_000_000:g} MB. Make it smaller, or split it")
 
 
 def _kind(mode: int) -> str:

@@ -1,7 +1,7 @@
-"""Who is acting: the kernel's word, carried through a call in a context variable.
+"""The actor of the current call, as the kernel reports it, in a context variable.
 
-Whoever lets a person in (the socket server, the console, the command line) sets `current_actor`
-around each call; the implementation of an action reads it with `acting`.
+The entry points (the socket server, the console, the command line) set `current_actor` around each call. The
+implementation of an action reads it with `acting`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from contextvars import ContextVar
 from victor_engine.api import ENGINE_ACTOR, Actor
 
 current_actor: ContextVar[Actor] = ContextVar("victor_actor", default=ENGINE_ACTOR)
-"""The person on whose behalf the present call runs; the engine itself where nobody is."""
+"""The user on whose behalf the current call runs; by default the engine itself."""
 
 
 def acting() -> Actor:
-    """Who is acting in the present call."""
+    """Return the actor of the current call."""
     return current_actor.get()
 
 
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
-    """Let calls inside the block act as `actor`."""
+    """Set `actor` as the actor of calls inside the block."""
     token = current_actor.set(actor)
     try:
         yield
@@ -34,7 +34,7 @@ def acting_as(actor: Actor) -> Iterator[None]:
 
 
 def user_name(uid: int) -> str:
-    """The login name of a user id, or `uid 1234` where the system knows none."""
+    """Return the login name of a user id, or `uid 1234` if the system has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -42,7 +42,7 @@ def user_name(uid: int) -> str:
 
 
 def terminal() -> str | None:
-    """The terminal that this process is on, as `pts/3`; None without one."""
+    """Return the terminal of this process, such as `pts/3`, or None without one."""
     for fd in (0, 2, 1):
         try:
             return os.ttyname(fd).removeprefix("/dev/")
@@ -52,12 +52,12 @@ def terminal() -> str | None:
 
 
 def remote_address(environ: Mapping[str, str] | None = None) -> str | None:
-    """The address that an SSH session says it comes from; None without one."""
+    """Return the client address of the SSH session, or None outside a session."""
     words = (os.environ if environ is None else environ).get("SSH_CONNECTION", "").split()
     return words[0] if words else None
 
 
 def local_actor(via: str, environ: Mapping[str, str] | None = None) -> Actor:
-    """This process's own user; `via` is console, cli or api."""
+    """Return the user of this process as an actor. `via` is console, cli or api."""
     uid = os.getuid()
     return Actor(user=user_name(uid), uid=uid, via=via, tty=terminal(), remote=remote_address(environ))

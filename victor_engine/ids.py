@@ -1,7 +1,7 @@
-"""Identifiers: short, sortable by creation, safe to type.
+"""Identifiers that are short, sortable by time of creation and easy to type.
 
-Run, request and event-group ids are 13 characters of Crockford's base 32 (lower case): eight for
-the time in milliseconds, five random. A prefix that is unique is accepted wherever an id is.
+Ids of runs, requests and groups of events are 13 characters of Crockford's base 32 (lower case): eight for the
+time in milliseconds, five random. Commands accept a unique prefix of an id.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def _encode(number: int, width: int) -> str:
 
 
 def new_id(now: datetime) -> str:
-    """A fresh id for something created at `now`."""
+    """Return a new id for an object created at `now`."""
     return next(fresh_ids(now))
 
 
 def fresh_ids(now: datetime) -> Iterator[str]:
-    """Ids for many things created at `now`, of which no two are the same.
+    """Yield distinct ids for objects created at `now`.
 
-    They count up from a random beginning: a thousand that were each drawn in one millisecond would
-    meet one time in seventy.
+    They count up from a random start. With independent random ids, a thousand ids of one millisecond would contain
+    a duplicate in one of seventy cases.
     """
     milliseconds = (to_us(now) // 1000) & ((1 << 40) - 1)
     prefix, number = _encode(milliseconds, 8), secrets.randbits(25)

@@ -1,4 +1,4 @@
-"""The readers of what people type into forms and fields: the same that read files and commands."""
+"""The readers of text in forms and fields, which also read files and commands."""
 
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.reader import parse_duration

@@ -1,4 +1,4 @@
-"""JSON as the engine reads and writes it: fast, compact, and strict about what it accepts."""
+"""The JSON reader and writer of the engine: fast, compact and strict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 MAX_DEPTH = 100
-"""Levels of nesting in JSON of a stranger: more would exhaust the stack of what walks through it."""
+"""The maximum nesting of untrusted JSON: more could exhaust the stack of recursive code."""
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -20,7 +20,7 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON. NaN and infinities become null; raises TypeError for what JSON cannot hold."""
+    """Return compact JSON. NaN and infinities become null. Raises TypeError for a value that JSON cannot represent."""
     return _encoder.encode(value)
 
 
@@ -29,12 +29,12 @@ def dumps_text(value: Any) -> str:
 
 
 def loads(data: bytes | str) -> Any:
-    """Decode JSON; raises ValueError with a position on bad input."""
+    """Decode JSON. Raises ValueError, with the position, if the input is invalid."""
     return _decoder.decode(data)
 
 
 def read(data: bytes | str) -> Any:
-    """Decode JSON of a stranger. ValueError for bad input, and for more than `MAX_DEPTH` levels of nesting."""
+    """Decode untrusted JSON. Raises ValueError if it is invalid or has more than `MAX_DEPTH` levels of nesting."""
     check_depth(data)
     try:
         return _decoder.decode(data)
@@ -51,7 +51,7 @@ def check_depth(data: bytes | str) -> None:
 
 def _deep(raw: bytes) -> bool:
     left = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):  # each turn takes the innermost level away
+    for _ in range(MAX_DEPTH):  # each iteration removes the innermost level
         left = left.replace(b"[]", b"").replace(b"{}", b"")
         if not left:
             return False
@@ -59,10 +59,10 @@ def _deep(raw: bytes) -> bool:
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with sorted keys, so that equal content has equal bytes whatever its key order."""
+    """Return JSON with sorted keys: equal content has equal bytes, independent of the order of keys."""
     return _sorted_encoder.encode(value)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of `value`."""
+    """Return the SHA-256 (hex) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical(value)).hexdigest()

@@ -1,4 +1,4 @@
-"""The order of versions by Semantic Versioning 2.0, as a key of plain values: screens sort ten thousand of them."""
+"""The precedence of versions by Semantic Versioning 2.0, as a sort key that is fast for ten thousand versions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import semver
 
 
 def precedence(version: semver.Version) -> tuple[Any, ...]:
-    """A key that sorts versions by their precedence; build metadata does not count in it."""
-    # No prerelease comes after every one; numbers come before words; more parts after fewer.
+    """Return a key that sorts versions by precedence and ignores build metadata (Semantic Versioning 11)."""
+    # A release follows its prereleases; numeric identifiers precede others; more identifiers follow fewer.
     parts = tuple(
         (0, int(part), "") if part.isdigit() else (1, 0, part)
         for part in (version.prerelease or "").split(".")
@@ -21,7 +21,7 @@ def precedence(version: semver.Version) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=65536)
 def version_order(version: str) -> tuple[Any, ...]:
-    """The key of a version string; what is no semver sorts before all that are."""
+    """Return the sort key of a version string. Strings that are not semantic versions come first."""
     try:
         return precedence(semver.Version.parse(version))
     except ValueError:

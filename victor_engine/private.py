@@ -1,4 +1,4 @@
-"""Files and directories of the engine, which are for its owner alone whatever the umask is."""
+"""Files and directories of the engine, which only its owner can access, independent of the umask."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from victor_engine.identity import user_name
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory, and those above it that are missing, with rights for the owner alone.
-
-    Raises OSError.
-    """
+    """Create a directory and its missing parents, with permissions for the owner only. Raises OSError."""
     missing = []
     for folder in (path, *path.parents):
         if folder.exists():
@@ -28,9 +25,9 @@ def make_directory(path: Path) -> None:
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Open a file of the engine, created if it is missing, and take all rights but the owner's from it.
+    """Open a file of the engine, create it if it is missing, and remove the permissions of group and others.
 
-    Raises ConfigError where the path is a symbolic link, else OSError.
+    Return the file descriptor. Raises ConfigError if the path is a symbolic link, else OSError.
     """
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -51,7 +48,7 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def check_owner(directory: Path) -> None:
-    """Raise PermissionDeniedError if a state directory belongs to somebody else."""
+    """Raise PermissionDeniedError if a state directory belongs to another user."""
     _check_owner(directory, directory.stat().st_uid)
 
 
@@ -65,10 +62,10 @@ def _check_owner(directory: Path, uid: int) -> None:
 
 
 def close_to_others(directory: Path, workspace: Path) -> str | None:
-    """Take the rights of group and others from a state directory; return what was done, or None if nothing.
+    """Remove the permissions of group and others from a state directory. Return a notice, or None without a change.
 
-    A directory that holds the workspace too keeps its rights. Raises PermissionDeniedError if the directory
-    belongs to somebody else, ConfigError if everybody may create files in it.
+    A directory that also contains the workspace keeps its permissions. Raises PermissionDeniedError if the directory
+    belongs to another user, and ConfigError if all users may create files in it.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -83,13 +80,13 @@ def close_to_others(directory: Path, workspace: Path) -> str | None:
             )
         if workspace.resolve().is_relative_to(directory.resolve()):
             return (
-                f"the state directory {directory} holds the workspace and is open to others ({mode:04o}); "
+                f"the state directory {directory} contains the workspace and other users can access it ({mode:04o}); "
                 "set VICTOR_STATE to a directory that only the engine uses"
             )
         os.fchmod(descriptor, mode & 0o700)
         return (
-            f"the state directory {directory} was open to others ({mode:04o}); the engine has taken the rights of "
-            f"group and others from it ({mode & 0o700:04o})"
+            f"other users could access the state directory {directory} ({mode:04o}); the engine has removed the "
+            f"permissions of group and others ({mode & 0o700:04o})"
         )
     finally:
         os.close(descriptor)

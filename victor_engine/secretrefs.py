@@ -1,8 +1,8 @@
-"""References to secrets: `$secret.name` in texts that an author wrote.
+"""References to secrets: `$secret.name` in text of an author.
 
-A reference is a value of its own type. It comes only from an author's text, so no text of a state, a result
-or an answer can stand for one. A run that is started with references keeps them under a reserved name of its
-state (`SECRETS`), beside the texts of the author. It never keeps a value.
+A reference is a value of a separate type. It is read only from text of an author, so text of a state, a result
+or an answer cannot become one. A run that is started with references stores them under a reserved name of its
+state (`SECRETS`), beside the text of the author. It never stores the value of a secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Secret(Struct, frozen=True):
 
 
 class _Place(Struct, frozen=True):
-    """Where a reference is inside of a value of a state, and the parts of its text."""
+    """The path of a reference inside a value of the state, and the parts of its text."""
 
     at: list[str | int]
     text: list[str | Secret]
@@ -55,7 +55,7 @@ class SecretText:
 
 
 def joined(parts: Iterable[str | Secret | SecretText]) -> str | SecretText:
-    """Return the parts as one text, which is a plain one if it has no reference."""
+    """Return the parts as one text. Without a reference it is a `str`."""
     flat: list[str | Secret] = []
     for part in parts:
         flat += part.parts if isinstance(part, SecretText) else (part,)
@@ -65,12 +65,12 @@ def joined(parts: Iterable[str | Secret | SecretText]) -> str | SecretText:
 
 
 def authored(value: Any) -> Any:
-    """Return an author's value of JSON kind with its references to secrets as such."""
+    """Return a JSON value of an author in which `$secret.name` is converted to references."""
 
     def read(text: str) -> str | SecretText:
         if "$secret." not in text:
             return text
-        # `split` gives texts and, between them, the names.
+        # `split` returns texts and, between them, the names.
         pieces = _REFERENCE.split(text)
         return joined(Secret(piece) if index % 2 else piece for index, piece in enumerate(pieces))
 
@@ -78,7 +78,7 @@ def authored(value: Any) -> Any:
 
 
 def secret_names(value: Any) -> list[str]:
-    """Return the names of the secrets that an author's value of JSON kind refers to."""
+    """Return the names of the secrets that a JSON value of an author refers to."""
     return [
         part.name
         for _, text in _references(authored(value), ())
@@ -88,7 +88,7 @@ def secret_names(value: Any) -> list[str]:
 
 
 def revealed(value: Any, read: Callable[[str], str]) -> Any:
-    """Return the value with the secrets in place of the references to them. Plain texts stay as they are."""
+    """Return the value with each reference replaced with its secret. Plain text does not change."""
 
     def reveal(text: SecretText) -> str:
         return "".join(part if isinstance(part, str) else read(part.name) for part in text.parts)
@@ -97,7 +97,7 @@ def revealed(value: Any, read: Callable[[str], str]) -> Any:
 
 
 def shown(value: Any) -> Any:
-    """Return the value with each reference as the text that its author wrote."""
+    """Return the value with each reference as the text of its author."""
     return _mapped(value, SecretText, str)
 
 
@@ -115,7 +115,7 @@ def _mapped(value: Any, kind: type[Any], change: Callable[[Any], Any]) -> Any:
 
 
 def separated(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a state as it is stored, and the references in it by the key that they stand under."""
+    """Return a state as it is stored, and its references by key of the state."""
     found: dict[str, Any] = {}
     for key, value in inputs.items():
         places = [_Place(list(at), list(text.parts)) for at, text in _references(value, ())]
@@ -125,13 +125,13 @@ def separated(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def with_references(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the state with the references that the run was started with in their places."""
+    """Return the state with the references that the run was started with, in place of their text."""
     if SECRETS not in state:
         return state
     try:
         kept = msgspec.convert(state[SECRETS], dict[str, list[_Place]])
     except msgspec.ValidationError:
-        return state  # a value of this name from before the name was reserved
+        return state  # a value that was stored before the name was reserved
     changed = dict(state)
     for key, places in kept.items():
         for place in places:
@@ -152,7 +152,7 @@ def _references(value: Any, at: tuple[str | int, ...]) -> Iterable[tuple[tuple[s
 
 
 def _placed(value: Any, at: list[str | int], text: SecretText) -> Any:
-    """Return a copy of the value with the reference in the place of its text."""
+    """Return a copy of the value with the reference in place of its text."""
     if not at:
         return text if value == str(text) else value
     first, rest = at[0], at[1:]

@@ -1,8 +1,8 @@
-"""Untrusted text made harmless for a terminal, by whoever prints it.
+"""The conversion of untrusted text into text that is safe on a terminal. All code that prints such text uses it.
 
-Every character that a terminal would act on becomes one visible sign, in place: nothing is parsed
-as a sequence, so a malformed or unfinished one is no way round it, and what was there can still be
-seen. Only plain colour codes vanish, because logs are full of them.
+Each character that a terminal would act on is replaced with one visible character. Sequences are not parsed, so a
+malformed or incomplete sequence cannot bypass the conversion, and the reader still sees it. Only plain colour
+codes are removed, because logs are full of them.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import unicodedata
 from functools import lru_cache
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]{0,64}m")
-_HARMLESS = re.compile(r"[\x20-\x7e\n\t]*\Z")
+_SAFE = re.compile(r"[\x20-\x7e\n\t]*\Z")
 
 _DRAWN = frozenset((*range(0x0600, 0x0606), 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD))
-"""Format characters that are drawn: signs of Arabic, Syriac and Kaithi that enclose numbers."""
+"""Visible format characters: signs of Arabic, Syriac and Kaithi that enclose numbers."""
 _JOINERS = frozenset((0x200C, 0x200D))
-"""Format characters that words of some scripts and emoji are written with."""
+"""Format characters that occur in words of some scripts and in emoji."""
 _HIDDEN = frozenset((0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xE0100, 0xE01F0)))
-"""Letters and marks that are drawn as nothing, so that words which differ look the same."""
+"""Invisible letters and marks, with which different words look the same."""
 
 _MOST_MARKS = 3
-"""Combining marks on one character; with more of them it grows over the lines around it."""
+"""The maximum number of combining marks on one character: more would cover the lines around it."""
 
 
 @lru_cache(maxsize=4096)
 def sign(char: str) -> str:
-    """What stands for this character: itself, unless it acts on a terminal or hides from the eye."""
+    """Return the visible replacement of a character that acts on a terminal or is invisible, else the character."""
     code = ord(char)
     if code < 0x20:
         return char if char in "\n\t" else chr(0x2400 + code)
@@ -38,8 +38,8 @@ def sign(char: str) -> str:
             return "�"
         case "Cf" if code in _DRAWN or code in _JOINERS:
             return char
-        # Directions, what has no width, line ends that are none in a file, and what is no character
-        # (yet), on whose width no two terminals agree.
+        # Directions, characters without width, line ends other than those of files, and unassigned characters,
+        # whose width differs between terminals.
         case "Cf" | "Zl" | "Zp" | "Cn":
             return f"<U+{code:04X}>"
     return f"<U+{code:04X}>" if code in _HIDDEN else char
@@ -51,15 +51,15 @@ def _is_mark(char: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """`text` with nothing left that a terminal acts on; line ends and tabs stay."""
-    if _HARMLESS.match(text):
+    """Return `text` without characters that a terminal acts on, except line ends and tabs."""
+    if _SAFE.match(text):
         return text
     text = _COLOUR.sub("", text.replace("\r\n", "\n"))
     used = set(text)
     acting = {char: seen for char in used if (seen := sign(char)) != char}
     if len(acting) > 8:
         text = text.translate({ord(char): seen for char, seen in acting.items()})
-    else:  # which is many times faster in a long text
+    else:  # many times faster in a long text
         for char, seen in acting.items():
             text = text.replace(char, seen)
     if marks := "".join(sorted(char for char in used - acting.keys() if _is_mark(char))):
@@ -68,14 +68,14 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """`text` on one line of at most `limit` characters, for a cell of a table."""
-    # Only what could be shown is looked at, with room for the colour codes that vanish.
+    """Return `text` on one line of at most `limit` characters, for a cell of a table."""
+    # The rest cannot be shown, even if a part of the text is colour codes, which are removed.
     line = plain(text[: 4 * limit + 4].rstrip("\n")).replace("\n", "⏎").replace("\t", " ")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def json_safe(text: str) -> str:
-    """JSON text in which no character acts on a terminal; it decodes to the very same value."""
+    """Return JSON text of the same value in which no character acts on a terminal."""
 
     def escape(char: str) -> str:
         units = char.encode("utf-16-be").hex()

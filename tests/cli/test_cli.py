@@ -74,7 +74,7 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
         (["run", "gate", "--state", "[" * 100_000], 2, "nothing was started"),
         (["run", "gate", "--state", '{"a": ' + "[" * 200 + "]" * 200 + "}"], 2, "more than 100 levels"),
         (["run", "gate", "--state", '{"a": ' + "9" * 5000 + "}"], 2, "nothing was started"),
-        (["run", "nothing"], 4, "there is no workflow 'nothing'"),
+        (["run", "nothing"], 4, "the workflow 'nothing' does not exist"),
         (["inbox", "answer", "zzz", "approve"], 4, "request"),
         (["runs", "show", "zzz"], 4, "run"),
         (["runz"], 2, "Did you mean 'run'"),

@@ -49,7 +49,7 @@ def test_the_lifecycle_of_a_version(victor: Victor) -> None:
     assert victor.out.count("\n") == 2
     assert victor("versions", "remove", "w", "1.0.0") == 0
     assert victor("run", "w", "--version", "1.0.0") == 5
-    assert "is removed, nothing new starts on it: old" in victor.err
+    assert "is removed, and new runs cannot start on it: old" in victor.err
     assert victor("versions", "restore", "w", "1.0.0") == 0
     assert victor("versions", "diff", "w", "1.0.0", "stable") == 0
     assert "edges:\n  - first -> ok\n" in victor.out
@@ -63,7 +63,7 @@ def test_the_lifecycle_of_a_version(victor: Victor) -> None:
         (["alias", "w", "stable", "--split", "2.0.0", "10"], 2, "keeps the rest"),
         (["alias", "w", "stable", "1.0.0", "--remove"], 2, "nothing else"),
         (["promote", "w", "stable"], 4, "no alias 'stable'"),
-        (["remove", "w", "9.0.0"], 4, "9.0.0"),
+        (["remove", "w", "9.0.0"], 4, "w has no version 9.0.0"),
         (["deprecate", "w", "1.0.0", "--message", "x", "--removal", "soon"], 2, "is not a date"),
         (["migrate", "w", "1.0.0", "2.0.0"], 2, "--dry-run"),
         (["migrate", "w", "1.0.0", "2.0.0", "--apply", "--state", "{}"], 2, "--state needs --dry-run"),
@@ -79,7 +79,7 @@ def test_a_migration_is_shown_applied_and_undone(victor: Victor) -> None:
     run_id = waiting_run(victor)
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--dry-run", "--run", run_id) == 0
     assert "1 runs would be migrated to w 2.0.0" in victor.out
-    assert "rename node ok to approve: stands on ok, which is now approve" in victor.out
+    assert "rename node ok to approve: is at ok, which is now approve" in victor.out
     assert "+ region = eu" in victor.out
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--apply", "--json", "--note", "n") == 0
     assert json.loads(victor.out)["runs"][0]["outcome"] == "migrated"
@@ -161,11 +161,11 @@ def test_errors_of_migrations_have_their_location(victor: Victor, tmp_path: Path
     errors = {line.removeprefix(f"{path}:").split(":", 1)[0]: line for line in victor.out.splitlines()}
     for line, words in {
         "8": "Did you mean 'rename_field'?",
-        "9": "one lies within the other",
+        "9": "one contains the other",
         "12": "no node 'aproove'. Did you mean 'approve'?",
         "13": "no edge from 'ok' to 'nowhere'",
-        "14": "leads backwards",
+        "14": "leads to an older version",
         "15": "Invalid version string: nope",
-        "16": "there is another migration 1.1.0->2.0.0 already",
+        "16": "a different migration 1.1.0->2.0.0 exists already",
     }.items():
         assert words in errors[line]

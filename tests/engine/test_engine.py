@@ -167,7 +167,7 @@ async def test_a_version_never_changes_and_an_unversioned_workflow_gets_revision
         plain = root / "workflows/plain.yaml"
         plain.write_text("workflows: {plain: {nodes: [{id: a, type: transform, transform: 'x = 1'}]}}")
         problems = await engine.reload()
-        assert any("call this one 1.0.1" in p.message and "prompt" in p.message for p in problems)
+        assert any("use version 1.0.1" in p.message and "prompt" in p.message for p in problems)
         plain.write_text("workflows: {plain: {nodes: [{id: a, type: transform, transform: 'x = 2'}]}}")
         await engine.reload()
         versions = {w.name: [v.version for v in w.versions] for w in await engine.workflows()}

@@ -35,7 +35,7 @@ async def test_an_edit_to_a_version_that_does_not_exist_is_refused(tmp_path: Pat
         before = await engine.schedule(added.id)
         last = (await engine.engine()).last_event
         edited = msgspec.structs.replace(before.spec, version=version)
-        with pytest.raises(NotFoundError, match=r"there are 1\.0\.0, 2\.0\.0"):
+        with pytest.raises(NotFoundError, match=r"ersions.*1\.0\.0, 2\.0\.0"):
             await engine.edit_schedule(added.id, edited)
         assert await engine.schedule(added.id) == before
         assert (await engine.engine()).last_event == last
@@ -67,7 +67,7 @@ async def test_a_file_that_names_a_version_that_does_not_exist_is_a_problem(tmp_
     files = {"workflows/w.yaml": file("1.0.0", "schedule: {cron: '@daily', version: ^3.0}\n")}
     async with engine_on(workspace(tmp_path, files)) as engine:
         (problem,) = engine.workspace.problems
-        assert "schedule.version: w has no version ^3.0; there are 1.0.0" in problem.message
+        assert "schedule.version: w has no version ^3.0; its versions are 1.0.0" in problem.message
         assert problem.line == 4
 
 
@@ -75,5 +75,5 @@ def test_the_command_line_refuses_it_with_the_versions_that_exist(victor: Victor
     assert victor("scheduler", "add", "w", "--cron", "@daily") == 0
     schedule = victor.out.split()[0]
     assert victor("scheduler", "edit", schedule, "--set", "version=9.9.9", "--yes") == 4
-    assert "w has no version 9.9.9; there are 1.0.0, 2.0.0" in victor.err
+    assert "w has no version 9.9.9; its versions are 1.0.0, 2.0.0" in victor.err
     assert victor("scheduler", "edit", schedule, "--set", "version=1.0.0", "--yes") == 0

@@ -315,7 +315,7 @@ async def test_an_unknown_workflow_or_version_is_a_typed_failure(tmp_path: Path)
         assert await bench.end(run) == "failed"
         error = await bench.error(run)
         assert error["type"] == "NotFoundError"
-        assert "there is no workflow 'child'" in error["message"]
+        assert "the workflow 'child' does not exist" in error["message"]
         await bench.define(CHILD)
         run = await bench.start(parent("version: ^2").replace("parent:", "other:"), {"number": 1})
         assert await bench.end(run) == "failed"

@@ -98,8 +98,8 @@ async def test_the_permissions_of_others_on_a_state_directory_are_removed(tmp_pa
         messages = [problem.message for problem in engine.workspace.problems]
         assert rights(state) == 0o700
     assert messages == [
-        f"the state directory {state} was open to others (0757); the engine has taken the rights of group and others "
-        "from it (0700)"
+        f"other users could access the state directory {state} (0757); the engine has removed the permissions of "
+        "group and others (0700)"
     ]
     async with engine_on(root) as engine:
         assert engine.workspace.problems == []
@@ -117,7 +117,7 @@ async def test_a_directory_that_does_not_belong_to_the_engine_is_not_changed(
     assert rights(shared) == 0o1777
     root.chmod(0o755)
     engine = await open_engine(Paths(root, root))
-    assert ["holds the workspace" in problem.message for problem in engine.workspace.problems] == [True]
+    assert ["contains the workspace" in problem.message for problem in engine.workspace.problems] == [True]
     await engine.close()
     assert rights(root) == 0o755
     foreign = tmp_path / "foreign"

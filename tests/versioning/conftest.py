@@ -1,4 +1,4 @@
-"""Each test has a home of its own, so that nothing of the person who runs it is touched."""
+"""Each test has its own home directory and does not touch that of the user."""
 
 from __future__ import annotations
 

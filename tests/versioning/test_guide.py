@@ -1,4 +1,4 @@
-"""What the guide's readers type, executed as they type it, with our import path and real nodes."""
+"""The code of the guide, executed as it is written there, with the import path of the product and real nodes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_deprecation(registry: WorkflowVersionRegistry) -> None:
     assert workflow.deprecation_message == "Use new_pipeline."
 
 
-def test_the_examples_of_the_documentation_hold() -> None:
+def test_the_examples_of_the_documentation_are_true() -> None:
     text = (Path(__file__).parents[2] / "docs" / "versions.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert blocks

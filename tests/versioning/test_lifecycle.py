@@ -1,4 +1,4 @@
-"""Versions after their registration: deprecated, removed, restored; aliases that point, split, go on and back."""
+"""The lifecycle of versions (deprecation, removal, restoration) and aliases (split, promotion, rollback)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.engine.support import engine_on, until_end, workspace
 from victor_engine.api import EventQuery, RunQuery, ScheduleSpec
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
-from victor_engine.versioning.aliases import Pointing, check_name, is_alias_name
+from victor_engine.versioning.aliases import AliasTarget, check_name, is_alias_name
 from victor_engine.versioning.catalog import VersionRemovedError
 
 REMOVAL = datetime(2027, 1, 31, tzinfo=UTC)
@@ -59,7 +59,7 @@ async def events(engine: Engine, kind: str) -> list[Any]:
     return await engine.events(EventQuery(kinds=(kind,)))
 
 
-async def test_something_new_on_a_deprecated_version_is_an_event(engine: Engine) -> None:
+async def test_a_new_run_on_a_deprecated_version_is_an_event(engine: Engine) -> None:
     info = await engine.deprecate("w", "1.0", "reads the old feed", "2.0.0", REMOVAL)
     assert (info.status, info.removal_at, info.successor) == ("deprecated", REMOVAL, "2.0.0")
     assert (await engine.start_run("w", "2.0.0")).version == "2.0.0"
@@ -73,7 +73,7 @@ async def test_something_new_on_a_deprecated_version_is_an_event(engine: Engine)
     assert event.actor.user == "me"
 
 
-async def test_who_uses_a_deprecated_version_says_so(tmp_path: Path) -> None:
+async def test_uses_of_a_deprecated_version_are_reported(tmp_path: Path) -> None:
     files = {"workflows/a.yaml": flow("1.0.0", gate=True), "workflows/b.yaml": flow("2.0.0", gate=True)}
     async with engine_on(workspace(tmp_path, files)) as engine:
         run = await engine.start_run("w", "1.0.0")
@@ -91,7 +91,7 @@ async def test_who_uses_a_deprecated_version_says_so(tmp_path: Path) -> None:
         assert (await engine.run(run.id)).run.deprecated is None
 
 
-async def test_what_is_removed_starts_nothing_and_what_runs_on_it_goes_on(tmp_path: Path) -> None:
+async def test_runs_cannot_start_on_a_removed_version_and_active_runs_continue(tmp_path: Path) -> None:
     files = {"workflows/w1.yaml": flow("1.0.0", gate=True), "workflows/w2.yaml": flow("2.0.0")}
     async with engine_on(workspace(tmp_path, files)) as engine:
         old = await engine.start_run("w", "1.0.0")
@@ -128,7 +128,9 @@ async def test_a_fire_on_a_removed_version_is_skipped_with_the_message(engine: E
     await engine.store.write(fire)
     (decided,) = await engine.fires(added.id)
     assert decided.outcome == "skipped"
-    assert decided.reason == "cannot start: w 1.0.0 is removed, nothing new starts on it: gone for good"
+    assert (
+        decided.reason == "cannot start: w 1.0.0 is removed, and new runs cannot start on it: gone for good"
+    )
 
 
 async def test_each_status(tmp_path: Path) -> None:
@@ -176,24 +178,24 @@ async def test_a_file_declares_message_successor_and_removal(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["1", "1.2", "v1", "^1.2", "1.x", "x", "*", "latest", "Stable", "a b", ""])
-def test_an_alias_may_not_look_like_a_version_or_a_range(name: str) -> None:
+def test_the_name_of_an_alias_must_not_be_a_version_or_a_range(name: str) -> None:
     assert not is_alias_name(name) or name == "v1"
     with pytest.raises(UsageError, match="cannot name an alias"):
         check_name(name)
 
 
-def test_the_choice_follows_from_the_seed_and_keeps_to_the_weight() -> None:
-    pointing = Pointing(7, "1.0.0", "2.0.0", 20)
+def test_the_choice_depends_on_the_seed_and_follows_the_weight() -> None:
+    pointing = AliasTarget(7, "1.0.0", "2.0.0", 20)
     seeds = [f"run{n}" for n in range(5000)]
     first = [pointing.choose(seed) for seed in seeds]
     assert first == [pointing.choose(seed) for seed in seeds]
     assert 0.17 < Counter(first)["2.0.0"] / len(seeds) < 0.23
     assert pointing.choose(None) == "1.0.0"
-    wider = Pointing(7, "1.0.0", "2.0.0", 60)
+    wider = AliasTarget(7, "1.0.0", "2.0.0", 60)
     assert all(wider.choose(s) == "2.0.0" for s, c in zip(seeds, first, strict=True) if c == "2.0.0")
 
 
-async def test_an_alias_stands_wherever_a_version_does_and_tells_what_each_side_came_to(
+async def test_an_alias_works_as_a_version_and_counts_the_results_of_each_side(
     engine: Engine,
 ) -> None:
     await engine.set_alias("w", "stable", "1.1")
@@ -214,7 +216,7 @@ async def test_an_alias_stands_wherever_a_version_does_and_tells_what_each_side_
         assert (side.weight, side.succeeded, side.failed, side.active) == (50, side.runs, 0, 0)
         assert side.success_rate == 1.0
         assert side.p50_seconds is not None
-    pointing = Pointing((await _pointing(engine)), "1.1.0", "2.0.0", 50)
+    pointing = AliasTarget((await _pointing(engine)), "1.1.0", "2.0.0", 50)
     assert [pointing.choose(run.id) for run in runs] == [run.version for run in runs]
 
 
@@ -232,7 +234,7 @@ async def test_promote_and_roll_back_keep_the_history(engine: Engine) -> None:
         await engine.promote_alias("w", "stable")
     back = await engine.roll_back_alias("w", "stable", "bad")
     assert (back.version, back.rolls_back_to) == ("1.0.0", None)
-    with pytest.raises(ConflictError, match="never at anything but"):
+    with pytest.raises(ConflictError, match="cannot be rolled back"):
         await engine.roll_back_alias("w", "stable")
     await engine.set_alias("w", "canary", "2.0.0")
     assert (await engine.promote_alias("w", "canary", "stable")).version == "2.0.0"
@@ -246,12 +248,12 @@ async def test_promote_and_roll_back_keep_the_history(engine: Engine) -> None:
     assert all(event.actor.user == "me" for event in changed)
 
 
-async def test_what_an_alias_cannot_be(engine: Engine) -> None:
-    with pytest.raises(NotFoundError, match=r"no w 9\.0\.0"):
+async def test_invalid_aliases_are_refused(engine: Engine) -> None:
+    with pytest.raises(NotFoundError, match=r"has no version 9\.0\.0"):
         await engine.set_alias("w", "stable", "9.0.0")
     with pytest.raises(UsageError, match="1 to 99"):
         await engine.set_alias("w", "stable", "1.0.0", "2.0.0", 100)
-    with pytest.raises(UsageError, match="itself"):
+    with pytest.raises(UsageError, match="must differ"):
         await engine.set_alias("w", "stable", "1.0.0", "1.0", 10)
     with pytest.raises(NotFoundError, match="no alias 'stabel'"):
         await engine.start_run("w", "stabel")
@@ -259,7 +261,7 @@ async def test_what_an_alias_cannot_be(engine: Engine) -> None:
     with pytest.raises(ConflictError, match="alias stable of w points at 1"):
         await engine.remove_version("w", "1.0.0")
     added = await engine.add_schedule(ScheduleSpec(workflow="w", cron="@daily", version="stable"))
-    with pytest.raises(ConflictError, match="starts by alias"):
+    with pytest.raises(ConflictError, match="is used by"):
         await engine.remove_alias("w", "stable")
     await engine.remove_schedule(added.id)
     await engine.remove_alias("w", "stable")
@@ -269,7 +271,7 @@ async def test_what_an_alias_cannot_be(engine: Engine) -> None:
         await engine.set_alias("w", "stable", "1.0.0")
 
 
-async def test_the_difference_is_told_by_nodes_edges_and_limits(tmp_path: Path) -> None:
+async def test_the_difference_lists_nodes_edges_and_limits(tmp_path: Path) -> None:
     new = """
     workflows:
       w:
@@ -295,7 +297,7 @@ async def test_the_difference_is_told_by_nodes_edges_and_limits(tmp_path: Path) 
         assert found.marks == {"ok": "changed", "mid": "added"}
 
 
-async def test_latest_is_no_prerelease_as_long_as_there_is_anything_else(tmp_path: Path) -> None:
+async def test_latest_is_a_prerelease_only_if_all_versions_are(tmp_path: Path) -> None:
     files = {"workflows/a.yaml": flow("1.0.0"), "workflows/b.yaml": flow("2.0.0-rc.1")}
     async with engine_on(workspace(tmp_path, files)) as engine:
         assert (await engine.start_run("w")).version == "1.0.0"
@@ -306,8 +308,8 @@ async def test_latest_is_no_prerelease_as_long_as_there_is_anything_else(tmp_pat
         assert (await engine.start_run("w")).version == "2.0.0-rc.1"
 
 
-async def test_a_migration_that_is_known_never_changes(tmp_path: Path) -> None:
-    """Neither by a file that was edited, nor by another one that contradicts its way back."""
+async def test_a_registered_migration_never_changes(tmp_path: Path) -> None:
+    """Neither an edited file nor another migration that contradicts its reverse changes it."""
 
     def migration(default: int) -> str:
         return (
@@ -329,11 +331,11 @@ async def test_a_migration_that_is_known_never_changes(tmp_path: Path) -> None:
         (workflow,) = await engine.workflows()
         assert [version.version for version in workflow.versions] == ["2.0.0", "1.0.0"]
         said = " ".join(problem.message for problem in workflow.problems)
-        assert "migration 1.0.0->2.0.0 is registered with other steps" in said
-        assert "there is another migration 2.0.0->1.0.0 already" in said
+        assert "migration 1.0.0->2.0.0 is registered with different steps" in said
+        assert "a different migration 2.0.0->1.0.0 exists already" in said
 
 
-async def test_a_migration_that_becomes_known_is_an_event_once(tmp_path: Path) -> None:
+async def test_the_registration_of_a_migration_is_one_event(tmp_path: Path) -> None:
     way = "migrations: [{from: 1.0.0, steps: [{type: add_field, field: size, default: 3}]}]"
     root = workspace(
         tmp_path, {"workflows/w1.yaml": flow("1.0.0"), "workflows/w2.yaml": flow("1.1.0", more=way)}

@@ -1,4 +1,4 @@
-"""Runs that wait, moved to another version: each kind of step on a real run that stands where it hurts."""
+"""Migrations of waiting runs: each type of step on a real run whose position the step affects."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def waiting(engine: Engine, state: dict[str, Any] | None = None) -> tuple[
 
 
 async def row(engine: Engine, run_id: str) -> Any:
-    """All that is stored of a run, attempts and requests included."""
+    """Return all stored rows of a run, with its attempts and requests."""
     return await engine.store.read(
         lambda c: [
             c.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchall(),
@@ -76,7 +76,7 @@ async def row(engine: Engine, run_id: str) -> Any:
 
 
 async def move(engine: Engine, *run_ids: str, to: str = "2.0.0") -> list[RunMove]:
-    """A dry run, which must change nothing and foresee what the move then does."""
+    """Do a dry run, check that it changes nothing, and return its prediction."""
     spec = MigrationSpec("w", to, run_ids=run_ids)
     before = [await row(engine, run_id) for run_id in run_ids]
     planned = await engine.plan_migration(spec)
@@ -89,7 +89,7 @@ async def move(engine: Engine, *run_ids: str, to: str = "2.0.0") -> list[RunMove
 
 
 async def refused(engine: Engine, run_id: str) -> str:
-    """The reason why a run is not moved; it is left byte for byte as it was."""
+    """Return the reason why a run is not moved, and check that its rows do not change."""
     before = await row(engine, run_id)
     (result,) = await move(engine, run_id)
     assert result.outcome == "refused"
@@ -119,7 +119,7 @@ def path_of(found: Any) -> list[str]:
 # --- nodes -------------------------------------------------------------------------------------
 
 
-async def test_add_node_before_the_one_it_stands_on(tmp_path: Path) -> None:
+async def test_add_node_before_the_current_node(tmp_path: Path) -> None:
     nodes = (
         V1.replace("next: [ok]", "next: [check]")
         + """
@@ -130,14 +130,14 @@ async def test_add_node_before_the_one_it_stands_on(tmp_path: Path) -> None:
         run_id, asked = await waiting(engine)
         (result,) = await move(engine, run_id)
         assert (result.stands_on, result.goes_on_at) == (("ok",), ("check",))
-        assert result.steps[0].position == "stands on ok: does check first"
+        assert result.steps[0].position == "is at ok: executes check first"
         assert (await engine.request(asked.id)).status == "withdrawn"
         found = await answer_and_end(engine, run_id)
         assert path_of(found) == ["first", "check", "ok", "out"]
         assert found.state["checked"] == 1
 
 
-async def test_remove_node_says_where_to_go_on_or_refuses(tmp_path: Path) -> None:
+async def test_remove_node_needs_a_node_at_which_to_continue(tmp_path: Path) -> None:
     nodes = """
   - {id: first, type: transform, transform: "a = 1", next: [sign]}
   - {id: sign, type: hitl, hitl_type: confirmation, prompt: "Sign {a}", next: [out]}
@@ -153,20 +153,20 @@ async def test_remove_node_says_where_to_go_on_or_refuses(tmp_path: Path) -> Non
         assert path_of(await answer_and_end(engine, run_id, "confirmed")) == ["first", "sign", "out"]
 
 
-async def test_remove_node_without_a_place_to_go_on(tmp_path: Path) -> None:
+async def test_remove_node_without_a_node_at_which_to_continue(tmp_path: Path) -> None:
     nodes = """
   - {id: first, type: transform, transform: "a = 1", next: [out]}
   - {id: out, type: transform, transform: "done = 1"}
 """
     async with engine_on(two(tmp_path, nodes, to_2("{type: remove_node, node: ok}"))) as engine:
         run_id, asked = await waiting(engine)
-        assert "the run stands on 'ok', which is removed" in await refused(engine, run_id)
+        assert "the run is at 'ok', which is removed" in await refused(engine, run_id)
         await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
         found = await until_end(engine, run_id)
         assert (found.run.version, found.run.status) == ("1.0.0", "succeeded")
 
 
-async def test_rename_node_keeps_the_question(tmp_path: Path) -> None:
+async def test_rename_node_keeps_the_request(tmp_path: Path) -> None:
     nodes = V1.replace("id: ok", "id: approve").replace("[ok]", "[approve]")
     async with engine_on(two(tmp_path, nodes, to_2("{type: rename_node, from: ok, to: approve}"))) as engine:
         run_id, asked = await waiting(engine)
@@ -182,7 +182,7 @@ async def test_rename_node_keeps_the_question(tmp_path: Path) -> None:
         assert [a.version for a in found.attempts] == ["1.0.0", "2.0.0", "2.0.0"]
 
 
-async def test_modify_node_asks_anew_what_is_another_question(tmp_path: Path) -> None:
+async def test_modify_node_opens_a_new_request_if_the_question_changes(tmp_path: Path) -> None:
     nodes = V1.replace("Ship {a}?", "Really ship {a}?")
     async with engine_on(two(tmp_path, nodes, to_2("{type: modify_node, node: ok}"))) as engine:
         run_id, asked = await waiting(engine)
@@ -193,7 +193,7 @@ async def test_modify_node_asks_anew_what_is_another_question(tmp_path: Path) ->
         assert [request.prompt for request in found.requests] == ["Really ship 1?", "Ship 1?"]
 
 
-async def test_a_node_of_another_type_takes_the_question_back(tmp_path: Path) -> None:
+async def test_a_node_of_another_type_withdraws_the_request(tmp_path: Path) -> None:
     nodes = V1.replace(
         'type: hitl, hitl_type: approval, prompt: "Ship {a}?", timeout: 4h',
         'type: transform, transform: "b = 2"',
@@ -209,7 +209,7 @@ async def test_a_node_of_another_type_takes_the_question_back(tmp_path: Path) ->
 # --- edges and start ---------------------------------------------------------------------------
 
 
-async def test_add_edge_is_taken_by_who_stands_on_its_source(tmp_path: Path) -> None:
+async def test_a_run_at_the_source_of_a_new_edge_takes_it(tmp_path: Path) -> None:
     nodes = (
         V1.replace("next: [out]", "next: [out, tell]")
         + """
@@ -220,7 +220,7 @@ async def test_add_edge_is_taken_by_who_stands_on_its_source(tmp_path: Path) -> 
     async with engine_on(two(tmp_path, nodes, steps)) as engine:
         run_id, _ = await waiting(engine)
         (result,) = await move(engine, run_id)
-        assert result.steps[1].position == "stands on ok: may go on over the new edge to tell"
+        assert result.steps[1].position == "is at ok: may continue over the new edge to tell"
         assert (await answer_and_end(engine, run_id)).state["told"] == 1
 
 
@@ -239,7 +239,7 @@ CUT = """
 """
 
 
-async def test_remove_edge_refuses_who_is_cut_off_or_says_where_to_go_on(tmp_path: Path) -> None:
+async def test_remove_edge_needs_a_node_for_runs_that_are_cut_off(tmp_path: Path) -> None:
     files = {
         "workflows/c.yaml": file(
             "3.0.0",
@@ -250,14 +250,14 @@ async def test_remove_edge_refuses_who_is_cut_off_or_says_where_to_go_on(tmp_pat
     root = two(tmp_path, CUT, to_2("{type: remove_edge, from: first, to: ok}"), **files)
     async with engine_on(root) as engine:
         run_id, _ = await waiting(engine)
-        assert "without the edge from 'first' nothing leads there" in await refused(engine, run_id)
+        assert "which cannot be reached without the edge from 'first'" in await refused(engine, run_id)
         (result,) = await move(engine, run_id, to="3.0.0")
         assert result.goes_on_at == ("out",)
         found = await until_end(engine, run_id)
         assert (found.run.version, path_of(found)) == ("3.0.0", ["first", "out"])
 
 
-async def test_change_start_moves_a_run_that_has_done_nothing_yet(tmp_path: Path) -> None:
+async def test_change_start_moves_a_run_that_has_not_executed_a_node(tmp_path: Path) -> None:
     old = """
   - {id: ok, type: hitl, hitl_type: approval, prompt: "Begin?", next: [out]}
   - {id: out, type: transform, transform: "done = 1"}
@@ -299,12 +299,12 @@ async def test_fields_are_added_removed_and_renamed(tmp_path: Path) -> None:
         assert (found.state["kept"], "old" in found.state, "a" in found.state) == ([1], False, False)
 
 
-async def test_a_rename_onto_what_is_there_is_refused(tmp_path: Path) -> None:
+async def test_a_rename_to_an_existing_field_is_refused(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, V1 + "\n", to_2("{type: rename_field, from: a, to: b}"))) as engine:
         run_id, _ = await waiting(engine, {"b": 2})
         reason = await refused(engine, run_id)
         assert reason.startswith(
-            "1.0.0->2.0.0, step 1 (rename field a to b): rename_field: 'b' is there already"
+            "1.0.0->2.0.0, step 1 (rename field a to b): rename_field: 'a' cannot become 'b', because 'b' exists already"
         )
 
 
@@ -322,7 +322,7 @@ def nothing(state):
 """
 
 
-async def test_a_custom_step_is_given_a_copy_and_its_failures_change_nothing(tmp_path: Path) -> None:
+async def test_a_custom_step_gets_a_copy_and_its_failures_change_nothing(tmp_path: Path) -> None:
     files = {
         "moves.py": WORK,
         "workflows/c.yaml": file(
@@ -339,7 +339,7 @@ async def test_a_custom_step_is_given_a_copy_and_its_failures_change_nothing(tmp
     root = two(tmp_path, V1 + "\n", to_2("{type: custom, handler: 'moves:double'}"), **files)
     async with engine_on(root) as engine:
         run_id, _ = await waiting(engine)
-        for version, why in (("3.0.0", "RuntimeError: no"), ("4.0.0", "returned a NoneType")):
+        for version, why in (("3.0.0", "RuntimeError: no"), ("4.0.0", "returned a value of type NoneType")):
             before = await row(engine, run_id)
             (result,) = await move(engine, run_id, to=version)
             assert result.outcome == "refused"
@@ -350,7 +350,7 @@ async def test_a_custom_step_is_given_a_copy_and_its_failures_change_nothing(tmp
 
 
 async def test_a_dead_letter_is_redriven_on_another_version_through_a_custom_step(tmp_path: Path) -> None:
-    """The author's function comes from the workspace there too, and one that fails changes nothing."""
+    """The function comes from the workspace there too, and a failure changes nothing."""
     failing = V1.replace('"done = 1"', '"done = nowhere"')
     broken = "{from: 1.0.0, to: 3.0.0, breaking: true, steps: [{type: custom, handler: 'moves:fail'}]}"
     files = {"moves.py": WORK, "workflows/c.yaml": file("3.0.0", V1, broken)}
@@ -378,7 +378,7 @@ async def test_a_custom_step_of_a_workspace_that_is_not_trusted_is_not_executed(
     paths = find(root, root / ".state")
     port = ReadOnlyPort(paths.db_path, workspace=root)
     (result,) = (await port.plan_migration(MigrationSpec("w", "2.0.0", run_ids=(run_id,)))).runs
-    assert "trust it" in result.reason
+    assert "trust the workspace" in result.reason
     with pytest.raises(UntrustedError):
         await port.preview_migration("w", "1.0.0", "2.0.0", {"a": 1})
     await port.close()
@@ -395,7 +395,7 @@ RENAME = to_2(
 RENAMED = V1.replace("id: ok", "id: approve").replace("[ok]", "[approve]")
 
 
-async def test_it_goes_back_to_what_it_was(tmp_path: Path) -> None:
+async def test_undo_restores_the_run(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
         run_id, asked = await waiting(engine, {"x": [1, {"y": None}]})
         before = await engine.run(run_id)
@@ -426,7 +426,7 @@ async def test_it_goes_back_to_what_it_was(tmp_path: Path) -> None:
         assert kinds.count("run.migrated") == kinds.count("run.unmigrated") == 1
 
 
-async def test_it_does_not_go_back_once_it_has_gone_on(tmp_path: Path) -> None:
+async def test_a_run_that_has_continued_cannot_be_restored(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, RENAMED, RENAME)) as engine:
         run_id, _ = await waiting(engine)
         await move(engine, run_id)
@@ -435,7 +435,7 @@ async def test_it_does_not_go_back_once_it_has_gone_on(tmp_path: Path) -> None:
             await engine.unmigrate_run(run_id)
 
 
-async def test_a_paused_run_a_dead_letter_and_one_that_is_over(tmp_path: Path) -> None:
+async def test_a_paused_run_a_dead_letter_and_a_finished_run(tmp_path: Path) -> None:
     failing = V1.replace('"done = 1"', '"done = nowhere"')
     async with engine_on(two(tmp_path, RENAMED, RENAME, old=failing)) as engine:
         paused, _ = await waiting(engine)
@@ -504,7 +504,7 @@ async def test_a_pausing_run_is_moved_once_it_is_paused(tmp_path: Path) -> None:
         assert (found.run.version, found.run.status, found.state["extra"]) == ("2.0.0", "succeeded", 1)
 
 
-async def test_a_run_that_is_inside_a_parallel_moves_only_if_that_is_the_same(tmp_path: Path) -> None:
+async def test_a_run_inside_a_parallel_node_moves_only_if_that_node_is_unchanged(tmp_path: Path) -> None:
     old = """
   - {id: both, type: parallel, parallel_nodes: [x, y], join_strategy: all, next: [out]}
   - {id: x, type: transform, transform: "x1 = 1"}
@@ -530,7 +530,7 @@ async def test_a_run_that_is_inside_a_parallel_moves_only_if_that_is_the_same(tm
         assert (await answer_and_end(engine, run_id)).state["done"] == 2
 
 
-async def test_a_timer_goes_on_if_it_is_the_same_and_begins_anew_if_not(tmp_path: Path) -> None:
+async def test_a_timer_continues_if_it_is_unchanged_and_restarts_otherwise(tmp_path: Path) -> None:
     old = """
   - {id: nap, type: wait, for: 4h, next: [out]}
   - {id: out, type: transform, transform: "done = 1"}
@@ -555,7 +555,7 @@ async def test_a_timer_goes_on_if_it_is_the_same_and_begins_anew_if_not(tmp_path
             assert result.outcome == "migrated"
 
 
-async def test_what_names_nothing_and_where_nothing_leads(tmp_path: Path) -> None:
+async def test_unknown_names_and_missing_paths_are_refused(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, RENAMED)) as engine:
         run_id, _ = await waiting(engine)
         assert "no migration leads from 1.0.0 to 2.0.0" in await refused(engine, run_id)
@@ -567,10 +567,10 @@ async def test_what_names_nothing_and_where_nothing_leads(tmp_path: Path) -> Non
         assert result.reason == "the run is already on 1.0.0"
 
 
-async def test_a_target_without_the_node_on_which_the_run_stands(tmp_path: Path) -> None:
+async def test_a_target_without_the_current_node_of_the_run(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, RENAMED, to_2("{type: add_field, field: n, default: 1}"))) as engine:
         run_id, _ = await waiting(engine)
-        assert "stands on 'ok', and the target version has no such node" in await refused(engine, run_id)
+        assert "is at 'ok', a node that the target version does not have" in await refused(engine, run_id)
 
 
 async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
@@ -592,8 +592,8 @@ async def test_schedules_move_with_their_state(tmp_path: Path) -> None:
         assert (await engine.schedule(named.id)).spec.version == "stable"
 
 
-async def test_after_a_crash_in_the_middle_a_run_goes_on_where_the_store_says(tmp_path: Path) -> None:
-    """Let go of and not yet moved: nothing of that is stored, so the next engine takes the run up."""
+async def test_after_a_crash_during_a_move_the_run_continues_from_the_store(tmp_path: Path) -> None:
+    """The run was released and not moved yet: nothing of that is stored, so the next engine recovers the run."""
     root = two(tmp_path, RENAMED, RENAME)
     async with engine_on(root) as engine:
         run_id, asked = await waiting(engine)

@@ -31,12 +31,12 @@ PLAIN = st.recursive(
 )
 STATES = st.dictionaries(st.sampled_from("abcdefgh"), PLAIN, max_size=6)
 PLACES = st.sampled_from(["{}", "new{}.inner", "shared.{}", "shared.deep.{}"])
-"""Where a field may come to lie: at the top, or in objects that the migration makes for it."""
+"""The possible paths of a field: at the top, or in objects that the migration creates."""
 
 
 @st.composite
 def reversible(draw: st.DrawFn) -> tuple[dict[str, Any], list[WorkflowMigration]]:
-    """A state, and a chain of migrations that each carry their reverse."""
+    """Return a state, and a chain of migrations with their reverse."""
     state = draw(STATES)
     names = set(state)
     chain = []
@@ -69,7 +69,7 @@ def reversible(draw: st.DrawFn) -> tuple[dict[str, Any], list[WorkflowMigration]
 
 @settings(max_examples=80)
 @given(reversible())
-def test_a_chain_and_its_reverse_give_the_state_back(
+def test_a_chain_and_its_reverse_restore_the_state(
     case: tuple[dict[str, Any], list[WorkflowMigration]],
 ) -> None:
     state, chain = case
@@ -107,7 +107,7 @@ def test_a_step_that_fails_leaves_the_state_as_it_was(state: dict[str, Any], old
 
 
 def test_precedence_agrees_with_the_semver_library_on_many_versions() -> None:
-    """100,000 random versions, in the order that the screens give them, and as the registry's own."""
+    """Compare 100,000 random versions, in the order of the screens and of the registry."""
     chance = random.Random(7)
     words = ("alpha", "beta", "rc", "0", "1", "2", "10", "x-y", "a1")
 
@@ -150,8 +150,8 @@ def test_cyclic_migrations_end() -> None:
         registry.get_migration_path("w", "1.0.0", "2.0.0")
 
 
-def test_what_yaml_gets_wrong_is_named() -> None:
-    with pytest.raises(DefinitionError, match="there is no type 'renam_field'"):
+def test_errors_in_yaml_are_named() -> None:
+    with pytest.raises(DefinitionError, match="unknown type 'renam_field'"):
         migration_from_block({"from": "1", "to": "2", "steps": [{"type": "renam_field"}]})
     with pytest.raises(DefinitionError, match="unknown key 'stepz'"):
         migration_from_block({"from": "1", "to": "2", "stepz": []})
@@ -159,7 +159,7 @@ def test_what_yaml_gets_wrong_is_named() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from(["1.0.0", "1.1.0", "2.0.0"]), min_size=1, max_size=8))
-def test_a_roll_back_never_leads_to_where_the_alias_is(pointed: list[str]) -> None:
+def test_a_rollback_never_returns_the_current_version(pointed: list[str]) -> None:
     import sqlite3
 
     connection = sqlite3.connect(":memory:")

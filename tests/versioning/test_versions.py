@@ -1,4 +1,4 @@
-"""Versions, ranges, the registry's interface, migrations: by the semver specification and the guide."""
+"""Versions, ranges, the registry and migrations, by the specification of Semantic Versioning and the guide."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_order_agrees_with_the_semver_library(one: Any, other: Any) -> None:
     assert V(str(a)) == a
 
 
-def test_short_and_wrong_forms() -> None:
+def test_short_and_invalid_forms() -> None:
     assert str(V("1.2")) == "1.2.0"
     assert str(V("3")) == "3.0.0"
     assert str(V("1.10")) == "1.10.0"
@@ -104,8 +104,8 @@ def test_ranges(spec: str, yes: str, no: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1 ||", "nope", "1.x.2", "<*", "1.2 - 1.4", "!=1", "1.02", "1.2.3.x"])
-def test_what_is_no_range(text: str) -> None:
-    with pytest.raises(UsageError, match="no version and no range"):
+def test_invalid_ranges(text: str) -> None:
+    with pytest.raises(UsageError, match="not a version or a range"):
         satisfies(V("1.0.0"), text)
 
 
@@ -116,7 +116,7 @@ def test_select() -> None:
     assert select("^1", have) == "1.1.0"
     assert select("1.0", have) == "1.0.0"
     assert select("3.x", have) is None
-    with pytest.raises(UsageError, match="no version and no range"):
+    with pytest.raises(UsageError, match="not a version or a range"):
         select("newest", have)
 
 
@@ -140,7 +140,7 @@ def test_paths_are_shortest_then_least_breaking_and_no_path_is_an_error() -> Non
         registry.migrate_state("p", {}, "1.0.0", "3.0.0")
 
 
-def test_of_equally_long_ways_the_least_breaking_one_is_taken_and_the_others_are_told() -> None:
+def test_of_equally_long_paths_the_least_breaking_is_taken_and_the_others_are_listed() -> None:
     registry = WorkflowVersionRegistry()
     for a, b, breaking in (
         ("1.0.0", "2.0.0", True), ("2.0.0", "3.0.0", True), ("1.0.0", "1.5.0", False), ("1.5.0", "3.0.0", True),
@@ -156,7 +156,7 @@ def test_of_equally_long_ways_the_least_breaking_one_is_taken_and_the_others_are
 
 
 def test_every_pair_of_many_versions_has_a_migration_and_one_has_none() -> None:
-    """Forty versions with all ways among them: the best way, and that there is none, come at once."""
+    """With forty versions and all migrations among them, a path or its absence is found at once."""
     registry = WorkflowVersionRegistry()
     for a, b in itertools.permutations(range(40), 2):
         registry.add_migration("p", _migration(f"1.{a}.0", f"1.{b}.0", downgrade=b < a))
@@ -168,7 +168,7 @@ def test_every_pair_of_many_versions_has_a_migration_and_one_has_none() -> None:
         registry.get_migration_path("p", "1.0.0", "3.0.0")
 
 
-def test_a_way_back_that_is_declared_twice_is_refused_whichever_comes_first() -> None:
+def test_a_reverse_that_is_declared_twice_is_refused_in_either_order() -> None:
     add = MigrationStep(type=MigrationType.ADD_FIELD, node_id="x")
     remove = MigrationStep(type=MigrationType.REMOVE_FIELD, node_id="x")
     forth = _migration("1.0.0", "2.0.0", add, reverse=[remove])
@@ -176,7 +176,7 @@ def test_a_way_back_that_is_declared_twice_is_refused_whichever_comes_first() ->
     for first, second in ((forth, back), (back, forth)):
         registry = WorkflowVersionRegistry()
         registry.add_migration("p", first)
-        with pytest.raises(MigrationError, match=r"another migration 2\.0\.0->1\.0\.0 already"):
+        with pytest.raises(MigrationError, match=r"a different migration 2\.0\.0->1\.0\.0 exists already"):
             registry.add_migration("p", second)
         registry.add_migration("p", first)  # the same one again is no change
     same = _migration("2.0.0", "1.0.0", remove, downgrade=True)
@@ -193,43 +193,43 @@ S, T = MigrationStep, MigrationType
 @pytest.mark.parametrize(
     ("step", "why"),
     [
-        (S(T.ADD_FIELD), "the field is not named"),
-        (S(T.REMOVE_FIELD, "a..b"), "'a..b' is no field"),
+        (S(T.ADD_FIELD), "the field is missing"),
+        (S(T.REMOVE_FIELD, "a..b"), "'a..b' is not a field"),
         (S(T.RENAME_FIELD, old_value="a"), "needs old_value and new_value"),
-        (S(T.RENAME_FIELD, old_value="a", new_value="a"), "one lies within the other"),
-        (S(T.RENAME_FIELD, old_value="a", new_value="a.b"), "one lies within the other"),
-        (S(T.RENAME_FIELD, old_value="a.b", new_value="a"), "one lies within the other"),
-        (S(T.CUSTOM), "is no function"),
-        (S(T.CUSTOM, custom_handler="module.function"), "is no function"),
+        (S(T.RENAME_FIELD, old_value="a", new_value="a"), "one contains the other"),
+        (S(T.RENAME_FIELD, old_value="a", new_value="a.b"), "one contains the other"),
+        (S(T.RENAME_FIELD, old_value="a.b", new_value="a"), "one contains the other"),
+        (S(T.CUSTOM), "is not a function"),
+        (S(T.CUSTOM, custom_handler="module.function"), "is not a function"),
         (S(T.RENAME_NODE, "a"), "rename_node needs"),
         (S(T.ADD_EDGE, old_value="a"), "add_edge needs"),
         (S(T.REMOVE_NODE), "remove_node needs node_id"),
         (S(T.MODIFY_NODE), "modify_node needs node_id"),
     ],
 )
-def test_a_step_that_is_not_whole_is_not_registered(step: MigrationStep, why: str) -> None:
+def test_an_incomplete_step_is_not_registered(step: MigrationStep, why: str) -> None:
     with pytest.raises(MigrationError, match=f"1.0.0->2.0.0, step 1: .*{why}"):
         WorkflowVersionRegistry().add_migration("p", _migration("1.0.0", "2.0.0", step))
     with pytest.raises(MigrationError, match=f"reverse step 1: .*{why}"):
         WorkflowVersionRegistry().add_migration("p", _migration("1.0.0", "2.0.0", reverse=[step]))
 
 
-def test_a_type_is_known_by_either_name_and_by_no_other() -> None:
+def test_a_type_has_two_names_and_no_others() -> None:
     assert MigrationType("change_start_node") is MigrationType.CHANGE_START_NODE is MigrationType.CHANGE_START
     assert len(MigrationType) == 11
-    with pytest.raises(MigrationError, match="there is no type 'renam_field'"):
+    with pytest.raises(MigrationError, match="unknown type 'renam_field'"):
         MigrationStep(type="renam_field")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (_migration("2.0.0", "1.0.0"), "backwards"),
+        (_migration("2.0.0", "1.0.0"), "leads to an older version"),
         (_migration("1.0.0", "1.1.0", breaking=True), "new major version"),
         (_migration("1.0.0", "1.0.0"), "to itself"),
     ],
 )
-def test_what_contradicts_itself_is_not_registered(bad: WorkflowMigration, why: str) -> None:
+def test_a_contradictory_migration_is_not_registered(bad: WorkflowMigration, why: str) -> None:
     with pytest.raises(MigrationError, match=why):
         WorkflowVersionRegistry().add_migration("p", bad)
 
@@ -240,7 +240,7 @@ def test_the_same_version_with_another_content_names_the_next_free_one() -> None
         VersionedWorkflow("w", V("1.0.0"), {"nodes": [{"id": "a", "type": "agent", "role": "x"}]})
     )
     registry.register(VersionedWorkflow("w", V("1.0.1"), {"nodes": []}))
-    with pytest.raises(DefinitionError, match=r"Call this one 1\.0\.2.*node a\.role: x -> y"):
+    with pytest.raises(DefinitionError, match=r"Use version 1\.0\.2.*node a\.role: x -> y"):
         registry.register(
             VersionedWorkflow("w", V("1.0.0"), {"nodes": [{"id": "a", "type": "agent", "role": "y"}]})
         )
@@ -290,7 +290,7 @@ def test_a_failing_step_names_itself_and_changes_nothing() -> None:
         assert state == before
 
 
-def test_a_custom_function_keeps_no_hold_on_the_state_and_gives_what_json_holds() -> None:
+def test_a_custom_function_keeps_no_reference_to_the_state_and_returns_json_values() -> None:
     held: list[dict[str, Any]] = []
 
     def hold(state: dict[str, Any]) -> dict[str, Any]:
@@ -304,14 +304,14 @@ def test_a_custom_function_keeps_no_hold_on_the_state_and_gives_what_json_holds(
     assert given == {"a": [1]}
 
 
-def test_what_is_written_is_what_is_stored() -> None:
+def test_the_stored_form_is_the_written_form() -> None:
     for default in ("", None, 0, False, [], {"a": None}):
         step = S(T.ADD_FIELD, "x", new_value=default)
         stored = migration_from_block(_migration("1.0.0", "1.1.0", step).to_block())
         assert stored.apply_to_state({}) == {"x": default}
 
 
-def test_where_a_migration_of_a_file_leads_is_its_own_version_unless_it_says_otherwise() -> None:
+def test_the_default_target_of_a_migration_is_the_version_of_its_file() -> None:
     assert migration_from_block({"from": "1.0"}, "1.2").migration_id == "1.0.0->1.2.0"
     with pytest.raises(DefinitionError, match="to_version is missing"):
         migration_from_block({"from": "1.0"})
@@ -321,7 +321,7 @@ fields = st.dictionaries(st.sampled_from("abcdef"), st.integers(), max_size=4)
 
 
 @given(fields, st.sampled_from("abcdef"), st.sampled_from("xyz"))
-def test_a_reversible_chain_gives_the_state_back(state: dict[str, int], old: str, new: str) -> None:
+def test_a_reversible_chain_restores_the_state(state: dict[str, int], old: str, new: str) -> None:
     registry = WorkflowVersionRegistry()
     forth = MigrationStep(type=MigrationType.RENAME_FIELD, old_value=old, new_value=new)
     back = MigrationStep(type=MigrationType.RENAME_FIELD, old_value=new, new_value=old)

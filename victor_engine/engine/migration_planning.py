@@ -143,7 +143,7 @@ class Planner:
         return found
 
     def _known(self, spec: str) -> str:
-        found = catalog.meant(self.connection, self.spec.workflow, spec)
+        found = catalog.version_to_show(self.connection, self.spec.workflow, spec)
         version = found if found is not None and found != "latest" else self.to_version
         if version not in self._ids:
             known = ", ".join(sorted(self._ids))
@@ -251,7 +251,7 @@ class Planner:
         try:
             return catalog.resolve(self.connection, self.spec.workflow, spec).version
         except VictorError:
-            return catalog.meant(self.connection, self.spec.workflow, spec)
+            return catalog.version_to_show(self.connection, self.spec.workflow, spec)
 
     def _schedule(
         self, schedule_id: str, spec: ScheduleSpec, starts: str | None

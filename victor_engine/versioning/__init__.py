@@ -1,4 +1,4 @@
-"""Versions of workflows: semver, registry, migrations of state and position, differences."""
+"""Versions of workflows: semantic versions, the registry, migrations of state and position, and diffs."""
 
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_steps import MigrationError, MigrationStep, MigrationType

@@ -1,7 +1,6 @@
-"""Aliases: names such as `stable` for one version, or for two that share what starts by weight.
+"""Aliases: names such as `stable` for one version, or for two versions that share new runs by weight.
 
-Where an alias points is never changed, only followed by another pointing, so that its history is
-kept and a roll-back knows where to go.
+The target of an alias is never changed. A new target is added, so that the history is kept for rollbacks.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Pointing:
-    """Where an alias points: `other`, if there is one, takes `weight` percent of what starts."""
+class AliasTarget:
+    """The target of an alias. `other`, if it is given, gets `weight` percent of the new runs."""
 
     id: int
     version: str
@@ -35,21 +34,22 @@ class Pointing:
     weight: int = 0
 
     def choose(self, seed: str | None) -> str:
-        """The version for one start. The same seed always gives the same one."""
+        """Return the version for one start. The same seed always gives the same version."""
         if self.other is None or seed is None:
             return self.version
         digest = hashlib.sha256(f"{self.id}:{seed}".encode()).digest()
         return self.other if int.from_bytes(digest[:8], "big") % 100 < self.weight else self.version
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
+        """The versions with their percentages, for messages and events."""
         if self.other is None:
             return self.version
         return f"{self.version} {100 - self.weight}% / {self.other} {self.weight}%"
 
 
 def is_alias_name(spec: str | None) -> bool:
-    """Whether a version spec can only be an alias: neither a version, nor a range, nor `latest`."""
+    """Return whether a version spec can only be an alias: not a version, a range or `latest`."""
     if spec is None or spec.strip() in ("", "latest") or _NAME.fullmatch(spec.strip()) is None:
         return False
     return _as_range(spec.strip()) is False
@@ -70,27 +70,27 @@ def _as_range(text: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """The name of an alias; UsageError if it could be taken for a version or a range, or is no name."""
+    """Return the name of an alias. Raises UsageError if it is invalid or could be a version or a range."""
     if name == "latest" or _as_range(name) or re.fullmatch(r"[vV][0-9][0-9A-Za-z.+-]*", name):
         raise UsageError(
-            f"{name!r} is a version or a range, so it cannot name an alias; call it stable or canary"
+            f"{name!r} is a version or a range, so it cannot name an alias; use a name such as stable or canary"
         )
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{name!r} cannot name an alias: a lower-case letter, then up to 39 of a-z, 0-9, - and _"
+            f"{name!r} cannot name an alias: use a lower-case letter, then up to 39 of a-z, 0-9, - and _"
         )
     return name
 
 
-def pointing(source: Source, workflow: str, alias: str | None) -> Pointing | None:
-    """Where an alias points; None if there is no such alias."""
+def target_of(source: Source, workflow: str, alias: str | None) -> AliasTarget | None:
+    """Return the target of an alias, or None if the alias does not exist."""
     found = stored.pointing(source, workflow, (alias or "").strip())
-    return None if found is None else Pointing(*found)
+    return None if found is None else AliasTarget(*found)
 
 
-def all_pointings(source: Source, workflow: str) -> list[tuple[str, Pointing]]:
-    """Every alias of a workflow with where it points."""
-    return [(name, Pointing(*found)) for name, found in stored.pointings(source, workflow)]
+def all_targets(source: Source, workflow: str) -> list[tuple[str, AliasTarget]]:
+    """Return each alias of a workflow with its target."""
+    return [(name, AliasTarget(*found)) for name, found in stored.pointings(source, workflow)]
 
 
 def set_alias(
@@ -104,11 +104,11 @@ def set_alias(
     actor: Actor | None = None,
     note: str = "",
     action: str = "set",
-) -> Pointing:
-    """Point an alias at one version, or split what starts between two.
+) -> AliasTarget:
+    """Point an alias at one version, or split new runs between two versions.
 
-    UsageError for a name that looks like a version or a weight outside 1 to 99; NotFoundError for a
-    version that is not registered; ConflictError for one that is removed.
+    Raises UsageError for a name that could be a version and for a weight outside 1 to 99, NotFoundError for a
+    version that is not registered, and ConflictError for a removed version.
     """
     name = check_name(alias)
     tx.lock(Root.ALIAS, workflow)
@@ -118,17 +118,17 @@ def set_alias(
     if second is not None and not 1 <= weight <= 99:
         raise UsageError(f"the weight of {second} must be 1 to 99 percent, not {weight}")
     if second is None and weight:
-        raise UsageError("a weight needs a second version to go to")
+        raise UsageError("a weight needs a second version")
     if first == second:
-        raise UsageError(f"{first} cannot share what starts with itself")
-    old = pointing(tx, workflow, name)
+        raise UsageError(f"the second version must differ from the first, and both are {first}")
+    old = target_of(tx, workflow, name)
     if old is not None and (old.version, old.other, old.weight) == (first, second, weight):
         return old
     found = _record(tx, workflow, name, first, second, weight, action, actor, note)
     stored.put(tx, workflow, name, found.id)
-    data: dict[str, Any] = {"alias": name, "to": found.words, "action": action}
+    data: dict[str, Any] = {"alias": name, "to": found.text, "action": action}
     if old is not None:
-        data["was"] = old.words
+        data["was"] = old.text
     if note:
         data["note"] = note
     tx.event(EventKind.ALIAS_CHANGED, actor=actor, workflow=workflow, data=data)
@@ -136,24 +136,24 @@ def set_alias(
 
 
 def remove_alias(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> None:
-    """Take an alias away. ConflictError names the schedules that start by it."""
+    """Remove an alias. Raises ConflictError, which names the schedules that use it."""
     tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     users = schedules_by(tx, workflow, alias)
     if users:
         raise ConflictError(
-            f"schedule {', '.join(users[:5])} starts by alias {alias!r}; change its version first"
+            f"the alias {alias!r} is used by {', '.join(users[:5])}; change the version of each schedule first"
         )
     _record(tx, workflow, alias, None, None, 0, "remove", actor, note)
     stored.delete(tx, workflow, alias)
-    data = {"alias": alias, "was": old.words, **({"note": note} if note else {})}
+    data = {"alias": alias, "was": old.text, **({"note": note} if note else {})}
     tx.event(EventKind.ALIAS_REMOVED, actor=actor, workflow=workflow, data=data)
 
 
 def promote(
     tx: Tx, workflow: str, alias: str, onto: str | None = None, *, actor: Actor | None = None, note: str = ""
-) -> Pointing:
-    """Give the second version of a split alias all that starts; or point alias `onto` where `alias` points."""
+) -> AliasTarget:
+    """Send all new runs of a split alias to its second version, or point alias `onto` at the target of `alias`."""
     tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     if onto is not None:
@@ -162,26 +162,30 @@ def promote(
         )
     if old.other is None:
         raise ConflictError(
-            f"alias {alias!r} of {workflow} is not split: all that starts by it is {old.version} already; "
+            f"alias {alias!r} of {workflow} is not split: all its new runs start on {old.version} already; "
             "promote it onto another alias"
         )
     return set_alias(tx, workflow, alias, old.other, actor=actor, note=note, action="promote")
 
 
-def roll_back(tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = "") -> Pointing:
-    """Give all that starts to the version that had it before; see `rolls_back_to`."""
+def roll_back(
+    tx: Tx, workflow: str, alias: str, *, actor: Actor | None = None, note: str = ""
+) -> AliasTarget:
+    """Send all new runs to the version that had them before; see `rolls_back_to`."""
     tx.lock(Root.ALIAS, workflow)
     old = _existing(tx, workflow, alias)
     version = rolls_back_to(tx, workflow, alias)
     if version is None:
-        raise ConflictError(f"alias {alias!r} of {workflow} was never at anything but {old.version}")
+        raise ConflictError(
+            f"alias {alias!r} of {workflow} cannot be rolled back: {old.version} is the only version it has had"
+        )
     return set_alias(tx, workflow, alias, version, actor=actor, note=note, action="roll_back")
 
 
 def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
-    """Of a split alias its main version, else the last other one that had all that starts by it.
+    """Return the version of a rollback: the main version of a split alias, else the last other full target.
 
-    What a roll-back left is not gone back to: a second one goes further back.
+    A second rollback goes further back, not to the version that the first one left.
     """
     whole: list[str] = []
     split: str | None = None
@@ -200,28 +204,30 @@ def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
 
 
 def schedules_by(source: Source, workflow: str, spec: str) -> list[str]:
-    """Ids of the schedules of a workflow whose version spec is just this."""
+    """Return the ids of the schedules of a workflow with exactly this version spec."""
     return [schedule_id for schedule_id, used in schedules.specs_of(source, workflow) if used.version == spec]
 
 
-def _existing(source: Source, workflow: str, alias: str) -> Pointing:
-    found = pointing(source, workflow, alias)
+def _existing(source: Source, workflow: str, alias: str) -> AliasTarget:
+    found = target_of(source, workflow, alias)
     if found is None:
-        known = ", ".join(name for name, _ in all_pointings(source, workflow)) or "none"
+        known = ", ".join(name for name, _ in all_targets(source, workflow)) or "none"
         raise NotFoundError(f"{workflow} has no alias {alias!r}; it has: {known}")
     return found
 
 
 def _startable(source: Source, workflow: str, version: str) -> str:
     try:
-        wanted = str(WorkflowVersion.parse(version))
+        full = str(WorkflowVersion.parse(version))
     except ValueError as error:
         raise UsageError(f"an alias points at one version, such as 1.2.0: {error}") from None
-    found = definitions.version(source, workflow, wanted)
+    found = definitions.version(source, workflow, full)
     if found is None:
-        raise NotFoundError(f"there is no {workflow} {wanted}; `victor versions list {workflow}` shows them")
+        raise NotFoundError(
+            f"{workflow} has no version {full}; list its versions with `victor versions list {workflow}`"
+        )
     if found.removed is not None:
-        raise ConflictError(f"{workflow} {wanted} is removed, nothing new starts on it: {found.removed}")
+        raise ConflictError(f"{workflow} {full} is removed, and new runs cannot start on it: {found.removed}")
     return found.version
 
 
@@ -235,6 +241,6 @@ def _record(
     action: str,
     actor: Actor | None,
     note: str,
-) -> Pointing:
+) -> AliasTarget:
     pointing_id = stored.record(tx, workflow, alias, version, other, weight, action, actor=actor, note=note)
-    return Pointing(pointing_id, version or "", other, weight)
+    return AliasTarget(pointing_id, version or "", other, weight)

@@ -1,4 +1,4 @@
-"""Definitions in the store: registered once, never overwritten, found by version or range."""
+"""The catalog of definitions in the store: registered once, never overwritten, found by version or range."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VersionRemovedError(VictorError):
 
 
 class Declared(Protocol):
-    """What a file says of a version, as far as it is looked for by that."""
+    """The declaration of a version in a file, as far as the catalog needs it."""
 
     @property
     def name(self) -> str: ...
@@ -59,6 +59,8 @@ class Declared(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
+    """A registered definition. `created` is true if this call registered it."""
+
     definition_id: int
     version: str
     created: bool
@@ -66,19 +68,19 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The version that a spec means, with what is needed to start on it."""
+    """The version that a spec resolves to, with the data to start a run on it."""
 
     id: int
     workflow: str
     version: str
     deprecated: str | None
-    pointing_id: int | None = None  # of the alias that chose it
+    pointing_id: int | None = None  # the target of the alias that chose it
 
 
 def find_registered(source: Source, definition: Declared, checksum: str) -> Registered | None:
-    """The row of a definition that is registered with just this content, if it is. A read only."""
-    wanted = None if definition.version is None else _normal(definition)
-    found = definitions.with_content(source, definition.name, checksum, wanted)
+    """Return the registered definition with exactly this content, or None. Only reads."""
+    version = None if definition.version is None else _normal(definition)
+    found = definitions.with_content(source, definition.name, checksum, version)
     return Registered(*found, False) if found is not None else None
 
 
@@ -93,12 +95,12 @@ def _normal(definition: Declared) -> str:
     except ValueError:
         raise DefinitionError(
             f"{definition.path or definition.name}: workflow {definition.name!r} has version {definition.version!r}, "
-            "which is not major.minor.patch"
+            "which does not have the form major.minor.patch"
         ) from None
 
 
 def normal_version(version: str) -> str:
-    """The full form of a version string; DefinitionError if it is none."""
+    """Return the full form of a version. Raises DefinitionError if the text is not a version."""
     try:
         return str(WorkflowVersion.parse(version))
     except ValueError as error:
@@ -114,7 +116,7 @@ def register_definition(
     checksum: str,
     actor: Actor | None = None,
 ) -> Registered:
-    """Register a version under its content. VersionConflictError if it is taken by another content.
+    """Register a version. Raises VersionConflictError if it is registered with different content.
 
     A workflow without a version gets revisions 0.0.1, 0.0.2, … as its content changes.
     """
@@ -135,10 +137,10 @@ def register_definition(
             lines = [change.describe() for change in diff(_content(tx, known_id), content)]
             more = f" (and {len(lines) - 8} more)" if len(lines) > 8 else ""
             raise VersionConflictError(
-                f"{path or definition.name}: {definition.name} {version} is registered with another content"
+                f"{path or definition.name}: {definition.name} {version} is registered with different content"
                 + (f" (from {where})" if where and where != path else "")
-                + f". A version never changes: call this one {next_free(version, taken)}. "
-                f"What differs: {'; '.join(lines[:8])}{more}"
+                + f". A version never changes: use version {next_free(version, taken)}. "
+                f"Differences: {'; '.join(lines[:8])}{more}"
             )
     definition_id = definitions.add(
         tx,
@@ -160,42 +162,41 @@ def register_definition(
 
 
 def resolve(source: Source, workflow: str, spec: str | None = None, *, seed: str | None = None) -> Resolved:
-    """The version that `spec` means: exact, a range, `latest` (or None), or an alias.
+    """Return the version that `spec` resolves to: an exact version, a range, `latest` (or None), or an alias.
 
-    NotFoundError names what there is. A deprecated version is passed over where a range or `latest`
-    has a choice, and taken where it is named or there is no other. A removed one is passed over
-    too; where only it would do, VersionRemovedError says why it was removed. An alias that is split
-    chooses by `seed`; without one it is its main version.
+    A range or `latest` selects a deprecated version only if all others are removed, and a removed one never. An
+    exact version may be deprecated. A split alias chooses by `seed`; without a seed it resolves to its main version.
+    Raises NotFoundError, which names the known versions, and VersionRemovedError if only removed versions match.
     """
     rows = definitions.versions(source, workflow)
     if not rows:
         names = definitions.names(source)
         from victor_engine.config.yaml_locations import did_you_mean
 
-        hint = did_you_mean(workflow, names) if names else "None is registered yet"
-        raise NotFoundError(f"there is no workflow {workflow!r}. {hint}")
+        hint = did_you_mean(workflow, names) if names else "No workflow is registered yet"
+        raise NotFoundError(f"the workflow {workflow!r} does not exist. {hint}")
     by_version = {row.version: row for row in rows}
-    pointing = aliases.pointing(source, workflow, spec) if aliases.is_alias_name(spec) else None
-    if pointing is not None:
-        chosen = pointing.choose(seed)
+    target = aliases.target_of(source, workflow, spec) if aliases.is_alias_name(spec) else None
+    if target is not None:
+        chosen = target.choose(seed)
     elif aliases.is_alias_name(spec):
-        known = ", ".join(name for name, _ in aliases.all_pointings(source, workflow)) or "none"
+        known = ", ".join(name for name, _ in aliases.all_targets(source, workflow)) or "none"
         raise NotFoundError(
-            f"{workflow} has no alias {spec!r} (it has: {known}), and it is no version and no range; "
-            f"there are {_listed(by_version)}; `victor versions alias {workflow} {spec} VERSION` sets it"
+            f"{workflow} has no alias {spec!r}, and {spec!r} is not a version or a range. Aliases: {known}. "
+            f"Versions: {_listed(by_version)}. Create the alias with `victor versions alias {workflow} {spec} VERSION`"
         )
     else:
         best = _choose(spec, by_version)
         if best is None:
             raise NotFoundError(
-                f"{workflow} has no version {spec or 'latest'}; there are {_listed(by_version)}"
+                f"{workflow} has no version {spec or 'latest'}; its versions are {_listed(by_version)}"
             )
         chosen = best
     found = by_version[chosen]
     if found.removed is not None:
         raise removed_error(workflow, found.version, found.removed, found.successor)
     return Resolved(
-        found.id, workflow, found.version, found.deprecated, pointing.id if pointing is not None else None
+        found.id, workflow, found.version, found.deprecated, target.id if target is not None else None
     )
 
 
@@ -204,26 +205,26 @@ def _listed(versions: Iterable[str]) -> str:
 
 
 def _choose(spec: str | None, by_version: Mapping[str, Version]) -> str | None:
-    """The best that a spec allows: neither deprecated nor removed, else not removed, else any."""
+    """Return the best version that a spec allows: not deprecated or removed, else not removed, else any."""
     if spec is None or spec.strip() in ("latest", ""):
         return latest_of([(version, row.deprecated, row.removed) for version, row in by_version.items()])
-    there = [version for version, row in by_version.items() if row.removed is None]
-    fresh = [version for version in there if by_version[version].deprecated is None]
-    return select(spec, fresh) or select(spec, there) or select(spec, by_version)
+    available = [version for version, row in by_version.items() if row.removed is None]
+    current = [version for version in available if by_version[version].deprecated is None]
+    return select(spec, current) or select(spec, available) or select(spec, by_version)
 
 
-def meant(source: Source, workflow: str, spec: str | None) -> str | None:
-    """The version that a spec speaks of, for looking at it; the spec itself where that is unclear."""
+def version_to_show(source: Source, workflow: str, spec: str | None) -> str | None:
+    """Return the version that a query with this spec shows, or the spec itself if it does not resolve."""
     if spec is None or spec == "latest":
         return spec
-    pointing = aliases.pointing(source, workflow, spec)
-    if pointing is not None:
-        return pointing.version
+    target = aliases.target_of(source, workflow, spec)
+    if target is not None:
+        return target.version
     return in_range(spec, definitions.version_names(source, workflow)) or spec
 
 
 def in_range(spec: str, versions: Iterable[str]) -> str | None:
-    """The newest of some versions that a spec allows; None if none, or if it is no spec."""
+    """Return the newest of some versions that a spec allows, or None. An invalid spec allows none."""
     try:
         return select(spec, versions)
     except UsageError:
@@ -232,30 +233,33 @@ def in_range(spec: str, versions: Iterable[str]) -> str | None:
 
 def removed_error(workflow: str, version: str, message: str, successor: str | None) -> VersionRemovedError:
     use = f". Use {successor}" if successor else ""
-    return VersionRemovedError(f"{workflow} {version} is removed, nothing new starts on it: {message}{use}")
+    return VersionRemovedError(
+        f"{workflow} {version} is removed, and new runs cannot start on it: {message}{use}"
+    )
 
 
 def refuse_removed(source: Source, definition_id: int) -> None:
-    """VersionRemovedError if nothing new may start on a definition."""
+    """Raise VersionRemovedError if a definition is removed."""
     workflow, found = definitions.version_by_id(source, definition_id)
     if found.removed is not None:
         raise removed_error(workflow, found.version, found.removed, found.successor)
 
 
 def load_definition(connection: sqlite3.Connection, definition_id: int) -> tuple[WorkflowDefinition, str]:
-    """A stored definition and its version."""
+    """Return a stored definition and its version. Raises NotFoundError if it does not exist."""
     row = definitions.content(connection, definition_id)
     if row is None:
-        raise NotFoundError(f"there is no definition {definition_id} in the store")
+        raise NotFoundError(f"the store has no definition {definition_id}")
     return definition_from_content(row[0], jsonio.loads(row[1])), row[2]
 
 
 def register_migrations(
     tx: Tx, workflow: str, blocks: Iterable[Mapping[str, Any]], version: str | None = None
 ) -> int:
-    """Register the migrations that a file of this version declares; how many were new.
+    """Register the migrations that a file of this version declares. Return the number of new ones.
 
-    VersionConflictError for one that is known with other steps, or that another one's reverse contradicts.
+    Raises VersionConflictError for a migration that is registered with different steps, or that contradicts the
+    reverse of another one.
     """
     tx.lock(Root.DEFINITION, workflow)
     registry = load_registry(tx, workflow)
@@ -265,8 +269,8 @@ def register_migrations(
         known = definitions.migration_checksum(tx, *key)
         if known is not None and known != migration.checksum:
             raise VersionConflictError(
-                f"{workflow}: migration {migration.migration_id} is registered with other steps, and never "
-                "changes once it is known; write it as it was, or lead to a new version"
+                f"{workflow}: migration {migration.migration_id} is registered with different steps, and a registered "
+                "migration never changes; restore its steps, or change its target to a new version"
             )
         try:
             registry.add_migration(workflow, migration)
@@ -292,12 +296,12 @@ def register_migrations(
 
 
 def declared_migrations(blocks: Iterable[Mapping[str, Any]], version: str | None) -> list[WorkflowMigration]:
-    """The migrations of a file of this version. DefinitionError or MigrationError names what is wrong."""
+    """Return the migrations of a file of this version. Raises DefinitionError or MigrationError."""
     return [migration_from_block(block, version) for block in blocks]
 
 
 def migrations_known(source: Source, definition: Declared) -> bool:
-    """Whether all that a file declares is registered just so. A read only; raises as `declared_migrations`."""
+    """Return whether all migrations of a file are registered unchanged. Only reads; raises as `declared_migrations`."""
     if not definition.migrations:
         return True
     known = definitions.migration_checksums(source, definition.name)
@@ -306,7 +310,7 @@ def migrations_known(source: Source, definition: Declared) -> bool:
 
 
 def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
-    """The stored migrations of one workflow as a registry."""
+    """Return a registry of the stored migrations of one workflow."""
     registry = WorkflowVersionRegistry()
     for content in definitions.migrations(source, workflow):
         registry.add_migration(workflow, migration_from_block(jsonio.loads(content)))
@@ -314,7 +318,7 @@ def load_registry(source: Source, workflow: str) -> WorkflowVersionRegistry:
 
 
 def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
-    """Every way between two versions of a workflow, also those that follow from a reverse."""
+    """Return all migrations of a workflow, with those that are derived from `reverse`."""
     return [
         MigrationEdge(
             from_version=str(migration.from_version),
@@ -330,7 +334,7 @@ def migration_graph(source: Source, workflow: str) -> list[MigrationEdge]:
 
 
 Load = Callable[[str], Handler]
-"""Loads the function of a custom step by its reference."""
+"""A function that loads the function of a custom step by its reference."""
 
 
 def preview_migration(
@@ -341,7 +345,7 @@ def preview_migration(
     state: Mapping[str, Any],
     load: Load | None = None,
 ) -> MigrationPreview:
-    """A dry run on a state: the chain, and what each step changes. Writes nothing."""
+    """Return a dry run on a state: the chain, and the changes of each step. Writes nothing."""
     registry = load_registry(source, workflow)
     path = migration_path(registry, workflow, from_version, to_version, load)
     after: State = copy.deepcopy(dict(state))
@@ -365,7 +369,7 @@ def preview_migration(
 def other_paths(
     registry: WorkflowVersionRegistry, workflow: str, from_version: str, to_version: str
 ) -> tuple[tuple[str, ...], ...]:
-    """The ways that are not taken, as ids of migrations, the best first."""
+    """Return the paths that are not taken, as ids of migrations, the best first."""
     found = registry.get_migration_paths(workflow, from_version, to_version)
     return tuple(tuple(migration.migration_id for migration in path) for path in found[1:])
 
@@ -377,6 +381,9 @@ def migration_path(
     to_version: str,
     load: Load | None = None,
 ) -> list[WorkflowMigration]:
-    """The chain from one version to another, its functions loaded. MigrationError names the gap."""
+    """Return the chain from one version to another, with its functions loaded.
+
+    Raises MigrationError, which names the gap.
+    """
     path = registry.get_migration_path(workflow, from_version, to_version)
     return [with_functions(migration, load) for migration in path]

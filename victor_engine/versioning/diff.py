@@ -1,4 +1,4 @@
-"""What differs between two definitions: nodes, edges, limits, schedule. Structure, not text."""
+"""The structural differences between two definitions: nodes, edges, limits and schedule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _short(value: Any) -> str:
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """All changes from one content to another: workflow settings first, then nodes in declared order."""
+    """Return all changes from one content to another: settings first, then nodes in declared order."""
     changes = _mappings(
         "", {k: v for k, v in old.items() if k != "nodes"}, {k: v for k, v in new.items() if k != "nodes"}
     )
@@ -56,12 +56,12 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 
 def change_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What differs between two states, a line each: `+ path = value`, `- path = value`, `~ path: old -> new`."""
+    """Return the differences between two states as lines: `+ path = value`, `- path = value`, `~ path: old -> new`."""
     return [change.describe() for change in _mappings("", before, after)]
 
 
 def value_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs between two JSON objects, by dotted path."""
+    """Return the differences between two JSON objects, by dotted path."""
     return _mappings("", before, after)
 
 
@@ -88,20 +88,19 @@ _LIMITS = frozenset({
     "max_iterations", "max_retries",
 })  # fmt: skip
 _EDGES = frozenset({"next", "branches", "on_error", "parallel_nodes", "start_node"})
-"""Keys of the dialect that lead from node to node: they are told as edges, not as settings."""
+"""The keys with references to nodes: they are reported as edges, not as settings."""
 
 
-_OF_THE_VERSION = frozenset({"version", "migrations", "deprecated"})
-"""Keys that speak about a version and its neighbours: they differ whatever the two of them do."""
+_VERSION_KEYS = frozenset({"version", "migrations", "deprecated"})
+"""The keys about the version itself. They are not compared, because they always differ."""
 
 
 def compare(old: DefinitionInfo, new: DefinitionInfo) -> DefinitionDiff:
-    """What differs, told by nodes, edges, limits and schedule."""
+    """Return the differences by nodes, edges, limits and schedule."""
     lines: list[DiffLine] = []
     marks: dict[str, str] = {}
     contents = [
-        {key: value for key, value in info.content.items() if key not in _OF_THE_VERSION}
-        for info in (old, new)
+        {key: value for key, value in info.content.items() if key not in _VERSION_KEYS} for info in (old, new)
     ]
     for change in diff(*contents):
         node, _, key = change.path.removeprefix("node ").partition(".")
@@ -140,10 +139,10 @@ def _edges(old: DefinitionInfo, new: DefinitionInfo) -> list[DiffLine]:
         }
 
     before, after = named(old), named(new)
-    gone = [
+    removed = [
         DiffLine("edges", "removed", f"- {text}", key[0]) for key, text in before.items() if key not in after
     ]
-    come = [
+    added = [
         DiffLine("edges", "added", f"+ {text}", key[0]) for key, text in after.items() if key not in before
     ]
-    return gone + come
+    return removed + added

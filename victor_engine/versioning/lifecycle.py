@@ -1,4 +1,4 @@
-"""The life of a version after its registration: deprecated, removed, and taken back."""
+"""The lifecycle of registered versions: deprecation, removal and restoration."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from victor_engine.versioning.catalog import normal_version
 
 
 def _find(tx: Tx, workflow: str, version: str) -> tuple[int, str]:
-    wanted = normal_version(version)
+    full = normal_version(version)
     tx.lock(Root.DEFINITION, workflow)
-    row = definitions.version(tx, workflow, wanted)
+    row = definitions.version(tx, workflow, full)
     if row is None:
-        raise NotFoundError(f"there is no {workflow} {wanted}; `victor versions list {workflow}` shows them")
-    return row.id, wanted
+        raise NotFoundError(
+            f"{workflow} has no version {full}; list its versions with `victor versions list {workflow}`"
+        )
+    return row.id, full
 
 
 def deprecate(
@@ -33,7 +35,7 @@ def deprecate(
     actor: Actor | None = None,
     removal: datetime | None = None,
 ) -> bool:
-    """Mark a version, with the date from which nothing new is to start on it; whether that changed anything."""
+    """Mark a version as deprecated, with the planned date of its removal. Return whether that changed anything."""
     definition_id, normal = _find(tx, workflow, version)
     at = to_us(removal) if removal is not None else None
     old = definitions.life(tx, definition_id)
@@ -52,31 +54,30 @@ def deprecate(
 
 
 def remove(tx: Tx, workflow: str, version: str, message: str = "", actor: Actor | None = None) -> bool:
-    """Let nothing new start on a version; what runs on it goes on. Whether that changed anything.
+    """Remove a version: new runs cannot start on it, active runs continue. Return whether that changed anything.
 
-    ConflictError names the aliases that still point at it.
+    Raises ConflictError, which names the aliases that still point at the version.
     """
     tx.lock(Root.ALIAS, workflow)
     definition_id, normal = _find(tx, workflow, version)
-    held = [name for name, at in aliases.all_pointings(tx, workflow) if normal in (at.version, at.other)]
-    if held:
+    names = [name for name, at in aliases.all_targets(tx, workflow) if normal in (at.version, at.other)]
+    if names:
         raise ConflictError(
-            f"alias {', '.join(held)} of {workflow} points at {normal}; point it elsewhere first, so that "
-            "what starts by it goes on"
+            f"alias {', '.join(names)} of {workflow} points at {normal}; point it at another version first"
         )
     known = definitions.life(tx, definition_id)
-    told = message or known.deprecated or "it was removed"
-    if known.removed == told:
+    reason = message or known.deprecated or "it was removed"
+    if known.removed == reason:
         return False
-    definitions.remove(tx, workflow, definition_id, told, actor=actor)
+    definitions.remove(tx, workflow, definition_id, reason, actor=actor)
     tx.event(
-        EventKind.VERSION_REMOVED, actor=actor, workflow=workflow, data={"version": normal, "message": told}
+        EventKind.VERSION_REMOVED, actor=actor, workflow=workflow, data={"version": normal, "message": reason}
     )
     return True
 
 
 def restore(tx: Tx, workflow: str, version: str, actor: Actor | None = None) -> bool:
-    """Take a deprecation and a removal back; whether there was one."""
+    """Undo a deprecation and a removal. Return whether the version was deprecated or removed."""
     definition_id, normal = _find(tx, workflow, version)
     if not definitions.restore(tx, workflow, definition_id):
         return False

@@ -1,4 +1,4 @@
-"""Migrations: steps that move a run's state, and its position, from one version to another."""
+"""Migrations: steps that change the state and the position of a run for another version."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from victor_engine.versioning.semver import WorkflowVersion
 
 @dataclass(frozen=True, slots=True)
 class WorkflowMigration:
-    """The way from one version to another. `reverse` lists the steps back, if there is a way back.
+    """A migration from one version to another. `reverse` lists the steps back, if they are declared.
 
-    Versions may be given as strings. `undoes` marks a migration that came of another one's `reverse`.
+    Versions may be given as strings. `undoes` marks a migration that was derived from `reverse` of another one.
     """
 
     from_version: WorkflowVersion
@@ -46,13 +46,14 @@ class WorkflowMigration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all that it says; a custom function counts by its name."""
+        """The SHA-256 of the stored form, in which a custom function is its name."""
         return jsonio.digest(self.to_block())
 
     def apply_to_state(self, state: Mapping[str, Any], reserved: list[str] | None = None) -> State:
-        """The state after all steps; the one given stays as it is, also if a step fails.
+        """Return the state after all steps. The given state does not change, also if a step fails.
 
-        `reserved` gets the names that the steps tried to write and that the engine alone writes.
+        The reserved names that the steps tried to write are added to `reserved`. Raises MigrationError, which
+        names the step that failed.
         """
         current: State = copy.deepcopy(dict(state))
         for number in range(1, len(self.steps) + 1):
@@ -62,43 +63,45 @@ class WorkflowMigration:
         return current
 
     def apply_one(self, number: int, state: State) -> tuple[State, tuple[str, ...]]:
-        """Return what step `number` (1 is the first) makes of a state that is ours to change, and the names
-        that it tried to write and that the engine alone writes. MigrationError names the step."""
+        """Apply step `number` (1 is the first). Return the state and the reserved names that it tried to write.
+
+        May change `state`. Raises MigrationError, which names the step.
+        """
         try:
             return apply_step(self.steps[number - 1], state, undoes=self.undoes)
         except MigrationError as error:
             raise self.failure(number, error) from error
 
     def failure(self, number: int, error: MigrationError) -> MigrationError:
-        """An error, with the step at which it came."""
+        """Return the error with the number and the description of the step that failed."""
         return MigrationError(
             f"{self.migration_id}, step {number} ({self.steps[number - 1].describe()}): {error.message}"
         )
 
     def check(self) -> None:
-        """What must hold before it is registered: direction, breaking only with a major bump, whole steps."""
+        """Raise MigrationError if the direction, the version of a breaking change or a step is invalid."""
         if self.from_version == self.to_version:
             raise MigrationError(f"{self.migration_id} leads from a version to itself")
         if self.to_version < self.from_version and not self.downgrade:
             raise MigrationError(
-                f"{self.migration_id} leads backwards; mark it downgrade: true if it is meant to"
+                f"{self.migration_id} leads to an older version; add downgrade: true if this is intended"
             )
         low, high = sorted((self.from_version, self.to_version))
         zero = low.major == 0 and low.minor != high.minor
         if self.breaking and low.major == high.major and not zero:
             raise MigrationError(
                 f"{self.migration_id} is breaking, and a breaking change needs a new major version; "
-                f"call the target {low.bump_major()}, or take breaking away"
+                f"change the target to {low.bump_major()}, or remove breaking"
             )
-        for words, steps in (("step", self.steps), ("reverse step", self.reverse or ())):
+        for kind, steps in (("step", self.steps), ("reverse step", self.reverse or ())):
             for number, step in enumerate(steps, 1):
                 try:
                     step.check()
                 except MigrationError as error:
-                    raise MigrationError(f"{self.migration_id}, {words} {number}: {error.message}") from error
+                    raise MigrationError(f"{self.migration_id}, {kind} {number}: {error.message}") from error
 
     def backwards(self) -> WorkflowMigration | None:
-        """The way back, if it has one."""
+        """Return the migration back, or None without `reverse`."""
         if not self.reverse:
             return None
         return WorkflowMigration(
@@ -112,7 +115,7 @@ class WorkflowMigration:
         )
 
     def to_block(self) -> dict[str, Any]:
-        """The stored form, as it is written under `migrations:` in YAML."""
+        """Return the stored form, which is that of `migrations:` in YAML."""
         return {
             "from_version": str(self.from_version),
             "to_version": str(self.to_version),
@@ -125,19 +128,22 @@ class WorkflowMigration:
 
 
 def with_functions(migration: WorkflowMigration, load: Callable[[str], Handler] | None) -> WorkflowMigration:
-    """The migration with its functions loaded. UntrustedError where none may be (`load` is None)."""
+    """Return the migration with its functions loaded.
+
+    Raises UntrustedError if functions must not be loaded (`load` is None), and MigrationError if loading fails.
+    """
     steps = []
     for step in migration.steps:
         reference = step.custom_handler
         if step.type is MigrationType.CUSTOM and isinstance(reference, str):
             if load is None:
                 raise UntrustedError(
-                    f"{migration.migration_id} calls {reference}, and nothing of this workspace is executed here; "
-                    "trust it (`victor trust`) and ask an engine"
+                    f"{migration.migration_id} calls {reference}, which only an engine on a trusted workspace may "
+                    "execute; trust the workspace (`victor trust`) and use an engine"
                 )
             try:
                 function = load(reference)
-            except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+            except (Exception, SystemExit) as error:  # an import may raise any error
                 raise MigrationError(
                     f"{migration.migration_id}: {reference} cannot be loaded: {type(error).__name__}: {error}"
                 ) from error

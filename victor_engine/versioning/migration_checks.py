@@ -1,4 +1,4 @@
-"""What can be wrong with the migrations that a workflow file declares, each fault at its place."""
+"""The checks of the migrations that a workflow file declares, with the place of each error."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from victor_engine.errors import VictorError
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_reader import migration_from_block, step_from_block
 from victor_engine.versioning.migration_steps import MigrationError
-from victor_engine.versioning.position import Standing, move
+from victor_engine.versioning.position import RunPosition, move
 from victor_engine.versioning.registry import WorkflowVersionRegistry
 from victor_engine.versioning.semver import WorkflowVersion
 
 
 def check_migrations(definition: WorkflowDefinition, reader: Reader) -> Iterator[ProblemInfo]:
-    """Faults of form, contradictions among the migrations of the file, and steps that do not fit its version.
+    """Yield invalid steps, contradictions within the file, and steps that do not match its version.
 
-    `reader` is the workflow as it was read. What other files and the store hold is looked at when the
+    `reader` is the reader of the workflow. Contradictions with other files and the store are found when the
     migrations are registered.
     """
     registry = WorkflowVersionRegistry()
     for index, block in enumerate(definition.migrations):
         path = (*reader.path, "migrations", index)
-        faults = list(_steps(block, path))
-        if not faults:
+        errors = list(_steps(block, path))
+        if not errors:
             try:
                 migration = migration_from_block(block, definition.version)
                 registry.add_migration(definition.name, migration)
             except VictorError as error:
-                faults = [(path, error.message)]
+                errors = [(path, error.message)]
             else:
-                faults = list(_fits(migration, definition, path))
-        for place, message in faults:
+                errors = list(_mismatches(migration, definition, path))
+        for place, message in errors:
             line, column = reader.document.place(place)
             yield ProblemInfo("error", f"{reader.what}: {message}", reader.problems.path, line, column)
 
 
 def _steps(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
-    """Steps that are wrong by themselves."""
+    """Yield the errors of steps that are invalid in themselves."""
     for name in ("steps", "reverse"):
         steps = block.get(name)
         for number, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
@@ -52,14 +52,14 @@ def _steps(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
                 yield (*path, name, number), error.message
 
 
-def _fits(
+def _mismatches(
     migration: WorkflowMigration, definition: WorkflowDefinition, path: Path
 ) -> Iterator[tuple[Path, str]]:
-    """Steps that speak of nodes and edges which the version they lead to does not have, or still has."""
+    """Yield the errors of steps whose nodes and edges do not match the target version."""
     if definition.version is None or migration.to_version != WorkflowVersion.of(definition.version):
         return
     for number, step in enumerate(migration.steps):
         try:
-            move(step, Standing(()), definition)
+            move(step, RunPosition(()), definition)
         except MigrationError as error:
             yield (*path, "steps", number), error.message

@@ -1,4 +1,4 @@
-"""The ways through migrations from one version to another, the best first."""
+"""The search for chains of migrations from one version to another."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from victor_engine.versioning.semver import WorkflowVersion
 
 Path = list[WorkflowMigration]
 Cost = tuple[int, int]
-"""How many migrations, and how many of them are breaking: compared in this order."""
+"""The number of migrations, and the number of breaking ones, compared in this order."""
 
-_LOOKED_AT = 20_000
-"""Beginnings of ways that are looked at; only alternatives in a dense graph come that far."""
+_MAX_EXPANSIONS = 20_000
+"""The maximum number of partial paths of a search; only alternatives in a dense graph reach it."""
 
 
-def ways(
+def find_paths(
     migrations: Iterable[WorkflowMigration], start: WorkflowVersion, goal: WorkflowVersion
 ) -> Iterator[Path]:
-    """Every way that visits no version twice: the shortest first, of equally long ones the least breaking."""
-    leading_from: dict[WorkflowVersion, Path] = {}
-    leading_to: dict[WorkflowVersion, Path] = {}
+    """Yield the paths that visit each version at most once: the shortest first, then the least breaking."""
+    outgoing: dict[WorkflowVersion, Path] = {}
+    incoming: dict[WorkflowVersion, Path] = {}
     for migration in sorted(migrations, key=lambda each: (each.from_version, each.to_version)):
-        leading_from.setdefault(migration.from_version, []).append(migration)
-        leading_to.setdefault(migration.to_version, []).append(migration)
-    left = _costs_to(goal, leading_to)
+        outgoing.setdefault(migration.from_version, []).append(migration)
+        incoming.setdefault(migration.to_version, []).append(migration)
+    left = _costs_to(goal, incoming)
     if start not in left or start == goal:
         return
     ties = count()
-    # What is left to the goal is known exactly, so the first that comes out of the heap is the best.
+    # The remaining cost is known exactly (A* with a perfect heuristic), so the first complete path is the best.
     heap: list[tuple[Cost, int, Cost, WorkflowVersion, Path]] = [(left[start], next(ties), (0, 0), start, [])]
-    for _ in range(_LOOKED_AT):
+    for _ in range(_MAX_EXPANSIONS):
         if not heap:
             return
         _, _, so_far, version, path = heapq.heappop(heap)
@@ -40,7 +40,7 @@ def ways(
             yield path
             continue
         seen = {start, *(migration.to_version for migration in path)}
-        for migration in leading_from.get(version, ()):
+        for migration in outgoing.get(version, ()):
             after = migration.to_version
             if after in left and after not in seen:
                 cost = _plus(so_far, migration)
@@ -52,8 +52,8 @@ def _plus(cost: Cost, migration: WorkflowMigration) -> Cost:
     return cost[0] + 1, cost[1] + migration.breaking
 
 
-def _costs_to(goal: WorkflowVersion, leading_to: dict[WorkflowVersion, Path]) -> dict[WorkflowVersion, Cost]:
-    """What it costs at least to get to the goal, for each version from which that is possible."""
+def _costs_to(goal: WorkflowVersion, incoming: dict[WorkflowVersion, Path]) -> dict[WorkflowVersion, Cost]:
+    """Return the lowest cost to the goal, for each version from which the goal can be reached."""
     known: dict[WorkflowVersion, Cost] = {}
     ties = count()
     heap: list[tuple[Cost, int, WorkflowVersion]] = [((0, 0), next(ties), goal)]
@@ -62,21 +62,21 @@ def _costs_to(goal: WorkflowVersion, leading_to: dict[WorkflowVersion, Path]) ->
         if version in known:
             continue
         known[version] = cost
-        for migration in leading_to.get(version, ()):
+        for migration in incoming.get(version, ()):
             if migration.from_version not in known:
                 heapq.heappush(heap, (_plus(cost, migration), next(ties), migration.from_version))
     return known
 
 
 def reachable(migrations: Iterable[WorkflowMigration], start: WorkflowVersion) -> set[WorkflowVersion]:
-    """Every version to which some way leads, `start` included."""
-    leading: dict[WorkflowVersion, list[WorkflowVersion]] = {}
+    """Return all versions that can be reached from `start`, with `start`."""
+    successors: dict[WorkflowVersion, list[WorkflowVersion]] = {}
     for migration in migrations:
-        leading.setdefault(migration.from_version, []).append(migration.to_version)
+        successors.setdefault(migration.from_version, []).append(migration.to_version)
     found = {start}
     todo = [start]
     while todo:
-        for version in leading.get(todo.pop(), ()):
+        for version in successors.get(todo.pop(), ()):
             if version not in found:
                 found.add(version)
                 todo.append(version)

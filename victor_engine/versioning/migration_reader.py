@@ -1,4 +1,4 @@
-"""Migrations as they are written in YAML, in either spelling."""
+"""The reader of migrations in YAML, in both spellings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ _BLOCK_KEYS = frozenset({
 
 
 def step_from_block(block: Mapping[str, Any]) -> MigrationStep:
-    """A step from YAML: `node_id/old_value/new_value`, or plainly `field`, `from`, `to`, `default`."""
+    """Return a step from YAML, with `node_id`, `old_value`, `new_value` or `field`, `from`, `to`, `default`.
+
+    Raises DefinitionError if the step is invalid.
+    """
     if not isinstance(block, Mapping):
-        raise DefinitionError(f"a migration step is a mapping with a type, not {block!r}")
+        raise DefinitionError(f"a migration step must be a mapping with a type, not {block!r}")
     for key in block:
         if key not in _STEP_KEYS:
             raise DefinitionError(
@@ -49,9 +52,9 @@ def _first(block: Mapping[str, Any], *names: str) -> Any:
 
 
 def migration_from_block(block: Mapping[str, Any], to_version: str | None = None) -> WorkflowMigration:
-    """A migration from YAML. DefinitionError or MigrationError names what is wrong.
+    """Return a migration from YAML. Raises DefinitionError or MigrationError if it is invalid.
 
-    `to_version` is where it leads if it does not say so itself: the version of the file it stands in.
+    `to_version` is the target of a migration that gives none: the version of its file.
     """
     for key in block:
         if key not in _BLOCK_KEYS:
@@ -73,7 +76,7 @@ def _version(block: Mapping[str, Any], *names: str, otherwise: str | None = None
     written = _first(block, *names)
     text = otherwise if written is None else str(written)
     if text is None:
-        raise DefinitionError(f"migration: {names[0]} is missing, such as {names[0]}: 1.2.0")
+        raise DefinitionError(f"migration: {names[0]} is missing. Add one, such as {names[0]}: 1.2.0")
     try:
         return WorkflowVersion.parse(text)
     except ValueError as error:
@@ -83,12 +86,12 @@ def _version(block: Mapping[str, Any], *names: str, otherwise: str | None = None
 def _steps(block: Mapping[str, Any], name: str) -> tuple[MigrationStep, ...]:
     written = block.get(name) or ()
     if not isinstance(written, list | tuple):
-        raise DefinitionError(f"migration: {name} is a list of steps, not {written!r}")
+        raise DefinitionError(f"migration: {name} must be a list of steps, not {written!r}")
     return tuple(step_from_block(step) for step in written)
 
 
 def _flag(block: Mapping[str, Any], name: str) -> bool:
     value = block.get(name, False)
     if not isinstance(value, bool):
-        raise DefinitionError(f"migration: {name} is true or false, not {value!r}")
+        raise DefinitionError(f"migration: {name} must be true or false, not {value!r}")
     return value

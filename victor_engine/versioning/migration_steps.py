@@ -1,4 +1,4 @@
-"""The steps of migrations: what each kind names, and what it makes of a state."""
+"""The steps of migrations: their types, their fields and their effect on a state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MigrationError(VictorError, ValueError):
 
 
 class MigrationType(StrEnum):
-    """What a step does. Node and edge steps speak of where a run stands; field steps of its state."""
+    """The types of steps. Node and edge steps change the position of a run, field steps its state."""
 
     ADD_NODE = "add_node"
     REMOVE_NODE = "remove_node"
@@ -47,28 +47,28 @@ class MigrationType(StrEnum):
 
     @classmethod
     def named(cls, value: str) -> MigrationType:
-        """The type of this name; MigrationError with the nearest one for others."""
+        """Return the type of this name. Raises MigrationError, which names the closest type."""
         try:
             return cls(value)
         except ValueError:
             known = [member.value for member in cls]
-            raise MigrationError(f"there is no type {value!r}. {did_you_mean(str(value), known)}") from None
+            raise MigrationError(f"unknown type {value!r}. {did_you_mean(str(value), known)}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """One step.
+    """One step of a migration.
 
     | type | node_id | old_value | new_value |
     |---|---|---|---|
     | add_field, remove_field | the field (dotted) | | the default |
     | rename_field | | old name | new name |
-    | add_node | the node | | the node that it comes before: a run that stands there does it first |
+    | add_node | the node | | its successor: a run at that node executes the new node first |
     | modify_node, change_start | the node | | |
-    | remove_node | the node | | where a run that stands on it goes on |
+    | remove_node | the node | | the node at which a run continues |
     | rename_node | | old id | new id |
     | add_edge | | from | to |
-    | remove_edge | where a run that came over it goes on | from | to |
+    | remove_edge | the node at which a run that is cut off continues | from | to |
     | custom | | | a function by `custom_handler` or `package.module:function` |
     """
 
@@ -84,20 +84,20 @@ class MigrationStep:
 
     @property
     def old_name(self) -> Any:
-        """What a rename starts from: `old_value`, or `node_id` where only that is given."""
+        """The old name of a rename: `old_value`, or `node_id` if only that is given."""
         return self.old_value or self.node_id
 
     def check(self) -> None:
-        """MigrationError if the step does not name what its type needs, or names it wrongly."""
+        """Raise MigrationError if a field that the type needs is missing or invalid."""
         kind = self.type
         if kind in (MigrationType.ADD_FIELD, MigrationType.REMOVE_FIELD):
-            _check_path(self.node_id, f"{kind}: the field is not named; give node_id (in YAML: field)")
+            _check_path(self.node_id, f"{kind}: the field is missing; add node_id (in YAML: field)")
         elif kind is MigrationType.RENAME_FIELD:
             needs = "rename_field needs old_value and new_value (in YAML: from and to)"
             old, new = _check_path(self.old_name, needs), _check_path(self.new_value, needs)
             if new == old or new.startswith(f"{old}.") or old.startswith(f"{new}."):
                 raise MigrationError(
-                    f"rename_field: {old!r} cannot become {new!r}, one lies within the other"
+                    f"rename_field: {old!r} cannot become {new!r}, because one contains the other"
                 )
         elif kind is MigrationType.CUSTOM:
             _check_handler(self.custom_handler)
@@ -113,7 +113,7 @@ class MigrationStep:
             _check_names(kind, self.node_id or self.old_value, "-", "node_id (in YAML: node)")
 
     def describe(self) -> str:
-        """The step in plain words."""
+        """Return the description of the step, or a text about its fields."""
         if self.description:
             return self.description
         old, new, node = self.old_name, self.new_value, self.node_id
@@ -124,7 +124,7 @@ class MigrationStep:
             MigrationType.CUSTOM: f"custom: {_handler_name(self.custom_handler)}",
             MigrationType.RENAME_NODE: f"rename node {old} to {new}",
             MigrationType.REMOVE_NODE: f"remove node {node or old}"
-            + (f", runs on it go on at {new}" if new else ""),
+            + (f", runs at it continue at {new}" if new else ""),
             MigrationType.ADD_NODE: f"add node {node}" + (f" before {new}" if new else ""),
             MigrationType.MODIFY_NODE: f"modify node {node or old}",
             MigrationType.ADD_EDGE: f"add edge {self.old_value} to {new}",
@@ -133,7 +133,7 @@ class MigrationStep:
         }[self.type]
 
     def to_block(self) -> dict[str, Any]:
-        """The stored form, as in YAML; a custom function is named by its module and name."""
+        """Return the stored form, which is that of YAML; a custom function becomes its module and name."""
         block: dict[str, Any] = {"type": self.type.value}
         for name, value in (("node_id", self.node_id), ("old_value", self.old_value)):
             if value is not None:
@@ -153,7 +153,7 @@ def _check_path(path: Any, otherwise: str) -> str:
     if not isinstance(path, str) or not path:
         raise MigrationError(otherwise)
     if not all(path.split(".")):
-        raise MigrationError(f"{path!r} is no field; write a name, or names with single dots between them")
+        raise MigrationError(f"{path!r} is not a field; write a name, or names separated by single dots")
     return path
 
 
@@ -164,22 +164,22 @@ def _check_names(kind: MigrationType, one: Any, other: Any, needs: str) -> None:
 
 def _check_handler(handler: Handler | str | None) -> None:
     if not callable(handler) and not (isinstance(handler, str) and all(handler.partition(":"))):
-        raise MigrationError(f"custom: {handler!r} is no function; write package.module:function")
+        raise MigrationError(f"custom: {handler!r} is not a function; write package.module:function")
 
 
 def _handler_name(handler: Handler | str | None) -> str:
     return handler if isinstance(handler, str) else getattr(handler, "__name__", "?")
 
 
-# --- what a step makes of a state --------------------------------------------------------------
+# --- steps on a state --------------------------------------------------------------------------
 
 
 def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> tuple[State, tuple[str, ...]]:
-    """Return the state after a step, and the names that it tried to write and that the engine alone writes.
+    """Return the state after a step, and the reserved names that the step tried to write.
 
-    `state` is ours to change; MigrationError leaves it half done. Reserved names stay as they are, but for
-    records that follow a renamed node. `undoes` says that the step takes back one that was done before, which
-    may have made the objects around its field: those that it leaves empty go with it.
+    May change `state`; if it raises MigrationError, the step may be partly done. Reserved names do not change,
+    except that the records of a node follow its renaming. With `undoes`, the step reverts an earlier one, which may
+    have created the objects around its field: objects that become empty are removed too.
     """
     step.check()
     if step.type is MigrationType.RENAME_NODE:
@@ -193,7 +193,7 @@ def _changed(step: MigrationStep, state: State, undoes: bool) -> State:
     if step.type is MigrationType.ADD_FIELD:
         _add(state, str(step.node_id), copy.deepcopy(step.new_value))
     elif step.type is MigrationType.REMOVE_FIELD:
-        _take(state, str(step.node_id), undoes)
+        _pop(state, str(step.node_id), undoes)
     elif step.type is MigrationType.RENAME_FIELD:
         _rename(state, step.old_name, step.new_value, undoes)
     elif step.type is MigrationType.CUSTOM:
@@ -205,7 +205,7 @@ _MISSING: Any = object()
 
 
 def _owners(state: State, path: str) -> list[State]:
-    """The objects along a dotted path, from the state to the one that holds its last part; [] if one is missing."""
+    """Return the objects along a dotted path, from the state to the owner of the last part; [] if one is missing."""
     owners: list[State] = [state]
     for part in path.split(".")[:-1]:
         value = owners[-1].get(part)
@@ -216,19 +216,19 @@ def _owners(state: State, path: str) -> list[State]:
 
 
 def _add(state: State, path: str, value: Any) -> Any:
-    """Set a field unless it is there, with the objects around it; returns what it holds then."""
+    """Set a field if it is missing, and create the objects around it. Return its value."""
     *parents, last = path.split(".")
     owner = state
     for part in parents:
         inner = owner.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise MigrationError(f"{path}: {part} is not an object, so nothing can be added to it")
+            raise MigrationError(f"{path}: {part} is not an object, so a field cannot be added to it")
         owner = inner
     return owner.setdefault(last, value)
 
 
-def _take(state: State, path: str, prune: bool) -> Any:
-    """Take a field out and return what it held; with `prune` also the objects that this leaves empty."""
+def _pop(state: State, path: str, prune: bool) -> Any:
+    """Remove a field and return its value. With `prune`, also remove the objects that become empty."""
     owners = _owners(state, path)
     parts = path.split(".")
     if not owners or parts[-1] not in owners[-1]:
@@ -245,15 +245,17 @@ def _rename(state: State, old: str, new: str, prune: bool) -> None:
     owners = _owners(state, new)
     if owners and new.split(".")[-1] in owners[-1]:
         if _owners(state, old) and old.split(".")[-1] in _owners(state, old)[-1]:
-            raise MigrationError(f"rename_field: {new!r} is there already, so {old!r} cannot take its name")
+            raise MigrationError(
+                f"rename_field: {old!r} cannot become {new!r}, because {new!r} exists already"
+            )
         return
-    value = _take(state, old, prune)
+    value = _pop(state, old, prune)
     if value is not _MISSING:
         _add(state, new, value)
 
 
 def load_handler(reference: Handler | str | None) -> Handler:
-    """A custom step's function, from itself or from `package.module:function`."""
+    """Return the function of a custom step, which may be given as `package.module:function`."""
     _check_handler(reference)
     if callable(reference):
         return reference
@@ -271,21 +273,28 @@ def _custom(step: MigrationStep, state: State) -> State:
     handler = load_handler(step.custom_handler)
     try:
         result = handler(copy.deepcopy(state))
-    except (Exception, SystemExit) as error:  # sys.exit() of an author's function ends that function only
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # sys.exit() in a function of the workspace must not end the engine
         raise MigrationError(f"{step.describe()}: {type(error).__name__}: {error}") from error
     if not isinstance(result, dict):
-        raise MigrationError(f"{step.describe()} returned a {type(result).__name__}, not the state")
+        raise MigrationError(
+            f"{step.describe()} returned a value of type {type(result).__name__}; it must return the state (a dict)"
+        )
     try:
-        # By way of JSON: what is stored is what is seen now, and the function keeps no hold on it.
+        # The copy through JSON is the value that is stored, and the function has no reference to it.
         found: State = jsonio.loads(jsonio.dumps(result))
     except (TypeError, ValueError, RecursionError) as error:
-        raise MigrationError(f"{step.describe()} returned what JSON cannot hold: {error}") from error
+        raise MigrationError(
+            f"{step.describe()} returned a value that JSON cannot represent: {error}"
+        ) from error
     return found
 
 
 def _move_records(state: State, old: str, new: str) -> None:
-    """What the engine itself keeps under a node's id: answers and errors that were handled."""
-    for kept in sorted(RECORDS):
-        records = state.get(kept)
+    """Move the records of a node, its answers and handled errors, to its new id."""
+    for name in sorted(RECORDS):
+        records = state.get(name)
         if isinstance(records, dict) and old in records and new not in records:
             records[new] = records.pop(old)

@@ -1,4 +1,4 @@
-"""Ranges of versions, and which of some versions a spec means."""
+"""Ranges of versions, and the selection of a version by a spec."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from victor_engine.errors import UsageError
 from victor_engine.versioning.semver import WorkflowVersion
 
 Bounds = list[tuple[str, WorkflowVersion]]
-"""Comparisons that must all hold, such as `>= 1.2.0` and `< 2.0.0`. None at all: any version."""
+"""Comparisons that must all be true, such as `>= 1.2.0` and `< 2.0.0`. An empty list allows any version."""
 
 _COMPARATOR = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*([0-9xX*][0-9A-Za-z.+*-]*)")
 _WILD = frozenset("xX*")
@@ -24,7 +24,7 @@ _TESTS: dict[str, Callable[[WorkflowVersion, WorkflowVersion], bool]] = {
 
 
 def _caret(low: WorkflowVersion, given: int) -> Bounds:
-    """Up to the next version that may break; `given` is how many of its numbers were written."""
+    """Return the bounds of `^`, up to the next incompatible version. `given` is the number of written parts."""
     if low.major or given == 1:
         top = low.bump_major()
     elif low.minor or given == 2:
@@ -43,7 +43,7 @@ def _bounds(sign: str, text: str) -> Bounds:
         parts = parts[:wild]
         if not parts:
             if sign in ("<", ">"):
-                raise ValueError(f"no version is {sign} any version")
+                raise ValueError(f"{sign} needs a version, not a wildcard")
             return []
     low = WorkflowVersion.parse(text if wild is None else ".".join(parts))
     if sign == "^":
@@ -59,34 +59,40 @@ def _bounds(sign: str, text: str) -> Bounds:
 
 
 def parse_range(text: str) -> list[Bounds]:
-    """A range as alternatives: `^1.2`, `~1.2`, `>=1 <2`, `1.x`, `1 || 3`. UsageError for others."""
+    """Return the alternatives of a range: `^1.2`, `~1.2`, `>=1 <2`, `1.x`, `1 || 3`.
+
+    Raises UsageError if the text is not a range. The syntax is that of npm.
+    """
     alternatives: list[Bounds] = []
     for part in text.split("||"):
         bounds: Bounds = []
         rest = part.strip().replace(",", " ")
         if not rest:
-            raise _no_range(text)
+            raise _not_a_range(text)
         while rest:
             match = _COMPARATOR.match(rest)
             if match is None:
-                raise _no_range(text)
+                raise _not_a_range(text)
             try:
                 bounds.extend(_bounds(match.group(1) or "", match.group(2)))
             except ValueError as error:
-                raise UsageError(f"{text!r} is no version and no range: {error}") from None
+                raise UsageError(f"{text!r} is not a version or a range: {error}") from None
             rest = rest[match.end() :].strip()
         alternatives.append(bounds)
     return alternatives
 
 
-def _no_range(text: str) -> UsageError:
+def _not_a_range(text: str) -> UsageError:
     return UsageError(
-        f"{text!r} is no version and no range; write 1.2.0, ^1.2, ~1.2, '>=1 <2', 1.x or latest"
+        f"{text!r} is not a version or a range; write 1.2.0, ^1.2, ~1.2, '>=1 <2', 1.x or latest"
     )
 
 
 def satisfies(version: WorkflowVersion, text: str) -> bool:
-    """Whether a version lies in a range. A prerelease only does where a bound names its own numbers."""
+    """Return whether a version is in a range.
+
+    A prerelease is in a range only if a bound is a prerelease of the same major, minor and patch, as in npm.
+    """
     return _within(version, parse_range(text))
 
 
@@ -103,9 +109,9 @@ def _within(version: WorkflowVersion, alternatives: list[Bounds]) -> bool:
 
 
 def select(spec: str | None, versions: Iterable[str], *, prereleases: bool = False) -> str | None:
-    """The newest of `versions` that `spec` allows; `latest` (or None) leaves prereleases out unless asked.
+    """Return the newest of `versions` that `spec` allows, or None.
 
-    Where there is nothing but prereleases, `latest` is the newest of them.
+    `latest` (or None) ignores prereleases, unless `prereleases` is set or all versions are prereleases.
     """
     parsed = sorted(((WorkflowVersion.parse(text), text) for text in versions), reverse=True)
     if spec is None or spec.strip() in ("latest", ""):

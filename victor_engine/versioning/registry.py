@@ -1,4 +1,4 @@
-"""Versions of workflows in memory, with their migrations: the interface for Python programs."""
+"""The registry of versions and migrations in memory, for Python programs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class VersionedWorkflow:
 
 
 class WorkflowVersionRegistry:
-    """Versions by workflow, and the ways between them."""
+    """A registry of the versions of workflows and of the migrations between them."""
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[WorkflowVersion, VersionedWorkflow]] = {}
@@ -72,24 +72,27 @@ class WorkflowVersionRegistry:
     # --- versions ------------------------------------------------------------------------------
 
     def register(self, workflow: VersionedWorkflow) -> None:
-        """Add a version. The same version with the same content is no change; with another, an error."""
+        """Add a version. A second call with the same content changes nothing.
+
+        Raises DefinitionError if the version is registered with different content.
+        """
         versions = self._versions.setdefault(workflow.name, {})
         known = versions.get(workflow.version)
         if known is not None and known.checksum != workflow.checksum:
             lines = [change.describe() for change in diff(known.content, workflow.content)][:10]
             raise DefinitionError(
-                f"{workflow.version_id} is registered with another content; a version never changes. "
-                f"Call this one {next_free(workflow.version, versions)}. What differs: {'; '.join(lines)}"
+                f"{workflow.version_id} is registered with different content, and a version never changes. "
+                f"Use version {next_free(workflow.version, versions)}. Differences: {'; '.join(lines)}"
             )
         if known is None:
             versions[workflow.version] = workflow
 
     def unregister(self, workflow_name: str, version: AnyVersion) -> bool:
-        """Forget a version; whether there was one."""
+        """Remove a version. Return whether it was registered."""
         return self._versions.get(workflow_name, {}).pop(WorkflowVersion.of(version), None) is not None
 
     def get(self, workflow_name: str, version: AnyVersion | None = None) -> VersionedWorkflow | None:
-        """The version (exact, or the newest that a range allows), or None."""
+        """Return the version (exact, or the newest that a range allows), or None."""
         versions = self._versions.get(workflow_name, {})
         if version is None:
             return self.get_latest(workflow_name)
@@ -99,13 +102,13 @@ class WorkflowVersionRegistry:
         return versions[WorkflowVersion.parse(chosen)] if chosen is not None else None
 
     def get_latest(self, workflow_name: str, include_prerelease: bool = False) -> VersionedWorkflow | None:
-        """The newest version; prereleases only when asked for."""
+        """Return the newest version, or None. Prereleases count with `include_prerelease`, or if all are."""
         versions = self._versions.get(workflow_name, {})
         chosen = select("latest", [str(known) for known in versions], prereleases=include_prerelease)
         return versions[WorkflowVersion.parse(chosen)] if chosen is not None else None
 
     def get_all_versions(self, workflow_name: str) -> list[VersionedWorkflow]:
-        """All versions, oldest first."""
+        """Return all versions, oldest first."""
         versions = self._versions.get(workflow_name, {})
         return [versions[version] for version in sorted(versions)]
 
@@ -113,52 +116,53 @@ class WorkflowVersionRegistry:
         return sorted(name for name, versions in self._versions.items() if versions)
 
     def deprecate(self, workflow_name: str, version: AnyVersion, message: str = "") -> None:
-        """Mark a version as one that nobody should start on."""
+        """Mark a version as deprecated. Raises NotFoundError if it is not registered."""
         found = self.get(workflow_name, WorkflowVersion.of(version))
         if found is None:
-            raise NotFoundError(f"there is no {workflow_name}@{version}")
+            raise NotFoundError(f"{workflow_name}@{version} is not registered")
         found.deprecated = True
         found.deprecation_message = message
 
     # --- migrations ----------------------------------------------------------------------------
 
     def add_migration(self, workflow_name: str, migration: WorkflowMigration) -> None:
-        """Add a way between two versions, and the way back if it has one.
+        """Add a migration between two versions, and the migration back if it has one.
 
-        MigrationError if it contradicts itself or one that is there. The same one again changes nothing.
+        Raises MigrationError if it is invalid or another migration between the versions exists. A second call with
+        the same migration changes nothing.
         """
         migration.check()
         known = self._migrations.setdefault(workflow_name, {})
         back = migration.backwards()
         for each in (migration, back):
-            there = each and known.get((each.from_version, each.to_version))
-            if each is not None and there is not None and not _same(each, there):
-                how = f" (the reverse of {migration.migration_id})" if each is back else ""
+            existing = each and known.get((each.from_version, each.to_version))
+            if each is not None and existing is not None and not _same(each, existing):
+                origin = f" (the reverse of {migration.migration_id})" if each is back else ""
                 raise MigrationError(
-                    f"{workflow_name}: there is another migration {each.migration_id} already{how}; "
-                    "two versions have one way between them"
+                    f"{workflow_name}: a different migration {each.migration_id} exists already{origin}; "
+                    "two versions can have only one migration between them"
                 )
         known[migration.from_version, migration.to_version] = migration
         if back is not None:
             known.setdefault((back.from_version, back.to_version), back)
 
     def get_migrations(self, workflow_name: str) -> list[WorkflowMigration]:
-        """All of them, those that follow from a reverse included, by the versions that they lead from and to."""
+        """Return all migrations, with those derived from `reverse`, sorted by source and target version."""
         known = self._migrations.get(workflow_name, {})
         return [known[key] for key in sorted(known)]
 
     def get_migration_paths(
         self, workflow_name: str, from_version: AnyVersion, to_version: AnyVersion, limit: int = 5
     ) -> list[list[WorkflowMigration]]:
-        """Ways from one version to another, best first: shortest, then with fewer breaking ones."""
+        """Return paths from one version to another, best first: the shortest, then the least breaking."""
         start, goal = WorkflowVersion.of(from_version), WorkflowVersion.of(to_version)
         known = self._migrations.get(workflow_name, {})
-        return list(islice(migration_paths.ways(known.values(), start, goal), limit))
+        return list(islice(migration_paths.find_paths(known.values(), start, goal), limit))
 
     def get_migration_path(
         self, workflow_name: str, from_version: AnyVersion, to_version: AnyVersion
     ) -> list[WorkflowMigration]:
-        """The best way; empty where there is nothing to do. MigrationError names the gap if there is none."""
+        """Return the best path, empty from a version to itself. Raises MigrationError, which names the gap."""
         start, goal = WorkflowVersion.of(from_version), WorkflowVersion.of(to_version)
         if start == goal:
             return []
@@ -180,7 +184,10 @@ class WorkflowVersionRegistry:
     def migrate_state(
         self, workflow_name: str, state: Mapping[str, Any], from_version: AnyVersion, to_version: AnyVersion
     ) -> tuple[State, list[str]]:
-        """The state for another version and the ids of the migrations applied; the given state stays."""
+        """Return the state for another version and the ids of the applied migrations.
+
+        The given state does not change. Raises MigrationError if no path exists or a step fails.
+        """
         current: State = copy.deepcopy(dict(state))
         applied: list[str] = []
         for migration in self.get_migration_path(workflow_name, from_version, to_version):
@@ -190,14 +197,14 @@ class WorkflowVersionRegistry:
 
 
 def _same(one: WorkflowMigration, other: WorkflowMigration) -> bool:
-    """Whether two migrations between the same versions say the same."""
+    """Return whether two migrations between the same versions are the same."""
     if one.undoes or other.undoes:
         return [step.to_block() for step in one.steps] == [step.to_block() for step in other.steps]
     return one.checksum == other.checksum
 
 
 def next_free(version: WorkflowVersion, taken: Any) -> WorkflowVersion:
-    """The next patch version that is not taken."""
+    """Return the next patch version that is not taken."""
     free = version.bump_patch()
     while free in taken:
         free = free.bump_patch()
@@ -208,7 +215,7 @@ _registry: WorkflowVersionRegistry | None = None
 
 
 def get_version_registry() -> WorkflowVersionRegistry:
-    """The registry of this process."""
+    """Return the registry of this process."""
     global _registry
     if _registry is None:
         _registry = WorkflowVersionRegistry()
@@ -216,6 +223,6 @@ def get_version_registry() -> WorkflowVersionRegistry:
 
 
 def reset_version_registry() -> None:
-    """Forget the registry of this process (for tests)."""
+    """Discard the registry of this process (for tests)."""
     global _registry
     _registry = None

@@ -1,4 +1,4 @@
-"""Versions by Semantic Versioning 2.0, over the semver library."""
+"""Versions by Semantic Versioning 2.0, based on the semver library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORT = re.compile(r"^(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?$")
 
 @total_ordering
 class WorkflowVersion:
-    """One version. Ordered by precedence; build metadata does not count in comparisons or hashes."""
+    """One version, ordered by precedence. Comparisons and hashes ignore build metadata (Semantic Versioning 10)."""
 
     __slots__ = ("_order", "_version")
 
@@ -26,7 +26,7 @@ class WorkflowVersion:
         prerelease: str | None = None,
         build: str | None = None,
     ) -> None:
-        """ValueError for what the specification does not allow."""
+        """Create a version. Raises ValueError if the specification does not allow it."""
         try:
             version = semver.Version(major, minor, patch, prerelease, build)
         except (ValueError, TypeError) as error:
@@ -41,7 +41,10 @@ class WorkflowVersion:
 
     @classmethod
     def parse(cls, text: str) -> WorkflowVersion:
-        """`1.2.3-rc.1+b5`; also `1.2` and `1`, read as `1.2.0` and `1.0.0`."""
+        """Return the version of a text such as `1.2.3-rc.1+b5`. `1.2` and `1` are read as `1.2.0` and `1.0.0`.
+
+        Raises ValueError if the text is not a version.
+        """
         written = str(text).strip()
         short = _SHORT.match(written)
         if short:
@@ -50,13 +53,13 @@ class WorkflowVersion:
             found = semver.Version.parse(written)
         except (ValueError, TypeError):
             raise ValueError(f"Invalid version string: {text}") from None
-        version = cls.__new__(cls)  # what the library has parsed needs no second look
+        version = cls.__new__(cls)  # the library has validated it, so __init__ is not needed
         version._set(found)
         return version
 
     @classmethod
     def of(cls, version: WorkflowVersion | str) -> WorkflowVersion:
-        """A version that may be given as a string."""
+        """Return a version that may be given as a string. Raises ValueError if the string is not a version."""
         return version if isinstance(version, WorkflowVersion) else cls.parse(version)
 
     @property
@@ -80,7 +83,7 @@ class WorkflowVersion:
         return self._version.build
 
     def is_compatible_with(self, other: WorkflowVersion) -> bool:
-        """Whether this version can stand in for `other`: the same major (minor, below 1.0) and not older."""
+        """Return whether this version can replace `other`: the same major (below 1.0 also minor) and not older."""
         if self.major != other.major or (self.major == 0 and self.minor != other.minor):
             return False
         return self >= other
@@ -113,5 +116,5 @@ class WorkflowVersion:
 
 
 def normal(text: str) -> str:
-    """The full form of a version string: `1.2` is `1.2.0`. ValueError if it is none."""
+    """Return the full form of a version: `1.2` is `1.2.0`. Raises ValueError if the text is not a version."""
     return str(WorkflowVersion.parse(text))

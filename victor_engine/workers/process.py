@@ -1,6 +1,6 @@
-"""The side of the engine: a worker process, and the exchange of frames with it.
+"""The engine's side of a worker process: the process, and the exchange of frames with it.
 
-All of it blocks, so it is for threads other than that of the event loop.
+All methods block. Do not call them in the thread of the event loop.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 
 import victor_engine
 
-KEPT = frozenset({"PATH", "LANG", "LC_ALL", "PYTHONHOME", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT"})
-"""Variables that a worker process is given: none that could hold a secret."""
+PASSED_VARIABLES = frozenset({"PATH", "LANG", "LC_ALL", "PYTHONHOME", "LD_LIBRARY_PATH", "TZ", "SYSTEMROOT"})
+"""The environment variables that are passed to a worker process: none that could contain a secret."""
 
-_LARGEST = 64_000_000
-"""Bytes of one frame of a worker process."""
+_MAX_FRAME = 64_000_000
+"""The maximum number of bytes of one frame of a worker process."""
 
 
 class WorkerProcess:
     """A process that runs a module of the engine as a worker. Raises OSError if it cannot be started."""
 
     def __init__(self, module: str) -> None:
-        environ = {name: value for name, value in os.environ.items() if name in KEPT}
+        environ = {name: value for name, value in os.environ.items() if name in PASSED_VARIABLES}
         root = str(Path(victor_engine.__file__).resolve().parent.parent)
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._child = subprocess.Popen(
@@ -46,7 +46,7 @@ class WorkerProcess:
         return self._child.poll() is None
 
     def exchange(self, request: bytes, seconds: float) -> bytes | None:
-        """Send a request and return the answer; None if the process ends, or gives none in time."""
+        """Send a request and return the response, or None if the process ends or does not respond in time."""
         deadline = time.monotonic() + seconds
         try:
             self.send(request, deadline)
@@ -67,7 +67,7 @@ class WorkerProcess:
             left = left[os.write(number, left[: select.PIPE_BUF]) :]
 
     def receive(self, deadline: float) -> bytes | None:
-        """Return the next frame; None if the process ends, or sends none until the deadline (monotonic)."""
+        """Return the next frame, or None if the process ends or the deadline (monotonic) passes."""
         assert self._child.stdout is not None
         number = self._child.stdout.fileno()
         ready = select.poll()
@@ -83,17 +83,17 @@ class WorkerProcess:
             if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 return None
             data = os.read(number, 1 << 20)
-            if not data or start > _LARGEST:
+            if not data or start > _MAX_FRAME:
                 return None
             self._rest += data
 
     def kill(self) -> None:
-        """Kill the process. May be called in any thread."""
+        """Kill the process. Can be called in any thread."""
         with contextlib.suppress(OSError):
             self._child.kill()
 
     def end(self) -> int:
-        """Kill the process, wait for its end, and return how it ended (minus the signal)."""
+        """Kill the process, wait for it, and return its exit status (the negative signal number, as Popen)."""
         self.kill()
         status = self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):

@@ -1,4 +1,4 @@
-"""The side of a worker process: its limits, and the requests that it answers one after the other."""
+"""The worker's side of a worker process: its limits, and the loop that answers requests one after the other."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any, NoReturn
 from victor_engine import jsonio
 
 MEMORY = 1 << 30
-"""Bytes of address space that a worker process may have."""
+"""The maximum address space of a worker process, in bytes."""
 
 
 class OverBudgetError(BaseException):
-    """The work takes more processor time than it is given. Not an `Exception`: nothing may pass over it.
+    """The work exceeds its processor time. It is not an `Exception`, so that no handler suppresses it.
 
-    `line` is the line of the file at which the work was, where that is known (from 1).
+    `line` is the current line of the file (from 1), or 0 if it is not known.
     """
 
     line = 0
 
 
 class Channel:
-    """Frames from and to the engine. Standard input and output are closed to everything else."""
+    """The frames from and to the engine. Other code cannot use standard input and output."""
 
     def __init__(self) -> None:
         self._requests = os.fdopen(os.dup(0), "rb")
@@ -36,13 +36,13 @@ class Channel:
         os.dup2(empty, 1)
 
     def send(self, frame: Mapping[str, Any] | bytes) -> None:
-        """Send one frame; bytes are JSON already."""
+        """Send one frame. Bytes must be JSON text."""
         self._frames.write(frame if isinstance(frame, bytes) else jsonio.dumps(frame))
         self._frames.write(b"\n")
         self._frames.flush()
 
     def receive(self, idle: float | None = None) -> bytes:
-        """Return the next frame; empty at the end, or if none comes within `idle` seconds."""
+        """Return the next frame, empty at the end of the input or if none arrives within `idle` seconds."""
         if idle is not None:
             ready = select.poll()
             ready.register(self._requests.fileno(), select.POLLIN)
@@ -61,7 +61,7 @@ def serve(
 ) -> None:
     """Answer requests until the engine closes the pipe, or sends nothing for `idle` seconds.
 
-    The kernel ends the process at a request that takes more than `cpu_seconds`.
+    The kernel kills the process if a request takes more than `cpu_seconds` of processor time.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -81,9 +81,9 @@ def _used() -> float:
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process has now.
+    """Return the resident memory of this process, in bytes.
 
-    The greatest amount so far would include that of the process which started this one.
+    The maximum so far (`ru_maxrss`) would include that of the parent process.
     """
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -91,13 +91,13 @@ def memory() -> int:
 
 @contextmanager
 def budget(seconds: float) -> Iterator[None]:
-    """Raise OverBudgetError in the block once it has used so many seconds of processor time."""
+    """Raise OverBudgetError in the block when it has used so many seconds of processor time."""
 
     def over(*_: Any) -> NoReturn:
         raise OverBudgetError
 
     before = signal.signal(signal.SIGPROF, over)
-    # Again and again: a destructor or a callback of C may lose an exception.
+    # Repeat every 0.1 s, because a destructor or a C callback may lose an exception.
     signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
     try:
         yield

@@ -145,6 +145,6 @@ def version_started(connection: sqlite3.Connection, workflow: str, wanted: str |
     try:
         return catalog.resolve(connection, workflow, wanted).version
     except catalog.VersionRemovedError:
-        return catalog.meant(connection, workflow, wanted)
+        return catalog.version_to_show(connection, workflow, wanted)
     except VictorError:
         return None

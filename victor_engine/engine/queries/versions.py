@@ -70,7 +70,9 @@ class VersionQueries:
 
     async def definition(self, workflow: str, version: str | None = None) -> DefinitionInfo:
         def look(connection: sqlite3.Connection) -> DefinitionInfo:
-            return queries.definition_info(connection, workflow, catalog.meant(connection, workflow, version))
+            return queries.definition_info(
+                connection, workflow, catalog.version_to_show(connection, workflow, version)
+            )
 
         return await self._reader.read(look)
 
@@ -78,8 +80,8 @@ class VersionQueries:
         self, workflow: str, from_version: str, to_version: str, state: dict[str, Any]
     ) -> MigrationPreview:
         def look(connection: sqlite3.Connection) -> MigrationPreview:
-            old = catalog.meant(connection, workflow, from_version) or from_version
-            new = catalog.meant(connection, workflow, to_version) or to_version
+            old = catalog.version_to_show(connection, workflow, from_version) or from_version
+            new = catalog.version_to_show(connection, workflow, to_version) or to_version
             return catalog.preview_migration(connection, workflow, old, new, state, self._load_function())
 
         return await self._reader.read(look)
@@ -87,7 +89,9 @@ class VersionQueries:
     async def diff_versions(self, workflow: str, old: str, new: str) -> DefinitionDiff:
         def look(connection: sqlite3.Connection) -> DefinitionDiff:
             before, after = (
-                queries.definition_info(connection, workflow, catalog.meant(connection, workflow, version))
+                queries.definition_info(
+                    connection, workflow, catalog.version_to_show(connection, workflow, version)
+                )
                 for version in (old, new)
             )
             return compare(before, after)

@@ -15,7 +15,7 @@ from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
 from victor_engine.errors import ConflictError, NodeError
 from victor_engine.people.requests import Ask, build_ask
 from victor_engine.runs.migration.stored_run import LiveAttempt, Question, Resting
-from victor_engine.versioning.position import Standing
+from victor_engine.versioning.position import RunPosition
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class Comparison:
         return ""
 
 
-def pending(compared: Comparison, stands: Standing, from_version: str) -> Pending:
+def pending(compared: Comparison, stands: RunPosition, from_version: str) -> Pending:
     """What becomes of each attempt that is not over, for a run that will stand at `stands`.
 
     ConflictError where something cannot be taken back: an answer just given, or a run that was started.

@@ -19,7 +19,7 @@ from victor_engine.runs.migration.stored_run import Resting
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_steps import MigrationError
-from victor_engine.versioning.position import Standing, check, move
+from victor_engine.versioning.position import RunPosition, check, move
 
 MOVABLE = ("waiting", "paused", "failed")
 """Statuses in which nothing of a run is at work."""
@@ -51,7 +51,7 @@ class Plan:
     way: Way
     move: RunMove
     state: dict[str, Any] = field(default_factory=dict)
-    stands: Standing = field(default_factory=lambda: Standing(()))
+    stands: RunPosition = field(default_factory=lambda: RunPosition(()))
     reserved: tuple[str, ...] = ()  # names that the steps tried to write and that the engine alone writes
     pending: Pending = field(default_factory=Pending)
 
@@ -117,10 +117,10 @@ def check_rests(run: Resting) -> None:
 
 def _walk(
     run: Resting, way: Way, steps: list[MigrationStepResult], detail: bool
-) -> tuple[dict[str, Any], Standing, tuple[str, ...]]:
+) -> tuple[dict[str, Any], RunPosition, tuple[str, ...]]:
     """Return state and position after the whole chain, and the reserved names that its steps tried to write."""
     state: dict[str, Any] = copy.deepcopy(run.state)
-    stands = Standing.at(jsonio.loads(run.position))
+    stands = RunPosition.at(jsonio.loads(run.position))
     tried: dict[str, None] = {}
     for migration in way.path:
         there = way.known(str(migration.to_version))
@@ -138,7 +138,7 @@ def _walk(
     return state, stands, tuple(tried)
 
 
-def _check_inside(run: Resting, way: Way, stands: Standing) -> None:
+def _check_inside(run: Resting, way: Way, stands: RunPosition) -> None:
     """A run that is inside a parallel or team can only move if that is the same in both versions."""
     for node in run.inside:
         if stands.origin.get(node) != node:
