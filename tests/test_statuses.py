@@ -63,7 +63,9 @@ async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, comman
                 )
             )
             events = await bench.one("SELECT COUNT(*) FROM events")
-            change = bench.store.write(lambda tx: bench.runtime._commit(tx, commands[command](run.id), BOB))
+            change = bench.store.write(
+                lambda tx: bench.runtime.control._handler.commit(tx, commands[command](run.id), BOB)
+            )
             if status in RUN_TRANSITIONS[command]:
                 await change
                 assert await bench.status(run) == RUN_TRANSITIONS[command][status]
