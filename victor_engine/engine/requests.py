@@ -13,14 +13,13 @@ from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
-from victor_engine.people import corrections, reassignment
+from victor_engine.people import commands
 from victor_engine.people.answers import Decision
-from victor_engine.people.requests import answer_request, claim_request, release_request
 from victor_engine.people.roles import Person, exists, look_up, needs_groups, person
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
-from victor_engine.store.db import Store, Tx
+from victor_engine.store.db import Store
 
 GROUPS_SECONDS = 10.0
 """Maximum seconds for the system to look up the groups of a user before a write."""
@@ -47,68 +46,49 @@ class RequestService:
         answer = replace(
             answer, value=self._current.masked(answer.value), comment=self._current.masked(answer.comment)
         )
-        return await self._decided(
-            request_id, lambda tx, full, who: answer_request(tx, full, revision, answer, who)
-        )
+        return await self._send(request_id, lambda full: commands.AnswerIt(full, revision, answer))
 
     async def claim(self, request_id: str) -> RequestInfo:
-        return await self._acted(request_id, claim_request)
+        return await self._send(request_id, commands.Claim)
 
     async def release(self, request_id: str) -> RequestInfo:
-        return await self._acted(request_id, release_request)
+        return await self._send(request_id, commands.Release)
 
     async def reassign(
         self, request_id: str, revision: int, assignees: list[str], note: str = ""
     ) -> RequestInfo:
         people = tuple(assignees)
         await self._must_exist(people)
-        return await self._acted(
-            request_id,
-            lambda tx, full, who: reassignment.reassign_request(tx, full, revision, people, note, who),
-        )
+        return await self._send(request_id, lambda full: commands.Reassign(full, revision, people, note))
 
     async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
         await self._must_exist((to,))
-        return await self._acted(
-            request_id, lambda tx, full, who: reassignment.delegate_request(tx, full, revision, to, note, who)
-        )
+        return await self._send(request_id, lambda full: commands.Delegate(full, revision, to, note))
 
     async def undo_answer(self, request_id: str) -> RequestInfo:
-        return await self._acted(request_id, corrections.undo_answer)
+        return await self._send(request_id, commands.UndoAnswer)
 
     async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
-        return await self._decided(
-            request_id, lambda tx, full, who: corrections.push_back(tx, full, revision, to_node, comment, who)
-        )
+        return await self._send(request_id, lambda full: commands.PushBack(full, revision, to_node, comment))
 
     async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
-        return await self._acted(
-            request_id, lambda tx, full, who: corrections.ask_requester(tx, full, question, who)
-        )
+        return await self._send(request_id, lambda full: commands.AskRequester(full, question))
 
     async def reply(self, request_id: str, text: str) -> RequestInfo:
-        return await self._acted(
-            request_id, lambda tx, full, who: corrections.reply_to_question(tx, full, text, who)
-        )
+        return await self._send(request_id, lambda full: commands.Reply(full, text))
 
-    async def _decided(
-        self, request_id: str, transition: Callable[[Tx, str, Person], Decision | None]
-    ) -> RequestInfo:
+    async def _send(self, request_id: str, command: Callable[[str], commands.Command]) -> RequestInfo:
+        """Commit a command on a request, given its whole id, and then act on what it has decided."""
         full, who = await self._who(request_id)
+        given = command(full)
 
-        def deliver(decision: Decision | None) -> None:
+        def react(decision: Decision | None) -> None:
             if decision is not None:
                 self._runtime.deliver(full, decision)
             else:
                 self._runtime.deadlines_changed()
 
-        await committed(self._store.write(lambda tx: transition(tx, full, who)), deliver)
-        return await self._queries.request(full)
-
-    async def _acted(self, request_id: str, transition: Callable[[Tx, str, Person], None]) -> RequestInfo:
-        full, who = await self._who(request_id)
-        commit = self._store.write(lambda tx: transition(tx, full, who))
-        await committed(commit, lambda _: self._runtime.deadlines_changed())
+        await committed(self._store.write(lambda tx: commands.commit(tx, given, who)), react)
         return await self._queries.request(full)
 
     async def _who(self, request_id: str) -> tuple[str, Person]:

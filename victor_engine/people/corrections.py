@@ -10,7 +10,7 @@ from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.requests import decide
 from victor_engine.people.roles import Person, person_key
 from victor_engine.people.stored_request import not_overdue, read_for, refused, write_event
-from victor_engine.people.votes import check_assigned, check_voter, record_vote
+from victor_engine.people.votes import check_assigned, check_voter, read_said, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.people import push_back_targets, starters
 from victor_engine.store.repositories import requests, votes
@@ -49,7 +49,7 @@ def push_back(
     None during an undo window.
     """
     row = read_for(tx, request_id, RequestCommand.PUSH_BACK, revision)
-    not_overdue(tx, row)
+    not_overdue(row, tx.now_us)
     if row.ask.interrupted:
         raise ConflictError(
             f"request {row.id} is about an interrupted attempt, and its run cannot be sent back by it; answer "
@@ -57,7 +57,7 @@ def push_back(
         )
     if not comment.strip():
         raise UsageError("say why it goes back: the comment is what the rerun works with")
-    check_voter(tx, row, person, PUSHED_BACK)
+    check_voter(row, read_said(tx, row), person, PUSHED_BACK)
     visited = push_back_targets(tx.connection, row.run_key, row.attempt_id)
     if to_node not in visited:
         raise UsageError(
@@ -81,7 +81,7 @@ def ask_requester(tx: Tx, request_id: str, question: str, person: Person) -> Non
     Only where its author wrote `allow_questions: true`.
     """
     row = read_for(tx, request_id, RequestCommand.ASK)
-    not_overdue(tx, row)
+    not_overdue(row, tx.now_us)
     if not question.strip():
         raise UsageError("write the question")
     check_assigned(row, person)

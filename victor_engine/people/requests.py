@@ -17,13 +17,14 @@ from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError
 from victor_engine.events import EventKind
 from victor_engine.ids import new_id
-from victor_engine.people.answers import Decision, Way, check_answer, decision_of, next_nodes, same
+from victor_engine.people.answers import Decision, Way, decision_of, next_nodes
+from victor_engine.people.judging import Step, judge
 from victor_engine.people.questions import Ask, build_ask
 from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.roles import Person
-from victor_engine.people.stored_request import Row, not_overdue, read_for, write_ask, write_event
+from victor_engine.people.stored_request import Row, read_for, write_ask, write_event
 from victor_engine.people.timeouts import attend, due_requests, expire_request, next_deadline, settle_request
-from victor_engine.people.votes import agreeing, check_assigned, check_voter, enough, record_vote, standing
+from victor_engine.people.votes import check_assigned, read_said, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
 from victor_engine.store.repositories import requests
@@ -99,27 +100,18 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     that yet; InvalidAnswerError and PermissionDeniedError change nothing either.
     """
     row = read_for(tx, request_id, RequestCommand.ANSWER, revision)
-    not_overdue(tx, row)
-    outcome, value = check_answer(row.ask, answer)
-    check_voter(tx, row, person, outcome)
-    said = standing(tx, row)
-    before = said.get(person.key)
-    if before is not None and before[0] == outcome and same(before[1], value):
-        raise ConflictError(
-            f"you have said so on request {row.id} already; "
-            f"{agreeing(said, outcome, value)} of {row.ask.required_approvals} people agree on it"
-        )
-    record_vote(tx, row, person.actor, outcome, value, answer.comment)
-    said[person.key] = (outcome, value)
-    if not enough(row.ask, said, outcome, value):
+    judged = judge(row, read_said(tx, row), answer, person, tx.now_us)
+    outcome = judged.outcome
+    record_vote(tx, row, person.actor, outcome, judged.value, answer.comment)
+    if judged.step is Step.VOTE:
         # The question has not changed, so neither has its revision: others may vote on what they see.
-        votes = agreeing(said, outcome, value)
-        write_event(tx, row, EventKind.REQUEST_VOTED, person.actor, {"outcome": outcome, "votes": votes})
+        data = {"outcome": outcome, "votes": judged.votes}
+        write_event(tx, row, EventKind.REQUEST_VOTED, person.actor, data)
         return None
-    if outcome != "rejected" and row.ask.stage + 1 < len(row.ask.chain):
+    if judged.step is Step.PASS_ON:
         _pass_on(tx, row, person.actor, outcome)
         return None
-    return decide(tx, row, person.actor, outcome, value, answer.comment)
+    return decide(tx, row, person.actor, outcome, judged.value, answer.comment)
 
 
 def decide(

@@ -114,9 +114,9 @@ def _last_change(tx: Tx, row: Row) -> str:
     return f"{by}: {kind.replace('.', ' ').replace('_', ' ')} at {from_us(at):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def not_overdue(tx: Tx, row: Row) -> None:
+def not_overdue(row: Row, now: int) -> None:
     """ConflictError once the deadline has passed, whether or not an engine has acted on that yet."""
-    if row.deadline is not None and row.deadline <= tx.now_us:
+    if row.deadline is not None and row.deadline <= now:
         raise ConflictError(
             f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC, and "
             f"what its author wrote for that holds. {row.ask.on_timeout_text or row.ask.on_timeout}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from victor_engine.api import Actor
@@ -13,6 +14,7 @@ from victor_engine.people.stored_request import Row
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.people import starters
 from victor_engine.store.repositories import votes
+from victor_engine.store.repositories.votes import Vote
 
 Standing = dict[int | str, tuple[str, Any]]
 """What each person said last: outcome and value, by `Person.key`."""
@@ -21,11 +23,24 @@ AGREEING = ("approved", "answered", "accepted", "overridden")
 """Outcomes that let a run go on: four eyes are about these."""
 
 
-def standing(tx: Tx, row: Row) -> Standing:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What decides whether an answer counts: the votes that were not taken back, and who started the run."""
+
+    votes: list[Vote]
+    starters: list[Actor]
+
+
+def read_said(tx: Tx, row: Row) -> Said:
+    """Return what has been said to a request, and who started its run, or a run that it comes from."""
+    return Said(votes.standing(tx, row.key), starters(tx, row.run_key))
+
+
+def standing(row: Row, said: Said) -> Standing:
     """What each person said last at this place of the chain, without what was taken back."""
     return {
         person_key(vote.actor): (vote.outcome, vote.value)
-        for vote in votes.standing(tx, row.key)
+        for vote in said.votes
         if vote.stage == row.ask.stage
     }
 
@@ -72,20 +87,20 @@ def check_assigned(row: Row, person: Person) -> None:
         )
 
 
-def check_voter(tx: Tx, row: Row, person: Person, outcome: str) -> None:
+def check_voter(row: Row, said: Said, person: Person, outcome: str) -> None:
     """PermissionDeniedError unless this person may give this answer."""
     check_assigned(row, person)
     if outcome not in AGREEING:
         return
     actor = person.actor
     if not row.ask.allow_self_approval:
-        for starter in starters(tx, row.run_key):
+        for starter in said.starters:
             if person.key == person_key(starter) or actor.user == starter.user:
                 raise PermissionDeniedError(
                     f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
                 )
     if row.ask.stage:
-        earlier = [vote for vote in votes.standing(tx, row.key) if vote.stage < row.ask.stage]
+        earlier = [vote for vote in said.votes if vote.stage < row.ask.stage]
         if any(person_key(vote.actor) == person.key for vote in earlier):
             raise PermissionDeniedError(
                 f"{actor.user} has approved request {row.id} at an earlier place of its chain, which asks "
