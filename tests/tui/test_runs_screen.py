@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
-from msgspec.structs import replace
-
 from tests.tui.conftest import console
-from tests.tui.fake_port import NOW, FakePort
+from tests.tui.realport import NOW, PATIENCE
 from tests.tui.test_snapshots import keys
+from tests.tui.world import World
 from victor_engine.api import RunInfo, RunQuery
 from victor_engine.clock import FakeClock
 from victor_tui.filter_language import parse_filter
@@ -79,56 +79,67 @@ def test_a_row_says_where_it_is_since_when_and_what_is_usual() -> None:
     assert "".join(text for text, _ in elapsed_cell(hangs, NOW)) == "5m 00s!/42s"
 
 
-async def test_a_run_becomes_stuck_by_time_alone() -> None:
-    clock = FakeClock(NOW)
-    port = FakePort(clock)
-    port.run_map["r00919"] = replace(port.run_map["r00919"], stuck_at=NOW + timedelta(seconds=30))
-    app = console(port)
+async def stuck_runs(port: World) -> set[str]:
+    running = await port.runs(RunQuery(statuses=("running",)))
+    return {run.id for run in running if run.stuck_at is not None and run.stuck_at <= NOW}
+
+
+async def test_a_run_becomes_stuck_by_time_alone(live: World) -> None:
+    stuck = await stuck_runs(live)
+    assert live.run_ids["hangs"] in stuck
+    live.console_clock = FakeClock(NOW - timedelta(seconds=250))
+    app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("2")(pilot)
         table = app.screen.query_one("#runs", LineTable)
         note = app.screen.query_one(FilterBar)._note
-        assert table.rows[0].id == "r00911"
-        assert "1 stuck" in str(note.content)
-        clock.set_wall(NOW + timedelta(seconds=31))
+        assert "stuck" not in str(note.content)
+        live.console_clock.set_wall(NOW)
         app._tick()
         await keys()(pilot)
-        assert {table.rows[0].id, table.rows[1].id} == {"r00911", "r00919"}
-        assert "2 stuck" in str(note.content)
+        assert {row.id for row in table.rows[: len(stuck)]} == stuck
+        assert f"{len(stuck)} stuck" in str(note.content)
 
 
-async def test_the_filter_completes_by_tab_and_knows_what_is_stuck() -> None:
-    app = console(FakePort())
+async def test_the_filter_completes_by_tab_and_knows_what_is_stuck(live: World) -> None:
+    app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("2", "slash", *"stat", "tab", *"stu", "tab")(pilot)
         bar = app.screen.query_one(FilterBar)
         assert bar.value == "status:stuck"
         table = app.screen.query_one("#runs", LineTable)
-        assert [row.id for row in table.rows] == ["r00911"]
+        assert {row.id for row in table.rows} == await stuck_runs(live)
         await keys("space", *"workflow:clo", "tab")(pilot)
         assert bar.value == "status:stuck workflow:close_quarter"
         await keys("tab")(pilot)
         assert app.focused is table
 
 
-async def test_runs_that_began_long_ago_are_there_when_they_still_run() -> None:
-    port = FakePort()
-    found = await newest_and_active(port, RunQuery(limit=5))
-    active = {run.id for run in port.run_map.values() if run.status in ("running", "queued", "waiting")}
+async def test_runs_that_began_long_ago_are_there_when_they_still_run(live: World) -> None:
+    found = await newest_and_active(live, RunQuery(limit=5))
+    active = await live.runs(RunQuery(statuses=("running", "queued", "waiting")))
     assert len(found) > 5
-    assert active & {run.id for run in found[5:]}
+    assert {run.id for run in active} & {run.id for run in found[5:]}
     assert len({run.id for run in found}) == len(found)
 
 
-async def test_what_does_not_want_to_go_is_killed_with_the_key_that_cancelled_it() -> None:
-    port = FakePort()
-    app = console(port)
+async def test_what_does_not_want_to_go_is_killed_with_the_key_that_cancelled_it(live: World) -> None:
+    app = console(live)
+    run_id = live.run_ids["cancelling"]
+
+    async def status() -> str:
+        return (await live.run(run_id)).run.status
+
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("2")(pilot)
-        app.screen.query_one("#runs", LineTable).select("r00915")
+        app.screen.query_one("#runs", LineTable).select(run_id)
         await keys()(pilot)
+        assert await status() == "cancelling"
         assert app.screen.check_action("run_command", ("cancel",)) is False
         assert app.screen.check_action("run_command", ("kill",)) is True
         await keys("c")(pilot)
         await keys("ctrl+s")(pilot)
-        assert ("cancel_run", ("r00915", "")) in port.calls
+        assert [args[0] for name, args in live.calls if name == "cancel_run"] == [run_id]
+        async with asyncio.timeout(PATIENCE):
+            while await status() != "cancelled":
+                await pilot.pause(0.01)
