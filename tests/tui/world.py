@@ -130,10 +130,11 @@ class World(RealPort):
 
         def rests(node: str) -> bool:
             if kinds[node] == "parallel":
-                members = [
-                    edge.target for edge in detail.graph.edges if (edge.source, edge.kind) == (node, "member")
-                ]
-                return all(states[member].status != "pending" for member in members)
+                return all(
+                    states[edge.target].finished_at is not None or rests(edge.target)
+                    for edge in detail.graph.edges
+                    if (edge.source, edge.kind) == (node, "member")
+                )
             if kinds[node] == "workflow":
                 return states[node].child_run is not None
             return states[node].status in ("retrying", "waiting") or (run.id, node) in hands.RESTING
@@ -271,7 +272,8 @@ async def _today(world: World) -> None:
         await world.start(f"moving-{number}", "data_pipeline", "1.1.0", BO)
     for number in range(8):
         await world.start(f"split-{number}", "data_pipeline", "stable", BO)
-    await world.pass_hours(world.clock.now() + timedelta(seconds=70))
+    while await world.engine_.runs(RunQuery(statuses=AT_WORK)):
+        await world.go_to(world.clock.now() + timedelta(seconds=9.5))
     for number in range(8):
         await world.question(f"split-{number}", f"split-{number}")
         await world.say(f"split-{number}", "rejected" if number == 2 else "approved", ANA)
