@@ -1,4 +1,4 @@
-"""A method that is declared and implemented is at once in the client, on the socket and in the refusals."""
+"""A declared and implemented method is derived for the client, the server and the read-only port."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from victor_engine.service.server import PortServer
 
 
 class ExtraPort(Protocol):
-    """Two methods more."""
+    """A protocol with two additional methods."""
 
     @query
     async def repeated(self, text: str, times: int = 2) -> list[str]:
@@ -41,7 +41,7 @@ def forget() -> None:
 
 @pytest.fixture
 def extended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Declare two methods more, for one test."""
+    """Declare two additional methods for one test."""
     monkeypatch.setattr(port, "PROTOCOLS", (*port.PROTOCOLS, ExtraPort))
     forget()
     yield
@@ -61,7 +61,7 @@ class Implementation:
         return len(self.notes)
 
 
-async def test_it_crosses_the_socket(extended: None, tmp_path: Path) -> None:
+async def test_a_new_method_is_called_over_the_socket(extended: None, tmp_path: Path) -> None:
     @derive(request_for)
     class Client(Connection, Port, ExtraPort):
         pass
@@ -87,7 +87,7 @@ async def test_it_crosses_the_socket(extended: None, tmp_path: Path) -> None:
         await server.close()
 
 
-async def test_a_view_without_an_engine_refuses_the_action(extended: None) -> None:
+async def test_a_port_without_an_engine_refuses_the_new_action(extended: None) -> None:
     @derive(answer_or_refuse)
     class View(Port, ExtraPort):
         async def engine(self) -> Any: ...

@@ -1,4 +1,4 @@
-"""The console port, held to one contract by everything that implements it."""
+"""The contract suite of the port, which all implementations pass."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture(params=["engine", "client"])
 async def port(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[Port]:
-    """The port that may act: the engine itself, and a client over its socket."""
+    """The ports with actions: the engine itself, and a client over its socket."""
     if request.param == "engine":
         yield engine
         return
@@ -67,7 +67,7 @@ async def port(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[
 
 @pytest.fixture(params=["engine", "client", "readonly"])
 async def view(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[Port]:
-    """Every port, for looking."""
+    """All ports, for queries."""
     if request.param == "engine":
         yield engine
         return
@@ -105,14 +105,14 @@ def test_every_implementation_has_every_method_as_it_is_declared() -> None:
             assert parameters == list(method.signature.parameters.values()), name
 
 
-def test_every_coroutine_of_the_port_has_a_mark_that_fits() -> None:
+def test_every_coroutine_of_the_port_has_a_correct_mark() -> None:
     assert {name for name, method in declared().items() if method.kind == "own"} == {"subscribe", "close"}
     names = {name for name in dir(Port) if not name.startswith("_")}
     assert set(declared()) == names
 
 
-def test_the_methods_of_the_port_are_not_written_by_hand_on_its_way() -> None:
-    """A new method is declared and implemented; the socket, the client and the refusals follow from that."""
+def test_the_methods_of_the_client_and_the_engine_are_derived() -> None:
+    """The client, the server and the refusals are derived from the declaration of a method."""
     service = Path(victor_engine.service.__file__).parent
     written = {
         node.name
@@ -120,11 +120,11 @@ def test_the_methods_of_the_port_are_not_written_by_hand_on_its_way() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.AsyncFunctionDef) and node.name in methods()
     }
-    # A view without an engine says in its own words where it stands.
+    # A port without an engine defines these queries itself.
     assert written == {"engine", "trust_info", "events"}
 
 
-def test_a_query_that_nobody_answers_is_found_when_the_class_is_made() -> None:
+def test_a_query_without_an_implementation_is_an_error_at_class_creation() -> None:
     with pytest.raises(TypeError, match="engine belongs to no part"):
 
         @derive(answer_or_refuse)
@@ -179,7 +179,7 @@ async def test_a_run_from_start_to_answer(port: Port) -> None:
         await port.cancel_run(run.id)
 
 
-async def test_people_hand_on_and_go_back(port: Port) -> None:
+async def test_requests_are_reassigned_delegated_and_pushed_back(port: Port) -> None:
     await port.start_run("gate", "1", {"topic": "x"})
     question = await asked(port)
     delegated = await port.delegate(question.id, question.revision, "user:nobody", "away")
@@ -265,7 +265,7 @@ async def test_a_version_and_its_aliases(port: Port) -> None:
     assert await port.migration_graph("gate") == []
 
 
-async def test_moving_runs(port: Port) -> None:
+async def test_runs_are_migrated_and_the_migration_is_undone(port: Port) -> None:
     run = await port.start_run("gate", state={"topic": "x"})
     await asked(port)
     spec = MigrationSpec("gate", "1.0.0", run_ids=(run.id,), from_version="1.0.0")
@@ -282,7 +282,7 @@ async def test_moving_runs(port: Port) -> None:
         await port.plan_migration(MigrationSpec("gate", "1.0.0"))
 
 
-async def test_looking(view: Port, engine: Engine) -> None:
+async def test_queries(view: Port, engine: Engine) -> None:
     info = await view.engine()
     assert (info.schedules, info.running, info.open_requests) == (1, 0, 0)
     (schedule,) = await view.schedules()
@@ -301,7 +301,7 @@ async def test_looking(view: Port, engine: Engine) -> None:
     assert first.seq == 1
 
 
-async def test_a_view_without_an_engine_refuses_every_action_and_says_how(engine: Engine) -> None:
+async def test_a_port_without_an_engine_refuses_every_action_with_the_remedy(engine: Engine) -> None:
     paths = find(engine.workspace_path, engine.state_dir)
     port = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
     with pytest.raises(EngineUnavailableError, match="victor scheduler start"):
@@ -311,7 +311,7 @@ async def test_a_view_without_an_engine_refuses_every_action_and_says_how(engine
     await port.close()
 
 
-async def test_an_engine_that_goes_away_is_told_at_once(engine: Engine) -> None:
+async def test_a_lost_engine_is_an_error_at_once(engine: Engine) -> None:
     client = await Client.connect(find(engine.workspace_path, engine.state_dir).socket_path)
     waiting = asyncio.ensure_future(asked(client))
     await client.engine()

@@ -1,4 +1,4 @@
-"""Control of runs through the console port: the engine, and a client over its socket."""
+"""Control of runs through the port of the engine, and through a client over its socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAKY = {
           check: {{command: [{sys.executable}, check.py]}}
           held: {{command: [sh, -c, "read line < go"]}}
         """,
-    # Fails for as long as the state says that it is broken.
+    # Fails while the state has `broken`.
     "check.py": """
         import json, sys
         state = json.load(sys.stdin)["state"]
@@ -75,7 +75,7 @@ async def port(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[
 
 
 async def until(port: Port, run_id: str, *statuses: str) -> RunDetail:
-    """Look again after every event until the run has one of the statuses."""
+    """Check after each event until the run has one of the statuses."""
     async with asyncio.timeout(20):
         async for _ in port.subscribe((await port.engine()).last_event - 1):
             found = await port.run(run_id)
@@ -118,7 +118,7 @@ async def test_dead_letters_are_listed_by_cause_and_discarded_once(port: Port, e
         await port.discard_run(good.id)
 
 
-async def test_a_view_without_an_engine_lists_dead_letters_and_discards_none(engine: Engine) -> None:
+async def test_a_port_without_an_engine_lists_dead_letters_and_discards_none(engine: Engine) -> None:
     run = (await failed(engine)).run
     paths = find(engine.workspace_path, engine.state_dir)
     view = ReadOnlyPort(paths.db_path, workspace=paths.workspace)
@@ -176,7 +176,7 @@ async def test_resuming_a_run_that_was_never_paused_is_a_conflict(port: Port, en
         await port.resume_run(run.id, "oops")
     assert caught.value.exit_code == 5
     assert await port.events(EventQuery(run_id=run.id, kinds=("run.resumed",))) == []
-    # In a thread: it waits for the command to open the pipe, and the engine in this loop starts the command.
+    # Use a thread: it waits until the command opens the pipe, and the engine in this loop starts the command.
     await asyncio.to_thread((engine.workspace_path / "go").write_text, "on\n")
     await until(port, run.id, "succeeded")
     with pytest.raises(ConflictError, match="is succeeded, not paused"):
@@ -226,7 +226,7 @@ async def test_a_node_is_overridden_for_one_run(port: Port, engine: Engine) -> N
     assert (override.node_id, override.timeout, override.max_attempts) == ("check", 30, 2)
 
 
-async def test_what_an_attempt_did_is_shown_with_the_state_around_it(port: Port) -> None:
+async def test_the_changes_of_an_attempt_are_shown_with_the_state_before_and_after(port: Port) -> None:
     run_id = (await port.start_run("flaky", state={"part": 7})).id
     found = await until(port, run_id, "succeeded")
     assert found.input == {"part": 7}
@@ -242,9 +242,7 @@ async def test_what_an_attempt_did_is_shown_with_the_state_around_it(port: Port)
         await port.attempt_state(run_id, check.id + 1000)
 
 
-async def test_two_runs_are_compared_and_a_view_without_an_engine_says_the_same(
-    port: Port, engine: Engine
-) -> None:
+async def test_a_comparison_is_the_same_with_and_without_an_engine(port: Port, engine: Engine) -> None:
     bad = await failed(port, 4)
     good = await until(port, (await port.start_run("flaky", state={"part": 5})).id, "succeeded")
     found = await port.compare_runs(bad.run.id, good.run.id)

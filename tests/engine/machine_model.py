@@ -1,7 +1,7 @@
-"""The model of `tests.engine.test_state_machine`: what runs and requests must look like after each command.
+"""The model of `tests.engine.test_state_machine`: the expected runs and requests after each command.
 
-It knows nothing of the engine's tables of transitions: it restates docs/runs.md and docs/people.md. All
-workflows are `work -> ask -> last`, where `work` and `last` are at work until the test lets them end.
+It does not use the tables of transitions of the engine, but restates docs/runs.md and docs/people.md. All
+workflows are `work -> ask -> last`, where `work` and `last` are active until the test lets them finish.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Run:
             self.question.status, self.question.leads, self.question.settles = "withdrawn", "", None
 
     def goes_on(self) -> None:
-        """Follow a decision that counts."""
+        """Apply a final decision."""
         question = self.question
         if self.node != "ask" or self.end or question is None or not question.counts:
             return
@@ -71,7 +71,7 @@ class Run:
 
 
 def due(run: Run, now: float) -> None:
-    """What the time does to the question of a run."""
+    """Apply the passage of time to the request of a run."""
     question = run.question
     if question is None or run.end:
         return
@@ -87,13 +87,13 @@ def due(run: Run, now: float) -> None:
 
 
 def restarted(run: Run) -> None:
-    """What the end of an engine does to a run: a node at work is tried again, unless the run was to pause."""
+    """Apply the stop of an engine to a run: an active node starts again, unless the run is pausing."""
     if run.hold == "pausing":
         run.hold = "paused"
 
 
 def command(run: Run, verb: str, status: str, node: str) -> bool:
-    """Change a run as a command does; False if the command is refused. `status` is what the run shows."""
+    """Apply a command to a run; return False if it is refused. `status` is the shown status of the run."""
     if verb == "pause":
         if run.end or run.hold:
             return False
@@ -138,7 +138,7 @@ def command(run: Run, verb: str, status: str, node: str) -> bool:
 
 
 def people(run: Run, verb: str, user: str, now: float, to: tuple[str, ...] = ()) -> bool:
-    """Change the question of a run as a person does; False if that is refused."""
+    """Apply an action of a person to the request of a run; return False if it is refused."""
     question = run.question
     if question is None:
         return False
@@ -168,7 +168,7 @@ def people(run: Run, verb: str, user: str, now: float, to: tuple[str, ...] = ())
 
 
 def statuses(run: Run, crowded: bool) -> tuple[str, ...]:
-    """The statuses that a run may show. It may wait for a place only while other runs hold all of them."""
+    """Return the statuses that a run may show. It may wait for a slot only while other runs have all slots."""
     if run.end or run.hold:
         return (run.end or run.hold,)
     shown = "waiting" if run.node == "ask" else "running"

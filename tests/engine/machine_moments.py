@@ -1,4 +1,4 @@
-"""Where the writer of a store stands still, or finds the disk full: at a COMMIT that a test has drawn."""
+"""The COMMIT of the writer of a store at which it stops, or at which the disk is full."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 100.0
 
 @dataclass
 class Moment:
-    """What the COMMITs of the writer meet: a full disk, or a kill."""
+    """The fault at a COMMIT of the writer: a full disk or a kill."""
 
     full: bool = False
     fills_in: int = 0
@@ -63,7 +63,7 @@ class Moment:
 
 
 class Writer:
-    """The writer's connection, whose COMMITs pass through a `Moment`."""
+    """The connection of the writer, whose COMMITs pass through a `Moment`."""
 
     def __init__(self, connection: sqlite3.Connection, moment: Moment) -> None:
         self._connection = connection

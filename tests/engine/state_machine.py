@@ -1,8 +1,8 @@
 """A state machine that drives a whole engine with commands, full disks, restarts and kills.
 
 The engine is the real one, on a real store and the fake clock. A kill happens in this process: when a drawn
-COMMIT is reached, the writer stands still, the files of the store are copied as a kill would leave them, and
-a new engine opens the copy. What the old one does after that is lost.
+COMMIT is reached, the writer stops, the files of the store are copied as a kill would leave them, and a new
+engine opens the copy. Later changes of the old engine are lost.
 
     python -m tests.engine.state_machine [--examples 400] [--steps 20] [--seed 1]
 """
@@ -112,7 +112,7 @@ _AT_WORK: dict[str, tuple[str, asyncio.Future[str]]] = {}
 
 
 async def held(call: Mapping[str, Any]) -> dict[str, str]:
-    """Be at work until the test lets this node end; the work of all nodes."""
+    """Do the work of all nodes: wait until the test lets this node finish."""
     future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     _AT_WORK[call["run_id"]] = call["node_id"], future
     try:
@@ -124,7 +124,7 @@ async def held(call: Mapping[str, Any]) -> dict[str, str]:
 
 
 class KeptLoader(Loader):
-    """Reads the workspace once for all engines, in this process: they are opened thousands of times."""
+    """A loader that reads the workspace once for all engines, because they are opened thousands of times."""
 
     def __init__(self) -> None:
         super().__init__(here=True)
@@ -135,7 +135,7 @@ class KeptLoader(Loader):
 
 @contextmanager
 def machines(directory: Path) -> Iterator[type[Machine]]:
-    """Give the class of the machines that work in a directory. The COMMITs of their stores pass through `MOMENT`."""
+    """Return the class of the machines that use a directory. The COMMITs of their stores pass through `MOMENT`."""
     connect = db.connect
 
     def held_connect(path: Any, *, readonly: bool = False) -> Any:
@@ -162,7 +162,7 @@ def machines(directory: Path) -> Iterator[type[Machine]]:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens while a command is carried out. `commit` is the COMMIT at which it begins, from 1."""
+    """The fault during a command. `commit` is the COMMIT at which it starts, from 1."""
 
     kind: str = ""  # full, before, after; empty: nothing
     commit: int = 1
@@ -195,7 +195,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the port shows."""
+    """The shown state of a run."""
 
     runs: dict[str, RunInfo]
     requests: dict[str, list[RequestInfo]]
@@ -203,7 +203,7 @@ class Seen:
 
 
 class Machine(RuleBasedStateMachine):
-    """One example: an engine, its kills and restarts, and the model beside it."""
+    """One example: an engine with its kills and restarts, and its model."""
 
     root: Path
     runner: asyncio.Runner
@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
         try:
             return self.runner.run(work)
         except AssertionError as error:
-            # Threads make it possible that the same steps do not fail again.
+            # Because of threads, the same steps may succeed when they are repeated.
             error.add_note("after: " + "; ".join(self.steps))
             rows = [row for row in self.dump() if row[0] in ("runs", "attempts", "requests", "events")]
             error.add_note("\n".join(map(str, rows[-60:])))
@@ -269,7 +269,7 @@ class Machine(RuleBasedStateMachine):
         detail: object = "",
         acknowledged: bool = True,
     ) -> None:
-        """Do `work`. A kill may undo it unless its end is `acknowledged` to somebody."""
+        """Do `work`. A kill may undo it unless its end was `acknowledged`."""
         self.found[f"{name} {TOLD[trouble.kind]}".strip()] += 1
         self.steps.append(f"{name} {detail} {trouble.kind} {trouble.commit} {trouble.again}")
         allowed = effect(copy.deepcopy(self.world))
@@ -327,7 +327,7 @@ class Machine(RuleBasedStateMachine):
         task = asyncio.ensure_future(self.accepted(work))
         await self.until(lambda: MOMENT.stands or task.done())
         if not MOMENT.stands:
-            # The command has fewer commits of its own: what follows from it may have more.
+            # The command has fewer commits; its consequences may have more.
             worlds = allowed if allowed and task.result() else [self.world]
             await self.until_async(lambda: self.stands_or_shows(worlds))
         for _ in range(20):
@@ -350,7 +350,7 @@ class Machine(RuleBasedStateMachine):
         return MOMENT.stands or await self.shows(worlds)
 
     async def shows(self, worlds: list[World]) -> bool:
-        """Return whether what is there is one of the worlds."""
+        """Return whether the actual state is one of the expected states."""
         seen = await self.look()
         self.problems = [self.differs(world, seen) for world in copy.deepcopy(worlds)]
         return not all(self.problems)
@@ -365,10 +365,10 @@ class Machine(RuleBasedStateMachine):
                 (target / name).chmod(0o600)
 
     async def die(self, again: int) -> None:
-        """Take a copy of the store at this moment and go on with it; the old engine is lost."""
+        """Copy the store at this moment and continue with the copy; the old engine is lost."""
         self.copy()
         told, old = self.told, self.engine
-        self.told = {}  # what the old engine says from now on was never said
+        self.told = {}  # results of the old engine from now on do not count
         MOMENT.disarm()
         await old.close()
         self.told = told
@@ -420,7 +420,7 @@ class Machine(RuleBasedStateMachine):
         return Seen({run.id: run for run in runs}, requests, frozenset(row[0] for row in limited))
 
     async def settle(self, worlds: list[World]) -> None:
-        """Wait until what is there is one of the worlds, and take that one as the model."""
+        """Wait until the actual state is one of the expected states, and use that one as the model."""
         end = time.monotonic() + LONGEST
         while True:
             seen = await self.look()
@@ -436,7 +436,7 @@ class Machine(RuleBasedStateMachine):
             await asyncio.sleep(0.001)
 
     def differs(self, world: World, seen: Seen) -> str:
-        """Return what is otherwise than in the model; the model follows what is left to the engine."""
+        """Return the differences from the model. The model adopts choices that are left to the engine."""
         if len(world) != len(seen.runs):
             return f"{len(seen.runs)} runs instead of {len(world)}"
         new = [run for run in seen.runs if run not in [known.id for known in world]]
@@ -448,7 +448,7 @@ class Machine(RuleBasedStateMachine):
             if shown is None:
                 return f"run {run.id} is lost"
             model.due(run, self.now)
-            # A run that has its answer needs a place before it goes on.
+            # A run with an answer needs a slot before it continues.
             if not run.hold and not (shown.status in ("queued", "waiting") and crowded):
                 run.goes_on()
             problem = _run_differs(run, shown, crowded) or _question_differs(
@@ -483,7 +483,7 @@ class Machine(RuleBasedStateMachine):
             connection.close()
 
     def check(self) -> None:
-        """What must hold of the store at any time, read past the engine."""
+        """Check the invariants of the store, which is read without the engine."""
         connection = sqlite3.connect(self.state_dir / "victor.db")
         try:
             events = connection.execute("SELECT seq, kind, run_key FROM events ORDER BY seq").fetchall()
@@ -503,7 +503,7 @@ class Machine(RuleBasedStateMachine):
         kinds=st.lists(st.tuples(st.sampled_from(tuple(ASKS)), st.booleans()), min_size=1, max_size=3)
     )
     def begin(self, kinds: list[tuple[str, bool]]) -> None:
-        """Begin with some runs, of which some ask already."""
+        """Start with some runs, of which some have an open request."""
         for kind, asks in kinds:
             self.start(kind, Trouble())
             run = self.world[-1]
@@ -614,7 +614,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=INDEX, trouble=TROUBLES)
     def answer_at_the_same_time(self, index: int, trouble: Trouble) -> None:
-        """Two people answer what one answer decides: exactly one of them wins."""
+        """Let two people answer a request that needs one answer: exactly one answer is accepted."""
         asked = [
             run
             for run in self.world
@@ -679,7 +679,7 @@ class Machine(RuleBasedStateMachine):
         self.act("time", work, lambda world: [world], trouble, detail=length)
 
     def restart(self, seconds: float) -> None:
-        """End the engine in order and start the next one later."""
+        """Stop the engine regularly and start the next one later."""
         self.found["restart"] += 1
         self.steps.append(f"restart {seconds}")
 
@@ -752,7 +752,7 @@ def _question_differs(run: Run, requests: list[RequestInfo], status: str, now: f
     if opened and requests[-1].deadline is not None:
         deadline = (requests[-1].deadline - START).total_seconds()
         expected = (requests[-1].created_at - START).total_seconds() + model.TIMEOUT[run.kind]
-        # It counts from when the run came to the node; on a full disk the question is stored later.
+        # The deadline counts from the visit of the node; on a full disk the request is stored later.
         if not expected - 60 < deadline < expected + 1:
             return f"is due at {deadline} instead of {expected}"
         run.asked += 1
@@ -773,7 +773,7 @@ def _question_differs(run: Run, requests: list[RequestInfo], status: str, now: f
     if shown.status == "open" and shown.deadline is not None and question.deadline is not None:
         deadline = (shown.deadline - START).total_seconds()
         if question.escalated and now <= deadline <= question.deadline:
-            question.deadline = deadline  # escalated a little earlier than was looked
+            question.deadline = deadline  # the escalation was shortly before the check
         if abs(deadline - question.deadline) > 1:
             return f"is due at {deadline}"
     if (shown.settles_at is None) != (question.settles is None):
@@ -787,7 +787,7 @@ def _question_differs(run: Run, requests: list[RequestInfo], status: str, now: f
 def explore(
     directory: Path, examples: int, steps: int, *, number: int = 1, say: bool = False
 ) -> Counter[str]:
-    """Run so many examples, the same ones for one `number`; return how often each kind of thing was done."""
+    """Run examples, which are the same for the same `number`; return how often each kind of step was done."""
     began = time.monotonic()
     with machines(directory) as machine:
 
@@ -826,7 +826,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25, help="at most, in each example")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    # The engine says what a full disk and a kill mean to it, thousands of times.
+    # The engine logs full disks and kills thousands of times.
     logging.disable(logging.CRITICAL)
     db.Store.transaction = LockedTx
     with (
@@ -842,7 +842,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # By its own name, which the workspace gives for the work of its nodes.
+    # Import this module by its own name, which the workspace uses for its functions.
     from tests.engine.state_machine import main as run
 
     run()

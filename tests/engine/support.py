@@ -1,4 +1,4 @@
-"""What the tests of whole engines share."""
+"""Helpers for the tests of whole engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent in a run, against a server that speaks the protocol and fails in every way that it can."""
+"""An agent in a run, with a server that implements the protocol and fails in every way."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tokens(taken: int, given: int) -> dict[str, Any]:
 
 
 async def ended(engine: Engine, clock: FakeClock, run_id: str) -> RunDetail:
-    """Let the time between attempts pass until the run has ended."""
+    """Let the time between attempts pass until the run has finished."""
     async with asyncio.timeout(30):
         while (found := await engine.run(run_id)).run.status not in FINAL:
             if found.run.retries and found.attempts[-1].status == "retrying":
@@ -73,7 +73,7 @@ async def ended(engine: Engine, clock: FakeClock, run_id: str) -> RunDetail:
 
 
 @pytest.mark.process
-async def test_every_fault_is_an_attempt_and_what_was_used_is_counted(
+async def test_every_error_is_an_attempt_and_its_usage_is_counted(
     tmp_path: Path, server: Server, capsys: Capture
 ) -> None:
     server.replies = [
@@ -96,7 +96,7 @@ async def test_every_fault_is_an_attempt_and_what_was_used_is_counted(
     assert [error and (error.type, error.http_status) for error in errors] == [
         ("HTTP429", 429), ("HTTP500", 500), ("IncompleteAnswer", None), ("MalformedAnswer", None),
     ]  # fmt: skip
-    # The clock may have been moved on between a retry's instant being set and its event being recorded.
+    # The clock may have advanced between the retry time and the record of its event.
     waits = [(from_us(event.data["retry_at"]) - event.at).total_seconds() for event in reversed(retries)]
     assert len(waits) == 4
     assert 10 < waits[0] <= 20, "the server's Retry-After is kept"
@@ -117,7 +117,9 @@ async def test_every_fault_is_an_attempt_and_what_was_used_is_counted(
     assert "in all 250 tokens in, 30 out, cost 0.000800" in victor.out
 
 
-async def test_a_slow_drip_is_ended_by_the_nodes_limit(tmp_path: Path, server: Server) -> None:
+async def test_a_slow_response_is_stopped_by_the_time_limit_of_the_node(
+    tmp_path: Path, server: Server
+) -> None:
     server.replies = [stream(delta("slow\n"), hold=server.hold), stream(delta("done", "stop"))]
     root, clock = workspace(tmp_path, files(server)), FakeClock()
     async with engine_on(root, clock=clock) as engine:
@@ -134,7 +136,7 @@ async def test_a_slow_drip_is_ended_by_the_nodes_limit(tmp_path: Path, server: S
     ]
 
 
-async def test_a_budget_that_is_used_up_fails_the_attempt_with_what_it_cost(
+async def test_an_exceeded_budget_fails_the_attempt_and_its_cost_is_recorded(
     tmp_path: Path, server: Server
 ) -> None:
     server.replies = [stream(call("{}"), tokens(10, 1)) for _ in range(4)]

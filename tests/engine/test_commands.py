@@ -79,11 +79,11 @@ async def refused(world: World, command: Coroutine[Any, Any, Any]) -> None:
 
 
 async def abandoned(world: World, command: Coroutine[Any, Any, Any]) -> None:
-    """Give a command up as soon as its transition has been handed to the store."""
+    """Cancel a command as soon as its transition was given to the store."""
     task, submit = asyncio.ensure_future(command), world.engine.store._submit
 
     def submit_and_leave(*given: Any, **named: Any) -> Any:
-        if asyncio.current_task() is task:  # and not the run, which commits what it does meanwhile
+        if asyncio.current_task() is task:  # and not the run, which commits concurrently
             asyncio.get_running_loop().call_soon(task.cancel)
         return submit(*given, **named)
 
@@ -106,7 +106,7 @@ async def test_a_queued_run_stays_queued_when_its_pause_is_refused(world: World)
         await until(world, run.id, "succeeded")
 
 
-async def test_a_run_stays_held_when_its_resume_is_refused(world: World) -> None:
+async def test_a_run_stays_paused_when_its_resume_is_refused(world: World) -> None:
     run = await world.engine.start_run("flow")
     await until_at(world, run.id, "work")
     await world.engine.pause_run(run.id)
@@ -116,7 +116,7 @@ async def test_a_run_stays_held_when_its_resume_is_refused(world: World) -> None
     assert [a.node_id for a in (await world.engine.run(run.id)).attempts] == ["work"]
 
 
-async def test_a_run_goes_on_when_its_cancel_retry_and_redrive_are_refused(world: World) -> None:
+async def test_a_run_continues_when_its_cancel_retry_and_redrive_are_refused(world: World) -> None:
     run = await world.engine.start_run("flow")
     await until_at(world, run.id, "work")
     await refused(world, world.engine.cancel_run(run.id))
@@ -130,7 +130,7 @@ async def test_a_run_goes_on_when_its_cancel_retry_and_redrive_are_refused(world
     await until_at(world, run.id, "work")
 
 
-async def test_a_committed_command_acts_although_its_caller_went_away(world: World) -> None:
+async def test_a_committed_command_takes_effect_although_its_caller_disconnects(world: World) -> None:
     engine = world.engine
     run = await engine.start_run("flow")
     await until_at(world, run.id, "work")
@@ -150,7 +150,7 @@ async def test_a_committed_command_acts_although_its_caller_went_away(world: Wor
     await until(world, run.id, "succeeded")
 
 
-async def test_a_committed_answer_reaches_its_run_although_its_caller_went_away(world: World) -> None:
+async def test_a_committed_answer_reaches_its_run_although_its_caller_disconnects(world: World) -> None:
     run = await world.engine.start_run("gate")
     await until(world, run.id, "waiting")
     (asked,) = await world.engine.requests(RequestQuery(run_id=run.id))
@@ -158,7 +158,7 @@ async def test_a_committed_answer_reaches_its_run_although_its_caller_went_away(
     await until(world, run.id, "succeeded")
 
 
-async def test_after_a_restart_a_run_without_a_place_is_queued(tmp_path: Path) -> None:
+async def test_after_a_restart_a_run_without_a_slot_is_queued(tmp_path: Path) -> None:
     places = "scheduler: {max_concurrent_runs: %d}"
     root, clock = workspace(tmp_path, {**FILES, "victor.yaml": HELD + places % 2}), FakeClock(START)
     os.mkfifo(root / "go")

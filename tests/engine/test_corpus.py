@@ -1,4 +1,4 @@
-"""Real workflow files: every one loads, and the deployment runs to each of its ends."""
+"""Real workflow files: each one loads, and the deployment runs to each of its outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded engine whole: a workspace with real commands, loaded, run, asked, answered, reopened."""
+"""The embedded engine on a workspace with real commands: load, runs, requests, answers and a restart."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GATE = {
 }
 
 
-async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> None:
+async def test_the_result_of_a_start_equals_the_stored_run(tmp_path: Path) -> None:
     root = workspace(
         tmp_path,
         {
@@ -69,7 +69,7 @@ async def test_what_a_start_tells_is_what_is_read_of_the_run(tmp_path: Path) -> 
         assert read == (await engine.run(read.id)).run
 
 
-async def test_a_run_that_finds_a_place_is_answered_as_queued_and_begins_at_once(tmp_path: Path) -> None:
+async def test_a_run_with_a_free_slot_is_returned_as_queued_and_starts_at_once(tmp_path: Path) -> None:
     yaml = "workflows: {sum: {nodes: [{id: add, type: transform, transform: x = 1}]}}"
     async with engine_on(workspace(tmp_path, {"workflows/sum.yaml": yaml})) as engine:
         told = [await engine.start_run("sum") for _ in range(SAMPLE + 1)]
@@ -111,7 +111,7 @@ async def test_a_workspace_runs_asks_and_finishes(tmp_path: Path) -> None:
         assert schedule.resolved_version == "1.0.0"
 
 
-async def test_opening_again_writes_nothing_new_and_keeps_the_question(tmp_path: Path) -> None:
+async def test_a_restart_registers_nothing_again_and_keeps_the_request(tmp_path: Path) -> None:
     root = workspace(tmp_path, GATE)
     async with engine_on(root) as engine:
         run = await engine.start_run("gate", state={"topic": "x"})
@@ -136,7 +136,7 @@ async def _until(engine: Engine, kind: str, times: int) -> AsyncIterator[Any]:
             return
 
 
-async def test_an_untrusted_workspace_is_shown_and_runs_nothing(tmp_path: Path) -> None:
+async def test_an_untrusted_workspace_is_loaded_and_not_executed(tmp_path: Path) -> None:
     async with engine_on(workspace(tmp_path, GATE, trusted=False)) as engine:
         assert not (await engine.engine()).trusted
         assert [info.name for info in await engine.workflows()] == ["gate"]
@@ -149,7 +149,7 @@ async def test_an_untrusted_workspace_is_shown_and_runs_nothing(tmp_path: Path) 
         await question(engine, run.id)
 
 
-async def test_work_that_nobody_does_is_an_error_with_the_lines_to_add(tmp_path: Path) -> None:
+async def test_work_without_a_binding_is_an_error_with_the_lines_to_add(tmp_path: Path) -> None:
     files = {**GATE, "victor.yaml": "agents: {}\n"}
     async with engine_on(workspace(tmp_path, files)) as engine:
         problems = (await engine.engine()).problems

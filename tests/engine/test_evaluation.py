@@ -1,4 +1,4 @@
-"""Expressions that take too much fail their node, and never hold the engine."""
+"""Expressions over their budget fail their node, and never block the engine."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ STATE = {
 
 
 async def answered(engine: Engine) -> None:
-    """Another run is asked and answered; it must not wait for what else goes on."""
+    """Answer a request of another run, which must not wait for the other work."""
     async with asyncio.timeout(20):
         other = await engine.start_run("ask")
         request = await question(engine, other.id)
@@ -85,7 +85,7 @@ async def answered(engine: Engine) -> None:
 
 
 def children() -> list[int]:
-    """The processes of this one that evaluate expressions."""
+    """Return the child processes that evaluate expressions."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -100,7 +100,9 @@ def children() -> list[int]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_it_fails_its_node_while_another_run_is_answered(name: str, tmp_path: Path) -> None:
+async def test_a_limited_expression_fails_its_node_and_does_not_delay_another_run(
+    name: str, tmp_path: Path
+) -> None:
     root = workspace(tmp_path, {"workflows/f.yaml": FILE})
     async with engine_on(root) as engine:
         run = await engine.start_run(name, state=STATE)
@@ -127,7 +129,7 @@ async def test_a_condition_is_limited_in_the_same_way(tmp_path: Path) -> None:
     assert error.message.startswith("c: condition: round(amount, digits) > 1: ")
 
 
-async def test_after_a_restart_in_the_middle_it_fails_too(tmp_path: Path) -> None:
+async def test_a_limited_expression_fails_after_a_restart_too(tmp_path: Path) -> None:
     root = workspace(tmp_path, {"workflows/f.yaml": FILE})
     async with engine_on(root) as engine:
         run = await engine.start_run("sorted", state=STATE)

@@ -1,4 +1,4 @@
-"""Numbers that servers and programs send are bounded: none parks a run or breaks the engine."""
+"""Numbers from servers and programs are limited: none blocks a run or breaks the engine."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ WAIT = """
         ("until", "9999-12-31T23:59:59-12:00"), ("until", "9999-12-31"), ("until", 10**30),
     ],
 )  # fmt: skip
-async def test_a_wait_that_is_too_long_is_a_typed_failure(tmp_path: Path, key: str, value: Any) -> None:
+async def test_a_wait_that_is_too_long_fails_with_an_error_type(tmp_path: Path, key: str, value: Any) -> None:
     root = workspace(tmp_path, {"workflows/w.yaml": WAIT.replace("KEY", key)})
     clock = FakeClock()
     async with engine_on(root, clock=clock) as engine:
@@ -165,7 +165,9 @@ async def test_a_wait_until_the_year_one_is_over(tmp_path: Path) -> None:
 DEEP = b"[" * 3000 + b"]" * 3000
 
 
-async def test_a_deep_error_of_a_server_is_its_status(tmp_path: Path, server: Server) -> None:
+async def test_a_deeply_nested_error_of_a_server_is_reduced_to_its_status(
+    tmp_path: Path, server: Server
+) -> None:
     server.replies = [plain(DEEP, "400 Bad Request"), plain(b"{}")]
     found, _ = await run(tmp_path, files(f"http: {{url: '{server.url}/'}}"))
     assert found.run.status == "succeeded"
@@ -174,14 +176,14 @@ async def test_a_deep_error_of_a_server_is_its_status(tmp_path: Path, server: Se
 
 
 @pytest.mark.parametrize("depth", [150, 3000])
-async def test_a_deep_answer_is_text(tmp_path: Path, server: Server, depth: int) -> None:
+async def test_a_deeply_nested_response_is_text(tmp_path: Path, server: Server, depth: int) -> None:
     server.replies = [plain(b"[" * depth + b"]" * depth)]
     found, _ = await run(tmp_path, files(f"http: {{url: '{server.url}/'}}"))
     assert found.run.status == "succeeded"
     assert found.state["ask"] == "[" * depth + "]" * depth
 
 
-async def test_a_deep_answer_of_a_model_is_malformed(tmp_path: Path, server: Server) -> None:
+async def test_a_deeply_nested_response_of_a_model_is_malformed(tmp_path: Path, server: Server) -> None:
     server.replies = [plain(DEEP), plain(DEEP)]
     given = files(f"chat: {{base_url: '{server.url}/v1', model: m}}")
     given["victor.yaml"] = given["victor.yaml"].replace("handlers:", "agents:")

@@ -1,4 +1,4 @@
-"""An expression that would take too much work fails its node; nobody else waits for it."""
+"""An expression that needs too much work fails its node, and no other run waits for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def files() -> dict[str, str]:
 
 
 async def prompt_answer(engine: Engine) -> float:
-    """Return the seconds from an answer until its run has ended, while others evaluate."""
+    """Return the seconds from an answer until its run has finished, while other runs evaluate expressions."""
     run = await engine.start_run("ask")
     asked = await question(engine, run.id)
     loop = asyncio.get_running_loop()
@@ -54,7 +54,7 @@ async def prompt_answer(engine: Engine) -> float:
     return loop.time() - began
 
 
-async def test_hostile_expressions_fail_their_node_and_delay_nobody(tmp_path: Path) -> None:
+async def test_hostile_expressions_fail_their_node_and_delay_no_other_run(tmp_path: Path) -> None:
     root = workspace(tmp_path, files())
     async with engine_on(root) as engine:
         runs = [
@@ -72,7 +72,7 @@ async def test_hostile_expressions_fail_their_node_and_delay_nobody(tmp_path: Pa
             assert "make it smaller" in error.message or "the maximum is" in error.message, name
 
 
-async def test_a_run_that_was_left_at_a_hostile_expression_does_not_hold_the_next_start(
+async def test_an_interrupted_hostile_expression_does_not_block_the_next_start(
     tmp_path: Path,
 ) -> None:
     root = workspace(tmp_path, files())
@@ -83,7 +83,7 @@ async def test_a_run_that_was_left_at_a_hostile_expression_does_not_hold_the_nex
         assert (await until_end(engine, run.id)).run.status == "failed"
 
 
-async def test_an_expression_of_more_than_a_millisecond_has_its_value(tmp_path: Path) -> None:
+async def test_an_expression_of_more_than_a_millisecond_is_evaluated(tmp_path: Path) -> None:
     text = """
         workflows:
           long:
@@ -110,7 +110,7 @@ async def test_an_expression_of_more_than_a_millisecond_has_its_value(tmp_path: 
         ("x = text[0]", {"text": "😀"}),
     ],
 )
-async def test_results_that_json_cannot_hold_are_typed_failures(
+async def test_results_without_a_json_form_fail_with_an_error_type(
     tmp_path: Path, text: str, state: dict[str, Any]
 ) -> None:
     definition = f"workflows:\n  w:\n    nodes:\n      - {{id: a, type: transform, transform: {text!r}}}\n"

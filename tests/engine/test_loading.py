@@ -1,4 +1,4 @@
-"""Loading a workspace in a worker process: the event loop goes on, and nothing that is read harms the rest."""
+"""The load of a workspace in a worker process: the event loop is not blocked, and errors stay local."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def simple(name: str, value: int = 1) -> str:
 
 
 def workers() -> list[int]:
-    """The processes of this one that read workspaces."""
+    """Return the child processes that read workspaces."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -71,7 +71,7 @@ def workers() -> list[int]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files and calendars that worker processes were asked to read."""
+    """The files and calendars in requests to worker processes."""
     found: list[str] = []
     ask = WorkerConversation.ask
 
@@ -90,7 +90,7 @@ async def names(engine: Engine) -> list[str]:
     return sorted(info.name for info in await engine.workflows())
 
 
-async def test_two_hundred_files_leave_the_event_loop_free(tmp_path: Path) -> None:
+async def test_a_load_of_two_hundred_files_does_not_block_the_event_loop(tmp_path: Path) -> None:
     schedule = "    schedule: {cron: '0 4 * * *'}\n"
     files = {f"workflows/w{n}.yaml": flow(f"w{n}", top=schedule) for n in range(200)}
     root = workspace(tmp_path, {"victor.yaml": FEW, **files})
@@ -106,7 +106,7 @@ async def test_two_hundred_files_leave_the_event_loop_free(tmp_path: Path) -> No
     assert max(reloaded) < LIMIT
 
 
-async def test_a_rule_that_is_looked_through_without_an_end_is_a_problem_of_its_file(
+async def test_a_calendar_rule_without_an_end_is_an_error_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
     monkeypatch.setattr("victor_engine.loading.loader.READING_SECONDS", 0.3)
@@ -123,13 +123,13 @@ async def test_a_rule_that_is_looked_through_without_an_end_is_a_problem_of_its_
             assert await names(engine) == ["a"]
             asked.clear()
             assert problem in await engine.reload()
-            assert asked == ["d"]  # the file is the same, so it is not tried again
+            assert asked == ["d"]  # the file has not changed, so it is not read again
             (root / "calendars/c.ics").write_text(rule.replace(";BYYEARDAY=400", ""))
             assert [p for p in await engine.reload() if p.severity == "error"] == []
     assert max(found) < LIMIT
 
 
-async def test_a_file_that_takes_too_long_is_a_problem_and_the_others_are_loaded(
+async def test_a_file_over_its_budget_is_an_error_and_the_others_are_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
     monkeypatch.setattr("victor_engine.loading.loader.SECONDS", 1.0)
@@ -175,7 +175,7 @@ async def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path, ask
         assert (await until_end(engine, run.id)).state["a"] == 5
 
 
-async def test_what_the_machine_lacks_is_looked_for_at_each_reload(tmp_path: Path) -> None:
+async def test_missing_programs_are_searched_at_each_reload(tmp_path: Path) -> None:
     files = {"victor.yaml": "handlers:\n  h: {command: [./tool]}\n", "a.yaml": flow("a", nodes=1)}
     root = workspace(tmp_path, files)
     async with engine_on(root) as engine:
@@ -200,7 +200,7 @@ async def test_a_file_with_an_error_is_read_again_because_it_may_depend_on_anoth
 
 
 async def kill_when_seen(count: int, done: asyncio.Future[Any]) -> int:
-    """Kill worker processes as they are seen, at most `count`, until something is done."""
+    """Kill worker processes as they appear, at most `count`, until the block ends."""
     killed = 0
     async with asyncio.timeout(120):
         while killed < count and not done.done():
@@ -225,7 +225,7 @@ async def test_a_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
         assert {info.versions[0].version for info in await engine.workflows()} == {"0.0.2"}
 
 
-async def test_with_every_process_killed_nothing_changes_and_the_reload_says_so(tmp_path: Path) -> None:
+async def test_a_reload_without_a_reader_process_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
     root = workspace(tmp_path, {"victor.yaml": FEW, "a.yaml": simple("a")})
     async with engine_on(root) as engine:
         (root / "a.yaml").write_text(simple("a", 2))
@@ -242,7 +242,7 @@ async def test_with_every_process_killed_nothing_changes_and_the_reload_says_so(
         assert (await until_end(engine, run.id)).state["a"] == 2
 
 
-async def test_closing_ends_what_is_being_read(tmp_path: Path) -> None:
+async def test_close_stops_a_current_load(tmp_path: Path) -> None:
     files = {f"w{n}.yaml": flow(f"w{n}") for n in range(100)}
     root = workspace(tmp_path, {"victor.yaml": FEW, **files})
     async with engine_on(root) as engine:
@@ -256,7 +256,7 @@ async def test_closing_ends_what_is_being_read(tmp_path: Path) -> None:
         await reload
 
 
-async def test_a_calendar_that_is_worked_out_elsewhere_leaves_out_the_same(tmp_path: Path) -> None:
+async def test_a_calendar_in_a_worker_process_excludes_the_same_times(tmp_path: Path) -> None:
     calendars = (
         "calendars:\n"
         "  minutes: {timezone: Asia/Tokyo, recurring: [{cron: '*/2 * * * *', for: 1m, name: even}]}\n"
@@ -277,7 +277,7 @@ async def test_a_calendar_that_is_worked_out_elsewhere_leaves_out_the_same(tmp_p
         assert {each.reason for each in found.excluded} == {"calendar events: Every second hour"}
 
 
-async def test_a_calendar_that_takes_too_long_to_work_out_is_said_where_it_is_asked_for(
+async def test_a_calendar_over_its_budget_is_an_error_of_its_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("victor_engine.loading.calendar_worker.SPANS_SECONDS", 0.3)

@@ -1,4 +1,4 @@
-"""The end of a run locks the schedules about which it decides before it locks the run."""
+"""The end of a run locks the affected schedules before it locks the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = {
 
 
 class Recording(LockedTx):
-    """A transaction that keeps the locks of each transition."""
+    """A transaction that records the locks of each transition."""
 
     transitions: list[list[tuple[Root, int | str]]] = []
 
@@ -42,7 +42,7 @@ class Recording(LockedTx):
 
 
 @pytest.mark.parametrize("workflow", ["computes", "breaks"])
-async def test_schedules_are_locked_before_a_run_that_ends(
+async def test_schedules_are_locked_before_a_run_that_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workflow: str
 ) -> None:
     monkeypatch.setattr(Store, "transaction", Recording)

@@ -1,4 +1,4 @@
-"""More open requests than one page holds: none is dropped without a word, by a filter least of all."""
+"""More open requests than one page: none is dropped silently, and filters apply to all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def crowded(tmp_path: Path) -> AsyncIterator[tuple[Engine, str, Path]]:
         yield engine, asked.id, root
 
 
-async def test_filters_and_counts_see_what_a_page_does_not(crowded: tuple[Engine, str, Path]) -> None:
+async def test_filters_and_counts_include_requests_beyond_the_page(crowded: tuple[Engine, str, Path]) -> None:
     engine, mine, _root = crowded
     page = await engine.requests(RequestQuery())
     assert len(page) == 500
@@ -72,7 +72,7 @@ async def test_filters_and_counts_see_what_a_page_does_not(crowded: tuple[Engine
     assert await engine.request_count(RequestQuery(statuses=("answered", "expired"))) == 0
 
 
-async def test_a_program_is_asked_all_of_them(crowded: tuple[Engine, str, Path]) -> None:
+async def test_a_program_receives_all_requests(crowded: tuple[Engine, str, Path]) -> None:
     engine, _mine, _root = crowded
     seen: set[str] = set()
 
@@ -88,7 +88,7 @@ async def test_a_program_is_asked_all_of_them(crowded: tuple[Engine, str, Path])
     serving.cancel()
 
 
-async def test_the_command_line_pages_and_says_what_is_not_shown(
+async def test_the_command_line_shows_pages_and_the_total(
     crowded: tuple[Engine, str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine, mine, root = crowded

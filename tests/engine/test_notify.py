@@ -1,4 +1,4 @@
-"""Announcing from a whole engine: through Apprise to a server on loopback, and where Apprise is missing."""
+"""Notifications of a whole engine: through Apprise to a server on loopback, and without Apprise."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ async def until(engine: Engine, kind: str) -> dict[str, Any]:
     raise AssertionError("the feed has ended")
 
 
-# Apprise looks for a module that later Pythons do not have.
+# Apprise imports a module that later versions of Python do not have.
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-async def test_through_apprise_to_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_notification_reaches_a_server_through_apprise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("apprise")
     async with Server() as server:
         monkeypatch.setenv("HOOK", server.url.replace("http://", "json://") + "/hook?cto=5&rto=5")
@@ -67,7 +69,7 @@ async def test_through_apprise_to_a_server(tmp_path: Path, monkeypatch: pytest.M
             assert (await until_end(engine, run.id)).run.status == "succeeded"
 
 
-async def test_an_engine_makes_up_for_what_it_missed(tmp_path: Path) -> None:
+async def test_an_engine_sends_notifications_that_it_missed(tmp_path: Path) -> None:
     root = workspace(tmp_path, files("notify: [{on: new, urls: [json://x]}]\n"))
     mailbox = Mailbox()
     async with engine_on(root, sender=mailbox):
@@ -82,7 +84,7 @@ async def test_an_engine_makes_up_for_what_it_missed(tmp_path: Path) -> None:
     assert mailbox.titles == ["flow: Ship"]
 
 
-async def test_new_rules_are_taken_up_with_the_workspace(tmp_path: Path) -> None:
+async def test_new_rules_apply_after_a_reload(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(""))
     mailbox = Mailbox()
     async with engine_on(root, sender=mailbox) as engine:
@@ -94,7 +96,7 @@ async def test_new_rules_are_taken_up_with_the_workspace(tmp_path: Path) -> None
     assert mailbox.titles == ["flow: Ship"]
 
 
-async def test_a_sender_that_breaks_is_a_problem_and_no_more(tmp_path: Path) -> None:
+async def test_an_unexpected_error_of_a_sender_is_reported_and_stops_nothing(tmp_path: Path) -> None:
     mailbox = Mailbox()
     mailbox.broken["json://x"] = NotifyError("no route")
     root = workspace(tmp_path, files("notify: [{on: new, urls: [json://x]}]\n"))
@@ -106,7 +108,7 @@ async def test_a_sender_that_breaks_is_a_problem_and_no_more(tmp_path: Path) -> 
         assert (await until_end(engine, run.id)).run.status == "succeeded"
 
 
-async def test_without_apprise_the_rules_are_a_problem_with_its_place(
+async def test_rules_without_apprise_are_an_error_with_its_location(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("victor_engine.engine.workspace.installed", lambda: False)
@@ -117,7 +119,7 @@ async def test_without_apprise_the_rules_are_a_problem_with_its_place(
     assert "victor-tui[notify]" in problem.remedy
 
 
-async def test_a_disk_that_takes_nothing_is_told_past_the_store(tmp_path: Path) -> None:
+async def test_a_storage_outage_is_sent_without_the_store(tmp_path: Path) -> None:
     mailbox, clock = Mailbox(), FakeClock()
     mailbox.broken["json://down"] = NotifyError("no route")
     rules = "notify: [{on: storage, workflows: [other], urls: [json://x, json://down]}, {on: new, urls: [json://y]}]\n"

@@ -1,4 +1,4 @@
-"""`on_interrupt: ask`: after an interruption people say whether the work is tried again, done or failed."""
+"""`on_interrupt: ask`: after an interruption people decide whether the attempt is repeated, done or failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from victor_engine.definition.loader import load_text
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, InvalidAnswerError
 
-# The command hangs until there is a file `go`, so that its engine can end while it is at work.
+# The command hangs until the file `go` exists, so that its engine can stop while it runs.
 COMMAND = (
     'command: [sh, -c, \'echo "$VICTOR_IDEMPOTENCY_KEY" >> effects; until [ -e go ]; do sleep 0.02; done; '
     'echo "{\\"paid\\": 1}"\']'
@@ -42,7 +42,7 @@ def effects(root: Path) -> list[str]:
 
 
 async def interrupted(root: Path, version: str | None = None) -> str:
-    """Start a run whose engine ends while its command is at work."""
+    """Start a run whose engine stops while its command runs."""
     async with engine_on(root) as engine:
         run = await engine.start_run("w", version)
         async with asyncio.timeout(30):
@@ -59,11 +59,11 @@ async def answered(engine: Engine, run_id: str, value: Any, comment: str = "") -
     )
 
 
-async def test_nothing_is_tried_before_somebody_answers(tmp_path: Path) -> None:
+async def test_no_attempt_starts_before_the_answer(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(PAY, AFTER))
     run_id = await interrupted(root)
     first: RequestInfo | None = None
-    for _ in range(3):  # the question outlives each engine
+    for _ in range(3):  # the request is kept by each engine
         async with engine_on(root) as engine:
             asked = await question(engine, run_id)
             assert first is None or (asked.id, asked.revision) == (first.id, first.revision)
@@ -77,7 +77,7 @@ async def test_nothing_is_tried_before_somebody_answers(tmp_path: Path) -> None:
             assert (await engine.run(run_id)).run.status == "waiting"
 
 
-async def test_retry_tries_again_with_the_same_key(tmp_path: Path) -> None:
+async def test_retry_starts_an_attempt_with_the_same_key(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(PAY, AFTER))
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
@@ -92,7 +92,7 @@ async def test_retry_tries_again_with_the_same_key(tmp_path: Path) -> None:
         assert len(set(effects(root))) == 1
 
 
-async def test_done_takes_the_result_that_was_given(tmp_path: Path) -> None:
+async def test_done_uses_the_given_result(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(PAY, AFTER))
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
@@ -125,7 +125,7 @@ async def test_fail_fails_the_node(tmp_path: Path, more: str) -> None:
         assert len(effects(root)) == 1
 
 
-async def test_an_answer_counts_that_came_while_no_engine_drove_the_run(tmp_path: Path) -> None:
+async def test_an_answer_without_an_engine_is_used_by_the_next_engine(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(PAY, AFTER))
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
@@ -147,7 +147,9 @@ async def test_an_answer_counts_that_came_while_no_engine_drove_the_run(tmp_path
         ),
     ],
 )
-async def test_it_asks_inside_of_a_parallel_and_of_a_team(tmp_path: Path, nodes: tuple[str, ...]) -> None:
+async def test_members_of_a_parallel_and_of_a_team_open_a_request(
+    tmp_path: Path, nodes: tuple[str, ...]
+) -> None:
     root = workspace(tmp_path, files(*nodes, AFTER))
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
@@ -159,7 +161,7 @@ async def test_it_asks_inside_of_a_parallel_and_of_a_team(tmp_path: Path, nodes:
         assert len(effects(root)) == 1
 
 
-async def test_a_cancelled_run_withdraws_the_question(tmp_path: Path) -> None:
+async def test_a_cancelled_run_withdraws_the_request(tmp_path: Path) -> None:
     root = workspace(tmp_path, files(PAY, AFTER))
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
@@ -172,7 +174,7 @@ async def test_a_cancelled_run_withdraws_the_question(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [False, True])
-async def test_a_run_that_moves_keeps_the_question_or_is_refused(tmp_path: Path, changed: bool) -> None:
+async def test_a_migrated_run_keeps_the_request_or_is_refused(tmp_path: Path, changed: bool) -> None:
     way = "    migrations:\n      - {from_version: 1.0.0, to_version: 1.1.0, steps: []}\n"
     pay = PAY.replace("ask,", "ask, inputs: {n: 1},") if changed else PAY
     root = workspace(tmp_path, files(PAY, AFTER) | files(pay, AFTER, version="1.1.0", more=way))
@@ -191,7 +193,7 @@ async def test_a_run_that_moves_keeps_the_question_or_is_refused(tmp_path: Path,
         assert len(effects(root)) == 1
 
 
-def test_validation_says_where_it_has_no_effect() -> None:
+def test_validation_warns_of_a_setting_without_effect() -> None:
     text = "workflows: {w: {nodes: [{id: a, type: transform, transform: 'x = 1', on_interrupt: ask}]}}"
     (problem,) = load_text(text).problems
     assert (problem.severity, "on_interrupt has no effect here" in problem.message) == ("warning", True)

@@ -1,4 +1,4 @@
-"""Fires that wait behind a run, in an engine that is started again meanwhile."""
+"""Buffered fires in an engine that is restarted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = {
 START = datetime(2026, 5, 4, 8, 30, tzinfo=UTC)
 
 
-async def test_what_waits_behind_a_run_still_waits_when_the_engine_is_started_again(tmp_path: Path) -> None:
+async def test_a_buffered_fire_is_kept_over_a_restart(tmp_path: Path) -> None:
     root, clock = workspace(tmp_path, FILES), FakeClock(START)
     async with engine_on(root, clock=clock) as engine:
         await engine.scheduler.refresh()
@@ -33,7 +33,7 @@ async def test_what_waits_behind_a_run_still_waits_when_the_engine_is_started_ag
         await question(engine, first.id)
         assert (await engine.run(second.id)).run.status == "queued"
     async with engine_on(root, clock=clock) as engine:
-        # A later run of somebody else's has got its place: so would the second one, were it let go.
+        # A later run of another schedule has the slot, which the second run would get if it were released.
         other = await engine.start_run("ask")
         await question(engine, other.id)
         assert (await engine.run(second.id)).run.status == "queued"

@@ -1,4 +1,4 @@
-"""People and whole runs: answers that wait for their window, runs that are sent back."""
+"""Requests in whole runs: answers in their undo window, and runs that are pushed back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def later(engine: Engine, clock: FakeClock, seconds: float) -> None:
     engine.runtime.deadlines_changed()
 
 
-async def test_a_run_sent_back_knows_why_and_comes_again(tmp_path: Path) -> None:
+async def test_a_run_that_is_pushed_back_gets_the_comment_and_opens_a_new_request(tmp_path: Path) -> None:
     clock = FakeClock()
     async with engine_on(workspace(tmp_path, FLOW), clock=clock) as engine:
         run = await engine.start_run("flow", state={"n": 0})
@@ -69,7 +69,7 @@ async def test_a_run_sent_back_knows_why_and_comes_again(tmp_path: Path) -> None
         assert (found.run.status, found.state["done"], found.state["gate"]) == ("succeeded", 2, True)
 
 
-async def test_an_answer_that_is_held_survives_its_engine(tmp_path: Path) -> None:
+async def test_an_answer_in_its_undo_window_survives_a_restart(tmp_path: Path) -> None:
     clock = FakeClock()
     root = workspace(tmp_path, FLOW)
     async with engine_on(root, clock=clock) as engine:
@@ -89,7 +89,7 @@ async def test_an_answer_that_is_held_survives_its_engine(tmp_path: Path) -> Non
         assert (found.run.status, found.state["done"]) == ("succeeded", 1)
 
 
-async def test_a_command_line_without_an_engine_holds_too(tmp_path: Path) -> None:
+async def test_an_answer_without_an_engine_has_an_undo_window_too(tmp_path: Path) -> None:
     clock = FakeClock()
     root = workspace(tmp_path, FLOW)
     async with engine_on(root, clock=clock) as engine:
@@ -102,7 +102,7 @@ async def test_a_command_line_without_an_engine_holds_too(tmp_path: Path) -> Non
         assert (await engine.undo_answer(request.id)).status == "open"
 
 
-async def test_questions_and_handing_on_through_the_port(tmp_path: Path) -> None:
+async def test_questions_and_delegation_through_the_port(tmp_path: Path) -> None:
     files = {**FLOW, "victor.yaml": "roles: {approver: [me], admin: [me]}"}
     async with engine_on(workspace(tmp_path, files), clock=FakeClock()) as engine:
         run = await engine.start_run("flow", state={"n": 0})
@@ -155,7 +155,7 @@ async def test_a_user_database_that_hangs_changes_nothing(
         run = await engine.start_run("flow", state={"n": 0})
         request = await question(engine, run.id)
         someone = ME.__class__(user="someone", uid=70000, via="cli")
-        with acting_as(someone), pytest.raises(VictorError, match="in which groups someone is"):
+        with acting_as(someone), pytest.raises(VictorError, match="the groups of someone"):
             await engine.answer(request.id, request.revision, Answer(outcome="approved"))
         assert (await engine.request(request.id)).status == "open"
         over.set()

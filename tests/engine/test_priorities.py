@@ -1,4 +1,4 @@
-"""Which of a crowd goes first where not all have a place."""
+"""The order of a batch of runs if there are not enough slots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = {
 }
 
 
-async def test_of_what_is_due_at_once_the_highest_priority_has_the_place(tmp_path: Path) -> None:
+async def test_of_simultaneous_fires_the_highest_priority_gets_the_slot(tmp_path: Path) -> None:
     clock = FakeClock()
     async with engine_on(workspace(tmp_path, FILES), clock=clock) as engine:
         order = {}
@@ -38,7 +38,7 @@ async def test_of_what_is_due_at_once_the_highest_priority_has_the_place(tmp_pat
         assert [order[found.run.schedule_id or ""] for found in runs] == [9, 7, 5, 1, 0, -3]
 
 
-async def test_what_waited_for_a_place_keeps_its_rank_over_a_restart(tmp_path: Path) -> None:
+async def test_queued_runs_keep_their_order_over_a_restart(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     order = {}
     async with engine_on(root, clock=FakeClock(), work=False) as engine:

@@ -1,4 +1,4 @@
-"""Names of a run's state that the engine alone writes: nothing else changes them, and an event says who tried."""
+"""Reserved keys of the state, which only the engine writes. An event records an attempt to change them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def files(*workflows: str) -> dict[str, str]:
 
 
 async def rejected(engine: Engine, name: str = "w") -> str:
-    """A run whose person has said no."""
+    """Return a run with a rejected approval."""
     run = await engine.start_run(name)
     asked = await question(engine, run.id)
     await engine.answer(asked.id, asked.revision, Answer(outcome="rejected", comment="no"))
@@ -43,7 +43,7 @@ async def rejected(engine: Engine, name: str = "w") -> str:
 
 
 async def tried(engine: Engine, run_id: str) -> list[tuple[str | None, list[str]]]:
-    """By which node which reserved names were written to, as the events say."""
+    """Return the nodes and reserved keys of the recorded write attempts."""
     events = await engine.events(EventQuery(run_id=run_id, kinds=("run.warning",)))
     return [(event.node_id, event.data["reserved"]) for event in events if "reserved" in event.data]
 
@@ -86,7 +86,7 @@ async def test_a_result_cannot_replace_the_record_of_an_answer(tmp_path: Path, n
         assert await tried(engine, run_id) == [("work", ["human", "errors", "_x"])]
 
 
-async def test_a_branch_of_a_parallel_and_a_transform_cannot_either(tmp_path: Path) -> None:
+async def test_a_branch_of_a_parallel_and_a_transform_cannot_replace_it_either(tmp_path: Path) -> None:
     text = workflow(
         GATE.replace("NEXT", "both"),
         "{id: both, type: parallel, parallel_nodes: [one, two]}",
@@ -105,7 +105,7 @@ async def test_a_branch_of_a_parallel_and_a_transform_cannot_either(tmp_path: Pa
         ]
 
 
-async def test_an_initial_state_and_the_inputs_of_a_child_bring_no_record(tmp_path: Path) -> None:
+async def test_an_initial_state_and_the_inputs_of_a_child_cannot_contain_a_record(tmp_path: Path) -> None:
     child = workflow("{id: x, type: transform, transform: 'x = 1'}", name="child")
     text = workflow("{id: sub, type: workflow, workflow: child, inputs: {human: 1, n: 2}, merge: true}")
     async with engine_on(workspace(tmp_path, files(text, child))) as engine:
@@ -193,7 +193,9 @@ async def test_a_function_of_a_graph_cannot_write_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["human", "errors", "_own"])
-async def test_a_node_of_such_a_name_keeps_its_answer_apart(tmp_path: Path, name: str) -> None:
+async def test_a_node_with_the_name_of_a_reserved_key_keeps_its_answer_separate(
+    tmp_path: Path, name: str
+) -> None:
     text = workflow(
         f"{{id: {name}, type: hitl, hitl_type: choice, choices: [more, stop], next: [check]}}",
         f"{{id: check, type: condition, condition: output_{name}, branches: {{more: go, stop: stay}}}}",
@@ -253,7 +255,7 @@ async def test_a_node_of_such_a_name_keeps_its_answer_apart(tmp_path: Path, name
         ),
     ],
 )
-def test_validation_says_what_would_be_lost(nodes: str, severity: str | None, said: str) -> None:
+def test_validation_warns_of_values_that_would_be_lost(nodes: str, severity: str | None, said: str) -> None:
     nodes = nodes.replace("B", "{id: b, type: transform, transform: 'b = 1'}")
     problems = load_text(f"workflows: {{w: {{nodes: [{nodes}]}}}}").problems
     assert [p.severity for p in problems] == ([severity] if severity else []), problems

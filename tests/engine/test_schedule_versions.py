@@ -1,4 +1,4 @@
-"""The version of a schedule exists when it is saved, whichever way it is saved."""
+"""A schedule is saved only if its version exists, by each way to save it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_an_edit_to_a_version_that_does_not_exist_is_refused(tmp_path: Pat
         assert (await engine.engine()).last_event == last
 
 
-async def test_an_edit_to_what_exists_is_taken(tmp_path: Path) -> None:
+async def test_an_edit_to_an_existing_version_is_saved(tmp_path: Path) -> None:
     async with engine_on(workspace(tmp_path, FILES)) as engine:
         added = await engine.add_schedule(ScheduleSpec("w", cron="@daily"))
         await engine.set_alias("w", "stable", "1.0.0")
@@ -63,7 +63,7 @@ async def test_an_edit_to_a_removed_version_is_refused(tmp_path: Path) -> None:
             await engine.edit_schedule(added.id, ScheduleSpec("w", cron="@daily", version="1.0.0"))
 
 
-async def test_a_file_that_names_a_version_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
+async def test_a_file_with_a_version_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     files = {"workflows/w.yaml": file("1.0.0", "schedule: {cron: '@daily', version: ^3.0}\n")}
     async with engine_on(workspace(tmp_path, files)) as engine:
         (problem,) = engine.workspace.problems
@@ -71,7 +71,7 @@ async def test_a_file_that_names_a_version_that_does_not_exist_is_a_problem(tmp_
         assert problem.line == 4
 
 
-def test_the_command_line_refuses_it_with_the_versions_that_exist(victor: Victor) -> None:
+def test_the_command_line_refuses_a_missing_version_and_lists_the_versions(victor: Victor) -> None:
     assert victor("scheduler", "add", "w", "--cron", "@daily") == 0
     schedule = victor.out.split()[0]
     assert victor("scheduler", "edit", schedule, "--set", "version=9.9.9", "--yes") == 4

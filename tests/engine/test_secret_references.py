@@ -1,4 +1,4 @@
-"""Only an author's text names a secret: text of a state, an answer or a result never does."""
+"""References to secrets work only in the definition, not in a state, an answer or a result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def run(tmp_path: Path, files: dict[str, str], name: str, state: dict[str,
     return found
 
 
-async def test_http_sends_the_text_of_a_state_as_it_is(tmp_path: Path) -> None:
+async def test_http_sends_text_of_the_state_unchanged(tmp_path: Path) -> None:
     async with Server() as server:
         server.replies = [plain(b"{}"), plain(b"{}"), plain(b"{}")]
         files = {
@@ -74,7 +74,7 @@ async def test_http_sends_the_text_of_a_state_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-async def test_inputs_that_name_a_secret_leave_it_out_of_the_text_of_a_state(tmp_path: Path) -> None:
+async def test_references_to_secrets_in_the_state_are_not_resolved(tmp_path: Path) -> None:
     both = command(
         "import json, sys; i = json.load(sys.stdin)['inputs'];"
         f"print(json.dumps({{'own': i['own'] == '{TOKEN[::-1]}'[::-1], 'given': i['given'], 'mapped': i['mapped']}}))"
@@ -139,7 +139,7 @@ FOOLED = ("all", "given", "forged", "replaced", "answered")
 
 
 @pytest.mark.process
-async def test_a_child_is_handed_a_reference_that_nothing_forges(tmp_path: Path) -> None:
+async def test_a_child_gets_a_reference_that_cannot_be_forged(tmp_path: Path) -> None:
     root = workspace(tmp_path, CHILD)
     async with engine_on(root) as engine:
         parent = await engine.start_run("parent", state={"given": FORGED})
@@ -166,7 +166,7 @@ async def test_a_child_is_handed_a_reference_that_nothing_forges(tmp_path: Path)
 
 
 @pytest.mark.process
-async def test_an_edited_state_makes_no_reference(tmp_path: Path) -> None:
+async def test_an_edited_state_cannot_contain_a_reference(tmp_path: Path) -> None:
     root = workspace(tmp_path, CHILD)
     async with engine_on(root) as engine:
         parent = await engine.start_run("parent", state={"given": ""})

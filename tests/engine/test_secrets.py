@@ -1,4 +1,4 @@
-"""A secret that work prints, returns and fails with is found nowhere in what the engine keeps or says."""
+"""A secret in output, results and errors of commands is neither stored nor shown."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def files(server: Server) -> dict[str, str]:
 
 
 def leaks(text: bytes) -> list[str]:
-    """Which secrets, or beginnings of them, are in there."""
+    """Return the secrets, or prefixes of them, in the data."""
     return [name for name, value in SECRETS.items() if value[:9].encode() in text]
 
 
 @pytest.mark.process
-async def test_no_secret_is_in_the_state_directory_or_in_what_is_said(
+async def test_no_secret_is_in_the_state_directory_or_in_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     credentials = tmp_path / "credentials"
@@ -136,7 +136,7 @@ async def test_no_secret_is_in_the_state_directory_or_in_what_is_said(
     assert "x" * 15000 in repr(said), "the long line itself is kept"
 
 
-def test_where_a_secret_is_looked_for(tmp_path: Path) -> None:
+def test_the_order_of_the_sources_of_a_secret(tmp_path: Path) -> None:
     (tmp_path / "tok").write_text("from-credentials\n")
     store = SecretStore(
         environ={"VICTOR_SECRET_MY_KEY": "from-environment", "CREDENTIALS_DIRECTORY": str(tmp_path)}
@@ -145,7 +145,7 @@ def test_where_a_secret_is_looked_for(tmp_path: Path) -> None:
     assert store.get("tok") == "from-credentials"
 
 
-def test_a_secret_is_masked_in_every_form_in_which_it_comes() -> None:
+def test_a_secret_is_masked_in_each_of_its_encodings() -> None:
     masker = Masker(["s3cret/pass word", "12345678"])
     assert masker.text("a s3cret/pass word, s3cret%2Fpass%20word") == "a ***, ***"
     assert masker.value({"n": 12345678, "m": 7, "yes": True, "s3cret/pass word": [None]}) == {

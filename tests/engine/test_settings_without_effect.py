@@ -1,4 +1,4 @@
-"""A setting that is accepted acts, or a warning at its place says that it does not."""
+"""An accepted setting has an effect, or a warning with its location."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WANTED = [
 ]
 
 
-async def test_each_setting_without_effect_is_a_warning_at_its_place(tmp_path: Path) -> None:
+async def test_each_setting_without_effect_is_a_warning_with_its_location(tmp_path: Path) -> None:
     root = workspace(tmp_path, {"victor.yaml": SETTINGS, "w.yaml": WORKFLOW})
     async with engine_on(root) as engine:
         told = (await engine.engine()).problems
@@ -81,7 +81,7 @@ async def test_an_unknown_role_or_key_is_an_error(tmp_path: Path, settings: str,
     assert words in str(done.exception)
 
 
-async def test_a_setting_that_acts_is_not_warned_of(tmp_path: Path) -> None:
+async def test_a_setting_with_effect_is_not_a_warning(tmp_path: Path) -> None:
     settings = """\
         scheduler: {history_retention_days: 0}
         roles: {admin: [root], lead: [root]}

@@ -1,4 +1,4 @@
-"""An engine whose disk takes nothing says so, starts nothing, loses nothing, and goes on by itself."""
+"""A storage outage: the engine reports it, starts nothing, loses nothing, and continues after it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def world(tmp_path: Path, *, fresh: bool = True) -> AsyncIterator[World]:
 
 
 async def started(engine: Engine, run_id: str) -> None:
-    """Return when the command of `work` is on record and waits for its line."""
+    """Wait until the command of `work` is recorded and waits for its line."""
     async with asyncio.timeout(20):
         while not await engine.store.read(
             lambda c: c.execute("SELECT 1 FROM attempts WHERE pid IS NOT NULL").fetchone()
@@ -88,11 +88,11 @@ async def started(engine: Engine, run_id: str) -> None:
 
 
 async def go_on(tmp_path: Path) -> None:
-    """Give the command the line that it waits for; blocks until it does wait."""
+    """Give the command the line that it waits for; block until it waits."""
     await asyncio.to_thread((tmp_path / "ws" / "go").write_text, "on\n")
 
 
-async def test_what_a_command_has_done_is_kept_until_it_can_be_recorded(tmp_path: Path) -> None:
+async def test_the_result_of_a_command_is_kept_until_it_can_be_recorded(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         run = await w.engine.start_run("flow")
         await started(w.engine, run.id)
@@ -118,7 +118,7 @@ async def test_what_a_command_has_done_is_kept_until_it_can_be_recorded(tmp_path
         assert (await w.engine.engine()).storage is None
 
 
-async def test_who_listens_is_told_at_once_and_again_when_it_is_over(tmp_path: Path) -> None:
+async def test_subscribers_are_notified_of_the_start_and_the_end_of_an_outage(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         feed = w.engine.subscribe((await w.engine.engine()).last_event)
         told = asyncio.ensure_future(anext(feed))
@@ -135,7 +135,7 @@ async def test_who_listens_is_told_at_once_and_again_when_it_is_over(tmp_path: P
         await feed.aclose()
 
 
-async def test_fires_of_the_time_are_accounted_for_with_the_reason(tmp_path: Path) -> None:
+async def test_fires_during_an_outage_are_recorded_with_the_reason(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         (schedule,) = await w.engine.schedules()
         w.writable(False)
@@ -152,7 +152,7 @@ async def test_fires_of_the_time_are_accounted_for_with_the_reason(tmp_path: Pat
         assert all("the store could not be written from" in fire.reason for fire in then)
 
 
-async def test_an_engine_ends_although_the_end_of_a_run_could_not_be_recorded(tmp_path: Path) -> None:
+async def test_an_engine_stops_although_the_end_of_a_run_was_not_recorded(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         run = await w.engine.start_run("flow")
         await started(w.engine, run.id)
@@ -172,7 +172,7 @@ async def test_an_engine_ends_although_the_end_of_a_run_could_not_be_recorded(tm
         assert [a.number for a in found.attempts] == [1, 1]
 
 
-async def test_an_engine_that_ends_meanwhile_tries_the_work_again(tmp_path: Path) -> None:
+async def test_an_engine_that_stops_during_an_outage_repeats_the_attempt(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         run = await w.engine.start_run("flow")
         await started(w.engine, run.id)

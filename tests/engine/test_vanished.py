@@ -1,4 +1,4 @@
-"""Workflows that are gone from the files: their schedules are disabled, and come back with the file."""
+"""Workflows that were removed from the files: their schedules are disabled until the workflows return."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 
 
 async def fires(engine: Engine, clock: FakeClock, minutes: int) -> list[FireInfo]:
-    """Let time pass, and return what was decided about the workflow `gone` meanwhile."""
+    """Let time pass, and return the fires of the workflow `gone` in that time."""
     since = clock.now()
     for _ in range(minutes):
         clock.set_wall(clock.now() + timedelta(minutes=1))
@@ -114,7 +114,7 @@ async def test_a_deleted_file_disables_its_schedules_at_the_next_start(root: Pat
         assert (await engine.run(fire.run_id)).state["by"] == "edit"
 
 
-async def test_a_workflow_that_is_renamed_in_its_file_fires_by_its_new_name_alone(root: Path) -> None:
+async def test_a_workflow_that_is_renamed_in_its_file_fires_only_with_its_new_name(root: Path) -> None:
     clock = FakeClock(START)
     file = root / "flows/gone.yaml"
     async with engine_at(root, clock) as engine:
@@ -130,7 +130,7 @@ async def test_a_workflow_that_is_renamed_in_its_file_fires_by_its_new_name_alon
         assert {fire.workflow for fire in await fires(engine, clock, 10)} == {"gone"}
 
 
-async def test_a_block_that_vanishes_comes_back_as_it_was(root: Path) -> None:
+async def test_a_schedule_block_that_is_removed_and_restored_keeps_its_settings(root: Path) -> None:
     clock = FakeClock(START)
     file = root / "flows/gone.yaml"
     text = file.read_text()
@@ -146,7 +146,7 @@ async def test_a_block_that_vanishes_comes_back_as_it_was(root: Path) -> None:
         assert await standing(engine) == before
 
 
-async def test_a_schedule_that_somebody_removed_does_not_come_back(root: Path) -> None:
+async def test_a_schedule_that_a_user_removed_is_not_restored(root: Path) -> None:
     clock = FakeClock(START)
     async with engine_at(root, clock) as engine:
         added = await engine.add_schedule(ScheduleSpec("gone", cron="0 * * * *"))
@@ -197,7 +197,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("damage", FAULTS)
-async def test_a_fault_disables_nothing(root: Path, damage: Callable[[Path], None]) -> None:
+async def test_an_error_in_a_file_disables_nothing(root: Path, damage: Callable[[Path], None]) -> None:
     clock = FakeClock(START)
     async with engine_at(root, clock) as engine:
         before = await arrange(engine)

@@ -1,4 +1,4 @@
-"""Variables that hold secrets reach the work that names them, and their values are masked everywhere."""
+"""Variables with secrets reach the commands that declare them, and their values are masked everywhere."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.process
-async def test_work_gets_the_variables_that_it_names_and_no_value_is_kept(tmp_path: Path) -> None:
+async def test_commands_get_their_declared_variables_and_no_value_is_stored(tmp_path: Path) -> None:
     root = workspace(tmp_path, files())
     values = [*VALUES.values(), FILED]
     (root / "values.json").write_text(json.dumps(values))
@@ -98,7 +98,7 @@ async def test_work_gets_the_variables_that_it_names_and_no_value_is_kept(tmp_pa
     assert [value for value in values if value in repr(said)] == []
 
 
-def test_validate_lists_the_bindings_and_the_line_to_add(
+def test_validate_lists_the_bindings_without_a_variable_and_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = workspace(tmp_path, files())

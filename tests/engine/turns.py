@@ -1,4 +1,4 @@
-"""Measuring how much processor time each turn of the event loop takes."""
+"""The measurement of the processor time of each iteration of the event loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LIMIT = 0.05
 
 @contextmanager
 def turns() -> Iterator[list[float]]:
-    """Give the processor times of the turns of the running loop so far, in seconds.
+    """Yield the processor times of the iterations of the running loop so far, in seconds.
 
     Processor time is that of the loop's thread alone, so that a loaded machine changes nothing. The garbage
-    collector is spared the objects of the test session, which are no affair of the engine.
+    collector skips the objects of the test session, which do not belong to the engine.
     """
     loop: Any = asyncio.get_running_loop()
     found: list[float] = []

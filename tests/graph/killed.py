@@ -1,4 +1,4 @@
-"""Run by `test_crash` in a process of its own, which is killed in the middle: the file, then the thread."""
+"""The program of `test_crash`, whose process is killed in a node. Its arguments are the file and the thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class State(TypedDict, total=False):
 
 
 def record(state: State, line: str) -> int:
-    """Add a line to the list of what was done; how often it is there."""
+    """Add a line to the record of executions; return how often the line is there."""
     path = Path(state["folder"]) / "done.log"
     with path.open("a") as file:
         file.write(line + "\n")
@@ -38,7 +38,7 @@ async def die(state: State) -> State:
 
 
 def hang(state: State) -> State:
-    """The first time it never comes back, in a worker process that outlives a killed parent's patience."""
+    """Block forever in the first execution, in a worker process."""
     if record(state, "hang") == 1:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         (Path(state["folder"]) / "worker.pid").write_text(str(os.getpid()))

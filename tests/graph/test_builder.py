@@ -1,4 +1,4 @@
-"""Workflows built in Python are those of the same content in YAML, and run in the engine."""
+"""Workflows from the builder equal those of YAML files with the same content, and run in the engine."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def same(one: WorkflowDefinition, other: WorkflowDefinition) -> bool:
     return checksum(contents[0]) == checksum(contents[1]) and one.nodes == other.nodes
 
 
-def test_what_is_built_is_what_the_file_says() -> None:
+def test_a_built_definition_equals_that_of_the_file() -> None:
     built = release().build()
     assert isinstance(built, WorkflowDefinition)
     assert same(built, load_workflow_from_yaml(dedent(YAML))["release"])
@@ -104,7 +104,7 @@ def test_the_decorator_names_and_describes() -> None:
     assert made().nodes == release().build().nodes
 
 
-def test_what_follows_what() -> None:
+def test_the_default_edges_of_a_builder() -> None:
     built = (
         WorkflowBuilder("w")
         .add_transform("a", "x = 1")
@@ -139,12 +139,12 @@ def merge(state: dict[str, Any]) -> str:
         ),
     ],
 )
-def test_faults_are_named(build: Any, words: str) -> None:
+def test_errors_are_named(build: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build(WorkflowBuilder("w").add_transform("a", "x = 1")).build()
 
 
-def test_nothing_is_no_workflow() -> None:
+def test_an_empty_builder_is_an_error() -> None:
     with pytest.raises(GraphDefinitionError, match="has no nodes"):
         WorkflowBuilder("w").build()
 
@@ -161,7 +161,7 @@ FILES = {
 
 
 @pytest.mark.process
-async def test_a_person_decides_in_the_engine(tmp_path: Path) -> None:
+async def test_a_built_approval_is_answered_in_the_engine(tmp_path: Path) -> None:
     async with engine_on(workspace_in(tmp_path, FILES)) as engine:
         assert await register_workflow(engine, release()) == "1.2.0"
         run = await engine.start_run("release", state={"what": "7.1", "risk": 9})
@@ -174,7 +174,7 @@ async def test_a_person_decides_in_the_engine(tmp_path: Path) -> None:
         assert {attempt.node_id for attempt in ended.attempts} >= {"approve", "build", "scan"}
 
 
-async def test_a_function_is_not_put_in_the_place_of_another(tmp_path: Path) -> None:
+async def test_a_function_cannot_replace_another_of_the_same_name(tmp_path: Path) -> None:
     def other(state: dict[str, Any]) -> str:
         return "low"
 

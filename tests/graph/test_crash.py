@@ -1,4 +1,4 @@
-"""A process that is killed in a node: the same thread goes on from the last node that was committed."""
+"""A process that is killed in a node: its thread continues from the last committed node."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def test_killed_twice_and_nothing_done_twice(tmp_path: Path) -> None:
+async def test_a_thread_that_is_killed_twice_repeats_no_committed_node(tmp_path: Path) -> None:
     with start(tmp_path) as child:
         mark = tmp_path / "worker.pid"
         until = time.monotonic() + 30
@@ -53,5 +53,5 @@ async def test_killed_twice_and_nothing_done_twice(tmp_path: Path) -> None:
     final = await app.invoke(None, {"thread_id": "t"})
     assert final["n"] == 300
     done = (tmp_path / "done.log").read_text().splitlines()
-    # What was committed is not done again; what was interrupted is.
+    # Committed nodes are not repeated; the interrupted node is.
     assert done == ["count 0", "count 1", "count 2", "hang", "hang", "die", "die"]

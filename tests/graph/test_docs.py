@@ -1,4 +1,4 @@
-"""The programs in docs/python.md run, and print what stands below them."""
+"""The programs in docs/python.md run and print their documented output."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EXAMPLES = re.findall(
 )
 
 
-def test_every_program_says_what_it_prints() -> None:
+def test_every_program_has_its_output() -> None:
     assert len(EXAMPLES) == (ROOT / "docs" / "python.md").read_text().count("```python") > 3
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(("program", "printed"), EXAMPLES)
-def test_it_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> None:
+def test_each_program_prints_its_documented_output(program: str, printed: str, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(program)
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -34,6 +34,6 @@ def test_it_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> N
         text=True,
         timeout=60,
     )
-    # The development mode also tells of steps that took long, which says something of the machine alone.
+    # The development mode also logs slow steps, which depend on the machine only.
     assert [line for line in done.stderr.splitlines() if not line.startswith("Executing <")] == []
     assert done.stdout == printed

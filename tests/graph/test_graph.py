@@ -1,4 +1,4 @@
-"""Graphs of functions: what they compute, what is refused, and what is said when a node goes wrong."""
+"""Graphs of functions: results, refusals, and errors of nodes."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ async def test_chain_and_final_state() -> None:
     assert final == {"n": 1, "seen": ["a", "b", "c"]}
 
 
-async def test_cycle_until_the_condition_leads_out() -> None:
+async def test_a_cycle_until_the_condition_ends_it() -> None:
     graph = StateGraph(Counter)
     graph.add_node("bump", bump).set_entry_point("bump")
     graph.add_conditional_edge("bump", lambda state: state["n"] >= 5, {True: END, False: "bump"})
     assert await graph.compile().invoke({"n": 0}) == {"n": 5}
 
 
-async def test_conditions_take_texts_numbers_enums_and_names_of_nodes() -> None:
+async def test_conditions_return_strings_numbers_enums_and_names_of_nodes() -> None:
     class Kind(enum.Enum):
         SMALL = "small"
 
@@ -95,7 +95,7 @@ async def test_conditions_take_texts_numbers_enums_and_names_of_nodes() -> None:
         assert (await graph.compile().invoke({}))["seen"] == ["a", "b"]
 
 
-async def test_a_state_changed_in_place_is_compared_with_what_it_was() -> None:
+async def test_a_state_that_is_changed_in_place_is_compared_with_a_copy() -> None:
     async def drop(state: dict[str, Any]) -> dict[str, Any]:
         del state["old"]
         state["deep"]["x"] = 2
@@ -108,7 +108,7 @@ async def test_a_state_changed_in_place_is_compared_with_what_it_was() -> None:
     assert events[-1] == Complete(state={"deep": {"x": 2}, "same": 0})
 
 
-async def test_one_and_true_are_two_values() -> None:
+async def test_one_and_true_are_different_values() -> None:
     async def truth(state: dict[str, Any]) -> dict[str, Any]:
         return {"flag": True}
 
@@ -123,7 +123,7 @@ async def test_dataclass_state_in_and_out() -> None:
     assert (await graph.compile().invoke({"amount": 2})).total == 3.0
 
 
-async def test_parallel_branches_see_the_state_before_and_merge_in_declared_order() -> None:
+async def test_parallel_branches_get_the_state_before_and_merge_in_declared_order() -> None:
     async def left(state: dict[str, Any]) -> dict[str, Any]:
         assert "right" not in state
         return {"left": True, "last": "left"}
@@ -147,7 +147,7 @@ async def test_several_edges_are_all_followed_and_join() -> None:
     assert (await graph.compile().invoke({}))["seen"] == ["a", "b", "c", "d"]
 
 
-async def test_a_node_of_the_dialect_stands_between_functions() -> None:
+async def test_a_node_of_the_model_between_functions() -> None:
     graph = StateGraph(Counter).add_node("a", bump).add_node(TransformNode(id="t", transform="n = n * 10"))
     graph.add_edge(START, "a").add_edge("a", "t")
     assert await graph.compile().invoke({"n": 1}) == {"n": 20}
@@ -164,12 +164,12 @@ async def test_an_importable_function_runs_in_a_worker_process() -> None:
     assert final["key"].endswith("/add/1")
 
 
-async def test_a_dataclass_is_made_anew_in_the_worker() -> None:
+async def test_a_dataclass_is_built_in_the_worker() -> None:
     graph = StateGraph(Order).add_node("price", functions.price).set_entry_point("price")
     assert (await graph.compile().invoke(Order(amount=4))).lines == ["4 pieces"]
 
 
-async def test_what_no_worker_can_import_runs_here() -> None:
+async def test_a_function_that_cannot_be_imported_runs_in_this_process() -> None:
     pids: list[int] = []
     graph = StateGraph(Counter)
 
@@ -184,7 +184,7 @@ async def test_what_no_worker_can_import_runs_here() -> None:
     assert pids == [os.getpid()]
 
 
-def test_a_wish_that_cannot_be_met_is_refused() -> None:
+def test_an_impossible_run_in_is_refused() -> None:
     with pytest.raises(ValueError, match=r"node 'a'.*cannot be imported by a worker process"):
         StateGraph(Counter).add_node("a", lambda state: {}, run_in="process")
     with pytest.raises(ValueError, match="is async, so it runs in the loop"):
@@ -204,7 +204,7 @@ def test_a_wish_that_cannot_be_met_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("where", ["auto", "thread"])
-async def test_what_a_node_may_not_return(
+async def test_invalid_results_of_a_node_are_errors(
     function: Callable[[Counter], Any], kind: str, words: str, where: Any
 ) -> None:
     app = StateGraph(Counter).add_node("a", function, run_in=where).set_entry_point("a").compile()
@@ -216,7 +216,7 @@ async def test_what_a_node_may_not_return(
 # --- limits and failures -----------------------------------------------------------------------
 
 
-async def test_a_loop_without_end_is_bounded_and_the_node_named() -> None:
+async def test_an_infinite_loop_is_limited_and_its_node_is_named() -> None:
     graph = chain("a", "b").add_edge("b", "a")
     with pytest.raises(GraphRunError, match=r"b would be node execution 4") as failed:
         await graph.compile(max_iterations=3).invoke({})
@@ -273,7 +273,7 @@ async def test_an_error_that_is_not_retryable_is_tried_once() -> None:
     assert len(tries) == 1
 
 
-async def test_a_failure_may_lead_to_another_node() -> None:
+async def test_an_error_edge_leads_to_another_node() -> None:
     async def fail(state: Counter) -> Counter:
         raise LookupError("no such thing")
 
@@ -286,7 +286,7 @@ async def test_a_failure_may_lead_to_another_node() -> None:
     assert (await graph.compile().invoke({}))["seen"] == ["no such thing"]
 
 
-async def test_a_limit_ends_an_async_function_and_a_worker() -> None:
+async def test_a_time_limit_stops_an_async_function_and_a_worker() -> None:
     async def sleepy(state: Counter) -> Counter:
         await asyncio.Event().wait()
         return {}
@@ -298,7 +298,7 @@ async def test_a_limit_ends_an_async_function_and_a_worker() -> None:
         assert failed.value.error_type == "TimeoutError"
 
 
-async def test_the_limit_of_the_whole_run() -> None:
+async def test_the_time_limit_of_the_whole_run() -> None:
     async def sleepy(state: Counter) -> Counter:
         await asyncio.Event().wait()
         return {}
@@ -309,7 +309,7 @@ async def test_the_limit_of_the_whole_run() -> None:
     assert failed.value.error_type == "ExecutionTimeoutError"
 
 
-async def test_a_condition_that_leads_nowhere_names_its_node() -> None:
+async def test_a_condition_without_a_branch_names_its_node() -> None:
     graph = chain("a", "b")
     graph.add_conditional_edge("a", lambda state: "elsewhere", {"b": "b"})
     with pytest.raises(GraphRunError, match="'elsewhere'") as failed:
@@ -318,7 +318,7 @@ async def test_a_condition_that_leads_nowhere_names_its_node() -> None:
 
 
 @pytest.mark.parametrize("where", ["loop", "thread"])
-async def test_what_a_node_prints_is_seen_here_and_in_its_log(
+async def test_the_output_of_a_node_is_printed_and_logged(
     tmp_path: Path, where: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def speak(state: dict[str, Any]) -> dict[str, Any]:
@@ -352,7 +352,7 @@ async def test_events_with_checkpoints(tmp_path: Path) -> None:
     ]
 
 
-async def test_a_failed_thread_goes_on_from_the_node_that_failed(tmp_path: Path) -> None:
+async def test_a_failed_thread_continues_from_the_failed_node(tmp_path: Path) -> None:
     broken = True
 
     async def second(state: Counter) -> Counter:
@@ -373,7 +373,7 @@ async def test_a_failed_thread_goes_on_from_the_node_that_failed(tmp_path: Path)
     assert await app.invoke(None, thread) == {"seen": ["a"], "n": 2}
 
 
-async def test_a_cancelled_invoke_ends_what_runs_and_can_go_on(tmp_path: Path) -> None:
+async def test_a_cancelled_invoke_stops_the_run_and_can_continue(tmp_path: Path) -> None:
     at_work = asyncio.Event()
     ended: list[str] = []
     release = False
@@ -401,7 +401,7 @@ async def test_a_cancelled_invoke_ends_what_runs_and_can_go_on(tmp_path: Path) -
     assert await app.invoke({}, {"thread_id": "t"}) == {"seen": ["a"], "n": 7}
 
 
-async def test_leaving_a_stream_early_ends_the_run(tmp_path: Path) -> None:
+async def test_leaving_a_stream_early_stops_the_run(tmp_path: Path) -> None:
     app = chain("a", "b", "c").compile(Checkpointer(tmp_path / "runs.db"))
     stream = app.stream({}, {"thread_id": "t"})
     async for event in stream:
@@ -411,7 +411,7 @@ async def test_leaving_a_stream_early_ends_the_run(tmp_path: Path) -> None:
     assert (await app.invoke(None, {"thread_id": "t"}))["seen"] == ["a", "b", "c"]
 
 
-async def test_leaving_a_stream_as_the_run_ends_leaves_the_end_as_it_is(tmp_path: Path) -> None:
+async def test_leaving_a_stream_at_the_end_of_the_run_keeps_its_status(tmp_path: Path) -> None:
     app = chain("a", "b", "c").compile(Checkpointer(tmp_path / "runs.db"))
     stream = app.stream({}, {"thread_id": "t"})
     async for event in stream:
@@ -434,7 +434,7 @@ async def test_many_runs_at_once_on_one_graph_and_store(tmp_path: Path) -> None:
     assert [result["n"] for result in results] == [0, 2, 4, 6, 8]
 
 
-async def test_one_thread_is_at_work_once() -> None:
+async def test_a_thread_runs_once_at_a_time() -> None:
     at_work, go = asyncio.Event(), asyncio.Event()
 
     async def wait(state: Counter) -> Counter:
@@ -470,7 +470,7 @@ def test_one_checkpointer_in_several_loops_one_after_the_other(tmp_path: Path) -
     assert asyncio.run(app.get_state({"thread_id": "t"})).values == {"n": 1, "seen": ["a"]}
 
 
-async def test_a_file_is_open_once(tmp_path: Path) -> None:
+async def test_a_file_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
     async with Checkpointer(tmp_path / "runs.db"):
         other = chain("a").compile(Checkpointer(tmp_path / "runs.db"))
         with pytest.raises(EngineLockedError, match=rf"open in another process.*{os.getpid()}"):
@@ -484,7 +484,7 @@ async def test_the_database_of_an_engine_is_refused(tmp_path: Path) -> None:
         await chain("a").compile(Checkpointer(tmp_path / "victor.db")).invoke({})
 
 
-async def test_threads_need_a_checkpointer_and_a_beginning(tmp_path: Path) -> None:
+async def test_threads_need_a_checkpointer_and_an_initial_state(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="without a checkpointer"):
         await chain("a").compile().invoke({}, {"thread_id": "t"})
     app = chain("a").compile(Checkpointer(tmp_path / "runs.db"))
@@ -497,7 +497,7 @@ async def test_threads_need_a_checkpointer_and_a_beginning(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("state", [{"m": 1}, {"n": object()}, {"n": float("inf")}, 5])
-async def test_a_state_that_does_not_fit(state: Any) -> None:
+async def test_an_invalid_state_is_refused(state: Any) -> None:
     with pytest.raises(UsageError, match="state"):
         await chain("a").compile().invoke(state)
 
@@ -544,7 +544,7 @@ def built(change: Callable[[StateGraph[Counter]], object]) -> Callable[[], objec
         (lambda g: g.add_node("c", bump, timeout=-1), "c: the timeout must be greater than zero"),
     ],
 )
-def test_faults_are_named(change: Callable[[StateGraph[Counter]], object], words: str) -> None:
+def test_errors_are_named(change: Callable[[StateGraph[Counter]], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         built(change)()
 
@@ -558,7 +558,7 @@ def test_a_graph_needs_nodes_and_an_entry_point() -> None:
         chain("a").compile(max_iterations=0)
 
 
-def test_a_reducer_is_refused_rather_than_passed_over() -> None:
+def test_a_reducer_is_refused_and_not_ignored() -> None:
     class Summed(TypedDict):
         total: Annotated[int, max]
 
@@ -568,7 +568,7 @@ def test_a_reducer_is_refused_rather_than_passed_over() -> None:
         StateGraph(int)
 
 
-def test_types_are_those_of_the_state() -> None:
+def test_the_types_of_the_state_are_checked() -> None:
     app = chain("a").compile()
     final: Counter = asyncio.run(app.invoke({"n": 1}))
     loose: Mapping[str, object] = final
@@ -597,7 +597,7 @@ async def test_a_stream_ends_with_the_failure_and_raises_it() -> None:
     assert (last.final, last.node, last.error_type) == (True, "a", "LookupError")
 
 
-async def test_nobody_waits_for_a_run_whose_store_is_lost(tmp_path: Path) -> None:
+async def test_a_run_with_a_lost_store_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
 
     async def overtaken(state: Counter) -> Counter:
@@ -612,7 +612,7 @@ async def test_nobody_waits_for_a_run_whose_store_is_lost(tmp_path: Path) -> Non
     assert (await app.get_state({"thread_id": "t"})).next == ("overtaken",)
 
 
-async def test_what_a_function_logs_is_with_its_attempt(tmp_path: Path) -> None:
+async def test_log_records_of_a_function_belong_to_its_attempt(tmp_path: Path) -> None:
     async def speak(state: Counter) -> Counter:
         logging.getLogger(__name__).info("in the loop")
         return {}
@@ -625,7 +625,7 @@ async def test_what_a_function_logs_is_with_its_attempt(tmp_path: Path) -> None:
         ]
 
 
-def test_nothing_is_left_of_a_graph_without_a_checkpointer() -> None:
+def test_a_graph_without_a_checkpointer_leaves_no_files() -> None:
     before = set(threading.enumerate())
     app = chain("a").compile()
     asyncio.run(app.invoke({}))

@@ -1,4 +1,4 @@
-"""The public names keep their types: mypy is asked."""
+"""mypy checks the types of the public names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.process
-def test_the_examples_are_typed_as_they_say() -> None:
+def test_the_examples_have_the_documented_types() -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "tests/graph/typing_examples.py"],

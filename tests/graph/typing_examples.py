@@ -1,4 +1,4 @@
-"""What a type checker is to understand of the public names. Checked by mypy, never run."""
+"""Examples of the types of the public names. mypy checks them; they are never executed."""
 
 from __future__ import annotations
 

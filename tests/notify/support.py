@@ -1,4 +1,4 @@
-"""A sender that remembers, fails on demand, and can be waited for."""
+"""A sender that records messages, fails on demand, and can be waited for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Mailbox:
-    """`messages` are (url, title, body). Addresses in `broken` fail with what is put there."""
+    """A sender for tests. `messages` are (url, title, body). Addresses in `broken` fail with the given error."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, str]] = []

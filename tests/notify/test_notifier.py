@@ -1,4 +1,4 @@
-"""What is announced, when, once; and that failing to announce holds up nothing and is seen."""
+"""Notifications are sent once; a failure delays nothing and is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rule(*on: str, name: str = "r", **fields: Any) -> NotifyRule:
 
 
 class Office:
-    """A bench with a notifier on it that can be stopped and started again, as an engine is."""
+    """A test bench with a notifier that can be stopped and started again, like an engine."""
 
     def __init__(self, at: Bench, *rules: NotifyRule) -> None:
         self.bench = at
@@ -51,7 +51,7 @@ class Office:
         await self.notifier.start()
 
     async def settled(self) -> None:
-        """Once everything that has been committed so far is planned, and nothing is due."""
+        """Wait until all committed events are processed and no message is due."""
         (last,) = (
             await self.bench.all("SELECT COALESCE(MAX(seq), 0) FROM events WHERE kind NOT LIKE 'notify.%'")
         )[0]
@@ -81,7 +81,7 @@ async def office(path: Path, *rules: NotifyRule) -> AsyncIterator[Office]:
             await made.notifier.stop()
 
 
-async def test_a_new_request_is_announced_with_how_to_answer_it(tmp_path: Path) -> None:
+async def test_a_new_request_is_sent_with_the_command_to_show_it(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         ref = await here.bench.ask(name="Ship 1.2", assignees=("alice",), timeout_seconds=3600)
         await here.mailbox.until(messages=1)
@@ -95,7 +95,7 @@ async def test_a_new_request_is_announced_with_how_to_answer_it(tmp_path: Path) 
         assert said == {"rule": "r", "occasion": "new", "to": "json://…", "title": "w: Ship 1.2"}
 
 
-async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+async def test_each_occasion_is_sent_to_its_recipients(tmp_path: Path) -> None:
     async with office(tmp_path, rule()) as here:
         at = here.bench
         ref = await at.ask(
@@ -140,7 +140,7 @@ async def test_each_occasion_is_told_to_whom_it_concerns(tmp_path: Path) -> None
         ({"assignees": ("bob", "@viewer")}, False),
     ],
 )
-async def test_a_rule_hears_of_its_workflows_and_people(
+async def test_a_rule_applies_to_its_workflows_and_assignees(
     tmp_path: Path, fields: dict[str, Any], heard: bool
 ) -> None:
     everything = rule("new", name="all", urls=("json://all",))
@@ -150,14 +150,14 @@ async def test_a_rule_hears_of_its_workflows_and_people(
         assert [url for url, _, _ in here.mailbox.messages] == ([PAGER] if heard else []) + ["json://all"]
 
 
-async def test_what_is_put_to_anybody_is_for_rules_without_people(tmp_path: Path) -> None:
+async def test_requests_to_anyone_match_only_rules_without_assignees(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new", assignees=("alice",))) as here:
         await here.bench.ask()
         await here.settled()
         assert here.mailbox.messages == []
 
 
-async def test_words_of_its_own_and_nothing_that_acts_on_a_terminal(tmp_path: Path) -> None:
+async def test_templates_of_a_rule_and_no_control_sequences(tmp_path: Path) -> None:
     words = rule("new", title="{kind} {title}", body="{prompt}|{assignees}|{left}")
     async with office(tmp_path, words) as here:
         await here.bench.ask(name="a\nb\x1b]0;c\x07", prompt="\x1b[2J<b>now</b> {{x}}")
@@ -167,7 +167,7 @@ async def test_words_of_its_own_and_nothing_that_acts_on_a_terminal(tmp_path: Pa
         assert body == "␛[2J<b>now</b> {x}|anyone|no limit"
 
 
-async def test_a_restart_neither_repeats_nor_loses(tmp_path: Path) -> None:
+async def test_a_restart_neither_repeats_nor_loses_messages(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         await here.bench.ask(name="one")
         await here.mailbox.until(messages=1)
@@ -180,7 +180,7 @@ async def test_a_restart_neither_repeats_nor_loses(tmp_path: Path) -> None:
         assert here.mailbox.titles == ["w: one", "w: two"]
 
 
-async def test_what_was_before_the_first_rule_is_not_announced(tmp_path: Path) -> None:
+async def test_events_before_the_first_rule_are_not_sent(tmp_path: Path) -> None:
     async with office(tmp_path) as here:
         await here.bench.ask(name="before")
         here.rules = (rule("new"),)
@@ -197,14 +197,14 @@ async def test_what_was_before_the_first_rule_is_not_announced(tmp_path: Path) -
         assert here.mailbox.titles == ["w: after"]
 
 
-async def test_a_message_that_was_planned_outlives_the_engine_that_planned_it(tmp_path: Path) -> None:
+async def test_a_stored_message_is_sent_after_a_restart(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         here.mailbox.stuck = asyncio.Event()
         await here.bench.ask(name="one")
         await here.mailbox.until(tries=1)
         task = here.notifier._task
         assert task is not None
-        task.cancel()  # as a kill does: nothing is recorded any more
+        task.cancel()  # like a kill: nothing is recorded after that
         await asyncio.gather(task, return_exceptions=True)
         here.mailbox.stuck = None
         await here.start()
@@ -213,7 +213,7 @@ async def test_a_message_that_was_planned_outlives_the_engine_that_planned_it(tm
         assert here.mailbox.titles == ["w: one"]
 
 
-async def test_a_decided_request_is_not_announced_any_more(tmp_path: Path) -> None:
+async def test_a_closed_request_is_not_sent(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         here.mailbox.broken[PAGER] = NotifyError("down")
         ref = await here.bench.ask()
@@ -227,7 +227,7 @@ async def test_a_decided_request_is_not_announced_any_more(tmp_path: Path) -> No
         assert await here.bench.all("SELECT * FROM announcements") == []
 
 
-async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path: Path) -> None:
+async def test_a_failure_is_recorded_retried_and_cleared_by_success(tmp_path: Path) -> None:
     both = rule("new", urls=("$secret.pager", "json://other"))
     async with office(tmp_path, both) as here:
         here.mailbox.broken["json://s3cret-token"] = NotifyError("json://s3cret-token refused")
@@ -238,7 +238,7 @@ async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path:
             lambda c: notify_problems(c, here.bench.clock.now(), (both,))
         )
         assert problem.message == ("notify: r fails (1 waiting for a retry): $secret.pager: *** refused")
-        assert problem.severity == "error"  # what the header of a console shows
+        assert problem.severity == "error"  # the header of a console shows it
         (said,) = await here.events("notify.failed")
         assert (said["message"], said["to"], said["attempts"]) == ("*** refused", "$secret.pager", 1)
         await here.bench.ask(name="two")
@@ -251,7 +251,7 @@ async def test_a_failure_is_told_retried_and_over_once_it_gets_through(tmp_path:
         assert await here.bench.store.read(lambda c: notify_problems(c, here.bench.clock.now())) == []
 
 
-async def test_it_is_given_up_in_the_end_and_that_is_seen_for_a_day(tmp_path: Path) -> None:
+async def test_a_message_is_abandoned_after_the_retries_and_reported_for_a_day(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         here.mailbox.broken[PAGER] = NotifyError("down")
         await here.bench.ask()
@@ -273,7 +273,7 @@ async def test_it_is_given_up_in_the_end_and_that_is_seen_for_a_day(tmp_path: Pa
         assert await here.bench.store.read(lambda c: notify_problems(c, now())) == []
 
 
-async def test_an_address_that_nobody_takes_is_given_up_at_once(tmp_path: Path) -> None:
+async def test_an_invalid_address_is_abandoned_at_once(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new", urls=("$secret.nowhere", PAGER))) as here:
         here.mailbox.broken[PAGER] = NotifyError("no such service", permanent=True)
         await here.bench.ask()
@@ -284,7 +284,7 @@ async def test_an_address_that_nobody_takes_is_given_up_at_once(tmp_path: Path) 
         assert "the secret 'nowhere' is not available" in said["$secret.nowhere"]["message"]
 
 
-async def test_an_address_that_is_configured_no_more_is_forgotten(tmp_path: Path) -> None:
+async def test_messages_to_a_removed_address_are_deleted(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         here.mailbox.broken[PAGER] = NotifyError("down")
         await here.bench.ask()
@@ -296,7 +296,7 @@ async def test_an_address_that_is_configured_no_more_is_forgotten(tmp_path: Path
         assert await here.bench.store.read(lambda c: notify_problems(c, here.bench.clock.now())) == []
 
 
-async def test_what_nobody_foresaw_stops_nothing(tmp_path: Path) -> None:
+async def test_unexpected_errors_stop_nothing(tmp_path: Path) -> None:
     async with office(tmp_path, rule()) as here:
         here.mailbox.broken[PAGER] = ValueError("of a plugin")
         ref = await here.bench.ask()
@@ -315,7 +315,7 @@ async def test_what_nobody_foresaw_stops_nothing(tmp_path: Path) -> None:
         assert here.mailbox.titles == ["w: next"]
 
 
-async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
+async def test_many_messages_are_combined(tmp_path: Path) -> None:
     async with office(tmp_path, rule("failed")) as here:
 
         def fail(tx: Any) -> None:
@@ -330,7 +330,7 @@ async def test_a_storm_is_no_flood(tmp_path: Path) -> None:
         assert here.mailbox.titles == ["30 notifications, last: Failed: w"]
 
 
-async def test_too_many_that_wait_are_dropped_visibly(
+async def test_messages_over_the_limit_are_dropped_with_an_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("victor_engine.notify.outbox.PENDING", 2)
@@ -344,7 +344,7 @@ async def test_too_many_that_wait_are_dropped_visibly(
         assert sum(event.get("dropped", 0) for event in await here.events("notify.failed")) == 2
 
 
-async def test_a_sender_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
+async def test_a_sender_that_hangs_delays_nothing(tmp_path: Path) -> None:
     async with office(tmp_path, rule("new")) as here:
         here.mailbox.stuck = asyncio.Event()
         ref = await here.bench.ask()

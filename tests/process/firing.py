@@ -1,8 +1,8 @@
-"""A process that fires what is due on a store, and says so: `firing.py STORE [slow] [hold FILE]`.
+"""A process that fires due schedules of a store and prints them: `firing.py STORE [slow] [hold FILE]`.
 
-`slow` decides five schedules at a time, takes its time for it, and after `ENOUGH` runs waits
-until another engine has taken the store over: then it goes on. `hold FILE` stops in the middle of
-a transition, after its fire was claimed and before its run is there, and makes FILE.
+`slow` decides five schedules at a time slowly, and after `ENOUGH` runs waits until another engine has
+taken over the store; then it continues. `hold FILE` stops in the middle of a transition, after the fire is
+claimed and before its run is created, and creates FILE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ENOUGH = 3000
 
 
 def hold(path: Path) -> None:
-    """Stand still where runs are about to be written down."""
+    """Stop before runs are inserted."""
 
     def flush(self: RunBatch) -> None:
         path.touch()
@@ -62,7 +62,7 @@ async def main() -> None:
         nonlocal started
         started += len(runs)
         if "slow" in words:
-            # Between two transitions the file is free for a moment; after a while, until it was taken over.
+            # Between two transitions the file is unlocked for a moment; after `ENOUGH` runs, until the takeover.
             time.sleep(0.02)
             while started >= ENOUGH and not overtaken(Path(path), store.epoch):
                 time.sleep(0.02)

@@ -1,6 +1,6 @@
-"""The console in a real terminal: tmux draws what it writes, and types what a person would.
+"""The console in a real terminal: tmux draws its output and sends keys.
 
-Every terminal has a tmux server of its own, without anybody's configuration, which ends with it.
+Each terminal has its own tmux server, without a configuration file, which stops with it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ _numbers = itertools.count()
 class Terminal:
     """`victor-tui` (or `command`) on the workspace `root`, whose state is in `root/.state`.
 
-    A context manager: at its end the program is told that its terminal is gone. Everything that fails shows
-    the screen as it last was.
+    A context manager: at its end the terminal of the program hangs up. A failure shows the last screen.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Terminal:
         return done.stdout
 
     def close(self) -> None:
-        """End the program as a terminal that goes away does, and then the server."""
+        """Stop the program with a hang-up of its terminal, and then the server."""
         try:
             self.hang_up()
         finally:
@@ -104,12 +103,12 @@ class Terminal:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
     def hang_up(self) -> None:
-        """Tell the program that its terminal is gone, and wait until it has ended."""
+        """Hang up the terminal of the program, and wait until it has exited."""
         for sign in (signal.SIGHUP, signal.SIGKILL):
             try:
                 pid, dead = self._tmux("display", "-p", "#{pane_pid} #{pane_dead}").split()
             except (AssertionError, ValueError):
-                return  # there is no server any more
+                return  # the server has stopped
             if dead == "1":
                 return
             os.kill(int(pid), sign)
@@ -121,7 +120,7 @@ class Terminal:
 
     @property
     def ended(self) -> int | None:
-        """The exit status of the program (128 and its number for a signal), or None while it runs."""
+        """Return the exit status of the program (128 plus the number of a signal), or None while it runs."""
         found = self._tmux("display", "-p", "#{pane_dead} #{pane_dead_status} #{pane_dead_signal}").split()
         if found[0] != "1":
             return None
@@ -134,7 +133,7 @@ class Terminal:
         self._tmux("send-keys", "--", *(r"\;" if name == ";" else name for name in names))
 
     def send(self, *, gone: Sequence[str], within: float = WITHIN) -> None:
-        """Press ctrl+s until `gone` is gone: a dialog that has just been drawn does not take it yet."""
+        """Press ctrl+s until `gone` is not on the screen: a dialog ignores the key immediately after it is drawn."""
         limit = time.monotonic() + within
         while True:
             self.keys("C-s")
@@ -147,8 +146,8 @@ class Terminal:
                 return
 
     def text(self, text: str) -> None:
-        """Type a text, letter for letter."""
-        ends = text.endswith(";")  # which tmux would take for the end of its own command
+        """Type a text, letter by letter."""
+        ends = text.endswith(";")  # tmux would interpret it as the end of its command
         self._tmux("send-keys", "-l", "--", text[:-1] + r"\;" if ends else text)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -156,21 +155,21 @@ class Terminal:
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
     def record(self, path: Path) -> None:
-        """Write down every byte that the program writes from now on."""
+        """Record every byte that the program writes from now on."""
         self._tmux("pipe-pane", "-O", f"exec cat > '{path}'")
 
     def about(self, words: str) -> str:
-        """What tmux knows of the terminal, in its own words: `#{pane_title}`."""
+        """Return a format of tmux for the terminal, such as `#{pane_title}`."""
         return self._tmux("display", "-p", words).rstrip("\n")
 
     def screen(self, *, styled: bool = False) -> str:
-        """What stands there, a line for each row; with its control sequences for colours if `styled`."""
+        """Return the screen, one line for each row; with control sequences for colours if `styled`."""
         return self._tmux("capture-pane", "-p", *(["-e"] if styled else []))
 
     def until(
         self, *wanted: str | Callable[[str], object], gone: Sequence[str] = (), within: float = WITHIN
     ) -> str:
-        """Wait until all that is `wanted` is on the screen and nothing of `gone`; gives the screen."""
+        """Wait until all of `wanted` and none of `gone` is on the screen; return the screen."""
 
         def missing(screen: str) -> list[str]:
             texts = [text for text in wanted if isinstance(text, str) and text not in screen]
@@ -193,7 +192,7 @@ class Terminal:
             time.sleep(_POLL)
 
     def eventually(self, what: str, test: Callable[[], object], within: float = WITHIN) -> None:
-        """Wait until something outside of the screen holds."""
+        """Wait until a condition outside the screen holds."""
         limit = time.monotonic() + within
         while not test():
             if time.monotonic() > limit:

@@ -26,7 +26,7 @@ ENDS = {
 
 
 class _Kept:
-    """The engine as the console's port: leaving the console leaves the engine to the test."""
+    """The engine as the port of a console. The engine stays open when the console closes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -59,7 +59,7 @@ async def _through_the_console(root: Path, presses: list[list[str]]) -> tuple[st
                             await pilot.pause()
                         await pilot.press(*keys)
                         while (await engine.request(asked.id)).status == "open":
-                            await pilot.press("ctrl+s")  # which a dialog takes once it can have been read
+                            await pilot.press("ctrl+s")  # a dialog accepts the key after a short time only
                             await pilot.pause()
                         while isinstance(app.screen, AnswerDialog):
                             await pilot.pause()

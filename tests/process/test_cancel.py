@@ -1,4 +1,4 @@
-"""Cancelling a run whose command will not go: asked first, killed after its grace, and nobody is left."""
+"""Cancel a run whose command ignores SIGTERM: all its processes are killed after the grace period."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = {
         handlers:
           stubborn: {{command: [{sys.executable}, stubborn.py], grace: GRACE}}
         """,
-    # Ignores SIGTERM, and so do its children and theirs; tells when it was asked.
+    # Ignores SIGTERM, like its children and their children; records the signal.
     "stubborn.py": """
         import os, pathlib, signal, time
         def asked(*_):
@@ -51,7 +51,7 @@ def files(grace: float) -> dict[str, str]:
 
 
 async def begun(engine: Engine, run_id: str) -> list[tuple[int, int]]:
-    """Process group and start of each command, once all five processes of each are up."""
+    """Return process group and start of each command, when all five processes of each run."""
     root = engine.workspace_path
     async with asyncio.timeout(20):
         while len(list(root.glob("up.*"))) < 10:
@@ -63,7 +63,7 @@ async def begun(engine: Engine, run_id: str) -> list[tuple[int, int]]:
     return groups
 
 
-async def test_a_command_that_ignores_sigterm_and_forks_is_gone_after_its_grace(tmp_path: Path) -> None:
+async def test_a_command_that_ignores_sigterm_and_forks_is_killed_after_its_grace(tmp_path: Path) -> None:
     async with engine_on(workspace(tmp_path, files(0.3))) as engine:
         run = await engine.start_run("w")
         groups = await begun(engine, run.id)
@@ -77,7 +77,7 @@ async def test_a_command_that_ignores_sigterm_and_forks_is_gone_after_its_grace(
         )
 
 
-async def test_cancelling_again_does_not_wait_for_the_grace(tmp_path: Path) -> None:
+async def test_a_second_cancel_does_not_wait_for_the_grace(tmp_path: Path) -> None:
     async with engine_on(workspace(tmp_path, files(300))) as engine:
         run = await engine.start_run("w")
         groups = await begun(engine, run.id)

@@ -1,4 +1,4 @@
-"""Deadlines through kills and jumps of the clock: each escalation comes once, when its time has come."""
+"""Deadlines with kills and clock jumps: each escalation happens once at its time."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ sys.exit(asyncio.run(serve(*sys.argv[1:3])))
 
 @asynccontextmanager
 async def life(root: Path, later: float) -> AsyncIterator[Port]:
-    """An engine on a machine whose clock is so many seconds ahead, killed at the end of the block."""
+    """Run an engine whose clock is some seconds ahead; kill it at the end of the block."""
     command = [sys.executable, "-c", SERVE_LATER, str(root), str(root / ".state"), str(later)]
     process = await asyncio.create_subprocess_exec(*command, cwd=root)
     try:
         async with attached(root) as port:
             yield port
-            process.kill()  # before the port is closed: nothing is left to say good-bye
+            process.kill()  # before the port is closed, so that the engine cannot stop regularly
     finally:
         if process.returncode is None:
             process.kill()
@@ -61,7 +61,7 @@ async def life(root: Path, later: float) -> AsyncIterator[Port]:
 
 
 def history(root: Path) -> list[tuple[str, dict[str, Any]]]:
-    """What happened to the request, read without the engine."""
+    """Return the events of the request, read without the engine."""
     with sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True) as reader:
         rows = reader.execute(
             "SELECT kind, data FROM events WHERE kind LIKE 'request.%' ORDER BY seq"
@@ -78,7 +78,7 @@ async def test_three_escalations_with_the_engine_killed_between_them(tmp_path: P
         async with life(root, number * (HOUR + 60)) as port:
             last = (await until(port, "request.escalated", None, last)).seq
         if number == 1:
-            # A machine that comes up with its clock gone back says nothing, and loses nothing.
+            # An engine whose clock went back sends nothing and loses nothing.
             async with life(root, HOUR / 2) as port:
                 (asked,) = await port.requests(RequestQuery())
                 assert (asked.status, asked.assignees) == ("open", ("root", "daemon"))

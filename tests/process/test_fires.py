@@ -1,4 +1,4 @@
-"""A fire happens once: two engines that both believe they own the store, and one that dies half way."""
+"""A fire happens once: with two engines on one store, and with an engine that is killed in a transition."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECONDS = 10
 
 
 async def prepared(path: Path, schedules: int, seconds: int, *, ends: bool = True, state: str = "") -> None:
-    """A store with schedules that have been due every second for a while, and with `ends` no longer are."""
+    """Create a store with schedules that have been due every second; with `ends`, until now only."""
     now = datetime.now(UTC)
     store = open_store(path, clock=FakeClock(now - timedelta(seconds=seconds)))
     store.begin_epoch()
@@ -73,7 +73,7 @@ async def start(*words: str) -> asyncio.subprocess.Process:
 
 
 def ask(path: Path, sql: str) -> list[tuple[int, ...]]:
-    """An independent look at the database."""
+    """Read the database without the engine."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
     try:
         return connection.execute(sql).fetchall()
@@ -82,7 +82,7 @@ def ask(path: Path, sql: str) -> list[tuple[int, ...]]:
 
 
 async def until(path: Path, sql: str, enough: int) -> None:
-    """Return when the first number that `sql` gives is `enough` (the test's own limit of time holds)."""
+    """Wait until the first number of `sql` is at least `enough`, within the time limit of the test."""
     while ask(path, sql)[0][0] < enough:
         await asyncio.sleep(0.02)
 
@@ -99,7 +99,7 @@ async def test_of_two_engines_the_older_is_fenced_and_ten_thousand_fires_run_onc
     older = await start(str(path), "slow")
     try:
         await until(path, "SELECT COUNT(*) FROM fires", 500)
-        # It believes that it owns the store, as after its lock file was unlinked.
+        # It acts as the owner of the store, as after its lock file was removed.
         newer = await start(str(path))
         try:
             assert older.stdout is not None

@@ -1,4 +1,4 @@
-"""Commands and functions that write without end: the engine stays quick, and cancelling ends them."""
+"""Commands and functions with endless output: the engine stays responsive, and cancel stops them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ QUICK = 5.0
 async def test_control_does_not_wait_for_a_flood_of_lines(
     tmp_path: Path, workflow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The head is what many short lines are stored for, one by one.
+    # The first part of a log is stored line by line.
     monkeypatch.setattr(attempt_log, "HEAD_CHARS", 10_000_000)
     most = 0
     write = attempt_log.AttemptLog.write
@@ -69,7 +69,7 @@ async def test_control_does_not_wait_for_a_flood_of_lines(
         await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
         assert time.monotonic() - before < QUICK
 
-        # One reading of a pipe comes on top: at the most as many lines as bytes.
+        # One read of a pipe is in addition: at most as many lines as bytes.
         assert most < attempt_log.MAX_WAITING + 16_384 * (attempt_log.LINE_WEIGHT + 2)
 
         before = time.monotonic()

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system of its own, filled to the last byte while a run is at work."""
+"""A full disk: a small file system that is filled to the last byte while a run is active."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take every byte that is left."""
+    """Fill the file system completely."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (65_536, 4096, 1):

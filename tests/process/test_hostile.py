@@ -1,4 +1,4 @@
-"""Hostile content in a real terminal: of what it holds not one sequence is written, and no frame moves."""
+"""Hostile content in a real terminal: no control sequence of it is written, and the layout is unchanged."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def hostile_workspace(path: Path, notify: str = "auto") -> Path:
 
 
 def only_its_own(raw: str) -> None:
-    """Every sequence in what was written is one that the console writes, and no text commands."""
+    """Check that the output has only the control sequences of the console."""
     titles = TITLE.findall(raw)
     assert titles
     assert all(re.fullmatch(r"victor( · \d+ waiting)?", title) for title in titles)
@@ -73,13 +73,13 @@ def only_its_own(raw: str) -> None:
     for sequence in ("\x1b[6n", "\x1b[5;10r", "\x1b[!p", "\x1bc"):
         assert sequence not in rest
     rest = CSI.sub("", rest).replace("\a", "").replace("\x1b7", "").replace("\x1b8", "")
-    # DECRQSS and the like would begin with ESC P or ESC _, links and titles with ESC ].
+    # DECRQSS and similar sequences start with ESC P or ESC _, links and titles with ESC ].
     assert not [rest[match.start() : match.start() + 40] for match in re.finditer("\x1b", rest)]
     assert {char for char in rest if not is_harmless(char)} <= {"\r"}
 
 
 def frame_stands(screen: str) -> bool:
-    """Every line is as wide as the terminal, and the box around the dialog is closed."""
+    """Check that every line is as wide as the terminal, and that the border of the dialog is complete."""
     lines = screen.rstrip("\n").split("\n")
     top = next((place for place, line in enumerate(lines) if line.startswith("╭──")), None)
     if top is None or not lines[top].endswith("──╮"):
@@ -92,12 +92,12 @@ def frame_stands(screen: str) -> bool:
 
 
 def fits(screen: str) -> bool:
-    """No line is wider than the terminal, and the tabs stand where they stand."""
+    """Check that no line is wider than the terminal, and that the tabs are at their positions."""
     lines = screen.split("\n")
     return lines[1].startswith(" 1 Schedules   2 Runs   3 Inbox") and max(map(cell_len, lines)) <= 80
 
 
-async def test_nothing_of_it_reaches_the_terminal(tmp_path: Path) -> None:
+async def test_no_control_sequence_reaches_the_terminal(tmp_path: Path) -> None:
     root = hostile_workspace(tmp_path)
     raw = tmp_path / "raw"
     state = {"said": absurd.LINE, "deep": {absurd.LINE: [absurd.LINE, f"{absurd.FAKE}\n{absurd.LINE}"]}}
@@ -158,7 +158,7 @@ async def decide(root: Path) -> None:
 
 
 def printed(root: Path, *words: str) -> str:
-    """What the command line says, in which nothing acts on a terminal."""
+    """Return the output of the command line, and check that it has no control sequences."""
     command = [
         sys.executable,
         "-m",
@@ -175,7 +175,7 @@ def printed(root: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize("notify", ["osc9", "osc777"])
-async def test_who_is_waited_for_is_told_in_a_real_terminal(tmp_path: Path, notify: str) -> None:
+async def test_a_request_is_reported_in_a_real_terminal(tmp_path: Path, notify: str) -> None:
     root = hostile_workspace(tmp_path, notify)
     raw = tmp_path / "raw"
     with Terminal(root, settings={"allow-passthrough": "on", "monitor-bell": "on"}) as terminal:

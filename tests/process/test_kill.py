@@ -1,4 +1,4 @@
-"""An engine that is killed in the middle: nothing acknowledged is lost, nothing runs twice, nobody is left."""
+"""An engine that is killed: no acknowledged change is lost, no run executes twice, no process is left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {
           quick: {{command: [{sys.executable}, work.py, quick]}}
           slow: {{command: [{sys.executable}, work.py, slow]}}
         """,
-    # The first slow command hangs, with a child of its own; the one after the crash ends at once.
+    # The first slow command hangs, with a child process; the one after the crash exits at once.
     "work.py": """
         import json, os, pathlib, subprocess, sys
         call = json.load(sys.stdin)
@@ -62,7 +62,7 @@ def start_daemon(root: Path) -> subprocess.Popen[bytes]:
 
 @asynccontextmanager
 async def attached(root: Path) -> AsyncIterator[Port]:
-    """Attach as soon as the engine listens."""
+    """Attach when the engine listens."""
     paths = find(root, root / ".state")
     async with asyncio.timeout(20):
         while True:
@@ -113,7 +113,7 @@ async def test_killed_with_a_pending_approval_and_a_running_command(tmp_path: Pa
     assert alive(child), "what a command started outlives the engine, which is what recovery is for"
     command = int((root / "calls.log").read_text().splitlines()[-1].split()[2])
     async with asyncio.timeout(20):
-        while alive(command):  # the kernel ends it together with its engine
+        while alive(command):  # the kernel kills it together with its engine
             await asyncio.sleep(0.01)
 
     daemon = start_daemon(root)

@@ -31,7 +31,7 @@ FILES = {
 CLI = "from victor_engine.cli.main import entry; entry()"
 
 
-async def test_a_killed_engine_asks_once_before_a_second_attempt(tmp_path: Path) -> None:
+async def test_a_killed_engine_opens_one_request_before_a_second_attempt(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     run_id, asked = "", set()
     for life in range(4):

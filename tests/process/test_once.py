@@ -1,4 +1,4 @@
-"""At least once for the effect, exactly once for the state: what a killed engine may repeat and what not."""
+"""Effects happen at least once and state changes exactly once, also if the engine is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = {
         handlers:
           charge: {{command: [{sys.executable}, charge.py]}}
         """,
-    # Does its one thing under the key it was given; hangs the first time, after it has done it.
+    # Has one effect for its key; hangs after the effect in the first execution.
     "charge.py": """
         import json, os, pathlib, sys, time
         call = json.load(sys.stdin)
@@ -35,7 +35,7 @@ FILES = {
                 with open("effects.log", "a") as effects:
                     effects.write(key + "\\n")
         except FileExistsError:
-            pass  # done before: only say so again
+            pass  # done before: only report the result again
         if not pathlib.Path("charged").exists():
             pathlib.Path("charged").touch()
             time.sleep(1000)
@@ -55,7 +55,7 @@ FILES = {
 }
 
 
-async def test_a_command_that_keeps_its_key_does_its_thing_once_although_it_runs_twice(
+async def test_a_command_that_uses_its_key_has_one_effect_although_it_runs_twice(
     tmp_path: Path,
 ) -> None:
     root = workspace(tmp_path, FILES)

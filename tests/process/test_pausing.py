@@ -1,4 +1,4 @@
-"""A pause that was acknowledged holds after a restart and after kill -9."""
+"""An acknowledged pause holds after a restart and after kill -9."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = {
           slow: {{command: [{sys.executable}, slow.py]}}
           quick: {{command: [{sys.executable}, -c, "print('{{}}')"]}}
         """,
-    # The first attempt hangs; each later one ends at once.
+    # The first attempt hangs; each later one exits at once.
     "slow.py": """
         import json, os, pathlib, sys, time
         call = json.load(sys.stdin)
@@ -44,15 +44,13 @@ FILES = {
 
 
 async def shown(port: Port, run_id: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the status of a run, and node and status of each attempt."""
+    """Return the status of a run, with node and status of each attempt."""
     detail = await port.run(run_id)
     return detail.run.status, [(attempt.node_id, attempt.status) for attempt in detail.attempts]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_run_that_is_pausing_rests_as_paused_after_a_restart(
-    tmp_path: Path, how: signal.Signals
-) -> None:
+async def test_a_run_that_is_pausing_is_paused_after_a_restart(tmp_path: Path, how: signal.Signals) -> None:
     root = workspace(tmp_path, FILES)
     daemon = start_daemon(root)
     try:

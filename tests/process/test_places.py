@@ -1,4 +1,4 @@
-"""More commands at once than the engine may open files for: some start later, none fails."""
+"""More concurrent commands than the limit of open files permits: some start later, none fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORK = "import time\ndef nap():\n    time.sleep(0.1)\n"
 
 
 def fan(count: int, node: str) -> str:
-    """A workflow whose one parallel node starts `count` nodes."""
+    """Return a workflow with one parallel node that starts `count` nodes."""
     names = [f"n{number}" for number in range(count)]
     lines = ["workflows:", "  fan:", "    nodes:"]
     lines.append(
@@ -36,14 +36,14 @@ def fan(count: int, node: str) -> str:
 
 @pytest.fixture
 def open_files() -> Iterator[Callable[[int], None]]:
-    """Sets how many files this process may open."""
+    """Yield a function that sets the limit of open files of this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield lambda files: resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(("handler", "count", "files"), [("nap", 200, 320), ("function", 45, 160)])
-async def test_what_finds_no_place_starts_later(
+async def test_a_command_without_a_free_slot_starts_later(
     tmp_path: Path, open_files: Callable[[int], None], handler: str, count: int, files: int
 ) -> None:
     flow = fan(count, f"handler: {handler}")
@@ -55,11 +55,11 @@ async def test_what_finds_no_place_starts_later(
     assert [a.status for a in found.attempts] == ["succeeded"] * (count + 1)
 
 
-async def test_waiting_for_a_place_counts_towards_no_limit(
+async def test_waiting_for_a_slot_does_not_count_towards_time_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    monkeypatch.setattr(process, "_RESERVED", files - process._DESCRIPTORS)  # which leaves one place
+    monkeypatch.setattr(process, "_RESERVED", files - process._DESCRIPTORS)  # leaves one slot
     flow = fan(4, "handler: second, timeout_seconds: 2.8")
     root = workspace(tmp_path, {"victor.yaml": BINDINGS, "workflows/w.yaml": flow})
     async with engine_on(root) as engine:

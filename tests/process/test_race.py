@@ -1,4 +1,4 @@
-"""The race for answers, small: it finds nothing in the product, and it finds what is broken on purpose."""
+"""The race for answers, at a small size, finds no error in the product, and finds seeded errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.process
 REQUESTS = int(os.environ.get("VICTOR_RACE_REQUESTS", "40"))
 
 
-async def test_each_question_has_one_winner_and_every_loser_is_told(tmp_path: Path) -> None:
+async def test_each_request_has_one_answer_and_all_other_answers_are_refused(tmp_path: Path) -> None:
     told, problems = await race(tmp_path / "ws", REQUESTS, consoles=2, command_lines=2, seed=3, say=False)
     assert problems == []
     assert len(told) == REQUESTS
@@ -24,7 +24,7 @@ async def test_each_question_has_one_winner_and_every_loser_is_told(tmp_path: Pa
     assert waits[len(waits) // 2] < 200, "milliseconds until a run goes on after its answer"
 
 
-async def test_a_second_answer_that_counts_is_found(tmp_path: Path) -> None:
+async def test_a_seeded_second_answer_is_found(tmp_path: Path) -> None:
     _, problems = await race(
         tmp_path / "ws", 5, consoles=3, command_lines=0, seed=3, bug="second-counts", say=False
     )

@@ -1,4 +1,4 @@
-"""Every process that holds an engine ends its commands when a signal or the end of its terminal ends it."""
+"""Every process with an engine stops its commands on a signal or a hang-up of its terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def eventually(what: str, test: Callable[[], object]) -> None:
 
 
 def pids(root: Path) -> list[int]:
-    """The commands that were started."""
+    """Return the process ids of the started commands."""
     file = root / "pids"
     return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -71,7 +71,7 @@ def entry_point(name: str, root: Path) -> list[str]:
 
 
 class OnTerminal:
-    """A process on a terminal of its own; what it writes is read, so that it never waits for that."""
+    """A process with its own terminal, whose output is read so that it never blocks."""
 
     def __init__(self, command: list[str], root: Path) -> None:
         self.root = root
@@ -91,7 +91,7 @@ class OnTerminal:
         asyncio.get_running_loop().remove_reader(self._master)
 
     def vanish(self) -> None:
-        """Take the terminal away. The process is not its session's leader, so it gets no signal."""
+        """Close the terminal. The process is not the leader of its session, so it gets no signal."""
         if self._master >= 0:
             asyncio.get_running_loop().remove_reader(self._master)
             os.close(self._master)
@@ -100,7 +100,7 @@ class OnTerminal:
 
 @asynccontextmanager
 async def at_work(name: str, root: Path) -> AsyncIterator[OnTerminal]:
-    """An engine of a kind that has the command `long` at work."""
+    """Run an engine of a kind with the active command `long`."""
     held = OnTerminal(entry_point(name, root), root)
     try:
         if name != "run":
@@ -116,7 +116,9 @@ async def at_work(name: str, root: Path) -> AsyncIterator[OnTerminal]:
 
 @pytest.mark.parametrize("name", ["run", "daemon", "headless", "console"])
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "terminal"])
-async def test_commands_are_ended_and_the_state_says_so(tmp_path: Path, name: str, how: str) -> None:
+async def test_commands_are_stopped_and_their_attempts_are_interrupted(
+    tmp_path: Path, name: str, how: str
+) -> None:
     root = workspace(tmp_path, FILES)
     async with at_work(name, root) as held:
         if how == "terminal":
@@ -132,7 +134,7 @@ async def test_commands_are_ended_and_the_state_says_so(tmp_path: Path, name: st
     assert query(root, "SELECT count(*) FROM events WHERE kind = 'engine.stopped'") == [(1,)]
 
 
-async def test_another_run_without_an_engine_leaves_an_interrupted_one_alone(tmp_path: Path) -> None:
+async def test_another_run_without_an_engine_does_not_continue_an_interrupted_one(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     async with at_work("run", root) as held:
         held.process.terminate()
@@ -144,7 +146,7 @@ async def test_another_run_without_an_engine_leaves_an_interrupted_one_alone(tmp
     assert len(pids(root)) == 1
     assert query(root, "SELECT status FROM runs WHERE workflow = 'short'") == [("succeeded",)] * 2
 
-    # An engine that stays takes the interrupted run up again.
+    # A daemon continues the interrupted run.
     daemon = OnTerminal(entry_point("daemon", root), root)
     try:
         await eventually("the run is at work again", lambda: len(pids(root)) == 2)

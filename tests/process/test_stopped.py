@@ -1,4 +1,4 @@
-"""A console whose engine was stopped, in a real terminal: it says who did that, and starts none by itself."""
+"""A console whose engine was stopped, in a real terminal: it shows who stopped it, and starts no engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def stop(root: Path) -> str:
     return said.decode()
 
 
-async def test_an_attached_console_says_who_stopped_the_engine_and_waits(tmp_path: Path) -> None:
+async def test_an_attached_console_shows_who_stopped_the_engine_and_waits(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     daemon = start_daemon(root)
     try:
@@ -47,12 +47,12 @@ async def test_an_attached_console_says_who_stopped_the_engine_and_waits(tmp_pat
             terminal.until("Schedules", gone=["Connecting"])
             assert "has stopped" in await stop(root)
             assert daemon.wait(60) == 0
-            # It looks for an engine several times before the pause between two looks is so long.
+            # The console checks for an engine several times before the interval is so long.
             words = f"{user_name(os.getuid())} stopped the engine at"
             terminal.until(words, "F9 starts one here", "trying again in 2 s")
             assert owner(root) is None
 
-            # Another engine is attached to by itself.
+            # The console attaches to another engine automatically.
             daemon = start_daemon(root)
             terminal.until("Connected to the engine again")
             found = owner(root)
@@ -72,14 +72,14 @@ async def test_an_attached_console_says_who_stopped_the_engine_and_waits(tmp_pat
         daemon.wait()
 
 
-async def test_a_run_without_an_engine_is_stopped_as_an_engine_is(tmp_path: Path) -> None:
+async def test_a_run_without_an_engine_is_stopped_like_an_engine(tmp_path: Path) -> None:
     async with at_work("run", workspace(tmp_path, SLEEPER)) as held:
         assert "has stopped" in await stop(held.root)
         await eventually("the process has ended", lambda: held.process.poll() is not None)
         assert not alive(pids(held.root)[0])
 
 
-async def test_a_console_that_holds_the_engine_lets_go_of_it_when_it_is_stopped(tmp_path: Path) -> None:
+async def test_a_console_with_an_embedded_engine_stops_it_on_request(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     with Terminal(root, columns=120) as terminal:
         terminal.until("Schedules", gone=["Connecting"])

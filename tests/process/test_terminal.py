@@ -1,4 +1,4 @@
-"""The console in a real terminal, by keyboard alone: what reaches the store is what was typed."""
+"""The console in a real terminal, with the keyboard only: the typed answers are stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Stored = tuple[str, Any, str]
 
 
 def one_after_the_other(questions: list[Question]) -> str:
-    """A workflow that asks them all, whatever is answered; their ids are `q00`, `q01`, …"""
+    """Return a workflow with all these requests, whatever the answers; the node ids are `q00`, `q01`, …"""
     nodes = []
     for number, question in enumerate(questions):
         node = {"id": f"q{number:02}", "type": "hitl", "name": name_of(number), "prompt": "Well?", **question}
@@ -50,7 +50,7 @@ def name_of(number: int) -> str:
 
 
 def stored(root: Path) -> dict[str, Stored]:
-    """What was decided, by node, read beside the engine."""
+    """Return the answers by node, read without the engine."""
     path = f"file:{root / '.state' / 'victor.db'}?mode=ro"
     with closing(sqlite3.connect(path, uri=True)) as connection:
         rows = connection.execute(
@@ -63,11 +63,11 @@ def stored(root: Path) -> dict[str, Stored]:
 
 
 def press(terminal: Terminal, keys: list[str]) -> None:
-    """Type without waiting for anything: keys by tmux's names, and texts that begin with `=`."""
+    """Type without waiting: keys by the names of tmux, and texts that start with `=`."""
     for key in keys:
         if key.startswith("="):
             terminal.text(key[1:])
-        elif key == "Escape":  # with what follows at once, it would be Alt and that
+        elif key == "Escape":  # with a following key it would be interpreted as Alt
             again = LEAVES in terminal.screen()
             terminal.keys(key)
             terminal.until(gone=[LEAVES]) if again else terminal.until(LEAVES)
@@ -76,7 +76,7 @@ def press(terminal: Terminal, keys: list[str]) -> None:
 
 
 def as_pressed(keys: list[str]) -> list[str]:
-    """Textual's keys as tmux presses them, with letters that follow each other as a text."""
+    """Return the keys of Textual as keys of tmux, with consecutive letters as a text."""
     found: list[str] = []
     for key in keys:
         if key in NAMES:
@@ -89,14 +89,14 @@ def as_pressed(keys: list[str]) -> list[str]:
 
 
 def open_dialog(terminal: Terminal, number: int) -> None:
-    """From the inbox, once the question stands there."""
+    """Answer from the inbox, when the request is shown."""
     terminal.until(name_of(number))
     terminal.keys("a")
     terminal.until(OPEN)
 
 
 def sent(terminal: Terminal, root: Path, node: str) -> bool:
-    """Press ctrl+s unless the question of `node` is answered; returns whether it is."""
+    """Press ctrl+s unless the request of `node` is answered; return whether it is."""
     if node in stored(root):
         return True
     terminal.keys("C-s")
@@ -104,7 +104,7 @@ def sent(terminal: Terminal, root: Path, node: str) -> bool:
 
 
 def refused(terminal: Terminal, words: str) -> bool:
-    """Press ctrl+s unless the dialog says these words; returns whether it does."""
+    """Press ctrl+s unless the dialog shows these words; return whether it does."""
     screen = terminal.screen()
     if OPEN in screen and " ".join(words.split()) in " ".join(screen.split()):
         return True
@@ -113,10 +113,10 @@ def refused(terminal: Terminal, words: str) -> bool:
 
 
 async def answer_all(root: Path, given: list[tuple[list[str], Stored]]) -> None:
-    """Answer every question of `asks` in a terminal of 80 by 24, and compare what is stored.
+    """Answer every request of `asks` in a terminal of 80x24, and compare the stored answers.
 
-    Nothing is waited for between the key that opens the dialog and the last; `C-s` at the end is pressed
-    until the dialog takes it.
+    Between the key that opens the dialog and the last key there are no waits; `C-s` at the end is repeated
+    until the dialog accepts it.
     """
     with Terminal(root) as terminal:
         async with attached(root) as port:
@@ -179,7 +179,7 @@ async def test_each_construct_of_a_schema_is_filled(tmp_path: Path) -> None:
     await answer_all(root, given)
 
 
-async def test_what_does_not_fit_a_schema_is_said_and_nothing_is_stored(tmp_path: Path) -> None:
+async def test_an_answer_that_does_not_match_the_schema_is_refused(tmp_path: Path) -> None:
     files = {
         f"workflows/w{number:02}.yaml": one_after_the_other([{"hitl_type": "input", "input_schema": schema}])
         .replace("asks", f"w{number:02}").replace(name_of(0), name_of(number))
@@ -201,12 +201,12 @@ async def test_what_does_not_fit_a_schema_is_said_and_nothing_is_stored(tmp_path
     assert stored(root) == {}
 
 
-async def test_the_editor_gets_what_was_typed_just_before(tmp_path: Path) -> None:
+async def test_the_editor_gets_the_last_input(tmp_path: Path) -> None:
     why = {"type": "object", "properties": {"why": {"type": "string", "maxLength": 900}}}
     questions: list[Question] = [{"hitl_type": "input"}, {"hitl_type": "input", "input_schema": why}]
     root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/asks.yaml": one_after_the_other(questions)})
     editor = root / "editor"
-    # It takes the terminal, as an editor does, and says when it has it.
+    # It takes over the terminal, like an editor, and prints when it is ready.
     editor.write_text('#!/bin/sh\necho "EDITING $(cat "$1")"\nread line\nprintf "%s" " $line" >> "$1"\n')
     editor.chmod(0o755)
     with Terminal(root, environment={"EDITOR": str(editor)}) as terminal:

@@ -1,4 +1,4 @@
-"""Going back, in a real terminal: asking the requester, sending the run back, taking an answer back."""
+"""A question to the requester, a push-back and an undo, in a real terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def detail(root: Path, run_id: str) -> RunDetail:
         return await port.run(run_id)
 
 
-async def test_the_requester_is_asked_the_run_goes_back_and_an_answer_is_taken_back(tmp_path: Path) -> None:
+async def test_a_question_a_push_back_and_an_undo(tmp_path: Path) -> None:
     root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/article.yaml": FLOW})
     with Terminal(root) as terminal:
         async with attached(root) as port:

@@ -1,5 +1,5 @@
-"""An operator and the schedules, in a real terminal: why last night's fire did not run, a pause for several,
-another time in another zone over the change of its clock, and the last week made up for."""
+"""Work with schedules in a real terminal: explain a missed fire, pause several schedules, edit a time and a zone
+across a clock change, and backfill the last week."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def stored(root: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def only(terminal: Terminal, name: str) -> None:
-    """Narrow the table to one row by its filter."""
+    """Filter the table to one row."""
     terminal.keys("/")
     terminal.text(name)
     terminal.keys("Enter")
     terminal.until("1 of 4", f"›{name}")
 
 
-async def test_a_night_with_the_schedules(tmp_path: Path) -> None:
+async def test_a_night_of_work_with_schedules(tmp_path: Path) -> None:
     files = {f"workflows/{name}.yaml": flow(name, cron) for name, cron in CRON.items()}
     root = workspace(tmp_path, {"victor.yaml": "{}", **files})
     with acting_as(ME):  # an engine that ran until yesterday
@@ -50,7 +50,7 @@ async def test_a_night_with_the_schedules(tmp_path: Path) -> None:
         await engine.close()
     with Terminal(root, environment={"TZ": "UTC"}) as terminal:
         terminal.until("nightly", "report", "sync", "cleanup")
-        # The rows are in the order of the next fires, which stay as they are once the night is decided.
+        # The rows are in the order of the next fires, which do not change after the night is decided.
         terminal.eventually(
             "the fires of the night are decided",
             lambda: stored(root, "SELECT COUNT(DISTINCT schedule_id) >= 3 FROM fires") == [(1,)],

@@ -1,4 +1,4 @@
-"""In a real terminal of 80 by 24: typing decides nothing, and an open dialog shows what happens."""
+"""In a real terminal of 80x24: typing answers no request, and an open dialog shows changes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def type_in(terminal: Terminal, text: str, burst: bool) -> None:
         return
     for letter in text:
         terminal.text(letter)
-        time.sleep(0.12)  # the speed of somebody who types is what is tested
+        time.sleep(0.12)  # the test needs the speed of a typing user
 
 
 @pytest.mark.parametrize("burst", [True, False], ids=["burst", "by-hand"])
-async def test_text_that_is_typed_anywhere_decides_nothing(tmp_path: Path, burst: bool) -> None:
+async def test_text_that_is_typed_on_any_screen_answers_nothing(tmp_path: Path, burst: bool) -> None:
     root = workspace(tmp_path, {"victor.yaml": "{}", "workflows/w.yaml": FLOW})
     with Terminal(root) as terminal:
         async with attached(root) as port:
@@ -54,7 +54,7 @@ async def test_text_that_is_typed_anywhere_decides_nothing(tmp_path: Path, burst
                     if opening:
                         terminal.keys(*opening)
                     type_in(terminal, text, burst)
-                    for _ in range(4):  # out of what the letters have opened
+                    for _ in range(4):  # close the dialogs that the letters opened
                         terminal.keys("Escape")
                         await asyncio.sleep(0.1)
                     assert len(await port.requests(RequestQuery())) == 2, (opening, text)

@@ -1,4 +1,4 @@
-"""Two engines on one workspace: the second is refused, whatever its state directory and its user."""
+"""Two engines on one workspace: the second is refused, also with another state directory or user."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def words(root: Path, state: Path, *arguments: str) -> list[str]:
 
 @contextmanager
 def process(root: Path, state: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is the engine of a state directory; killed at the end."""
+    """Run the engine of a state directory in a process; kill it at the end."""
     started = subprocess.Popen(
         words(root, state, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -84,7 +84,9 @@ def refused(root: Path, state: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("first", [("scheduler", "start"), ("run", "long")])
-def test_the_second_engine_is_refused_and_told_of_the_first(tmp_path: Path, first: tuple[str, ...]) -> None:
+def test_the_second_engine_is_refused_with_the_process_of_the_first(
+    tmp_path: Path, first: tuple[str, ...]
+) -> None:
     root, one, two = workspace(tmp_path, FILES), tmp_path / "one", tmp_path / "two"
     with process(root, one, *first) as engine:
         for second in (("scheduler", "start"), ("run", "files")):
@@ -98,7 +100,7 @@ def test_the_second_engine_is_refused_and_told_of_the_first(tmp_path: Path, firs
             pass
 
 
-async def test_an_engine_lets_go_of_the_workspace_when_it_closes(tmp_path: Path) -> None:
+async def test_an_engine_releases_the_workspace_when_it_closes(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     with acting_as(ME):
         for name in ("one", "two"):
@@ -136,7 +138,7 @@ async def test_the_lock_follows_a_directory_that_was_replaced(tmp_path: Path) ->
             await engine.close()
 
 
-async def test_an_engine_ends_when_another_one_has_the_directory_in_its_place(tmp_path: Path) -> None:
+async def test_an_engine_stops_when_another_engine_has_the_replaced_directory(tmp_path: Path) -> None:
     root = workspace(tmp_path, FILES)
     new = workspace(tmp_path / "new", FILES)
     with acting_as(ME):
@@ -155,7 +157,7 @@ async def test_an_engine_ends_when_another_one_has_the_directory_in_its_place(tm
 
 
 def locked(root: Path) -> bool:
-    """Whether somebody has the lock of a directory. Looking takes a shared lock for a moment at most."""
+    """Return whether a process has the lock of a directory. The check takes a shared lock for a moment."""
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -176,7 +178,7 @@ from victor_engine.service.paths import Paths
 async def warm_up(folder):
     await (await open_engine(Paths(folder, folder / "state"), mode="daemon")).close()
 
-# Everything is imported before the process changes its user, who may not read this installation.
+# Import everything before the process changes its user, who may have no read permission for this installation.
 with tempfile.TemporaryDirectory() as folder:
     asyncio.run(warm_up(Path(folder)))
 
@@ -203,7 +205,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A workspace that everybody may read and only its owner may write, and a state directory of another user."""
+    """A workspace that all users can read and only its owner can write, and a state directory of another user."""
     if os.geteuid() != 0:
         pytest.skip("only root may start an engine as another user")
     folder = Path(tempfile.mkdtemp(prefix="victor-two-users-"))
@@ -240,7 +242,7 @@ async def test_another_users_engine_is_refused(shared: Path) -> None:
             await engine.close()
 
 
-async def test_an_engine_is_refused_where_another_users_runs(shared: Path) -> None:
+async def test_an_engine_is_refused_if_another_users_engine_runs(shared: Path) -> None:
     with as_other_user(shared) as (said, pid), acting_as(ME):
         assert said == {"pid": pid}
         with pytest.raises(EngineLockedError, match=f"pid {pid}") as caught:
