@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""The settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from victor_engine.loading import worker_session
 from victor_engine.store.db import Store
 from victor_engine.workers.process import WorkerProcess
 
-# How long an example takes says something about the machine only. In CI the examples are the same each
-# time, so that a change is judged by what it changes; elsewhere each run looks further.
+# The time of an example depends on the machine, so it has no deadline. In CI the examples are the same in each
+# run, so that a failure is caused by the change; elsewhere each run tries new examples.
 settings.register_profile("everywhere", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("everywhere")
 
-# Each change of a store in this process is preceded by the lock of its aggregate root.
+# In this process, a change of a store without the lock of its aggregate root is an error.
 Store.transaction = LockedTx
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    # Thousands of tests and modules stay until the end. The collector looking through them again and again
-    # took a quarter of the processor time of the console's tests.
+    # Thousands of tests and modules exist until the end. Repeated garbage collection of them took a quarter of the
+    # processor time of the tests of the console.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def shared_loading_processes() -> Iterator[None]:
-    """Use the processes that read workspaces again for the next engine: to start one takes longer than most tests."""
+    """Reuse the processes that read workspaces for the next engine: starting one takes longer than most tests."""
     idle: list[WorkerProcess] = []
     start = worker_session.start
 
@@ -56,7 +56,7 @@ def shared_loading_processes() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    # The transports that a closed loop leaves complain when they are collected, with a traceback for which
-    # CPython 3.11 parses source. While other source is parsed, by a test or by an import, that is a SystemError.
+    # Transports of a closed loop emit a warning when they are collected, with a traceback for which CPython 3.11
+    # parses source. If other source is parsed at that time, by a test or an import, that is a SystemError.
     if nextitem is None or nextitem.path != item.path:
         gc.collect()

@@ -1,4 +1,4 @@
-"""A transaction that fails where a transition changes something whose aggregate root it has not locked."""
+"""A transaction that fails if a transition changes a row without the lock of its aggregate root."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def changed_table(sql: str) -> str | None:
 
 
 class LockedTx(Tx):
-    """`Tx` with an assertion for each change: its root is locked, and the roots are locked in order.
+    """A `Tx` that asserts for each change that its root is locked, and that roots are locked in order.
 
-    A root that is held already may be locked again. What a test itself executes is not checked.
+    A root that is locked already may be locked again. Statements of the test itself are not checked.
     """
 
-    __slots__ = ("_held", "_made")
+    __slots__ = ("_created", "_locked")
 
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
-        self._held: list[tuple[Root, int | str]] = []
-        self._made: set[tuple[Root, int | str]] = set()
+        self._locked: list[tuple[Root, int | str]] = []
+        self._created: set[tuple[Root, int | str]] = set()
         super().__init__(connection, now)
         execute = self.execute
 
@@ -54,18 +54,18 @@ class LockedTx(Tx):
         self.execute: Callable[..., sqlite3.Cursor] = checked
 
     def begin(self) -> None:
-        self._held.clear()
-        self._made.clear()
+        self._locked.clear()
+        self._created.clear()
 
     def lock(self, root: Root, key: int | str) -> None:
-        if (root, key) in self._held or (root, key) in self._made:
+        if (root, key) in self._locked or (root, key) in self._created:
             return
-        later = [held.name for held, _ in self._held if held > root]
+        later = [locked.name for locked, _ in self._locked if locked > root]
         assert not later, f"{root.name} {key!r} is locked after {', '.join(later)}; see the order of Root"
-        self._held.append((root, key))
+        self._locked.append((root, key))
 
     def created(self, root: Root, key: int | str) -> None:
-        self._made.add((root, key))
+        self._created.add((root, key))
 
     def later(self, sql: str, row: tuple[Any, ...]) -> None:
         self._check(sql, sys._getframe(1).f_code.co_filename)
@@ -75,6 +75,6 @@ class LockedTx(Tx):
         table = changed_table(sql)
         if table in CHECKED and path.startswith(_PRODUCT):
             root = OWNED[table]
-            assert any(held is root for held, _ in (*self._held, *self._made)), (
+            assert any(locked is root for locked, _ in (*self._locked, *self._created)), (
                 f"{table} is changed without a lock of its {root.name}: {sql[:120]}"
             )

@@ -1,4 +1,4 @@
-"""Where the shared corpus lies, if it lies beside this checkout."""
+"""The directory of the shared corpus, if it is beside this checkout."""
 
 from __future__ import annotations
 
@@ -12,4 +12,6 @@ _PLACES = [Path(os.environ["VICTOR_SHARED"])] if "VICTOR_SHARED" in os.environ e
 _PLACES += [_ROOT.parent / "shared", _ROOT.parent.parent / "shared"]
 SHARED = next((place for place in _PLACES if (place / "cron_vectors.json").is_file()), None)
 
-needs_shared = pytest.mark.skipif(SHARED is None, reason="there is no shared/ beside this checkout")
+needs_shared = pytest.mark.skipif(
+    SHARED is None, reason="the directory shared/ does not exist beside this checkout"
+)

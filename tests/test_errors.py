@@ -10,15 +10,15 @@ from victor_engine.errors import VictorError
 
 
 def test_the_page_of_errors_is_generated_from_the_code() -> None:
-    assert PAGE.read_text("utf-8") == page(), "write it anew: python -m tests.write_errors"
+    assert PAGE.read_text("utf-8") == page(), "generate it: python -m tests.write_errors"
 
 
 def test_the_docstring_of_the_module_shows_the_whole_tree() -> None:
     assert textwrap.indent(outline(), "    ") in (module.__doc__ or "")
 
 
-def test_each_code_belongs_to_one_error_which_comes_back_from_the_wire_as_itself() -> None:
-    # A subclass without a code of its own comes back as its parent.
+def test_each_code_belongs_to_one_error_and_survives_the_wire() -> None:
+    # A subclass without its own code is received as its parent.
     own = [cls for _, cls in errors() if "code" in vars(cls)]
     assert len({cls.code for cls in own}) == len(own)
     for cls in own:

@@ -6,7 +6,7 @@ import grimp
 
 
 def _cycle_of(graph: grimp.ImportGraph, start: str) -> list[str] | None:
-    """Return a shortest chain of imports from a module back to itself, if there is one."""
+    """Return a shortest chain of imports from a module to itself, or None."""
     before: dict[str, str] = {}
     level = [start]
     while level:

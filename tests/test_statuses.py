@@ -1,4 +1,4 @@
-"""Statuses and transitions: each has a sentence, the table is complete, and the documentation shows it."""
+"""Statuses and transitions: each value has a sentence, the table is complete, and the documentation matches it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_every_status_has_a_sentence() -> None:
                 continue
             for value, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(value, ast.Assign):
-                    said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                    assert said, f"{node.name}.{ast.unparse(value.targets[0])} has no sentence"
+                    described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert described, f"{node.name}.{ast.unparse(value.targets[0])} has no sentence"
 
 
 def test_a_run_is_active_or_has_ended() -> None:
@@ -48,7 +48,7 @@ def test_each_command_leads_to_a_status_or_gives_a_reason(status: RunStatus, com
 
 
 @pytest.mark.parametrize("command", [RunCommand.PAUSE, RunCommand.RESUME, RunCommand.CANCEL])
-async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, command: RunCommand) -> None:
+async def test_the_store_has_the_status_of_the_table(tmp_path: Path, command: RunCommand) -> None:
     commands: dict[RunCommand, type[Pause | Resume | Cancel]] = {
         RunCommand.PAUSE: Pause,
         RunCommand.RESUME: Resume,
@@ -78,4 +78,4 @@ async def test_what_the_store_gets_is_what_the_table_says(tmp_path: Path, comman
 
 
 def test_the_page_of_the_documentation_is_the_table() -> None:
-    assert PAGE.read_text("utf-8") == page(), "write it anew: python -m tests.write_statuses"
+    assert PAGE.read_text("utf-8") == page(), "generate it: python -m tests.write_statuses"

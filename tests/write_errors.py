@@ -1,4 +1,4 @@
-"""Write `docs/errors.md` anew from the classes: ``python -m tests.write_errors``."""
+"""Generate `docs/errors.md` from the classes: ``python -m tests.write_errors``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write `docs/statuses.md` anew from the enumerations and the tables: ``python -m tests.write_statuses``."""
+"""Generate `docs/statuses.md` from the enumerations and the tables: ``python -m tests.write_statuses``."""
 
 from __future__ import annotations
 

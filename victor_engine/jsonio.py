@@ -25,6 +25,7 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_text(value: Any) -> str:
+    """Return compact JSON as text; see `dumps`."""
     return _encoder.encode(value).decode()
 
 

@@ -110,10 +110,10 @@ def test_assignments_in_order_over_several_lines() -> None:
 
 
 def test_a_statement_that_is_not_an_assignment_has_its_place() -> None:
-    faults = check_assignments("x = []\nfor c in x:\n  y = 1\nz = foo(1)\n", F)
-    assert [(f.line, f.column) for f in faults] == [(2, 1), (4, 5)]
-    assert "a loop (for)" in faults[0].message
-    assert "unknown function 'foo'" in faults[1].message
+    problems = check_assignments("x = []\nfor c in x:\n  y = 1\nz = foo(1)\n", F)
+    assert [(f.line, f.column) for f in problems] == [(2, 1), (4, 5)]
+    assert "a loop (for)" in problems[0].message
+    assert "unknown function 'foo'" in problems[1].message
     with pytest.raises(ExpressionError, match="a loop"):
         run_assignments("for c in x:\n  y = 1", STATE, F)
 

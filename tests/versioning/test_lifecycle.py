@@ -330,9 +330,9 @@ async def test_a_registered_migration_never_changes(tmp_path: Path) -> None:
         assert (await engine.preview_migration("w", "1.0.0", "2.0.0", {})).after == {"n": 1}
         (workflow,) = await engine.workflows()
         assert [version.version for version in workflow.versions] == ["2.0.0", "1.0.0"]
-        said = " ".join(problem.message for problem in workflow.problems)
-        assert "migration 1.0.0->2.0.0 is registered with different steps" in said
-        assert "a different migration 2.0.0->1.0.0 exists already" in said
+        messages = " ".join(problem.message for problem in workflow.problems)
+        assert "migration 1.0.0->2.0.0 is registered with different steps" in messages
+        assert "a different migration 2.0.0->1.0.0 exists already" in messages
 
 
 async def test_the_registration_of_a_migration_is_one_event(tmp_path: Path) -> None:

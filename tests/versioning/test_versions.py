@@ -178,7 +178,7 @@ def test_a_reverse_that_is_declared_twice_is_refused_in_either_order() -> None:
         registry.add_migration("p", first)
         with pytest.raises(MigrationError, match=r"a different migration 2\.0\.0->1\.0\.0 exists already"):
             registry.add_migration("p", second)
-        registry.add_migration("p", first)  # the same one again is no change
+        registry.add_migration("p", first)  # a second call changes nothing
     same = _migration("2.0.0", "1.0.0", remove, downgrade=True)
     for first, second in ((forth, same), (same, forth)):  # what is written wins over what follows from it
         registry = WorkflowVersionRegistry()

@@ -147,6 +147,7 @@ def resolve_path(text: str, workspace: Path) -> Path:
 
 
 def is_function_reference(text: str) -> bool:
+    """Return whether a text has the form `package.module:function`."""
     return _FUNCTION.fullmatch(text) is not None
 
 

@@ -93,6 +93,8 @@ def load_config(
 
 
 class _Builder:
+    """The builder of a configuration from its layers, highest precedence first."""
+
     def __init__(self, workspace: Path, sources: list[Source]) -> None:
         self.workspace = workspace
         self.sources = sources

@@ -33,12 +33,14 @@ class Reader:
                 raise self.fail(key, f"unknown key {key!r} in {self.what}", did_you_mean(key, known))
 
     def fail(self, key: str, message: str, remedy: str = "") -> Exception:
+        """Return the error to raise for the value of a key."""
         return self.source.fail((*self.key_path, key), message, remedy)
 
     def _wrong(self, key: str, expected: str) -> Exception:
         return self.fail(key, f"{key} in {self.what} must be {expected}, not {kind_of(self.data[key])}")
 
     def text(self, key: str, default: str = "") -> str:
+        """Return a text, or `default` if the key is missing. Raises ConfigError for other types."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -47,6 +49,7 @@ class Reader:
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
+        """Return a boolean, or `default` if the key is missing. Texts such as `yes` and `off` are accepted."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -57,6 +60,7 @@ class Reader:
         return value
 
     def whole(self, key: str, default: int, least: int = 0) -> int:
+        """Return an integer of at least `least`, or `default` if the key is missing."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -81,6 +85,7 @@ class Reader:
         return found
 
     def one_of(self, key: str, allowed: Collection[str], default: str) -> str:
+        """Return one of the allowed words, or `default` if the key is missing."""
         value = self.data.get(key)
         if value is None:
             return default

@@ -139,7 +139,7 @@ def _node(node_type: str) -> dict[str, Any]:
         "required": ["id", "type", *required],
     }
     if node_type == "wait":
-        schema["oneOf"] = [{"required": [way]} for way in ("for", "seconds", "until", "file", "http")]
+        schema["oneOf"] = [{"required": [kind]} for kind in ("for", "seconds", "until", "file", "http")]
     return schema
 
 

@@ -57,6 +57,7 @@ class LoadResult:
 
     @property
     def ok(self) -> bool:
+        """Whether the file has no errors. Warnings are allowed."""
         return not any(problem.severity == "error" for problem in self.problems)
 
 
@@ -381,7 +382,7 @@ def load_workflow_from_yaml(text_or_path: str | Path) -> dict[str, WorkflowDefin
 
 
 def raise_for(problems: tuple[ProblemInfo, ...]) -> None:
-    """Raise DefinitionError if there is an error among the problems."""
+    """Raise DefinitionError, which lists all errors, if `problems` contains an error."""
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         import msgspec

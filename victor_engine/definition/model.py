@@ -148,6 +148,7 @@ class Node:
 
     @property
     def title(self) -> str:
+        """The name of the node, or its id without a name."""
         return self.name or self.id
 
     def targets(self) -> tuple[tuple[str, str, str], ...]:
@@ -292,6 +293,8 @@ class HITLNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamMember:
+    """One agent of a team."""
+
     id: str
     role: str = ""
     goal: str = ""
@@ -432,9 +435,11 @@ class WorkflowDefinition:
 
     @property
     def iteration_limit(self) -> int:
+        """The maximum number of node executions of one run."""
         return self.max_iterations if self.max_iterations is not None else DEFAULT_MAX_ITERATIONS
 
     def node(self, node_id: str) -> Node:
+        """Return the node of an id. Raises KeyError if it does not exist."""
         return self.nodes[node_id]
 
     def breaker_for(self, node: Node) -> CircuitBreaker | None:

@@ -67,9 +67,11 @@ class Problems:
 
     @property
     def errors(self) -> list[ProblemInfo]:
+        """The problems that are errors."""
         return [problem for problem in self.found if problem.severity == "error"]
 
     def error(self, place: tuple[int, int], message: str, remedy: str = "") -> None:
+        """Add an error at a place (line and column, from 1)."""
         self._add("error", place, message, remedy)
 
     def warning(self, place: tuple[int, int], message: str, remedy: str = "", *, strict: bool = True) -> None:
@@ -110,6 +112,7 @@ class Reader:
         self.what = what
 
     def has(self, key: str) -> bool:
+        """Return whether a key is given and is not null."""
         return key in self.data and self.data[key] is not None
 
     def first(self, *keys: str) -> str | None:
@@ -117,12 +120,15 @@ class Reader:
         return next((key for key in keys if self.has(key)), None)
 
     def place(self, key: str | None = None) -> tuple[int, int]:
+        """Return line and column of the value of a key, or of the mapping itself."""
         return self.document.place(self.path if key is None else (*self.path, key))
 
     def key_place(self, key: str) -> tuple[int, int]:
+        """Return line and column of a key."""
         return self.document.key_place((*self.path, key))
 
     def wrong(self, key: str, expected: str) -> None:
+        """Add an error about the type of a value. `expected` describes the valid values."""
         self.problems.error(
             self.place(key), f"{self.what}: {key} must be {expected}, not {kind_of(self.data[key])}"
         )
@@ -148,6 +154,7 @@ class Reader:
         return extra
 
     def text(self, key: str, default: str = "") -> str:
+        """Return a text, or `default` if the key is missing. A number becomes its source text."""
         if not self.has(key):
             return default
         value = self.data[key]
@@ -166,6 +173,7 @@ class Reader:
         return written if written is not None else str(self.data[key])
 
     def flag(self, key: str, default: bool) -> bool:
+        """Return a boolean, or `default` if the key is missing or invalid."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -175,6 +183,7 @@ class Reader:
         return value
 
     def whole(self, key: str, default: int | None, least: int = 0) -> int | None:
+        """Return an integer of at least `least`, or `default` if the key is missing or invalid."""
         value = self.data.get(key)
         if value is None:
             return default
@@ -203,6 +212,7 @@ class Reader:
         return seconds
 
     def one_of(self, key: str, allowed: Collection[str], default: str) -> str:
+        """Return one of the allowed words in lower case, or `default` if the key is missing or invalid."""
         if not self.has(key):
             return default
         value = self.data[key]
@@ -228,6 +238,7 @@ class Reader:
         return ()
 
     def mapping(self, key: str) -> dict[str, Any]:
+        """Return a mapping; empty if the key is missing or invalid."""
         value = self.data.get(key)
         if value is None:
             return {}

@@ -50,6 +50,7 @@ class Document:
         return self.places.get(path, (1, 1))
 
     def key_place(self, path: Path) -> tuple[int, int]:
+        """Return line and column (from 1) of a key, or of the nearest value that contains it."""
         return self.keys.get(path) or self.place(path)
 
 

@@ -232,6 +232,7 @@ def in_range(spec: str, versions: Iterable[str]) -> str | None:
 
 
 def removed_error(workflow: str, version: str, message: str, successor: str | None) -> VersionRemovedError:
+    """Return the error for a start on a removed version."""
     use = f". Use {successor}" if successor else ""
     return VersionRemovedError(
         f"{workflow} {version} is removed, and new runs cannot start on it: {message}{use}"

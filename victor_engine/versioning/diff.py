@@ -20,6 +20,7 @@ class Change:
     new: Any = None
 
     def describe(self) -> str:
+        """Return the change as one line: `+ path = value`, `- path = value` or `~ path: old -> new`."""
         if self.kind == "added":
             return f"+ {self.path}" + (f" = {_short(self.new)}" if self.new is not None else "")
         if self.kind == "removed":

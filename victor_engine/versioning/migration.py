@@ -42,6 +42,7 @@ class WorkflowMigration:
 
     @property
     def migration_id(self) -> str:
+        """The versions of the migration, such as `1.0.0->2.0.0`."""
         return f"{self.from_version}->{self.to_version}"
 
     @property

@@ -41,13 +41,16 @@ class VersionedWorkflow:
 
     @property
     def version_id(self) -> str:
+        """The name with the version, such as `deploy@1.0.0`."""
         return f"{self.name}@{self.version}"
 
     def is_deprecated(self) -> bool:
+        """Return whether the version is deprecated."""
         return self.deprecated
 
     @property
     def content(self) -> Mapping[str, Any]:
+        """The content of the definition, as a mapping."""
         if isinstance(self.definition, Mapping):
             return self.definition
         from victor_engine.definition.content import definition_to_content
@@ -59,6 +62,7 @@ class VersionedWorkflow:
 
     @property
     def checksum(self) -> str:
+        """The SHA-256 (hex) of the content."""
         return jsonio.digest(dict(self.content))
 
 
@@ -113,6 +117,7 @@ class WorkflowVersionRegistry:
         return [versions[version] for version in sorted(versions)]
 
     def list_workflows(self) -> list[str]:
+        """Return the names of the workflows with at least one version, sorted."""
         return sorted(name for name, versions in self._versions.items() if versions)
 
     def deprecate(self, workflow_name: str, version: AnyVersion, message: str = "") -> None:

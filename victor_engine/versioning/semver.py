@@ -89,12 +89,15 @@ class WorkflowVersion:
         return self >= other
 
     def bump_major(self) -> WorkflowVersion:
+        """Return the next major version, without prerelease and build metadata."""
         return WorkflowVersion(self.major + 1, 0, 0)
 
     def bump_minor(self) -> WorkflowVersion:
+        """Return the next minor version, without prerelease and build metadata."""
         return WorkflowVersion(self.major, self.minor + 1, 0)
 
     def bump_patch(self) -> WorkflowVersion:
+        """Return the next patch version, without prerelease and build metadata."""
         return WorkflowVersion(self.major, self.minor, self.patch + 1)
 
     def __eq__(self, other: object) -> bool:

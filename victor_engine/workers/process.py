@@ -43,6 +43,7 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
+        """Whether the process is running."""
         return self._child.poll() is None
 
     def exchange(self, request: bytes, seconds: float) -> bytes | None:

@@ -82,17 +82,17 @@ def _check_reads(
     definition: WorkflowDefinition, text: str, key: str, reader: Reader, problems: Problems
 ) -> None:
     """Warn of a read of the record of a node that does not exist."""
-    asked = [node.id for node in definition.nodes.values() if isinstance(node, HITLNode)]
-    writers = {"errors": list(definition.nodes), "human": asked}
+    questions = [node.id for node in definition.nodes.values() if isinstance(node, HITLNode)]
+    writers = {"errors": list(definition.nodes), "human": questions}
     for record, member in sorted(set(_records_read(text))):
         if member in writers[record]:
             continue
-        who = "node" if record == "errors" else "hitl node"
-        holds = "failures that were handled" if record == "errors" else "the records of answers"
+        kind = "node" if record == "errors" else "hitl node"
+        content = "failures that were handled" if record == "errors" else "the records of answers"
         problems.warning(
             reader.place(key),
-            f"{reader.what} reads '{record}.{member}', and {member!r} is not a {who}",
-            f"{record} holds {holds}, by node id. {did_you_mean(member, writers[record])} If the result of a node "
+            f"{reader.what} reads '{record}.{member}', and {member!r} is not a {kind}",
+            f"{record} contains {content}, by node id. {did_you_mean(member, writers[record])} If the result of a node "
             "has this key, read it under the output of the node",
             strict=False,
         )
@@ -108,7 +108,7 @@ def _check_unhandled(
     problems.warning(
         reader.place("condition"),
         f"{reader.what} reads 'errors', which no node writes",
-        "errors holds failures that on_error or error_strategy: continue handled. If the result of a node has this "
+        "errors contains failures that on_error or error_strategy: continue handled. If the result of a node has this "
         "key, read it under the output of the node: NODE.errors",
         strict=False,
     )

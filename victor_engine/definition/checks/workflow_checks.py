@@ -52,10 +52,10 @@ def check_workflow(
             did_you_mean(str(definition.start_node), readers),
         )
         return
-    sound = True
+    valid = True
     for node in definition.nodes.values():
-        sound = _check_targets(node, readers, problems) and sound
-    if sound and len(definition.nodes) == len(readers):
+        valid = _check_targets(node, readers, problems) and valid
+    if valid and len(definition.nodes) == len(readers):
         _check_reachable(definition, readers, problems)
     for node in definition.nodes.values():
         node_reader = readers[node.id]
@@ -97,11 +97,11 @@ def _check_interrupt(node: Node, reader: Reader, problems: Problems) -> None:
 
 def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems) -> bool:
     reader = readers[node.id]
-    sound = True
+    valid = True
     for target, label, kind in node.targets():
         if target in readers:
             continue
-        sound = False
+        valid = False
         key = {
             "next": "next", "branch": "branches", "outcome": "next", "member": "parallel_nodes", "error": "on_error",
         }[kind]  # fmt: skip
@@ -118,8 +118,8 @@ def _check_targets(node: Node, readers: Mapping[str, Reader], problems: Problems
         )
     if isinstance(node, ParallelNode) and node.id in node.parallel_nodes:
         problems.error(reader.place("parallel_nodes"), f"{reader.what} contains itself")
-        sound = False
-    return sound
+        valid = False
+    return valid
 
 
 def _item_path(reader: Reader, key: str, target: str) -> tuple[str | int, ...]:
@@ -220,7 +220,7 @@ def _check_keys_read(
     """Warn of a condition that reads a key which no node writes."""
     written = _written(definition)
     known = set(written) | _given(definition) | {"human", "errors", "ctx", "state"}
-    asked = {
+    questions = {
         other.id: other
         for other in definition.nodes.values()
         if isinstance(other, HITLNode) and node.id in (*other.next, *other.outcomes.values())
@@ -230,13 +230,13 @@ def _check_keys_read(
     for name in sorted(names_read(node.condition)):
         if name in known:
             continue
-        if asked:
-            meant = next(iter(asked.values()))
+        if questions:
+            question = next(iter(questions.values()))
             problems.warning(
                 reader.place("condition"),
                 f"{reader.what} reads {name!r}, which no node writes",
-                f"The answer to {meant.id!r} is under {meant.output_key!r}: read that key, or add output: {name} to the "
-                "node",
+                f"The answer to {question.id!r} is under {question.output_key!r}: read that key, or add output: {name} "
+                "to the node",
                 strict=False,
             )
             continue
@@ -254,9 +254,11 @@ def _check_schedule(definition: WorkflowDefinition, reader: Reader, problems: Pr
     block = definition.schedule
     if block is None:
         return
-    ways = [key for key in ("cron", "every", "interval", "at", "once", "after") if block.get(key) is not None]
-    if len(ways) != 1:
-        given = "none is given" if not ways else f"{' and '.join(ways)} are given"
+    specs = [
+        key for key in ("cron", "every", "interval", "at", "once", "after") if block.get(key) is not None
+    ]
+    if len(specs) != 1:
+        given = "none is given" if not specs else f"{' and '.join(specs)} are given"
         problems.error(
             reader.place("schedule"),
             f"{reader.what}: schedule needs exactly one of cron, every, at, after; {given}",

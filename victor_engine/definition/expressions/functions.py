@@ -42,10 +42,12 @@ class FunctionRegistry:
         return name in self._functions
 
     def get(self, name: str) -> Callable[..., Any] | None:
+        """Return the function of that name, or None."""
         return self._functions.get(name)
 
     @property
     def names(self) -> frozenset[str]:
+        """The names of all functions."""
         return frozenset(self._functions)
 
     @property
@@ -54,6 +56,7 @@ class FunctionRegistry:
         return frozenset(name for name, found in self._functions.items() if not isinstance(found, Builtin))
 
     def copy(self) -> FunctionRegistry:
+        """Return a registry with the same functions, which can be changed independently."""
         return FunctionRegistry(self._functions)
 
 

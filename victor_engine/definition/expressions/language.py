@@ -203,6 +203,7 @@ def first_problem(tree: ast.AST, functions: Functions) -> ExpressionProblem | No
 
 
 def plain_name(node: ast.AST) -> str:
+    """Return the name of a syntax node for a message."""
     return {
         "For": "a loop (for)", "While": "a loop (while)", "If": "an if statement", "FunctionDef": "a function (def)",
         "Import": "import", "ImportFrom": "import", "Lambda": "lambda", "NamedExpr": "an assignment expression (:=)",
@@ -212,6 +213,7 @@ def plain_name(node: ast.AST) -> str:
 
 
 def nearest(name: str, known: frozenset[str] | set[str]) -> str:
+    """Return ` (did you mean ...?)` with the most similar known name, or an empty text."""
     if len(name) > _LONGEST_NAME or len(known) > MOST_NAMES:
         return ""
     known = {other for other in known if len(other) <= _LONGEST_NAME}

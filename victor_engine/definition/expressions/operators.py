@@ -19,6 +19,7 @@ _LEAST, _GREATEST = -(1 << 62), 1 << 62
 
 
 def add(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a + b`."""
     if type(a) in _NUMBERS:
         value = a + b
         return value if _LEAST < value < _GREATEST else run.number(value)
@@ -33,6 +34,7 @@ def add(run: Evaluation, a: Any, b: Any) -> Any:
 
 
 def subtract(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a - b`."""
     if type(a) is set:
         run.charge(len(a), len(a) * ITEM)
     value = a - b
@@ -42,6 +44,7 @@ def subtract(run: Evaluation, a: Any, b: Any) -> Any:
 
 
 def times(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a * b`."""
     if type(a) is float or type(b) is float:
         return a * b
     if isinstance(a, int) and isinstance(b, int):
@@ -59,6 +62,7 @@ def times(run: Evaluation, a: Any, b: Any) -> Any:
 
 
 def power(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a ** b`."""
     if isinstance(a, int) and isinstance(b, int) and b > 0 and a.bit_length() * b > MAX_BITS:
         raise ExpressionLimitError(f"a number has more than {MAX_BITS} bits")
     value = a**b
@@ -68,6 +72,7 @@ def power(run: Evaluation, a: Any, b: Any) -> Any:
 
 
 def modulo(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a % b`. Raises ExpressionError for a text, which would be formatted."""
     if isinstance(a, str):
         raise ExpressionError("% does not format text here; write f'{value}' or join the parts with +")
     _long_division(run, a, b)
@@ -75,11 +80,13 @@ def modulo(run: Evaluation, a: Any, b: Any) -> Any:
 
 
 def floor_divide(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a // b`."""
     _long_division(run, a, b)
     return a // b
 
 
 def divide(run: Evaluation, a: Any, b: Any) -> Any:
+    """Return `a / b`."""
     _long_division(run, a, b)
     return a / b
 

@@ -28,6 +28,8 @@ def _failed(error: ExpressionError) -> dict[str, Any]:
 
 
 class _Worker:
+    """The handler of the requests of one worker process."""
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._answers: list[list[Any]] = []
@@ -64,6 +66,7 @@ class _Worker:
 
 
 def main() -> None:
+    """Answer requests until the engine closes the pipe."""
     channel = Channel()
     serve(channel, _Worker(channel).answer, cpu_seconds=CPU_SECONDS, nice=5)  # the engine has priority
 

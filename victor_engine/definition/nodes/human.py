@@ -10,6 +10,7 @@ from victor_engine.definition.reader import YAML_BOOLEANS, Reader, parse_duratio
 
 
 def read_choices(reader: Reader) -> tuple[Choice, ...]:
+    """Return the choices of a node; empty if it has none or they are invalid."""
     key = reader.first("choices", "options")
     if key is None:
         return ()
@@ -54,6 +55,7 @@ def read_choices(reader: Reader) -> tuple[Choice, ...]:
 
 
 def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
+    """Return a hitl node. Errors are added to the problems of the reader."""
     fallback_key = reader.first("on_timeout", "fallback")
     fallback = reader.one_of(fallback_key, FALLBACKS, "abort") if fallback_key else "abort"
     schema = reader.mapping("input_schema") if reader.has("input_schema") else None

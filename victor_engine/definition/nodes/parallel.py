@@ -25,6 +25,7 @@ COUNTS = ("join_count", "min_success", "required", "join")
 
 
 def read_parallel(reader: Reader, common: dict[str, Any]) -> Node:
+    """Return a parallel node. Errors are added to the problems of the reader."""
     members = tuple(dict.fromkeys(reader.texts("parallel_nodes")))
     if not members:
         reader.problems.error(
@@ -78,6 +79,7 @@ def _join(reader: Reader) -> tuple[str, int | None]:
 
 
 def read_team(reader: Reader, common: dict[str, Any]) -> Node:
+    """Return a team node. Errors are added to the problems of the reader."""
     members: list[TeamMember] = []
     raw = reader.data.get("members")
     if not isinstance(raw, list) or not raw:

@@ -11,7 +11,7 @@ from victor_engine.definition.model import ON_WAIT_TIMEOUT, Node, SubWorkflowNod
 from victor_engine.definition.nodes.human import read_outcomes
 from victor_engine.definition.reader import Reader, parse_duration
 
-WAYS = ("for", "seconds", "until", "file", "http")
+KINDS = ("for", "seconds", "until", "file", "http")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _STATUS_CLASS = re.compile(r"[1-5]xx")
 MIN_POLL = 0.1
@@ -29,11 +29,12 @@ def is_wall_time(text: str) -> bool:
 
 
 def read_wait(reader: Reader, common: dict[str, Any]) -> Node:
-    ways = [key for key in WAYS if reader.has(key)]
-    if len(ways) != 1:
-        given = "has none of them" if not ways else f"has {' and '.join(ways)}"
+    """Return a wait node. Errors are added to the problems of the reader."""
+    kinds = [key for key in KINDS if reader.has(key)]
+    if len(kinds) != 1:
+        given = "has none of them" if not kinds else f"has {' and '.join(kinds)}"
         reader.problems.error(
-            reader.place(ways[1] if len(ways) > 1 else None),
+            reader.place(kinds[1] if len(kinds) > 1 else None),
             f"{reader.what}: a wait node needs exactly one of for, until, file and http, and this one {given}",
             "Add: for: 10m",
         )
@@ -75,12 +76,12 @@ def _check_timeout(reader: Reader, node: WaitNode) -> None:
             f"{reader.what}: on_timeout has no effect without a timeout",
             "Add: timeout: 1h",
         )
-    for key, way in (("stable_for", "file"), ("timezone", "until")):
-        if reader.has(key) and not reader.has(way):
+    for key, kind in (("stable_for", "file"), ("timezone", "until")):
+        if reader.has(key) and not reader.has(kind):
             reader.problems.error(
                 reader.place(key),
-                f"{reader.what}: {key} can be used only with {way}",
-                f"Add {way}, or remove {key}",
+                f"{reader.what}: {key} can be used only with {kind}",
+                f"Add {kind}, or remove {key}",
             )
 
 
@@ -178,6 +179,7 @@ def _is_status(value: Any) -> bool:
 
 
 def read_workflow(reader: Reader, common: dict[str, Any]) -> Node:
+    """Return a workflow node. Errors are added to the problems of the reader."""
     if not reader.text("workflow"):
         reader.problems.error(
             reader.place(), f"{reader.what}: a workflow node needs a workflow", "Add: workflow: <name>"
