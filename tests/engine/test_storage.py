@@ -162,8 +162,8 @@ async def test_an_engine_stops_although_the_end_of_a_run_was_not_recorded(tmp_pa
             store._require_writer().execute("PRAGMA query_only = 1")
             return on_ending(tx, ref, status)
 
-        endings = w.engine.runtime.endings
-        on_ending, endings._on_ending = endings._on_ending, broken_at_the_end
+        completion = w.engine.runtime.completion
+        on_ending, completion._on_completion = completion._on_completion, broken_at_the_end
         await go_on(tmp_path)
         await w.until(lambda info: info.storage is not None and info.storage.waiting > 0)
     async with world(tmp_path, fresh=False) as w:

@@ -35,7 +35,7 @@ async def waits_for_retry(bench: Bench, run: RunRef, number: int = 1) -> None:
         rows = await bench.all(
             "SELECT 1 FROM attempts WHERE run_key = ? AND status = 'retrying' AND number = ?", run.key, number
         )
-        return bool(rows) and bench.runtime.places.live[run.key].rests
+        return bool(rows) and bench.runtime.slots.live[run.key].is_idle
 
     async with asyncio.timeout(20):
         while not await retrying():
@@ -103,7 +103,7 @@ async def test_what_was_set_survives_the_engine_and_the_wait_stays_over(tmp_path
         await bench.runtime.command(Override(run.id, NodeOverride("a", max_attempts=7)), BOB)
     async with Bench(tmp_path, Work(a=boom)) as bench:
         await waits_for_retry(bench, run)
-        bench.runtime.places.close()
+        bench.runtime.slots.close()
         await bench.runtime.stop()
         await bench.runtime.command(Override(run.id, NodeOverride("a", timeout=5), retry_now=True), BOB)
         assert (await detail(bench, run)).overrides == (NodeOverride("a", 5, 7),)

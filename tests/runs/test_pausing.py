@@ -248,7 +248,7 @@ async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
 ) -> None:
     work = Held()
     async with Bench(tmp_path, work) as bench:
-        rest, cancelling = bench.runtime.endings.rest, []
+        rest, cancelling = bench.runtime.completion.rest, []
 
         async def rest_then_cancel(run: RunRef) -> str:
             status = await rest(run)
@@ -257,7 +257,7 @@ async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
             return status
 
         run = await pausing(bench, work)
-        monkeypatch.setattr(bench.runtime.endings, "rest", rest_then_cancel)
+        monkeypatch.setattr(bench.runtime.completion, "rest", rest_then_cancel)
         work.gate.set()
         assert await bench.end(run) == "cancelled"
         await cancelling[0]
@@ -268,14 +268,14 @@ async def test_a_run_that_is_resumed_as_it_comes_to_rest_goes_on(
 ) -> None:
     work = Held()
     async with Bench(tmp_path, work) as bench:
-        rest = bench.runtime.endings.rest
+        rest = bench.runtime.completion.rest
 
         async def resume_then_rest(run: RunRef) -> str:
             await bench.runtime.command(Resume(run.id), BOB)
             return await rest(run)
 
         run = await pausing(bench, work)
-        monkeypatch.setattr(bench.runtime.endings, "rest", resume_then_rest)
+        monkeypatch.setattr(bench.runtime.completion, "rest", resume_then_rest)
         work.gate.set()
         assert await bench.end(run) == "succeeded"
         assert work.done == ["a", "b"]

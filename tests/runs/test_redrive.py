@@ -420,7 +420,7 @@ async def test_limits_that_the_run_has_met_count_anew(tmp_path: Path) -> None:
 async def test_a_redriven_run_survives_the_end_of_its_engine(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"))) as bench:
         run = await failed(bench)
-        bench.runtime.places.close()
+        bench.runtime.slots.close()
         await bench.runtime.command(Redrive(run.id, state={"key": 7}), BOB)
         assert await bench.status(run) == "queued"
     async with Bench(tmp_path, Work(b=needs("key"), c={})) as bench:

@@ -47,7 +47,7 @@ async def waits(bench: Bench, ref: Any) -> Any:
 async def no_place(bench: Bench) -> None:
     """Until no run holds a place."""
     async with asyncio.timeout(10):
-        while bench.runtime.running or not bench.runtime.places.live:
+        while bench.runtime.running or not bench.runtime.slots.live:
             await asyncio.sleep(0)
 
 
@@ -382,5 +382,5 @@ workflows:
 
 async def no_runs(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        while bench.runtime.places.live:
+        while bench.runtime.slots.live:
             await asyncio.sleep(0)

@@ -600,7 +600,7 @@ async def test_after_a_crash_during_a_move_the_run_continues_from_the_store(tmp_
         (key,) = await engine.store.read(
             lambda c: c.execute("SELECT key FROM runs WHERE id = ?", (run_id,)).fetchone()
         )
-        assert await engine.runtime.control.park(key)
+        assert await engine.runtime.control.detach(key)
         assert (await engine.run(run_id)).run.status == "waiting"
     async with engine_on(root) as engine:
         await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))

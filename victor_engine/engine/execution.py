@@ -70,8 +70,8 @@ class Execution:
             max_concurrent_runs=config.scheduler.max_concurrent_runs,
             mask=lambda text: current.bindings().secrets.masker.text(text),
             load_functions=current.load_function,
-            before_ending=run_endings.lock,
-            on_ending=self._run_ending,
+            before_completion=run_endings.lock,
+            on_completion=self._run_ending,
             on_finished=self._run_finished,
         )
         self.scheduler = SchedulerLoop(

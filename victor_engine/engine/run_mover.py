@@ -150,7 +150,7 @@ class RunMover:
             if not planned.ready:
                 return planned.move
             try:
-                async with self.runtime.aside(key) as parked:
+                async with self.runtime.exclusive(key) as parked:
                     if not parked:
                         return _refused(
                             planned, "the run is active; pause it, wait until it is paused, and migrate again"
@@ -186,7 +186,7 @@ class RunMover:
         if not self._execution.working:
             return
         status, priority = await self.store.read(lambda c: standing(c, key))
-        if key not in self.runtime.places.live:
+        if key not in self.runtime.slots.live:
             # Attempts of nodes with members, such as parallel, start again.
             ref = await self.store.read(lambda c: ref_of(c, key))
             if await self.store.read(lambda c: transitions.at_work(c, key)):
@@ -241,7 +241,7 @@ class RunMover:
             return undo(tx, ref.key, actor, note)
 
         try:
-            async with self.runtime.aside(ref.key) as parked:
+            async with self.runtime.exclusive(ref.key) as parked:
                 if not parked:
                     run = await self._runs.info(ref.id)
                     first = "wait until it is paused" if run.status == "pausing" else "pause it first"

@@ -83,7 +83,7 @@ class RunService:
         created = await self._runtime.create(plan)
         definition_id = created.new.definition_id
         pace = self._queries.paces.remembered(definition_id, self._clock.now())
-        known = self._runtime.records.known_definition(definition_id)
+        known = self._runtime.loader.known_definition(definition_id)
         if pace is None or known is None or created.noticed:
             return await self._queries.info(created.id)
         return queries.new_run_info(created, known[1], pace)

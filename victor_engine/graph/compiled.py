@@ -270,7 +270,7 @@ class CompiledGraph(Generic[S]):
             stack.callback(session.watches.pop, found.run_id, None)
             stack.callback(self._raised.pop, found.run_id, None)
             await threads.resume(runtime, found)
-            live = runtime.places.live.get(found.key)
+            live = runtime.slots.live.get(found.key)
             if live is not None:
                 # However its task ends, the caller must not wait for a run that is not executed any more.
                 live.task.add_done_callback(lambda _: run.events.put_nowait(None))

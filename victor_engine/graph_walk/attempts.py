@@ -14,7 +14,7 @@ from victor_engine.definition.expressions.expression import FunctionRegistry, ev
 from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import ConfigError, ExpressionLimitError, NodeError
 from victor_engine.graph_walk import team
-from victor_engine.graph_walk.effects import Done, Effects, Onward, Past, Position, Step
+from victor_engine.graph_walk.effects import Done, Effects, Onward, Position, Step, StepHistory
 from victor_engine.graph_walk.node_steps import error_info, node_call, work_done
 from victor_engine.store.patch import Patch
 from victor_engine.work.calls import RunIdentity
@@ -39,14 +39,14 @@ class RejectedError(Exception):
 
 
 @dataclass(slots=True)
-class Try:
+class CurrentAttempt:
     """One attempt while it is made. `attempt` is its handle once it is committed."""
 
     number: int
     attempt: int | None = None
 
 
-class Attempts:
+class StepRunner:
     """What every step of a walk has in common, whatever its node's type."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Attempts:
         except NodeError as error:
             if isinstance(error, ExpressionLimitError):
                 error.message = f"{step.node.id}: {step.node.type}: {error.message}"
-            number = self.effects.past(step).tries + 1
+            number = self.effects.history(step).tries + 1
             return await self._give_up(step, None, number, error_info(error, step.node.id), position)
         if done.ended is not None:
             self.effects.warn(step.node.id, done.ended)
@@ -108,14 +108,14 @@ class Attempts:
         def come_to(result: Any) -> Done:
             return shape(result) if shape else work_done(node, result)
 
-        async def once(this: Try) -> Done:
+        async def once(this: CurrentAttempt) -> Done:
             call = node_call(self.identity, step, this.number, state, extra_inputs, effects.warn)
             binding = effects.describe(node, team.role_of(step))
             this.attempt = await effects.begin(step, this.number, binding)
             result = await effects.work(this.attempt, step, call, self._limit(node))
             return come_to(result)
 
-        past = effects.past(step)
+        past = effects.history(step)
         if past.interrupted and node.on_interrupt == "ask" and past.last is not None:
             decided = await self._ask_about(step, past, past.last, position, come_to)
             if decided is not None:
@@ -123,7 +123,7 @@ class Attempts:
         return await self._tried(step, position, once)
 
     async def _ask_about(
-        self, step: Step, past: Past, attempt: int, position: Position, come_to: Callable[[Any], Done]
+        self, step: Step, past: StepHistory, attempt: int, position: Position, come_to: Callable[[Any], Done]
     ) -> Done | None:
         """Let people say what is to become of an interrupted attempt; None if it is tried once more."""
         decision = await self.effects.ask_about(attempt, step)
@@ -142,10 +142,12 @@ class Attempts:
         )
         return await self._give_up(step, attempt, past.tries, info, position)
 
-    async def _tried(self, step: Step, position: Position, once: Callable[[Try], Awaitable[Done]]) -> Done:
+    async def _tried(
+        self, step: Step, position: Position, once: Callable[[CurrentAttempt], Awaitable[Done]]
+    ) -> Done:
         """Make attempts until one succeeds or the author's policy says that it is enough."""
         node, effects = step.node, self.effects
-        past = effects.past(step)
+        past = effects.history(step)
         if past.done is not None:
             return past.done
         number, failed = past.tries, past.failed
@@ -164,15 +166,19 @@ class Attempts:
             if late is not None:
                 info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
                 return await self._give_up(step, None, number, info, position)
-            this = Try(number)
+            this = CurrentAttempt(number)
             try:
                 done = await once(this)
             except (NodeError, ConfigError) as error:
                 failed += 1
                 info = error_info(error, node.id)
-                tuned = effects.tuned(node)
-                limits = [limit for limit in (self._limit(tuned), effects.left()) if limit is not None]
-                delay = delay_before_retry(tuned, error, failed, effects.random(), min(limits, default=None))
+                with_overrides = effects.with_overrides(node)
+                limits = [
+                    limit for limit in (self._limit(with_overrides), effects.left()) if limit is not None
+                ]
+                delay = delay_before_retry(
+                    with_overrides, error, failed, effects.random(), min(limits, default=None)
+                )
                 if delay is None:
                     return await self._give_up(step, this.attempt, number, info, position)
                 due = effects.now() + delay

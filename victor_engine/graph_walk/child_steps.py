@@ -70,7 +70,7 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
         settings = {key: value for key, value in result.items() if not is_reserved(key)}
     settings[node.output_key] = result
     patch = Patch(settings)
-    if end.status == "rejected" and not _takes_up_rejection(definition, node):
+    if end.status == "rejected" and not _handles_rejection(definition, node):
         why = f"{name} (run {child.run_id}) was rejected"
         if end.error is not None:
             why += f": {end.error.message}"
@@ -89,7 +89,7 @@ def _successors(node: SubWorkflowNode, outcome: str) -> tuple[str, ...]:
     return (target,) if target is not None else ()
 
 
-def _takes_up_rejection(definition: WorkflowDefinition, node: SubWorkflowNode) -> bool:
+def _handles_rejection(definition: WorkflowDefinition, node: SubWorkflowNode) -> bool:
     if node.outcomes:
         return "rejected" in node.outcomes or "default" in node.outcomes
     conditions = [isinstance(definition.nodes[target], ConditionNode) for target in node.next]

@@ -128,7 +128,7 @@ class Done(Struct, frozen=True):
     reserved: tuple[str, ...] = ()
 
 
-class Past(Struct, frozen=True):
+class StepHistory(Struct, frozen=True):
     """What is already known of a step from before a crash or a retry of the run.
 
     `failed` counts tries that used up the author's attempts, `tries` all of them. `done` is set
@@ -144,7 +144,7 @@ class Past(Struct, frozen=True):
     failure: ErrorInfo | None = None
 
 
-NOTHING_YET = Past()
+NO_HISTORY = StepHistory()
 
 HANDLED = frozenset({"error", "continued"})
 """Branches of a step that has failed and whose author said how to go on."""
@@ -178,7 +178,7 @@ class Effects(Protocol):
         """Uniform in [0, 1)."""
         ...
 
-    def past(self, step: Step) -> Past:
+    def history(self, step: Step) -> StepHistory:
         """What was recorded of this step before the walk came (back) to it."""
         ...
 
@@ -218,7 +218,7 @@ class Effects(Protocol):
         """Wait until the step's next attempt is due, an operator wants it at once, or the run's limit is reached."""
         ...
 
-    def tuned(self, node: Node) -> Node:
+    def with_overrides(self, node: Node) -> Node:
         """The node with what an operator has set for it in this run."""
         ...
 
@@ -274,7 +274,7 @@ class Effects(Protocol):
         """
         ...
 
-    async def given_up(self, parent: Step) -> None:
+    async def abandon(self, parent: Step) -> None:
         """Commit that what still ran inside `parent` was cancelled because the rest decides."""
         ...
 

@@ -15,13 +15,13 @@ from victor_engine.api import ErrorInfo
 from victor_engine.definition.model import Node, ParallelNode, TeamNode
 from victor_engine.errors import NodeError
 from victor_engine.graph_walk import team
-from victor_engine.graph_walk.attempts import Attempts, RejectedError, StepFailedError
+from victor_engine.graph_walk.attempts import RejectedError, StepFailedError, StepRunner
 from victor_engine.graph_walk.effects import Done, Position, Step
 from victor_engine.graph_walk.node_steps import error_info
 from victor_engine.store.patch import EMPTY, Patch
 
 
-class Several(Attempts, ABC):
+class ConcurrentSteps(StepRunner, ABC):
     """Branches that run at once, each on its own copy of the state, and how they join."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Several(Attempts, ABC):
             "merge": (total, total - 1),
             "n_of_m": (node.join_count or total, total - (node.join_count or total)),
         }[node.join_strategy]
-        number = self.effects.past(step).tries + 1
+        number = self.effects.history(step).tries + 1
         attempt = await self.effects.begin(step, number, f"parallel: {node.join_strategy}")
         counts = dict(position.counts)
         branches: list[Callable[[], Awaitable[Done]]] = [
@@ -61,13 +61,13 @@ class Several(Attempts, ABC):
                 if isinstance(result, RejectedError):
                     await self.effects.fail(step, attempt, number, result.info, None)
                     raise result
-            info = self._why_not(node.id, results)
+            info = self._join_error(node.id, results)
             if node.join_strategy == "n_of_m":
                 told = f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} had to)"
                 info = msgspec.structs.replace(info, message=told)
             return await self._give_up(step, attempt, number, info, position)
         patch, collisions = merged(members, results)
-        self._tell_collisions(node.id, collisions)
+        self._warn_collisions(node.id, collisions)
         if node.output is not None:
             whole = {m: r.result for m, r in zip(members, results, strict=True) if isinstance(r, Done)}
             patch = patch.then(Patch({node.output_key: whole}))
@@ -77,7 +77,7 @@ class Several(Attempts, ABC):
             position.count(inside)
         return await self._commit(step, attempt, done, position, inside)
 
-    def _tell_collisions(self, node_id: str, collisions: Mapping[str, list[str]]) -> None:
+    def _warn_collisions(self, node_id: str, collisions: Mapping[str, list[str]]) -> None:
         for key, writers in collisions.items():
             who = f"{' and '.join(writers)} {'both' if len(writers) == 2 else 'all'}"
             self.effects.warn(node_id, f"{who} wrote {key!r}; the last in declared order counts", key=key)
@@ -107,7 +107,7 @@ class Several(Attempts, ABC):
         return Done(total, result=result)
 
     async def _team(self, step: Step, node: TeamNode, state: dict[str, Any], position: Position) -> Done:
-        number = self.effects.past(step).tries + 1
+        number = self.effects.history(step).tries + 1
         attempt = await self.effects.begin(step, number, f"team: {node.team_formation}")
 
         def join(
@@ -129,7 +129,7 @@ class Several(Attempts, ABC):
             result = await team.play(node, turn, join)
             patch = team.patch(node, result, state)
             done = Done(patch, node.next, result=result, reserved=team.reserved(node, result))
-            self._tell_collisions(node.id, team.collisions(node, result))
+            self._warn_collisions(node.id, team.collisions(node, result))
         except StepFailedError as failure:
             return await self._give_up(step, attempt, number, failure.info, position)
         except NodeError as error:
@@ -152,11 +152,11 @@ class Several(Attempts, ABC):
             ):
                 raise result
         if any(result is None for result in results):
-            await self.effects.given_up(step)
+            await self.effects.abandon(step)
         return results
 
     @staticmethod
-    def _why_not(node_id: str, results: list[Done | BaseException | None]) -> ErrorInfo:
+    def _join_error(node_id: str, results: list[Done | BaseException | None]) -> ErrorInfo:
         failures = [result.info for result in results if isinstance(result, StepFailedError)]
         if failures:
             first = failures[0]

@@ -69,12 +69,12 @@ async def play(node: TeamNode, turn: Turn, join: Join) -> Any:
         return last if node.team_formation == "pipeline" else results
     if node.team_formation == "hierarchical":
         plan = (await turn(ids[0], {})).result
-        return {ids[0]: plan, **await _together(ids[1:], {"plan": plan}, turn, join)}
-    together = await _together(ids, {}, turn, join)
+        return {ids[0]: plan, **await _concurrently(ids[1:], {"plan": plan}, turn, join)}
+    together = await _concurrently(ids, {}, turn, join)
     return _consensus(node, together) if node.team_formation == "consensus" else together
 
 
-async def _together(ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join) -> dict[str, Any]:
+async def _concurrently(ids: list[str], extra: Mapping[str, Any], turn: Turn, join: Join) -> dict[str, Any]:
     if not ids:
         return {}
     results = await join([partial(turn, member_id, extra) for member_id in ids])

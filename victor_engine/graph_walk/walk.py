@@ -33,7 +33,7 @@ from victor_engine.definition.model import (
     WaitNode,
 )
 from victor_engine.errors import NodeError
-from victor_engine.graph_walk.attempts import RejectedError, StepFailedError, Try
+from victor_engine.graph_walk.attempts import CurrentAttempt, RejectedError, StepFailedError
 from victor_engine.graph_walk.child_steps import child_done, child_inputs, child_started
 from victor_engine.graph_walk.effects import Done, Position, Step
 from victor_engine.graph_walk.node_steps import (
@@ -43,7 +43,7 @@ from victor_engine.graph_walk.node_steps import (
     transform_patch,
     wait_done,
 )
-from victor_engine.graph_walk.parallel import Several
+from victor_engine.graph_walk.parallel import ConcurrentSteps
 from victor_engine.graph_walk.waits import Wait, plan_wait, unsatisfied
 
 
@@ -60,7 +60,7 @@ class WalkResult(Struct, frozen=True):
     error: ErrorInfo | None = None
 
 
-class Walk(Several):
+class Walk(ConcurrentSteps):
     """One walk through one definition. `run` may be called again to go on from a position."""
 
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
@@ -112,7 +112,7 @@ class Walk(Several):
 
     def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
         """Do one node, whatever its type, and commit what came of it."""
-        past = self.effects.past(step)
+        past = self.effects.history(step)
         if past.done is not None:
             return _known(past.done)
         if past.failure is not None:
@@ -141,7 +141,7 @@ class Walk(Several):
     # --- people --------------------------------------------------------------------------------
 
     async def _ask(self, step: Step, node: HITLNode, state: dict[str, Any], position: Position) -> Done:
-        number = self.effects.past(step).tries + 1
+        number = self.effects.history(step).tries + 1
         attempt = await self.effects.begin(step, number, f"person: {node.hitl_type}")
         try:
             decision = await self.effects.ask(attempt, step, node, state)
@@ -158,7 +158,7 @@ class Walk(Several):
     async def _wait(self, step: Step, node: WaitNode, state: dict[str, Any], position: Position) -> Done:
         effects = self.effects
 
-        async def once(this: Try) -> Done:
+        async def once(this: CurrentAttempt) -> Done:
             wait = plan_wait(node, state, effects.now(), self.identity.timezone)
             this.attempt, wait = await effects.begin_wait(step, this.number, wait)
             end = await effects.wait(this.attempt, step, wait, partial(self._unsatisfied, wait))
@@ -171,7 +171,7 @@ class Walk(Several):
     ) -> Done:
         effects = self.effects
 
-        async def once(this: Try) -> Done:
+        async def once(this: CurrentAttempt) -> Done:
             inputs = child_inputs(node, state, effects.warn)
             this.attempt, child = await effects.start_child(step, this.number, node, inputs)
             if not node.wait:

@@ -53,7 +53,7 @@ def start_child(
     inputs: dict[str, Any],
     resolve: Resolve,
     *,
-    rests: bool,
+    idle: bool,
 ) -> Started:
     """Create the child and the attempt that waits for it. NodeError if there is no such workflow or
     version, or if runs that start runs have come too deep."""
@@ -97,7 +97,7 @@ def start_child(
     if deadline is not None:
         wait["deadline"] = deadline
     attempt = transitions.begin_wait(
-        tx, run, step, number, f"workflow {name}", wait, rests=rests and node.wait, child_key=key
+        tx, run, step, number, f"workflow {name}", wait, idle=idle and node.wait, child_key=key
     )
     child = Child(key, run_id, version, None if deadline is None else from_us(deadline))
     return Started(attempt, child, priority)
@@ -120,7 +120,7 @@ def child_end(connection: sqlite3.Connection, key: int) -> ChildEnd | None:
 # --- waiting for them --------------------------------------------------------------------------
 
 
-class Children:
+class ChildRuns:
     """Tells parents of the ends of their children."""
 
     def __init__(self, store: Store) -> None:
@@ -141,7 +141,7 @@ class Children:
             finally:
                 self._waiters.pop(key, None)
 
-    def ended(self, key: int) -> None:
+    def notify_ended(self, key: int) -> None:
         """A run has ended, and that is committed."""
         future = self._waiters.get(key)
         if future is not None and not future.done():
@@ -150,7 +150,7 @@ class Children:
 
 __all__ = [
     "MAX_DEPTH",
-    "Children",
+    "ChildRuns",
     "child_end",
     "known_child",
     "start_child",

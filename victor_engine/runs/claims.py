@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from victor_engine import jsonio
 from victor_engine.definition.model import WorkflowDefinition
-from victor_engine.graph_walk.effects import Past, Position
+from victor_engine.graph_walk.effects import Position, StepHistory
 from victor_engine.runs import transitions
-from victor_engine.runs.run_record import RunRecord, past_from_rows, waiting_attempts
+from victor_engine.runs.run_record import RunRecord, history_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.repositories import attempts, runs
 from victor_engine.store.runs import node_overrides
@@ -20,7 +20,7 @@ LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, s
 """Gives a pinned definition by its id, with its version."""
 
 
-class Records:
+class RunLoader:
     """Makes records of runs. Definitions are kept in memory, since they never change."""
 
     def __init__(self, load_definition: LoadDefinition) -> None:
@@ -84,17 +84,17 @@ class Records:
             reruns=row.reruns,
             status=row.status,
             started=row.started,
-            past=past(connection, key, position, definition) if row.started else {},
+            history=history(connection, key, position, definition) if row.started else {},
             overrides=node_overrides(row.overrides),
             waiting=waiting_attempts(connection, key),
         )
 
 
-def past(
+def history(
     connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
-) -> dict[tuple[str, int], Past]:
+) -> dict[tuple[str, int], StepHistory]:
     """What the attempts of a run say of the steps after `position`."""
-    return past_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
+    return history_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
 
 
-__all__ = ["LoadDefinition", "Records", "past"]
+__all__ = ["LoadDefinition", "RunLoader", "history"]

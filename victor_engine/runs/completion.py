@@ -11,45 +11,45 @@ from victor_engine.api import FINAL_RUN_STATUSES
 from victor_engine.errors import VictorError
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.runs import transitions
-from victor_engine.runs.child_runs import Children
+from victor_engine.runs.child_runs import ChildRuns
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import runs
 from victor_engine.work.attempt_log import Logbook
 
-OnEnding = Callable[[Tx, RunRef, str], Any]
+OnCompletion = Callable[[Tx, RunRef, str], Any]
 """Called in the transition in which a run ends, with its final status. It may be plain, see `Tx.apart`."""
 
-BeforeEnding = Callable[[Tx, RunRef], None]
+BeforeCompletion = Callable[[Tx, RunRef], None]
 """Called in the transition in which a run ends, before anything of the run is changed: it locks the schedules about
-which `OnEnding` decides, since schedules are locked before runs."""
+which `OnCompletion` decides, since schedules are locked before runs."""
 
 OnFinished = Callable[[str | None, Any], None]
-"""Told the run's schedule and what `OnEnding` gave, once that is committed."""
+"""Told the run's schedule and what `OnCompletion` gave, once that is committed."""
 
 
 _SAID = {"cancelled": "was cancelled"}
 
 
-class Endings:
+class Completion:
     """Ends runs. Every end of a run is committed by `commit`."""
 
     def __init__(
         self,
         store: Store,
         logbook: Logbook,
-        children: Children,
-        over: Callable[[int], None],
-        before_ending: BeforeEnding,
-        on_ending: OnEnding,
+        children: ChildRuns,
+        run_completed: Callable[[int], None],
+        before_completion: BeforeCompletion,
+        on_completion: OnCompletion,
         on_finished: OnFinished,
     ) -> None:
         self._store = store
         self._logbook = logbook
         self._children = children
-        self._over = over
-        self._before_ending = before_ending
-        self._on_ending = on_ending
+        self._run_completed = run_completed
+        self._before_completion = before_completion
+        self._on_completion = on_completion
         self._on_finished = on_finished
 
     def commit(
@@ -66,7 +66,7 @@ class Endings:
         """
 
         def transition(tx: Tx) -> tuple[bool, Any]:
-            self._before_ending(tx, run)
+            self._before_completion(tx, run)
             if opened and runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
                 return False, None  # two have cancelled it at once, and this is the second
             if last is not None:
@@ -75,7 +75,7 @@ class Endings:
                 transitions.end_live_attempts(tx, run, "cancelled")
                 withdraw_requests(tx, run.key, f"the run {_SAID.get(end.status, 'has ' + end.status)}")
             transitions.finish(tx, run, end)
-            return True, self._on_ending(tx, run, end.status)
+            return True, self._on_completion(tx, run, end.status)
 
         commit = self._store.persist(transition, plain=not opened)
         commit.add_done_callback(lambda done: self._committed(run, done))
@@ -85,8 +85,8 @@ class Endings:
         if done.cancelled() or done.exception() is not None:
             return
         first, ending = done.result()
-        self._over(run.key)
-        self._children.ended(run.key)
+        self._run_completed(run.key)
+        self._children.notify_ended(run.key)
         if first:
             self._on_finished(run.schedule_id, ending)
 
@@ -109,4 +109,4 @@ class Endings:
         return await self._store.persist(lambda tx: transitions.rest(tx, run))
 
 
-__all__ = ["BeforeEnding", "Endings", "OnEnding", "OnFinished"]
+__all__ = ["BeforeCompletion", "Completion", "OnCompletion", "OnFinished"]

@@ -25,9 +25,9 @@ from victor_engine.runs.commands import (
     Resume,
     Retry,
 )
-from victor_engine.runs.completion import Endings
+from victor_engine.runs.completion import Completion
 from victor_engine.runs.run_plans import Expect
-from victor_engine.runs.slots import Live, Places
+from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempts, runs
@@ -45,12 +45,12 @@ async def _ended(task: asyncio.Task[None]) -> None:
 class Control:
     """Carries out what people tell runs, and ends or holds those that are on record as cancelling or pausing."""
 
-    def __init__(self, store: Store, places: Places, endings: Endings, handler: Handler) -> None:
+    def __init__(self, store: Store, slots: Slots, completion: Completion, handler: Handler) -> None:
         self._store = store
-        self._places = places
-        self._endings = endings
+        self._slots = slots
+        self._completion = completion
         self._handler = handler
-        self._aside: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._exclusive: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         """Who has a run to themselves."""
         self.tasks: set[asyncio.Task[None]] = set()
         """What was committed, and is being carried out."""
@@ -74,11 +74,11 @@ class Control:
             case Pause():
                 await self._carry_out(commit, lambda done: self._hold(done.ref, done.status))
             case Resume():
-                await committed(commit, self._let_go)
+                await committed(commit, self._enqueue)
             case Retry() | Redrive():
-                await committed(commit, lambda done: self._places.enqueue(done.ref.key, done.priority, True))
+                await committed(commit, lambda done: self._slots.enqueue(done.ref.key, done.priority, True))
             case Override():
-                await committed(commit, lambda done: self._tell_limits(done, command.retry_now))
+                await committed(commit, lambda done: self._apply_limits(done, command.retry_now))
             case Discard():
                 await commit
 
@@ -87,16 +87,16 @@ class Control:
     ) -> None:
         """Wait for a commit and do what it asks for, also if the caller was cancelled meanwhile."""
         begun: list[asyncio.Task[None]] = []
-        await committed(commit, lambda result: begun.append(self._later(work(result))))
+        await committed(commit, lambda result: begun.append(self._spawn(work(result))))
         await asyncio.shield(begun[0])
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self._done_later)
+        task.add_done_callback(self._spawned_done)
         return task
 
-    def _done_later(self, task: asyncio.Task[None]) -> None:
+    def _spawned_done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # It is on record, so the next start sees to it.
@@ -105,9 +105,9 @@ class Control:
     async def carry_out_cancel(self, ref: RunRef, *, again: bool = False) -> None:
         """End what a run that is on record as cancelling has at work, and then the run; with `again` also
         what did not end when it was told before."""
-        live = self._places.live.get(ref.key)
+        live = self._slots.live.get(ref.key)
         if live is None:
-            self._places.forget(ref.key)
+            self._slots.dequeue(ref.key)
             await self._end_processes(ref)
             await self.end_cancelled(ref, 0.0)
             return
@@ -122,15 +122,15 @@ class Control:
     async def end_cancelled(self, ref: RunRef, seconds: float) -> None:
         """Commit the end of a cancelled run, after that of the runs that it waits for."""
         await self._cancel_children(ref)
-        await self._endings.cancelled(ref, seconds)
+        await self._completion.cancelled(ref, seconds)
 
     async def rest(self, ref: RunRef, seconds: float) -> None:
         """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
-        status = await self._endings.rest(ref)
+        status = await self._completion.rest(ref)
         if status == "cancelling":
             await self.end_cancelled(ref, seconds)
         elif status in ("queued", "running", "waiting"):  # the pause was taken back at the last moment
-            self._places.enqueue(ref.key, 0, True)
+            self._slots.enqueue(ref.key, 0, True)
 
     async def _cancel_children(self, ref: RunRef) -> None:
         """End what a run waits for, before it ends itself."""
@@ -145,11 +145,11 @@ class Control:
         await self._store.persist(transition)
         await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
 
-    def heard(self, events: list[EventInfo]) -> None:
+    def on_events(self, events: list[EventInfo]) -> None:
         """Cancel each child that its parent no longer waits for, once that is committed."""
         for event in events:
             if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
-                self._later(self._cancel_by_id(event.run_id))
+                self._spawn(self._cancel_by_id(event.run_id))
 
     async def _cancel_by_id(self, run_id: str) -> None:
         ref = await self._store.read(lambda connection: runs.find_ref(connection, run_id))
@@ -163,24 +163,24 @@ class Control:
 
     def _hold(self, ref: RunRef, status: str) -> Coroutine[Any, Any, None]:
         """Hold a run whose pause is committed. Return what remains to be waited for."""
-        live = self._places.live.get(ref.key)
+        live = self._slots.live.get(ref.key)
         if live is None:
-            self._places.forget(ref.key)
+            self._slots.dequeue(ref.key)
         else:
             live.pausing = True
             if live.effects is not None:
                 live.effects.pausing = True
-        ends = live is not None and live.rests and live.begun
+        ends = live is not None and live.is_idle and live.begun
         if ends and live is not None:
             live.interrupt()
         return self._held(ref, status, live, ends)
 
-    async def _held(self, ref: RunRef, status: str, live: Live | None, ends: bool) -> None:
+    async def _held(self, ref: RunRef, status: str, live: ActiveRun | None, ends: bool) -> None:
         if live is not None:
-            if not ends and not live.parking:
+            if not ends and not live.detached:
                 return  # it comes to rest after its node
             await asyncio.wait({live.task})
-        if status == "pausing" and (live is None or live.parking):
+        if status == "pausing" and (live is None or live.detached):
             # No task drives it: a dead engine left it as running, or a migration has let go of it.
             await self._end_processes(ref)
             await self.rest(ref, 0.0)
@@ -191,62 +191,62 @@ class Control:
             await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
-    async def aside(self, key: int) -> AsyncIterator[bool]:
+    async def exclusive(self, key: int) -> AsyncIterator[bool]:
         """Have a run to oneself: parked, taken up by nobody. False, and as it was, if it is at work.
 
         Who comes second waits. Afterwards the run is to be enqueued again, whatever came of it.
         """
-        lock = self._aside.get(key)
+        lock = self._exclusive.get(key)
         if lock is None:
-            lock = self._aside[key] = asyncio.Lock()
+            lock = self._exclusive[key] = asyncio.Lock()
         async with lock:
-            self._places.hold(key)
+            self._slots.hold(key)
             try:
-                yield await self.park(key)
+                yield await self.detach(key)
             finally:
-                self._places.release(key)
+                self._slots.release(key)
 
-    async def park(self, key: int) -> bool:
-        """Let go of a run that rests, without a trace, so that its row can be changed; False if it is at work.
+    async def detach(self, key: int) -> bool:
+        """Let go of a run that idle, without a trace, so that its row can be changed; False if it is at work.
 
         Whoever parks a run enqueues it again, whatever came of the change.
         """
-        live = self._places.live.get(key)
+        live = self._slots.live.get(key)
         if live is None:
-            self._places.forget(key)
+            self._slots.dequeue(key)
             return True
-        if live.parking:
+        if live.detached:
             await asyncio.wait({live.task})
             return True
-        if not live.rests and await self._store.read(
+        if not live.is_idle and await self._store.read(
             lambda connection: runs.status_of(connection, key) == "waiting"
         ):
             # It is being taken up, and will find that it still waits.
-            await first_of(live.rested.wait(), _ended(live.task))
-        if not live.rests or not live.begun or live.cancelling or live.pausing:
+            await first_of(live.became_idle.wait(), _ended(live.task))
+        if not live.is_idle or not live.begun or live.cancelling or live.pausing:
             return False
-        live.parking = True
+        live.detached = True
         live.interrupt()
         await asyncio.wait({live.task})
         return True
 
-    def _let_go(self, done: Outcome) -> None:
+    def _enqueue(self, done: Outcome) -> None:
         """Let a run go on whose pause was taken back, and that is committed."""
-        live = self._places.live.get(done.ref.key)
+        live = self._slots.live.get(done.ref.key)
         if live is not None:
             live.pausing = False
             if live.effects is not None:
                 live.effects.pausing = False
         if done.status == "queued" or live is None:
-            self._places.enqueue(done.ref.key, done.priority, True)
+            self._slots.enqueue(done.ref.key, done.priority, True)
 
-    def _tell_limits(self, done: Outcome, retry_now: bool) -> None:
+    def _apply_limits(self, done: Outcome, retry_now: bool) -> None:
         """Tell a run at work what was set for one of its nodes, and is committed."""
-        live, new = self._places.live.get(done.ref.key), done.limits
+        live, new = self._slots.live.get(done.ref.key), done.limits
         if live is None or new is None:
             return
         live.overrides[new.node_id] = new
         if retry_now and live.effects is not None:
             live.effects.retry_now(new.node_id)
         elif retry_now:
-            live.hurried.add(new.node_id)
+            live.skip_retry_wait.add(new.node_id)

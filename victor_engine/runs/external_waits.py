@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
 
 
-class ParkedError(Exception):
+class RunPausedError(Exception):
     """The run was told to pause and has come to rest between two nodes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunServices:
     """What the engine around its runs does for them.
 
     `decision(request_id)` and `child_end(key)` return when there is one; `idle(run_key)` says that a run
-    may have given its place back, and `come_back(run_key)` returns when it has one again. `resolve` finds what a
-    child starts on, and `take_up(key, priority)` lets a committed child begin. `end` is `Endings.commit`.
+    may have given its place back, and `reacquire_slot(run_key)` returns when it has one again. `resolve` finds what a
+    child starts on, and `claim_child(key, priority)` lets a committed child begin. `end` is `Completion.commit`.
     """
 
     decision: Callable[[str], Awaitable[Decision]]
     deadlines_changed: Callable[[], None]
     idle: Callable[[int], None]
-    come_back: Callable[[int], Awaitable[None]]
+    reacquire_slot: Callable[[int], Awaitable[None]]
     resolve: Resolve
-    take_up: Callable[[int, int], None]
+    claim_child: Callable[[int, int], None]
     child_end: Callable[[int], Awaitable[ChildEnd]]
     end: Callable[..., asyncio.Future[Any]]
 
 
-class Outside:
+class ExternalWaits:
     """The part of a run's effects that waits. Waiting counts towards no limit and holds no place."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Outside:
         clock: Clock,
         bindings: BindingTable,
         logbook: Logbook,
-        surroundings: Surroundings,
+        services: RunServices,
     ) -> None:
         self.record = record
         self.run = record.ref
@@ -68,11 +68,11 @@ class Outside:
         self.clock = clock
         self.bindings = bindings
         self.logbook = logbook
-        self.surroundings = surroundings
+        self.services = services
         self.pausing = False
         self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
         self.idle = 0  # how many of them wait for something outside
-        self.resting = 0  # how many wait until a next attempt is due
+        self.awaiting_retry = 0  # how many wait until a next attempt is due
         self.opened = record.started  # whether there may be attempts or questions that are not over
         self._shown_waiting = record.status == "waiting"
         self._logs: dict[int, AttemptLog] = {}
@@ -82,23 +82,23 @@ class Outside:
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         node = with_defaults(node, self.bindings.config.hitl)
         ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
-        rests = self._rests_with_one_more()
+        idle = self._idle_with_one_more()
 
         def transition(tx: Tx) -> str:
             attempts.set_waiting(tx, self.run.key, attempt)
-            return self._open_request(tx, attempt, step, ask, deadline, rests)
+            return self._open_request(tx, attempt, step, ask, deadline, idle)
 
         request_id = await self.store.persist(transition)
-        self.surroundings.deadlines_changed()
-        async with self._outside():
-            return await self.surroundings.decision(request_id)
+        self.services.deadlines_changed()
+        async with self._external_wait():
+            return await self.services.decision(request_id)
 
     async def ask_about(self, attempt: int, step: Step) -> Decision:
         self.opened = True
-        rests = self._rests_with_one_more()
+        idle = self._idle_with_one_more()
 
         def transition(tx: Tx) -> str:
-            number, started_at, binding = transitions.await_verdict(tx, self.run, attempt)
+            number, started_at, binding = transitions.await_decision(tx, self.run, attempt)
             context = {
                 "attempt": number,
                 "started_at": from_us(started_at).isoformat().replace("+00:00", "Z"),
@@ -106,19 +106,19 @@ class Outside:
                 "idempotency_key": step.idempotency_key(self.run.id),
             }
             ask = interrupted_ask(step.node, step.key, number, context, self.record.requested_by)
-            return self._open_request(tx, attempt, step, ask, None, rests)
+            return self._open_request(tx, attempt, step, ask, None, idle)
 
         request_id = await self.store.persist(transition)
-        async with self._outside():
-            decision = await self.surroundings.decision(request_id)
+        async with self._external_wait():
+            decision = await self.services.decision(request_id)
         if decision.abort is None and decision.value["action"] == "retry":
             await self.store.persist(lambda tx: transitions.stay_interrupted(tx, self.run, attempt))
         return decision
 
     def _open_request(
-        self, tx: Tx, attempt: int, step: Step, ask: Ask, deadline: datetime | None, rests: bool
+        self, tx: Tx, attempt: int, step: Step, ask: Ask, deadline: datetime | None, idle: bool
     ) -> str:
-        """Open the request of an attempt and return its id; `rests` says that the run has nothing else to do."""
+        """Open the request of an attempt and return its id; `idle` says that the run has nothing else to do."""
         request = open_request(
             tx,
             run_key=self.run.key,
@@ -130,50 +130,50 @@ class Outside:
             ask=ask,
             deadline_us=to_us(deadline) if deadline is not None else None,
         )
-        if rests:
+        if idle:
             transitions.set_waiting(tx, self.run)
         return request.id
 
     # --- waiting -------------------------------------------------------------------------------
 
-    def _rests_with_one_more(self) -> bool:
+    def _idle_with_one_more(self) -> bool:
         """Whether the run does nothing but wait once one more of its strands waits."""
-        rests = self.idle + 1 >= self.strands
-        self._shown_waiting = self._shown_waiting or rests
-        return rests
+        idle = self.idle + 1 >= self.strands
+        self._shown_waiting = self._shown_waiting or idle
+        return idle
 
-    def rest_if_pausing(self, *, and_one_more: bool = False) -> None:
-        """Raise ParkedError if the run was told to pause and nothing of it is at work.
+    def stop_if_pausing(self, *, with_one_more: bool = False) -> None:
+        """Raise RunPausedError if the run was told to pause and nothing of it is at work.
 
-        `and_one_more`: the strand that asks is about to wait.
+        `with_one_more`: the strand that asks is about to wait.
         """
-        if self.pausing and self.idle + self.resting + and_one_more >= self.strands:
-            raise ParkedError
+        if self.pausing and self.idle + self.awaiting_retry + with_one_more >= self.strands:
+            raise RunPausedError
 
     @asynccontextmanager
-    async def _outside(self) -> AsyncIterator[None]:
+    async def _external_wait(self) -> AsyncIterator[None]:
         """While a strand waits for something outside. It counts towards no limit and holds no place; a
         run that is paused comes to rest here, and one that goes on takes a place again."""
-        self.rest_if_pausing(and_one_more=True)
+        self.stop_if_pausing(with_one_more=True)
         self.idle += 1
         try:
-            self.surroundings.idle(self.run.key)
+            self.services.idle(self.run.key)
             yield
-            await self.surroundings.come_back(self.run.key)
+            await self.services.reacquire_slot(self.run.key)
         finally:
             self.idle -= 1
 
     async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
         self.opened = True
         known = self.record.waiting.get((step.key, step.iteration))
-        rests = self._rests_with_one_more()
+        idle = self._idle_with_one_more()
         if known is not None and known.number == number and known.wait is not None:
-            if rests:
+            if idle:
                 await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
             return known.id, wait.with_data(known.wait)
         attempt = await self.store.persist(
             lambda tx: transitions.begin_wait(
-                tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), rests=rests
+                tx, self.run, step, number, f"wait: {wait.text}", wait.to_data(), idle=idle
             )
         )
         return attempt, wait
@@ -195,7 +195,7 @@ class Outside:
                     satisfied,
                     lambda text: log.write("engine", text),
                 )
-            async with self._outside():
+            async with self._external_wait():
                 return await wait_over(wait, self.clock, watch)
         finally:
             if isinstance(watch, HttpWatch):
@@ -209,28 +209,26 @@ class Outside:
     ) -> tuple[int, Child]:
         self.opened = True
         known = self.record.waiting.get((step.key, step.iteration))
-        rests = self._rests_with_one_more() if node.wait else False
+        idle = self._idle_with_one_more() if node.wait else False
         if known is not None and known.number == number and known.child_key is not None:
             key, due = known.child_key, (known.wait or {}).get("deadline")
             deadline = from_us(due) if due is not None else None
-            if rests:
+            if idle:
                 await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
             return known.id, await self.store.read(lambda c: known_child(c, key, deadline))
 
         def transition(tx: Tx) -> Started:
             if self.record.definition.breaker_for(node) is not None:
                 breakers.admit(tx, self.run, step)
-            return start_child(
-                tx, self.run, step, number, node, inputs, self.surroundings.resolve, rests=rests
-            )
+            return start_child(tx, self.run, step, number, node, inputs, self.services.resolve, idle=idle)
 
         started = await self.store.persist(transition)
-        self.surroundings.take_up(started.child.handle, started.priority)
+        self.services.claim_child(started.child.handle, started.priority)
         return started.attempt, started.child
 
     async def child_end(self, child: Child) -> ChildEnd:
-        async with self._outside():
-            ended = asyncio.ensure_future(self.surroundings.child_end(child.handle))
+        async with self._external_wait():
+            ended = asyncio.ensure_future(self.services.child_end(child.handle))
             try:
                 while child.deadline is not None and not ended.done():
                     left = (child.deadline - self.clock.now()).total_seconds()

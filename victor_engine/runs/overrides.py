@@ -20,7 +20,7 @@ from victor_engine.errors import UsageError
 from victor_engine.work.retry import DEFAULT_RETRY
 
 
-def tuned(node: Node, override: NodeOverride | None) -> Node:
+def with_overrides(node: Node, override: NodeOverride | None) -> Node:
     """Return the node with the time limit and the number of attempts that an operator has set for it."""
     if override is None:
         return node

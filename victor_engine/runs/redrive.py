@@ -1,4 +1,4 @@
-"""Redrive: a run that has come to its end, or rests, goes on from a node of the operator's choice.
+"""Redrive: a run that has come to its end, or idle, goes on from a node of the operator's choice.
 
 It stays the same run: its attempts are kept, iterations are counted on, and what the operator
 changed of its state is recorded as an attempt of type `edit` with its patch, so that every later
@@ -100,7 +100,7 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, wanted: Redrive, target: Ta
         schedule_id=ref.schedule_id,
         workflow=ref.workflow,
         node_id=frontier[0],
-        data=_particulars(wanted, target, stood.position, frontier, edit, how),
+        data=_event_data(wanted, target, stood.position, frontier, edit, how),
     )
     if reserved:
         transitions.warn_reserved(tx, ref, None, reserved)
@@ -229,7 +229,7 @@ def decide_position(stood: Stood, frontier: list[str], last_attempt: int, *, ane
 # --- records -----------------------------------------------------------------------------------
 
 
-def _particulars(
+def _event_data(
     wanted: Redrive, target: Target, old: Position, frontier: list[str], edit: Patch, how: str
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"from": frontier[0]}

@@ -13,7 +13,7 @@ from victor_engine import jsonio
 from victor_engine.api import ErrorInfo, NodeOverride
 from victor_engine.clock import from_us
 from victor_engine.definition.model import Node, WorkflowDefinition
-from victor_engine.graph_walk.effects import NOTHING_YET, Done, Past, Position
+from victor_engine.graph_walk.effects import NO_HISTORY, Done, Position, StepHistory
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.patch import Patch
 from victor_engine.store.repositories.attempts import waiting
@@ -44,26 +44,26 @@ class RunRecord:
     reruns: int
     status: str
     started: bool
-    past: dict[tuple[str, int], Past] = field(default_factory=dict)
+    history: dict[tuple[str, int], StepHistory] = field(default_factory=dict)
     waiting: dict[tuple[str, int], WaitingAttempt] = field(default_factory=dict)
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
 
 
-def past_from_rows(
+def history_from_rows(
     rows: Sequence[Any], position: Position, nodes: dict[str, Node]
-) -> dict[tuple[str, int], Past]:
+) -> dict[tuple[str, int], StepHistory]:
     """What the recorded attempts say of steps that the position does not count as done.
 
     `rows` are those of `attempts.recorded`.
     """
-    found: dict[tuple[str, int], Past] = {}
+    found: dict[tuple[str, int], StepHistory] = {}
     for attempt, key, iteration, number, parent, stored, retry_at, patch, wait, error in rows:
         asked = wait is not None and jsonio.loads(wait).get("interrupted")
         status = "interrupted" if asked else stored
         base = key.split(".", 1)[0] if key not in nodes else key
         if iteration <= position.counts.get(base, 0):
             continue
-        old = found.get((key, iteration), NOTHING_YET)
+        old = found.get((key, iteration), NO_HISTORY)
         failed = old.failed + (status in ("failed", "retrying") and attempt > position.mark)
         done = None
         if status == "succeeded" and parent is not None:
@@ -74,7 +74,7 @@ def past_from_rows(
             done = Done(change, tuple(data.get("n", ())), result=result)
         final = error is not None and attempt > position.mark
         due = from_us(retry_at) if status == "retrying" and retry_at is not None else None
-        found[(key, iteration)] = Past(
+        found[(key, iteration)] = StepHistory(
             tries=max(old.tries, number - (status == "waiting")),
             failed=failed,
             interrupted=status == "interrupted",

@@ -16,20 +16,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Live:
+class ActiveRun:
     """A run that has a task in this engine."""
 
     task: asyncio.Task[None] = field(init=False)
     effects: EmbeddedEffects | None = None
     begun: bool = False  # it has come to its walk
     walking: bool = False  # and is at it
-    holds: bool = True  # a place: until all that it does is to wait, and again from when it goes on
+    holds_slot: bool = True  # a place: until all that it does is to wait, and again from when it goes on
     cancelling: bool = False
     pausing: bool = False
-    rested: asyncio.Event = field(default_factory=asyncio.Event)  # has come to wait for a person
-    parking: bool = False  # let go of, for its row in the store is about to change
+    became_idle: asyncio.Event = field(default_factory=asyncio.Event)  # has come to wait for a person
+    detached: bool = False  # let go of, for its row in the store is about to change
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
-    hurried: set[str] = field(default_factory=set)  # nodes to retry at once, said before it had effects
+    skip_retry_wait: set[str] = field(
+        default_factory=set
+    )  # nodes to retry at once, said before it had effects
 
     def interrupt(self) -> None:
         """Break off its walk, if it is at it; what becomes of the run then is for its task to see to."""
@@ -41,20 +43,20 @@ class Live:
         if self.walking or not self.begun:
             self.task.cancel()
 
-    def walks_no_more(self) -> None:
+    def end_walk(self) -> None:
         """Its walk is over, or was broken off: its task goes on."""
         self.walking = False
         while self.task.cancelling():
             self.task.uncancel()
 
     @property
-    def rests(self) -> bool:
-        """Whether nothing of it is at work: it waits, or rests until a next attempt is due."""
+    def is_idle(self) -> bool:
+        """Whether nothing of it is at work: it waits, or idle until a next attempt is due."""
         effects = self.effects
-        return effects is not None and effects.idle + effects.resting >= effects.strands
+        return effects is not None and effects.idle + effects.awaiting_retry >= effects.strands
 
 
-class Places:
+class Slots:
     """At most `limit` runs at work at once; higher priority first, then in order of creation.
 
     `drive(key, again)` is the task of a run; `again` says that it has been at work before.
@@ -62,14 +64,14 @@ class Places:
 
     def __init__(self, drive: Callable[[int, bool], Coroutine[Any, Any, None]], limit: int) -> None:
         self.limit = limit
-        self.live: dict[int, Live] = {}
+        self.live: dict[int, ActiveRun] = {}
         self._drive = drive
         self._queue: list[tuple[int, int, bool]] = []
         self._queued: set[int] = set()
-        self._once_more: dict[int, int] = {}
+        self._requeue: dict[int, int] = {}
         self._held: set[int] = set()
-        self._returning: dict[int, tuple[Live, list[asyncio.Future[None]]]] = {}
-        self.taken = 0
+        self._reacquiring: dict[int, tuple[ActiveRun, list[asyncio.Future[None]]]] = {}
+        self.in_use = 0
         self._open = False
         self._draining = False
 
@@ -86,11 +88,11 @@ class Places:
         if key in self._queued or not self._open:
             return
         if key in self._held:
-            self._once_more[key] = priority
+            self._requeue[key] = priority
             return
         if key in self.live:
             # Its task is on its way out: it has committed the run's end, not yet left.
-            self._once_more[key] = priority
+            self._requeue[key] = priority
             return
         self._queued.add(key)
         heapq.heappush(self._queue, (-priority, key, again))
@@ -102,82 +104,82 @@ class Places:
 
     def release(self, key: int) -> None:
         self._held.discard(key)
-        if key not in self.live and (priority := self._once_more.pop(key, None)) is not None:
+        if key not in self.live and (priority := self._requeue.pop(key, None)) is not None:
             self.enqueue(key, priority, True)
 
-    def forget(self, key: int) -> None:
+    def dequeue(self, key: int) -> None:
         """A run that waited for a place no longer does."""
         if key in self._queued:
             self._queued.discard(key)
             self._queue = [entry for entry in self._queue if entry[1] != key]
             heapq.heapify(self._queue)
 
-    def give_back(self, live: Live) -> None:
+    def release_slot(self, live: ActiveRun) -> None:
         """A strand of a run has come to wait. A run of which nothing else is at work holds no place."""
-        if live.holds and live.effects is not None and live.effects.idle >= live.effects.strands:
-            live.holds = False
-            self.taken -= 1
+        if live.holds_slot and live.effects is not None and live.effects.idle >= live.effects.strands:
+            live.holds_slot = False
+            self.in_use -= 1
             self.dispatch()
 
-    def over(self, key: int) -> None:
+    def run_completed(self, key: int) -> None:
         """The end of a run is committed: whoever hears of it may start the next one in its place."""
         live = self.live.get(key)
-        if live is not None and live.holds:
-            live.holds = False
-            self.taken -= 1
+        if live is not None and live.holds_slot:
+            live.holds_slot = False
+            self.in_use -= 1
             self.dispatch()
 
-    async def come_back(self, live: Live) -> None:
+    async def reacquire_slot(self, live: ActiveRun) -> None:
         """Return when a run that waited may be at work again: it needs a place as any other does.
 
         Those that have begun come before those that have not.
         """
-        if live.holds:
+        if live.holds_slot:
             return
-        if self.taken < self.limit and not self._returning:
-            live.holds = True
-            self.taken += 1
+        if self.in_use < self.limit and not self._reacquiring:
+            live.holds_slot = True
+            self.in_use += 1
             return
         free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.setdefault(id(live), (live, []))[1].append(free)
+        self._reacquiring.setdefault(id(live), (live, []))[1].append(free)
         await free
 
-    def _let_back(self) -> None:
-        while self._returning:
-            key, (live, strands) = next(iter(self._returning.items()))
+    def _readmit(self) -> None:
+        while self._reacquiring:
+            key, (live, strands) = next(iter(self._reacquiring.items()))
             waiting = [strand for strand in strands if not strand.done()]  # others were cancelled meanwhile
-            if waiting and not live.holds:
-                if self.taken >= self.limit:
+            if waiting and not live.holds_slot:
+                if self.in_use >= self.limit:
                     return
-                live.holds = True
-                self.taken += 1
-            del self._returning[key]
+                live.holds_slot = True
+                self.in_use += 1
+            del self._reacquiring[key]
             for strand in waiting:
                 strand.set_result(None)
 
     def dispatch(self) -> None:
         """Start what waits while there are free places."""
-        self._let_back()
-        while self._open and self._queue and self.taken < self.limit:
+        self._readmit()
+        while self._open and self._queue and self.in_use < self.limit:
             entry = self._next()
             if entry is None:
                 return
             _, key, again = entry
             self._queued.discard(key)
-            self.taken += 1
+            self.in_use += 1
             self._drive_on(key, again)
 
     def _drive_on(self, key: int, again: bool) -> None:
-        live = self.live[key] = Live()
-        live.task = asyncio.create_task(self._driven(live, key, again), name=f"victor-run-{key}")
+        live = self.live[key] = ActiveRun()
+        live.task = asyncio.create_task(self._run_driver(live, key, again), name=f"victor-run-{key}")
 
-    async def _driven(self, live: Live, key: int, again: bool) -> None:
+    async def _run_driver(self, live: ActiveRun, key: int, again: bool) -> None:
         try:
             await self._drive(key, again)
         except Exception as error:
             log.error("run %s: the engine could not go on with it", key, exc_info=error)
         finally:
-            self._gone(live, key)
+            self._finished(live, key)
 
     def _next(self) -> tuple[int, int, bool] | None:
         """The queued run that is taken up next; while draining, only one that has begun before."""
@@ -196,18 +198,18 @@ class Places:
         self._draining = draining
         self.dispatch()
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """Everything was stopped, and some of it before it began."""
         for live in self.live.values():
-            self.taken -= live.holds
+            self.in_use -= live.holds_slot
         self.live.clear()
 
-    def _gone(self, live: Live, key: int) -> None:
+    def _finished(self, live: ActiveRun, key: int) -> None:
         """Nothing is done for a run any more: its place is free."""
         if self.live.pop(key, None) is None:
             return
-        self.taken -= live.holds
-        priority = self._once_more.pop(key, None)
+        self.in_use -= live.holds_slot
+        priority = self._requeue.pop(key, None)
         if priority is not None:
             self.enqueue(key, priority, True)
         self.dispatch()

@@ -15,13 +15,13 @@ from victor_engine.api import ErrorInfo, UsageInfo
 from victor_engine.clock import Clock, to_us
 from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, NodeTimeoutError, VictorError
-from victor_engine.graph_walk.effects import HANDLED, NOTHING_YET, Done, Onward, Past, Step
+from victor_engine.graph_walk.effects import HANDLED, NO_HISTORY, Done, Onward, Step, StepHistory
 from victor_engine.graph_walk.stopwatch import Stopwatch, first_of
 from victor_engine.graph_walk.team import role_of
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.runs import breakers, transitions
-from victor_engine.runs.external_waits import Outside, ParkedError, Surroundings
-from victor_engine.runs.overrides import tuned
+from victor_engine.runs.external_waits import ExternalWaits, RunPausedError, RunServices
+from victor_engine.runs.overrides import with_overrides
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.transitions import RunEnd
 from victor_engine.store.db import Store, Tx
@@ -38,7 +38,7 @@ SNAPSHOT_BYTES = 65_536
 """A snapshot is written once the patches since the last one are larger than it and than this."""
 
 
-class EmbeddedEffects(Outside):
+class EmbeddedEffects(ExternalWaits):
     """`Effects` for one run."""
 
     def __init__(
@@ -48,11 +48,11 @@ class EmbeddedEffects(Outside):
         clock: Clock,
         bindings: BindingTable,
         logbook: Logbook,
-        surroundings: Surroundings,
+        services: RunServices,
     ) -> None:
-        super().__init__(record, store, clock, bindings, logbook, surroundings)
+        super().__init__(record, store, clock, bindings, logbook, services)
         self.stopwatch = Stopwatch(clock, record.spent)
-        self.hurried: set[str] = set()  # nodes whose next wait for a retry is left out
+        self.skip_retry_wait: set[str] = set()  # nodes whose next wait for a retry is left out
         self._waits: dict[str, asyncio.Event] = {}
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
         self._patched = 0
@@ -68,14 +68,14 @@ class EmbeddedEffects(Outside):
     def random(self) -> float:
         return random.random()
 
-    def past(self, step: Step) -> Past:
-        if not self.record.past:
-            return NOTHING_YET
-        return self.record.past.get((step.key, step.iteration), NOTHING_YET)
+    def history(self, step: Step) -> StepHistory:
+        if not self.record.history:
+            return NO_HISTORY
+        return self.record.history.get((step.key, step.iteration), NO_HISTORY)
 
     def checkpoint(self) -> None:
         if self.pausing:
-            raise ParkedError
+            raise RunPausedError
 
     def left(self) -> float | None:
         limit = self.record.definition.max_execution_timeout_seconds
@@ -107,31 +107,31 @@ class EmbeddedEffects(Outside):
         return invoker
 
     async def wait_for_retry(self, step: Step, due: datetime) -> None:
-        if step.node.id in self.hurried:
-            self.hurried.discard(step.node.id)
+        if step.node.id in self.skip_retry_wait:
+            self.skip_retry_wait.discard(step.node.id)
             return
-        self.rest_if_pausing(and_one_more=True)
-        hurried = self._waits.setdefault(step.node.id, asyncio.Event())
-        self.resting += 1
+        self.stop_if_pausing(with_one_more=True)
+        skip = self._waits.setdefault(step.node.id, asyncio.Event())
+        self.awaiting_retry += 1
         try:
             with self.stopwatch.at_work():
-                while (wait := (due - self.clock.now()).total_seconds()) > 0 and not hurried.is_set():
+                while (wait := (due - self.clock.now()).total_seconds()) > 0 and not skip.is_set():
                     left = self.left()
                     if left is not None and left <= 0:
                         break
                     pause = min(wait, LONGEST_SLEEP if left is None else left, LONGEST_SLEEP)
-                    await first_of(self.clock.sleep(pause), hurried.wait())
+                    await first_of(self.clock.sleep(pause), skip.wait())
         finally:
-            self.resting -= 1
+            self.awaiting_retry -= 1
 
     def retry_now(self, node_id: str) -> None:
         """End the wait of what waits for another attempt of the node."""
-        hurried = self._waits.pop(node_id, None)
-        if hurried is not None:
-            hurried.set()
+        skip = self._waits.pop(node_id, None)
+        if skip is not None:
+            skip.set()
 
-    def tuned(self, node: Node) -> Node:
-        return tuned(node, self.record.overrides.get(node.id))
+    def with_overrides(self, node: Node) -> Node:
+        return with_overrides(node, self.record.overrides.get(node.id))
 
     # --- attempts ------------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class EmbeddedEffects(Outside):
         because something is wrong with the end of its run.
         """
         await self.logbook.settle()
-        self.ending = self.surroundings.end(self.run, end, opened=self.opened, last=last)
+        self.ending = self.services.end(self.run, end, opened=self.opened, last=last)
         # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
         await asyncio.shield(self.ending)
 
@@ -273,7 +273,7 @@ class EmbeddedEffects(Outside):
 
         return await self.store.persist(transition)
 
-    async def given_up(self, parent: Step) -> None:
+    async def abandon(self, parent: Step) -> None:
         def transition(tx: Tx) -> None:
             transitions.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
             reason = f"{parent.node.id} was decided without it"
@@ -310,13 +310,15 @@ class EmbeddedEffects(Outside):
                         bad += 1
                     else:
                         good += 1
-                if any(not task.cancelled() and isinstance(task.exception(), ParkedError) for task in done):
-                    raise ParkedError
+                if any(
+                    not task.cancelled() and isinstance(task.exception(), RunPausedError) for task in done
+                ):
+                    raise RunPausedError
                 if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
                     # What was at work is done, and the rest of the branches only wait.
                     await self._show_waiting()
                 if pending and good < wanted and bad <= tolerate:
-                    self.rest_if_pausing()
+                    self.stop_if_pausing()
         finally:
             rest = [task for task in (*pending, watch) if task is not None]
             for task in rest:
@@ -329,7 +331,7 @@ class EmbeddedEffects(Outside):
     async def _show_waiting(self) -> None:
         self._shown_waiting = True
         await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
-        self.surroundings.idle(self.run.key)
+        self.services.idle(self.run.key)
 
     async def _run_out(self, limit: float) -> None:
         """Return after `limit` seconds at work from now; waiting for people does not count."""
@@ -363,4 +365,4 @@ class _Context:
         await self._effects.store.persist(lambda tx: transitions.used(tx, run, attempt, usage))
 
 
-__all__ = ["EmbeddedEffects", "ParkedError"]
+__all__ = ["EmbeddedEffects", "RunPausedError"]

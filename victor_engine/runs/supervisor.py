@@ -22,17 +22,17 @@ from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.graph_walk.walk import Walk, WalkResult
 from victor_engine.people.requests import Decision
 from victor_engine.runs import transitions
-from victor_engine.runs.child_runs import Children, Resolve
-from victor_engine.runs.claims import LoadDefinition, Records, past
+from victor_engine.runs.child_runs import ChildRuns, Resolve
+from victor_engine.runs.claims import LoadDefinition, RunLoader, history
 from victor_engine.runs.command_handler import Handler
 from victor_engine.runs.commands import Command
-from victor_engine.runs.completion import BeforeEnding, Endings, OnEnding, OnFinished
+from victor_engine.runs.completion import BeforeCompletion, Completion, OnCompletion, OnFinished
 from victor_engine.runs.control import Control
-from victor_engine.runs.external_waits import ParkedError, Surroundings
+from victor_engine.runs.external_waits import RunPausedError, RunServices
 from victor_engine.runs.request_deadlines import Decisions
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.run_record import RunRecord
-from victor_engine.runs.slots import Live, Places
+from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.stored_effects import EmbeddedEffects
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RETAKE_SECONDS = 30.0
+RECLAIM_SECONDS = 30.0
 """How long a run rests that the store has failed, before it is taken up again."""
 
 NOT_RETRIED = frozenset(
@@ -71,7 +71,7 @@ def newest(tx: Tx, workflow: str, version: str | None) -> Start:
 class Runtime:
     """Drives runs, and does what people tell them.
 
-    For what it is given see `taking.LoadDefinition`, `ending.OnEnding` and `ending.OnFinished`.
+    For what it is given see `taking.LoadDefinition`, `ending.OnCompletion` and `ending.OnFinished`.
     """
 
     def __init__(
@@ -86,36 +86,42 @@ class Runtime:
         max_concurrent_runs: int = 10,
         mask: Callable[[str], str] = lambda text: text,
         load_functions: Callable[[], Load | None] = lambda: None,
-        before_ending: BeforeEnding = lambda tx, run: None,
-        on_ending: OnEnding = lambda tx, run, status: None,
+        before_completion: BeforeCompletion = lambda tx, run: None,
+        on_completion: OnCompletion = lambda tx, run, status: None,
         on_finished: OnFinished = lambda schedule_id, ending: None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.logbook = Logbook(store, clock, mask)
-        self.records = Records(load_definition)
+        self.loader = RunLoader(load_definition)
         self._bindings = bindings
         self._functions = functions
         self.evaluator = Evaluator()
-        self.places = Places(self._drive, max_concurrent_runs)
+        self.slots = Slots(self._drive, max_concurrent_runs)
         self.decisions = Decisions(store, clock)
-        self.children = Children(store)
-        self.endings = Endings(
-            store, self.logbook, self.children, self.places.over, before_ending, on_ending, on_finished
+        self.children = ChildRuns(store)
+        self.completion = Completion(
+            store,
+            self.logbook,
+            self.children,
+            self.slots.run_completed,
+            before_completion,
+            on_completion,
+            on_finished,
         )
-        handler = Handler(self.records.definition, resolve, load_functions)
-        self.control = Control(store, self.places, self.endings, handler)
-        self._surroundings = Surroundings(
+        handler = Handler(self.loader.definition, resolve, load_functions)
+        self.control = Control(store, self.slots, self.completion, handler)
+        self._services = RunServices(
             decision=self.decisions.wait,
             deadlines_changed=self.decisions.deadlines_changed,
             idle=self._idle,
-            come_back=lambda key: self.places.come_back(self.places.live[key]),
+            reacquire_slot=lambda key: self.slots.reacquire_slot(self.slots.live[key]),
             resolve=resolve,
-            take_up=self._take_up_child,
+            claim_child=self._claim_child,
             child_end=self.children.end_of,
-            end=self.endings.commit,
+            end=self.completion.commit,
         )
-        self._retakes: set[asyncio.Task[None]] = set()
+        self._reclaims: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # --- beginning and end ---------------------------------------------------------------------
@@ -125,8 +131,8 @@ class Runtime:
 
         With `recover=False` no run is touched; `recover` takes up a single one later.
         """
-        self.store.listen(self.control.heard)
-        self.places.open()
+        self.store.listen(self.control.on_events)
+        self.slots.open()
         if recover:
             await self.recover()
         self.decisions.start()
@@ -134,24 +140,24 @@ class Runtime:
     async def stop(self) -> None:
         """Stop at once: what runs is ended and will be tried again at the next start."""
         self._stopping = True
-        self.places.close()
+        self.slots.close()
         await self.decisions.stop()
         tasks = []
-        for live in list(self.places.live.values()):
+        for live in list(self.slots.live.values()):
             live.stop()
             tasks.append(live.task)
-        for retake in self._retakes:
-            retake.cancel()
-        tasks += [*self.control.tasks, *self._retakes]
+        for reclaim in self._reclaims:
+            reclaim.cancel()
+        tasks += [*self.control.tasks, *self._reclaims]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.evaluator.close()
-        self.places.forget_all()
+        self.slots.clear()
         await self.logbook.close()
 
     def hurry(self) -> None:
         """While `stop` waits: kill what has not ended yet."""
-        for live in list(self.places.live.values()):
+        for live in list(self.slots.live.values()):
             live.stop()
 
     async def recover(self, run_key: int | None = None) -> None:
@@ -188,12 +194,12 @@ class Runtime:
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
         """Let a committed run be taken up as soon as there is a place; higher priority first."""
-        self.places.enqueue(run_key, priority, again)
+        self.slots.enqueue(run_key, priority, again)
 
     @property
     def running(self) -> int:
         """Runs that hold a place: those that wait for a person do not."""
-        return self.places.taken
+        return self.slots.in_use
 
     async def create(self, plan: Callable[[Tx], NewRun]) -> Created:
         """Create the run that `plan` says, in a transition, and let it begin as soon as there is a place.
@@ -213,24 +219,24 @@ class Runtime:
 
     def drain(self, draining: bool) -> None:
         """Take up no run that has not begun; or do so again."""
-        self.places.drain(draining)
+        self.slots.drain(draining)
 
     # --- one run -------------------------------------------------------------------------------
 
     async def _drive(self, key: int, again: bool) -> None:
-        """Drive a run until it ends or rests; where the store fails it, take it up again as after a crash."""
+        """Drive a run until it ends or idle; where the store fails it, take it up again as after a crash."""
         try:
             await self._drive_on(key, again)
         except StoreError as error:
             # Nothing was acknowledged that is not on disk.
-            log.error("run %s is taken up again in %g s: %s", key, RETAKE_SECONDS, error)
-            task = asyncio.create_task(self._retake(key), name=f"victor-retake-{key}")
-            self._retakes.add(task)
-            task.add_done_callback(self._retakes.discard)
+            log.error("run %s is taken up again in %g s: %s", key, RECLAIM_SECONDS, error)
+            task = asyncio.create_task(self._reclaim(key), name=f"victor-reclaim-{key}")
+            self._reclaims.add(task)
+            task.add_done_callback(self._reclaims.discard)
 
-    async def _retake(self, key: int) -> None:
+    async def _reclaim(self, key: int) -> None:
         while not self._stopping:
-            await self.clock.sleep(RETAKE_SECONDS)
+            await self.clock.sleep(RECLAIM_SECONDS)
             try:
                 await self.recover(key)
                 return
@@ -238,8 +244,8 @@ class Runtime:
                 log.error("run %s cannot be taken up again yet: %s", key, error)
 
     async def _drive_on(self, key: int, again: bool) -> None:
-        live = self.places.live[key]
-        record = await self._take_up(live, key, again)
+        live = self.slots.live[key]
+        record = await self._claim(live, key, again)
         if record is None:
             return
         if live.cancelling:
@@ -257,14 +263,14 @@ class Runtime:
             if result is None:
                 return
             if result.status == "failed" and self._may_retry(record, result):
-                await self._again(record, result)
+                await self._rerun(record, result)
                 continue
             spent = int(effects.stopwatch.seconds * 1_000_000)
             end = RunEnd(result.status, spent, result.position.ordinal, result.error)
-            await self.endings.finish(record.ref, end, opened=effects.opened)
+            await self.completion.finish(record.ref, end, opened=effects.opened)
             return
 
-    def _effects_of(self, live: Live, record: RunRecord) -> EmbeddedEffects:
+    def _effects_of(self, live: ActiveRun, record: RunRecord) -> EmbeddedEffects:
         # What an operator sets from now on is seen at once; what was set while it was read, too.
         live.overrides = record.overrides = {**record.overrides, **live.overrides}
         effects = EmbeddedEffects(
@@ -273,15 +279,15 @@ class Runtime:
             self.clock,
             self._bindings(),
             self.logbook,
-            self._surroundings,
+            self._services,
         )
-        effects.hurried |= live.hurried
+        effects.skip_retry_wait |= live.skip_retry_wait
         live.effects = effects
         effects.pausing = live.pausing
         return effects
 
     async def _walk(
-        self, live: Live, walk: Walk, effects: EmbeddedEffects, record: RunRecord
+        self, live: ActiveRun, walk: Walk, effects: EmbeddedEffects, record: RunRecord
     ) -> WalkResult | None:
         """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
         live.begun = live.walking = True
@@ -291,10 +297,10 @@ class Runtime:
                 raise asyncio.CancelledError
             return await walk.run(record.position, record.state)
         except asyncio.CancelledError:
-            live.walks_no_more()
-            await self._broken_off(live, effects, record.ref)
-        except ParkedError:
-            live.walks_no_more()
+            live.end_walk()
+            await self._after_cancel(live, effects, record.ref)
+        except RunPausedError:
+            live.end_walk()
             await self.control.rest(record.ref, effects.stopwatch.seconds)
         except StoreError:
             raise
@@ -306,34 +312,34 @@ class Runtime:
             info = ErrorInfo(type=type(error).__name__, message=f"fault in the engine: {error}")
             return WalkResult("failed", record.state, record.position, info)
         finally:
-            live.walks_no_more()
+            live.end_walk()
         return None
 
-    async def _broken_off(self, live: Live, effects: EmbeddedEffects, ref: RunRef) -> None:
+    async def _after_cancel(self, live: ActiveRun, effects: EmbeddedEffects, ref: RunRef) -> None:
         """A walk was cancelled: see to what is to become of its run."""
         if await effects.ended():
             return
         if live.cancelling:
             await self.control.end_cancelled(ref, effects.stopwatch.seconds)
         elif self._stopping:
-            await self.endings.interrupt(ref)
-        elif live.parking:
+            await self.completion.interrupt(ref)
+        elif live.detached:
             pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
         elif effects.pausing:
             # It was waiting for a person: the question stays open, the run rests.
             await self.control.rest(ref, effects.stopwatch.seconds)
 
-    async def _take_up(self, live: Live, key: int, again: bool) -> RunRecord | None:
+    async def _claim(self, live: ActiveRun, key: int, again: bool) -> RunRecord | None:
         """Start a run, or go on with one; None if there is nothing to do for it."""
         if not again:
-            new = await self.store.persist(lambda tx: self.records.begin(tx, key), plain=True)
+            new = await self.store.persist(lambda tx: self.loader.begin(tx, key), plain=True)
             if new is not None:
                 return new
-        record = await self.store.read(lambda connection: self.records.load(connection, key))
+        record = await self.store.read(lambda connection: self.loader.load(connection, key))
         if record.status in ("queued", "running") and not await self.store.persist(
             lambda tx: transitions.start(tx, record.ref, record.started)
         ):
-            record = await self.store.read(lambda connection: self.records.load(connection, key))
+            record = await self.store.read(lambda connection: self.loader.load(connection, key))
         if record.status in FINAL_RUN_STATUSES or record.status == "paused":
             return None
         if record.status == "pausing":
@@ -348,15 +354,15 @@ class Runtime:
         return str(block.get("timezone") or block.get("tz") or self._bindings().timezone)
 
     def _idle(self, key: int) -> None:
-        live = self.places.live[key]
-        live.rested.set()
-        self.places.give_back(live)
+        live = self.slots.live[key]
+        live.became_idle.set()
+        self.slots.release_slot(live)
 
     def _may_retry(self, record: RunRecord, result: WalkResult) -> bool:
         kind = result.error.type if result.error is not None else ""
         return record.reruns < record.definition.max_retries and kind not in NOT_RETRIED
 
-    async def _again(self, record: RunRecord, result: WalkResult) -> None:
+    async def _rerun(self, record: RunRecord, result: WalkResult) -> None:
         """A workflow-level retry: go on from the failed node, its own attempts counted anew."""
         record.reruns += 1
 
@@ -373,20 +379,20 @@ class Runtime:
             return position
 
         record.position = await self.store.persist(transition)
-        record.past = await self.store.read(
-            lambda connection: past(connection, record.ref.key, record.position, record.definition)
+        record.history = await self.store.read(
+            lambda connection: history(connection, record.ref.key, record.position, record.definition)
         )
 
     # --- runs that runs start ------------------------------------------------------------------
 
-    def _take_up_child(self, key: int, priority: int) -> None:
+    def _claim_child(self, key: int, priority: int) -> None:
         # As a part of a run that has begun: it is taken up while the engine drains, too.
         self.enqueue(key, priority, again=True)
 
     def definition(
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
-        return self.records.definition(connection, definition_id)
+        return self.loader.definition(connection, definition_id)
 
     # --- what people tell runs -----------------------------------------------------------------
 
@@ -394,9 +400,9 @@ class Runtime:
         """Carry out a command on a run; see `Control.command`."""
         await self.control.command(command, actor, expect)
 
-    def aside(self, key: int) -> AbstractAsyncContextManager[bool]:
+    def exclusive(self, key: int) -> AbstractAsyncContextManager[bool]:
         """Have a run to oneself; see `Control.aside`."""
-        return self.control.aside(key)
+        return self.control.exclusive(key)
 
 
 __all__ = ["Runtime"]

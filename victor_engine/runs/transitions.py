@@ -117,7 +117,7 @@ def begin_wait(
     binding: str,
     wait: dict[str, Any],
     *,
-    rests: bool,
+    idle: bool,
     child_key: int | None = None,
 ) -> int:
     """An attempt that waits from its first moment on. With `rests` the run has nothing else to do."""
@@ -126,7 +126,7 @@ def begin_wait(
     attempt = attempts.add(
         tx, row, number, "waiting", binding=binding, wait=jsonio.dumps_text(wait), child_key=child_key
     )
-    if rests:
+    if idle:
         set_waiting(tx, run)
     data = {"attempt": number, "iteration": step.iteration, "by": binding}
     until = [wait[key] for key in ("due", "deadline") if key in wait]
@@ -136,10 +136,10 @@ def begin_wait(
     return attempt
 
 
-def await_verdict(tx: Tx, run: RunRef, attempt: int) -> tuple[int, int, str]:
+def await_decision(tx: Tx, run: RunRef, attempt: int) -> tuple[int, int, str]:
     """Let an interrupted attempt wait for what people say of it; return its number, start and binding."""
     wait = {"text": "a person, because it was interrupted", "since": tx.now_us, "interrupted": True}
-    attempts.await_verdict(tx, run.key, attempt, jsonio.dumps_text(wait))
+    attempts.await_decision(tx, run.key, attempt, jsonio.dumps_text(wait))
     return attempts.begun(tx, attempt)
 
 
@@ -330,7 +330,7 @@ __all__ = [
     "RunEnd",
     "RunRef",
     "at_work",
-    "await_verdict",
+    "await_decision",
     "begin",
     "begin_attempt",
     "begin_wait",

@@ -46,21 +46,21 @@ class Pending:
         elif each.status == "waiting":
             self.timers.append(f"{each.node_id}: its wait goes on")
 
-    def drop(self, each: LiveAttempt, why: str, *, begins_anew: bool) -> None:
+    def drop(self, each: LiveAttempt, why: str, *, restarts: bool) -> None:
         """An attempt ends without a result; its node may be done again under the new version."""
         self.dropped.append(each.id)
         question = each.question
         if question is not None:
             lost = f", {question.votes} votes are lost" if question.votes else ""
-            again = "asked anew" if begins_anew else "withdrawn"
+            again = "asked anew" if restarts else "withdrawn"
             self.questions.append(f"{each.node_id}: {again}, because {why}{lost}")
             if question.deadline is not None:
-                new = "a new one comes with the new question" if begins_anew else "it is gone"
+                new = "a new one comes with the new question" if restarts else "it is gone"
                 self.timers.append(f"{each.node_id}: deadline {_instant(question.deadline)}: {new}")
         elif each.retry_at is not None:
             self.timers.append(f"{each.node_id}: the retry at {_instant(each.retry_at)} is gone")
         elif each.status == "waiting":
-            self.timers.append(f"{each.node_id}: its wait " + ("begins anew" if begins_anew else "is over"))
+            self.timers.append(f"{each.node_id}: its wait " + ("begins anew" if restarts else "is over"))
 
 
 def _instant(at: int) -> str:
@@ -81,13 +81,13 @@ class Comparison:
         """Why an attempt cannot go on as node `name` of the target; '' if it can."""
         old, new = self.source.nodes.get(each.node_id), self.target.nodes[name]
         if each.question is not None and not each.question.ask.interrupted:
-            return self._asks_otherwise(each.question, old, new)
+            return self._request_change(each.question, old, new)
         if old is None or old.type != new.type:
             return f"it is a {new.type} node now"
-        same = each.status != "waiting" or _itself(old) == _itself(new)
+        same = each.status != "waiting" or _own_fields(old) == _own_fields(new)
         return "" if same else "what it waits for is different"
 
-    def _asks_otherwise(self, question: Question, old: Node | None, new: Node) -> str:
+    def _request_change(self, question: Question, old: Node | None, new: Node) -> str:
         if not isinstance(new, HITLNode):
             return f"it is a {new.type} node now"
         run = self.run
@@ -140,11 +140,11 @@ def pending(compared: Comparison, stands: RunPosition, from_version: str) -> Pen
             raise ConflictError(
                 f"{each.node_id} has started a run that goes on, and {why}; it can move once that run has ended"
             )
-        found.drop(each, why, begins_anew=name is not None)
+        found.drop(each, why, restarts=name is not None)
     return found
 
 
-def _itself(node: Node) -> dict[str, Any]:
+def _own_fields(node: Node) -> dict[str, Any]:
     """What a node does, whatever it is called and wherever it leads."""
     leads = ("id", "next", "on_error", "name", "description")
     return {key: value for key, value in node_to_content(node).items() if key not in leads}

@@ -104,12 +104,12 @@ def check_rests(run: Resting) -> None:
     """ConflictError if something of the run is at work, or if it is over."""
     # A run that rests until its next attempt is due, or in whose parallel one branch waits and the others
     # are done, counts as running, and nothing of it is at work.
-    rests = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
+    idle = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
     if run.status == "pausing":
         raise ConflictError("it is pausing; wait until it is paused, and it can be moved")
-    if run.status in ("queued", "running", "cancelling") and not rests:
+    if run.status in ("queued", "running", "cancelling") and not idle:
         raise ConflictError(f"it is {run.status}; pause it, and it can be moved once it rests")
-    if run.status not in MOVABLE and not rests:
+    if run.status not in MOVABLE and not idle:
         raise ConflictError(f"it is {run.status}, so there is nothing left to move")
     if any(each.status == "running" for each in run.live):
         raise ConflictError("one of its nodes is at work; pause it, and it can be moved once it rests")

@@ -1,4 +1,4 @@
-"""A run that rests, as it is stored: all that moving it to another version depends on."""
+"""A run that idle, as it is stored: all that moving it to another version depends on."""
 
 from __future__ import annotations
 

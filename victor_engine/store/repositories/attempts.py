@@ -351,7 +351,7 @@ def set_waiting(tx: Tx, run_key: int, attempt: int) -> None:
     expect_one(cursor, "attempt", attempt)
 
 
-def await_verdict(tx: Tx, run_key: int, attempt: int, wait: str) -> bool:
+def await_decision(tx: Tx, run_key: int, attempt: int, wait: str) -> bool:
     """Let an interrupted attempt wait (JSON); False if it waits already."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(

@@ -89,11 +89,11 @@ async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_lat
         assert go.wait(20)
         return status
 
-    options = {"on_ending": on_ending, "on_finished": lambda schedule, ending: told.append(ending)}
+    options = {"on_completion": on_ending, "on_finished": lambda schedule, ending: told.append(ending)}
     async with Bench(tmp_path, Work(), **options) as bench:
         created = await create(bench, flow)
         assert await asyncio.to_thread(at_the_end.wait, 20)
-        live = bench.runtime.places.live[created.key]
+        live = bench.runtime.slots.live[created.key]
         live.cancelling = True
         live.interrupt()
         await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_a_last_step_with_which_the_run_cannot_end_is_not_on_record_either
             refused.append(status)
             raise RuntimeError("what comes after it is broken")
 
-    async with Bench(tmp_path, Work(), on_ending=on_ending) as bench:
+    async with Bench(tmp_path, Work(), on_completion=on_ending) as bench:
         created = await create(bench)
         # A fault in the engine ends the run as failed: nothing of the last step is on record.
         assert await bench.end(ref(created)) == "failed"

@@ -12,7 +12,7 @@ import pytest
 from tests.runs.harness import FINAL, Bench, Work
 from victor_engine.clock import FakeClock
 from victor_engine.errors import StoreError
-from victor_engine.runs.supervisor import RETAKE_SECONDS
+from victor_engine.runs.supervisor import RECLAIM_SECONDS
 
 FLOW = """
 workflows:
@@ -26,7 +26,7 @@ workflows:
 async def ended(bench: Bench, clock: FakeClock, run: Any) -> str:
     async with asyncio.timeout(20):
         while (status := await bench.status(run)) not in FINAL:
-            await clock.advance(RETAKE_SECONDS)
+            await clock.advance(RECLAIM_SECONDS)
         return status
 
 
