@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
@@ -30,7 +31,8 @@ class DialogBody(VerticalScroll, can_focus=True):
 class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
     """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape leaves, ctrl+s submits."""
 
-    CSS_PATH = "dialogs.tcss"
+    # Absolute: a relative path would be looked for beside the module of each subclass.
+    CSS_PATH = Path(__file__).with_name("dialogs.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", id="dialog.leave", tooltip="Close without doing anything"),
         Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send what is filled in"),
