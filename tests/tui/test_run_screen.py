@@ -259,6 +259,7 @@ async def test_a_answers_what_this_run_asks_and_not_what_is_most_urgent(live: Wo
     app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(live.run_ids["review"], "a")(pilot)
+        await until(pilot, lambda: isinstance(app.screen, AnswerDialog))
         dialog = app.screen
         assert isinstance(dialog, AnswerDialog)
         assert dialog.request.run_id == live.run_ids["review"]
