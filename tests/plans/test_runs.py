@@ -136,7 +136,7 @@ async def test_another_version_to_go_on_with_refuses_the_whole(tmp_path: Path) -
         await engine.set_alias("w", "next", "1.0.0")
         with pytest.raises(PlanChangedError, match=r"gives run .* another state"):
             await engine.redrive_run(run_id, state={}, version="next", plan=plan)
-        with pytest.raises(UsageError, match="rewind without a plan"):
+        with pytest.raises(UsageError, match="cannot be combined with a plan"):
             await engine.redrive_run(run_id, version="next", rewind=True, plan=plan)
         assert await status(engine, run_id) == "failed"
 

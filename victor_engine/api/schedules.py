@@ -157,9 +157,9 @@ class ScheduleInfo(Struct, frozen=True, omit_defaults=True):
 
 
 def schedule_refused(schedule: ScheduleInfo, command: ScheduleCommand) -> str | None:
-    """Return why a schedule refuses a command, as the rest of a sentence about it; None if it accepts it.
+    """Return why a schedule refuses a command, as the end of a sentence about it; None if it accepts it.
 
-    Who may give the command is not looked at.
+    Permissions are not checked.
     """
     status = schedule_status(
         removed=False, vanished=False, paused=schedule.paused is not None, enabled=schedule.spec.enabled

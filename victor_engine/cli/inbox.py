@@ -198,7 +198,10 @@ def audit(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Export the audit trail: requests with their prompts, answers and actors, as they were recorded."""
+    """Export the audit trail.
+
+    It contains the requests with their prompts, answers and actors, as they were recorded.
+    """
     from victor_engine.errors import UsageError
     from victor_engine.people.audit import csv_lines, json_lines
     from victor_engine.people.audit import history as recorded

@@ -22,7 +22,7 @@ revision_option = click.option(
 note_option = click.option("--note", default="", help="Note for the audit trail.")
 
 
-def answer_from_words(request: RequestInfo, words: str | None, value: str | None, comment: str) -> Answer:
+def answer_from_arguments(request: RequestInfo, words: str | None, value: str | None, comment: str) -> Answer:
     """Return the answer that the arguments of `victor inbox answer` give.
 
     `words` is `approve`, `reject`, a choice or a text; `value` is JSON. Raise UsageError if they do not answer
@@ -92,12 +92,12 @@ def answer(
         found = await port.request(request)
         if found.status == RequestStatus.OPEN:
             _expected(found, if_revision)
-        words = (
+        given = (
             Answer(outcome="approved")
             if found.status != RequestStatus.OPEN
-            else answer_from_words(found, answer, value, comment)
+            else answer_from_arguments(found, answer, value, comment)
         )
-        done = await port.answer(found.id, found.revision, words)
+        done = await port.answer(found.id, found.revision, given)
         if as_json:
             print_json(done)
         elif done.settles_at is not None:

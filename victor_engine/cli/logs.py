@@ -28,7 +28,10 @@ FOLLOW_SECONDS = 0.5
 def logs(
     ctx: click.Context, run: str, node: str | None, search: str | None, follow: bool, as_json: bool
 ) -> None:
-    """Print the log of a run: the output of its commands, functions and agents."""
+    """Print the log of a run.
+
+    The log is the output of its commands, functions and agents.
+    """
 
     async def work(port: Port) -> None:
         after = 0

@@ -104,8 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}")
+        file = f"{error.filename}: " if error.filename else ""
+        _fail(f"{file}{error.strerror or error}")
         return 6 if isinstance(error, PermissionError) else 1
 
 

@@ -175,7 +175,7 @@ def add_to(group: click.Group) -> None:
         ),
         ("pause", "pause_run", "Pause runs after their current node."),
         ("resume", "resume_run", "Resume paused runs."),
-        ("retry", "retry_run", "Retry failed or cancelled runs from the node at which they stopped."),
+        ("retry", "retry_run", "Retry failed or cancelled runs where they stopped."),
     )
     for name, method, text in plain:
         group.add_command(_plain(name, method, text))
@@ -318,7 +318,10 @@ def rerun(
     note: str,
     as_json: bool,
 ) -> None:
-    """Start new runs with the input of earlier runs, or with another state."""
+    """Start new runs with the input of earlier runs.
+
+    With --state or --state-file, the new runs start with another state.
+    """
     given = json_state(state, state_file)
     token = read_token(token)
     version = _option_of(token, "version", version)
@@ -378,7 +381,10 @@ def override(
     note: str,
     as_json: bool,
 ) -> None:
-    """Set the time limit or the number of attempts of NODE in RUN, from its next attempt on."""
+    """Override the limits of NODE for RUN.
+
+    Sets the time limit or the number of attempts, from the next attempt on.
+    """
 
     async def action(port: Port, run_id: str, plan: str | None) -> RunInfo:
         return await port.override_node(run_id, node, timeout, max_attempts, retry_now, note)

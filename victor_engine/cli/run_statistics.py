@@ -39,7 +39,10 @@ def add_to(group: click.Group) -> None:
 @json_option
 @click.pass_context
 def compare(ctx: click.Context, older: str, newer: str, as_json: bool) -> None:
-    """Compare two runs: outcome, times and attempts by node, and differences in input and state."""
+    """Compare two runs.
+
+    Shows outcome, times and attempts by node, and the differences in input and state.
+    """
 
     async def work(port: Port) -> None:
         found = await port.compare_runs(older, newer)
@@ -135,7 +138,10 @@ def stats(
     buckets: int,
     as_json: bool,
 ) -> None:
-    """Show the success rate and the durations (median, 95th percentile) of runs, in total and over time."""
+    """Show success rates and durations of runs.
+
+    Shows the success rate, the median and the 95th percentile of durations, in total and over time.
+    """
 
     async def work(port: Port) -> None:
         now = (await port.engine()).now

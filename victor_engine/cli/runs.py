@@ -148,7 +148,10 @@ def _total(used: list[UsageInfo]) -> str:
 @json_option
 @click.pass_context
 def dead(ctx: click.Context, cause: str | None, limit: int, as_json: bool) -> None:
-    """List dead letters by cause: failed runs that need a decision (retry, redrive or discard)."""
+    """List dead letters by cause.
+
+    Dead letters are failed runs that need a decision: retry, redrive or discard.
+    """
 
     async def work(port: Port) -> None:
         found = await port.dead_letters(cause, limit)

@@ -53,7 +53,10 @@ def as_option(error: str) -> str:
 @json_option
 @click.pass_context
 def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) -> None:
-    """Explain why SCHEDULE did or did not fire: now, at an instant, on a day, or in a period."""
+    """Explain why SCHEDULE did or did not fire.
+
+    Explains the current state or, with --at, an instant, a day or a period.
+    """
 
     async def work(port: Port) -> None:
         info = await port.schedule(schedule) if at is not None else None
@@ -98,7 +101,10 @@ def preview(
     start: str | None,
     as_json: bool,
 ) -> None:
-    """Show the next fires of SCHEDULE (an id or a cron expression), or of --cron or --every."""
+    """Show the next fires of a schedule.
+
+    SCHEDULE is an id or a cron expression. Instead of it, give --cron or --every.
+    """
 
     async def work(port: Port) -> None:
         from victor_engine.scheduling.declarations import changed_spec, spec_from_block
@@ -157,7 +163,10 @@ def show_fires(found: SchedulePreview, spec: ScheduleSpec) -> None:
 @json_option
 @click.pass_context
 def calendars(ctx: click.Context, as_json: bool) -> None:
-    """List exclusion calendars with their next entries and their schedules."""
+    """List exclusion calendars.
+
+    Shows the next entry and the schedules of each. The exit code is 3 if a calendar cannot be read.
+    """
 
     async def work(port: Port) -> int:
         found = await port.calendars()
@@ -183,9 +192,9 @@ def calendars(ctx: click.Context, as_json: bool) -> None:
 @note_option
 @click.pass_context
 def drain(ctx: click.Context, remark: str) -> None:
-    """Drain the engine: active runs continue and new runs do not start, also after a restart.
+    """Drain the engine: start no new runs.
 
-    `victor scheduler undrain` ends it.
+    Active runs continue. Draining also holds after a restart, until `victor scheduler undrain`.
     """
 
     async def work(port: Port) -> None:

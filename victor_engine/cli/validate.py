@@ -184,17 +184,17 @@ def _schedule(
     from victor_engine.scheduling.calendars.workspace_calendars import Calendars
     from victor_engine.scheduling.declarations import place_of, spec_from_block
 
-    spec, faults = spec_from_block(definition.name, definition.schedule or {})
+    spec, errors = spec_from_block(definition.name, definition.schedule or {})
     if config is not None and spec is not None:
         calendars = Calendars(config.calendars, config.workspace)
         for name in spec.exclude:
             try:
                 calendars.get(name)
             except VictorError as error:
-                faults.append(f"schedule.exclude: {error.message}")
-    for fault in faults:
-        line, column = place_of(fault, places)
-        message = f"workflow {definition.name!r}: {fault}"
+                errors.append(f"schedule.exclude: {error.message}")
+    for text in errors:
+        line, column = place_of(text, places)
+        message = f"workflow {definition.name!r}: {text}"
         yield ProblemInfo(severity="error", message=message, path=str(path), line=line, column=column)
 
 

@@ -25,7 +25,9 @@ class Workspace:
     problems: list[ProblemInfo] = field(default_factory=list)
     by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    faulty: set[Path] = field(default_factory=set)  # files with errors: a workflow in them may be missing
+    files_with_errors: set[Path] = field(
+        default_factory=set
+    )  # files with errors: a workflow in them may be missing
 
     def add(self, problem: ProblemInfo, workflow: str | None = None) -> None:
         self.problems.append(problem)

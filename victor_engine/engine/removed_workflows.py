@@ -26,12 +26,12 @@ LARGEST = 1 << 20
 """Maximum bytes of a file with errors in which the name of a workflow is searched."""
 
 
-class CannotTellError(Exception):
+class UncertainRemovalError(Exception):
     """A file or directory cannot be read, so it is unknown whether a workflow still exists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class RemovedWorkflow:
     """A removed workflow, with the reason and its former file."""
 
     workflow: str
@@ -43,12 +43,12 @@ class Gone:
 class Plan:
     """The schedules to disable and to enable; False if there are none."""
 
-    gone: list[Gone] = field(default_factory=list)
-    back: list[tuple[str, str]] = field(default_factory=list)  # workflow and schedule
+    removed: list[RemovedWorkflow] = field(default_factory=list)
+    restored: list[tuple[str, str]] = field(default_factory=list)  # workflow and schedule
     problems: list[Problem] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.gone or self.back)
+        return bool(self.removed or self.restored)
 
 
 class Search:
@@ -61,7 +61,7 @@ class Search:
     def may_be_in(self, workflow: str) -> Path | None:
         """Return a file with errors that may contain a workflow, or None."""
         if self._texts is None:
-            self._texts = [(path, _text(path)) for path in sorted(self.workspace.faulty)]
+            self._texts = [(path, _text(path)) for path in sorted(self.workspace.files_with_errors)]
         return next((path for path, text in self._texts if text is None or workflow in text), None)
 
 
@@ -85,13 +85,13 @@ def find(connection: sqlite3.Connection, search: Search, names: AbstractSet[str]
         # The schedule that a file declares returns with its block.
         own = file_schedule_id(workflow)
         if workflow in names:
-            plan.back += [(workflow, schedule) for schedule in ids if schedule != own]
+            plan.restored += [(workflow, schedule) for schedule in ids if schedule != own]
     for workflow, paths in armed.items():
         if workflow in names:
             continue
         try:
-            plan.gone.append(Gone(workflow, _why_gone(search, workflow, paths), paths[0]))
-        except CannotTellError as error:
+            plan.removed.append(RemovedWorkflow(workflow, _why_gone(search, workflow, paths), paths[0]))
+        except UncertainRemovalError as error:
             message = f"workflow {workflow} may have been removed: {error}. Its schedules do not change"
             problem = ProblemInfo(severity="error", message=message, path=str(paths[0]))
             plan.problems.append((workflow, problem))
@@ -100,32 +100,34 @@ def find(connection: sqlite3.Connection, search: Search, names: AbstractSet[str]
 
 def lock(tx: Tx, plan: Plan) -> None:
     """Lock the schedules that `apply` changes."""
-    gone = {each.workflow for each in plan.gone}
-    found = {row.id for row in stored_schedules.all_rows(tx) if row.workflow in gone} if gone else set[str]()
-    for schedule in sorted(found | {schedule for _, schedule in plan.back}):
+    names = {each.workflow for each in plan.removed}
+    found = (
+        {row.id for row in stored_schedules.all_rows(tx) if row.workflow in names} if names else set[str]()
+    )
+    for schedule in sorted(found | {schedule for _, schedule in plan.restored}):
         tx.lock(Root.SCHEDULE, schedule)
 
 
 def apply(tx: Tx, plan: Plan) -> list[Problem]:
     """Disable and enable schedules; return errors and warnings about them."""
     problems: list[Problem] = []
-    for workflow, schedule in plan.back:
+    for workflow, schedule in plan.restored:
         try:
             schedule_commands.come_back(tx, stored_schedules.get(tx, schedule, removed=True))
         except VictorError as error:
             message = f"schedule {schedule} of {workflow} stays disabled: {error.message}"
             problems.append((workflow, ProblemInfo(severity="error", message=message)))
-    if not plan.gone:
+    if not plan.removed:
         return problems
     known = stored_schedules.all_rows(tx)
-    for gone in plan.gone:
-        found = [row for row in known if row.workflow == gone.workflow]
+    for removed in plan.removed:
+        found = [row for row in known if row.workflow == removed.workflow]
         for row in found:
-            schedule_commands.vanish(tx, row, gone.note)
-        message = f"{gone.note}; its {len(found)} schedules are disabled until the workflow returns"
+            schedule_commands.vanish(tx, row, removed.note)
+        message = f"{removed.note}; its {len(found)} schedules are disabled until the workflow returns"
         log.warning("%s", message)
         problems.append(
-            (gone.workflow, ProblemInfo(severity="warning", message=message, path=str(gone.path)))
+            (removed.workflow, ProblemInfo(severity="warning", message=message, path=str(removed.path)))
         )
     return problems
 
@@ -140,14 +142,14 @@ def _known(connection: sqlite3.Connection) -> tuple[dict[str, list[Path]], dict[
 
 
 def _why_gone(search: Search, workflow: str, paths: list[Path]) -> str:
-    """Return why a workflow counts as removed. Raise CannotTellError if it may still exist."""
+    """Return why a workflow counts as removed. Raise UncertainRemovalError if it may still exist."""
     workspace, config = search.workspace, search.workspace.config
     configured = config.workspace / "victor.yaml" in config.files
     if not configured and not workspace.files:
-        raise CannotTellError(f"{config.workspace} has neither a victor.yaml nor a workflow file")
+        raise UncertainRemovalError(f"{config.workspace} has neither a victor.yaml nor a workflow file")
     suspect = search.may_be_in(workflow)
     if suspect is not None:
-        raise CannotTellError(f"{suspect} has errors")
+        raise UncertainRemovalError(f"{suspect} has errors")
     renamed: list[Path] = []
     for path in paths:
         _check_folders(path, config.workspace)
@@ -155,17 +157,17 @@ def _why_gone(search: Search, workflow: str, paths: list[Path]) -> str:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             if path.is_symlink():
-                raise CannotTellError(f"{path} is a link to a file that does not exist") from None
+                raise UncertainRemovalError(f"{path} is a link to a file that does not exist") from None
             continue
         except OSError as error:
-            raise CannotTellError(f"{path}: {error.strerror or error}") from error
+            raise UncertainRemovalError(f"{path}: {error.strerror or error}") from error
         if path in workspace.files:
             renamed.append(path)
             continue
         if not stat.S_ISREG(mode):
-            raise CannotTellError(f"{path} is not a regular file")
+            raise UncertainRemovalError(f"{path} is not a regular file")
         if not configured:
-            raise CannotTellError(f"{config.workspace} has no victor.yaml that lists {path}")
+            raise UncertainRemovalError(f"{config.workspace} has no victor.yaml that lists {path}")
     if renamed:
         return f"{renamed[0]} does not contain workflow {workflow} any more"
     return (
@@ -174,7 +176,7 @@ def _why_gone(search: Search, workflow: str, paths: list[Path]) -> str:
 
 
 def _check_folders(path: Path, root: Path) -> None:
-    """Raise CannotTellError if a folder between the workspace and one of its files cannot be listed."""
+    """Raise UncertainRemovalError if a folder between the workspace and one of its files cannot be listed."""
     for folder in path.parents:
         if not folder.is_relative_to(root):
             return
@@ -183,4 +185,4 @@ def _check_folders(path: Path, root: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise CannotTellError(f"{folder}: {error.strerror or error}") from error
+            raise UncertainRemovalError(f"{folder}: {error.strerror or error}") from error

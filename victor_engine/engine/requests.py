@@ -78,7 +78,7 @@ class RequestService:
         return await self._send(request_id, lambda full: commands.Reply(full, text))
 
     async def _send(self, request_id: str, command: Callable[[str], commands.Command]) -> RequestInfo:
-        """Commit a command on a request, given its whole id, and then act on what it has decided."""
+        """Commit a command on a request by its full id, and then apply its decision."""
         full, who = await self._who(request_id)
         given = command(full)
 

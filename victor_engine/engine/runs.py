@@ -27,7 +27,7 @@ from victor_engine.versioning import catalog
 
 
 class RunService:
-    """Start, cancel, pause, resume, retry, redrive, rerun, discard, and what is set while it retries."""
+    """The actions on runs."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class RunService:
         self._current.may_run()
         expect = self._expect(plan, "redrive", version, from_node, state)
         if expect is not None and rewind:
-            raise UsageError("a plan does not take a state from before a node; rewind without a plan")
+            raise UsageError("`rewind` cannot be combined with a plan; use it without a plan")
         ref = await self._ref(run_id)
         await self._runtime.command(
             Redrive(

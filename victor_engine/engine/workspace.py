@@ -22,7 +22,7 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
         found.calendars,
         workflows=found.workflows,
         files=found.files,
-        faulty=found.faulty,
+        files_with_errors=found.files_with_errors,
     )
     for problem in config.warnings:
         workspace.add(problem)

@@ -66,14 +66,14 @@ class Order:
 
 @dataclass(slots=True)
 class Loading:
-    """The result of a load. `faulty` are files with errors: a workflow in them may be missing."""
+    """The result of a load. A workflow in `files_with_errors` may be missing."""
 
     config: Config
     bindings: BindingTable
     functions: FunctionRegistry
     calendars: Calendars
     files: list[Path] = field(default_factory=list)
-    faulty: set[Path] = field(default_factory=set)
+    files_with_errors: set[Path] = field(default_factory=set)
     workflows: list[WorkflowPiece] = field(default_factory=list)
     calendar_errors: list[VictorError] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -185,8 +185,8 @@ class _Work:
         for piece in self._files(opened.files, tuple(sorted(found.functions.own))):
             found.workflows += piece.workflows
             found.problems += piece.problems
-            if piece.faulty:
-                found.faulty.add(Path(piece.path))
+            if piece.has_errors:
+                found.files_with_errors.add(Path(piece.path))
         self._together(found)
         return found
 
@@ -263,13 +263,13 @@ class _Work:
             problem = ProblemInfo(
                 "error", message, path=path, line=error.line or 1, column=1, remedy=_SMALLER
             )
-            return FilePiece(path=path, sources=sources, problems=((None, problem),), faulty=True)
+            return FilePiece(path=path, sources=sources, problems=((None, problem),), has_errors=True)
         except LoadingError as error:
             problem = ProblemInfo("error", error.message, path=path, line=1, column=1)
-            return FilePiece(path=path, problems=((None, problem),), faulty=True)
-        if piece.faulty:
+            return FilePiece(path=path, problems=((None, problem),), has_errors=True)
+        if piece.has_errors:
             # Its errors may depend on a missing file, so it is not cached.
-            return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, faulty=True)
+            return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, has_errors=True)
         return piece
 
     def _together(self, found: Loading) -> None:

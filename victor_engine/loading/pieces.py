@@ -64,7 +64,7 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
 class FilePiece(Struct, frozen=True, kw_only=True):
     """One workflow file. `sources` are the digests of the texts that were read for it, by path.
 
-    `faulty` is whether it has errors, so that a workflow in it may be missing. `people` are the assignees that
+    `has_errors` means that a workflow in it may be missing. `people` are the assignees that
     its requests name.
     """
 
@@ -72,7 +72,7 @@ class FilePiece(Struct, frozen=True, kw_only=True):
     sources: dict[str, str] = {}
     problems: tuple[Problem, ...] = ()
     workflows: tuple[WorkflowPiece, ...] = ()
-    faulty: bool = False
+    has_errors: bool = False
     people: tuple[str, ...] = ()
 
 
@@ -169,7 +169,7 @@ Requests = Open | ReadFile | ReadCalendar | Spans | Surroundings | Together
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """A response: a value, an error of the engine, an exceeded limit (near `line`), or an internal error (`fault`).
+    """A response: a value, an error of the engine, an exceeded limit (near `line`), or an internal error.
 
     `spent` is whether the process has used so much memory that it must be replaced.
     """
@@ -178,7 +178,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     error: dict[str, Any] | None = None
     limit: str = ""
     line: int = 0
-    fault: str = ""
+    internal_error: str = ""
     spent: bool = False
 
 

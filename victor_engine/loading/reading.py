@@ -116,7 +116,7 @@ class WorkspaceReader:
         for name in functions:
             known.register(name, _only_named)
         result = load_file(path, functions=known, root=config.workspace)
-        faulty = not result.ok
+        has_errors = not result.ok
         problems: list[Problem] = [(None, problem) for problem in result.problems]
         workflows = []
         people: dict[str, None] = {}
@@ -128,7 +128,7 @@ class WorkspaceReader:
             ]
             problems += [(name, problem) for problem in found]
             if any(problem.severity == "error" for problem in found):
-                faulty = True
+                has_errors = True
                 continue
             piece, errors = self._workflow(definition, result)
             workflows.append(piece)
@@ -139,7 +139,7 @@ class WorkspaceReader:
             sources=dict(result.sources),
             problems=tuple(problems),
             workflows=tuple(workflows),
-            faulty=faulty,
+            has_errors=has_errors,
             people=tuple(people),
         )
 

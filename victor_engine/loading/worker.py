@@ -46,7 +46,7 @@ class Worker:
         except VictorError as error:
             return encode(Answer(error=error.to_wire()))
         except Exception as error:
-            return encode(Answer(fault=f"{type(error).__name__}: {error}"))
+            return encode(Answer(internal_error=f"{type(error).__name__}: {error}"))
 
 
 def main() -> None:

@@ -126,8 +126,10 @@ class WorkerConversation:
             raise LimitError(answer.limit, answer.line)
         if answer.error is not None:
             raise VictorError.from_wire(answer.error)
-        if answer.fault:
-            raise LoadingError(f"the file cannot be checked because of an internal error: {answer.fault}")
+        if answer.internal_error:
+            raise LoadingError(
+                f"the file cannot be checked because of an internal error: {answer.internal_error}"
+            )
         found: T = msgspec.json.decode(answer.value, type=kind)
         return found
 

@@ -116,10 +116,10 @@ def holder(fd: int) -> int | None:
         fields = line.split()
         if len(fields) < 6 or fields[1] != "FLOCK" or fields[3] != "WRITE" or not fields[4].isdigit():
             continue
-        place, _, inode = fields[5].rpartition(":")
+        found_device, _, inode = fields[5].rpartition(":")
         pid = int(fields[4])
         if inode == str(info.st_ino) and pid > 0:
-            if place == device:
+            if found_device == device:
                 return pid
             near = pid  # on some file systems, stat reports another device number
     return near
