@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from textwrap import indent
 
@@ -10,8 +11,9 @@ import pytest
 
 from tests.cli.test_cli import Capture, Victor
 from tests.engine.support import engine_on, workspace
-from victor_engine.api import ScheduleSpec
+from victor_engine.api import BackfillSpec, ScheduleSpec
 from victor_engine.errors import NotFoundError, VictorError
+from victor_engine.versioning.catalog import VersionRemovedError
 
 NODES = "nodes: [{id: a, type: transform, transform: 'a = 1'}]\n"
 
@@ -77,3 +79,29 @@ def test_the_command_line_refuses_a_missing_version_and_lists_the_versions(victo
     assert victor("scheduler", "edit", schedule, "--set", "version=9.9.9", "--yes") == 4
     assert "w has no version 9.9.9; its versions are 1.0.0, 2.0.0" in victor.err
     assert victor("scheduler", "edit", schedule, "--set", "version=1.0.0", "--yes") == 0
+
+
+async def test_a_removed_version_is_a_problem_before_the_next_fire(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        added = await engine.add_schedule(ScheduleSpec("w", cron="@daily", version="2.0.0"))
+        start = engine.clock.now() - timedelta(days=3)
+        backfill = BackfillSpec(added.id, start, engine.clock.now())
+        assert (await engine.schedule(added.id)).problem is None
+        assert (await engine.preview_backfill(backfill)).problem is None
+        await engine.remove_version("w", "2.0.0", "it loses rows")
+        with pytest.raises(VersionRemovedError) as refused:
+            await engine.start_backfill(backfill)
+        preview = await engine.preview_backfill(backfill)
+        assert (preview.problem, preview.plan) == (refused.value.message, "")
+        (listed,) = await engine.schedules()
+        assert (await engine.schedule(added.id)).problem == listed.problem == refused.value.message
+        await engine.restore_version("w", "2.0.0")
+        assert (await engine.schedule(added.id)).problem is None
+        assert (await engine.preview_backfill(backfill)).problem is None
+
+
+async def test_a_deprecated_version_is_not_a_problem(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, FILES)) as engine:
+        added = await engine.add_schedule(ScheduleSpec("w", cron="@daily", version="2.0.0"))
+        await engine.deprecate("w", "2.0.0", "use 1.0.0")
+        assert (await engine.schedule(added.id)).problem is None

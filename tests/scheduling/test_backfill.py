@@ -59,7 +59,9 @@ async def info(w: World, number: int) -> BackfillInfo:
 
 async def preview(w: World, spec: BackfillSpec) -> Any:
     return await w.store.read(
-        lambda c: backfill.preview(c, spec, w.clock.now(), nothing_excluded, lambda *_: "1.0.0")
+        lambda c: backfill.preview(
+            c, spec, w.clock.now(), nothing_excluded, lambda *_: "1.0.0", lambda *_: None
+        )
     )
 
 

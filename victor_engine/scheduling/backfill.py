@@ -107,19 +107,24 @@ def _wanted(redo: str, status: str | None) -> bool:
 
 
 def preview(
-    source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded: Excluded, resolve: Any
+    source: sqlite3.Connection,
+    spec: BackfillSpec,
+    now: datetime,
+    excluded: Excluded,
+    resolve: Any,
+    refused: Any,
 ) -> BackfillPreview:
-    """As `plan`, for people; what is wrong with it is in `problem`."""
+    """Return what `plan` finds, as people see it. `problem` has the reason why it cannot start.
+
+    `refused` returns the reason why no run can start on a version.
+    """
     try:
         found = plan(source, spec, now, excluded)
     except UsageError as error:
         return BackfillPreview(0, problem=error.message)
-    version: str | None = None
-    problem: str | None = None
+    problem: str | None = refused(source, found.row.workflow, found.row.spec.version)
     version = resolve(source, found.row.workflow, found.row.spec.version)
-    if version is None:
-        problem = f"there is no version {found.row.spec.version or 'latest'} of {found.row.workflow}"
-    elif not found.fires:
+    if problem is None and not found.fires:
         problem = "nothing to run: " + (
             f"all {found.left_out} fires in the range have run"
             if found.left_out

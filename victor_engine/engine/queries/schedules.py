@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from victor_engine.api import (
     Agenda,
     BackfillInfo,
@@ -62,7 +64,7 @@ class ScheduleQueries:
         def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
             now = self._clock.now()
             found = queries.schedules(connection, now, summarise=_summary, resolve=version_started)
-            return schedule_info.complete(connection, found, now, self._excluded)
+            return _with_refusals(connection, schedule_info.complete(connection, found, now, self._excluded))
 
         return await self._reader.read(look)
 
@@ -72,7 +74,9 @@ class ScheduleQueries:
             found = queries.schedule(
                 connection, schedule_id, now, summarise=_summary, resolve=version_started
             )
-            return schedule_info.complete(connection, [found], now, self._excluded)[0]
+            return _with_refusals(
+                connection, schedule_info.complete(connection, [found], now, self._excluded)
+            )[0]
 
         return await self._reader.read(look)
 
@@ -121,7 +125,7 @@ class ScheduleQueries:
 
     async def preview_backfill(self, spec: BackfillSpec) -> BackfillPreview:
         return await self._reader.read(
-            backfill.preview, spec, self._clock.now(), self._excluded, version_started
+            backfill.preview, spec, self._clock.now(), self._excluded, version_started, start_refused
         )
 
     async def backfill(self, backfill_id: int) -> BackfillInfo:
@@ -148,3 +152,24 @@ def version_started(connection: sqlite3.Connection, workflow: str, wanted: str |
         return catalog.version_to_show(connection, workflow, wanted)
     except VictorError:
         return None
+
+
+def start_refused(connection: sqlite3.Connection, workflow: str, wanted: str | None) -> str | None:
+    """Return why no run can start on this version, range or alias; None if one can."""
+    try:
+        catalog.resolve(connection, workflow, wanted)
+    except VictorError as error:
+        return error.message
+    return None
+
+
+def _with_refusals(connection: sqlite3.Connection, found: list[ScheduleInfo]) -> list[ScheduleInfo]:
+    """Set `problem` of the schedules whose version is removed or does not exist."""
+    return [
+        msgspec.structs.replace(
+            info, problem=start_refused(connection, info.spec.workflow, info.spec.version)
+        )
+        if info.problem is None and (info.deprecated is not None or info.resolved_version is None)
+        else info
+        for info in found
+    ]
