@@ -86,7 +86,10 @@ def answer(
     if_revision: int | None,
     as_json: bool,
 ) -> None:
-    """Answer REQUEST: approve, reject, a choice, a text, or --value JSON."""
+    """Answer a request.
+
+    ANSWER is approve, reject, a choice or a text; --value gives other answers as JSON.
+    """
 
     async def work(port: Port) -> None:
         found = await port.request(request)
@@ -175,7 +178,10 @@ def reassign(
     if_revision: int | None,
     as_json: bool,
 ) -> None:
-    """Replace the assignees of REQUEST with PEOPLE: users, group:NAME or @ROLE."""
+    """Replace the assignees of REQUEST with PEOPLE.
+
+    PEOPLE are users, group:NAME or @ROLE.
+    """
 
     async def action(port: Port) -> RequestInfo:
         found = await port.request(request)
@@ -213,7 +219,10 @@ def delegate(
 def push_back(
     ctx: click.Context, request: str, node: str, comment: str, if_revision: int | None, as_json: bool
 ) -> None:
-    """Answer REQUEST by sending its run back to NODE, which the run has already visited."""
+    """Answer REQUEST by sending its run back to NODE.
+
+    The run must have visited NODE.
+    """
 
     async def action(port: Port) -> RequestInfo:
         found = await port.request(request)
@@ -237,7 +246,10 @@ def undo(ctx: click.Context, request: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def ask(ctx: click.Context, request: str, question: str, as_json: bool) -> None:
-    """Ask the requester a QUESTION. The deadline of REQUEST is suspended until the reply."""
+    """Ask the requester of REQUEST a question.
+
+    The deadline of the request is suspended until the reply.
+    """
     _act(
         ctx, as_json, lambda port: port.ask_requester(request, question),
         lambda done: f"asked {done.requested_by} about: {done.title}",

@@ -53,9 +53,9 @@ def migrate(
     remark: str,
     as_json: bool,
 ) -> None:
-    """Migrate the waiting, paused and failed runs of version OLD to version NEW.
+    """Migrate runs from version OLD to version NEW.
 
-    The exit code is 5 if a run or schedule was not migrated.
+    Waiting, paused and failed runs can be migrated. The exit code is 5 if a run or schedule was not migrated.
     """
     plan = read_token(token)
     apply_ = apply_ or plan is not None

@@ -31,7 +31,10 @@ def _configured(ctx: click.Context) -> Config:
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """List the rules with the numbers of their waiting and abandoned messages."""
+    """List the notification rules.
+
+    Shows the numbers of waiting and abandoned messages of each.
+    """
     from victor_engine.notify.outbox import label
 
     config, counts = _configured(ctx), _counts(ctx)

@@ -121,7 +121,10 @@ def show(ctx: click.Context, workflow: str, version: str | None, as_json: bool) 
 @json_option
 @click.pass_context
 def diff(ctx: click.Context, workflow: str, old: str, new: str, as_json: bool) -> None:
-    """Show the differences of two versions: nodes, edges, limits, schedule."""
+    """Show the differences of two versions.
+
+    Compares nodes, edges, limits and schedule.
+    """
 
     async def work(port: Port) -> None:
         found = await port.diff_versions(workflow, old, new)
@@ -191,7 +194,10 @@ def _use(info: VersionInfo) -> str:
 @json_option
 @click.pass_context
 def remove(ctx: click.Context, workflow: str, version: str, message: str, as_json: bool) -> None:
-    """Remove a version: new runs cannot start on it, and its active runs continue."""
+    """Remove a version from use by new runs.
+
+    New runs cannot start on it, and its active runs continue.
+    """
 
     async def work(port: Port) -> None:
         found = await port.remove_version(workflow, version, message)
@@ -245,7 +251,10 @@ def alias_(
     remark: str,
     as_json: bool,
 ) -> None:
-    """Show aliases, or set one to a version: alias WORKFLOW stable 1.2.0 --split 1.3.0 10."""
+    """Show, set or remove aliases.
+
+    Example: victor versions alias WORKFLOW stable 1.2.0 --split 1.3.0 10
+    """
     if remove and (workflow is None or alias is None or version is not None or split is not None):
         raise UsageError("--remove needs a workflow and an alias, and nothing else")
     if split is not None and version is None:
@@ -309,7 +318,10 @@ def _print_sides(found: list[AliasInfo]) -> None:
 def promote(
     ctx: click.Context, workflow: str, alias: str, onto: str | None, remark: str, as_json: bool
 ) -> None:
-    """Promote the second version of an alias: send all new runs to it."""
+    """Promote the second version of an alias.
+
+    It gets all new runs.
+    """
 
     async def work(port: Port) -> None:
         _print_alias(await port.promote_alias(workflow, alias, onto, remark), as_json)
