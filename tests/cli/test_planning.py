@@ -108,7 +108,7 @@ def test_backfill(victor: Victor) -> None:
     assert (
         victor("scheduler", "backfill", "start", every, "--range", "2016-01-01..2025-12-31", "--dry-run") == 2
     )
-    assert "holds 5,260,320 fires" in victor.err
+    assert "has 5,260,320 fires" in victor.err
     assert victor("scheduler", "backfill", "list") == 0
     assert victor("scheduler", "backfill", "cancel", "99") == 4
 

@@ -102,7 +102,7 @@ async def test_what_was_missed_becomes_backfilled_and_keeps_its_story(tmp_path: 
         await begin(w, BackfillSpec(schedule, START, w.clock.now(), concurrency=10))
         fires = await w.fires()
         assert [outcome for _, outcome, _ in fires] == ["backfilled"] * 3
-        assert "before that missed: nothing looked at it" in fires[0][2]
+        assert "before that missed: the schedule was not checked" in fires[0][2]
         decided = await w.rows("SELECT COUNT(*) FROM events WHERE kind = 'fire.decided'")
         assert decided == [(6,)]
 
@@ -167,7 +167,7 @@ async def test_draining_holds_it_and_its_end_lets_it_go_on(tmp_path: Path) -> No
         with pytest.raises(ConflictError, match="draining"):
             await w.store.write(lambda tx: ops.trigger(tx, schedule, w.resolve, actor=ALICE))
         await w.store.write(lambda tx: ops.undrain(tx, actor=ALICE))
-        await w.loop.go_on()
+        await w.loop.advance_backfills()
         assert len(w.started) == 2
 
 
@@ -194,7 +194,7 @@ async def test_a_workflow_that_is_gone_holds_it_with_the_reason(tmp_path: Path) 
         ({"concurrency": 0}, "concurrency must be"),
         (
             {"start": datetime(2016, 1, 1, tzinfo=UTC), "end": datetime(2025, 12, 31, tzinfo=UTC)},
-            "holds 87,649 fires",
+            "has 87,649 fires",
         ),
     ],
 )
@@ -214,7 +214,7 @@ async def test_ten_years_of_minutes_are_refused_with_their_count(tmp_path: Path)
         start = datetime(2016, 1, 1, tzinfo=UTC)
         found = await preview(w, BackfillSpec(schedule, start, start + timedelta(days=3653)))
         assert found.problem is not None
-        assert found.problem.startswith("the range holds 5,260,321 fires (every minute)")
+        assert found.problem.startswith("the range has 5,260,321 fires (every minute)")
 
 
 @pytest.mark.parametrize("command", BackfillCommand)
@@ -244,6 +244,6 @@ async def test_nothing_to_run_is_said(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 6 * * *")
         spec = BackfillSpec(schedule, day(1, 7), day(1, 8))
-        assert "no fire lies in the range" in (await preview(w, spec)).problem
+        assert "the range has no fires" in (await preview(w, spec)).problem
         with pytest.raises(UsageError, match="nothing to run"):
             await begin(w, spec)

@@ -12,7 +12,7 @@ from tests.scheduling.test_loop import ALICE, START, World, world
 from victor_engine.api import After, ScheduleSpec
 from victor_engine.clock import to_us
 from victor_engine.errors import UsageError
-from victor_engine.scheduling import dependencies, run_endings
+from victor_engine.scheduling import dependency_fires, run_endings
 from victor_engine.scheduling import schedule_commands as ops
 from victor_engine.scheduling.spec_clauses import read_after
 from victor_engine.store.db import Tx
@@ -93,7 +93,7 @@ async def test_a_key_that_is_missing_starts_nothing_and_says_so(tmp_path: Path) 
         assert w.started == []
         ((_, outcome, reason),) = await w.fires()
         assert outcome == "skipped"
-        assert "cannot start: ingest ended without 'rows'" in reason
+        assert "cannot start: ingest ended without the key 'rows'" in reason
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_all_of_several_fire_once_each_time_all_have_ended(tmp_path: Path)
         await ends(w, "a")
         assert w.started == []
         found = await w.store.read(
-            lambda c: dependencies.waits_for(
+            lambda c: dependency_fires.upstream_states(
                 c, schedule, ScheduleSpec("w", after=After(("a", "b"))), w.clock.now()
             )
         )
@@ -191,12 +191,12 @@ async def test_a_pause_and_an_overlap_leave_a_visible_outcome(tmp_path: Path) ->
         assert outcomes[2][2].endswith("freeze")
 
 
-async def test_a_circle_is_refused_with_the_way_round(tmp_path: Path) -> None:
+async def test_a_cycle_is_refused_with_its_path(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await define(w, "a", "b", "c")
         await after(w, "b", "a")
         schedule = await after(w, "c", "b")
-        with pytest.raises(UsageError, match="circle: a -> b -> c -> a"):
+        with pytest.raises(UsageError, match="cycle: a -> b -> c -> a"):
             await after(w, "a", "c")
         with pytest.raises(UsageError, match="cannot come after itself"):
             await after(w, "a", "a")

@@ -143,8 +143,8 @@ class Fires(RuleBasedStateMachine):
         self._looked()
 
     @rule()
-    def the_loop_looks_ahead(self) -> None:
-        self.run(self.world.loop._look_ahead())
+    def the_loop_reads_ahead(self) -> None:
+        self.run(self.world.loop._read_ahead())
 
     @precondition(lambda self: not self.resting)
     @rule(late=st.sampled_from([0, 0, 25, 190]), times=st.sampled_from([None, None, *TIMES]))
@@ -153,7 +153,7 @@ class Fires(RuleBasedStateMachine):
         nominal = Timing(self.spec, self.schedule, self.created).next_after(self.cursor)
         assert nominal is not None
         self.clock.set_wall(nominal.instant - timedelta(seconds=1))
-        self.the_loop_looks_ahead()
+        self.the_loop_reads_ahead()
         if times is not None:
             policies = {name: getattr(self.spec, name) for name in POLICY_NAMES}
             self._edit(ScheduleSpec(workflow="w", **times, **policies))

@@ -93,7 +93,7 @@ async def test_an_engine_that_was_killed_is_said_to_be_gone(tmp_path: Path) -> N
         await w.loop.start()
         await w.loop.fire_due()
         await w.loop.stop()
-        assert "the engine was gone (no farewell) from 2026-05-04 09:00:01 to" in text(
+        assert "the engine stopped unexpectedly and was down from 2026-05-04 09:00:01 to" in text(
             await explain(w, schedule, at(10))
         )
 
@@ -101,18 +101,18 @@ async def test_an_engine_that_was_killed_is_said_to_be_gone(tmp_path: Path) -> N
 async def test_how_things_stand(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 9 * * *", max_runs=5)
-        assert "no engine runs on this state directory" in text(await explain(w, schedule, watched=False))
+        assert "no engine runs on this state directory" in text(await explain(w, schedule, engine_runs=False))
         await w.store.write(lambda tx: ops.pause(tx, schedule, actor=ALICE, note="freeze", until=at(12)))
         found = await explain(w, schedule)
         assert found.headline.startswith("it is paused by alice since 2026-05-04 08:00 UTC: freeze until Mon")
         assert (await explain(w, schedule, at(9))).headline.startswith("it will be skipped: paused by alice")
         await w.store.write(lambda tx: ops.resume(tx, schedule, actor=ALICE))
         await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
-        assert "will be skipped, as an operator wanted" in (await explain(w, schedule)).headline
+        assert "that fire will be skipped" in (await explain(w, schedule)).headline
         await w.store.write(lambda tx: ops.drain(tx, actor=ALICE, note="upgrade"))
         assert "draining" in (await explain(w, schedule)).headline
         await w.store.write(lambda tx: ops.remove(tx, schedule, actor=ALICE, note="gone"))
-        assert (await explain(w, schedule)).headline == "it was removed, and does not fire any more"
+        assert (await explain(w, schedule)).headline == "it was removed and no longer fires"
 
 
 async def test_an_instant_that_is_none_of_its_times(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ async def test_an_instant_that_is_none_of_its_times(tmp_path: Path) -> None:
         w.clock.set_wall(at(12, day=20))
         found = await explain(w, schedule, at(3, day=10))
         assert found.headline.endswith("did not include Sun 2026-05-10 05:00+0200 Europe/Berlin")
-        assert "the fire before it: Sun 2026-05-10 02:30+0200" in text(found)
-        assert "the fire after it: Mon 2026-05-11 02:30+0200" in text(found)
+        assert "previous fire: Sun 2026-05-10 02:30+0200" in text(found)
+        assert "next fire: Mon 2026-05-11 02:30+0200" in text(found)
         assert "it did not exist" in (await explain(w, schedule, at(3, day=1))).headline
         gap = datetime(2027, 3, 28, 0, 30, tzinfo=UTC)
         assert "clocks in Europe/Berlin went forward by 1 hour" in text(await explain(w, schedule, gap))
@@ -148,11 +148,11 @@ async def test_a_calendar_that_leaves_it_out(tmp_path: Path) -> None:
         w.loop._excluded = excluded
         schedule = await w.add(cron="0 9 * * *", exclude=("holidays",))
         future = await explain(w, schedule, at(9, day=5), excluded=excluded)
-        assert future.headline == "it will be left out by calendar holidays: May Day"
+        assert future.headline == "it will be excluded by calendar holidays: May Day"
         await w.at(at(9, 0, 1, day=5))
         assert [(o, r) for _, o, r in await w.fires()][-1] == (
             "skipped",
-            "left out by calendar holidays: May Day",
+            "excluded by calendar holidays: May Day",
         )
         assert w.started == []
 
@@ -228,12 +228,12 @@ async def test_a_machine_that_slept_is_said_to_have(tmp_path: Path) -> None:
         waiting = asyncio.create_task(w.loop._sleep())
         await asyncio.sleep(0)
         w.clock.set_wall(at(10, 30))
-        w.loop._watch.kick.set()
+        w.loop._timer.wake.set()
         await waiting
         await w.loop.fire_due()
         reasons = {reason for _, _, reason in await w.fires()}
         assert reasons == {
-            "missed: the machine slept, or its clock was set, from 2026-05-04 08:00:30 to 2026-05-04 10:30:00 UTC;"
+            "missed: the machine was suspended or its clock was set from 2026-05-04 08:00:30 to 2026-05-04 10:30:00 UTC;"
             " catchup is off"
         }
 

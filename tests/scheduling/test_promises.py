@@ -26,7 +26,7 @@ async def promised(w: World, expect: dict[str, Any], **fields: Any) -> str:
 
 async def look(w: World, instant: datetime) -> None:
     w.clock.set_wall(instant)
-    await w.loop.look_at_promises()
+    await w.loop.check_expectations()
 
 
 async def breaches(w: World) -> list[tuple[str, str]]:
@@ -78,7 +78,7 @@ async def test_how_long_it_takes_counts_from_its_start(tmp_path: Path) -> None:
         await look(w, began + timedelta(minutes=9))
         assert await told(w) == 0
         await look(w, began + timedelta(minutes=20))
-        assert "and still runs" in (await breaches(w))[0][1]
+        assert "is still running" in (await breaches(w))[0][1]
         await look(w, began + timedelta(minutes=40))
         assert await told(w) == 1
 
@@ -136,7 +136,7 @@ async def test_of_a_long_absence_one_breach_is_told(tmp_path: Path) -> None:
     async with world(tmp_path, NINE + timedelta(days=9, hours=3)) as w:
         await w.loop.refresh()
         await w.loop.fire_due()
-        await w.loop.look_at_promises()
+        await w.loop.check_expectations()
         assert len(await w.fires()) == 10
         assert await told(w) == 1
 
@@ -146,7 +146,7 @@ async def test_the_loop_wakes_for_a_promise(tmp_path: Path) -> None:
         await promised(w, {"start_within": "5m"})
         await w.at(NINE)
         await w.loop.refresh()
-        assert w.loop._promises == to_us(datetime(2026, 5, 4, 9, 5, tzinfo=UTC))
+        assert w.loop._next_expectation == to_us(datetime(2026, 5, 4, 9, 5, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

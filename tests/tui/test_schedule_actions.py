@@ -120,7 +120,7 @@ async def test_why_did_last_night_not_run(world: World) -> None:
         assert isinstance(app.screen, WhyDialog)
         assert "as it stands now" in text_of(app, "#at-said")
         assert "It fires next at" in text_of(app, "#answer")
-        assert "left out by calendar holidays: Founders' Day" in text_of(app, "#answer")
+        assert "excluded by calendar holidays: Founders' Day" in text_of(app, "#answer")
         await go(pilot, "escape")
         table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "w")
@@ -145,7 +145,7 @@ async def test_the_preview_shows_breaches_failures_chain_and_promises(world: Wor
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
         for workflow, words in (
-            ("nightly_backup", ("⚑ 2026-03-10 02:15: run", "was to finish within 10 seconds")),
+            ("nightly_backup", ("⚑ 2026-03-10 02:15: run", "was expected to finish")),
             ("deploy", ("1 failed run in a row",)),
             ("daily_report", ("not in holidays", "by calendar holidays: Founders' Day")),
             ("data_pipeline", ("[data_pipeline] ──▶ publish_metrics",)),

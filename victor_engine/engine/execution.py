@@ -165,7 +165,7 @@ class Execution:
         if self.working:
             self.runtime.drain(False)
             if self._fires:
-                await self.scheduler.go_on()
+                await self.scheduler.advance_backfills()
 
     # --- calls between the runtime and the scheduler ------------------------------------------
 
@@ -179,7 +179,7 @@ class Execution:
 
     def _run_ending(self, tx: Tx, run: RunRef, status: str) -> Firing | None:
         """Apply the end of a run to schedules, in the transition that ends it. Return the fires, if any."""
-        if not run_endings.matters(tx, run.schedule_id, run.workflow):
+        if not run_endings.is_relevant(tx, run.schedule_id, run.workflow):
             return None
         tx.apart()
         firing = self.scheduler.firing(tx)

@@ -113,7 +113,7 @@ def apply(tx: Tx, plan: Plan) -> list[Problem]:
     problems: list[Problem] = []
     for workflow, schedule in plan.restored:
         try:
-            schedule_commands.come_back(tx, stored_schedules.get(tx, schedule, removed=True))
+            schedule_commands.restore(tx, stored_schedules.get(tx, schedule, removed=True))
         except VictorError as error:
             message = f"schedule {schedule} of {workflow} stays disabled: {error.message}"
             problems.append((workflow, ProblemInfo(severity="error", message=message)))

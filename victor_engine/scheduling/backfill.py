@@ -1,7 +1,7 @@
-"""Fires of the past, run now: what would run, and how it is started, paused and cancelled.
+"""Backfills: planning, previewing, starting, pausing, resuming and cancelling them.
 
-The fires of a backfill are rows in the order in which they run. Each run that ends makes place for
-the next one, in the transition in which it ends.
+The fires of a backfill are rows in the order in which they run. The next fire starts in the transition in which
+an earlier run ends.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from victor_engine.store.repositories.backfills import Backfill
 from victor_engine.store.runs import NewRun, insert_run
 
 MAX_FIRES = 20_000
-"""Fires of one backfill. A range with more is refused with their count."""
+"""The most fires of one backfill. A larger range is refused with its count."""
 
 MAX_CONCURRENCY = 100
 
-LATER = 1
-"""How far the priority of backfilled runs lies below that of the schedule's own."""
+LOWER_PRIORITY = 1
+"""The difference between the priority of a schedule's own runs and that of its backfilled runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backfill would run, in order, and what it leaves out."""
+    """The fires that a backfill would run, in order, and the numbers of fires that it would not run."""
 
     row: ScheduleRow
     fires: tuple[Nominal, ...]
@@ -55,32 +55,35 @@ class Plan:
 
 
 def check(spec: BackfillSpec, now: datetime) -> None:
-    """UsageError for a range or a concurrency that makes no sense."""
+    """Raise UsageError if the range or the concurrency is not valid."""
     if spec.end < spec.start:
         raise UsageError(
             f"the range ends ({spec.end.isoformat()}) before it starts ({spec.start.isoformat()})"
         )
     if spec.start > now:
-        raise UsageError("the range lies in the future; a backfill runs what was due")
+        raise UsageError(
+            f"the range starts in the future ({spec.start.isoformat()}); a backfill runs fires of the past"
+        )
     if not 1 <= spec.concurrency <= MAX_CONCURRENCY:
         raise UsageError(f"concurrency must be from 1 to {MAX_CONCURRENCY}, not {spec.concurrency}")
 
 
 def plan(source: sqlite3.Connection, spec: BackfillSpec, now: datetime, excluded: Excluded) -> Plan:
-    """What would run. UsageError if there are too many fires, or none."""
+    """Return the fires that a backfill would run. Raise UsageError if the range has too many."""
     check(spec, now)
     row = ops.get(source, spec.schedule_id)
     if row.spec.after is not None:
         raise UsageError(
-            f"schedule {row.id} has no times of its own: it comes after {', '.join(row.spec.after.workflows)};"
-            " backfill those"
+            f"schedule {row.id} has no times of its own: it depends on {', '.join(row.spec.after.workflows)};"
+            " backfill the schedules of those workflows"
         )
     timing = row.timing
     first, last = spec.start - timedelta(microseconds=1), min(spec.end, now)
     total = timing.count(first, last)
     if total > MAX_FIRES:
         raise UsageError(
-            f"the range holds {total:,} fires ({timing.summary}); a backfill runs at most {MAX_FIRES:,}: narrow it"
+            f"the range has {total:,} fires ({timing.summary}), and a backfill runs at most {MAX_FIRES:,}; "
+            "choose a shorter range"
         )
     known = schedule_runs.runs_of_fires(source, row.id, to_us(first), to_us(last))
     wanted: list[Nominal] = []
@@ -114,7 +117,7 @@ def preview(
     resolve: Any,
     refused: Any,
 ) -> BackfillPreview:
-    """Return what `plan` finds, as people see it. `problem` has the reason why it cannot start.
+    """Return the plan of a backfill for display. An error is in `problem`.
 
     `refused` returns the reason why no run can start on a version.
     """
@@ -126,9 +129,9 @@ def preview(
     version = resolve(source, found.row.workflow, found.row.spec.version)
     if problem is None and not found.fires:
         problem = "nothing to run: " + (
-            f"all {found.left_out} fires in the range have run"
+            f"all {found.left_out} fires in the range have run already"
             if found.left_out
-            else "no fire lies in the range"
+            else "the range has no fires"
         )
     typical = schedule_runs.typical_seconds(source, found.row.workflow)
     count = len(found.fires)
@@ -152,15 +155,16 @@ def _document(found: Plan, spec: BackfillSpec, version: str | None, now: datetim
     return plan_fingerprints.backfill_plan(spec, found.row.spec, version, found.fires, found.known, now)
 
 
-# --- what is done to it ----------------------------------------------------------------------------
+# --- commands --------------------------------------------------------------------------------------
 
 
 def start(firing: Firing, spec: BackfillSpec, *, actor: Actor, note: str = "") -> int:
-    """Begin a backfill and start its first runs; returns its id."""
+    """Start a backfill and its first runs. Return the id of the backfill."""
     found = plan(firing.tx.connection, spec, firing.tx.now, firing.excluded)
     if not found.fires:
         raise UsageError(
-            f"nothing to run: {found.left_out} fires in the range have run, {found.excluded} are left out"
+            f"nothing to run: {found.left_out} fires in the range have run already, and calendars exclude "
+            f"{found.excluded}"
         )
     return _begin(firing, spec, found, actor, note)
 
@@ -168,9 +172,9 @@ def start(firing: Firing, spec: BackfillSpec, *, actor: Actor, note: str = "") -
 def start_planned(
     firing: Firing, spec: BackfillSpec, shown: plans.Plan, resolve: Any, *, actor: Actor, note: str = ""
 ) -> tuple[int, tuple[str, ...]]:
-    """Begin a backfill of the fires that a plan lists; return its id, and what changed of those left out.
+    """Start a backfill of the fires that a plan lists. Return its id and the changes of the fires that are left out.
 
-    `resolve` is the one of `preview`.
+    `resolve` returns the version that a schedule starts, as for `preview`.
     """
     tx = firing.tx
     found = plan(tx.connection, spec, tx.now, firing.excluded)
@@ -189,7 +193,7 @@ def _begin(firing: Firing, spec: BackfillSpec, found: Plan, actor: Actor, note: 
     running = backfills.unfinished(tx, row.id)
     if running is not None:
         raise ConflictError(
-            f"backfill {running} of schedule {row.id} is not finished; wait for it, or cancel it first"
+            f"backfill {running} of schedule {row.id} is not finished; wait until it is, or cancel it first"
         )
     spec = msgspec.structs.replace(spec, schedule_id=row.id)
     listed = [(to_us(nominal.instant), nominal.local, nominal.fold) for nominal in found.fires]
@@ -207,26 +211,26 @@ def _begin(firing: Firing, spec: BackfillSpec, found: Plan, actor: Actor, note: 
 
 
 def advance(firing: Firing, backfill_id: int) -> None:
-    """Start as many runs as there is room for; a backfill whose last run has ended is finished."""
+    """Start runs up to the concurrency of a backfill. Finish a backfill whose last run has ended."""
     tx = firing.tx
     found = backfills.lock(tx, backfill_id)
     if found is None or found.status not in (BackfillStatus.RUNNING, BackfillStatus.CANCELLED):
         return
     active = schedule_runs.active_of_backfill(tx, backfill_id)
     held = firing.draining is not None or found.status is BackfillStatus.CANCELLED
-    room = 0 if held else found.spec.concurrency - active
-    pending = backfills.pending(tx, backfill_id, max(1, room))
+    free = 0 if held else found.spec.concurrency - active
+    pending = backfills.pending(tx, backfill_id, max(1, free))
     if not pending and not active and found.status is BackfillStatus.RUNNING:
         _finish(tx, found)
         return
-    if room <= 0:
+    if free <= 0:
         return
     schedule = ops.get(tx, found.schedule_id, removed=True)
     for number, nominal, local, fold in pending:
         try:
             start = firing.resolve(tx, found.workflow, schedule.spec.version)
         except VictorError as error:
-            _hold(tx, found, error.message)
+            _pause_for_problem(tx, found, error.message)
             return
         new = NewRun(
             workflow=found.workflow,
@@ -238,19 +242,19 @@ def advance(firing: Firing, backfill_id: int) -> None:
             actor=found.actor,
             schedule_id=found.schedule_id,
             nominal_us=nominal,
-            priority=schedule.spec.priority - LATER,
+            priority=schedule.spec.priority - LOWER_PRIORITY,
             backfill_id=backfill_id,
         )
         key, run_id = insert_run(tx, new)
         backfills.start_fire(tx, found, number, key)
         _record(tx, schedule, Nominal(from_us(nominal), local, fold), backfill_id, found.actor, key, run_id)
-        firing.created.append((key, schedule.spec.priority - LATER))
+        firing.created.append((key, schedule.spec.priority - LOWER_PRIORITY))
 
 
 def _record(
     tx: Tx, schedule: ScheduleRow, nominal: Nominal, backfill_id: int, by: Actor, key: int, run_id: str
 ) -> None:
-    """The fire's outcome is now backfilled; what it was before is in its reason, and in the events."""
+    """Set the outcome of a fire to backfilled. The reason and the events keep the earlier outcome."""
     before = fires.outcome(tx, schedule.id, nominal.local, nominal.fold)
     reason = f"backfill {backfill_id} by {by.user}"
     if before is None:
@@ -259,8 +263,9 @@ def _record(
         )
         return
     was = before[1] if before[1].startswith(before[0]) else f"{before[0]}: {before[1]}"
-    told = f"{reason}; before that {was}"
-    fires.set_backfilled(tx, schedule.id, nominal.local, nominal.fold, told, actor=by, run_key=key)
+    fires.set_backfilled(
+        tx, schedule.id, nominal.local, nominal.fold, f"{reason}; before that {was}", actor=by, run_key=key
+    )
     tx.event(
         EventKind.FIRE_DECIDED,
         actor=by,
@@ -283,13 +288,13 @@ def _finish(tx: Tx, found: Backfill) -> None:
     )
 
 
-def _hold(tx: Tx, found: Backfill, problem: str) -> None:
+def _pause_for_problem(tx: Tx, found: Backfill, problem: str) -> None:
     backfills.set_status(tx, found, BackfillStatus.PAUSED, problem=problem)
     tx.event(
         EventKind.BACKFILL_PAUSED,
         schedule_id=found.schedule_id,
         workflow=found.workflow,
-        data={"backfill": found.id, "note": f"it cannot go on: {problem}"},
+        data={"backfill": found.id, "note": f"it cannot start further runs: {problem}"},
     )
 
 
@@ -311,16 +316,16 @@ def _change(tx: Tx, backfill_id: int, command: BackfillCommand, actor: Actor, no
 
 
 def pause(firing: Firing, backfill_id: int, *, actor: Actor, note: str = "") -> None:
-    """Start nothing more until it is resumed; what runs goes on."""
+    """Start no further runs until the backfill is resumed. Active runs continue."""
     _change(firing.tx, backfill_id, BackfillCommand.PAUSE, actor, note)
 
 
 def resume(firing: Firing, backfill_id: int, *, actor: Actor, note: str = "") -> None:
-    """Go on with a paused backfill."""
+    """Continue a paused backfill."""
     _change(firing.tx, backfill_id, BackfillCommand.RESUME, actor, note)
     advance(firing, backfill_id)
 
 
 def cancel(firing: Firing, backfill_id: int, *, actor: Actor, note: str = "") -> None:
-    """Start nothing more. What runs goes on; what it has not started keeps the outcome that it had."""
+    """Start no further runs. Active runs continue; fires that were not started keep their outcome."""
     _change(firing.tx, backfill_id, BackfillCommand.CANCEL, actor, note)

@@ -1,4 +1,4 @@
-"""Which schedules come after which workflows: kept beside their specs, free of circles."""
+"""The graph of dependencies between schedules and workflows. It has no cycles."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from victor_engine.store.db import Tx
 from victor_engine.store.repositories import definitions, dependencies
 
 
-def depend(tx: Tx, schedule_id: str, spec: ScheduleSpec | None) -> None:
-    """Write down what a schedule comes after; with None, that it comes after nothing any more."""
+def set_upstream(tx: Tx, schedule_id: str, spec: ScheduleSpec | None) -> None:
+    """Store the upstream workflows of a schedule. With None for `spec`, remove them."""
     upstream = spec.after.workflows if spec is not None and spec.after is not None else ()
     dependencies.replace(tx, schedule_id, upstream)
 
 
 def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec) -> None:
-    """UsageError if `spec` closes a circle, or comes after what nobody has registered."""
+    """Raise UsageError if `spec` depends on a workflow that is not registered, or closes a cycle."""
     if spec.after is None:
         return
     for name in spec.after.workflows:
@@ -31,11 +31,13 @@ def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec)
     for name in spec.after.workflows:
         path = _path(edges, spec.workflow, name)
         if path is not None:
-            raise UsageError(f"after: this would go in a circle: {' -> '.join([*path, spec.workflow])}")
+            raise UsageError(
+                f"after: the workflows would form a cycle: {' -> '.join([*path, spec.workflow])}"
+            )
 
 
 def _path(edges: dict[str, set[str]], start: str, goal: str) -> list[str] | None:
-    """The way from `start` down to `goal`, if there is one."""
+    """Return the path from `start` downstream to `goal`, or None."""
     came: dict[str, str | None] = {start: None}
     queue = [start]
     for name in queue:

@@ -1,4 +1,4 @@
-"""When nothing looked at the schedules: the engine was down, the machine slept, the clock was set."""
+"""Downtimes: periods in which no engine checked the schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from victor_engine.store.queries.events import engine_starts, last_engine_start,
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without anybody watching, and why."""
+    """One downtime, with its cause."""
 
     start: datetime
     end: datetime
@@ -28,13 +28,13 @@ class Gap:
 
 
 SHORTEST = 1_000_000
-"""Microseconds below which an absence is none: a start that follows an end at once."""
+"""Microseconds below which the time between a stop and a start is not a downtime."""
 
 
 def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> list[Gap]:
-    """The times between `start` and `end` in which no engine ran on this store, oldest first.
+    """Return the periods between `start` and `end` in which no engine ran on this store, oldest first.
 
-    An engine that was killed says no farewell: its last event is its last sign of life.
+    An engine that was killed writes no event when it ends. Its downtime starts at its last event.
     """
     found: list[Gap] = []
     began = engine_starts(source, to_us(start), 200)
@@ -45,14 +45,14 @@ def downtimes(source: sqlite3.Connection, start: datetime, end: datetime) -> lis
         why = (
             "the engine was down"
             if before[1] == EventKind.ENGINE_STOPPED
-            else "the engine was gone (no farewell)"
+            else "the engine stopped unexpectedly and was down"
         )
         found.append(Gap(from_us(before[0]), from_us(at), why))
     return found
 
 
 def newest_downtime(source: sqlite3.Connection) -> Gap | None:
-    """The time before the engine's latest start in which none ran."""
+    """Return the downtime before the latest start of an engine, if there was one."""
     started = last_engine_start(source)
     if started is None:
         return None

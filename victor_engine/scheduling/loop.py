@@ -1,4 +1,4 @@
-"""The scheduling loop: sleeps until something is due, decides every fire, leaves none unaccounted."""
+"""The scheduling loop: it sleeps until a schedule is due, and records an outcome for every fire."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.domain.statuses import FireOutcome
 from victor_engine.errors import FencedError, StorageError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.scheduling import backfill, downtime, policy, schedule_commands
-from victor_engine.scheduling import expectations as sla
+from victor_engine.scheduling import backfill, downtime, expectation_checks, policy, schedule_commands
 from victor_engine.scheduling import stored_schedules as ops
-from victor_engine.scheduling.fires import Bulk, Excluded, Firing, nothing_excluded
-from victor_engine.scheduling.loop_clock import Watch
+from victor_engine.scheduling.fires import Excluded, FireBatch, Firing, nothing_excluded
+from victor_engine.scheduling.loop_clock import LoopClock
 from victor_engine.scheduling.stored_schedules import Resolve, ScheduleRow
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.scheduling.timing import Nominal
@@ -32,18 +31,28 @@ log = logging.getLogger(__name__)
 BATCH = 512
 """Schedules that are decided in one transaction."""
 
-LOOK_AHEAD = 5.0
-"""Seconds before it is due at which a schedule is read."""
+READ_AHEAD = 5.0
+"""Seconds before its due time at which a schedule is read."""
 
 LONGEST_WAIT = 60.0
-"""Seconds between two tries while the store cannot be written."""
+"""The most seconds between two tries after unexpected errors."""
 
-Following = list[tuple[str, int | None]]
-"""Schedules, and when each is looked at next."""
+NextDue = list[tuple[str, int | None]]
+"""Schedules with the instant in microseconds at which each is due next."""
 
 
 class SchedulerLoop:
-    """Fires what is due. `on_runs` is called in the loop with the keys of the runs that were created."""
+    """The loop that decides due fires.
+
+    Args:
+        store: The store.
+        clock: The clock.
+        resolve: Returns the definition on which a run of a workflow starts.
+        on_runs: Called in the event loop with the key and priority of each run that was created.
+        on_cancel: Called in the event loop with the key of each run to cancel.
+        excluded: Returns the calendar that excludes an instant.
+        poll_interval: The most seconds between two checks.
+    """
 
     def __init__(
         self,
@@ -65,28 +74,28 @@ class SchedulerLoop:
         self._excluded = excluded
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
-        self._known = ops.Known()
-        self._coming: dict[str, ops.Coming] = {}
-        """What is due soon, worked out already."""
-        self._watch = Watch(clock)
+        self._specs = ops.SpecCache()
+        self._upcoming: dict[str, ops.UpcomingFire] = {}
+        """The fires that are due soon, computed in advance."""
+        self._timer = LoopClock(clock)
         self._task: asyncio.Task[None] | None = None
-        self._promises: int | None = None
-        """When the next promise is looked at, in microseconds."""
+        self._next_expectation: int | None = None
+        """When the next expectation is checked, in microseconds."""
 
     async def start(self) -> None:
-        """Account for what was missed, let go what waited behind runs that have ended, then watch."""
+        """Record missed fires, start queued runs that can start, and begin the loop."""
         down = await self.store.read(downtime.newest_downtime)
         if down is not None:
-            self._watch.absent(down)
+            self._timer.add_downtime(down)
         await self.refresh()
         held = await self.store.read(schedule_runs.schedules_with_held_runs)
         for schedule in held:
             await self.run_finished(schedule)
-        await self.go_on()
+        await self.advance_backfills()
         self._task = asyncio.create_task(self._run(), name="victor-scheduler")
 
-    async def go_on(self) -> None:
-        """Let backfills start what there is room for: after a start, and when draining has ended."""
+    async def advance_backfills(self) -> None:
+        """Start further runs of backfills. Call it after a start, and when a drain has ended."""
         if await self.store.read(backfills.running):
 
             def transition(tx: Tx) -> Firing:
@@ -104,13 +113,13 @@ class SchedulerLoop:
         return Firing(tx, self._resolve, self._excluded)
 
     def committed(self, firing: Firing) -> None:
-        """Hand what a committed transition has started and ended to the runtime."""
+        """Report the runs that a committed transition created and cancelled."""
         for key in firing.cancels:
             self._on_cancel(key)
         if firing.created:
             self._on_runs(firing.created)
-        if firing.promised:
-            self._watch.kick.set()
+        if firing.has_expectations:
+            self._timer.wake.set()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -119,18 +128,18 @@ class SchedulerLoop:
             self._task = None
 
     async def refresh(self, schedule: str | None = None) -> None:
-        """Read when each schedule is due, or the one that has changed."""
+        """Read the due time of one schedule that has changed, or of all schedules."""
         if schedule is not None:
-            self._put(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
+            self._set_due(schedule, await self.store.read(lambda c: schedules.due_of(c, schedule)))
         else:
             rows = await self.store.read(schedules.due)
             self._due = dict(rows)
             self._heap = [(due, schedule) for schedule, due in rows]
             heapq.heapify(self._heap)
-        self._promises = await self.store.read(expectations.next_due)
-        self._watch.kick.set()
+        self._next_expectation = await self.store.read(expectations.next_due)
+        self._timer.wake.set()
 
-    def _put(self, schedule: str, due: int | None) -> None:
+    def _set_due(self, schedule: str, due: int | None) -> None:
         if due is None:
             self._due.pop(schedule, None)
         else:
@@ -140,106 +149,106 @@ class SchedulerLoop:
     async def _run(self) -> None:
         failures = 0
         while True:
-            self._watch.kick.clear()
+            self._timer.wake.clear()
             first = self._heap[0][0] if self._heap else None
             try:
                 await self.fire_due()
-                await self.look_at_promises()
-                await self._look_ahead()
+                await self.check_expectations()
+                await self._read_ahead()
                 failures = 0
             except FencedError as error:
-                log.critical("the scheduler stops: %s", error)
+                log.critical("the scheduler stopped: %s", error)
                 return
             except StorageError as error:
-                await self._sit_out(error, first)
+                await self._wait_for_store(error, first)
                 continue
             except Exception:
-                # Whatever it is, schedules go on as soon as it has passed.
+                # An unexpected error must not end the loop.
                 failures += 1
-                log.exception("schedules could not be looked at (try %d)", failures)
+                log.exception("the scheduler could not check the schedules (try %d)", failures)
             await self._sleep(min(LONGEST_WAIT, 2.0**failures) if failures else 0.0)
 
-    async def _sit_out(self, error: StorageError, due: int | None) -> None:
-        """Nothing can be decided until it can be recorded. What has been due since `due` is missed or
-        caught up, as after any absence."""
+    async def _wait_for_store(self, error: StorageError, due: int | None) -> None:
+        """Wait until the store can be written. Fires since `due` are missed or caught up, as after any downtime."""
         since = self.clock.now() if due is None else min(self.clock.now(), from_us(due))
-        log.error("no schedule is looked at: %s", error)
+        log.error("no schedule fires until the store can be written: %s", error)
         await self.store.writable()
-        self._watch.absent(downtime.Gap(since, self.clock.now(), "the store could not be written"))
+        gap = downtime.Gap(since, self.clock.now(), "the store could not be written")
+        self._timer.add_downtime(gap)
 
     async def _sleep(self, at_least: float = 0.0) -> None:
         seconds = self.poll_interval
         due = self._first()
         if due is not None:
             seconds = min(seconds, self._until_needed(due))
-        if self._promises is not None:
-            seconds = min(seconds, self._left(self._promises))
-        await self._watch.wait(max(seconds, at_least))
+        if self._next_expectation is not None:
+            seconds = min(seconds, self._left(self._next_expectation))
+        await self._timer.wait(max(seconds, at_least))
 
     def _left(self, instant: int) -> float:
         return max(0.0, (instant - to_us(self.clock.now())) / 1_000_000)
 
     def _until_needed(self, due: int) -> float:
-        """Return the seconds until the schedule that is due first is read (`LOOK_AHEAD`) or fired."""
+        """Return the seconds until the schedule that is due first is read (`READ_AHEAD`) or fired."""
         left = self._left(due)
-        return left - LOOK_AHEAD if left > LOOK_AHEAD else left
+        return left - READ_AHEAD if left > READ_AHEAD else left
 
     def _first(self) -> int | None:
-        """When something is due next."""
+        """Return the earliest due time in microseconds."""
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    async def _look_ahead(self) -> None:
-        """Read what is due in the next seconds, so that a crowd that is due at once finds its times worked out."""
-        horizon = to_us(self.clock.now()) + int((LOOK_AHEAD + 1) * 1_000_000)
+    async def _read_ahead(self) -> None:
+        """Read the schedules that are due in the next seconds, so that a large batch starts without delay."""
+        horizon = to_us(self.clock.now()) + int((READ_AHEAD + 1) * 1_000_000)
         due = {schedule: due for due, schedule in self._until(horizon)}
-        self._coming = {schedule: found for schedule, found in self._coming.items() if schedule in due}
-        soon = [schedule for schedule in due if schedule not in self._coming]
+        self._upcoming = {schedule: found for schedule, found in self._upcoming.items() if schedule in due}
+        soon = [schedule for schedule in due if schedule not in self._upcoming]
         for first in range(0, len(soon), BATCH):
             part = soon[first : first + BATCH]
-            self._coming |= await self.store.read(lambda c: self._learn(c, part))  # noqa: B023
+            self._upcoming |= await self.store.read(lambda c: self._compute(c, part))  # noqa: B023
 
-    def _learn(self, connection: sqlite3.Connection, due: list[str]) -> dict[str, ops.Coming]:
-        found = self._known.learn(schedules.some(connection, due))
-        for coming in found.values():
-            self._look_at_calendars(coming.spec, [coming.nominal])
+    def _compute(self, connection: sqlite3.Connection, due: list[str]) -> dict[str, ops.UpcomingFire]:
+        found = self._specs.upcoming(schedules.some(connection, due))
+        for upcoming in found.values():
+            self._expand_calendars(upcoming.spec, [upcoming.nominal])
         return found
 
-    def _look_at_calendars(self, spec: ScheduleSpec, nominals: Iterable[Nominal]) -> None:
-        """Work the calendars of a schedule out in a reader: that may take seconds, for which no writer waits."""
+    def _expand_calendars(self, spec: ScheduleSpec, nominals: Iterable[Nominal]) -> None:
+        """Compute the calendars of a schedule in a reader thread. It can take seconds; the writer does not wait."""
         for nominal in nominals if spec.exclude else ():
             try:
                 self._excluded(spec, nominal.instant, get_zone(spec.timezone))
             except (VictorError, ValueError):
-                return  # the decision says what is wrong
+                return  # the decision reports the error
 
     def _prepare(self, connection: sqlite3.Connection, due: list[str]) -> None:
-        """Look at the calendars of schedules that were not seen coming, such as after an absence."""
+        """Compute the calendars of schedules that were not read ahead, for example after a downtime."""
         now = self.clock.now()
         for stored in schedules.some(connection, due):
             try:
-                row = self._known.row(stored)
+                row = self._specs.row(stored)
                 if row.spec.exclude and not row.removed and row.paused is None:
-                    self._look_at_calendars(row.spec, policy.backlog(row.timing, row.cursor, now).fires)
+                    self._expand_calendars(row.spec, policy.backlog(row.timing, row.cursor, now).fires)
             except VictorError:
                 continue
 
     def _until(self, horizon: int) -> Iterator[tuple[int, str]]:
-        """The entries of the heap up to `horizon`, in no order, at most as many as are kept."""
-        places = [0]
-        for _ in range(2 * ops.Known.LIMIT):
-            if not places:
+        """Yield the entries of the heap up to `horizon`, unordered, limited by the size of the cache."""
+        indexes = [0]
+        for _ in range(2 * ops.SpecCache.LIMIT):
+            if not indexes:
                 return
-            place = places.pop()
-            if place < len(self._heap) and self._heap[place][0] <= horizon:
-                yield self._heap[place]
-                places += (2 * place + 1, 2 * place + 2)
+            index = indexes.pop()
+            if index < len(self._heap) and self._heap[index][0] <= horizon:
+                yield self._heap[index]
+                indexes += (2 * index + 1, 2 * index + 2)
 
     # --- firing --------------------------------------------------------------------------------
 
     async def fire_due(self) -> int:
-        """Decide every fire that is due now; returns how many schedules were looked at."""
+        """Decide every fire that is due now. Return the number of schedules that were checked."""
         now = to_us(self.clock.now())
         total = 0
         while True:
@@ -253,51 +262,51 @@ class SchedulerLoop:
                 return total
             total += len(batch)
             try:
-                unseen = [schedule for schedule in batch if schedule not in self._coming]
-                if unseen:
-                    await self.store.read(lambda c: self._prepare(c, unseen))  # noqa: B023
-                firing, following = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
+                unread = [schedule for schedule in batch if schedule not in self._upcoming]
+                if unread:
+                    await self.store.read(lambda c: self._prepare(c, unread))  # noqa: B023
+                firing, next_due = await self.store.write(lambda tx: self._decide(tx, batch))  # noqa: B023
             except BaseException:
                 for schedule in batch:
-                    self._put(schedule, now)
+                    self._set_due(schedule, now)
                 raise
-            self._decided(firing, following)
+            self._decided(firing, next_due)
 
-    def _decided(self, firing: Firing, following: Following) -> None:
-        """What was decided is on disk: it goes to the runtime, and its schedules are due again."""
+    def _decided(self, firing: Firing, next_due: NextDue) -> None:
+        """Report a committed batch of decisions, and set when its schedules are due next."""
         self.committed(firing)
-        for schedule, next_due in following:
-            self._coming.pop(schedule, None)
-            self._put(schedule, next_due)
+        for schedule, due in next_due:
+            self._upcoming.pop(schedule, None)
+            self._set_due(schedule, due)
 
-    async def look_at_promises(self) -> None:
-        """Tell of the promises that were not kept."""
-        self._promises = await self.store.read(expectations.next_due)
-        while self._promises is not None and self._promises <= to_us(self.clock.now()):
-            await self.store.write(sla.look)
-            self._promises = await self.store.read(expectations.next_due)
+    async def check_expectations(self) -> None:
+        """Write an event for each expectation that is due and not met."""
+        self._next_expectation = await self.store.read(expectations.next_due)
+        while self._next_expectation is not None and self._next_expectation <= to_us(self.clock.now()):
+            await self.store.write(expectation_checks.check_due)
+            self._next_expectation = await self.store.read(expectations.next_due)
 
-    def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, Following]:
+    def _decide(self, tx: Tx, schedules: list[str]) -> tuple[Firing, NextDue]:
         firing = self.firing(tx)
-        firing.bulk = bulk = Bulk(tx, schedules)
-        following: Following = []
+        firing.batch = batch = FireBatch(tx, schedules)
+        next_due: NextDue = []
         for schedule in schedules:
-            mark = bulk.mark(), len(firing.created), len(firing.cancels)
+            mark = batch.mark(), len(firing.created), len(firing.cancels)
             try:
                 with savepoint(tx):
-                    due = self._decide_one(firing, bulk, schedule)
+                    due = self._decide_one(firing, batch, schedule)
             except sqlite3.Error:
-                raise  # the store itself: nothing can be decided
+                raise  # the store failed, so no schedule can be decided
             except Exception as error:
-                bulk.rewind(mark[0], schedule)
+                batch.rewind(mark[0], schedule)
                 del firing.created[mark[1] :], firing.cancels[mark[2] :]
                 due = self._problem(tx, schedule, error)
-            following.append((schedule, due))
-        bulk.flush()
-        return firing, following
+            next_due.append((schedule, due))
+        batch.flush()
+        return firing, next_due
 
     def _problem(self, tx: Tx, schedule: str, error: Exception) -> int:
-        """One schedule that cannot be decided holds up no other; it is looked at again after a while."""
+        """Record that a schedule cannot be decided, and return when to try again. The others are not delayed."""
         text = error.message if isinstance(error, VictorError) else f"{type(error).__name__}: {error}"
         if schedules.set_problem(tx, schedule, text):
             log.error("schedule %s cannot be decided: %s", schedule, text, exc_info=error)
@@ -305,67 +314,66 @@ class SchedulerLoop:
             tx.event(EventKind.ENGINE_PROBLEM, schedule_id=schedule, data=data)
         return tx.now_us + int(self.poll_interval * 1_000_000)
 
-    def _decide_one(self, firing: Firing, bulk: Bulk, schedule: str) -> int | None:
-        """All that is due of one schedule; returns when it is next looked at."""
+    def _decide_one(self, firing: Firing, batch: FireBatch, schedule: str) -> int | None:
+        """Decide all due fires of one schedule, and return when it is due next."""
         tx = firing.tx
-        stored = bulk.stored.get(schedule)
-        row = self._known.row(stored) if stored is not None else None
+        stored = batch.stored.get(schedule)
+        row = self._specs.row(stored) if stored is not None else None
         if row is None or row.removed:
             return None
         if row.paused is not None:
             until = row.paused.until
             if until is not None and until <= tx.now:
-                schedule_commands.resume(
-                    tx, row.id, actor=None, note="the pause was set to end now", at=until
-                )
+                note = "the pause ended at its set time"
+                schedule_commands.resume(tx, row.id, actor=None, note=note, at=until)
                 return schedules.due_of(tx, row.id)
             return to_us(until) if until is not None else None
-        coming = self._coming.get(schedule)
-        if coming is not None and self._is_next(coming, row, tx):
-            firing.fire(row, coming.nominal)
-            following = coming.following if not row.exhausted else None
-            bulk.move(row, coming.nominal.instant, following)
+        upcoming = self._upcoming.get(schedule)
+        if upcoming is not None and self._is_next(upcoming, row, tx):
+            firing.fire(row, upcoming.nominal)
+            following = upcoming.following if not row.exhausted else None
+            batch.move(row, upcoming.nominal.instant, following)
             return following
         timing = row.timing
         due = policy.backlog(timing, row.cursor, tx.now)
         cursor = row.cursor
         if due.cut is not None:
-            reason = f"missed: nothing looked at it until {timing.nominal(tx.now).local[:16]}"
+            reason = f"missed: the schedule was not checked until {timing.nominal(tx.now).local[:16]}"
             if row.spec.catchup == "all":
-                reason += f"; no more than the newest {policy.MAX_ROWS:,} are caught up"
+                reason += f"; only the newest {policy.MAX_ROWS:,} fires are caught up"
             if not firing.is_decided(row, due.cut.first):
                 firing.record(row, due.cut.first, FireOutcome.MISSED, f"{reason} ({due.cut})")
         grace = max(row.spec.misfire_grace, self.poll_interval)
-        verdicts = policy.judge(row.spec, timing, due.fires, tx.now, grace, self._watch.gaps)
-        for verdict in verdicts:
-            if verdict.missed is not None:
-                excluded = firing.why_left_out(row, verdict.nominal)
+        decisions = policy.apply_catchup(row.spec, timing, due.fires, tx.now, grace, self._timer.gaps)
+        for decision in decisions:
+            if decision.missed is not None:
+                excluded = firing.excluded_or_skipped(row, decision.nominal)
                 outcome = FireOutcome.MISSED if excluded is None else FireOutcome.SKIPPED
-                if not firing.is_decided(row, verdict.nominal):
-                    firing.record(row, verdict.nominal, outcome, excluded or verdict.missed)
+                if not firing.is_decided(row, decision.nominal):
+                    firing.record(row, decision.nominal, outcome, excluded or decision.missed)
             else:
-                firing.fire(row, verdict.nominal, verdict.late)
-            cursor = max(cursor, verdict.nominal.instant)
-        missed = [verdict.nominal for verdict in verdicts if verdict.missed is not None]
-        if missed and firing.why_excluded(row, missed[-1]) is None:
-            # Of a long absence, the last fire's promises stand for all: one breach, not hundreds.
-            firing.promise(row, missed[-1], None)
+                firing.fire(row, decision.nominal, decision.late)
+            cursor = max(cursor, decision.nominal.instant)
+        missed = [decision.nominal for decision in decisions if decision.missed is not None]
+        if missed and firing.exclusion_reason(row, missed[-1]) is None:
+            # After a long downtime, only the last fire has expectations: one event instead of hundreds.
+            firing.add_expectations(row, missed[-1], None)
         next_due = ops.first_fire(timing, cursor) if not row.exhausted else None
-        bulk.move(row, cursor, next_due)
+        batch.move(row, cursor, next_due)
         return next_due
 
-    def _is_next(self, coming: ops.Coming, row: ScheduleRow, tx: Tx) -> bool:
-        """Whether what was worked out before is all that is due, and in time."""
+    def _is_next(self, upcoming: ops.UpcomingFire, row: ScheduleRow, tx: Tx) -> bool:
+        """Return whether a fire that was computed in advance is the only due fire, and not a misfire."""
         grace = int(max(row.spec.misfire_grace, self.poll_interval) * 1_000_000)
         return (
-            coming.spec is row.spec
-            and coming.cursor == to_us(row.cursor)
-            and coming.due <= tx.now_us <= coming.due + grace
-            and (coming.following is None or tx.now_us < coming.following)
+            upcoming.spec is row.spec
+            and upcoming.cursor == to_us(row.cursor)
+            and upcoming.due <= tx.now_us <= upcoming.due + grace
+            and (upcoming.following is None or tx.now_us < upcoming.following)
         )
 
     async def run_finished(self, schedule_id: str | None) -> None:
-        """A run has ended: of those that wait behind it, as many start as there is room for."""
+        """Start the queued runs of a schedule that may start now that one of its runs has ended."""
         if schedule_id is None:
             return
 
@@ -376,4 +384,4 @@ class SchedulerLoop:
         found = await self.store.read(read)
         if found is not None:
             spec, active = found
-            self._on_runs([(run.key, spec.priority) for run in policy.released(spec, active)])
+            self._on_runs([(run.key, spec.priority) for run in policy.releasable(spec, active)])

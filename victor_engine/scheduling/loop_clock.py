@@ -1,4 +1,4 @@
-"""Sitting and watching the clock: how the loop lets time pass, and what it knows of when nobody watched."""
+"""The waiting of the scheduling loop: early wake-ups, jumps of the clock, and recent downtimes."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from victor_engine.scheduling.downtime import Gap
 log = logging.getLogger(__name__)
 
 CLOCK_JUMP = 5.0
-"""Seconds by which wall and monotonic clock may drift apart in one wait before it counts as a jump."""
+"""Seconds by which the wall and monotonic clocks may differ in one wait before it counts as a jump."""
 
 MAX_GAPS = 20
-"""Absences that are remembered to say why a fire was missed."""
+"""The number of downtimes that are kept to explain missed fires."""
 
 
-class Watch:
-    """Waits that end early when a schedule changes (`kick`), and the newest few absences (`gaps`)."""
+class LoopClock:
+    """Waits that end early when `wake` is set, and the newest downtimes (`gaps`)."""
 
     def __init__(self, clock: Clock) -> None:
-        self.kick = asyncio.Event()
+        self.wake = asyncio.Event()
         self.gaps: list[Gap] = []
         self._clock = clock
 
-    def absent(self, gap: Gap) -> None:
-        """Remember that nothing was looked at for a while."""
+    def add_downtime(self, gap: Gap) -> None:
+        """Keep a downtime, and drop the oldest if there are too many."""
         self.gaps = [*self.gaps[-MAX_GAPS + 1 :], gap]
 
     async def wait(self, seconds: float) -> None:
-        """Let so much time pass, unless a schedule changes before.
+        """Wait for `seconds`, or until `wake` is set.
 
-        A clock that jumps meanwhile is told of; time that was left out by it is an absence.
+        A jump of the clock is logged. A jump forward counts as a downtime.
         """
         wall, mono = self._clock.now(), self._clock.monotonic()
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        kick = asyncio.ensure_future(self.kick.wait())
+        wake = asyncio.ensure_future(self.wake.wait())
         try:
-            await asyncio.wait({sleep, kick}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleep, wake}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleep.cancel()
-            kick.cancel()
+            wake.cancel()
         passed = (self._clock.now() - wall).total_seconds()
         if abs(passed - (self._clock.monotonic() - mono)) > CLOCK_JUMP:
-            log.warning("the clock jumped by %.0f s; schedules are looked at again", passed)
+            log.warning("the clock jumped by %.0f s; the scheduler checks all schedules again", passed)
             if passed > CLOCK_JUMP:
-                self.absent(Gap(wall, self._clock.now(), "the machine slept, or its clock was set,"))
+                cause = "the machine was suspended or its clock was set"
+                self.add_downtime(Gap(wall, self._clock.now(), cause))

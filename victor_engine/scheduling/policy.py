@@ -1,6 +1,6 @@
-"""What becomes of the fires that are due: pure decisions, given the time, the spec and what runs.
+"""The policies of schedules as pure functions: catch-up, misfires and overlap.
 
-The loop reads and writes; everything that has to be judged is judged here.
+The scheduling loop reads and writes; this module only decides.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from victor_engine.scheduling.timing import Nominal, Timing
 from victor_engine.store.queries.schedule_runs import ActiveRun
 
 MAX_ROWS = 1000
-"""Fires of one schedule that are decided one by one at one time; older ones are put into one row."""
+"""The number of fires of one schedule that are decided one by one. Older fires are recorded in one row."""
 
 MAX_COUNT = 100_000
-"""Fires of that one row that are counted; beyond it the row says "more than"."""
+"""The number of fires up to which that row has an exact count. Above it, the row says "more than"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The oldest fires of a long absence: recorded as a range. `more` says that the count is a lower bound."""
+    """The oldest fires of a long downtime, recorded as one range. `more` marks the count as a lower bound."""
 
     first: Nominal
     last: Nominal
@@ -36,12 +36,12 @@ class Cut:
 
     def __str__(self) -> str:
         count = f"more than {self.count:,}" if self.more else f"{self.count:,}"
-        return f"{count} fires from {self.first.local} to {self.last.local}, recorded as one"
+        return f"{count} fires from {self.first.local} to {self.last.local}, recorded as one row"
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is due and not yet decided: the newest fires, oldest first, and what came before them."""
+    """The due fires without an outcome: the newest, oldest first, and the range before them."""
 
     fires: tuple[Nominal, ...]
     cut: Cut | None = None
@@ -59,15 +59,15 @@ def _nominal(timing: Timing, after: datetime, until: datetime) -> Iterator[Nomin
 
 
 def backlog(timing: Timing, after: datetime, until: datetime, *, jitter: bool = True) -> Backlog:
-    """All fires after `after` that are due by `until`; without `jitter`, those whose nominal instant has come.
+    """Return the fires after `after` that are due by `until`.
 
-    Its cost is bounded, however long that is.
+    Without `jitter`, a fire counts as due at its nominal instant. The cost is bounded, however long the period is.
     """
     due = _due if jitter else _nominal
     first = list(islice(due(timing, after, until), MAX_ROWS + 1))
     if len(first) <= MAX_ROWS:
         return Backlog(tuple(first))
-    # Too many to list: the newest, found by looking back ever further. The rest is counted.
+    # Too many to list: find the newest in a period that doubles, and count the rest.
     span = timedelta(hours=1)
     newest: deque[Nominal] = deque()
     while len(newest) <= MAX_ROWS:
@@ -80,91 +80,100 @@ def backlog(timing: Timing, after: datetime, until: datetime, *, jitter: bool = 
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A due fire: to be run, or missed for `missed`. `late` is how it is told that it runs after its time."""
+class CatchupDecision:
+    """The decision on a due fire: missed, with the reason in `missed`, or to be run, with `late` if it is late."""
 
     nominal: Nominal
     missed: str | None = None
     late: str | None = None
 
 
-def judge(
+def apply_catchup(
     spec: ScheduleSpec,
     timing: Timing,
     fires: Sequence[Nominal],
     now: datetime,
     grace: float,
     gaps: Sequence[Gap] = (),
-) -> list[Verdict]:
-    """Which of the due fires run and which count as missed, oldest first.
+) -> list[CatchupDecision]:
+    """Return for each due fire whether it runs or is missed, oldest first.
 
-    A fire is late when `grace` seconds have passed since it was due. What is late runs only if
-    `catchup` says so, and is not older than `catchup_window`. `gaps` say why nobody was there.
+    Args:
+        spec: The spec with `catchup` and `catchup_window`.
+        timing: The times of the spec.
+        fires: The due fires, oldest first.
+        now: The present instant.
+        grace: Seconds after which a due fire is a misfire. A misfire runs only if `catchup` allows it.
+        gaps: The downtimes that explain missed fires.
     """
     limit = now - timedelta(seconds=grace)
     oldest = now - timedelta(seconds=spec.catchup_window) if spec.catchup_window is not None else None
-    verdicts: list[Verdict] = []
+    decisions: list[CatchupDecision] = []
     span = ""
     for nominal in fires:
         due = timing.due(nominal)
         if due >= limit:
-            verdicts.append(Verdict(nominal))
+            decisions.append(CatchupDecision(nominal))
             continue
         if not span:
-            span = f"nothing looked at it from {nominal.local} until {timing.nominal(now).local[:16]}"
+            span = f"the schedule was not checked from {nominal.local} until {timing.nominal(now).local[:16]}"
         gap = next((gap for gap in gaps if gap.covers(due)), None)
         why = f"missed: {gap if gap is not None else span}"
         if spec.catchup == "none":
-            verdicts.append(Verdict(nominal, f"{why}; catchup is off"))
+            decisions.append(CatchupDecision(nominal, f"{why}; catchup is off"))
         elif spec.catchup == "latest" and nominal is not fires[-1]:
-            verdicts.append(Verdict(nominal, f"{why}; catchup is latest, and a later one runs"))
+            decisions.append(CatchupDecision(nominal, f"{why}; catchup is latest, and a later fire runs"))
         elif oldest is not None and nominal.instant < oldest:
-            verdicts.append(Verdict(nominal, f"{why}; older than the catch-up window"))
+            decisions.append(CatchupDecision(nominal, f"{why}; older than the catch-up window"))
         else:
             late = elapsed((now - due).total_seconds())
-            verdicts.append(Verdict(nominal, None, f"caught up, {late} late"))
-    return verdicts
+            decisions.append(CatchupDecision(nominal, None, f"caught up, {late} late"))
+    return decisions
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a fire goes: started, queued (behind a run) or skipped; `cancel` are runs to be cancelled first."""
+class OverlapDecision:
+    """The outcome of a fire by the overlap policy. `cancel` has the keys of the runs to cancel first."""
 
     outcome: FireOutcome
     reason: str
     cancel: tuple[int, ...] = ()
 
 
-def place(spec: ScheduleSpec, active: Sequence[ActiveRun], late: str | None = None) -> Place:
-    """What `overlap` and `max_active_runs` say to one more run.
+def apply_overlap(
+    spec: ScheduleSpec, active: Sequence[ActiveRun], late: str | None = None
+) -> OverlapDecision:
+    """Return whether `overlap` and `max_active_runs` start, queue or skip one more run.
 
-    Fires that are caught up under `catchup: all` wait for each other where `overlap` is skip:
-    to skip all but the first of them would catch up nothing.
+    Fires that are caught up with `catchup: all` are queued even if `overlap` is skip. Otherwise all but the first
+    of them would be skipped.
     """
     if spec.overlap == "allow" or len(active) < spec.max_active_runs:
-        return Place(FireOutcome.STARTED, late or "due")
+        return OverlapDecision(FireOutcome.STARTED, late or "due")
     last = active[-1]
     held = [run for run in active if run.held]
     words = f"run {last.run_id} is still {last.status}"
     prefix = f"{late}; " if late else ""
     if spec.overlap == "cancel_running":
         reason = f"{prefix}{words}; it is cancelled first (overlap is cancel_running)"
-        return Place(FireOutcome.QUEUED, reason, tuple(run.key for run in active))
+        return OverlapDecision(FireOutcome.QUEUED, reason, tuple(run.key for run in active))
     if spec.overlap == "skip" and not (late and spec.catchup == "all"):
-        return Place(FireOutcome.SKIPPED, f"{words}, and overlap is skip")
+        return OverlapDecision(FireOutcome.SKIPPED, f"{words}, and overlap is skip")
     if spec.overlap == "buffer_one" and held:
-        return Place(
+        return OverlapDecision(
             FireOutcome.SKIPPED,
-            f"run {held[0].run_id} already waits for its turn (overlap is buffer_one; {words})",
+            f"run {held[0].run_id} is already queued (overlap is buffer_one; {words})",
         )
-    rule = "one after the other" if spec.overlap == "skip" else f"overlap is {spec.overlap}"
-    return Place(FireOutcome.QUEUED, f"{prefix}behind {last.run_id}, which is {last.status} ({rule})")
+    rule = "catch-up runs one fire at a time" if spec.overlap == "skip" else f"overlap is {spec.overlap}"
+    return OverlapDecision(
+        FireOutcome.QUEUED, f"{prefix}behind run {last.run_id}, which is {last.status} ({rule})"
+    )
 
 
-def released(spec: ScheduleSpec, active: Sequence[ActiveRun]) -> list[ActiveRun]:
-    """Which of the held runs may start now, oldest first."""
+def releasable(spec: ScheduleSpec, active: Sequence[ActiveRun]) -> list[ActiveRun]:
+    """Return the held runs that may start now, oldest first."""
     held = [run for run in active if run.held]
     if spec.overlap == "allow":
         return held
-    room = spec.max_active_runs - (len(active) - len(held))
-    return held[: max(0, room)]
+    free = spec.max_active_runs - (len(active) - len(held))
+    return held[: max(0, free)]

@@ -1,4 +1,4 @@
-"""What the end of a run means to schedules: failures in a row, what comes after it, the next of a backfill."""
+"""The effects of a run's end on schedules: failures in a row, dependent schedules, the next fire of a backfill."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from victor_engine import jsonio
 from victor_engine.api import PauseInfo
 from victor_engine.domain.statuses import RunStatus
 from victor_engine.events import EventKind
-from victor_engine.scheduling import backfill
-from victor_engine.scheduling import dependencies as upstream
+from victor_engine.scheduling import backfill, dependency_fires
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.fires import Firing
-from victor_engine.scheduling.schedule_commands import hold
+from victor_engine.scheduling.schedule_commands import store_pause
 from victor_engine.scheduling.stored_schedules import ScheduleRow
 from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
@@ -30,16 +29,16 @@ class EndingRun(Protocol):
     def schedule_id(self) -> str | None: ...
 
 
-def matters(tx: Tx, schedule_id: str | None, workflow: str) -> bool:
-    """Whether the end of a run can mean anything to schedules: to its own, or to those that come after it."""
+def is_relevant(tx: Tx, schedule_id: str | None, workflow: str) -> bool:
+    """Return whether the end of a run can affect schedules: its own, or schedules that depend on its workflow."""
     return schedule_id is not None or tx.once(
         ("followed", workflow), lambda: dependencies.followed(tx, workflow)
     )
 
 
 def lock(tx: Tx, run: EndingRun) -> None:
-    """Lock the schedules about which the end of a run decides. Called before anything of the run is changed."""
-    if not matters(tx, run.schedule_id, run.workflow):
+    """Lock the schedules that the end of a run can affect. Call it before the rows of the run are changed."""
+    if not is_relevant(tx, run.schedule_id, run.workflow):
         return
     tx.apart()
     found = set(dependencies.dependents(tx, run.workflow))
@@ -50,12 +49,12 @@ def lock(tx: Tx, run: EndingRun) -> None:
 
 
 def run_ended(firing: Firing, run_key: int, status: str) -> None:
-    """Called in the transition in which a run ends, after its own rows are written."""
+    """Apply the end of a run to schedules. Call it in the same transition, after the rows of the run are written."""
     tx = firing.tx
     ended = schedule_runs.ended(tx, run_key)
     if ended.schedule_id is not None and ended.backfill_id is None:
         _count_failure(tx, ended.schedule_id, run_key, ended.id, status)
-    upstream.run_ended(firing, run_key, ended, status)
+    dependency_fires.run_ended(firing, run_key, ended, status)
     if ended.backfill_id is not None:
         backfill.advance(firing, ended.backfill_id)
 
@@ -80,7 +79,7 @@ def _pause(tx: Tx, row: ScheduleRow, run_key: int, run_id: str) -> None:
     cause = jsonio.loads(error).get("message", "") if error else ""
     cause = f": {cause[:200]}" if cause else ""
     note = f"paused after {row.failures} failures in a row; the last was run {run_id}{cause}"
-    hold(tx, row, PauseInfo(by="engine", at=tx.now, note=note))
+    store_pause(tx, row, PauseInfo(by="engine", at=tx.now, note=note))
     tx.event(
         EventKind.SCHEDULE_PAUSED,
         schedule_id=row.id,

@@ -1,6 +1,6 @@
-"""Transitions of schedules and fires: added, declared, edited, paused, skipped, fired.
+"""The transitions of schedules: add, declare, edit, pause, resume, skip, trigger, remove, drain.
 
-Functions of a `Tx`, so that the loop, the console and a command line under the lock share them.
+They are functions of a `Tx`. The loop, the console and the command line share them.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def add(
     given_id: str | None = None,
     file_spec: ScheduleSpec | None = None,
 ) -> ScheduleAdded:
-    """Add a schedule. The very same one again is no change; one that was removed comes back.
+    """Add a schedule. An identical schedule is not changed; a schedule that was removed is restored.
 
-    ConflictError for one that differs from a schedule with the same times, zone, state and version.
+    Raise ConflictError if a schedule with the same times, zone, state and version has other settings.
     """
     new_id = given_id or schedule_id(spec)
     tx.lock(Root.SCHEDULE, new_id)
@@ -58,27 +58,27 @@ def add(
         changes = describe_changes(known.spec, spec)
         if changes:
             raise ConflictError(
-                f"schedule {new_id} starts {spec.workflow} at these times with this state already, and differs in "
-                f"{'; '.join(changes)}; `victor scheduler edit {new_id}` changes it"
+                f"schedule {new_id} of {spec.workflow} already has these times and this state, with other settings: "
+                f"{'; '.join(changes)}; change it with `victor scheduler edit {new_id}`"
             )
         return ScheduleAdded(new_id, False)
     timing = Timing(spec, new_id, tx.now)
     if file_spec is None:
-        _must_come(spec, timing, tx.now)
+        _check_fires(spec, timing, tx.now)
     dependency_graph.check(tx, new_id, spec)
     due = first_fire(timing, tx.now) if spec.enabled else None
     schedules.add(tx, new_id, spec, file_spec=file_spec, origin=origin, path=path, next_fire=due)
-    dependency_graph.depend(tx, new_id, spec)
+    dependency_graph.set_upstream(tx, new_id, spec)
     data = {"spec": msgspec.to_builtins(spec), "origin": origin, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_ADDED, actor=actor, schedule_id=new_id, workflow=spec.workflow, data=data)
     return ScheduleAdded(new_id, True)
 
 
 def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) -> bool:
-    """Bring a file's `schedule:` block into force; whether anything changed.
+    """Apply the `schedule:` block of a file. Return whether the schedule changed.
 
-    The file declares; an edit is an override that stays until it is dropped. A block that vanished
-    disables its schedule, with a note; it comes back with the block, as it was.
+    An edit by an operator overrides the file. If the block is removed from the file, the schedule is disabled with a
+    note. If the block is restored, so is the schedule, with its settings.
     """
     new_id = file_schedule_id(workflow)
     tx.lock(Root.SCHEDULE, new_id)
@@ -86,10 +86,10 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
     if spec is None:
         if row is None or row.removed or row.file_spec is None:
             return False
-        vanish(tx, row, f"{path or 'its file'} declares no schedule any more")
+        vanish(tx, row, f"{path or 'its file'} no longer declares a schedule")
         return True
     if row is not None and row.vanished is not None:
-        come_back(tx, row)
+        restore(tx, row)
         declare(tx, workflow, path, spec)
         return True
     if row is None or row.removed:
@@ -102,43 +102,42 @@ def declare(tx: Tx, workflow: str, path: str | None, spec: ScheduleSpec | None) 
         try:
             Timing(in_force, new_id, row.created_at)
         except UsageError:
-            # The operator's edits and what the file says now exclude each other.
+            # The operator's edits contradict the new block.
             in_force, dropped = spec, True
     changes = describe_changes(row.file_spec or row.spec, spec)
     _apply(tx, row, in_force)
     schedules.declare(tx, new_id, spec, path)
     data: dict[str, Any] = {"by": "file", "changes": changes}
     if dropped:
-        data["note"] = (
-            "the edits made here do not go with what the file says now, and were dropped: "
-            + "; ".join(describe_changes(row.file_spec or row.spec, row.spec))
+        data["note"] = "edits of operators contradict the file and were dropped: " + "; ".join(
+            describe_changes(row.file_spec or row.spec, row.spec)
         )
     tx.event(EventKind.SCHEDULE_CHANGED, schedule_id=new_id, workflow=workflow, data=data)
     return True
 
 
 def vanish(tx: Tx, row: ScheduleRow, note: str) -> None:
-    """Disable a schedule whose workflow or block is gone from the files. `come_back` undoes it."""
+    """Disable a schedule whose workflow or block was removed from the files. `restore` undoes it."""
     cursor = settle(tx, row, tx.now)
     schedules.vanish(tx, row.id, note, to_us(cursor))
     tx.event(EventKind.SCHEDULE_REMOVED, schedule_id=row.id, workflow=row.workflow, data={"note": note})
 
 
-def come_back(tx: Tx, row: ScheduleRow) -> None:
-    """Enable a schedule that vanished, as it was. What came due meanwhile is recorded as skipped."""
+def restore(tx: Tx, row: ScheduleRow) -> None:
+    """Enable a schedule that vanished, with its settings. Fires that came due in between are recorded as skipped."""
     dependency_graph.check(tx, row.id, row.spec)
     back = replace(row, removed=False, vanished=None, cursor=settle(tx, row, tx.now))
-    schedules.come_back(tx, row.id, to_us(back.cursor), _next_look(back))
+    schedules.come_back(tx, row.id, to_us(back.cursor), _next_due(back))
     data = {
         "spec": msgspec.to_builtins(row.spec),
         "origin": row.origin,
-        "note": "it is back with its workflow's file, as it was",
+        "note": "restored with its workflow's file",
     }
     tx.event(EventKind.SCHEDULE_ADDED, schedule_id=row.id, workflow=row.workflow, data=data)
 
 
 def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
-    """The file's new spec with the operator's own edits on top."""
+    """Return the new spec of the file with the edits of operators applied."""
     edits = {
         name: getattr(row.spec, name)
         for name in ScheduleSpec.__struct_fields__
@@ -148,16 +147,18 @@ def _rebase(row: ScheduleRow, spec: ScheduleSpec) -> ScheduleSpec:
 
 
 def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note: str = "") -> str:
-    """Bring another spec into force. A pause stays, with its end; what was due before is settled."""
+    """Replace the spec of a schedule. A pause and its end stay; fires that were due before get an outcome."""
     row = locked(tx, schedule)
     if spec.workflow != row.workflow:
-        raise UsageError(f"schedule {row.id} is of {row.workflow}; add a new one for {spec.workflow}")
+        raise UsageError(
+            f"schedule {row.id} belongs to {row.workflow}; add another schedule for {spec.workflow}"
+        )
     timing = Timing(spec, row.id, row.created_at)
     changes = describe_changes(row.spec, spec)
     if not changes:
         return row.id
     if _times(spec) != _times(row.spec):
-        _must_come(spec, timing, tx.now)
+        _check_fires(spec, timing, tx.now)
     _apply(tx, row, spec)
     data = {"changes": changes, **({"note": note} if note else {})}
     tx.event(EventKind.SCHEDULE_CHANGED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
@@ -165,21 +166,21 @@ def edit(tx: Tx, schedule: str, spec: ScheduleSpec, *, actor: Actor | None, note
 
 
 def _must_accept(row: ScheduleRow, command: ScheduleCommand) -> None:
-    """Raise ConflictError with the reason if a schedule refuses a command."""
+    """Raise ConflictError with the reason if the status of a schedule refuses a command."""
     fires = row.next_fire is not None or row.spec.after is not None
     reason = schedule_refusal(row.status, command, fires=fires)
     if reason is not None:
         raise ConflictError(f"schedule {row.id} {reason}")
 
 
-def _must_come(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
+def _check_fires(spec: ScheduleSpec, timing: Timing, now: datetime) -> None:
     if spec.enabled and spec.after is None and timing.next_after(now) is None:
-        what = f"at {spec.at.isoformat()}" if spec.at is not None else "its end_date"
-        raise UsageError(f"this would never fire: {what} has passed; give an instant in the future")
+        name = f"at {spec.at.isoformat()}" if spec.at is not None else "its end_date"
+        raise UsageError(f"the schedule would never fire: {name} has passed; give an instant in the future")
 
 
 def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
-    """What decides when a schedule is due."""
+    """Return the fields of a spec that determine when a schedule is due."""
     return (
         spec.cron, spec.every_seconds, spec.anchor, spec.at, spec.after, spec.timezone, spec.start_date,
         spec.end_date, spec.jitter,
@@ -187,39 +188,40 @@ def _times(spec: ScheduleSpec) -> tuple[Any, ...]:
 
 
 def _apply(tx: Tx, row: ScheduleRow, spec: ScheduleSpec) -> None:
-    """Put a spec into force without losing a fire that was due under the old one.
+    """Apply a spec without losing a fire that was due by the old spec.
 
-    Where the times stay the same, what is due stays due and is decided by the new policies.
+    If the times stay the same, due fires stay due, and the new policies decide them.
     """
     dependency_graph.check(tx, row.id, spec)
-    dependency_graph.depend(tx, row.id, spec)
+    dependency_graph.set_upstream(tx, row.id, spec)
     keep = _times(spec) == _times(row.spec) and row.firing and spec.enabled and not row.exhausted
     cursor = row.cursor if keep else settle(tx, row, tx.now)
     if spec.timezone != row.spec.timezone:
-        _name_by_zone(tx, row)
+        _add_zone_to_names(tx, row)
     changed = replace(row, spec=spec, cursor=cursor)
-    schedules.put_spec(tx, row.id, spec, to_us(cursor), _next_look(changed))
+    schedules.put_spec(tx, row.id, spec, to_us(cursor), _next_due(changed))
 
 
-def _next_look(row: ScheduleRow) -> int | None:
-    """When a schedule is next looked at, in microseconds: its next fire, or the end of its pause."""
+def _next_due(row: ScheduleRow) -> int | None:
+    """Return when a schedule is due next, in microseconds: its next fire, or the end of its pause."""
     if row.paused is not None:
         return to_us(row.paused.until) if row.paused.until is not None else None
     return first_fire(row.timing, row.cursor) if row.firing and not row.exhausted else None
 
 
-def _name_by_zone(tx: Tx, row: ScheduleRow) -> None:
-    """Before a schedule moves to another zone: tell its latest fires from those of the same wall time there.
+def _add_zone_to_names(tx: Tx, row: ScheduleRow) -> None:
+    """Add the old zone to the names of recent fires before a schedule moves to another zone.
 
-    A fire is unique by its wall time, and zones are at most 26 hours apart.
+    A fire is unique by its wall time, so a new fire with the same wall time would otherwise count as decided. Zones
+    are at most 26 hours apart.
     """
     fires.name_zone(tx, row.id, row.spec.timezone, tx.now_us - 2 * 86_400_000_000)
 
 
 def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
-    """Account for every fire that is due by `until` and that nothing will run; returns the new cursor."""
+    """Record every fire that is due by `until` as missed or skipped. Return the new cursor."""
     due = backlog(row.timing, row.cursor, until, jitter=False)
-    outcome, reason = FireOutcome.MISSED, "missed: nothing looked at it before the schedule was changed"
+    outcome, reason = FireOutcome.MISSED, "missed: it was not decided before the schedule was changed"
     if row.paused is not None:
         outcome, reason = FireOutcome.SKIPPED, paused_words(row.paused)
     elif row.vanished is not None:
@@ -227,9 +229,10 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
     elif not row.spec.enabled:
         outcome, reason = FireOutcome.SKIPPED, "the schedule is disabled"
     elif row.exhausted:
-        outcome, reason = FireOutcome.SKIPPED, f"max_runs is {row.spec.max_runs}, and so many have started"
+        outcome = FireOutcome.SKIPPED
+        reason = f"max_runs is {row.spec.max_runs}, and that many runs have started"
     if row.skip_next and due.fires:
-        # The fire that was to be skipped is among them: it is not made up for by another one.
+        # The next fire, which an operator skipped, is one of these fires. No later fire is skipped for it.
         row.skip_next = False
         schedules.skipped(tx, row.id)
     if due.cut is not None:
@@ -241,7 +244,7 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
                 row,
                 nominal,
                 FireOutcome.MISSED,
-                "missed: nothing looked at it before the schedule was paused",
+                "missed: it was not decided before the schedule was paused",
             )
         else:
             record_fire(tx, row, nominal, outcome, reason)
@@ -249,30 +252,32 @@ def settle(tx: Tx, row: ScheduleRow, until: datetime) -> datetime:
 
 
 def remove(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "") -> str:
-    """Take a schedule out; its history stays. Returns its whole id."""
+    """Remove a schedule and keep its history. Return its whole id."""
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.REMOVE)
     settle(tx, row, tx.now)
-    dependency_graph.depend(tx, row.id, None)
+    dependency_graph.set_upstream(tx, row.id, None)
     schedules.remove(tx, row.id)
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_REMOVED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 
 
-def hold(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
-    """Write down a pause, or another one in the place of the one that is."""
+def store_pause(tx: Tx, row: ScheduleRow, info: PauseInfo) -> None:
+    """Store a pause. It replaces an earlier pause."""
     cursor = settle(tx, row, tx.now) if row.paused is not None else row.cursor
     schedules.pause(tx, row.id, info, to_us(cursor))
 
 
 def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetime | None = None) -> str:
-    """Hold a schedule. The fires of the pause are recorded as skipped when it ends."""
+    """Pause a schedule. Fires during the pause are recorded as skipped when it ends."""
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.PAUSE)
     if until is not None and until <= tx.now:
-        raise UsageError(f"{until.isoformat()} has passed; a pause ends in the future")
-    hold(tx, row, PauseInfo(by=actor.user, at=tx.now, note=note, until=until))
+        raise UsageError(
+            f"the end of the pause, {until.isoformat()}, has passed; give an instant in the future"
+        )
+    store_pause(tx, row, PauseInfo(by=actor.user, at=tx.now, note=note, until=until))
     data: dict[str, Any] = {"note": note} if note else {}
     if until is not None:
         data["until"] = until.isoformat()
@@ -281,20 +286,21 @@ def pause(tx: Tx, schedule: str, *, actor: Actor, note: str = "", until: datetim
 
 
 def resume(tx: Tx, schedule: str, *, actor: Actor | None, note: str = "", at: datetime | None = None) -> str:
-    """End a pause, or enable. What was due until `at` (default: now) is recorded as skipped, not made up for."""
+    """End a pause, or enable a schedule. Fires due until `at` (default: now) are recorded as skipped."""
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.RESUME)
     cursor = settle(tx, row, at or tx.now)
-    # A pause that ends by itself does not enable what somebody has disabled.
+    # A pause that ends at its set time does not enable a disabled schedule.
     spec = row.spec if at is not None else msgspec.structs.replace(row.spec, enabled=True)
     changed = replace(row, spec=spec, cursor=cursor, paused=None)
-    schedules.resume(tx, row.id, spec, to_us(cursor), _next_look(changed))
+    schedules.resume(tx, row.id, spec, to_us(cursor), _next_due(changed))
     data = {"note": note} if note else None
     tx.event(EventKind.SCHEDULE_RESUMED, actor=actor, schedule_id=row.id, workflow=row.workflow, data=data)
     return row.id
 
 
 def skip_next(tx: Tx, schedule: str, *, actor: Actor, note: str = "") -> str:
+    """Skip the next fire of a schedule. Return its whole id."""
     row = locked(tx, schedule)
     _must_accept(row, ScheduleCommand.SKIP)
     schedules.skip_next(tx, row.id)
@@ -315,7 +321,7 @@ def trigger(
     state: dict[str, Any] | None = None,
     note: str = "",
 ) -> tuple[int, str, int]:
-    """Start a run of a schedule now, whatever its times; returns the run's key, id and priority."""
+    """Start a run of a schedule now, regardless of its times. Return the key, id and priority of the run."""
     refuse_while_draining(tx)
     row = locked(tx, schedule)
     start = resolve(tx, row.workflow, row.spec.version)
@@ -335,24 +341,25 @@ def trigger(
 
 
 def drain(tx: Tx, *, actor: Actor, note: str = "") -> None:
-    """Let what runs finish and start nothing, over restarts too, until `undrain`."""
+    """Start no further runs until `undrain`, also after a restart. Active runs continue."""
     info = PauseInfo(by=actor.user, at=tx.now, note=note)
     meta.drain(tx, info)
     tx.event(EventKind.ENGINE_DRAINING, actor=actor, data={"note": note} if note else None)
 
 
 def undrain(tx: Tx, *, actor: Actor, note: str = "") -> None:
+    """End a drain. Raise ConflictError if the engine is not draining."""
     if not meta.undrain(tx):
         raise ConflictError("the engine is not draining")
     tx.event(EventKind.ENGINE_UNDRAINED, actor=actor, data={"note": note} if note else None)
 
 
 def refuse_while_draining(tx: Tx) -> None:
-    """ConflictError if the engine starts nothing new."""
+    """Raise ConflictError if the engine is draining."""
     info = tx.once("draining", lambda: meta.draining(tx))
     if info is not None:
         note = f" ({info.note})" if info.note else ""
         raise ConflictError(
-            f"the engine is draining since {info.at:%Y-%m-%d %H:%M} UTC by {info.by}{note}: it starts nothing new;"
-            " `victor scheduler undrain` ends that"
+            f"the engine has been draining since {info.at:%Y-%m-%d %H:%M} UTC, by {info.by}{note}, and starts no "
+            "runs; end the drain with `victor scheduler undrain`"
         )

@@ -21,7 +21,7 @@ from victor_engine.api import (
 from victor_engine.api import Excluded as ExcludedFire
 from victor_engine.clock import from_us
 from victor_engine.errors import VictorError
-from victor_engine.scheduling import dependencies, dependency_graph, plan_fingerprints
+from victor_engine.scheduling import dependency_fires, dependency_graph, plan_fingerprints
 from victor_engine.scheduling import stored_schedules as ops
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.declarations import describe_changes
@@ -61,12 +61,12 @@ def _complete(
     if info.id in unfinished:
         changes["backfill"] = unfinished[info.id]
     if info.spec.after is not None:
-        changes["upstream"] = tuple(dependencies.waits_for(source, info.id, info.spec, now))
+        changes["upstream"] = tuple(dependency_fires.upstream_states(source, info.id, info.spec, now))
     next_fire = info.next_fire
     if info.paused is not None:
         changes["next_fire"] = next_fire = _after_pause(source, info)
     if info.spec.exclude and next_fire is not None:
-        reason = why_excluded(info.spec, next_fire, excluded)
+        reason = exclusion_reason(info.spec, next_fire, excluded)
         if reason is not None:
             changes["next_excluded"] = reason
     return msgspec.structs.replace(info, **changes) if changes else info
@@ -81,7 +81,7 @@ def _after_pause(source: sqlite3.Connection, info: ScheduleInfo) -> datetime | N
     return None if due is None else from_us(due)
 
 
-def why_excluded(spec: ScheduleSpec, instant: datetime, excluded: Excluded) -> str | None:
+def exclusion_reason(spec: ScheduleSpec, instant: datetime, excluded: Excluded) -> str | None:
     """The calendar that leaves an instant out, or what is wrong with it."""
     try:
         return excluded(spec, instant, get_zone(spec.timezone))

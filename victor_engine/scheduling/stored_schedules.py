@@ -1,4 +1,4 @@
-"""Schedules and fires as they are stored: reading them, and writing down what became of a fire."""
+"""Schedules and fires as they are stored, and the recording of a fire's outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from victor_engine.store.repositories.fires import Fire
 from victor_engine.store.runs import Start
 
 Resolve = Callable[[Tx, str, str | None], Start]
-"""What a run of a workflow and a version spec starts on; raises VictorError if there is none."""
+"""Returns the definition on which a run of a workflow and a version spec starts. Raises VictorError if it has none."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class ScheduleRow:
 
     @property
     def exhausted(self) -> bool:
-        """Whether as many runs have started as `max_runs` allows."""
+        """Return whether `max_runs` runs have started."""
         return self.spec.max_runs is not None and self.runs_started >= self.spec.max_runs
 
     @property
@@ -70,7 +70,7 @@ class ScheduleRow:
 
     @property
     def firing(self) -> bool:
-        """Whether it starts runs by itself."""
+        """Return whether the schedule starts runs at its times."""
         return self.status is ScheduleStatus.ACTIVE
 
 
@@ -78,7 +78,7 @@ _decode_spec = msgspec.json.Decoder(ScheduleSpec).decode
 
 
 def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None = None) -> ScheduleRow:
-    """A stored row; `spec` and `timing` where they are known already."""
+    """Decode a stored row. `spec` and `timing` save work if they are known already."""
     if spec is None:
         spec = _decode_spec(row[2])
     return ScheduleRow(
@@ -101,20 +101,17 @@ def decode_row(row: Any, spec: ScheduleSpec | None = None, timing: Timing | None
     )
 
 
-class Known:
-    """Specs that were read before: their text is decoded and their times worked out once.
-
-    A schedule that is looked at again has the same spec, nearly always. The oldest are forgotten.
-    """
+class SpecCache:
+    """A cache of decoded specs and their times. The oldest entries are evicted."""
 
     LIMIT = 20_000
 
     def __init__(self) -> None:
         self._specs: dict[tuple[str, str, int], tuple[ScheduleSpec, Timing]] = {}
-        self._lock = Lock()  # the writer's thread decides while a reader's looks ahead
+        self._lock = Lock()  # the writer thread and a reader thread use it at the same time
 
     def row(self, stored: Any) -> ScheduleRow:
-        """As `decode_row`."""
+        """Decode a stored row; see `decode_row`."""
         key = (stored[0], stored[2], stored[9])
         known = self._specs.get(key)
         if known is None:
@@ -127,28 +124,28 @@ class Known:
             return row
         return decode_row(stored, *known)
 
-    def learn(self, stored: Iterable[Any]) -> dict[str, Coming]:
-        """Work out the next fire of schedules that will soon be due, by id."""
-        found: dict[str, Coming] = {}
+    def upcoming(self, stored: Iterable[Any]) -> dict[str, UpcomingFire]:
+        """Compute the next fire of schedules that will soon be due, by id."""
+        found: dict[str, UpcomingFire] = {}
         for item in stored:
             try:
                 row = self.row(item)
                 nominal = row.timing.next_after(row.cursor)
                 if nominal is not None:
                     due = to_us(row.timing.due(nominal))
-                    found[row.id] = Coming(
+                    found[row.id] = UpcomingFire(
                         row.spec, item[5], nominal, due, first_fire(row.timing, nominal.instant)
                     )
             except VictorError:
-                continue  # what is wrong with it is said when it is due
+                continue  # the error is reported when the schedule is due
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
-    """The next fire of a schedule, worked out before it is due. Instants are microseconds.
+class UpcomingFire:
+    """The next fire of a schedule, computed before it is due. Instants are microseconds.
 
-    It holds as long as the schedule has the very `spec` and stands at `cursor`.
+    It is valid while the schedule has the same `spec` object and the same `cursor`.
     """
 
     spec: ScheduleSpec
@@ -159,13 +156,13 @@ class Coming:
 
 
 def get(source: ids.Source, schedule: str, *, removed: bool = False) -> ScheduleRow:
-    """A schedule by its id, a prefix of it, or the name of its workflow; see `ids.schedule_id`."""
+    """Return a schedule by its id, a prefix of the id, or the name of its workflow; see `ids.schedule_id`."""
     full = ids.schedule_id(source, schedule, removed=removed)
     return decode_row(schedules.find(source, full))
 
 
 def locked(tx: Tx, schedule: str) -> ScheduleRow:
-    """Lock a schedule that is not removed, and return it; it is named as for `get`."""
+    """Lock a schedule that is not removed, and return it. See `get` for its name."""
     full = ids.schedule_id(tx, schedule)
     tx.lock(Root.SCHEDULE, full)
     return decode_row(schedules.find(tx, full))
@@ -177,12 +174,13 @@ def all_rows(source: ids.Source) -> list[ScheduleRow]:
 
 
 def first_fire(timing: Timing, after: datetime) -> int | None:
-    """When a schedule is next looked at, in microseconds: the nominal instant with its jitter."""
+    """Return when the first fire after `after` is due, in microseconds: its nominal instant plus its jitter."""
     nominal = timing.next_after(after)
     return to_us(timing.due(nominal)) if nominal is not None else None
 
 
 def paused_words(paused: PauseInfo) -> str:
+    """Return who paused a schedule, since when and why, in words."""
     note = f": {paused.note}" if paused.note else ""
     return f"paused by {paused.by} since {paused.at:%Y-%m-%d %H:%M} UTC{note}"
 
@@ -214,14 +212,14 @@ def record_fire(
     run_id: str | None = None,
     actor: Actor | None = None,
 ) -> bool:
-    """Write down what became of a fire; False if it was accounted for before."""
+    """Record the outcome of a fire. Return False if the fire has an outcome already."""
     if not fires.add(tx, fire_row(tx, row, nominal, outcome, reason, run_key, actor)):
         return False
-    tell_fire(tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id, actor=actor)
+    write_fire_event(tx, row, nominal, outcome, reason, run_key=run_key, run_id=run_id, actor=actor)
     return True
 
 
-def tell_fire(
+def write_fire_event(
     tx: Tx,
     row: ScheduleRow,
     nominal: Nominal,
@@ -232,7 +230,7 @@ def tell_fire(
     run_id: str | None = None,
     actor: Actor | None = None,
 ) -> None:
-    """The event of a fire that was decided."""
+    """Write the event of a fire that was decided."""
     tx.event(
         EventKind.FIRE_DECIDED,
         actor=actor,
@@ -245,6 +243,6 @@ def tell_fire(
 
 
 def find(source: ids.Source, schedule: str) -> ScheduleRow | None:
-    """A schedule by its whole id, removed or not."""
+    """Return a schedule by its whole id, removed or not; None if it does not exist."""
     stored = schedules.find(source, schedule)
     return None if stored is None else decode_row(stored)

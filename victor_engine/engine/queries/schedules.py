@@ -114,7 +114,7 @@ class ScheduleQueries:
             at=at,
             until=until,
             excluded=self._excluded,
-            watched=self._watched,
+            engine_runs=self._watched,
         )
 
     async def agenda(self, edges: list[datetime], schedule_id: str | None = None, limit: int = 200) -> Agenda:

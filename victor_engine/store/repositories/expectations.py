@@ -1,4 +1,4 @@
-"""The table `expectations`: the promises of schedules that are watched, and those that were not kept."""
+"""The table `expectations`: the pending expectations of schedules, and those that were not met."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from victor_engine.store.repositories.checks import expect_unchanged
 from victor_engine.store.transaction import Tx
 
 
-class Promise(NamedTuple):
-    """A promise that is due, with what its run has done. Instants are in microseconds."""
+class Expectation(NamedTuple):
+    """An expectation whose check is due, with the status and times of its run. Instants are in microseconds."""
 
     id: int
     schedule_id: str
@@ -39,7 +39,7 @@ def add(
     run_key: int | None,
     due: int,
 ) -> None:
-    """Store a promise of a fire. One that is stored already stays as it is."""
+    """Store an expectation of a fire. An expectation that is stored already is not changed."""
     tx.lock(Root.SCHEDULE, schedule_id)
     tx.execute(
         "INSERT INTO expectations (schedule_id, local, fold, kind, seconds, run_key, due) VALUES (?,?,?,?,?,?,?)"
@@ -49,13 +49,13 @@ def add(
 
 
 def next_due(source: Source) -> int | None:
-    """Return when the next promise is looked at, in microseconds."""
+    """Return when the next expectation is checked, in microseconds."""
     (due,) = source.execute("SELECT MIN(due) FROM expectations WHERE breached_at IS NULL").fetchone()
     return None if due is None else int(due)
 
 
-def due(source: Source, now: int, limit: int) -> list[Promise]:
-    """Return the promises that are to be looked at by `now`, the longest due first."""
+def due(source: Source, now: int, limit: int) -> list[Expectation]:
+    """Return the expectations whose check is due by `now`, the longest due first."""
     rows = source.execute(
         "SELECT e.id, e.schedule_id, e.local, e.kind, e.seconds, e.due, r.key, r.id, r.workflow, r.status,"
         " r.started_at, r.finished_at, s.workflow FROM expectations e"
@@ -63,30 +63,30 @@ def due(source: Source, now: int, limit: int) -> list[Promise]:
         " WHERE e.breached_at IS NULL AND e.due <= ? ORDER BY e.due LIMIT ?",
         (now, limit),
     )
-    return [Promise(*row) for row in rows]
+    return [Expectation(*row) for row in rows]
 
 
-def put_off(tx: Tx, promise: Promise, due: int) -> None:
-    """Look at a promise at another instant."""
-    tx.lock(Root.SCHEDULE, promise.schedule_id)
+def postpone(tx: Tx, expectation: Expectation, due: int) -> None:
+    """Set another instant for the check of an expectation."""
+    tx.lock(Root.SCHEDULE, expectation.schedule_id)
     cursor = tx.execute(
-        "UPDATE expectations SET due = ? WHERE id = ? AND breached_at IS NULL", (due, promise.id)
+        "UPDATE expectations SET due = ? WHERE id = ? AND breached_at IS NULL", (due, expectation.id)
     )
-    expect_unchanged(cursor, "promise of schedule", promise.schedule_id)
+    expect_unchanged(cursor, "expectation of schedule", expectation.schedule_id)
 
 
-def kept(tx: Tx, promise: Promise) -> None:
-    """Forget a promise that was kept."""
-    tx.lock(Root.SCHEDULE, promise.schedule_id)
-    cursor = tx.execute("DELETE FROM expectations WHERE id = ? AND breached_at IS NULL", (promise.id,))
-    expect_unchanged(cursor, "promise of schedule", promise.schedule_id)
+def met(tx: Tx, expectation: Expectation) -> None:
+    """Delete an expectation that is met."""
+    tx.lock(Root.SCHEDULE, expectation.schedule_id)
+    cursor = tx.execute("DELETE FROM expectations WHERE id = ? AND breached_at IS NULL", (expectation.id,))
+    expect_unchanged(cursor, "expectation of schedule", expectation.schedule_id)
 
 
-def breached(tx: Tx, promise: Promise, text: str) -> None:
-    """Store that a promise was not kept, and how."""
-    tx.lock(Root.SCHEDULE, promise.schedule_id)
+def breached(tx: Tx, expectation: Expectation, text: str) -> None:
+    """Store that an expectation is not met, and how."""
+    tx.lock(Root.SCHEDULE, expectation.schedule_id)
     cursor = tx.execute(
         "UPDATE expectations SET breached_at = ?, text = ? WHERE id = ? AND breached_at IS NULL",
-        (tx.now_us, text, promise.id),
+        (tx.now_us, text, expectation.id),
     )
-    expect_unchanged(cursor, "promise of schedule", promise.schedule_id)
+    expect_unchanged(cursor, "expectation of schedule", expectation.schedule_id)

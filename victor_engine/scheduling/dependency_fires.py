@@ -1,7 +1,7 @@
-"""Schedules that come after other workflows: what has ended, what is still waited for, and the fire.
+"""The fires of schedules that depend on other workflows (`after`).
 
-All of it happens in the transition in which an upstream run ends, so that a crash neither loses
-nor repeats what comes after it.
+The dependent schedule fires in the transition in which the upstream run ends. A crash therefore neither loses nor
+repeats a fire.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from victor_engine.store.repositories.dependencies import Arrival
 from victor_engine.store.state import run_state
 
 KEPT_PERIODS = 500
-"""Periods of one schedule that are waited for at the same time; what is older is let go."""
+"""The most incomplete periods of one schedule. Older periods are dropped."""
 
 COUNTS = {
     "success": frozenset({RunStatus.SUCCEEDED}),
     "failure": frozenset({RunStatus.FAILED, RunStatus.REJECTED}),
     "completion": FINAL_RUN_STATUSES,
 }
-"""Which ends of a run count for `on`."""
+"""The final statuses of an upstream run that count, by the value of `on`."""
 
 
 def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
-    """Fire what comes after the workflow of a run, now that the run has ended as `status`."""
+    """Fire the schedules that depend on the workflow of a run, which has ended as `status`."""
     tx = firing.tx
     rows = schedules.following(tx, ended.workflow)
     if not rows:
@@ -49,7 +49,7 @@ def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
         after = row.spec.after
         if after is None or status not in COUNTS[after.on]:
             continue
-        if not _open(row, tx.now):
+        if not _in_force(row, tx.now):
             continue
         period = period_of(after.period, nominal, row.timing.zone)
         arrival = Arrival(ended.workflow, run_key, status, tx.now_us)
@@ -61,7 +61,7 @@ def run_ended(firing: Firing, run_key: int, ended: Ended, status: str) -> None:
             dependencies.keep_newest(tx, row.id, KEPT_PERIODS)
 
 
-def _open(row: ScheduleRow, now: datetime) -> bool:
+def _in_force(row: ScheduleRow, now: datetime) -> bool:
     spec = row.spec
     return (spec.start_date is None or now >= spec.start_date) and (
         spec.end_date is None or now <= spec.end_date
@@ -69,7 +69,7 @@ def _open(row: ScheduleRow, now: datetime) -> bool:
 
 
 def _arrived(tx: Tx, row: ScheduleRow, after: After, period: str) -> dict[str, tuple[int, str, int]]:
-    """What counts now, by workflow: run key, status, end. What is too old for `within` is dropped."""
+    """Return the upstream runs that count, by workflow: run key, status, end. `within` drops runs that are too old."""
     found = {
         arrival.workflow: (arrival.run_key, arrival.status, arrival.ended_at)
         for arrival in dependencies.arrived(tx, row.id, period)
@@ -95,7 +95,7 @@ def _fire(
     words = listed(
         [f"{name} {arrived[name][1]} (run {runs[name].id})" for name in after.workflows if name in runs]
     )
-    state, fault = taken(tx, after, {name: key for name, (key, _, _) in arrived.items()})
+    state, error = taken_state(tx, after, {name: key for name, (key, _, _) in arrived.items()})
     latest = max(arrived.values(), key=lambda item: item[2])
     cause = Cause(
         trigger="upstream",
@@ -103,14 +103,14 @@ def _fire(
         state=state,
         parent_key=latest[0],
         nominal_us=max(run.nominal for run in runs.values()),
-        fault=fault,
+        error=error,
     )
     firing.fire(row, Nominal(tx.now, period or f"run:{last_run}", 0), None, cause)
     schedules.fired(tx, row.id, skip_next=row.skip_next, runs_started=row.runs_started)
 
 
-def taken(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:
-    """The keys that are taken over from the final states of the upstream runs, and what is missing."""
+def taken_state(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], str | None]:
+    """Return the keys that `take` reads from the final states of the upstream runs, and an error if one is missing."""
     states: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
     for target, source in after.take.items():
@@ -135,7 +135,7 @@ def taken(tx: Tx, after: After, runs: dict[str, int]) -> tuple[dict[str, Any], s
         if missing and not optional:
             return (
                 {},
-                f"{listed(names)} ended without {inside!r}, which `after.take` wants (write {source}? to allow that)",
+                f"{listed(names)} ended without the key {inside!r} that after.take reads; write {source}? to allow that",
             )
     return found, None
 
@@ -148,13 +148,13 @@ def _dig(state: Any, path: str) -> tuple[Any, bool]:
     return state, True
 
 
-# --- what is waited for --------------------------------------------------------------------------
+# --- the upstream state --------------------------------------------------------------------------
 
 
-def waits_for(
+def upstream_states(
     source: sqlite3.Connection, schedule_id: str, spec: ScheduleSpec, now: datetime
 ) -> list[UpstreamState]:
-    """What a schedule has seen of each upstream workflow in its newest period since its last fire."""
+    """Return the state of each upstream workflow in the newest period since the last fire of a schedule."""
     after = spec.after
     if after is None:
         return []
