@@ -21,7 +21,7 @@ from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
 from victor_engine.loading.calendar_worker import CalendarWorker
 from victor_engine.loading.pieces import LoadingError, ReadCalendar, ReadFile
-from victor_engine.loading.worker_session import WorkerConversation
+from victor_engine.loading.worker_session import WorkerSession
 from victor_engine.workers.serving import MEMORY
 
 FEW = "handlers:\n  h: {command: ['true']}\n"
@@ -73,7 +73,7 @@ def workers() -> list[int]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files and calendars in requests to worker processes."""
     found: list[str] = []
-    ask = WorkerConversation.ask
+    ask = WorkerSession.ask
 
     def spy(self: Any, request: Any, kind: Any) -> Any:
         if isinstance(request, ReadFile):
@@ -82,7 +82,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.append(request.name)
         return ask(self, request, kind)
 
-    monkeypatch.setattr(WorkerConversation, "ask", spy)
+    monkeypatch.setattr(WorkerSession, "ask", spy)
     return found
 
 

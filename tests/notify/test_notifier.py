@@ -57,7 +57,7 @@ class Office:
         )[0]
         async with asyncio.timeout(20):
             while (self.notifier._cursor or 0) < last or await self._due():
-                self.notifier._kick.set()
+                self.notifier._wake.set()
                 await asyncio.sleep(0)
 
     async def _due(self) -> int:

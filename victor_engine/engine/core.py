@@ -274,7 +274,7 @@ class Engine(Port):
         await register(self.store, workspace)
         old = self._current.replace(workspace)
         self._execution.starting.bindings_changed()
-        self._execution.later(old.bindings.close())
+        self._execution.start_task(old.bindings.close())
         await self.store.write(
             lambda tx: tx.event(
                 EventKind.WORKSPACE_LOADED,

@@ -96,7 +96,7 @@ class CurrentWorkspace:
         self.trusted = True
         return new
 
-    def may_run(self) -> None:
+    def require_trust(self) -> None:
         """Raise UntrustedError unless the workspace is trusted."""
         if not self.trusted:
             raise UntrustedError(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from victor_engine.clock import Clock
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries.schedules import exclusion
-from victor_engine.engine.start_resolution import Starting
+from victor_engine.engine.start_resolution import StartResolver
 from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed
@@ -59,7 +59,7 @@ class Execution:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.working = False
         """Whether `start` was called."""
-        self.starting = Starting(current.bindings, self._definition)
+        self.starting = StartResolver(current.bindings, self._definition)
         self.runtime = Runtime(
             store,
             clock,
@@ -117,7 +117,7 @@ class Execution:
         for task in self._tasks:
             task.cancel()
 
-    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+    def start_task(self, work: Coroutine[Any, Any, Any]) -> None:
         """Start a task in the background. It is cancelled when the engine stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -203,7 +203,7 @@ class Execution:
         if ending is not None and self.working and self._fires:
             self.scheduler.committed(ending)
         if schedule_id is not None:
-            self.later(self.scheduler.run_finished(schedule_id))
+            self.start_task(self.scheduler.run_finished(schedule_id))
 
     def _cancel(self, key: int) -> None:
         async def cancel() -> None:
@@ -215,4 +215,4 @@ class Execution:
                 except StorageError:
                     await self._store.writable()
 
-        self.later(cancel())
+        self.start_task(cancel())

@@ -70,7 +70,7 @@ class RunMover:
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None
     ) -> MigrationReport:
-        self._current.may_run()
+        self._current.require_trust()
         if plan is not None:
             # A long plan takes tens of milliseconds to read.
             shown = await asyncio.to_thread(plans.read_plan, plan, KIND, self.clock.now())
@@ -171,7 +171,7 @@ class RunMover:
         try:
             await self._enqueue_again(key)
         except StorageError:
-            self._execution.later(self._return_when_writable(key))
+            self._execution.start_task(self._return_when_writable(key))
 
     async def _return_when_writable(self, key: int) -> None:
         while True:

@@ -63,7 +63,7 @@ class RunService:
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
-        self._current.may_run()
+        self._current.require_trust()
         actor = acting()
 
         def plan(tx: Tx) -> NewRun:
@@ -123,7 +123,7 @@ class RunService:
         rewind: bool = False,
         plan: str | None = None,
     ) -> RunInfo:
-        self._current.may_run()
+        self._current.require_trust()
         expect = self._expect(plan, "redrive", version, from_node, state)
         if expect is not None and rewind:
             raise UsageError("`rewind` cannot be combined with a plan; use it without a plan")
@@ -151,7 +151,7 @@ class RunService:
         note: str = "",
         plan: str | None = None,
     ) -> RunInfo:
-        self._current.may_run()
+        self._current.require_trust()
         expect = self._expect(plan, "rerun", version, state=state)
         ref = await self._ref(run_id)
         actor = acting()

@@ -100,7 +100,7 @@ class ScheduleService:
     async def trigger_schedule(
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
-        self._current.may_run()
+        self._current.require_trust()
         actor, resolve = acting(), self._execution.starting.resolve
         commit = self._store.write(
             lambda tx: schedule_commands.trigger(
@@ -136,7 +136,7 @@ class ScheduleService:
     async def start_backfill(
         self, spec: BackfillSpec, note: str = "", plan: str | None = None
     ) -> BackfillInfo:
-        self._current.may_run()
+        self._current.require_trust()
         actor = acting()
         shown = None
         if plan is not None:  # a long plan takes tens of milliseconds to read

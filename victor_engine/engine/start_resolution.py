@@ -17,7 +17,7 @@ Definitions = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]
 """Returns a registered definition and its version, by its id."""
 
 
-class Starting:
+class StartResolver:
     """The resolution of versions for new runs. It refuses versions with nodes that have no binding."""
 
     def __init__(self, bindings: Callable[[], BindingTable], definitions: Definitions) -> None:

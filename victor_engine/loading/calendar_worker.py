@@ -14,7 +14,7 @@ from victor_engine.clock import from_us
 from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import REMEDY, calendar_of
 from victor_engine.loading.pieces import CalendarPiece, LimitError, ReadCalendar, Spans
-from victor_engine.loading.worker_session import WorkerConversation
+from victor_engine.loading.worker_session import WorkerSession
 from victor_engine.scheduling.calendars.spans import Calendar, Span
 
 READING_SECONDS = 5.0
@@ -30,13 +30,13 @@ class CalendarWorker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._conversation = WorkerConversation()
+        self._session = WorkerSession()
 
     def spans(self, piece: CalendarPiece, first: date, last: date, zone: ZoneInfo) -> list[Span]:
         """Return the entries that overlap some days. Raise LimitError or a VictorError."""
         key = jsonio.digest(msgspec.to_builtins(piece))
         with self._lock:
-            found = self._conversation.ask(
+            found = self._session.ask(
                 Spans(SPANS_SECONDS, key, piece, first, last, zone.key), list[tuple[int, int, str]]
             )
         return [Span(from_us(start), from_us(end), name) for start, end, name in found]
@@ -45,16 +45,16 @@ class CalendarWorker:
         """Read a calendar file that is not declared in victor.yaml."""
         with self._lock:
             try:
-                piece = self._conversation.ask(ReadCalendar(READING_SECONDS, name, str(path)), CalendarPiece)
+                piece = self._session.ask(ReadCalendar(READING_SECONDS, name, str(path)), CalendarPiece)
             except LimitError as error:
                 raise too_expensive(name, str(path), error) from None
         return calendar_of(piece, self.spans)
 
     def end(self) -> None:
         """Stop the process, and wait for its end."""
-        self._conversation.end()
+        self._session.end()
         with self._lock:
-            self._conversation.close()
+            self._session.close()
 
 
 def too_expensive(name: str, path: str | None, error: LimitError) -> UsageError:

@@ -19,12 +19,12 @@ from victor_engine.scheduling.calendars.spans import Calendar, Rule, Span
 from victor_engine.scheduling.calendars.yaml_calendars import EventsRule, from_block
 from victor_engine.scheduling.timezones import get_zone
 
-LIGHT = 1000.0
+MAX_LOCAL_WEIGHT = 1000.0
 """Maximum `Calendar.weight` for which a month is computed in the calling process, in some milliseconds."""
 
 REMEDY = "Simplify the rule, or write single dates"
 
-AskSpans = Callable[[CalendarPiece, date, date, ZoneInfo], list[Span]]
+ComputeSpans = Callable[[CalendarPiece, date, date, ZoneInfo], list[Span]]
 
 
 def piece_of(calendar: Calendar) -> CalendarPiece:
@@ -50,18 +50,18 @@ def piece_of(calendar: Calendar) -> CalendarPiece:
     )
 
 
-def calendar_of(piece: CalendarPiece, ask: AskSpans | None = None) -> Calendar:
+def calendar_of(piece: CalendarPiece, ask: ComputeSpans | None = None) -> Calendar:
     """Return the calendar of a piece. With `ask`, that function computes an expensive calendar."""
     path = Path(piece.path or "")
     if piece.block is not None:
-        if ask is not None and piece.weight > LIGHT:
+        if ask is not None and piece.weight > MAX_LOCAL_WEIGHT:
             zone = get_zone(piece.timezone) if piece.timezone is not None else None
-            return Calendar(piece.name, [AskingRule(piece, ask)], piece.path, zone)
+            return Calendar(piece.name, [RemoteRule(piece, ask)], piece.path, zone)
         return from_block(piece.name, piece.block, Source(str(path), {}), (), piece.path)
     single = [(_moment(start), _moment(end), name) for start, end, name in piece.single]
     rules: list[Rule] = [EventsRule(Events(path, single, None))] if single else []
     if piece.recurring and ask is not None:
-        rules.append(AskingRule(msgspec.structs.replace(piece, single=()), ask))
+        rules.append(RemoteRule(msgspec.structs.replace(piece, single=()), ask))
     elif piece.recurring:
         rules.append(EventsRule(recurring_events(piece.recurring, path)))
     return Calendar(piece.name, rules, piece.path)
@@ -72,11 +72,11 @@ def _moment(text: str) -> date:
 
 
 @dataclass(frozen=True, slots=True)
-class AskingRule(Rule):
+class RemoteRule(Rule):
     """A calendar, or a part of it, that `ask` computes. After an error it is not computed again."""
 
     piece: CalendarPiece
-    ask: AskSpans
+    ask: ComputeSpans
     _error: list[VictorError] = field(default_factory=list, compare=False)
 
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:

@@ -18,24 +18,24 @@ from victor_engine.definition.expressions.expression import FunctionRegistry
 from victor_engine.errors import ConfigError, VictorError
 from victor_engine.files import read_bounded, read_text_bounded, text_digest
 from victor_engine.loading.calendar_worker import READING_SECONDS, CalendarWorker, too_expensive
-from victor_engine.loading.calendars import AskSpans, calendar_of
+from victor_engine.loading.calendars import ComputeSpans, calendar_of
 from victor_engine.loading.pieces import (
-    Around,
     CalendarPiece,
+    CheckAll,
+    FileContext,
     FilePiece,
     LimitError,
     LoadingError,
+    LookUpContext,
     Open,
     Problem,
     ReadCalendar,
     ReadFile,
-    Surroundings,
-    Together,
     WorkflowPiece,
     decode_config,
 )
 from victor_engine.loading.reading import environment
-from victor_engine.loading.worker_session import Conversation, HereConversation, WorkerConversation
+from victor_engine.loading.worker_session import LocalSession, ReaderSession, WorkerSession
 from victor_engine.scheduling.calendars.spans import Calendar
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import MAX_BYTES, from_file
@@ -44,11 +44,11 @@ from victor_engine.work.bindings import BindingTable
 SECONDS = 20.0
 """Maximum processor time for the configuration, for one workflow file, or for the check of all workflows."""
 
-PATIENCE = 60.0
-"""Total processor time of files over their budget in one load, after which `IMPATIENT` applies."""
+OVERTIME_LIMIT = 60.0
+"""Total processor time of files over their budget in one load, after which `REDUCED_SECONDS` applies."""
 
-IMPATIENT = 2.0
-"""Maximum processor time for one workflow file after others have used up `PATIENCE`."""
+REDUCED_SECONDS = 2.0
+"""Maximum processor time for one workflow file after others have used up `OVERTIME_LIMIT`."""
 
 _NOTHING = Raw(b"null")
 _SMALLER = "Split the file, or simplify its content"
@@ -83,20 +83,20 @@ class Loading:
 class _Known:
     """A file that was read, and the facts outside the file on which its problems depend."""
 
-    around: Around
+    context: FileContext
     piece: FilePiece
 
-    def holds(self, around: Around) -> bool:
+    def holds(self, context: FileContext) -> bool:
         """Return whether the file would give the same result if it were read again."""
-        people = all(around.people.get(name) == word for name, word in self.around.people.items())
-        return around.digest == self.around.digest and people and _unchanged(self.piece)
+        people = all(context.people.get(name) == word for name, word in self.context.people.items())
+        return context.digest == self.context.digest and people and _unchanged(self.piece)
 
 
 @dataclass(slots=True)
 class _Memory:
     """The cache between loads, and the functions that compute expensive calendars."""
 
-    spans: AskSpans | None
+    spans: ComputeSpans | None
     read_calendar: Callable[[str, Path], Calendar]
     files: dict[str, _Known] = field(default_factory=dict)
     calendars: dict[str, tuple[str | None, str, Calendar | VictorError]] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Loader:
     def __init__(self, *, here: bool = False) -> None:
         self._here = here
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-loading")
-        self._conversation: Conversation | None = None
+        self._session: ReaderSession | None = None
         self._calendars = CalendarWorker()
         self._memory = (
             _Memory(None, from_file) if here else _Memory(self._calendars.spans, self._calendars.read_file)
@@ -120,43 +120,43 @@ class Loader:
 
     async def load(self, order: Order) -> Loading:
         """Load the workspace. Raise ConfigError for its configuration, LoadingError if nothing can be read."""
-        conversation = HereConversation() if self._here else WorkerConversation()
+        session = LocalSession() if self._here else WorkerSession()
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._load, order, conversation)
+            return await loop.run_in_executor(self._thread, self._load, order, session)
         except asyncio.CancelledError:
-            conversation.end()
+            session.end()
             raise
 
     async def close(self) -> None:
         """Stop a current load, and the process of calendars."""
-        if self._conversation is not None:
-            self._conversation.end()
+        if self._session is not None:
+            self._session.end()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._calendars.end)
 
-    def _load(self, order: Order, conversation: Conversation) -> Loading:
-        self._conversation = conversation
+    def _load(self, order: Order, session: ReaderSession) -> Loading:
+        self._session = session
         try:
-            return _Work(order, conversation, self._memory).load()
+            return _Work(order, session, self._memory).load()
         finally:
-            conversation.close()
-            self._conversation = None
+            session.close()
+            self._session = None
 
 
 class _Work:
     """One load, in a thread."""
 
-    def __init__(self, order: Order, conversation: Conversation, memory: _Memory) -> None:
+    def __init__(self, order: Order, session: ReaderSession, memory: _Memory) -> None:
         self._order = order
-        self._conversation = conversation
+        self._session = session
         self._memory = memory
-        self._lost = 0.0
+        self._overtime = 0.0
 
     def load(self) -> Loading:
         order = self._order
         try:
-            opened = self._conversation.open(
+            opened = self._session.open(
                 Open(
                     SECONDS,
                     str(order.workspace),
@@ -187,7 +187,7 @@ class _Work:
             found.problems += piece.problems
             if piece.has_errors:
                 found.files_with_errors.add(Path(piece.path))
-        self._together(found)
+        self._check_all(found)
         return found
 
     def _functions(self, found: Loading) -> None:
@@ -207,24 +207,24 @@ class _Work:
     def _files(self, paths: tuple[str, ...], functions: tuple[str, ...]) -> list[FilePiece]:
         """Return the pieces of the files. Read only files that have changed."""
         known = {path: self._memory.files[path] for path in paths if path in self._memory.files}
-        around = self._around(functions, {name for each in known.values() for name in each.around.people})
+        context = self._context(functions, {name for each in known.values() for name in each.context.people})
         pieces = []
         for path in paths:
-            if path in known and known[path].holds(around):
+            if path in known and known[path].holds(context):
                 pieces.append(known[path].piece)
             else:
                 pieces.append(self._file(path, functions))
-        new = {name for piece in pieces for name in piece.people} - around.people.keys()
-        people = around.people | (self._around(functions, new).people if new else {})
+        new = {name for piece in pieces for name in piece.people} - context.people.keys()
+        people = context.people | (self._context(functions, new).people if new else {})
         self._memory.files.clear()
         for piece in pieces:
             if piece.sources:
                 of_file = {name: people[name] for name in piece.people}
-                self._memory.files[piece.path] = _Known(Around(around.digest, of_file), piece)
+                self._memory.files[piece.path] = _Known(FileContext(context.digest, of_file), piece)
         return pieces
 
-    def _around(self, functions: tuple[str, ...], people: set[str]) -> Around:
-        return self._conversation.ask(Surroundings(SECONDS, functions, tuple(sorted(people))), Around)
+    def _context(self, functions: tuple[str, ...], people: set[str]) -> FileContext:
+        return self._session.ask(LookUpContext(SECONDS, functions, tuple(sorted(people))), FileContext)
 
     def _read_calendars(self, declared: dict[str, str | None]) -> dict[str, Calendar | VictorError]:
         """Return the declared calendars. Read only files that have changed."""
@@ -244,7 +244,7 @@ class _Work:
 
     def _read_calendar(self, name: str, path: str | None) -> Calendar | VictorError:
         try:
-            piece = self._conversation.ask(ReadCalendar(READING_SECONDS, name), CalendarPiece)
+            piece = self._session.ask(ReadCalendar(READING_SECONDS, name), CalendarPiece)
         except LimitError as error:
             return too_expensive(name, path, error)
         except VictorError as error:
@@ -254,11 +254,11 @@ class _Work:
     def _file(self, path: str, functions: tuple[str, ...]) -> FilePiece:
         """Read one file. If that is not possible, return a piece with this error."""
         sources = {path: digest} if (digest := _digest(path)) is not None else {}
-        seconds = SECONDS if self._lost < PATIENCE else IMPATIENT
+        seconds = SECONDS if self._overtime < OVERTIME_LIMIT else REDUCED_SECONDS
         try:
-            piece = self._conversation.ask(ReadFile(seconds, path, functions), FilePiece)
+            piece = self._session.ask(ReadFile(seconds, path, functions), FilePiece)
         except LimitError as error:
-            self._lost += seconds
+            self._overtime += seconds
             message = f"the file needs too much {error.what} to read and is not loaded"
             problem = ProblemInfo(
                 "error", message, path=path, line=error.line or 1, column=1, remedy=_SMALLER
@@ -272,7 +272,7 @@ class _Work:
             return FilePiece(path=path, problems=piece.problems, workflows=piece.workflows, has_errors=True)
         return piece
 
-    def _together(self, found: Loading) -> None:
+    def _check_all(self, found: Loading) -> None:
         outlines = tuple(
             WorkflowPiece(
                 name=piece.name, version=None, path=piece.path, text="", content=_NOTHING, checksum="",
@@ -281,7 +281,7 @@ class _Work:
             for piece in found.workflows
         )  # fmt: skip
         try:
-            found.problems += self._conversation.ask(Together(SECONDS, outlines), list[Problem])
+            found.problems += self._session.ask(CheckAll(SECONDS, outlines), list[Problem])
         except LimitError as error:
             message = (
                 f"the check across all workflows needs too much {error.what} and was skipped; they are loaded"

@@ -103,7 +103,7 @@ class Opened(Struct, frozen=True):
     calendars: dict[str, str | None]
 
 
-class Around(Struct, frozen=True):
+class FileContext(Struct, frozen=True):
     """The facts outside a file on which its problems depend: a digest, and the status of each of `people`."""
 
     digest: str
@@ -152,20 +152,20 @@ class Spans(Request, frozen=True):
     zone: str
 
 
-class Surroundings(Request, frozen=True):
-    """Look up `Around`: settings, functions, programs, and the people that files name."""
+class LookUpContext(Request, frozen=True):
+    """Look up `FileContext`: settings, functions, programs, and the people that files name."""
 
     functions: tuple[str, ...]
     people: tuple[str, ...]
 
 
-class Together(Request, frozen=True):
+class CheckAll(Request, frozen=True):
     """Check the workflows of all files together, by their names, paths, `work` and `starts`."""
 
     workflows: tuple[WorkflowPiece, ...]
 
 
-Requests = Open | ReadFile | ReadCalendar | Spans | Surroundings | Together
+Requests = Open | ReadFile | ReadCalendar | Spans | LookUpContext | CheckAll
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):

@@ -27,9 +27,11 @@ from victor_engine.definition.model import (
 from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import calendar_of, piece_of
 from victor_engine.loading.pieces import (
-    Around,
     CalendarPiece,
+    CheckAll,
+    FileContext,
     FilePiece,
+    LookUpContext,
     Open,
     Opened,
     Problem,
@@ -37,8 +39,6 @@ from victor_engine.loading.pieces import (
     ReadFile,
     Request,
     Spans,
-    Surroundings,
-    Together,
     WorkflowPiece,
     encode,
 )
@@ -71,10 +71,10 @@ class WorkspaceReader:
                 return self.calendar(request.name, request.path)
             case Spans():
                 return self.spans(request)
-            case Surroundings():
-                return self.surroundings(request.functions, request.people)
-            case Together():
-                return self.together(request.workflows)
+            case LookUpContext():
+                return self.context(request.functions, request.people)
+            case CheckAll():
+                return self.check_all(request.workflows)
         raise TypeError(f"{type(request).__name__} is not a request")
 
     def open(self, request: Open) -> Opened:
@@ -194,15 +194,15 @@ class WorkspaceReader:
         }
         return [(to_us(span.start), to_us(span.end), span.name) for span in found]
 
-    def surroundings(self, functions: tuple[str, ...], people: tuple[str, ...]) -> Around:
+    def context(self, functions: tuple[str, ...], people: tuple[str, ...]) -> FileContext:
         """Return the facts outside a file on which its problems depend."""
         bindings, text = self._workspace
         roles = bindings.config.roles
         members = known_people({name for names in roles.values() for name in names}, roles)
         digest = jsonio.digest([text.decode(), functions, bindings.surroundings(), members])
-        return Around(digest, known_people(people, roles))
+        return FileContext(digest, known_people(people, roles))
 
-    def together(self, workflows: tuple[WorkflowPiece, ...]) -> list[Problem]:
+    def check_all(self, workflows: tuple[WorkflowPiece, ...]) -> list[Problem]:
         """Check the workflows of all files together."""
         outlines = [_outline(piece) for piece in workflows]
         unused = unused_nodes(self._bindings.config, outlines, everything=True)

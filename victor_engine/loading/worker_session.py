@@ -44,7 +44,7 @@ def finish(process: WorkerProcess) -> None:
     process.end()
 
 
-class Conversation(Protocol):
+class ReaderSession(Protocol):
     """A sequence of requests about workspaces."""
 
     def open(self, request: Open) -> Opened:
@@ -60,8 +60,8 @@ class Conversation(Protocol):
         """Stop the process, and wait for its end."""
 
 
-class HereConversation:
-    """A conversation in this process without limits, for the command line."""
+class LocalSession:
+    """A session in this process without limits, for the command line."""
 
     def __init__(self) -> None:
         self._reader = WorkspaceReader()
@@ -80,8 +80,8 @@ class HereConversation:
         pass
 
 
-class WorkerConversation:
-    """A conversation with a worker process. If the process exits, it is replaced and the request is sent again."""
+class WorkerSession:
+    """A session with a worker process. If the process exits, it is replaced and the request is sent again."""
 
     def __init__(self) -> None:
         self._process: WorkerProcess | None = None

@@ -68,7 +68,7 @@ _RAN = "{message}Run {run} on {host}.\nvictor runs show {run}"
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class NotifiableEvent:
     """One event that can cause notifications. `at` is in microseconds."""
 
     seq: int
@@ -87,7 +87,7 @@ class Message:
 
     rule: NotifyRule
     occasion: str
-    event: Happened
+    event: NotifiableEvent
     title: str
     body: str
     request_id: str | None
@@ -95,22 +95,26 @@ class Message:
 
 def unseen(
     connection: sqlite3.Connection, after: int, kinds: Iterable[str], limit: int
-) -> tuple[list[Happened], int]:
+) -> tuple[list[NotifiableEvent], int]:
     """Return events of these kinds with a `seq` above `after`, oldest first, and the last `seq` that was read."""
     rows, seen = tail_of_kinds(connection, after, [str(kind) for kind in kinds], limit)
-    found = [Happened(*(*row[:7], jsonio.loads(row[7]) if row[7] else {})) for row in rows]
+    found = [NotifiableEvent(*(*row[:7], jsonio.loads(row[7]) if row[7] else {})) for row in rows]
     return found, seen
 
 
 def compose(
-    tx: Tx, events: Sequence[Happened], rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
-) -> tuple[list[Message], list[tuple[Happened, str]]]:
+    tx: Tx,
+    events: Sequence[NotifiableEvent],
+    rules: Sequence[NotifyRule],
+    people: Mapping[str, Person],
+    host: str,
+) -> tuple[list[Message], list[tuple[NotifiableEvent, str]]]:
     """Return the messages of the rules about events, without obsolete ones.
 
     Also return the events for which the composition failed, with the reason.
     """
     found: list[Message] = []
-    errors: list[tuple[Happened, str]] = []
+    errors: list[tuple[NotifiableEvent, str]] = []
     for event in events:
         try:
             found += _messages_of(tx, event, rules, people, host)
@@ -122,7 +126,7 @@ def compose(
 
 
 def _messages_of(
-    tx: Tx, event: Happened, rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
+    tx: Tx, event: NotifiableEvent, rules: Sequence[NotifyRule], people: Mapping[str, Person], host: str
 ) -> list[Message]:
     content = _content(tx, event, host)
     if content is None:
@@ -138,7 +142,7 @@ def _messages_of(
 
 def storage_lost(info: StorageInfo, rules: Sequence[NotifyRule], host: str) -> list[Message]:
     """Return the messages of the rules about a storage outage, for which no event can be stored."""
-    event = Happened(0, to_us(info.since), EventKind.ENGINE_STORAGE_LOST, None, None, None, None, {})
+    event = NotifiableEvent(0, to_us(info.since), EventKind.ENGINE_STORAGE_LOST, None, None, None, None, {})
     fields = {
         **_fields(event, host),
         "title": f"victor on {host}: storage outage",
@@ -147,7 +151,7 @@ def storage_lost(info: StorageInfo, rules: Sequence[NotifyRule], host: str) -> l
     return [_message(rule, "storage", event, fields) for rule in rules if "storage" in rule.on]
 
 
-def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:
+def is_obsolete(source: Tx | sqlite3.Connection, occasion: str, request_id: str | None) -> bool:
     """Return whether a message is obsolete because its request is closed."""
     if request_id is None or occasion not in WHEN_OPEN:
         return False
@@ -157,7 +161,7 @@ def is_over(source: Tx | sqlite3.Connection, occasion: str, request_id: str | No
         return True
 
 
-def _content(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
+def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
     """Return the occasion, the recipients, and the fields of a template; None without a message."""
     fields = {**_fields(event, host), "run": _run_id(tx, event.run_key)}
     if event.kind == EventKind.ENGINE_STORAGE_BACK:
@@ -174,12 +178,12 @@ def _content(tx: Tx, event: Happened, host: str) -> tuple[str, tuple[str, ...], 
     except NotFoundError:  # its run was deleted
         return None
     occasion, names = _occasion(tx, event, row)
-    if is_over(tx, occasion, row.id):
+    if is_obsolete(tx, occasion, row.id):
         return None
     return occasion, names, {**fields, **_request_fields(row, occasion, names, event, tx.now)}
 
 
-def _fields(event: Happened, host: str) -> dict[str, str]:
+def _fields(event: NotifiableEvent, host: str) -> dict[str, str]:
     return {
         "workflow": event.workflow or "",
         "node": event.node_id or "",
@@ -190,7 +194,7 @@ def _fields(event: Happened, host: str) -> dict[str, str]:
 
 
 def _failed(
-    tx: Tx, event: Happened, fields: dict[str, str]
+    tx: Tx, event: NotifiableEvent, fields: dict[str, str]
 ) -> tuple[str, tuple[str, ...], dict[str, str]] | None:
     """Return the content for a dead letter; None if the run is not one."""
     if event.data.get("status") != RunStatus.FAILED or event.run_key is None:
@@ -207,7 +211,7 @@ def _failed(
     )
 
 
-def _occasion(tx: Tx, event: Happened, row: Row) -> tuple[str, tuple[str, ...]]:
+def _occasion(tx: Tx, event: NotifiableEvent, row: Row) -> tuple[str, tuple[str, ...]]:
     """Return the occasion of an event of a request, and its recipients."""
     to = event.data.get("to")
     match event.kind:
@@ -227,7 +231,7 @@ def _occasion(tx: Tx, event: Happened, row: Row) -> tuple[str, tuple[str, ...]]:
 
 
 def _request_fields(
-    row: Row, occasion: str, names: tuple[str, ...], event: Happened, now: datetime
+    row: Row, occasion: str, names: tuple[str, ...], event: NotifiableEvent, now: datetime
 ) -> dict[str, str]:
     left = (row.deadline - to_us(now)) // 1_000_000 if row.deadline is not None else None
     return {
@@ -268,7 +272,7 @@ def _bare(name: str) -> str:
     return name.removeprefix(USER).removeprefix(GROUP)
 
 
-def _message(rule: NotifyRule, occasion: str, event: Happened, fields: Mapping[str, str]) -> Message:
+def _message(rule: NotifyRule, occasion: str, event: NotifiableEvent, fields: Mapping[str, str]) -> Message:
     usual = _ASKED if event.request_id is not None else _RAN if event.run_key is not None else "{message}"
     message = fields.get("message", "")
     filled = {**fields, "message": message + "\n" if message and not rule.body else message}

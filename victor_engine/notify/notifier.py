@@ -21,7 +21,15 @@ from victor_engine.errors import ConfigError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import first_of
 from victor_engine.notify import outbox
-from victor_engine.notify.messages import KINDS, Happened, Message, compose, is_over, storage_lost, unseen
+from victor_engine.notify.messages import (
+    KINDS,
+    Message,
+    NotifiableEvent,
+    compose,
+    is_obsolete,
+    storage_lost,
+    unseen,
+)
 from victor_engine.notify.sender import NotifyError, Sender
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, person, unix_groups
 from victor_engine.store.db import Store, Tx
@@ -64,10 +72,10 @@ class Notifier:
         self._sender = sender
         self._host = socket.gethostname()
         self._cursor: int | None = None
-        self._kick = asyncio.Event()
+        self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._alarms: set[asyncio.Task[None]] = set()
+        self._outage_tasks: set[asyncio.Task[None]] = set()
         self._people: tuple[float, dict[str, Person]] = (-1.0, {})
 
     async def start(self) -> None:
@@ -82,7 +90,7 @@ class Notifier:
         if self._task is None:
             return
         self._stopping = True
-        self._kick.set()
+        self._wake.set()
         done, _ = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
         if not done:
             self._task.cancel()
@@ -95,7 +103,7 @@ class Notifier:
     def on_events(self, events: list[EventInfo]) -> None:
         """Handle committed events. The store calls this in the event loop."""
         if self._cursor is not None and any(event.kind in _WATCHED for event in events):
-            self._kick.set()
+            self._wake.set()
 
     def storage_changed(self, info: StorageInfo | None) -> None:
         """Handle the begin of a storage outage, or its end (None).
@@ -103,17 +111,17 @@ class Notifier:
         Messages about the begin are sent and retried without the store until the outage ends. Its end is a
         stored event.
         """
-        for alarm in self._alarms:
-            alarm.cancel()
+        for task in self._outage_tasks:
+            task.cancel()
         if info is None or self._task is None:
             return
         for message in storage_lost(info, self._rules(), self._host):
             for url in message.rule.urls:
-                alarm = asyncio.create_task(self._alarm(message, url), name="victor-notify-storage")
-                self._alarms.add(alarm)
-                alarm.add_done_callback(self._alarms.discard)
+                task = asyncio.create_task(self._send_outage(message, url), name="victor-notify-storage")
+                self._outage_tasks.add(task)
+                task.add_done_callback(self._outage_tasks.discard)
 
-    async def _alarm(self, message: Message, url: str) -> None:
+    async def _send_outage(self, message: Message, url: str) -> None:
         for seconds in (0.0, *outbox.RETRIES):
             await self._clock.sleep(seconds)
             error = await self._hand_over(message.rule.name, url, message.title, message.body)
@@ -124,12 +132,12 @@ class Notifier:
         """Use the rules of a changed configuration. New rules do not apply to earlier events."""
         self._people = (-1.0, {})
         await self._begin()
-        self._kick.set()
+        self._wake.set()
 
     async def _begin(self) -> None:
         rules = self._rules()
-        if strays := await self._store.read(lambda c: outbox.strays(c, rules)):
-            await self._store.write(lambda tx: outbox.forget(tx, strays))
+        if removed := await self._store.read(lambda c: outbox.removed_targets(c, rules)):
+            await self._store.write(lambda tx: outbox.forget(tx, removed))
         known = await self._store.read(outbox.read_cursor)
         if not rules:
             self._cursor = None
@@ -149,7 +157,7 @@ class Notifier:
 
     async def _work(self) -> None:
         while not self._stopping:
-            self._kick.clear()
+            self._wake.clear()
             upcoming = None
             try:
                 await self._plan()
@@ -164,7 +172,7 @@ class Notifier:
             if upcoming is not None:
                 seconds = min(max((from_us(upcoming) - self._clock.now()).total_seconds(), 0.0), LOOK_AGAIN)
             if not self._stopping:
-                await first_of(self._clock.sleep(seconds), self._kick.wait())
+                await first_of(self._clock.sleep(seconds), self._wake.wait())
 
     async def _plan(self) -> None:
         """Read the new events, and store the messages about them."""
@@ -184,7 +192,7 @@ class Notifier:
     def _store_messages(
         self,
         tx: Tx,
-        page: Sequence[Happened],
+        page: Sequence[NotifiableEvent],
         last: int,
         rules: tuple[NotifyRule, ...],
         people: Mapping[str, Person],
@@ -245,8 +253,8 @@ class Notifier:
             ),
             None,
         )
-        over = await self._store.read(lambda c: is_over(c, item.occasion, item.request_id))
-        if url is None or over:
+        obsolete = await self._store.read(lambda c: is_obsolete(c, item.occasion, item.request_id))
+        if url is None or obsolete:
             await self._store.persist(lambda tx: outbox.dropped(tx, item))
             return True
         where = outbox.label(url)

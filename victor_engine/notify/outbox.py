@@ -120,7 +120,7 @@ def failed(tx: Tx, item: Announcement, where: str, error: str, *, permanent: boo
     _event(tx, EventKind.NOTIFY_FAILED, item, data)
 
 
-def strays(connection: sqlite3.Connection, rules: Sequence[NotifyRule]) -> list[int]:
+def removed_targets(connection: sqlite3.Connection, rules: Sequence[NotifyRule]) -> list[int]:
     """Return the messages to addresses that no rule has any more."""
     known = {(rule.name, target_of(url)) for rule in rules for url in rule.urls}
     return [id_ for id_, *address in stored.addresses(connection) if tuple(address) not in known]
