@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from victor_engine.api import Port
-from victor_engine.cli.output import local, note, print_json, say, span, with_port
+from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.private import make_directory, open_file
 
@@ -54,9 +54,11 @@ def start(
             with os.fdopen(open_file(pid_file, os.O_WRONLY | os.O_TRUNC), "w") as file:
                 file.write(f"{os.getpid()}\n")
         trusted = "" if engine.trusted else "; the workspace is not trusted and nothing runs: victor trust"
-        say(f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}")
+        print_line(
+            f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}"
+        )
         for problem in engine.workspace.problems:
-            note(describe(problem))
+            print_note(describe(problem))
 
     overrides = {"scheduler.poll_interval": interval} if interval is not None else None
     try:
@@ -67,7 +69,7 @@ def start(
                 config_file=config.expanduser() if config else None,
                 overrides=overrides,
                 on_ready=ready,
-                on_event=None if quiet else lambda event: say(describe_event(event)),
+                on_event=None if quiet else lambda event: print_line(describe_event(event)),
             )
         )
     finally:
@@ -120,7 +122,7 @@ def _into_background(
         # The engine creates the socket before the PID file, and stops if it cannot write the PID file.
         listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
         if listens and (pid_file is None or _holds_pid(pid_file, process.pid)):
-            say(f"engine {process.pid} runs in the background; log: {log_path}")
+            print_line(f"engine {process.pid} runs in the background; log: {log_path}")
             return
         if process.poll() is not None:
             tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
@@ -144,10 +146,10 @@ def stop(ctx: click.Context) -> None:
         for _ in range(300):
             owner = engine_owner(Path(info.state_dir))
             if owner is None or owner.pid != info.pid:
-                say(f"engine {info.pid} has stopped")
+                print_line(f"engine {info.pid} has stopped")
                 return
             await asyncio.sleep(0.1)
-        say(f"engine {info.pid} is still stopping after 30 seconds; see its log in {info.state_dir}")
+        print_line(f"engine {info.pid} is still stopping after 30 seconds; see its log in {info.state_dir}")
 
     with_port(ctx, "attach", work)
 
@@ -165,31 +167,35 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_json(info)
             return info.mode != "readonly"
         if info.mode == "readonly":
-            say(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
+            print_line(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
         else:
-            say(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
-        say(
+            print_line(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
+        print_line(
             f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
         )
-        say(f"{info.open_requests} open requests, {info.failed_recently} runs failed in the last 24 h")
+        print_line(f"{info.open_requests} open requests, {info.failed_recently} runs failed in the last 24 h")
         if not info.trusted:
-            note(f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust")
+            print_note(
+                f"{info.workspace} is not trusted, so the engine executes nothing in it; run: victor trust"
+            )
         if info.storage is not None:
-            note(
+            print_note(
                 f"storage outage since {local(info.storage.since)}: {info.storage.message}. Runs do not start or "
                 f"continue; {info.storage.waiting} changes are waiting. Work resumes when the store is writable"
             )
         if info.draining is not None:
             why = f" ({info.draining.note})" if info.draining.note else ""
-            say(f"draining since {local(info.draining.at)} by {info.draining.by}{why}: no new runs start")
+            print_line(
+                f"draining since {local(info.draining.at)} by {info.draining.by}{why}: no new runs start"
+            )
         if info.recent_breaches:
-            say(f"{info.recent_breaches} expectations not met in the last 24 h")
+            print_line(f"{info.recent_breaches} expectations not met in the last 24 h")
         if info.next_fire is not None:
             left = (info.next_fire - info.now).total_seconds()
             when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
-            say(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
+            print_line(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
         for problem in info.problems:
-            note(describe(problem))
+            print_note(describe(problem))
         return info.mode != "readonly"
 
     sys.exit(0 if with_port(ctx, "read", work) else 7)
@@ -247,5 +253,5 @@ def install(ctx: click.Context, user: str | None, config: Path | None, output: P
         raise UsageError(
             f"cannot write {output}: {error.strerror}; choose another file with --output FILE"
         ) from None
-    say(f"wrote {output}; now run:")
-    say("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")
+    print_line(f"wrote {output}; now run:")
+    print_line("  sudo systemctl daemon-reload\n  sudo systemctl enable --now victor-scheduler")

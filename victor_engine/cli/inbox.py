@@ -12,7 +12,7 @@ import click
 
 from victor_engine.api import Port, RequestInfo, RequestQuery, RequestStatus
 from victor_engine.cli.inbox_actions import COMMANDS, json_option
-from victor_engine.cli.output import local, note_cut, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, note_cut, print_json, print_line, span, table, with_port
 from victor_engine.text import plain
 
 STATUSES = tuple(RequestStatus)
@@ -94,42 +94,44 @@ def _left(request: RequestInfo, now: datetime) -> str:
 
 
 def _show(request: RequestInfo) -> None:
-    say(f"{request.title}  ({request.kind}, {request.status})")
-    say(f"request  {request.id}, revision {request.revision}")
-    say(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
+    print_line(f"{request.title}  ({request.kind}, {request.status})")
+    print_line(f"request  {request.id}, revision {request.revision}")
+    print_line(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
     if request.deadline is not None:
-        say(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
+        print_line(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
     if request.chain:
         stages = [f"[{name}]" if i == request.stage else name for i, name in enumerate(request.chain)]
-        say(f"chain    {' -> '.join(stages)}")
+        print_line(f"chain    {' -> '.join(stages)}")
     elif request.assignees:
-        say(f"for      {', '.join(request.assignees)}")
+        print_line(f"for      {', '.join(request.assignees)}")
     if request.required_approvals > 1:
-        say(f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})")
+        print_line(
+            f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})"
+        )
     if request.claimed_by:
-        say(f"claimed  by {request.claimed_by}")
-    say()
-    say(plain(request.prompt))
+        print_line(f"claimed  by {request.claimed_by}")
+    print_line()
+    print_line(plain(request.prompt))
     for key, value in request.context.items():
-        say(f"\n{key}: {json.dumps(value, indent=2, ensure_ascii=False)}")
+        print_line(f"\n{key}: {json.dumps(value, indent=2, ensure_ascii=False)}")
     for choice in request.choices:
         more = f": {choice.description}" if choice.description else ""
-        say(f"  - {choice.value}  {choice.label if choice.label != choice.value else ''}{more}")
+        print_line(f"  - {choice.value}  {choice.label if choice.label != choice.value else ''}{more}")
     if request.input_schema is not None:
-        say(f"\nJSON schema of the answer: {json.dumps(request.input_schema)}")
+        print_line(f"\nJSON schema of the answer: {json.dumps(request.input_schema)}")
     for message in request.messages:
-        say(f"\n{message.kind} by {message.actor.user} at {local(message.at)}: {message.text}")
+        print_line(f"\n{message.kind} by {message.actor.user} at {local(message.at)}: {message.text}")
     if request.held_since is not None:
-        say("the deadline is suspended until the requester replies")
+        print_line("the deadline is suspended until the requester replies")
     for vote in request.votes:
         undone = ", undone" if vote.undone else ""
         comment = f": {vote.comment}" if vote.comment else ""
-        say(f"\n{vote.outcome} by {vote.actor.user} at {local(vote.at)}{undone}{comment}")
+        print_line(f"\n{vote.outcome} by {vote.actor.user} at {local(vote.at)}{undone}{comment}")
     if request.can_go_back_to:
-        say(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
+        print_line(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
         by = f" by {request.answered_by.user}" if request.answered_by else ""
-        say(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
+        print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
 
 
 @inbox.command("show")

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from victor_engine import jsonio
 from victor_engine.api import Answer, Port, RequestInfo, RequestStatus
-from victor_engine.cli.output import local, note, print_json, say, with_port
+from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
 from victor_engine.errors import ConflictError, UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -104,14 +104,16 @@ def answer(
         if as_json:
             print_json(done)
         elif done.settles_at is not None:
-            say(f"{done.outcome}: {done.title} (run {done.run_id}); takes effect at {local(done.settles_at)}")
-            note(f"to undo it before then, run: victor inbox undo {done.id}")
+            print_line(
+                f"{done.outcome}: {done.title} (run {done.run_id}); takes effect at {local(done.settles_at)}"
+            )
+            print_note(f"to undo it before then, run: victor inbox undo {done.id}")
         elif done.status == RequestStatus.OPEN:
-            say(f"vote recorded: {len(done.votes)} of {done.required_approvals} for {done.title}")
+            print_line(f"vote recorded: {len(done.votes)} of {done.required_approvals} for {done.title}")
         else:
-            say(f"{done.outcome}: {done.title} (run {done.run_id})")
+            print_line(f"{done.outcome}: {done.title} (run {done.run_id})")
             if (await port.engine()).pid == os.getpid():
-                note("no engine runs; to continue the run, start one with: victor scheduler start")
+                print_note("no engine runs; to continue the run, start one with: victor scheduler start")
 
     with_port(ctx, "oneshot", work)
 
@@ -136,7 +138,7 @@ def _act(
 
     async def work(port: Port) -> None:
         done = await action(port)
-        print_json(done) if as_json else say(describe(done))
+        print_json(done) if as_json else print_line(describe(done))
 
     with_port(ctx, "oneshot", work)
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from victor_engine.api import FINAL_RUN_STATUSES, LogLine, Port
-from victor_engine.cli.output import echo_json, note, with_port
+from victor_engine.cli.output import echo_json, print_note, with_port
 from victor_engine.text import plain
 
 PAGE = 2000
@@ -45,7 +45,9 @@ def logs(
             if not live:
                 return
             if (await port.engine()).mode == "readonly":
-                note("no engine runs, so no new lines will follow; start one with: victor scheduler start")
+                print_note(
+                    "no engine runs, so no new lines will follow; start one with: victor scheduler start"
+                )
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
 

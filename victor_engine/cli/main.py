@@ -110,9 +110,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fail(message: str) -> None:
-    from victor_engine.cli.output import fail
+    from victor_engine.cli.output import print_error
 
-    fail(message)
+    print_error(message)
 
 
 def entry() -> None:

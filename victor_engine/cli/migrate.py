@@ -15,7 +15,16 @@ from victor_engine.api import (
     Port,
     RunMove,
 )
-from victor_engine.cli.output import json_state, local, note, note_limit, print_json, say, table, with_port
+from victor_engine.cli.output import (
+    json_state,
+    local,
+    note_limit,
+    print_json,
+    print_line,
+    print_note,
+    table,
+    with_port,
+)
 from victor_engine.cli.plans import plan_option, print_plan, read_token
 from victor_engine.errors import UsageError
 
@@ -90,11 +99,11 @@ def migrate(
 
 
 def _print_preview(found: MigrationPreview) -> None:
-    say(f"{_chain(found.path) or 'no migration is needed'}{' (breaking)' if found.breaking else ''}")
+    print_line(f"{_chain(found.path) or 'no migration is needed'}{' (breaking)' if found.breaking else ''}")
     _print_steps(found.steps)
     _print_alternatives(found.alternatives)
-    say(f"before: {json.dumps(found.before, indent=2)}")
-    say(f"after:  {json.dumps(found.after, indent=2)}")
+    print_line(f"before: {json.dumps(found.before, indent=2)}")
+    print_line(f"after:  {json.dumps(found.after, indent=2)}")
 
 
 def _chain(path: tuple[str, ...]) -> str:
@@ -103,45 +112,47 @@ def _chain(path: tuple[str, ...]) -> str:
 
 def _print_steps(steps: tuple[MigrationStepResult, ...]) -> None:
     for step in steps:
-        say(f"  - {step.step}{f': {step.position}' if step.position else ''}")
+        print_line(f"  - {step.step}{f': {step.position}' if step.position else ''}")
         for line in step.changes:
-            say(f"      {line}")
+            print_line(f"      {line}")
 
 
 def _print_alternatives(alternatives: tuple[tuple[str, ...], ...]) -> None:
     for path in alternatives:
-        say(f"    alternative path: {_chain(path)}")
+        print_line(f"    alternative path: {_chain(path)}")
 
 
 def _print_report(report: MigrationReport) -> None:
     done = report.count("migrated") if report.applied else report.count("ready")
     refused = [move for move in report.runs if move.outcome == "refused"]
     verb = "migrated" if report.applied else "would be migrated"
-    say(f"{done} runs {verb} to {report.workflow} {report.to_version}, {len(refused)} refused")
+    print_line(f"{done} runs {verb} to {report.workflow} {report.to_version}, {len(refused)} refused")
     for move in report.runs[:LISTED]:
         _print_run(move)
     if len(report.runs) > LISTED:
-        note(f"… {len(report.runs) - LISTED} more; --json prints all")
+        print_note(f"… {len(report.runs) - LISTED} more; --json prints all")
     for schedule in report.schedules:
         why = f": {schedule.reason}" if schedule.reason else ""
-        say(
+        print_line(
             f"schedule {schedule.schedule_id}  {schedule.from_version} -> {schedule.to_version}  "
             f"{schedule.outcome}{why}"
         )
         for line in schedule.changes:
-            say(f"    {line}")
+            print_line(f"    {line}")
 
 
 def _print_run(move: RunMove) -> None:
     if move.outcome == "refused":
-        say(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
+        print_line(f"run {move.run_id}  {move.from_version}  refused: {move.reason}")
         return
-    say(f"run {move.run_id}  {_chain(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}")
+    print_line(
+        f"run {move.run_id}  {_chain(move.path)}{' (breaking)' if move.breaking else ''}  {move.outcome}"
+    )
     _print_steps(move.steps)
     if move.stands_on != move.goes_on_at:
-        say(f"    {', '.join(move.stands_on)} -> {', '.join(move.goes_on_at)}")
+        print_line(f"    {', '.join(move.stands_on)} -> {', '.join(move.goes_on_at)}")
     for line in (*move.questions, *move.timers):
-        say(f"    {line}")
+        print_line(f"    {line}")
     _print_alternatives(move.alternatives)
 
 
@@ -155,7 +166,9 @@ def undo(ctx: click.Context, run_id: str, remark: str, as_json: bool) -> None:
 
     async def work(port: Port) -> None:
         found = await port.unmigrate_run(run_id, remark)
-        print_json(found) if as_json else say(f"{found.id} is back on {found.workflow} {found.version}")
+        print_json(found) if as_json else print_line(
+            f"{found.id} is back on {found.workflow} {found.version}"
+        )
 
     with_port(ctx, "oneshot", work)
 

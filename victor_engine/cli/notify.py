@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from victor_engine.cli.inbox_actions import json_option
-from victor_engine.cli.output import print_json, say, table
+from victor_engine.cli.output import print_json, print_line, table
 from victor_engine.errors import ConfigError, NotFoundError, UntrustedError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test(ctx: click.Context, name: str | None, as_json: bool) -> None:
         print_json([{"rule": rule, "to": where, "error": error} for rule, where, error in results])
     else:
         for rule, where, error in results:
-            say(f"{rule}: {where}: {'failed: ' + error if error else 'sent'}")
+            print_line(f"{rule}: {where}: {'failed: ' + error if error else 'sent'}")
     ctx.exit(1 if any(error for _, _, error in results) else 0)
 
 

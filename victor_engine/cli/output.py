@@ -21,18 +21,18 @@ from victor_engine.text import json_safe, one_line, plain
 T = TypeVar("T")
 
 
-def fail(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error on standard error."""
     for number, line in enumerate(plain(message).splitlines() or [""]):
         click.echo(("error: " if number == 0 else "       ") + line, err=True)
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Print text on standard output."""
     click.echo(plain(text))
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print text on standard error, so that a pipe does not receive it."""
     click.echo(plain(text), err=True)
 
@@ -43,13 +43,13 @@ def note_cut(shown: int, total: int, offset: int = 0) -> None:
         after = offset + shown
         further = f"; use --offset {after} for the next" if after < total and shown else ""
         part = f"{offset + 1} to {after}" if shown else "none"
-        note(f"{part} of {total} shown{further}")
+        print_note(f"{part} of {total} shown{further}")
 
 
 def note_limit(shown: int, limit: int) -> None:
     """Print on standard error that a list ends at its limit and may be incomplete."""
     if shown >= limit:
-        note(f"the first {limit} are shown; use --limit {2 * limit} for more")
+        print_note(f"the first {limit} are shown; use --limit {2 * limit} for more")
 
 
 def print_json(value: Any) -> None:
@@ -66,7 +66,7 @@ def echo_json(data: bytes) -> None:
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str = "") -> None:
     """Print a table. Each column is as wide as its content; print `empty` on standard error without rows."""
     if not rows:
-        note(empty or "no entries")
+        print_note(empty or "no entries")
         return
     cells = [[one_line(str(value)) for value in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from victor_engine.cli.output import note, say
+from victor_engine.cli.output import print_line, print_note
 
 LONG = 4000
 """Maximum number of characters of a token that is printed. `--json` prints longer tokens."""
@@ -33,8 +33,8 @@ def read_token(given: str | None) -> str | None:
 def print_plan(token: str) -> None:
     """Print the token of a plan."""
     if len(token) > LONG:
-        note(
+        print_note(
             "the token is too long to print: --json prints it as `plan`; --plan - reads it on standard input"
         )
     else:
-        say(f"plan: {token}")
+        print_line(f"plan: {token}")

@@ -8,7 +8,7 @@ from typing import IO
 import click
 
 from victor_engine.api import FINAL_RUN_STATUSES, EventInfo, Port, RunInfo
-from victor_engine.cli.output import json_state, note, port_of, print_json, say, span
+from victor_engine.cli.output import json_state, port_of, print_json, print_line, print_note, span
 from victor_engine.text import plain
 
 EXIT_CODES = {"succeeded": 0, "failed": 10, "rejected": 11, "cancelled": 12}
@@ -58,7 +58,7 @@ def run(
                 if as_json:
                     print_json(started)
                 else:
-                    say(f"{started.id}  {started.workflow} {started.version}  {started.status}")
+                    print_line(f"{started.id}  {started.workflow} {started.version}  {started.status}")
                 return 0
             return await follow_run(port, started, as_json, engine.last_event)
 
@@ -70,7 +70,7 @@ def run(
         code = asyncio.run(go())
     except SignalReceivedError as caught:
         for started, here in started_runs:
-            note(_after_signal(started, here, caught.number.name))
+            print_note(_after_signal(started, here, caught.number.name))
         code = caught.exit_code
     sys.exit(code)
 
@@ -91,7 +91,7 @@ async def _warn_if_deprecated(port: Port, started: RunInfo) -> None:
     for event in await port.events(EventQuery(kinds=("version.notice",), run_id=started.id, limit=1)):
         successor = f"; use {event.data['successor']}" if "successor" in event.data else ""
         message = event.data.get("message", "")
-        note(f"warning: {started.workflow} {started.version} is deprecated: {message}{successor}")
+        print_note(f"warning: {started.workflow} {started.version} is deprecated: {message}{successor}")
 
 
 def _own(pid: int) -> bool:
@@ -103,7 +103,7 @@ def _own(pid: int) -> bool:
 async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after: int = 0) -> int:
     """Print events (after number `after`) and log lines of a run until it has finished; return its exit code."""
     if not as_json:
-        say(f"run {started.id} of {started.workflow} {started.version}")
+        print_line(f"run {started.id} of {started.workflow} {started.version}")
     seen = 0
     async for event in port.subscribe(after):
         if event.run_id != started.id:
@@ -126,7 +126,7 @@ async def follow_run(port: Port, started: RunInfo, as_json: bool = False, after:
             else None
         )
         why = f": {found.error.message}" if found.error else ""
-        say(f"{found.status} after {span(took)}{why}")
+        print_line(f"{found.status} after {span(took)}{why}")
     return EXIT_CODES.get(found.status, 1)
 
 
@@ -137,13 +137,13 @@ def _print_event(event: EventInfo) -> None:
     for key in ("branch", "type", "message", "outcome", "status"):
         if isinstance(event.data.get(key), str):
             parts.append(f"{key}={event.data[key]}")
-    say(" ".join(parts))
+    print_line(" ".join(parts))
 
 
 def _print_request(event: EventInfo) -> None:
     """Print on standard error how to answer an opened request. Standard output may be a pipe."""
     if event.kind == "request.opened" and event.request_id:
-        note(
+        print_note(
             f"           request: {event.data.get('title', '')}\n"
             f"           to answer it, run: victor inbox answer {event.request_id} approve|reject|VALUE"
         )

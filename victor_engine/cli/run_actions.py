@@ -11,8 +11,7 @@ import click
 from msgspec import Struct
 
 from victor_engine.api import Port, RunInfo, RunPlanCommand, RunsPlan
-from victor_engine.cli.output import fail, json_state, print_json, say, with_port
-from victor_engine.cli.output import note as note_
+from victor_engine.cli.output import json_state, print_error, print_json, print_line, print_note, with_port
 from victor_engine.cli.plans import LISTED, plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
@@ -59,14 +58,14 @@ async def for_each(
     else:
         for run_id, result in zip(ids, results, strict=True):
             if isinstance(result, VictorError):
-                fail(result.message if len(ids) == 1 else f"{run_id}: {result.message}")
+                print_error(result.message if len(ids) == 1 else f"{run_id}: {result.message}")
             else:
                 more = f", rerun of {result.parent_run}" if result.trigger == "rerun" else ""
-                say(f"{result.id}: {result.status}{more}")
+                print_line(f"{result.id}: {result.status}{more}")
     codes = {result.exit_code for result in results if isinstance(result, VictorError)}
     if len(results) > 1 and not as_json:
         failed = sum(isinstance(result, VictorError) for result in results)
-        say(f"{len(results) - failed} done, {failed} failed" if failed else f"{len(results)} done")
+        print_line(f"{len(results) - failed} done, {failed} failed" if failed else f"{len(results)} done")
     return 0 if not codes else codes.pop() if len(codes) == 1 else 1
 
 
@@ -148,9 +147,9 @@ async def _apply(port: Port, command: RunPlanCommand, token: str, action: Action
 def _print_plan(plan: RunsPlan) -> None:
     for item in plan.items[:LISTED]:
         where = f"  {item.workflow} {item.version}, {item.status}" if item.workflow else ""
-        say(f"{item.run_id}{where}: {item.effect or f'no effect, {item.reason}'}")
+        print_line(f"{item.run_id}{where}: {item.effect or f'no effect, {item.reason}'}")
     if len(plan.items) > LISTED:
-        note_(f"… {len(plan.items) - LISTED} more; --json prints all")
+        print_note(f"… {len(plan.items) - LISTED} more; --json prints all")
     if plan.plan:
         print_plan(plan.plan)
 

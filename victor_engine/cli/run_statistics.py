@@ -19,7 +19,7 @@ from victor_engine.api import (
     StatsBucket,
     ValueChange,
 )
-from victor_engine.cli.output import local, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, print_json, print_line, span, table, with_port
 from victor_engine.cli.run_actions import json_option
 from victor_engine.scheduling.natural_time import moment
 
@@ -57,16 +57,16 @@ def compare(ctx: click.Context, older: str, newer: str, as_json: bool) -> None:
 def _print_comparison(found: RunComparison) -> None:
     left, right = _facts(found.left), _facts(found.right)
     table(("", "older", "newer"), [(name, left[name], right[name]) for name in left])
-    say()
+    print_line()
     rows = [(node.node_id, _node(node.left), _node(node.right), _longer(node.left, node.right))
             for node in found.nodes]  # fmt: skip
     table(("node", "older", "newer", "longer"), rows)
     _print_changes("input", found.input)
     _print_changes("state", found.state)
     if found.definition:
-        say("\ndefinition:")
+        print_line("\ndefinition:")
         for line in found.definition:
-            say(f"  {line}")
+            print_line(f"  {line}")
 
 
 def _facts(side: ComparedRun) -> dict[str, str]:
@@ -98,16 +98,16 @@ def _longer(left: NodeFacts | None, right: NodeFacts | None) -> str:
 
 
 def _print_changes(name: str, changes: Sequence[ValueChange]) -> None:
-    say(f"\n{name}: {'no differences' if not changes else ''}".rstrip())
+    print_line(f"\n{name}: {'no differences' if not changes else ''}".rstrip())
     for change in changes[:MOST]:
         if change.kind == "changed":
-            say(f"  ~ {change.path}: {_value(change.old)} -> {_value(change.new)}")
+            print_line(f"  ~ {change.path}: {_value(change.old)} -> {_value(change.new)}")
         elif change.kind == "added":
-            say(f"  + {change.path} = {_value(change.new)}")
+            print_line(f"  + {change.path} = {_value(change.new)}")
         else:
-            say(f"  - {change.path} = {_value(change.old)}")
+            print_line(f"  - {change.path} = {_value(change.old)}")
     if len(changes) > MOST:
-        say(f"  and {len(changes) - MOST} more (--json prints all)")
+        print_line(f"  and {len(changes) - MOST} more (--json prints all)")
 
 
 def _value(value: Any) -> str:
@@ -169,18 +169,18 @@ def _instant(text: str | None, now: datetime) -> datetime | None:
 
 def _print_stats(found: RunStats) -> None:
     if not found.looked_at:
-        say("no runs")
+        print_line("no runs")
         return
     rate = "-" if found.success_rate is None else f"{found.success_rate:.1%}"
     older = "; older runs are not included (--limit)" if found.more else ""
-    say(f"{found.looked_at} runs since {local(found.oldest)}{older}")
-    say(
+    print_line(f"{found.looked_at} runs since {local(found.oldest)}{older}")
+    print_line(
         f"success rate {rate}: {found.succeeded} succeeded, {found.failed} failed, {found.rejected} rejected, "
         f"{found.cancelled} cancelled, {found.active} active"
     )
-    say(f"durations: p50 {span(found.p50)}, p95 {span(found.p95)}, longest {span(found.longest)}")
+    print_line(f"durations: p50 {span(found.p50)}, p95 {span(found.p95)}, longest {span(found.longest)}")
     if found.buckets:
-        say()
+        print_line()
         rows = [_bucket(bucket) for bucket in found.buckets]
         table(("from", "succeeded", "failed", "other", "p50", "p95"), rows)
 

@@ -9,7 +9,7 @@ import click
 from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, UsageInfo
 from victor_engine.cli import run_actions, run_statistics
 from victor_engine.cli.logs import logs
-from victor_engine.cli.output import local, note_limit, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, note_limit, print_json, print_line, span, table, with_port
 from victor_engine.cli.run_actions import json_option
 
 
@@ -78,24 +78,26 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
             print_json(found)
             return
         r = found.run
-        say(
+        print_line(
             f"run {r.id} of {r.workflow} {r.version}: {r.status}"
             + (f" ({r.error.message})" if r.error else "")
         )
-        say(f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), finished {local(r.finished_at)}")
+        print_line(
+            f"started {local(r.started_at)} by {r.started_by} ({r.trigger}), finished {local(r.finished_at)}"
+        )
         if r.parent_run:
-            say(f"{r.trigger} of {r.parent_run}")
+            print_line(f"{r.trigger} of {r.parent_run}")
         if r.waits_for:
-            say(f"waiting for {r.waits_for}")
+            print_line(f"waiting for {r.waits_for}")
         if r.deprecated:
-            say(f"the version is deprecated: {r.deprecated}")
+            print_line(f"the version is deprecated: {r.deprecated}")
         if r.dead_letter:
-            say(f"dead letter; redrive or discard it: victor runs redrive {r.id}")
+            print_line(f"dead letter; redrive or discard it: victor runs redrive {r.id}")
         for o in found.overrides:
             limit = f"time limit {o.timeout:g} s" if o.timeout is not None else ""
             attempts = f"attempts {o.max_attempts}" if o.max_attempts is not None else ""
-            say(f"override for node {o.node_id}: {', '.join(filter(None, (limit, attempts)))}")
-        say()
+            print_line(f"override for node {o.node_id}: {', '.join(filter(None, (limit, attempts)))}")
+        print_line()
         rows = [
             (a.node_id, a.iteration, a.number, a.status,
              span((a.finished_at - a.started_at).total_seconds()) if a.finished_at else "-",
@@ -105,7 +107,7 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
         table(("node", "iteration", "attempt", "status", "took", "branch", "by"), rows, "no attempts yet")
         used = [(a, a.usage) for a in found.attempts if a.usage is not None]
         if used:
-            say()
+            print_line()
             table(
                 ("agent", "attempt", "model", "tokens in", "tokens out", "tools", "cost"),
                 [
@@ -121,8 +123,8 @@ def show(ctx: click.Context, run: str, as_json: bool) -> None:
                     for a, u in used
                 ],
             )
-            say(_total([u for _, u in used]))
-        say(f"\nstate: {json.dumps(found.state, indent=2, ensure_ascii=False)}")
+            print_line(_total([u for _, u in used]))
+        print_line(f"\nstate: {json.dumps(found.state, indent=2, ensure_ascii=False)}")
 
     with_port(ctx, "read", work)
 
@@ -171,13 +173,13 @@ def dead(ctx: click.Context, cause: str | None, limit: int, as_json: bool) -> No
 
 
 def _show_cause(group: DeadLetterGroup) -> None:
-    say(f"cause {group.cause}: {group.error_type} at {group.node_id or '-'} of {group.workflow}")
-    say(f"{group.count} runs, first {local(group.first_seen)}, last {local(group.last_seen)}")
-    say(f"newest: {group.example.message}\n")
+    print_line(f"cause {group.cause}: {group.error_type} at {group.node_id or '-'} of {group.workflow}")
+    print_line(f"{group.count} runs, first {local(group.first_seen)}, last {local(group.last_seen)}")
+    print_line(f"newest: {group.example.message}\n")
     for run_id in group.run_ids:
-        say(run_id)
+        print_line(run_id)
     if group.count > len(group.run_ids):
-        say(f"and {group.count - len(group.run_ids)} more (--limit)")
+        print_line(f"and {group.count - len(group.run_ids)} more (--limit)")
 
 
 runs.add_command(logs)

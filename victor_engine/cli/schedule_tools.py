@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from victor_engine.api import BackfillInfo, BackfillSpec, Port, SchedulePreview, ScheduleSpec
-from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, print_json, print_line, print_note, span, table, with_port
 from victor_engine.cli.plans import LEFT_OUT, LISTED, plan_option, print_plan, read_token
 from victor_engine.errors import UsageError, VictorError
 
@@ -74,10 +74,12 @@ def explain(ctx: click.Context, schedule: str, at: str | None, as_json: bool) ->
         if as_json:
             print_json(found)
             return
-        say(f"{found.schedule_id}  {found.workflow}")
-        say(found.headline)
+        print_line(f"{found.schedule_id}  {found.workflow}")
+        print_line(found.headline)
         for line in found.lines:
-            say(f"  {local(line.at):<24} {line.text}" if line.at is not None else f"  {'':<24} {line.text}")
+            print_line(
+                f"  {local(line.at):<24} {line.text}" if line.at is not None else f"  {'':<24} {line.text}"
+            )
 
     with_port(ctx, "read", work)
 
@@ -131,7 +133,7 @@ def preview(
             return
         if found.problem is not None:
             raise UsageError(found.problem)
-        say(found.summary)
+        print_line(found.summary)
         show_fires(found, spec)
 
     with_port(ctx, "read", work)
@@ -199,7 +201,7 @@ def drain(ctx: click.Context, remark: str) -> None:
 
     async def work(port: Port) -> None:
         info = await port.drain(remark)
-        say(
+        print_line(
             f"draining: {info.running} running, {info.queued} queued, {info.waiting} waiting; no new runs start"
         )
 
@@ -214,7 +216,9 @@ def undrain(ctx: click.Context, remark: str) -> None:
 
     async def work(port: Port) -> None:
         info = await port.undrain(remark)
-        say(f"no longer draining; next fire {local(info.next_fire)} ({info.next_fire_workflow or '-'})")
+        print_line(
+            f"no longer draining; next fire {local(info.next_fire)} ({info.next_fire_workflow or '-'})"
+        )
 
     with_port(ctx, "oneshot", work)
 
@@ -293,17 +297,23 @@ def start_(
             print_json(found)
             return 0
         if not as_json:
-            say(f"{info.id}  {info.spec.workflow} {found.version}: {found.count} fires, {spec.order} first,")
-            say(f"  from {local(found.first)} to {local(found.last)}, at most {spec.concurrency} active")
+            print_line(
+                f"{info.id}  {info.spec.workflow} {found.version}: {found.count} fires, {spec.order} first,"
+            )
+            print_line(
+                f"  from {local(found.first)} to {local(found.last)}, at most {spec.concurrency} active"
+            )
             if found.left_out or found.excluded:
-                say(f"  not included: {found.left_out} with a run, {found.excluded} excluded by a calendar")
+                print_line(
+                    f"  not included: {found.left_out} with a run, {found.excluded} excluded by a calendar"
+                )
             if found.estimate_seconds is not None:
-                say(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
+                print_line(f"  about {span(found.estimate_seconds)} ({span(found.typical_seconds)} each)")
         if dry_run:
             print_plan(found.plan)
             return 0
         if not yes and not click.confirm("Start this backfill?", err=True):
-            note("nothing was started")
+            print_note("nothing was started")
             return 1
         return _print_started(await port.start_backfill(spec, remark, found.plan), as_json)
 
@@ -325,11 +335,11 @@ def _print_started(started: BackfillInfo, as_json: bool) -> int:
     if as_json:
         print_json(started)
     else:
-        say(f"backfill {started.id} started; to see its progress, run: victor scheduler backfill list")
+        print_line(f"backfill {started.id} started; to see its progress, run: victor scheduler backfill list")
         for line in started.left_out[:LISTED]:
-            say(f"  left out, changed since the dry run: {line}")
+            print_line(f"  left out, changed since the dry run: {line}")
         if len(started.left_out) > LISTED:
-            note(f"… {len(started.left_out) - LISTED} more; --json prints all")
+            print_note(f"… {len(started.left_out) - LISTED} more; --json prints all")
     return LEFT_OUT if started.left_out else 0
 
 
@@ -401,9 +411,9 @@ def _control(name: str, method: str, text: str) -> None:
             for number in backfills:
                 try:
                     found = await getattr(port, method)(number, remark)
-                    say(f"backfill {number}  {found.status}: {_progress(found)}")
+                    print_line(f"backfill {number}  {found.status}: {_progress(found)}")
                 except VictorError as error:
-                    note(f"error: {error.message}")
+                    print_note(f"error: {error.message}")
                     code = code or error.exit_code
             return code
 

@@ -12,13 +12,13 @@ import click
 from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
 from victor_engine.cli.daemon import install, start, status, stop
 from victor_engine.cli.output import (
-    fail,
     json_state,
     local,
-    note,
     note_limit,
+    print_error,
     print_json,
-    say,
+    print_line,
+    print_note,
     span,
     table,
     with_port,
@@ -69,7 +69,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         )
         for s in found:
             if s.deprecated:
-                note(
+                print_note(
                     f"warning: schedule {s.id} uses {s.spec.workflow} {s.resolved_version}, "
                     f"which is deprecated: {s.deprecated}"
                 )
@@ -136,8 +136,10 @@ def add(
         if as_json:
             print_json(found)
             return
-        say(f"{added.id}  {'added' if added.created else 'exists already'}: {workflow}, {found.summary}")
-        say(f"next fire {local(found.next_fire)}")
+        print_line(
+            f"{added.id}  {'added' if added.created else 'exists already'}: {workflow}, {found.summary}"
+        )
+        print_line(f"next fire {local(found.next_fire)}")
 
     with_port(ctx, "oneshot", work)
 
@@ -214,9 +216,9 @@ async def each(
         if as_json:
             continue
         if error is not None:
-            fail(f"{shown}: {error}" if len(schedules) > 1 else error)
+            print_error(f"{shown}: {error}" if len(schedules) > 1 else error)
         else:
-            say(f"{shown}  {done}")
+            print_line(f"{shown}  {done}")
     if as_json:
         print_json(results)
     return code
@@ -347,7 +349,9 @@ def edit(
             from victor_engine.scheduling.plan_fingerprints import EDIT, edited_spec
 
             wanted = edited_spec(read_plan(plan, EDIT, (await port.engine()).now))
-            say(f"{found.id}  changed: {(await port.edit_schedule(found.id, wanted, remark, plan)).summary}")
+            print_line(
+                f"{found.id}  changed: {(await port.edit_schedule(found.id, wanted, remark, plan)).summary}"
+            )
             return
         from victor_engine.scheduling.declarations import changed_spec, describe_changes
 
@@ -356,22 +360,22 @@ def edit(
             raise UsageError("; ".join(map(as_option, errors)))
         changes = describe_changes(found.spec, spec)
         if not changes:
-            say(f"{found.id}  no changes")
+            print_line(f"{found.id}  no changes")
             return
         preview = await port.preview_schedule(spec, 10, None, found.id)
         if preview.problem is not None:
             raise UsageError(preview.problem)
         for change in changes:
-            say(change)
+            print_line(change)
         show_fires(preview, spec)
         if dry_run:
             print_plan(preview.plan)
             return
         if not yes and not click.confirm("Save these changes?", err=True):
-            say("not saved")
+            print_line("not saved")
             return
         await port.edit_schedule(found.id, spec, remark, preview.plan)
-        say(f"{found.id}  changed: {preview.summary}")
+        print_line(f"{found.id}  changed: {preview.summary}")
 
     with_port(ctx, "read" if dry_run else "oneshot", work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from victor_engine.cli.output import note, say
+from victor_engine.cli.output import print_line, print_note
 
 
 @click.command()
@@ -21,15 +21,17 @@ def trust(ctx: click.Context, show: bool) -> None:
 
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])
     commands, functions, urls = BindingTable(load_config(paths.workspace)).summary()
-    say(f"{paths.workspace} executes:")
+    print_line(f"{paths.workspace} executes:")
     for kind, found in (("command", commands), ("function", functions), ("address", urls)):
         for item in found:
-            say(f"  {kind:<9} {item}")
+            print_line(f"  {kind:<9} {item}")
     if show:
-        note("trusted" if is_trusted(paths.workspace) else "not trusted; to trust it, run: victor trust")
+        print_note(
+            "trusted" if is_trusted(paths.workspace) else "not trusted; to trust it, run: victor trust"
+        )
         return
     remember(paths.workspace)
-    say("trusted")
+    print_line("trusted")
 
     async def notify_engine() -> None:
         port = await attach(paths, "cli")

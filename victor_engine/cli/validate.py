@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from victor_engine.cli.output import note, print_json, say
+from victor_engine.cli.output import print_json, print_line, print_note
 from victor_engine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
         from victor_engine.definition.loader import describe
 
         for problem in problems:
-            say(describe(problem))
+            print_line(describe(problem))
         warnings = len(problems) - errors
         for line in withheld:
-            note(line)
-        note(f"{files} files, {workflows} workflows, {errors} errors, {warnings} warnings")
+            print_note(line)
+        print_note(f"{files} files, {workflows} workflows, {errors} errors, {warnings} warnings")
     sys.exit(3 if errors else 0)
 
 

@@ -9,7 +9,7 @@ import click
 
 from victor_engine.api import Port
 from victor_engine.cli.migrate import history, migrate, undo
-from victor_engine.cli.output import local, note, print_json, say, span, table, with_port
+from victor_engine.cli.output import local, print_json, print_line, print_note, span, table, with_port
 from victor_engine.errors import UsageError
 from victor_engine.text import plain
 
@@ -132,12 +132,12 @@ def diff(ctx: click.Context, workflow: str, old: str, new: str, as_json: bool) -
             print_json(found)
             return
         for section in dict.fromkeys(line.section for line in found.lines):
-            say(f"{section}:")
+            print_line(f"{section}:")
             for line in found.lines:
                 if line.section == section:
-                    say(f"  {line.text}")
+                    print_line(f"  {line.text}")
         if not found.lines:
-            note(f"{found.old} and {found.new} do not differ")
+            print_note(f"{found.old} and {found.new} do not differ")
 
     with_port(ctx, "read", work)
 
@@ -176,7 +176,7 @@ def deprecate(
 
     async def work(port: Port) -> None:
         found = await port.deprecate(workflow, version, message, successor, removal)
-        print_json(found) if as_json else say(
+        print_json(found) if as_json else print_line(
             f"{found.workflow} {found.version} is deprecated: {notice(found)} ({_use(found)})"
         )
 
@@ -201,7 +201,7 @@ def remove(ctx: click.Context, workflow: str, version: str, message: str, as_jso
 
     async def work(port: Port) -> None:
         found = await port.remove_version(workflow, version, message)
-        print_json(found) if as_json else say(
+        print_json(found) if as_json else print_line(
             f"{found.workflow} {found.version} is removed: {found.removed} ({_use(found)})"
         )
 
@@ -218,7 +218,7 @@ def restore(ctx: click.Context, workflow: str, version: str, as_json: bool) -> N
 
     async def work(port: Port) -> None:
         found = await port.restore_version(workflow, version)
-        print_json(found) if as_json else say(f"{found.workflow} {found.version} is {found.status}")
+        print_json(found) if as_json else print_line(f"{found.workflow} {found.version} is {found.status}")
 
     with_port(ctx, "oneshot", work)
 
@@ -265,7 +265,7 @@ def alias_(
     async def work(port: Port) -> None:
         if workflow is not None and alias is not None and remove:
             await port.remove_alias(workflow, alias, remark)
-            say(f"removed: alias {alias} of {workflow}")
+            print_line(f"removed: alias {alias} of {workflow}")
         elif workflow is not None and alias is not None and version is not None:
             other, weight = split if split is not None else (None, 0)
             _print_alias(await port.set_alias(workflow, alias, version, other, weight, remark), as_json)
@@ -283,7 +283,7 @@ def _print_alias(info: AliasInfo, as_json: bool) -> None:
         return
     points = " / ".join(f"{side.version} {side.weight}%" for side in info.sides)
     back = f"; rollback: {info.rolls_back_to}" if info.rolls_back_to else ""
-    say(f"{info.workflow} {info.name} -> {points if len(info.sides) > 1 else info.version}{back}")
+    print_line(f"{info.workflow} {info.name} -> {points if len(info.sides) > 1 else info.version}{back}")
 
 
 def _print_sides(found: list[AliasInfo]) -> None:
