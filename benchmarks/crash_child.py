@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from victor_engine.api import Answer, MigrationSpec, RequestQuery, RunInfo, RunQuery
-from victor_engine.engine import Engine, requests, run_mover
+from victor_engine.engine import Engine, run_mover
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
+from victor_engine.people import commands as people_commands
 from victor_engine.runs import request_deadlines, stored_effects, supervisor, transitions
 from victor_engine.runs.command_handler import Handler
 from victor_engine.runs.commands import Pause
@@ -221,7 +222,7 @@ def install(moment: Moment, bug: str) -> None:
     before(process.Child, "release", "process", moment, after=True)
     before(stored_effects.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
     before(request_deadlines, "attend", "timer", moment, after=True)
-    before(requests, "answer_request", "answer", moment, after=True)
+    before(people_commands, "answer_request", "answer", moment, after=True)
     before(Handler, "commit", "command", moment, after=True)
     before(transitions, "rest", "command", moment, after=True)
     before(run_mover, "apply", "command", moment, after=True)
