@@ -47,7 +47,7 @@ import asyncio, sys
 from victor_engine.service.connect import serve
 if sys.argv[3] == "second-counts":
     from victor_engine.people import requests, stored_request
-    requests.read_open = lambda tx, request, revision=None: stored_request.read_row(tx, request)
+    requests.read_for = lambda tx, request, command, revision=None: stored_request.read_row(tx, request)
 sys.exit(asyncio.run(serve(*sys.argv[1:3])))
 """
 
