@@ -1,4 +1,4 @@
-"""Stands where an agent would look at numbers: says in a sentence what stands out."""
+"""Summarize the figures in one sentence, in place of an agent."""
 
 import json
 import sys
@@ -7,6 +7,6 @@ state = json.load(sys.stdin).get("state", {})
 if not state.get("values"):
     finding = "There are no readings yet."
 else:
-    finding = f"{state['values']} readings in {state['files']} files; the mean is {state['mean']}, the highest {state['highest']}."
+    finding = f"{state['values']} readings in {state['files']} files: mean {state['mean']}, maximum {state['highest']}."
 print(finding, file=sys.stderr)
 json.dump({"finding": finding}, sys.stdout)

@@ -1,4 +1,4 @@
-"""The steps of the deployment: build, roll-out, health-check, roll-back. All local files."""
+"""The steps of the deployment, on local files: build, roll-out, health-check, roll-back."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import time
 call = json.load(sys.stdin)
 inputs = call.get("inputs", {})
 live = pathlib.Path("out/live")
-before = pathlib.Path("out/live.before")
+previous = pathlib.Path("out/live.previous")
 built = pathlib.Path("out/build")
 
 
@@ -44,9 +44,9 @@ def build():
 def roll_out():
     source = built / inputs["release"]
     if live_release() != inputs["release"]:
-        shutil.rmtree(before, ignore_errors=True)
+        shutil.rmtree(previous, ignore_errors=True)
         if live.exists():
-            live.rename(before)
+            live.rename(previous)
         shutil.copytree(source, live)
     print(f"{live} is release {inputs['release']}", file=sys.stderr)
     return {"now_live": live_release()}
@@ -55,18 +55,18 @@ def roll_out():
 def health_check():
     page = live / "index.html"
     if live_release() != inputs["release"]:
-        return {"healthy": False, "reason": f"{live} holds release {live_release()}"}
+        return {"healthy": False, "reason": f"{live} contains release {live_release()}"}
     if not page.exists() or "</html>" not in page.read_text():
-        return {"healthy": False, "reason": f"{page} is empty or cut off"}
-    return {"healthy": True, "reason": "the front page is whole"}
+        return {"healthy": False, "reason": f"{page} is missing or incomplete"}
+    return {"healthy": True, "reason": "the front page is complete"}
 
 
 def roll_back():
-    if not before.exists():
+    if not previous.exists():
         shutil.rmtree(live, ignore_errors=True)
         return {"restored": "none"}
     shutil.rmtree(live, ignore_errors=True)
-    shutil.copytree(before, live)
+    shutil.copytree(previous, live)
     print(f"{live} is release {live_release()} again", file=sys.stderr)
     return {"restored": live_release()}
 

@@ -1,4 +1,4 @@
-"""Stands where an agent would collect numbers: counts what the example workflows have produced."""
+"""Collect figures about the output of the example workflows, in place of an agent."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Reads disk, memory and load of this machine; prints one JSON object."""
+"""Measure disk, memory and load of this machine; print one JSON object."""
 
 import json
 import os

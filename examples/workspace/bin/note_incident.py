@@ -1,4 +1,4 @@
-"""Appends one line to out/incidents.log, once for each idempotency key."""
+"""Append a line to out/incidents.log, once for each idempotency key."""
 
 import datetime
 import json

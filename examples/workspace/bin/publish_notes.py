@@ -1,4 +1,4 @@
-"""Writes the release notes to out/notes, with channel and audience on top."""
+"""Write the release notes to out/notes, with the channel and audience at the top."""
 
 import json
 import pathlib

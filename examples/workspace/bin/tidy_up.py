@@ -1,4 +1,4 @@
-"""Deletes files in out/scratch that are older than a day; prints what it freed."""
+"""Delete files older than a day from out/scratch; print their number and size."""
 
 import json
 import pathlib
