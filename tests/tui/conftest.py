@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC
 from typing import Any
@@ -13,7 +14,7 @@ from textual.widgets import Button, Input, TextArea
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
 from tests.tui.realport import RealPort
-from tests.tui.world import World, make_world
+from tests.tui.world import SHARED, World, make_world
 from victor_engine.api import Port
 from victor_engine.identity import acting_as
 from victor_tui import screen_lifecycle
@@ -59,6 +60,13 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "VICTOR_STATE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_day_for_all_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Processes of pytest-xdist have base directories next to each other."""
+    base = tmp_path_factory.getbasetemp()
+    SHARED[:] = [base.parent if "PYTEST_XDIST_WORKER" in os.environ else base]
 
 
 @pytest.fixture

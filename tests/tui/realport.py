@@ -14,9 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
-from victor_engine.api import Actor, Answer, EventInfo, Port, RequestInfo, RequestQuery, RunInfo
+from victor_engine.api import Actor, Answer, EngineInfo, EventInfo, Port, RequestInfo, RequestQuery, RunInfo
 from victor_engine.api.port import PortMethod, derive
 from victor_engine.clock import FakeClock
 from victor_engine.config import trust
@@ -44,7 +45,7 @@ def pass_on(method: PortMethod) -> Callable[..., Awaitable[Any]]:
         self.busy += 1
         try:
             with acting_as(self.actor):
-                return await getattr(self.engine_, method.name)(**arguments)
+                return self.shown(await getattr(self.engine_, method.name)(**arguments))
         finally:
             self.busy -= 1
 
@@ -86,6 +87,8 @@ class RealPort(Port):
         self.gates: dict[str, asyncio.Event] = {}
         self.down = False
         self.closed = False
+        self.same_everywhere = False
+        """Whether paths, process and release look the same on every machine, as pictures need it."""
         self.busy = 0
         """How many calls are with the engine."""
         self.engine_: Engine
@@ -148,6 +151,15 @@ class RealPort(Port):
         else:
             self.reads.append((method.name, arguments))
 
+    def shown(self, value: Any) -> Any:
+        """Return what the engine returned, without what differs from machine to machine if the test wants that."""
+        if not self.same_everywhere:
+            return value
+        value = _with_path(value, str(self.root.parent), "/srv")
+        if isinstance(value, EngineInfo):
+            return msgspec.structs.replace(value, pid=4242, host="ops-1", product_version="0.1.0")
+        return value
+
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         """Yield the engine's events, until the connection is broken."""
         broken = asyncio.Event()
@@ -163,7 +175,7 @@ class RealPort(Port):
                     await asyncio.gather(more, return_exceptions=True)
                     raise EngineUnavailableError("the connection to the engine broke")
                 try:
-                    yield more.result()
+                    yield self.shown(more.result())
                 except StopAsyncIteration:
                     return
         finally:
@@ -230,6 +242,25 @@ class RealPort(Port):
 
         (request,) = await self.until(asked)
         return request  # type: ignore[no-any-return]
+
+
+def _with_path(value: Any, old: str, new: str) -> Any:
+    """Return a value in whose strings one path stands for another."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        changed = {
+            name: found for name, held in fields.items() if (found := _with_path(held, old, new)) is not held
+        }
+        return msgspec.structs.replace(value, **changed) if changed else value
+    if isinstance(value, dict):
+        return {key: _with_path(held, old, new) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        found = [_with_path(held, old, new) for held in value]
+        same = all(one is other for one, other in zip(found, value, strict=True))
+        return value if same else type(value)(found)
+    return value
 
 
 def _names(path: Path) -> list[str]:

@@ -1,8 +1,9 @@
-"""Redrive, rerun, discard, limits and dead letters from the keyboard, on the fake port."""
+"""Redrive, rerun, discard, limits and dead letters from the keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from textual.pilot import Pilot
 from textual.widgets import Checkbox, Input, Select, Static, TextArea
 
 from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
+from tests.tui.realport import BO, RealPort
 from tests.tui.test_dialog_snapshots import SIZES, showing
 from tests.tui.test_snapshots import keys
-from victor_engine.api import AttemptInfo, RunDetail
+from tests.tui.world import World, make_world, steady_ids
+from victor_engine.api import RunDetail, RunInfo, RunQuery
 from victor_engine.errors import ConflictError
 from victor_tui.runs.bulk_dialog import BulkDialog
 from victor_tui.runs.dead_letters_screen import DeadScreen
@@ -24,9 +26,6 @@ from victor_tui.runs.run_screen import RunScreen
 from victor_tui.runs.version_field import EDITABLE, changed_lines
 from victor_tui.widgets.lines import LineView
 from victor_tui.widgets.table import LineTable
-
-FAILED = "r00914"
-RETRYING = "r00919"
 
 
 async def settle(pilot: Pilot[Any], times: int = 8) -> None:
@@ -44,7 +43,7 @@ def shown(pilot: Pilot[Any], name: str) -> str:
     return str(pilot.app.screen.query_one(name, Static).content)
 
 
-def calls(port: FakePort, name: str) -> list[tuple[Any, ...]]:
+def calls(port: RealPort, name: str) -> list[tuple[Any, ...]]:
     return [args for called, args in port.calls if called == name]
 
 
@@ -56,10 +55,9 @@ async def until(pilot: Pilot[Any], condition: Callable[[], Any]) -> None:
     raise AssertionError("it never came to that")
 
 
-async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
+async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
         await pilot.press("up", "d")
         await settle(pilot)
         dialog = pilot.app.screen
@@ -74,16 +72,21 @@ async def test_redrive_with_a_corrected_value_from_the_node_under_the_cursor() -
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    ((run_id, node, state, version, revision, note, rewind),) = calls(port, "redrive_run")
-    assert (run_id, node, version, note) == (FAILED, "approval_gate", None, "wrong region")
-    assert (state["region"], state["hosts"]) == ("eu-2", ["web-1", "web-2"])
-    assert (revision, rewind) == (0, False)
+    ((run_id, node, _, version, _, note, rewind, _),) = calls(world, "redrive_run")
+    assert (run_id, node, version) == (world.run_ids["failed"], "approval_gate", None)
+    assert (note, rewind) == ("wrong region", False)
+    detail = await world.until(lambda: waits_again(world, run_id))
+    assert (detail.state["region"], detail.state["hosts"]) == ("eu-2", ["web-1", "web-2"])
 
 
-async def test_an_unchanged_state_is_not_sent_and_another_version_is() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
+async def waits_again(port: World, run_id: str) -> RunDetail | None:
+    detail = await port.engine_.run(run_id)
+    return detail if detail.run.status == "waiting" else None
+
+
+async def test_an_unchanged_state_is_not_sent_and_another_version_is(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
         await pilot.press("d")
         await settle(pilot)
         version = pilot.app.screen.query_one("#version", Select)
@@ -92,14 +95,13 @@ async def test_an_unchanged_state_is_not_sent_and_another_version_is() -> None:
         await until(pilot, lambda: "migrated if a migration leads" in shown(pilot, "#changes"))
         await pilot.press("ctrl+s")
         await settle(pilot)
-    ((_, node, state, sent, *_),) = calls(port, "redrive_run")
+    ((_, node, state, sent, *_),) = calls(world, "redrive_run")
     assert (node, state, sent) == ("roll_out", None, "2.0.0")
 
 
-async def test_the_state_from_before_a_node_cannot_be_edited_as_well() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
+async def test_the_state_from_before_a_node_cannot_be_edited_as_well(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
         await pilot.press("d")
         await settle(pilot)
         dialog = pilot.app.screen
@@ -110,14 +112,13 @@ async def test_the_state_from_before_a_node_cannot_be_edited_as_well() -> None:
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    ((_, _, state, *_, rewind),) = calls(port, "redrive_run")
+    ((_, _, state, *_, rewind, _),) = calls(world, "redrive_run")
     assert (state, rewind) == (None, True)
 
 
-async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
+async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
         await pilot.press("d")
         await settle(pilot)
         dialog = pilot.app.screen
@@ -127,46 +128,39 @@ async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away() -> N
             await pilot.press("ctrl+s")
             await settle(pilot)
             assert fault in shown(pilot, "#fault")
-        assert calls(port, "redrive_run") == []
+        assert calls(world, "redrive_run") == []
         area.text = '{"a": 1}'
-        port.run_map[FAILED] = replace(port.run_map[FAILED], revision=7)
+        before = (await world.engine_.run(world.run_ids["failed"])).run.revision
+        await world.by(BO, "discard_run", world.run_ids["failed"], "it is known")
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "has changed since you looked" in shown(pilot, "#fault")
+        assert "bo" in shown(pilot, "#fault")
         assert area.text == '{"a": 1}'
         await pilot.press("ctrl+t")
         await settle(pilot)
         await pilot.press("ctrl+s")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
-    assert [args[4] for args in calls(port, "redrive_run")] == [0, 7]
+    assert [args[4] for args in calls(world, "redrive_run")] == [before, before + 1]
 
 
-def detail_of(port: FakePort, run_id: str, **changes: Any) -> Callable[[], Awaitable[RunDetail]]:
-    async def read() -> RunDetail:
-        return replace(await port.run(run_id), **changes)
-
-    return read
-
-
-async def test_a_large_state_is_kept_and_says_where_it_can_be_edited() -> None:
-    port = FakePort()
-    detail = await detail_of(port, FAILED, state={"blob": "x" * (EDITABLE + 1)})()
-    async with console(port).run_test() as pilot:
+async def test_a_large_state_is_kept_and_says_where_it_can_be_edited(world: World) -> None:
+    run_id = await world.start("large", "host_health", blob="x" * (EDITABLE + 1), do={"collect": "fail"})
+    detail = await world.run(run_id)
+    async with console(world).run_test() as pilot:
         pilot.app.push_screen(RedriveDialog(detail))
         await settle(pilot)
         assert not pilot.app.screen.query("#state")
         await pilot.press("ctrl+s")
         await settle(pilot)
-    assert calls(port, "redrive_run")[0][2] is None
+    assert calls(world, "redrive_run")[0][2] is None
 
 
-async def test_where_a_redrive_begins_by_itself() -> None:
-    port = FakePort()
-    failed = await port.run(FAILED)
+async def test_where_a_redrive_begins_by_itself(world: World) -> None:
+    failed = await world.run(world.run_ids["failed"])
     assert start_node(failed) == "roll_out"
     assert start_node(replace(failed, run=replace(failed.run, error=None), attempts=())) == "build"
-    paused = await port.run("r00916")
+    paused = await world.run(world.run_ids["paused"])
     assert start_node(paused) == paused.attempts[-1].node_id
 
 
@@ -177,13 +171,12 @@ def test_only_what_differs_is_compared() -> None:
     assert [row for row in rows if row[0] in "+-"] == ['-  "old": 1', '+  "new": 2']
 
 
-async def test_a_rerun_and_a_discard_ask_first() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
+async def test_a_rerun_and_a_discard_ask_first(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
         await pilot.press("e", "escape")
         await settle(pilot)
-        assert calls(port, "rerun") == []
+        assert calls(world, "rerun") == []
         await pilot.press("e")
         await settle(pilot)
         pilot.app.screen.query_one("#note", Input).value = "x"
@@ -191,40 +184,34 @@ async def test_a_rerun_and_a_discard_ask_first() -> None:
         area.text = area.text.replace("eu-1", "eu-2")
         await pilot.press("ctrl+s")
         await settle(pilot)
-        changed = {"run": FAILED, "region": "eu-2", "hosts": ["web-1", "web-2"]}
-        assert calls(port, "rerun") == [(FAILED, None, changed, "x")]
+        ((run_id, version, state, note, _),) = calls(world, "rerun")
+        assert (run_id, version, note) == (world.run_ids["failed"], None, "x")
+        (new,) = await world.engine_.runs(RunQuery(workflow="deploy", limit=1))
+        assert (new.trigger, new.status) == ("rerun", "running")
+        given = (await world.engine_.run(new.id)).input
+        assert (given, given["region"], given["hosts"]) == (state, "eu-2", ["web-1", "web-2"])
         await pilot.press("D")
         await settle(pilot)
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert calls(port, "discard_run") == [(FAILED, "")]
+        assert [args[:2] for args in calls(world, "discard_run")] == [(world.run_ids["failed"], "")]
+        assert not (await world.engine_.run(world.run_ids["failed"])).run.dead_letter
         assert "dead letter" not in shown(pilot, "#run-head")
         await pilot.press("D")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
 
 
-def retrying(detail: RunDetail) -> RunDetail:
-    began = detail.run.created_at
-    attempt = AttemptInfo(
-        id=900,
-        node_id="fetch_stock",
-        node_type="compute",
-        iteration=1,
-        number=2,
-        status="retrying",
-        version="1.0.0",
-        started_at=began,
-        finished_at=began,
-        retry_at=began.replace(hour=15),
-    )
-    return replace(detail, attempts=(*detail.attempts, attempt))
+async def retrying(world: World) -> RunDetail:
+    """Start a run of which a node failed and is tried again in a minute."""
+    with steady_ids():
+        run_id = await world.start("retrying", "data_pipeline", "1.0.0", do={"fetch_stock": "fail twice"})
+    return await world.run(run_id)
 
 
-async def test_limits_of_the_node_that_retries() -> None:
-    port = FakePort()
-    detail = retrying(await port.run(RETRYING))
-    async with console(port).run_test() as pilot:
+async def test_limits_of_the_node_that_retries(world: World) -> None:
+    detail = await retrying(world)
+    async with console(world).run_test() as pilot:
         pilot.app.push_screen(OverrideDialog(detail))
         await settle(pilot)
         dialog = pilot.app.screen
@@ -242,7 +229,9 @@ async def test_limits_of_the_node_that_retries() -> None:
         dialog.query_one("#attempts", Input).value = "9"
         await pilot.press("ctrl+s")
         await settle(pilot)
-    assert calls(port, "override_node") == [(RETRYING, "fetch_stock", 300.0, 9, True, "")]
+    assert calls(world, "override_node") == [(detail.run.id, "fetch_stock", 300.0, 9, True, "")]
+    attempts = (await world.engine_.run(detail.run.id)).attempts
+    assert [a.number for a in attempts if a.node_id.endswith("fetch_stock")] == [1, 2]
 
 
 @pytest.mark.parametrize(("text", "value"), [("", None), ("90", 90), ("90s", 90), ("1.5m", 90), ("2H", 7200)])
@@ -256,62 +245,61 @@ def test_what_is_no_time_limit(text: str) -> None:
         seconds(text)
 
 
-async def test_marked_runs_are_rerun_together_from_the_list() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
+async def test_marked_runs_are_rerun_together_from_the_list(world: World) -> None:
+    async with console(world).run_test() as pilot:
         await keys("2", "space", "space", "e")(pilot)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
         await until(pilot, lambda: shown(pilot, "#count") == "2 done")
-    assert len(calls(port, "rerun")) == 2
+    assert len(calls(world, "rerun")) == 2
 
 
-async def test_a_failed_run_of_the_history_is_discarded_and_an_event_has_no_such_key() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
+async def test_a_failed_run_of_the_history_is_discarded_and_an_event_has_no_such_key(world: World) -> None:
+    async with console(world).run_test() as pilot:
         await keys("4", "D", "d", "e")(pilot)
-        assert port.calls == []
+        assert world.calls == []
         await pilot.press("v")
         table = pilot.app.screen.query_one("#past", LineTable)
         await until(pilot, lambda: len(table.rows) > 0)
-        assert table.select(FAILED)
+        assert table.select(world.run_ids["failed"])
         await settle(pilot)
         await pilot.press("D")
         await settle(pilot)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: calls(port, "discard_run") == [(FAILED, "")])
+        await until(pilot, lambda: calls(world, "discard_run"))
+    assert [args[:2] for args in calls(world, "discard_run")] == [(world.run_ids["failed"], "")]
 
 
 # --- dead letters ------------------------------------------------------------------------------
 
 
-async def test_marked_causes_are_redriven_with_a_result_for_each() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
+async def test_marked_causes_are_redriven_with_a_result_for_each(world: World) -> None:
+    async with console(world).run_test() as pilot:
         await keys("2", "x")(pilot)
         assert isinstance(pilot.app.screen, DeadScreen)
-        assert "7 runs of 4 causes" in shown(pilot, "#dead-head")
+        assert "5 runs of 4 causes" in shown(pilot, "#dead-head")
         await pilot.press("space", "space", "d")
         await settle(pilot)
         # Somebody else is quicker with one of them.
-        port.run_map[FAILED] = replace(port.run_map[FAILED], status="succeeded", dead_letter=False)
+        await world.by(BO, "redrive_run", world.run_ids["failed"])
         await pilot.press("b", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
         await until(pilot, lambda: "1 not" in shown(pilot, "#count"))
         lines = pilot.app.screen.query_one("#results", LineView)
         texts = [str(lines.line_at(index)) for index in range(3)]
-        assert texts[0].startswith(f"✗ {FAILED}")
+        assert texts[0].startswith(f"✗ {world.run_ids['failed']}")
         assert [text[0] for text in texts] == ["✗", "✓", "✓"]
         await pilot.press("escape")
-        await until(pilot, lambda: "4 runs of 2 causes" in shown(pilot, "#dead-head"))
+        # The other two failed again at once.
+        await until(pilot, lambda: "4 runs of 3 causes" in shown(pilot, "#dead-head"))
         assert not pilot.app.screen.query_one("#dead", LineTable).marked
-    assert {args[0] for args in calls(port, "redrive_run")} == {FAILED, "r00895", "r00862"}
-    assert {args[5] for args in calls(port, "redrive_run")} == {"b"}
+    wanted = {world.run_ids[name] for name in ("failed", "full-1", "full-2")}
+    assert {args[0] for args in calls(world, "redrive_run")} == wanted
+    assert {args[5] for args in calls(world, "redrive_run")} == {"b"}
 
 
-async def test_into_a_cause_and_out_again() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
+async def test_into_a_cause_and_out_again(world: World) -> None:
+    async with console(world).run_test() as pilot:
         await keys("4", "x", "down", "enter")(pilot)
         table = pilot.app.screen.query_one("#letters", LineTable)
         await until(pilot, lambda: len(table.rows) == 2)
@@ -320,7 +308,7 @@ async def test_into_a_cause_and_out_again() -> None:
         await settle(pilot)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: len(table.rows) == 1)
-        assert calls(port, "discard_run") == [(first, "")]
+        assert [args[:2] for args in calls(world, "discard_run")] == [(first, "")]
         await pilot.press("enter")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
@@ -332,11 +320,10 @@ async def test_into_a_cause_and_out_again() -> None:
         assert not isinstance(pilot.app.screen, DeadScreen)
 
 
-async def test_an_error_of_one_run_is_reported_not_raised() -> None:
-    port = FakePort()
-    async with console(port).run_test() as pilot:
-        await opened(pilot, FAILED)
-        port.fail_reads["run"] = ConflictError("not now")
+async def test_an_error_of_one_run_is_reported_not_raised(world: World) -> None:
+    async with console(world).run_test() as pilot:
+        await opened(pilot, world.run_ids["failed"])
+        world.fail_reads["run"] = ConflictError("not now")
         await pilot.press("d")
         await settle(pilot)
         assert isinstance(pilot.app.screen, RunScreen)
@@ -345,8 +332,13 @@ async def test_an_error_of_one_run_is_reported_not_raised() -> None:
 # --- pictures ----------------------------------------------------------------------------------
 
 
+async def failed_run(pilot: Pilot[Any]) -> RunDetail:
+    port: World = pilot.app.port  # type: ignore[attr-defined]
+    return await port.run(port.run_ids["failed"])
+
+
 async def edited(pilot: Pilot[Any]) -> None:
-    detail = await FakePort().run(FAILED)
+    detail = await failed_run(pilot)
     await showing(lambda _: RedriveDialog(detail))(pilot)
     area = pilot.app.screen.query_one("#state", TextArea)
     area.text = area.text.replace('"eu-1"', '"eu-2"')
@@ -355,7 +347,7 @@ async def edited(pilot: Pilot[Any]) -> None:
 
 
 async def faulty(pilot: Pilot[Any]) -> None:
-    detail = await FakePort().run(FAILED)
+    detail = await failed_run(pilot)
     await showing(lambda _: RedriveDialog(detail))(pilot)
     pilot.app.screen.query_one("#state", TextArea).text = '{"region": }'
     await until(pilot, lambda: "Line 1" in shown(pilot, "#fault"))
@@ -363,14 +355,20 @@ async def faulty(pilot: Pilot[Any]) -> None:
 
 
 async def limits(pilot: Pilot[Any]) -> None:
-    detail = retrying(await FakePort().run(RETRYING))
+    detail = await retrying(pilot.app.port)  # type: ignore[attr-defined]
     await showing(lambda _: OverrideDialog(detail))(pilot)
 
 
 async def results(pilot: Pilot[Any]) -> None:
-    ids = [f"r{number:05d}" for number in range(860, 900)]
-    port: Any = pilot.app.port  # type: ignore[attr-defined]
-    await showing(lambda _: BulkDialog("Redrive 40 runs", ids, port.redrive_run))(pilot)
+    port: World = pilot.app.port  # type: ignore[attr-defined]
+    ids = [run.id for run in await port.runs(RunQuery(limit=200)) if run.status in ("failed", "succeeded")]
+    one_by_one = asyncio.Lock()
+
+    async def redrive(run_id: str) -> RunInfo:
+        async with one_by_one:  # the results stand in the order in which they come
+            return await port.redrive_run(run_id)
+
+    await showing(lambda _: BulkDialog("Redrive 40 runs", ids[:40], redrive))(pilot)
     await until(pilot, lambda: "to go" not in shown(pilot, "#count"))
     await settle(pilot)
 
@@ -392,4 +390,4 @@ def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
         await keys("2", "x")(pilot)  # what stands behind a dialog is a screen of this file's own
         await PICTURES[name](pilot)
 
-    assert snap_compare(console(FakePort()), run_before=ready, terminal_size=size)
+    assert snap_compare(console(make_world(same_everywhere=True)), run_before=ready, terminal_size=size)

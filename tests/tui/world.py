@@ -7,6 +7,8 @@ engine on a copy, on which those last minutes pass: what is at work now has been
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -345,27 +347,37 @@ async def _is_cancelling(world: World) -> bool:
     return (await world.engine_.run(world.run_ids["cancelling"])).run.status == "cancelling"
 
 
+SHARED: list[Path] = []
+"""The directory that the processes of one run of the tests share, once it is known."""
+
+
 @cache
 def template() -> tuple[Path, dict[str, Any]]:
-    """Return the directory with workspace and store at `SPLIT`, lived through once per process."""
-    folder = Path(tempfile.mkdtemp(prefix="victor-world-"))
-    root = folder / "workflows"
-    shutil.copytree(WORKSPACE, root)
-    with steady_ids(), ThreadPoolExecutor(1) as pool:  # a loop may run in this thread
-        facts = pool.submit(lambda: asyncio.run(live_through(root))).result()
-    return folder, facts
+    """Return the directory with workspace and store at `SPLIT`, lived through once for all processes."""
+    folder = (SHARED[0] if SHARED else Path(tempfile.mkdtemp(prefix="victor-world-"))) / "world"
+    facts = folder.with_suffix(".json")
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not facts.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(WORKSPACE, folder / "workflows")
+            with steady_ids(), ThreadPoolExecutor(1) as pool:  # a loop may run in this thread
+                found = pool.submit(lambda: asyncio.run(live_through(folder / "workflows"))).result()
+            facts.write_text(json.dumps(found))
+    return folder, json.loads(facts.read_text())
 
 
-def make_world(*, live: bool = False) -> World:
+def make_world(*, live: bool = False, same_everywhere: bool = False) -> World:
     """Return a world that is not open yet, on a copy of the shared day.
 
-    `live` lets its last minutes pass when it is opened, so that some runs are at work.
+    `live` lets its last minutes pass when it is opened, so that some runs are at work. `same_everywhere` hides what
+    differs from machine to machine.
     """
     folder, facts = template()
     target = tempfile.TemporaryDirectory(prefix="victor-test-")
     shutil.copytree(folder, target.name, dirs_exist_ok=True)
     world = World(Path(target.name) / "workflows", clock=FakeClock(SPLIT if live else NOW), fire=True)
-    world._folder, world._live = target, live
+    world._folder, world._live, world.same_everywhere = target, live, same_everywhere
     world.run_ids, world.asked, world.schedule_ids = (
         dict(facts[name]) for name in ("runs", "asked", "schedules")
     )
