@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 from victor_engine.definition.expressions.budget import Functions
 from victor_engine.errors import ExpressionError
@@ -182,24 +181,6 @@ def find_problems(tree: ast.AST, functions: Functions) -> Iterator[ExpressionPro
                 )
         elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
             yield ExpressionProblem(line, column, "only named functions and methods can be called")
-
-
-_valid: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()
-
-
-def first_problem(tree: ast.AST, functions: Functions) -> ExpressionProblem | None:
-    """Return the first problem of a tree, or None. Of a tree that was valid, only the functions are checked."""
-    called = _valid.get(tree)
-    if called is not None and (not called or all(name in functions for name in called)):
-        return None
-    for problem in find_problems(tree, functions):
-        return problem
-    _valid[tree] = frozenset(
-        call.func.id
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-    )
-    return None
 
 
 def plain_name(node: ast.AST) -> str:
