@@ -134,7 +134,7 @@ def hostile_expression(victor: Victor, nodes: list[dict[str, Any]], message: str
     assert message in errors[0]
     assert victor("run", "bad", "--state", '{"x": 1, "y": 1}') != 0
     assert "ExpressionError" in victor.out + victor.err
-    assert "fault in the engine" not in victor.out + victor.err
+    assert "internal error of the engine" not in victor.out + victor.err
     assert len(victor.out + victor.err) < 5000
     assert victor("run", "good") == 0
 

@@ -52,7 +52,7 @@ def test_dead_letters_are_listed_by_cause_and_discarded_in_bulk(victor: Victor) 
     results = json.loads(victor.out)
     assert [(result["ok"], result["run"]["id"]) for result in results] == [(True, ids[2]), (True, ids[1])]
     assert victor("runs", "discard", ids[1]) == 5
-    assert victor.err.startswith(f"error: run {ids[1]} was discarded before")
+    assert victor.err.startswith(f"error: run {ids[1]} has already been discarded")
     assert victor("runs", "discard", ids[1], "zzz") == 1
     assert victor("runs", "dead") == 0
     assert (victor.out, victor.err) == ("", "no dead letters\n")
@@ -76,18 +76,18 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["redrive"], 2, "give run ids or --cause CAUSE"),
         (["redrive", "{run}", "--cause", "x"], 2, "not both"),
         (["redrive", "--cause", "x"], 4, "no cause 'x'"),
-        (["redrive", "{run}", "--from", "chekc"], 2, "go on from one of: take, check, out"),
+        (["redrive", "{run}", "--from", "chekc"], 2, "choose one of: take, check, out"),
         (["redrive", "{run}", "--set", "part"], 2, "is not key=value"),
         (["redrive", "{run}", "--unset", "nothing"], 2, "has no key 'nothing'"),
         (["redrive", "{run}", "--state", "[1]"], 2, "must be a JSON object"),
         (["redrive", "{run}", "--state", "{}", "--set", "a=1"], 2, "not both"),
-        (["redrive", "{run}", "--from", "out", "--rewind"], 2, "has never come to out"),
+        (["redrive", "{run}", "--from", "out", "--rewind"], 2, "has never reached out"),
         (["redrive", "{run}", "--rewind", "--set", "a=1"], 2, "cannot be combined"),
         (["redrive", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
-        (["redrive", "{run}", "--if-revision", "0"], 5, "has changed since you looked"),
+        (["redrive", "{run}", "--if-revision", "0"], 5, "has changed since you read it"),
         (["rerun", "{run}", "--version", "7.0.0"], 4, "has no version 7.0.0"),
-        (["override", "{run}", "check"], 2, "nothing to set"),
-        (["override", "{run}", "check", "--timeout", "5"], 5, "no further attempt"),
+        (["override", "{run}", "check"], 2, "the override is empty"),
+        (["override", "{run}", "check", "--timeout", "5"], 5, "will not have another attempt"),
         (["cancel"], 2, "give run ids"),
         (["cancel", "{run}"], 5, "is failed"),
         (["dead", "nothing"], 4, "no cause 'nothing'"),

@@ -70,7 +70,7 @@ async def test_a_run_that_went_on_is_left_out_and_reported(tmp_path: Path) -> No
         kept, _ = await waiting(engine)
         moved, asked = await waiting(engine)
         items = await planned(engine, "cancel", kept, moved)
-        assert items[kept].effect == "ends; nothing waits at ok any more"
+        assert items[kept].effect == "ends, and its wait at ok is cancelled"
         await go_on(engine, moved, asked)
         await engine.cancel_run(kept, plan=items[kept].plan)
         with pytest.raises(
@@ -96,7 +96,7 @@ async def test_a_run_that_is_not_in_the_plan_is_not_touched(tmp_path: Path) -> N
         assert plan.items[1].reason.startswith("is cancelled; only a run that is")
         late, _ = await waiting(engine)
         for run_id, why in ((late, "the plan does not list it"), (ended, "is cancelled")):
-            with pytest.raises(PlanTokenError, match=f"is left alone: {why}"):
+            with pytest.raises(PlanTokenError, match=f"is not part of the plan: {why}"):
                 await engine.pause_run(run_id, plan=plan.plan)
         await engine.pause_run(shown, plan=plan.plan)
         assert await status(engine, shown) == "paused"
@@ -173,7 +173,7 @@ def test_the_command_line_plans_and_applies(tmp_path: Path, capsys: pytest.Captu
 
     first, second = asyncio.run(two_wait())
     assert victor("runs", "cancel", first, second, "--dry-run") == 0
-    assert f"{first}  w 1.0.0, waiting: ends; nothing waits at ok any more" in victor.out
+    assert f"{first}  w 1.0.0, waiting: ends, and its wait at ok is cancelled" in victor.out
     token = victor.out.splitlines()[-1].removeprefix("plan: ")
     assert victor("runs", "cancel", first, "--plan", token) == 2
     assert victor("runs", "cancel") == 2
@@ -186,12 +186,12 @@ def test_the_command_line_plans_and_applies(tmp_path: Path, capsys: pytest.Captu
     assert left["error"]["details"]["changed"] == "was waiting at ok, now paused at ok"
     assert victor("runs", "redrive", first, second, "--dry-run", "--json") == 0
     plan = json.loads(victor.out)
-    assert [item["effect"] for item in plan["items"]] == ["goes on at ok", "goes on at ok"]
+    assert [item["effect"] for item in plan["items"]] == ["continues at ok", "continues at ok"]
     assert victor("runs", "redrive", "--plan", plan["plan"]) == 0
     assert victor.out.splitlines()[-1] == "2 done"
     asyncio.run(one_is_paused(first))
     assert victor("runs", "redrive", first, "--set", "a=1", "--dry-run") == 0
-    assert "goes on at ok, with another state (a)" in victor.out
+    assert "continues at ok, with another state (a)" in victor.out
     token = victor.out.splitlines()[-1].removeprefix("plan: ")
     assert victor("runs", "redrive", "--plan", token, "--set", "a=2") == 5
     assert "another state. Nothing was changed; plan again" in victor.err
@@ -206,7 +206,7 @@ async def test_the_console_does_what_it_asked_about(tmp_path: Path) -> None:
             await pilot.press("2")
             await until(pilot, lambda: len(getattr(pilot.app.screen.query_one("LineTable"), "rows", ())) == 2)
             await pilot.press("space", "space", "c")
-            await until(pilot, lambda: "nothing waits at ok any more" in _words(pilot))
+            await until(pilot, lambda: "its wait at ok is cancelled" in _words(pilot))
             assert kept in _words(pilot)
             await go_on(engine, moved, asked)
             await pilot.press("ctrl+s")

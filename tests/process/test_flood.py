@@ -52,7 +52,7 @@ async def test_control_does_not_wait_for_a_flood_of_lines(
     def watched(log: attempt_log.AttemptLog, stream: str, text: str) -> None:
         nonlocal most
         write(log, stream, text)
-        most = max(most, log.taken)
+        most = max(most, log.unwritten)
 
     monkeypatch.setattr(attempt_log.AttemptLog, "write", watched)
     async with engine_on(workspace(tmp_path, FILES)) as engine:

@@ -106,7 +106,7 @@ def test_lines_that_would_bind_several_nodes_are_shown_once(tmp_path: Path) -> N
     nodes = {id: ComputeNode(id=id, handler="h") for id in ("a", "b")}
     first, second = table(tmp_path, "").check(WorkflowDefinition(name="w", nodes=nodes))
     assert first.remedy == "Add to victor.yaml:\nhandlers:\n  h:\n    command: [./bin/h]"
-    assert second.remedy == "The lines for node 'a' bind it too"
+    assert second.remedy == "The lines for node 'a' bind this node too"
 
 
 def test_the_summary_lists_all_that_trust_would_allow(tmp_path: Path) -> None:
@@ -183,12 +183,12 @@ async def test_a_constraint_that_is_not_enforced_is_said_in_the_log(tmp_path: Pa
     bindings = table(tmp_path, "tools: {t: {command: ['true']}}")
     node = ComputeNode(id="n", tools=("t",))
     _, recorder = await call_with(bindings, node, constraints=Constraints(filesystem_allowed=False))
-    assert recorder.text("log") == ["filesystem_allowed: false is not enforced here"]
+    assert recorder.text("log") == ["filesystem_allowed: false is not enforced for this binding"]
 
 
 def test_an_empty_configuration_binds_nothing(tmp_path: Path) -> None:
     bindings = BindingTable(Config(workspace=tmp_path))
-    with pytest.raises(ConfigError, match="nothing is bound"):
+    with pytest.raises(ConfigError, match="has no binding"):
         bindings.resolve("w", ComputeNode(id="n"))
     assert bindings.summary() == ((), (), ())
 

@@ -67,7 +67,7 @@ async def test_it_opens_after_enough_failures_across_runs_and_says_why_and_until
             "open since 2026-05-01 12:00:00 UTC",
             "after 3 failures in a row",
             "ConnectionError: connection refused",
-            "tried again from 2026-05-01 12:01:00 UTC",
+            "next attempt is possible at 2026-05-01 12:01:00 UTC",
         ):
             assert words in error["message"]
         ((kind, data),) = await circuit_events(bench)
@@ -118,7 +118,7 @@ async def test_while_one_is_let_through_the_others_are_refused(tmp_path: Path) -
             await started.wait()
         status, other = await ends(bench)
         assert status == "failed"
-        assert f"run {probe.id} is trying it now" in (await bench.error(other))["message"]
+        assert f"run {probe.id} is testing it now" in (await bench.error(other))["message"]
         gate.set()
         assert await bench.end(probe) == "succeeded"
         assert (await ends(bench))[0] == "succeeded"

@@ -19,7 +19,7 @@ from victor_engine.runs.commands import (
     decide_retry,
     decide_status,
 )
-from victor_engine.runs.redrive import Stood, Target, decide_frontier, decide_position
+from victor_engine.runs.redrive import RedriveSource, Target, decide_frontier, decide_position
 from victor_engine.store.repositories.attempts import Visit
 from victor_engine.store.repositories.runs import StoredRun
 
@@ -83,7 +83,7 @@ def test_a_retry_counts_its_limits_anew() -> None:
     retried = decide_retry(stored("failed"), position, last_attempt=9)
     assert (retried.frontier, retried.mark, retried.floor, retried.ordinal) == (["b"], 9, 3, 4)
     assert position.mark == 3, "the decision changes nothing"
-    with pytest.raises(ConflictError, match="has no node left"):
+    with pytest.raises(ConflictError, match="has no pending node"):
         decide_retry(stored("failed"), Position([]), 9)
 
 
@@ -92,7 +92,7 @@ def test_an_override_keeps_what_it_does_not_set() -> None:
     new = decide_override(stored("running"), before, NodeOverride("a", max_attempts=3))
     assert new == NodeOverride("a", timeout=5, max_attempts=3)
     assert before == {"a": NodeOverride("a", timeout=5)}
-    with pytest.raises(ConflictError, match="no further attempt of a will come"):
+    with pytest.raises(ConflictError, match="a will not have another attempt"):
         decide_override(stored("succeeded"), {}, NodeOverride("a", max_attempts=3))
 
 
@@ -101,7 +101,7 @@ def target(version: str = "1.0.0") -> Target:
     return Target(1, definition, version, "1.0.0")
 
 
-STOOD = Stood(
+SOURCE = RedriveSource(
     Position(["both"], {"a": 1}, ordinal=1),
     "both",
     {"a": Visit(1, None), "both": Visit(1, None), "left": Visit(1, "both")},
@@ -111,25 +111,32 @@ STOOD = Stood(
 
 def test_a_redrive_of_a_member_begins_at_the_node_that_starts_it() -> None:
     wanted = Redrive("r1", from_node="left")
-    assert decide_frontier(stored("failed"), STOOD, wanted, target()) == ["both"]
+    assert decide_frontier(stored("failed"), SOURCE, wanted, target()) == ["both"]
 
 
 def test_a_redrive_on_what_it_stood_on_is_the_same_visit_and_with_another_state_a_new_one() -> None:
-    same = decide_position(STOOD, ["both"], 7, anew=False)
+    same = decide_position(SOURCE, ["both"], 7, reset=False)
     assert (same.counts, same.floor, same.mark) == ({"a": 1}, 1, 7)
-    anew = decide_position(STOOD, ["both"], 7, anew=True)
+    anew = decide_position(SOURCE, ["both"], 7, reset=True)
     assert (anew.counts, anew.floor) == ({"a": 1, "both": 1, "left": 1}, 3)
 
 
 @pytest.mark.parametrize(
     ("wanted", "stood", "error", "words"),
     [
-        (Redrive("r1", rewind=True, state={}), STOOD, UsageError, "not both"),
-        (Redrive("r1", from_node="y"), STOOD, UsageError, "has no node 'y'; go on from one of: a, both"),
-        (Redrive("r1"), Stood(Position([]), None, {}, None), ConflictError, "name one of its nodes"),
-        (Redrive("r1"), Stood(Position(["a"]), None, {}, "r0"), ConflictError, "is part of run r0"),
+        (Redrive("r1", rewind=True, state={}), SOURCE, UsageError, "not both"),
+        (Redrive("r1", from_node="y"), SOURCE, UsageError, "has no node 'y'; choose one of: a, both"),
+        (Redrive("r1"), RedriveSource(Position([]), None, {}, None), ConflictError, "name one of its nodes"),
+        (
+            Redrive("r1"),
+            RedriveSource(Position(["a"]), None, {}, "r0"),
+            ConflictError,
+            "is a child of run r0",
+        ),
     ],
 )
-def test_a_redrive_is_refused(wanted: Redrive, stood: Stood, error: type[Exception], words: str) -> None:
+def test_a_redrive_is_refused(
+    wanted: Redrive, stood: RedriveSource, error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words):
         decide_frontier(stored("failed"), stood, wanted, target())

@@ -124,7 +124,7 @@ async def test_n_of_m_tolerates_failures_until_too_many(tmp_path: Path) -> None:
         assert await bench.end(run) == "failed"
         error = await bench.error(run)
         assert error["type"] == "Boom"
-        assert "0 of 3 succeeded, and 2 had to" in error["message"]
+        assert "0 of 3 succeeded, and 2 are required" in error["message"]
         assert hanging.ended == ["c"]
 
 

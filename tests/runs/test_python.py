@@ -95,7 +95,7 @@ async def test_functions_get_what_their_signature_asks_for(
 
 
 async def test_a_missing_argument_is_named(pool: WorkerPool) -> None:
-    with pytest.raises(NodeError, match=r"named needs c, and the node's inputs have a, b") as caught:
+    with pytest.raises(NodeError, match=r"named needs c, and the inputs of the node are a, b") as caught:
         await bind(pool, "named")(make_call(inputs={"a": 1, "b": 2}), Recorder())
     assert caught.value.error_type == "TypeError"
 
@@ -156,7 +156,7 @@ async def test_names_that_are_no_text_do_not_end_the_worker(pool: WorkerPool) ->
 
 @pytest.mark.parametrize("function", ["odd", "aodd", "lone"])
 async def test_what_json_cannot_hold_is_an_error(pool: WorkerPool, function: str) -> None:
-    with pytest.raises(NodeError, match="JSON cannot hold") as caught:
+    with pytest.raises(NodeError, match="cannot be encoded as JSON") as caught:
         await bind(pool, function)(make_call(), Recorder())
     assert caught.value.error_type == "ResultNotJSON"
 

@@ -211,7 +211,7 @@ async def _calls(bench: Bench, number: int) -> bool:
 async def test_a_node_that_was_never_reached_has_no_state_before_it(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
-        with pytest.raises(UsageError, match="has never come to c"):
+        with pytest.raises(UsageError, match="has never reached c"):
             await bench.runtime.command(Redrive(run.id, from_node="c", rewind=True), BOB)
 
 
@@ -287,9 +287,9 @@ async def test_a_version_without_the_node_is_refused_and_nothing_changes(tmp_pat
         await add_version(bench, other, "2.0.0")
         before = await detail(bench, run)
         for node in (None, "b", "nothing"):
-            with pytest.raises(UsageError, match=r"w 2\.0\.0 has no node .*; go on from one of: a, z"):
+            with pytest.raises(UsageError, match=r"w 2\.0\.0 has no node .*; choose one of: a, z"):
                 await bench.runtime.command(Redrive(run.id, from_node=node, version="2.0.0"), BOB)
-        with pytest.raises(UsageError, match="no node 'nothing'; go on from one of: a, b, c"):
+        with pytest.raises(UsageError, match="no node 'nothing'; choose one of: a, b, c"):
             await bench.runtime.command(Redrive(run.id, from_node="nothing"), BOB)
         assert await detail(bench, run) == before
 
@@ -318,7 +318,7 @@ async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:
         run = await failed(bench)
         seen = (await detail(bench, run)).run.revision
         await bench.runtime.command(Discard(run.id), ALICE)
-        with pytest.raises(ConflictError, match=r"changed since you looked \(alice: run discarded at "):
+        with pytest.raises(ConflictError, match=r"changed since you read it \(alice: run discarded at "):
             await bench.runtime.command(Redrive(run.id, revision=seen), BOB)
         await bench.runtime.command(Redrive(run.id, revision=seen + 1), BOB)
 
@@ -346,7 +346,7 @@ async def test_a_run_that_is_a_node_of_another_one_is_redriven_with_that_one(tmp
         whole = await failed(bench)
         part = await bench.start(CHAIN, trigger="parent", parent_key=whole.key)
         assert await bench.end(part) == "failed"
-        with pytest.raises(ConflictError, match=f"is part of run {whole.id}; redrive that one"):
+        with pytest.raises(ConflictError, match=f"is a child of run {whole.id}; redrive that run"):
             await bench.runtime.command(Redrive(part.id), BOB)
 
 

@@ -133,7 +133,7 @@ async def test_a_timeout_fails_or_goes_on_as_timed_out(tmp_path: Path) -> None:
         assert await pass_until_end(bench, clock, run) == "failed"
         error = await bench.error(run)
         assert error["type"] == "WaitTimeoutError"
-        assert "for file ready in vain" in error["message"]
+        assert "timed out after 1 m of waiting for file ready" in error["message"]
     async with Bench(tmp_path / "2", Work(), clock) as bench:
         run = await bench.start(flow("file: ready, timeout: 60, on_timeout: continue"))
         await waits(bench, run)
@@ -227,10 +227,10 @@ workflows:
         state = await bench.state(run)
         assert state["went"] == "done"
         assert state["w"]["body"]["echo"] == "***"
-        await bench.runtime.logbook.flush()
+        await bench.runtime.log_writer.flush()
         lines = [row[0] for row in await bench.all("SELECT text FROM logs ORDER BY id")]
         assert lines[0] == "not yet: status 503, not 200 or 204"
-        assert lines[1] == "not yet: the answer is not JSON"
+        assert lines[1] == "not yet: the response is not JSON"
         assert lines[3] == 'not yet: json.job.state == "done" is false'
         everything = await bench.all(
             "SELECT group_concat(text) FROM logs UNION SELECT group_concat(wait) FROM attempts"

@@ -77,7 +77,7 @@ class FakeControl:
         found = [self.run_map[run_id] for run_id in run_ids]
         items = (
             RunPlanItem(
-                run.id, run.workflow, run.version, run.status, "", "goes on", plan=f"token of {run.id}"
+                run.id, run.workflow, run.version, run.status, "", "continues", plan=f"token of {run.id}"
             )
             for run in found
         )
@@ -87,7 +87,7 @@ class FakeControl:
         self._enter("discard_run", run_id, note, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
         if not run.dead_letter:
-            raise ConflictError(f"run {run.id} is no dead letter")
+            raise ConflictError(f"run {run.id} is not a dead letter")
         return self._set_run(replace(run, dead_letter=False), "run.discarded", note)
 
     async def redrive_run(
@@ -104,7 +104,9 @@ class FakeControl:
         self._enter("redrive_run", run_id, from_node, state, version, revision, note, rewind, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
         if revision is not None and revision != run.revision:
-            raise ConflictError(f"run {run.id} has changed since you looked (bo: run redriven); look again")
+            raise ConflictError(
+                f"run {run.id} has changed since you read it (bo: run redriven); read it again, then retry"
+            )
         if run.status not in ("failed", "cancelled", "rejected", "paused"):
             raise ConflictError(f"run {run.id} is {run.status}")
         changed = replace(
@@ -153,5 +155,5 @@ class FakeControl:
         self._enter("override_node", run_id, node_id, timeout, max_attempts, retry_now, note, action=True)
         run: RunInfo = self._find(self.run_map, run_id, "run")
         if run.status not in ("queued", "running", "waiting", "paused"):
-            raise ConflictError(f"run {run.id} is {run.status}: no further attempt of {node_id} will come")
+            raise ConflictError(f"run {run.id} is {run.status}: {node_id} will not have another attempt")
         return self._set_run(run, "node.overridden", note)

@@ -180,7 +180,7 @@ class FakeVersions:
         moves = []
         for place, run in enumerate(runs):
             if place % 3 == 2:
-                reason = "it is running; pause it, and it can be moved once it rests"
+                reason = "it is running; pause it, and migrate it when it is paused"
                 moves.append(
                     RunMove(run.id, run.version, spec.to_version, "refused", run.status, reason, path)
                 )
@@ -204,7 +204,7 @@ class FakeVersions:
                     path,
                     ("check",),
                     ("checks",),
-                    ("check: stays asked",),
+                    ("check: stays open",),
                     ("check: deadline 2026-03-10 16:00 UTC stays",),
                     steps,
                     True,

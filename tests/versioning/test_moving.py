@@ -148,8 +148,8 @@ async def test_remove_node_needs_a_node_at_which_to_continue(tmp_path: Path) -> 
         run_id, _ = await waiting(engine)
         (result,) = await move(engine, run_id)
         assert result.goes_on_at == ("sign",)
-        assert result.questions == ("ok: withdrawn, because the run does not stand on ok any more",)
-        assert "it is gone" in result.timers[0]
+        assert result.questions == ("ok: withdrawn, because ok is not in the new position of the run",)
+        assert "removed" in result.timers[0]
         assert path_of(await answer_and_end(engine, run_id, "confirmed")) == ["first", "sign", "out"]
 
 
@@ -171,7 +171,7 @@ async def test_rename_node_keeps_the_request(tmp_path: Path) -> None:
     async with engine_on(two(tmp_path, nodes, to_2("{type: rename_node, from: ok, to: approve}"))) as engine:
         run_id, asked = await waiting(engine)
         (result,) = await move(engine, run_id)
-        assert result.questions == ("ok: stays asked",)
+        assert result.questions == ("ok: stays open",)
         assert "stays" in result.timers[0]
         still = await engine.request(asked.id)
         assert (still.status, still.node_id, still.deadline) == ("open", "approve", asked.deadline)
@@ -187,7 +187,7 @@ async def test_modify_node_opens_a_new_request_if_the_question_changes(tmp_path:
     async with engine_on(two(tmp_path, nodes, to_2("{type: modify_node, node: ok}"))) as engine:
         run_id, asked = await waiting(engine)
         (result,) = await move(engine, run_id)
-        assert result.questions == ("ok: asked anew, because the question is another one",)
+        assert result.questions == ("ok: opened again, because its content is different",)
         assert (await engine.request(asked.id)).status == "withdrawn"
         found = await answer_and_end(engine, run_id)
         assert [request.prompt for request in found.requests] == ["Really ship 1?", "Ship 1?"]
@@ -201,7 +201,7 @@ async def test_a_node_of_another_type_withdraws_the_request(tmp_path: Path) -> N
     async with engine_on(two(tmp_path, nodes, to_2("{type: modify_node, node: ok}"))) as engine:
         run_id, _ = await waiting(engine)
         (result,) = await move(engine, run_id)
-        assert result.questions == ("ok: asked anew, because it is a transform node now",)
+        assert result.questions == ("ok: opened again, because it is a transform node now",)
         found = await until_end(engine, run_id)
         assert (found.run.status, found.state["b"]) == ("succeeded", 2)
 
@@ -415,7 +415,7 @@ async def test_undo_restores_the_run(tmp_path: Path) -> None:
         )
         assert entry.digest_before == jsonio.digest(before.state) != entry.digest_after
         assert len(entry.checksums[0]) == 64
-        with pytest.raises(ConflictError, match="nothing to go back to"):
+        with pytest.raises(ConflictError, match="nothing to undo"):
             await engine.unmigrate_run(run_id)
         await engine.answer(asked.id, asked.revision, Answer(outcome="approved"))
         found = await until_end(engine, run_id)
@@ -447,7 +447,7 @@ async def test_a_paused_run_a_dead_letter_and_a_finished_run(tmp_path: Path) -> 
         await engine.cancel_run(over)
         results = await move(engine, paused, dead, over)
         assert [result.outcome for result in results] == ["migrated", "migrated", "refused"]
-        assert results[2].reason == "it is cancelled, so there is nothing left to move"
+        assert results[2].reason == "it is cancelled, so it cannot be migrated"
         assert (await engine.run(paused)).run.status == "paused"
         assert (await engine.run(dead)).run.dead_letter
         await engine.resume_run(paused)
@@ -491,7 +491,7 @@ async def test_a_pausing_run_is_moved_once_it_is_paused(tmp_path: Path) -> None:
         for report in (by_id, all_of_them):
             (result,) = report.runs
             assert (result.outcome, result.run_status) == ("refused", "pausing")
-            assert result.reason == "it is pausing; wait until it is paused, and it can be moved"
+            assert result.reason == "it is pausing; wait until it is paused, then migrate it"
         assert (await engine.run(run_id)).run.status == "pausing"
         with pytest.raises(ConflictError, match="wait until it is paused"):
             await engine.unmigrate_run(run_id)
@@ -548,7 +548,7 @@ async def test_a_timer_continues_if_it_is_unchanged_and_restarts_otherwise(tmp_p
         async with asyncio.timeout(20):
             while (await engine.run(run_id)).run.status != "waiting":
                 await asyncio.sleep(0)
-        for version, words in (("2.0.0", "nap: its wait goes on"), ("3.0.0", "nap: its wait begins anew")):
+        for version, words in (("2.0.0", "nap: its wait continues"), ("3.0.0", "nap: its wait starts again")):
             (result,) = (await engine.plan_migration(MigrationSpec("w", version, run_ids=(run_id,)))).runs
             assert (result.outcome, result.timers) == ("ready", (words,)), result
             (result,) = (await engine.migrate_runs(MigrationSpec("w", version, run_ids=(run_id,)))).runs

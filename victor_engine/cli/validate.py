@@ -63,7 +63,7 @@ def _withheld(path: Path, explicit: str | None) -> Iterator[str]:
     if config is None:
         return
     for variable in withheld_variables.variables(config):
-        if names := withheld_variables.concerned(config, variable):
+        if names := withheld_variables.affected_bindings(config, variable):
             yield f"{variable} is withheld from {', '.join(names)}. {withheld_variables.remedy(config, variable)}"
 
 

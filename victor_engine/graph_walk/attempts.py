@@ -1,4 +1,4 @@
-"""One step of a walk: its attempts, their limits and retries, and what a final failure leads to."""
+"""The execution of one step of a walk: its attempts, their limits and retries, and the handling of a failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from victor_engine.work.retry import delay_before_retry
 
 
 class StepFailedError(Exception):
-    """A step failed for good; the failure is committed."""
+    """A step has failed after its last attempt. The failure is committed."""
 
     def __init__(self, info: ErrorInfo) -> None:
         super().__init__(info.message)
@@ -31,7 +31,7 @@ class StepFailedError(Exception):
 
 
 class RejectedError(Exception):
-    """A person said no, and nothing in the graph takes that up."""
+    """A person rejected a request, and the graph does not handle the rejection."""
 
     def __init__(self, info: ErrorInfo) -> None:
         super().__init__(info.message)
@@ -40,14 +40,14 @@ class RejectedError(Exception):
 
 @dataclass(slots=True)
 class CurrentAttempt:
-    """One attempt while it is made. `attempt` is its handle once it is committed."""
+    """An attempt in progress. `attempt` is its handle after the commit of its begin."""
 
     number: int
     attempt: int | None = None
 
 
 class StepRunner:
-    """What every step of a walk has in common, whatever its node's type."""
+    """Executes steps; common to all types of nodes."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class StepRunner:
         text: str,
         shape: Callable[[Any], Done],
     ) -> Done:
-        """A node that only computes on the state: one commit, nothing to find after a crash.
+        """Execute a node that only computes on the state: one commit, without a trace of a begin.
 
-        `shape` turns the value of the text into what the step came to.
+        `shape` turns the value of the expression into the result of the step.
         """
         try:
             try:
@@ -99,9 +99,9 @@ class StepRunner:
         shape: Callable[[Any], Done] | None = None,
         extra_inputs: Mapping[str, Any] | None = None,
     ) -> Done:
-        """A node whose work is done outside.
+        """Execute a node whose work is done by an invoker.
 
-        `shape` turns the result into what the step came to (the node's own rule by default).
+        `shape` turns the result into the result of the step (by default, `work_done`).
         """
         node, effects = step.node, self.effects
 
@@ -125,7 +125,7 @@ class StepRunner:
     async def _ask_about(
         self, step: Step, past: StepHistory, attempt: int, position: Position, come_to: Callable[[Any], Done]
     ) -> Done | None:
-        """Let people say what is to become of an interrupted attempt; None if it is tried once more."""
+        """Ask people about an interrupted attempt. Return None if it is to be retried."""
         decision = await self.effects.ask_about(attempt, step)
         said = decision.value if decision.abort is None else {"action": "fail"}
         if said["action"] == "retry":
@@ -136,7 +136,7 @@ class StepRunner:
         comment = decision.record.get("comment")
         info = ErrorInfo(
             type="InterruptedError",
-            message=f"{step.key} was interrupted by the end of its engine, and {by} decided that it fails"
+            message=f"{step.key} was interrupted because its engine stopped, and {by} decided that it fails"
             + (f": {comment}" if comment else ""),
             node_id=step.node.id,
         )
@@ -145,7 +145,7 @@ class StepRunner:
     async def _tried(
         self, step: Step, position: Position, once: Callable[[CurrentAttempt], Awaitable[Done]]
     ) -> Done:
-        """Make attempts until one succeeds or the author's policy says that it is enough."""
+        """Make attempts until one succeeds or the retry policy allows no more."""
         node, effects = step.node, self.effects
         past = effects.history(step)
         if past.done is not None:
@@ -154,7 +154,7 @@ class StepRunner:
         if past.interrupted and node.on_interrupt == "fail":
             info = ErrorInfo(
                 type="InterruptedError",
-                message=f"{step.key} was interrupted by the end of its engine, and on_interrupt is fail",
+                message=f"{step.key} was interrupted because its engine stopped, and on_interrupt is fail",
                 node_id=node.id,
             )
             return await self._give_up(step, None, number + 1, info, position)
@@ -191,7 +191,7 @@ class StepRunner:
             return done
 
     def _limit(self, node: Node) -> float | None:
-        """Seconds this attempt may take: the node's limit, or the workflow's default for nodes."""
+        """Return the time limit of an attempt in seconds: that of the node, or the default of the workflow."""
         own = node.timeout_seconds
         if own is None:
             constraints = getattr(node, "constraints", None)
@@ -203,12 +203,12 @@ class StepRunner:
     async def _give_up(
         self, step: Step, attempt: int | None, number: int, info: ErrorInfo, position: Position
     ) -> Done:
-        """Commit a final failure; go on where the author said how, else raise StepFailedError."""
+        """Commit a final failure. Continue as `on_error` or `error_strategy` say, else raise StepFailedError."""
         attempt = await self.effects.fail(step, attempt, number, info, None)
         return await self._failed(step, attempt, info, position)
 
     async def _failed(self, step: Step, attempt: int | None, info: ErrorInfo, position: Position) -> Done:
-        """Go on after a final failure that is committed: now, or before the engine was restarted."""
+        """Continue after a committed final failure, or after a restart with such a failure."""
         node = step.node
         handled: Done | None = None
         if step.member is None:
@@ -229,10 +229,10 @@ class StepRunner:
         position: Position,
         inside: Mapping[str, int] | None = None,
     ) -> Done:
-        """Commit a step's result, and go on to the position after it once it is on disk.
+        """Commit the result of a step, then advance the position.
 
-        Return what was committed: the engine's own names in the state stay as they are, whatever the step
-        came to. A step inside a parallel or team leaves the position alone: whoever holds it commits its own.
+        Return the committed result: reserved keys of the state are removed from it. A step inside a parallel
+        or team does not change the position, because the containing step commits its own.
         """
         patch, reserved = done.patch.without_reserved()
         if reserved:

@@ -1,4 +1,4 @@
-"""The steps of a node that starts a run of another workflow: its inputs, and the result of the child. All pure."""
+"""The steps of a node that starts a child run: its inputs, and the result of the child. All pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from victor_engine.store.patch import Patch
 def child_inputs(
     node: SubWorkflowNode, state: Mapping[str, Any], warn: Callable[..., None]
 ) -> dict[str, Any]:
-    """The state that a child begins with: what the node's inputs name, and nothing else.
+    """Return the initial state of a child: only the inputs that the node names.
 
-    References to secrets are in it as `SecretText`.
+    References to secrets are `SecretText`.
     """
     inputs = resolve_inputs(node.inputs, state, node.id) if node.inputs else {}
     if node.input_mapping:
@@ -32,14 +32,14 @@ def child_inputs(
 
 
 def child_started(node: SubWorkflowNode, child: Child) -> Done:
-    """The result of a node that does not wait for its child."""
+    """Return the result of a node that does not wait for its child."""
     result = {"run": child.run_id, "workflow": node.workflow, "version": child.version}
     return Done(Patch({node.output_key: result}), _successors(node, "succeeded"), result=result)
 
 
 def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Child, end: ChildEnd) -> Done:
-    """What a child's end means to the node that has started it. NodeError if the child has not succeeded
-    (a rejection is an outcome, not an error)."""
+    """Return the result of a node whose child has ended. Raise NodeError if the child failed, was cancelled or
+    timed out. A rejection is an outcome, not an error."""
     name = f"{node.workflow} {child.version}"
     if end.status == "timed_out":
         raise NodeError(
@@ -66,7 +66,7 @@ def child_done(definition: WorkflowDefinition, node: SubWorkflowNode, child: Chi
     result = {key: value for key, value in end.state.items() if key != SECRETS}
     settings: dict[str, Any] = {}
     if node.merge:
-        # Reserved names of a child's state speak of the child's own nodes.
+        # Reserved keys in the state of a child belong to the nodes of the child.
         settings = {key: value for key, value in result.items() if not is_reserved(key)}
     settings[node.output_key] = result
     patch = Patch(settings)

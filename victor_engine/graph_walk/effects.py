@@ -1,8 +1,8 @@
-"""What the walk asks of the world: a small interface, so that the walk is written once.
+"""The interface between the walk and its environment.
 
-The embedded runtime implements it on the store; an engine that spreads work over machines
-implements it with its own activities, timers and signals. Everything that takes time, chance or
-an effect goes through it, so the walk itself is deterministic.
+The runtime implements it on the store; a distributed engine can implement it with activities, timers
+and signals. Everything that takes time, is random or has an effect goes through it, so the walk itself
+is deterministic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from victor_engine.work.calls import NodeCall
 
 
 class Onward(Struct, frozen=True):
-    """What a step of the walk changes of the position. `inside` counts nodes that were done within it."""
+    """The change of the position by one step. `inside` counts the nodes that were executed within it."""
 
     ordinal: int
     frontier: list[str]
@@ -32,13 +32,13 @@ class Onward(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Position:
-    """Where a walk stands: the nodes still to do, in order, and how often each was done."""
+    """The position of a walk: the pending nodes, in order, and the number of executions of each node."""
 
     frontier: list[str]
     counts: dict[str, int] = field(default_factory=dict)
-    mark: int = 0  # failed attempts up to this handle no longer count: the run was retried since
-    floor: int = 0  # node executions before the last redrive: they no longer count towards the limit
-    ordinal: int = 0  # steps of the walk that are done and on record
+    mark: int = 0  # failed attempts up to this handle do not count, because the run was retried since
+    floor: int = 0  # node executions before the last redrive, which do not count towards the limit
+    ordinal: int = 0  # committed steps of the walk
     total: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class Position:
         return self.total - self.floor
 
     def to_data(self) -> dict[str, Any]:
-        """See `store.stored_position`."""
+        """Return the stored form, see `store.stored_position`."""
         data: dict[str, Any] = {"frontier": self.frontier, "counts": self.counts}
         for name, value in (("at", self.ordinal), ("mark", self.mark), ("floor", self.floor)):
             if value:
@@ -70,7 +70,7 @@ class Position:
     def onward(
         self, node_id: str, successors: Sequence[str], inside: Mapping[str, int] | None = None
     ) -> Onward:
-        """What follows once `node_id` is done. A successor that already waits is not added twice."""
+        """Return the change after `node_id` is done. A successor that is already pending is not added again."""
         frontier = [pending for pending in self.frontier if pending != node_id]
         for target in successors:
             if target not in frontier:
@@ -78,7 +78,7 @@ class Position:
         return Onward(self.ordinal + 1, frontier, inside or {})
 
     def advance(self, node_id: str, iteration: int, onward: Onward) -> None:
-        """Go on: the step has been committed."""
+        """Apply the change of a committed step."""
         self.ordinal = onward.ordinal
         self.frontier = onward.frontier
         if onward.inside:
@@ -87,36 +87,36 @@ class Position:
         self.counts[node_id] = iteration
 
     def count(self, times: Mapping[str, int]) -> None:
-        """Take over how often some nodes were done."""
+        """Set the number of executions of the given nodes."""
         for node_id, iteration in times.items():
             self.total += iteration - self.counts.get(node_id, 0)
             self.counts[node_id] = iteration
 
 
 class Step(Struct, frozen=True):
-    """One visit of the walk to one node. `parent` is the parallel or team node it happens in."""
+    """One visit of the walk to one node. `parent` is the parallel or team node that contains it."""
 
     node: Node
     iteration: int
     parent: str | None = None
-    member: str | None = None  # the team member whose turn it is
+    member: str | None = None  # the team member that works in this step
 
     @property
     def key(self) -> str:
-        """What names the step in the store: the node, or the node and its member."""
+        """The key of the step in the store: the node, or the node and its member."""
         return self.node.id if self.member is None else f"{self.node.id}.{self.member}"
 
     def idempotency_key(self, run_id: str) -> str:
-        """The key that all attempts of this visit share."""
+        """Return the key that all attempts of this visit share."""
         return f"{run_id}/{self.key}/{self.iteration}"
 
 
 class Done(Struct, frozen=True):
-    """What a step came to: its patch, where it leads, and the label of the branch it took.
+    """The result of a step: its patch, its successors, and the label of the chosen branch.
 
-    `ended` says why the branch ends here although the node names successors; `rejected` that a
-    person's no ends the run; `result` is the bare result, which a team hands to its next member;
-    `reserved` names the keys of the state that the step tried to write and that the engine alone writes.
+    `ended` is the reason why the branch ends here although the node names successors. `rejected` is the reason
+    why a rejection ends the run. `result` is the plain result, which a team passes to its next member. `reserved`
+    are the reserved keys of the state that the step tried to write.
     """
 
     patch: Patch
@@ -129,10 +129,10 @@ class Done(Struct, frozen=True):
 
 
 class StepHistory(Struct, frozen=True):
-    """What is already known of a step from before a crash or a retry of the run.
+    """The history of a step from before a crash or a retry of the run.
 
-    `failed` counts tries that used up the author's attempts, `tries` all of them. `done` is set
-    if the step is finished, `failure` if it has failed for good and the run has not gone on from there.
+    `failed` counts the attempts that count towards the limit of the author, `tries` all of them. `done` is set
+    if the step is finished, `failure` if it has finally failed and the run has not continued from there.
     """
 
     tries: int = 0
@@ -147,12 +147,12 @@ class StepHistory(Struct, frozen=True):
 NO_HISTORY = StepHistory()
 
 HANDLED = frozenset({"error", "continued"})
-"""Branches of a step that has failed and whose author said how to go on."""
+"""The branches of a step that has failed and whose author handles the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A run that a node has started. `deadline` is when its parent has waited long enough for it."""
+    """A child run. `deadline` is the end of the time for which its parent waits."""
 
     handle: int
     run_id: str
@@ -162,7 +162,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child ended: a final status of a run, or `timed_out`; its final state and its error."""
+    """The end of a child: a final status of a run, or `timed_out`; its final state and its error."""
 
     status: str
     state: dict[str, Any]
@@ -170,94 +170,94 @@ class ChildEnd:
 
 
 class Effects(Protocol):
-    """The world, as far as one run sees it. Every method may raise `asyncio.CancelledError`."""
+    """The environment of one run. Each method may raise `asyncio.CancelledError`."""
 
     def now(self) -> datetime: ...
 
     def random(self) -> float:
-        """Uniform in [0, 1)."""
+        """Return a random number, uniform in [0, 1)."""
         ...
 
     def history(self, step: Step) -> StepHistory:
-        """What was recorded of this step before the walk came (back) to it."""
+        """Return the recorded history of this step."""
         ...
 
     def checkpoint(self) -> None:
-        """Between two nodes: the place where a paused run comes to rest (by an exception)."""
+        """Called between two nodes. Raise an exception here to pause the run."""
         ...
 
     def overrun(self) -> str | None:
-        """Why the run may not go on: it has been at work longer than its limit. None if it may."""
+        """Return why the run exceeds its limit of active time, or None if it does not."""
         ...
 
     def left(self) -> float | None:
-        """Return the seconds that the run may still be at work; None where it has no limit."""
+        """Return the active seconds that the run has left, or None if it has no limit."""
         ...
 
     async def begin(self, step: Step, number: int, binding: str) -> int:
-        """Commit that attempt `number` starts; returns the attempt's handle."""
+        """Commit that attempt `number` starts. Return the handle of the attempt."""
         ...
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
-        """Do the work of a node that is bound to something outside, within `limit` seconds."""
+        """Let the bound invoker do the work of a node, within `limit` seconds."""
         ...
 
     def finish(self, step: Step, attempt: int | None, done: Done, onward: Onward | None) -> Awaitable[None]:
-        """Commit the step's result, and with it what it changes of the position (None inside a parallel or
-        team, which commits its own). Without an attempt, one is recorded. Where nothing is left to do after
-        it, and it is no rejection, the run's success may be committed with it."""
+        """Commit the result of a step and its change of the position (None inside a parallel or team, which commits
+        its own). Without an attempt, one is recorded. If no pending node remains and the step is not a rejection,
+        the success of the run may be committed with it."""
         ...
 
     async def fail(
         self, step: Step, attempt: int | None, number: int, error: ErrorInfo, retry_at: datetime | None
     ) -> int:
-        """Commit that an attempt failed, and when the next one is due, if one is; returns its handle."""
+        """Commit that an attempt failed, and the time of the next one, if any. Return the handle."""
         ...
 
     async def wait_for_retry(self, step: Step, due: datetime) -> None:
-        """Wait until the step's next attempt is due, an operator wants it at once, or the run's limit is reached."""
+        """Wait until the next attempt is due, an operator requests it, or the limit of the run is reached."""
         ...
 
     def with_overrides(self, node: Node) -> Node:
-        """The node with what an operator has set for it in this run."""
+        """Return the node with the overrides of this run."""
         ...
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
-        """Put a question to people and wait, however long, for the decision."""
+        """Open a request and wait for its decision, without a limit."""
         ...
 
     async def ask_about(self, attempt: int, step: Step) -> Decision:
-        """Ask people what is to become of an interrupted attempt, and wait, however long, for the decision.
+        """Open a request about an interrupted attempt, and wait for its decision, without a limit.
 
-        An attempt that was asked about before a restart keeps its question, and its answer."""
+        After a restart, the attempt keeps its request and the answer."""
         ...
 
     async def begin_wait(self, step: Step, number: int, wait: Wait) -> tuple[int, Wait]:
-        """Commit that an attempt waits, with its instants; returns its handle and the wait.
+        """Commit that an attempt waits, with its instants. Return the handle and the wait.
 
-        An attempt that waited before a restart goes on as it is, with the instants it had.
+        An attempt that waited before a restart continues with its instants.
         """
         ...
 
     async def wait(
         self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], Awaitable[str | None]]
     ) -> WaitEnd:
-        """Return when a wait is over. `satisfied(status, body)` says why an HTTP answer is not yet as
-        wanted, or None."""
+        """Return when a wait is over. `satisfied(status, body)` returns why an HTTP response does not match, or
+        None."""
         ...
 
     async def start_child(
         self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
     ) -> tuple[int, Child]:
-        """Commit, as one, that an attempt has started a run; returns its handle and the run.
+        """Commit an attempt and its child run in one transition. Return the handle and the child.
 
-        An attempt that had started one before a restart goes on with that one.
+        An attempt that started a child before a restart continues with that child.
         """
         ...
 
     async def child_end(self, child: Child) -> ChildEnd:
-        """Wait, however long, for a child's end. A child whose attempt does not end with it is cancelled
-        in the transition that ends the attempt."""
+        """Wait for the end of a child, without a limit. If the attempt ends before its child, the transition that
+        ends the attempt cancels the child."""
         ...
 
     async def join(
@@ -267,21 +267,21 @@ class Effects(Protocol):
         tolerate: int,
         limit: float | None,
     ) -> list[Done | BaseException | None]:
-        """Run branches at once until `wanted` succeeded or more than `tolerate` failed.
+        """Run branches concurrently until `wanted` have succeeded or more than `tolerate` have failed.
 
-        The others are cancelled and awaited; so are all after `limit` seconds at work. One entry
-        per branch, in order: what it came to, the exception it failed with, or None if cancelled.
+        The others are cancelled and awaited; all are after `limit` active seconds. Return one entry per branch, in
+        order: its result, its exception, or None if it was cancelled.
         """
         ...
 
     async def abandon(self, parent: Step) -> None:
-        """Commit that what still ran inside `parent` was cancelled because the rest decides."""
+        """Commit the cancellation of the open attempts inside `parent`, because its result is decided."""
         ...
 
     def warn(self, node_id: str, message: str, **data: Any) -> None:
-        """Record something that an operator should see but that stops nothing."""
+        """Record a warning for operators. It stops nothing."""
         ...
 
     def describe(self, node: Node, role: str | None) -> str:
-        """What is bound to the node, in plain words; raises ConfigError if nothing is."""
+        """Return a description of the binding of the node. Raise ConfigError if it has none."""
         ...

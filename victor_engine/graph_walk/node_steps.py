@@ -1,4 +1,4 @@
-"""What the single node types do with a state: calls, results, branches, answers. All pure."""
+"""The steps of single types of nodes: calls, results, branches, answers. All pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Warn = Callable[..., None]
 
 
 def error_info(error: VictorError, node_id: str) -> ErrorInfo:
-    """The stored form of a failure. Lone surrogates, which cannot be stored, are spelled out."""
+    """Return the stored form of a failure. Lone surrogates, which cannot be stored, are escaped."""
     message = error.message.encode("utf-8", "backslashreplace").decode()
     if isinstance(error, NodeError):
         return ErrorInfo(
@@ -57,7 +57,7 @@ def node_call(
     extra_inputs: Mapping[str, Any] | None,
     warn: Warn,
 ) -> NodeCall:
-    """What the work of an agent, compute or team member node is given."""
+    """Return the call for the work of an agent, compute or team member node."""
     node = step.node
     assert isinstance(node, AgentNode | ComputeNode | TeamNode)
     inputs: dict[str, Any] = resolve_inputs(node.inputs, state, node.id) if node.inputs else {}
@@ -113,23 +113,24 @@ def node_call(
 
 
 def work_done(node: Node, result: Any) -> Done:
-    """What an attempt's result comes to. Work that knows the whole change of the state gives the patch itself."""
+    """Return the result of a step from the result of its work. Work that returns a Patch sets the change itself."""
     if isinstance(result, Patch):
         return Done(result, node.next, result=dict(result.set))
     return Done(result_patch(node, result), node.next, result=result)
 
 
 def result_patch(node: Node, result: Any) -> Patch:
-    """Whole under the output key; the keys of an object also go into the state, unless `merge: false`.
+    """Return the patch of a result: all of it under the output key; the keys of an object also in the state, unless
+    `merge: false`.
 
-    Where the object has a key of the output's own name, the whole counts. Reserved keys stay inside the
-    whole: they are taken out when the step is committed.
+    If the object has a key with the name of the output, the whole object wins. Reserved keys stay inside the
+    object; they are removed from the state when the step is committed.
     """
     try:
         jsonio.dumps(result)
     except (TypeError, ValueError) as error:
         raise NodeError(
-            f"{node.id}: the result is not something JSON can hold: {error}", error_type="ResultTypeError"
+            f"{node.id}: the result cannot be encoded as JSON: {error}", error_type="ResultTypeError"
         ) from None
     settings: dict[str, Any] = {}
     if node.merge and isinstance(result, dict):
@@ -148,11 +149,11 @@ def transform_patch(node: TransformNode, assigned: dict[str, Any]) -> Done:
 def choose_branch(
     definition: WorkflowDefinition, node: ConditionNode, state: Mapping[str, Any], value: Any
 ) -> Done:
-    """Pick the branch for the value of the condition.
+    """Choose the branch for the value of the condition.
 
     A key matches the value itself, then its boolean, then the outcome of the answer that the
     condition names; then `default`. False without a branch ends this branch of the walk; any other
-    value without one is an error.
+    value without a branch is an error.
     """
     branch = _match(definition, node, value, state)
     if branch is not None:
@@ -160,7 +161,7 @@ def choose_branch(
         ended = None if branch.target is not None else f"{node.id}: branch {branch.key!r} ends here"
         return Done(Patch(), successors, branch=branch.key, ended=ended, result=value)
     if not node.branches and node.next:
-        # Without branches, `next` is where true leads.
+        # Without branches, `next` is the successor for true.
         if value:
             return Done(Patch(), node.next, branch="true", result=value)
         return Done(Patch(), (), branch="false", ended=f"{node.id}: {node.condition} is false", result=value)
@@ -169,11 +170,11 @@ def choose_branch(
             Patch(),
             (),
             branch="false",
-            ended=f"{node.id}: {node.condition} is false, and there is no branch for it",
+            ended=f"{node.id}: {node.condition} is false, and it has no branch for false",
         )
     keys = ", ".join(repr(branch.key) for branch in node.branches) or "none"
     raise NodeError(
-        f"{node.id}: {node.condition} is {_short(value)}, and no branch matches it (there are {keys}); "
+        f"{node.id}: {node.condition} is {_short(value)}, and no branch matches it (the branches are {keys}); "
         "add a branch for it or a default",
         error_type="NoBranchError",
         retryable=False,
@@ -228,7 +229,7 @@ def _match(
             if branch.boolean is truth:
                 return branch
     elif value == "" or {b.key.lower() for b in node.branches} <= {"true", "false", "default"}:
-        # Only truth is asked for: a text is true unless it is empty.
+        # The condition is a boolean one: a text is true unless it is empty.
         wanted = "true" if value else "false"
         for branch in node.branches:
             if branch.key.lower() == wanted:
@@ -237,7 +238,7 @@ def _match(
 
 
 def _answer_outcome(definition: WorkflowDefinition, condition: str, state: Mapping[str, Any]) -> str | None:
-    """The outcome of the answer that a condition names by its key or its node, if it names one."""
+    """Return the outcome of the answer that a condition names by its key or its node, or None."""
     name = condition.strip()
     human = state.get("human")
     if not isinstance(human, dict):
@@ -255,7 +256,7 @@ def _answer_outcome(definition: WorkflowDefinition, condition: str, state: Mappi
 
 
 def human_done(definition: WorkflowDefinition, node: HITLNode, decision: Decision) -> Done:
-    """The bare answer under the output key, the full record under `human.<node id>`, and the way on."""
+    """Return the result: the plain answer under the output key, the record under `human.<node id>`, the successors."""
     values = {} if decision.back_to is not None else {node.output_key: decision.value}
     patch = Patch(values, merge={"human": {node.id: decision.record}})
     way = next_nodes(node, decision, definition)
@@ -266,11 +267,11 @@ def human_done(definition: WorkflowDefinition, node: HITLNode, decision: Decisio
 
 
 def wait_done(node: WaitNode, wait: Wait, end: WaitEnd, now: datetime) -> Done:
-    """The result of a wait and the way on; NodeError where the author wants a timeout to be a failure."""
+    """Return the result of a wait. Raise NodeError if a timeout counts as a failure."""
     seconds = (now - wait.since).total_seconds()
     if end.outcome == "timed_out" and node.on_timeout == "fail":
         raise NodeError(
-            f"{node.id}: waited {duration_text(round(seconds))} for {wait.text} in vain"
+            f"{node.id}: timed out after {duration_text(round(seconds))} of waiting for {wait.text}"
             f" (its timeout is {duration_text(node.timeout_seconds or 0)})",
             error_type="WaitTimeoutError",
             bases=("TimeoutError",),
@@ -287,7 +288,7 @@ def wait_done(node: WaitNode, wait: Wait, end: WaitEnd, now: datetime) -> Done:
         target = node.outcomes.get(end.outcome, node.outcomes.get("default"))
         if target is None:
             raise NodeError(
-                f"{node.id}: the outcome is {end.outcome!r}, and next has nothing for it; add it or a default",
+                f"{node.id}: the outcome is {end.outcome!r}, and next has no entry for it; add one, or a default",
                 error_type="NoBranchError",
                 retryable=False,
             )

@@ -1,4 +1,4 @@
-"""Steps that do several things at once: parallel branches and the members of a team."""
+"""Steps with concurrent work: parallel branches and the members of a team."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from victor_engine.store.patch import EMPTY, Patch
 
 
 class ConcurrentSteps(StepRunner, ABC):
-    """Branches that run at once, each on its own copy of the state, and how they join."""
+    """Executes concurrent branches, each on its own copy of the state, and joins them."""
 
     @abstractmethod
     def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
-        """Do one node, whatever its type, and commit what came of it."""
+        """Execute one node of any type, and commit its result."""
 
     @abstractmethod
     def _pick(self, position: Position) -> Node:
-        """The pending node that is done next."""
+        """Return the pending node that is executed next."""
 
     @abstractmethod
     def _too_many(self, node: Node) -> ErrorInfo:
-        """Why a node is not done once more."""
+        """Return the error about too many node executions."""
 
     async def _parallel(
         self, step: Step, node: ParallelNode, state: dict[str, Any], position: Position
@@ -63,7 +63,7 @@ class ConcurrentSteps(StepRunner, ABC):
                     raise result
             info = self._join_error(node.id, results)
             if node.join_strategy == "n_of_m":
-                told = f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} had to)"
+                told = f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} are required)"
                 info = msgspec.structs.replace(info, message=told)
             return await self._give_up(step, attempt, number, info, position)
         patch, collisions = merged(members, results)
@@ -80,10 +80,10 @@ class ConcurrentSteps(StepRunner, ABC):
     def _warn_collisions(self, node_id: str, collisions: Mapping[str, list[str]]) -> None:
         for key, writers in collisions.items():
             who = f"{' and '.join(writers)} {'both' if len(writers) == 2 else 'all'}"
-            self.effects.warn(node_id, f"{who} wrote {key!r}; the last in declared order counts", key=key)
+            self.effects.warn(node_id, f"{who} wrote {key!r}; the last in declared order wins", key=key)
 
     async def _branch(self, parent: Step, start: str, state: dict[str, Any], counts: dict[str, int]) -> Done:
-        """One branch of a parallel: its node, and what follows it up to where the branches join."""
+        """Execute one branch of a parallel: its node and the nodes after it, up to the join."""
         position = Position([start], dict(counts))
         before = sum(counts.values())
         stop = {*parent.node.next, parent.node.id}
@@ -144,7 +144,7 @@ class ConcurrentSteps(StepRunner, ABC):
         tolerate: int,
         limit: float | None,
     ) -> list[Done | BaseException | None]:
-        """Join, and let nothing pass as a branch's failure that is not one."""
+        """Join branches. Raise exceptions that are not failures of a branch."""
         results = await self.effects.join(branches, wanted, tolerate, limit)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(
@@ -168,13 +168,15 @@ class ConcurrentSteps(StepRunner, ABC):
                 exit_code=first.exit_code,
                 http_status=first.http_status,
             )
-        return ErrorInfo(type="TimeoutError", message=f"{node_id}: ran out of time", node_id=node_id)
+        return ErrorInfo(
+            type="TimeoutError", message=f"{node_id}: its time limit was reached", node_id=node_id
+        )
 
 
 def merged(
     members: tuple[str, ...], results: list[Done | BaseException | None]
 ) -> tuple[Patch, dict[str, list[str]]]:
-    """The patches of the branches that succeeded, in declared order, and who collided on which key."""
+    """Return the merged patches of the successful branches, in declared order, and the writers of each collision."""
     patch = EMPTY
     writers: dict[str, list[str]] = {}
     for member, result in zip(members, results, strict=True):

@@ -1,4 +1,4 @@
-"""Seconds at work, and waiting for the first of several things."""
+"""A stopwatch of active time, and helpers that wait for several things."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Return when the first of them does; the others are cancelled."""
+    """Return when the first of the coroutines returns. The others are cancelled."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -23,8 +23,8 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
 
 
 async def outlived(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]], None]) -> T:
-    """Wait for something that goes on although its waiter is cancelled. `then` is called once it is done,
-    whether or not somebody still waits, and before whoever does goes on."""
+    """Wait for a future that continues even if this coroutine is cancelled. `then` is called when it is done, in any
+    case, and before the caller continues."""
     done = asyncio.get_running_loop().create_future()
 
     def ended(future: asyncio.Future[T]) -> None:
@@ -38,10 +38,10 @@ async def outlived(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]]
 
 
 async def committed(commit: asyncio.Future[T], react: Callable[[T], None]) -> T:
-    """Wait for a commit, and call `react` with its result as soon as it is on disk.
+    """Wait for a commit, and call `react` with its result after the commit.
 
-    `react` changes memory and processes. It runs also if the caller was cancelled meanwhile, since the
-    transition commits anyway, and it does not run if the transition was refused.
+    `react` changes memory and processes. It is called even if the caller was cancelled, because the
+    transition commits anyway. It is not called if the transition was refused.
     """
 
     def ended(done: asyncio.Future[T]) -> None:
@@ -52,7 +52,7 @@ async def committed(commit: asyncio.Future[T], react: Callable[[T], None]) -> T:
 
 
 class Stopwatch:
-    """Seconds at work: runs while at least one thing is at work, stands while people are waited for."""
+    """Counts active seconds: it runs while at least one strand is active."""
 
     def __init__(self, clock: Clock, spent: float) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Teams: several agents on one goal.
+"""Teams: several agents with one goal.
 
 | formation | who runs when | the team's result |
 |---|---|---|
@@ -26,18 +26,18 @@ Turn = Callable[[str, Mapping[str, Any]], Awaitable[Done]]
 Join = Callable[[list[Callable[[], Awaitable[Done]]]], Awaitable[list[Done | BaseException | None]]]
 
 BALLOT_KEYS = ("vote", "decision", "verdict", "answer")
-"""Where a member's vote stands in its result, for a consensus."""
+"""The keys of the vote in the result of a member, for a consensus."""
 
 
 def member_of(step: Step) -> TeamMember | None:
-    """The team member whose turn a step is."""
+    """Return the team member that works in a step."""
     if step.member is None or not isinstance(step.node, TeamNode):
         return None
     return next(member for member in step.node.members if member.id == step.member)
 
 
 def role_of(step: Step) -> str | None:
-    """The role that does a step's work: the member's (or its id), or the agent's own."""
+    """Return the role for the work of a step: that of the member (or its id), or that of the agent."""
     member = member_of(step)
     if member is not None:
         return member.role or member.id
@@ -45,7 +45,7 @@ def role_of(step: Step) -> str | None:
 
 
 def budget(node: TeamNode, member: TeamMember) -> int | None:
-    """A member's own tool budget, or its share of the team's."""
+    """Return the tool budget of a member, or its share of the budget of the team."""
     if member.tool_budget is not None or node.total_tool_budget is None:
         return member.tool_budget
     taken = sum(m.tool_budget or 0 for m in node.members)
@@ -54,7 +54,7 @@ def budget(node: TeamNode, member: TeamMember) -> int | None:
 
 
 async def play(node: TeamNode, turn: Turn, join: Join) -> Any:
-    """Let the members do their work in the node's formation; returns the team's result."""
+    """Let the members work in the formation of the node. Return the result of the team."""
     ids = [member.id for member in node.members]
     if node.team_formation in ("sequential", "pipeline"):
         results: dict[str, Any] = {}
@@ -97,14 +97,14 @@ def _consensus(node: TeamNode, results: Mapping[str, Any]) -> dict[str, Any]:
     winners = max(counted.values(), key=len)
     if len(winners) * 2 <= len(ballots):
         raise NodeError(
-            f"{node.id}: no majority among {len(ballots)} members ({len(winners)} agree at most)",
+            f"{node.id}: no majority among {len(ballots)} members (the largest group has {len(winners)})",
             error_type="NoConsensusError",
         )
     return {"consensus": ballots[winners[0]], "agreed": winners, "members": dict(results)}
 
 
 def objects(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
-    """By whom which keys may go into the state: the members' objects, or the one that is the team's result."""
+    """Return the objects whose keys may be merged into the state, by member, or the object that is the result."""
     return {
         name: {key: value for key, value in part.items() if not is_reserved(key)}
         for name, part in _parts(node, result).items()
@@ -112,7 +112,7 @@ def objects(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def reserved(node: TeamNode, result: Any) -> tuple[str, ...]:
-    """Return the keys of the members' objects that the engine alone writes."""
+    """Return the reserved keys in the objects of the members."""
     return reserved_in(key for part in _parts(node, result).values() for key in part)
 
 
@@ -124,7 +124,7 @@ def _parts(node: TeamNode, result: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def collisions(node: TeamNode, result: Any) -> dict[str, list[str]]:
-    """Keys that several members wrote who knew nothing of each other, and who they are, in declared order."""
+    """Return the keys that several concurrent members wrote, with these members, in declared order."""
     if node.team_formation not in ("parallel", "hierarchical"):
         return {}
     members = [member.id for member in node.members]
@@ -138,13 +138,13 @@ def collisions(node: TeamNode, result: Any) -> dict[str, list[str]]:
 
 
 def patch(node: TeamNode, result: Any, state: Mapping[str, Any]) -> Patch:
-    """What the team changes of the state.
+    """Return the patch of the team.
 
-    The whole result goes under the output key (`merge_strategy: list` makes it a list of the
-    members' results). With `merge`, the keys of the members' objects go into the state too, a later
-    member's over an earlier one's. Where the state has a key already, `team_wins` overwrites it,
-    `state_wins` (or `graph_wins`) keeps it, `merge` puts the keys of two objects together (and
-    overwrites anything else), `error` (or `strict`) refuses; `none` merges nothing.
+    The whole result is stored under the output key (`merge_strategy: list` makes it a list of the results
+    of the members). With `merge`, the keys of the members' objects are also merged into the state; a later
+    member overwrites an earlier one. If the state already has a key, `team_wins` overwrites it,
+    `state_wins` (or `graph_wins`) keeps it, `merge` merges the keys of two objects (and overwrites
+    anything else), `error` (or `strict`) refuses; `none` merges nothing.
     """
     whole = list(result.values()) if node.merge_strategy == "list" and isinstance(result, dict) else result
     settings: dict[str, Any] = {}

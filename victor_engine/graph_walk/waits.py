@@ -1,4 +1,4 @@
-"""What a wait node waits for, made definite when a run comes to it: instants instead of durations."""
+"""The wait of a wait node, computed when a run reaches the node: instants instead of durations."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _EPOCH = datetime(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """A request that is sent again and again. `statuses` are numbers or classes such as `2xx`."""
+    """A request that is sent repeatedly. `statuses` are numbers or classes such as `2xx`."""
 
     url: str | SecretText
     method: str = "GET"
     headers: Mapping[str, str | SecretText] = field(default_factory=dict)
     statuses: tuple[str, ...] = ("2xx",)
-    json: str | None = None  # an expression that must be true of the answer
+    json: str | None = None  # an expression that must be true for the response
 
     def accepts(self, status: int) -> bool:
         return str(status) in self.statuses or f"{status // 100}xx" in self.statuses
@@ -38,9 +38,9 @@ class HttpProbe:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait with its instants: `due` is when it is over by itself, `deadline` when it has been too long.
+    """A wait with its instants: `due` is its regular end, `deadline` the end by its timeout.
 
-    `text` says in plain words what is waited for.
+    `text` describes the condition for which it waits.
     """
 
     text: str
@@ -54,11 +54,11 @@ class Wait:
 
     @property
     def until(self) -> datetime | None:
-        """The instant at which it ends at the latest, if there is one."""
+        """The latest possible end, if there is one."""
         return min((instant for instant in (self.due, self.deadline) if instant is not None), default=None)
 
     def to_data(self) -> dict[str, Any]:
-        """What is stored of it: its words and its instants. The rest follows from node and state."""
+        """Return the stored form: the text and the instants. The rest follows from the node and the state."""
         data: dict[str, Any] = {"text": self.text, "since": to_us(self.since)}
         if self.due is not None:
             data["due"] = to_us(self.due)
@@ -67,7 +67,7 @@ class Wait:
         return data
 
     def with_data(self, data: Mapping[str, Any]) -> Wait:
-        """This wait with the instants that were stored when it began."""
+        """Return this wait with the instants that were stored when it began."""
         return replace(
             self,
             text=data["text"],
@@ -79,17 +79,17 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class WaitEnd:
-    """How a wait ended: `done` or `timed_out`, and what there is to tell of it."""
+    """The end of a wait: `done` or `timed_out`, and the values that it found."""
 
     outcome: str
     found: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan_wait(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone: str) -> Wait:
-    """The wait of a node that is come to at `now`. NodeError (WaitError) if the state's values make none.
+    """Return the wait of a node that is reached at `now`. Raise NodeError (WaitError) if its values are not valid.
 
-    Wall times are in the node's own zone, else in `timezone`; one that falls into a gap means the
-    first instant after it, one in an overlap its first pass.
+    Wall times are in the zone of the node, else in `timezone`. A wall time in a gap means the
+    first instant after the gap; one in an overlap means its first occurrence.
     """
     deadline = now + timedelta(seconds=node.timeout_seconds) if node.timeout_seconds is not None else None
     if node.seconds is not None:
@@ -111,7 +111,7 @@ def plan_wait(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone:
 
 
 def _resolved(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) -> Any:
-    """Return a text with its `$ctx.name`, `$secret.name` and `{name}` filled in; a missing one is an error."""
+    """Return a text with its `$ctx.name`, `$secret.name` and `{name}` filled in. Raise NodeError if one is missing."""
     if not isinstance(value, str):
         return value
     filled, missing = resolve_text(value, state, node.id, key)
@@ -132,7 +132,7 @@ def _duration(node: WaitNode, state: Mapping[str, Any]) -> float:
     value = _resolved(node, "for", node.seconds, state)
     seconds = parse_duration(value)
     if seconds is None or seconds < 0:
-        raise _fault(node, f"for is {value!r}, which is no duration such as 90, 30s or 1h30m")
+        raise _fault(node, f"for is {value!r}, which is not a duration such as 90, 30s or 1h30m")
     return seconds
 
 
@@ -149,11 +149,11 @@ def _instant(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone: 
     except (ValueError, OverflowError):
         raise _fault(
             node,
-            f"until is {value!r}, which is no instant such as 2026-03-31T09:00 and no time such as 09:00",
+            f"until is {value!r}, which is neither an instant such as 2026-03-31T09:00 nor a time such as 09:00",
         ) from None
     if (due - now).total_seconds() > LONGEST:
         raise _fault(node, f"until is {value!r}, which is more than 100 years away")
-    # What lies before the epoch is over, and may not exist in every zone.
+    # An instant before the epoch is over anyway, and may not exist in every zone.
     return max(due, from_us(0)), f"{text}{'' if given.tzinfo is not None else where or ' UTC'}"
 
 
@@ -163,7 +163,7 @@ def _at(zone: Any, wall: datetime) -> datetime:
 
 
 def _next_wall_time(text: str, zone: Any, now: datetime) -> datetime:
-    """The first instant after `now` at which clocks of the zone show this time of day."""
+    """Return the first instant after `now` with this wall time in the zone."""
     hour, minute, *rest = (int(part) for part in text.split(":"))
     day = now.astimezone(zone.info).replace(tzinfo=None)
     wall = day.replace(hour=hour, minute=minute, second=rest[0] if rest else 0, microsecond=0)
@@ -194,9 +194,9 @@ def _probe(node: WaitNode, state: Mapping[str, Any]) -> HttpProbe:
 async def unsatisfied(
     probe: HttpProbe, status: int, body: Any, functions: FunctionRegistry, evaluator: Evaluator
 ) -> str | None:
-    """Why an answer is not yet as wanted, or None. ExpressionError if the expression itself is at fault.
+    """Return why a response does not match, or None. Raise ExpressionError if the expression is not valid.
 
-    The expression reads the answer's JSON as `json`, its keys by their names, and `status`.
+    The expression reads the JSON of the response as `json`, its keys by their names, and `status`.
     """
     if not probe.accepts(status):
         return f"status {status}, not {' or '.join(probe.statuses)}"
@@ -206,7 +206,7 @@ async def unsatisfied(
     if faults:
         raise ExpressionError(f"http.json: {faults[0].message}")
     if body is None:
-        return "the answer is not JSON"
+        return "the response is not JSON"
     names = {**(body if isinstance(body, dict) else {}), "json": body, "status": status}
     try:
         value = await evaluator.evaluate(CONDITION, probe.json, names, functions)

@@ -1,12 +1,12 @@
-"""The graph walk: start, execute node, update state, more nodes, final state. Written once.
+"""The graph walk: execute a node, update the state, continue with its successors, until no node is pending.
 
-Rules that the walk keeps (the files in the wild leave them open):
+Rules:
 
-* Nodes run one at a time in declared order; several successors are all done. A node waits while
-  another pending node can still reach it, so that branches join; where all wait for each other
-  (a loop), declared order decides. Only `parallel` and `team` run things at once.
-* A result is committed, with the position after it, before any successor starts.
-* Branches of a parallel see the state as it was before it, and merge in declared order.
+* Nodes run one at a time in declared order; all of several successors run. A node waits while
+  another pending node can still reach it, so that branches join. If all wait for each other
+  (a loop), declared order decides. Only `parallel` and `team` run nodes concurrently.
+* A result is committed, with the position after it, before a successor starts.
+* Branches of a parallel see the state from before the parallel, and merge in declared order.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def _known(done: Done) -> Done:
 
 
 class WalkResult(Struct, frozen=True):
-    """How a walk ended: succeeded, failed or rejected; where, and with which state."""
+    """The end of a walk: succeeded, failed or rejected, with its position and state."""
 
     status: str
     state: dict[str, Any]
@@ -61,10 +61,10 @@ class WalkResult(Struct, frozen=True):
 
 
 class Walk(ConcurrentSteps):
-    """One walk through one definition. `run` may be called again to go on from a position."""
+    """One walk through one definition. Call `run` again to continue from a position."""
 
     async def run(self, position: Position, state: dict[str, Any]) -> WalkResult:
-        """Walk on from `position` until nothing is left to do. It and `state` are changed in place."""
+        """Walk from `position` until no node is pending. Change `position` and `state` in place."""
         while position.frontier:
             self.effects.checkpoint()
             node = self._pick(position)
@@ -88,7 +88,7 @@ class Walk(ConcurrentSteps):
         return WalkResult("succeeded", state, position)
 
     def _pick(self, position: Position) -> Node:
-        """The first pending node that no other pending node can still reach."""
+        """Return the first pending node that no other pending node can still reach."""
         frontier = position.frontier
         chosen = frontier[0]
         if len(frontier) > 1:
@@ -104,14 +104,14 @@ class Walk(ConcurrentSteps):
         return ErrorInfo(
             type="IterationLimitError",
             message=f"{node.id} would be node execution {limit + 1}, and max_iterations is {limit}; "
-            "raise max_iterations or end the loop",
+            "increase max_iterations or end the loop",
             node_id=node.id,
         )
 
     # --- one step ------------------------------------------------------------------------------
 
     def _step(self, step: Step, state: dict[str, Any], position: Position) -> Awaitable[Done]:
-        """Do one node, whatever its type, and commit what came of it."""
+        """Execute one node of any type, and commit its result."""
         past = self.effects.history(step)
         if past.done is not None:
             return _known(past.done)

@@ -199,7 +199,7 @@ class WorkspaceReader:
         bindings, text = self._workspace
         roles = bindings.config.roles
         members = known_people({name for names in roles.values() for name in names}, roles)
-        digest = jsonio.digest([text.decode(), functions, bindings.surroundings(), members])
+        digest = jsonio.digest([text.decode(), functions, bindings.check_inputs(), members])
         return FileContext(digest, known_people(people, roles))
 
     def check_all(self, workflows: tuple[WorkflowPiece, ...]) -> list[Problem]:

@@ -1,18 +1,19 @@
-"""The effect of an answer: its outcome and value, its record in the state, and the next nodes.
+"""What an answer comes to: its value, its record, and where the run goes from there.
 
 | kind | outcomes | value under the output key |
 |---|---|---|
 | approval, confirmation | approved, rejected | true, false |
-| the same with choices; choice; input with choices | answered | the chosen value (a list if several) |
+| the same with choices; choice; input with choices | answered | what was picked (a list if several) |
 | input | answered | the form's object, or the text |
 | review | approved, rejected | the document if it may be edited, else true; false |
-| override | accepted, overridden | the accepted or the replaced value |
+| override | accepted, overridden | the value that counts |
 
-Without an answer by the deadline, the outcome is timed_out (value: the default, if there is one), skipped,
-rejected, or, only if `on_timeout` is approve, approved.
+Silence gives timed_out (value: the default, if one was written), skipped, rejected, or, only where
+the author spelled it out, approved.
 
-If `next` maps outcomes, a chosen or typed value can be a key too. Free text never matches an outcome that is
-reserved for the engine. After a timeout, the outcome is looked up before a default that is one of the choices.
+Where `next` maps outcomes, what a person picked or typed counts as an outcome too, except that free
+text never passes for one of the engine's own words. Silence follows its own outcome before a default
+that is one of the choices.
 """
 
 from __future__ import annotations
@@ -35,18 +36,15 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.repositories import requests, votes
 
-RESERVED_OUTCOMES = frozenset(
-    {"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"}
-)
-"""Keys of a `next` map that are reserved for the engine: free text never matches one."""
+OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"})
+"""Keys of a `next` map that only the engine says: text that somebody typed never passes for one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a request.
+    """What was decided. `record` goes under `human.<node id>`; `abort` says why the run ends, if it does.
 
-    `record` is stored in the state under `human.<node id>`. `abort` is the reason if the run ends. `back_to` is the
-    earlier node at which the run continues, if it is sent back.
+    `back_to` names the earlier node at which the run goes on instead of after this one.
     """
 
     outcome: str
@@ -57,19 +55,19 @@ class Decision:
 
 
 PICKED = ("approval", "confirmation", "choice", "input")
-"""Kinds of requests that can have choices."""
+"""Kinds in which a person picks, where the author gives choices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The result of a decision for the run: the next nodes, or the reason why the run ends as rejected."""
+    """Where a decision leads: the next nodes, or the reason why the run ends as rejected."""
 
     successors: tuple[str, ...] = ()
     rejected: str | None = None
 
 
 def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
-    """Return the outcome and value of an answer. Raise InvalidAnswerError if it does not fit its question."""
+    """The outcome and value of an answer that fits its question; InvalidAnswerError for one that does not."""
     if ask.require_comment and not answer.comment.strip():
         raise _invalid("comment", "a comment is required")
     given = answer.value is not UNSET
@@ -79,16 +77,16 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
         if answer.outcome == "answered" and isinstance(answer.value, bool):
             return ("approved" if answer.value else "rejected"), answer.value
         if answer.outcome == "answered":
-            raise _invalid("", "the answer must be approved or rejected")
+            raise _invalid("", "say approved or rejected")
         return answer.outcome, answer.outcome == "approved"
     if ask.kind == "review":
         if answer.outcome == "answered":
-            raise _invalid("", "the answer must be approved or rejected")
+            raise _invalid("", "say approved or rejected")
         if answer.outcome == "rejected":
             return "rejected", False
         if not ask.allow_edit:
             if given and answer.value not in (True, ask.document):
-                raise _invalid("", "this request does not allow changes to the document")
+                raise _invalid("", "this document may not be edited")
             return "approved", True
         document = answer.value if given and not isinstance(answer.value, bool) else ask.document
         if document is not None and not isinstance(document, str):
@@ -97,24 +95,24 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
     if ask.kind == "override":
         if not given:
             if answer.outcome == "rejected":
-                raise _invalid("", "give the value to use instead of the recommendation")
+                raise _invalid("", "give the value that counts instead")
             return "accepted", ask.recommendation
         _fits(ask, answer.value)
         return ("accepted" if same(answer.value, ask.recommendation) else "overridden"), answer.value
     if answer.outcome == "rejected":
-        raise _invalid("", "a request for input cannot be rejected; answer with a value")
+        raise _invalid("", "an input is answered, not rejected")
     if ask.interrupted and given:
         return "answered", _interrupted(ask, answer.value)
     if not given or answer.value in (None, ""):
         if ask.has_default and not given:
             return "answered", ask.default
-        raise _invalid("", "a value is required")
+        raise _invalid("", "an answer is needed")
     _fits(ask, answer.value)
     return "answered", answer.value
 
 
 def _interrupted(ask: Ask, value: Any) -> dict[str, Any]:
-    """Return the action for an interrupted attempt, and its result. A word alone is an action without a result."""
+    """Return what is to become of an interrupted attempt. One word is enough where no result is given."""
     found = {"action": value} if isinstance(value, str) else value
     _fits(ask, found)
     if found["action"] == "done" and "result" not in found:
@@ -130,7 +128,7 @@ def _invalid(path: str, message: str) -> InvalidAnswerError:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Return whether two values are equal in JSON: `true` is not 1, but 1 is 1.0."""
+    """Equality as JSON has it: `true` is not 1, and 1 is 1.0."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
@@ -141,7 +139,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def default_fits(ask: Ask) -> bool:
-    """Return whether the default of a question is a valid answer to it."""
+    """Whether what silence would answer is an answer that a person could have given."""
     try:
         if ask.choices and ask.kind in PICKED:
             _picked(ask, Answer(outcome="answered", value=ask.default))
@@ -155,9 +153,9 @@ def default_fits(ask: Ask) -> bool:
 def _picked(ask: Ask, answer: Answer) -> Any:
     values = [choice.value for choice in ask.choices]
     labels = {choice.label.strip().lower(): choice.value for choice in ask.choices}
-    listed = ", ".join(repr(value) for value in values)
+    said = ", ".join(repr(value) for value in values)
     if answer.value is UNSET:
-        raise _invalid("", f"choose one of {listed}")
+        raise _invalid("", f"pick one of {said}")
 
     def one(value: Any) -> Any:
         for known in values:
@@ -169,11 +167,11 @@ def _picked(ask: Ask, answer: Answer) -> Any:
             for known in values:
                 if str(known).strip().lower() == value.strip().lower():
                     return known
-        raise _invalid("", f"{value!r} is not one of {listed}")
+        raise _invalid("", f"{value!r} is none of {said}")
 
     if ask.multiple:
         if not isinstance(answer.value, list) or not answer.value:
-            raise _invalid("", f"choose at least one of {listed}")
+            raise _invalid("", f"pick at least one of {said}")
         return [one(value) for value in answer.value]
     return one(answer.value)
 
@@ -192,7 +190,7 @@ def _fits(ask: Ask, value: Any) -> None:
 def record(
     outcome: str, value: Any, comment: str, by: Actor | None, at: str, votes: list[Any]
 ) -> dict[str, Any]:
-    """Return the record of an answer for the state under `human.<node id>`."""
+    """The full record of an answer, as it goes into the state under `human.<node id>`."""
     data: dict[str, Any] = {"outcome": outcome, "value": value, "at": at}
     data["by"] = by.user if by is not None else None
     if comment:
@@ -203,19 +201,22 @@ def record(
 
 
 def decision_of(source: ids.Source, request_id: str) -> Decision | None:
-    """Return the stored decision on a request; None while the request is open or its answer can be undone."""
+    """The decision on a request that is decided, as it is stored.
+
+    None while it is open, and while an answer can still be taken back.
+    """
     row = read_row(source, request_id)
     if row.status is RequestStatus.OPEN or row.settles_at is not None:
         return None
     if row.status is RequestStatus.WITHDRAWN:
         return Decision(
-            "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the request was withdrawn"
+            "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the question was withdrawn"
         )
     value = jsonio.loads(row.answer) if row.answer is not None else None
     outcome = row.outcome or "timed_out"
     by = actor_from_json(row.answered_by) if row.answered_by is not None else None
     at = from_us(row.answered_at or 0).isoformat().replace("+00:00", "Z")
-    vote_records = [
+    said = [
         {
             "by": vote.actor.user,
             "outcome": vote.outcome,
@@ -225,34 +226,31 @@ def decision_of(source: ids.Source, request_id: str) -> Decision | None:
     ]
     abort = None
     if row.status is RequestStatus.EXPIRED and outcome == "aborted":
-        abort = f"request {row.node_id!r} ({row.ask.title}) was not answered before its deadline"
+        abort = f"nobody answered {row.node_id!r} ({row.ask.title}) before its deadline"
         if row.ask.on_timeout == "continue":
-            abort += f", and its default {row.ask.default!r} is not a valid answer"
+            abort += f", and its default {row.ask.default!r} is not an answer that it allows"
     several = row.ask.required_approvals > 1 or len(row.ask.chain) > 1
-    found = record(outcome, value, row.comment, by, at, vote_records if several else [])
+    found = record(outcome, value, row.comment, by, at, said if several else [])
     if row.back_to is not None:
         return Decision(outcome, None, _pushed_back(source, row, found), back_to=row.back_to)
     return Decision(outcome if outcome != "aborted" else "timed_out", value, found, abort)
 
 
 def _pushed_back(source: ids.Source, row: Row, found: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of an answer that sends the run back, with the reason for the repeated nodes."""
+    """The record of an answer that sends the run back, with what the rerun is to know of it."""
     times = requests.times_pushed_back(source, row.run_key, row.node_id, row.key)
-    pushed_back = {
+    said = {
         "to": row.back_to,
         "comment": row.comment,
         "by": found["by"],
         "at": found["at"],
         "iteration": times,
     }
-    return {**found, "pushed_back": pushed_back}
+    return {**found, "pushed_back": said}
 
 
 def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinition) -> Way:
-    """Return the next nodes after a decision.
-
-    Raise NodeError if the decision aborts the run, or if `next` has no entry for its outcome.
-    """
+    """Where a decision leads. NodeError where the map of outcomes has nothing for it, or silence aborts."""
     if decision.back_to is not None:
         return Way((decision.back_to,))
     if decision.abort is not None:
@@ -264,22 +262,22 @@ def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinitio
             if key in node.outcomes:
                 return Way((node.outcomes[key],))
         if decision.outcome == "rejected":
-            return Way(rejected=_rejection(node, decision))
+            return Way(rejected=_no(node, decision))
         raise NodeError(
-            f"{node.id}: next has no entry for the outcome {_keys(node, decision)[0]!r} "
-            f"(it has {', '.join(map(repr, node.outcomes))}); add the outcome or default to next",
+            f"{node.id}: the outcome is {_keys(node, decision)[0]!r}, and next has nothing for it "
+            f"(there are {', '.join(map(repr, node.outcomes))}); add it or a default",
             error_type="NoBranchError",
             retryable=False,
         )
     if decision.outcome == "rejected":
         conditions = [isinstance(definition.nodes[target], ConditionNode) for target in node.next]
         if not conditions or not all(conditions):
-            return Way(rejected=_rejection(node, decision))
+            return Way(rejected=_no(node, decision))
     return Way(node.next)
 
 
 def _keys(node: HITLNode, decision: Decision) -> tuple[str, ...]:
-    """Return the keys of `next` that match a decision, the most specific first."""
+    """What `next` may call this decision, the most particular first."""
     value, outcome = decision.value, decision.outcome
     if outcome in ("approved", "rejected"):
         return outcome, "true" if outcome == "approved" else "false"
@@ -289,15 +287,15 @@ def _keys(node: HITLNode, decision: Decision) -> tuple[str, ...]:
         words = ["true" if value else "false"]
     elif isinstance(value, str | int | float):
         words = [str(value)]
-    # The loader normalizes keys such as `yes` and `true` to approved; a choice may have such a name.
+    # The loader reads `yes`, `true` and `approve` as approved, and so on; a choice may be called that.
     words += [outcome_key(word) for word in words if outcome_key(word) != word]
     if outcome in ("answered", "accepted", "overridden"):
-        return (*(word for word in words if chosen or word not in RESERVED_OUTCOMES), outcome)
+        return (*(word for word in words if chosen or word not in OWN_WORDS), outcome)
     return (outcome, *(words if chosen else ()))
 
 
-def _rejection(node: HITLNode, decision: Decision) -> str:
+def _no(node: HITLNode, decision: Decision) -> str:
     by = decision.record.get("by")
     comment = decision.record.get("comment")
-    words = f"{by} rejected {node.id}" if by else f"{node.id} was not answered, which counts as rejected"
-    return f"{words}: {comment}" if comment else words
+    who = f"{by} rejected {node.id}" if by else f"nobody answered {node.id}, which counts as rejected"
+    return f"{who}: {comment}" if comment else who

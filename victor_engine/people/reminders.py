@@ -1,4 +1,4 @@
-"""Reminders of open requests. Each is one event, also after restarts and jumps of the clock."""
+"""Reminders: said once each, as an event, however often the engine is started and the clock jumps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from victor_engine.store.repositories.requests import Handle
 
 
 def plan_reminders(tx: Tx, handle: Handle, ask: Ask, deadline: int | None) -> None:
-    """Replace the reminders of a request by those that are due from now on."""
+    """Put down what is to be said from now on, in place of what was.
+
+    What would have been due before now is left out: it was said, or it is too late for it.
+    """
     rows: list[tuple[int, int | None, int | None]] = []
     if deadline is not None:
         for seconds in ask.reminders:
@@ -28,25 +31,25 @@ def plan_reminders(tx: Tx, handle: Handle, ask: Ask, deadline: int | None) -> No
 
 
 def drop_reminders(tx: Tx, handle: Handle) -> None:
-    """Delete the reminders of a request."""
+    """Nobody has to be reminded any more."""
     reminders.replace(tx, handle, ())
 
 
-def send_reminders(tx: Tx, row: Row) -> int:
-    """Write an event for each reminder that is due, and reschedule periodic reminders. Return the number of events."""
+def say_reminders(tx: Tx, row: Row) -> int:
+    """Write an event for each reminder that is due; returns how many. Those of `every` go on."""
     if row.status is not RequestStatus.OPEN:
         drop_reminders(tx, row.handle)
         return 0
     overdue = row.deadline is not None and row.deadline <= tx.now_us
-    sent = 0
+    said = 0
     for reminder in reminders.due(tx, row.key, tx.now_us):
         every, before = reminder.every, reminder.before
         if every is None or overdue:
             reminders.delete(tx, row.handle, reminder)
         else:
-            # Periodic reminders that were missed during a downtime become one event.
+            # What was missed while no engine ran is said once, not once for each time.
             missed = (tx.now_us - reminder.due) // every
-            reminders.postpone(tx, row.handle, reminder, reminder.due + (missed + 1) * every)
+            reminders.put_off(tx, row.handle, reminder, reminder.due + (missed + 1) * every)
         if overdue:
             continue
         data: dict[str, Any] = {"title": row.ask.title, "to": list(row.ask.assignees)}
@@ -56,5 +59,5 @@ def send_reminders(tx: Tx, row: Row) -> int:
         if before is not None:
             data["before"] = before // 1_000_000
         write_event(tx, row, EventKind.REQUEST_REMINDED, None, data)
-        sent += 1
-    return sent
+        said += 1
+    return said

@@ -1,9 +1,9 @@
-"""Circuit breakers: a node that keeps failing, in whatever run, is left alone for a while.
+"""Circuit breakers: after repeated failures of a node, in any run, its attempts stop for a time.
 
-closed → (enough failures in a row) → open → (after a while) one attempt is let through → closed or
-open again. One breaker for each node of a workflow (and each member of a team), across its runs and
-versions, in the store: its state outlives the engine. What is asked and what is recorded here is
-part of the transitions that begin and end attempts, so that no attempt slips in between.
+closed → (a number of failures in a row) → open → (after a time) one attempt is admitted → closed, or
+open again. A node of a workflow (or a member of a team) has one breaker for all runs and versions. It is
+stored, so it survives a restart. The functions are part of the transitions that begin and end attempts,
+so that the state of the breaker is always that of the attempts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from victor_engine.store.repositories import attempts, breakers, runs
 from victor_engine.store.repositories.breakers import BreakerRow
 
 NOT_COUNTED = frozenset({"ExecutionTimeoutError", "InterruptedError"})
-"""Failures that say nothing of the node: the run's own limit was met, or its engine ended."""
+"""Errors that say nothing about the node: the run reached its own limit, or its engine stopped."""
 
 
 class CircuitOpenError(NodeError):
-    """The circuit breaker of the node is open, so its work does not start before `retry_after`."""
+    """The circuit breaker of the node is open, so no attempt starts before `retry_after` seconds have passed."""
 
     code = "circuit_open"
 
@@ -40,37 +40,37 @@ class CircuitOpenError(NodeError):
 
 
 def admit(tx: Tx, run: RunRef, step: Step) -> None:
-    """Called as an attempt begins: raises CircuitOpenError if the breaker is open.
+    """Check the breaker before an attempt begins. Raise CircuitOpenError if it is open.
 
-    Once its time is over, one attempt is let through; others are refused while that one lasts.
+    After its time, one attempt is admitted. Others are refused until that attempt has ended.
     """
     breaker = breakers.find_open(tx, run.workflow, step.key)
     if breaker is None:
         return
     if tx.now_us < breaker.retry_at:
         raise CircuitOpenError(
-            f"{_open(step, breaker)}; it is tried again from {_clock(from_us(breaker.retry_at))} on",
+            f"{_open(step, breaker)}; the next attempt is possible at {_clock(from_us(breaker.retry_at))}",
             (breaker.retry_at - tx.now_us) / 1_000_000,
         )
     probe = breaker.probe_key
     if probe is not None and probe != run.key and attempts.tries(tx, probe, step.key):
         tried_by = runs.id_and_version(tx, probe)[0]
-        raise CircuitOpenError(f"{_open(step, breaker)}; run {tried_by} is trying it now", 1.0)
+        raise CircuitOpenError(f"{_open(step, breaker)}; run {tried_by} is testing it now", 1.0)
     if not breakers.take_probe(tx, run.workflow, step.key, run.key, probe):
-        raise CircuitOpenError(f"{_open(step, breaker)}; another run is trying it now", 1.0)
+        raise CircuitOpenError(f"{_open(step, breaker)}; another run is testing it now", 1.0)
     _event(tx, run, step, EventKind.CIRCUIT_PROBED, {})
 
 
 def succeeded(tx: Tx, run: RunRef, step: Step) -> None:
-    """An attempt has succeeded: the failures before it no longer count."""
+    """Record a successful attempt: close the breaker and reset its count of failures."""
     opened_at = breakers.close(tx, run.workflow, step.key)
     if opened_at is not None:
         _event(tx, run, step, EventKind.CIRCUIT_CLOSED, {"opened_at": opened_at})
 
 
 def failed(tx: Tx, run: RunRef, step: Step, breaker: CircuitBreaker, error: ErrorInfo) -> None:
-    """An attempt has failed: the breaker opens once there are enough, and stays open if it was the one
-    that was let through."""
+    """Record a failed attempt: open the breaker after enough failures, or keep it open if this was the test
+    attempt."""
     if error.type in NOT_COUNTED:
         return
     stored = msgspec.json.encode(error).decode()
@@ -81,7 +81,7 @@ def failed(tx: Tx, run: RunRef, step: Step, breaker: CircuitBreaker, error: Erro
             return
         opened_at = tx.now_us
     elif now.probe_key != run.key:
-        return  # it was begun before the breaker opened, and changes nothing any more
+        return  # the attempt began before the breaker opened, so it does not count
     retry_at = tx.now_us + int(breaker.reset_after * 1_000_000)
     breakers.open_until(tx, run.workflow, step.key, opened_at, retry_at)
     data = {"failures": failures, "type": error.type, "message": error.message[:500], "retry_at": retry_at}
@@ -91,8 +91,8 @@ def failed(tx: Tx, run: RunRef, step: Step, breaker: CircuitBreaker, error: Erro
 def _open(step: Step, breaker: BreakerRow) -> str:
     last = msgspec.json.decode(breaker.error, type=ErrorInfo)
     return (
-        f"{step.key}: its circuit is open since {_clock(from_us(breaker.opened_at))}, after {breaker.failures}"
-        f" failures in a row (the last: {last.type}: {last.message[:300]})"
+        f"{step.key}: the circuit breaker has been open since {_clock(from_us(breaker.opened_at))}, after"
+        f" {breaker.failures} failures in a row (the last: {last.type}: {last.message[:300]})"
     )
 
 

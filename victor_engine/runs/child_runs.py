@@ -1,8 +1,8 @@
-"""Runs that nodes start: begun in the transition that records them, awaited, and cancelled with their parent.
+"""Child runs: started by a node in the transition of its attempt, awaited, and cancelled with their parent.
 
-A child and the attempt that has started it are one transition, so there is exactly one child for an
-attempt, whenever its engine dies. The parent learns of the child's end from the store, and a
-parent that waits holds no place, so that parents cannot keep their children from being taken up.
+One transition creates the child and the attempt that starts it, so an attempt has exactly one child even
+after a crash. The parent reads the end of the child from the store. A parent that waits holds no slot, so
+parents cannot block their children.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import run_state
 
 MAX_DEPTH = 16
-"""How deep runs may start runs: a workflow that starts itself comes to an end here."""
+"""Maximum depth of child runs. It stops a workflow that starts itself."""
 
 Resolve = Callable[[Tx, str, str | None], Start]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A child that has just been committed, and what its parent's attempt waits for."""
+    """A committed child run, with its priority."""
 
     attempt: int
     child: Child
@@ -55,13 +55,13 @@ def start_child(
     *,
     idle: bool,
 ) -> Started:
-    """Create the child and the attempt that waits for it. NodeError if there is no such workflow or
-    version, or if runs that start runs have come too deep."""
+    """Create the child run and the attempt that waits for it. Raise NodeError if the workflow or the version
+    does not exist, or if the child would be deeper than MAX_DEPTH."""
     depth = runs.depth(tx, run.key, MAX_DEPTH)
     if depth >= MAX_DEPTH:
         raise NodeError(
-            f"{node.id}: run {run.id} is {depth} runs deep, so it starts no other; does {node.workflow} start "
-            "itself?",
+            f"{node.id}: run {run.id} is at depth {depth} of child runs, the maximum; check whether "
+            f"{node.workflow} starts itself",
             error_type="RunDepthError",
             retryable=False,
         )
@@ -104,36 +104,36 @@ def start_child(
 
 
 def known_child(connection: sqlite3.Connection, key: int, deadline: datetime | None) -> Child:
-    """A child that was started before a restart."""
+    """Return a child that was started before a restart."""
     run_id, version = runs.id_and_version(connection, key)
     return Child(key, run_id, version, deadline)
 
 
 def child_end(connection: sqlite3.Connection, key: int) -> ChildEnd | None:
-    """How a child has ended; None if it has not."""
+    """Return the end of a child, or None if it has not ended."""
     status, error = runs.status_and_error(connection, key)
     if status not in FINAL_RUN_STATUSES:
         return None
     return ChildEnd(status, run_state(connection, key), error_info(error))
 
 
-# --- waiting for them --------------------------------------------------------------------------
+# --- waiting for child runs ----------------------------------------------------------------------
 
 
 class ChildRuns:
-    """Tells parents of the ends of their children."""
+    """Notifies parents of the ends of their children."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiters: dict[int, asyncio.Future[None]] = {}
 
     async def end_of(self, key: int) -> ChildEnd:
-        """How a child has ended, as soon as it has."""
+        """Wait until a child has ended, and return its end."""
         while True:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters[key] = future
             try:
-                # Read after the waiter stands, so that an end that comes between is not missed.
+                # Read after the waiter is registered, so that an end in between is not missed.
                 end = await self._store.read(lambda connection: child_end(connection, key))
                 if end is not None:
                     return end
@@ -142,7 +142,7 @@ class ChildRuns:
                 self._waiters.pop(key, None)
 
     def notify_ended(self, key: int) -> None:
-        """A run has ended, and that is committed."""
+        """Notify the parents of a run whose end is committed."""
         future = self._waiters.get(key)
         if future is not None and not future.done():
             future.set_result(None)

@@ -1,4 +1,4 @@
-"""Taking runs up: what the runtime knows of a run when it is created, begun, or gone on with."""
+"""Loading of the runs that an engine claims."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from victor_engine.store.state import run_state_sized
 from victor_engine.store.stored_position import position_of
 
 LoadDefinition = Callable[[sqlite3.Connection, int], tuple[WorkflowDefinition, str]]
-"""Gives a pinned definition by its id, with its version."""
+"""Returns a definition and its version by the id of the definition."""
 
 
 class RunLoader:
-    """Makes records of runs. Definitions are kept in memory, since they never change."""
+    """Reads runs from the store. Definitions are cached, because they never change."""
 
     def __init__(self, load_definition: LoadDefinition) -> None:
         self._load_definition = load_definition
@@ -30,7 +30,7 @@ class RunLoader:
     def definition(
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
-        """A pinned definition and its version."""
+        """Return a definition and its version."""
         found = self._definitions.get(definition_id)
         if found is None:
             found = self._load_definition(connection, definition_id)
@@ -38,13 +38,13 @@ class RunLoader:
         return found
 
     def known_definition(self, definition_id: int) -> tuple[WorkflowDefinition, str] | None:
-        """As `definition`, if it is in memory."""
+        """Return a definition and its version if they are in the cache, else None."""
         return self._definitions.get(definition_id)
 
     def begin(self, tx: Tx, key: int) -> RunRecord | None:
-        """Start a queued run of which nothing has happened yet; None if it has to be read whole first.
+        """Start a queued run that has no history. Return None if the run has one; then use `load`.
 
-        A plain transition: no other plain one changes a run that has not begun.
+        A plain transition: no other plain transition changes a run that has not begun.
         """
         new = runs.lock_new(tx, key)
         if new is None:
@@ -67,7 +67,7 @@ class RunLoader:
         )
 
     def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
-        """A run with everything that has happened in it; NotFoundError if there is none."""
+        """Return a run with its history. Raise NotFoundError if it does not exist."""
         row = runs.read(connection, key)
         definition, version = self.definition(connection, row.ref.definition_id)
         position = Position.from_data(position_of(connection, key))
@@ -93,7 +93,7 @@ class RunLoader:
 def history(
     connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
 ) -> dict[tuple[str, int], StepHistory]:
-    """What the attempts of a run say of the steps after `position`."""
+    """Return the history of the steps after `position`, from the attempts of the run."""
     return history_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
 
 

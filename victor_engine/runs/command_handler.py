@@ -1,4 +1,4 @@
-"""Commits the commands of operators on runs: reads what is stored, decides, and writes the row and its event."""
+"""Commits the commands of operators on runs: read the row, decide, and write the row and its event."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from victor_engine.versioning.catalog import Load
 
 
 class Outcome(Struct, frozen=True):
-    """A committed command: the run, its status from now on, and its priority.
+    """A committed command: the run, its new status and its priority.
 
-    `limits` are those that hold for a node after an `Override`.
+    `limits` are the limits of a node after an `Override`.
     """
 
     ref: RunRef
@@ -59,9 +59,9 @@ class Handler:
     """Commits commands.
 
     Args:
-        definition: Gives a pinned definition and its version.
-        resolve: Gives what a version, range or alias of a workflow comes to.
-        load_functions: Gives what loads the functions of custom steps of migrations; None where they may not run.
+        definition: Returns a definition and its version by the id of the definition.
+        resolve: Returns the start of a run for a version, range or alias of a workflow.
+        load_functions: Returns the loader of the functions of custom migration steps; None if they may not run.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Handler:
     def commit(self, tx: Tx, command: Command, actor: Actor, expect: Expect | None = None) -> Outcome:
         """Commit a command in a transition. Raise NotFoundError, UsageError or ConflictError if it is refused.
 
-        `expect` refuses it if the run is not what a plan has shown.
+        `expect` refuses the command if the run is not as a plan showed it.
         """
         stored = runs.lock(tx, run_key(tx, command.run_id))
         if expect is not None:
@@ -125,7 +125,7 @@ class Handler:
         overrides = node_overrides(stored.overrides)
         new = overrides[wanted.node_id] = decide_override(stored, overrides, wanted)
         if command.retry_now and not attempts.retry_now(tx, stored.key, wanted.node_id):
-            raise ConflictError(f"{wanted.node_id} of run {stored.id} does not wait for another attempt now")
+            raise ConflictError(f"{wanted.node_id} of run {stored.id} does not wait for another attempt")
         runs.set_overrides(tx, stored.key, msgspec.json.encode(overrides).decode())
         data = {
             "timeout": wanted.timeout,

@@ -1,7 +1,7 @@
-"""The commands of operators on runs, and the decisions on them: pure functions of what is stored.
+"""The commands of operators on runs, and the decisions about them as pure functions of the stored rows.
 
-A command is decided, committed with its event in one transition (`runs.command_handler`), and only then acted on in
-memory and in processes (`runs.control`).
+A command is decided and committed with its event in one transition (`runs.command_handler`). Memory and processes
+change only after the commit (`runs.control`).
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from victor_engine.store.repositories.runs import StoredRun
 
 
 class Pause(Struct, frozen=True):
-    """Hold a run before its next node."""
+    """Pause a run before its next node."""
 
     run_id: str
     note: str = ""
 
 
 class Resume(Struct, frozen=True):
-    """Let a paused run go on, or take back a pause."""
+    """Continue a paused run, or cancel a pause that is not yet complete."""
 
     run_id: str
     note: str = ""
 
 
 class Cancel(Struct, frozen=True):
-    """End a run; on a run that is cancelling, kill what has not ended."""
+    """End a run. If it is already cancelling, force-kill its attempts."""
 
     run_id: str
     note: str = ""
 
 
 class Retry(Struct, frozen=True):
-    """Go on with a failed or cancelled run from the node at which it stopped."""
+    """Continue a failed or cancelled run from the node at which it stopped."""
 
     run_id: str
     note: str = ""
 
 
 class Discard(Struct, frozen=True):
-    """Take a dead letter off the list; the run stays failed."""
+    """Remove a run from the list of dead letters. The run stays failed."""
 
     run_id: str
     note: str = ""
 
 
 class Override(Struct, frozen=True):
-    """Set a node's time limit or attempts for one run, from its next attempt on.
+    """Set the time limit or the number of attempts of a node for one run, from the next attempt.
 
     `retry_now` ends the wait for that attempt.
     """
@@ -68,17 +68,17 @@ class Override(Struct, frozen=True):
 
 
 class Redrive(Struct, frozen=True):
-    """Go on with a run from a node, with another state or version.
+    """Continue a run from a node, optionally with another state or version.
 
     Args:
         run_id: The run.
-        from_node: The node; None is where the run stopped.
-        state: The whole new state. None leaves the state as it is, or with `rewind` as it was before the node
-            began, and takes it through the migrations that lead to the version.
-        rewind: Take the state from before the node.
-        version: A version, a range or an alias to go on with; None keeps the run's own version.
+        from_node: The node; None for the node at which the run stopped.
+        state: The whole new state. None keeps the state (with `rewind`, the state before the node began) and
+            applies the migrations that lead to the version.
+        rewind: Use the state from before the node.
+        version: The version, range or alias to continue on; None keeps the version of the run.
         revision: Refuse the command if the run has another revision.
-        note: Why, for the history.
+        note: The reason, for the history.
     """
 
     run_id: str
@@ -94,40 +94,40 @@ Command = Pause | Resume | Cancel | Retry | Discard | Override | Redrive
 
 
 class Change(Struct, frozen=True):
-    """The status that a command leads to, and the kind of the event that tells of it."""
+    """The status after a command, and the kind of its event."""
 
     status: RunStatus
     kind: EventKind
 
 
 def decide_status(stored: StoredRun, command: Pause | Resume | Cancel) -> Change:
-    """Decide a command that changes the status alone. Raise ConflictError if the status refuses it."""
+    """Decide a command that changes only the status. Raise ConflictError if the status does not allow it."""
     if isinstance(command, Cancel):
         return Change(next_status(stored.id, stored.status, RunCommand.CANCEL), EventKind.RUN_CANCELLING)
     if isinstance(command, Resume):
         return Change(next_status(stored.id, stored.status, RunCommand.RESUME), EventKind.RUN_RESUMED)
     status = next_status(stored.id, stored.status, RunCommand.PAUSE)
-    # A run that waits may have been answered at this moment, so its task says when it has come to rest.
+    # A waiting run may receive its answer now, so its task reports when it has paused.
     paused = status is RunStatus.PAUSED
     return Change(status, EventKind.RUN_PAUSED if paused else EventKind.RUN_PAUSING)
 
 
 def decide_retry(stored: StoredRun, position: Position, last_attempt: int) -> Position:
-    """Return where a run goes on that is retried. Raise ConflictError if it cannot be retried."""
+    """Return the position from which a run is retried. Raise ConflictError if it cannot be retried."""
     next_status(stored.id, stored.status, RunCommand.RETRY)
     if not position.frontier:
-        raise ConflictError(f"run {stored.id} has no node left to go on from")
-    # An operator who lets it go on gives it its limits anew; else it would meet them again at once.
+        raise ConflictError(f"run {stored.id} has no pending node to continue from")
+    # The limits count from zero, because otherwise the run would reach them again immediately.
     return replace(position, mark=last_attempt, floor=sum(position.counts.values()))
 
 
 def decide_override(
     stored: StoredRun, overrides: dict[str, NodeOverride], wanted: NodeOverride
 ) -> NodeOverride:
-    """Return what holds for a node from now on. Raise ConflictError if the run makes no further attempt."""
+    """Return the new override of a node. Raise ConflictError if the run makes no further attempt."""
     if refusal(RunStatus(stored.status), RunCommand.OVERRIDE) is not None:
         raise ConflictError(
-            f"run {stored.id} is {stored.status}: no further attempt of {wanted.node_id} will come"
+            f"run {stored.id} is {stored.status}: {wanted.node_id} will not have another attempt"
         )
     old = overrides.get(wanted.node_id, NodeOverride(wanted.node_id))
     return NodeOverride(

@@ -1,4 +1,4 @@
-"""How runs come to their end or to rest: the transitions, and who is told once they are committed."""
+"""Completion of runs: the transitions to an end or a pause, and the notifications after the commit."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from victor_engine.runs.child_runs import ChildRuns
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import runs
-from victor_engine.work.attempt_log import Logbook
+from victor_engine.work.attempt_log import LogWriter
 
 OnCompletion = Callable[[Tx, RunRef, str], Any]
-"""Called in the transition in which a run ends, with its final status. It may be plain, see `Tx.apart`."""
+"""Called with the final status in the transition that ends a run. It may be plain, see `Tx.apart`."""
 
 BeforeCompletion = Callable[[Tx, RunRef], None]
-"""Called in the transition in which a run ends, before anything of the run is changed: it locks the schedules about
-which `OnCompletion` decides, since schedules are locked before runs."""
+"""Called in the transition that ends a run, before its rows change. It locks the schedules that `OnCompletion`
+changes, because schedules are locked before runs."""
 
 OnFinished = Callable[[str | None, Any], None]
-"""Told the run's schedule and what `OnCompletion` gave, once that is committed."""
+"""Called after the commit with the schedule of the run and the result of `OnCompletion`."""
 
 
-_SAID = {"cancelled": "was cancelled"}
+_ENDED = {"cancelled": "was cancelled"}
 
 
 class Completion:
-    """Ends runs. Every end of a run is committed by `commit`."""
+    """Ends runs. `commit` commits each end of a run."""
 
     def __init__(
         self,
         store: Store,
-        logbook: Logbook,
+        log_writer: LogWriter,
         children: ChildRuns,
         run_completed: Callable[[int], None],
         before_completion: BeforeCompletion,
@@ -45,7 +45,7 @@ class Completion:
         on_finished: OnFinished,
     ) -> None:
         self._store = store
-        self._logbook = logbook
+        self._log_writer = log_writer
         self._children = children
         self._run_completed = run_completed
         self._before_completion = before_completion
@@ -55,25 +55,25 @@ class Completion:
     def commit(
         self, run: RunRef, end: RunEnd, *, opened: bool, last: Callable[[Tx], None] | None = None
     ) -> asyncio.Future[Any]:
-        """Commit the end of a run, and tell others of it as soon as it is on disk, whether or not the caller waits.
+        """Commit the end of a run. Its observers are notified after the commit, even if the caller no longer waits.
 
         Args:
             run: The run.
-            end: How it ended.
-            opened: There may be attempts or questions that are not over. If there are none, and if nothing
-                comes after the run, the transition is plain.
+            end: Its final status, error and counts.
+            opened: The run may have open attempts or requests. If it has none, and no other run
+                follows it, the transition is plain.
             last: Writes the last step of the run in the same transition.
         """
 
         def transition(tx: Tx) -> tuple[bool, Any]:
             self._before_completion(tx, run)
             if opened and runs.lock(tx, run.key).status in FINAL_RUN_STATUSES:
-                return False, None  # two have cancelled it at once, and this is the second
+                return False, None  # a concurrent cancellation has already ended it
             if last is not None:
                 last(tx)
             if opened:
                 transitions.end_live_attempts(tx, run, "cancelled")
-                withdraw_requests(tx, run.key, f"the run {_SAID.get(end.status, 'has ' + end.status)}")
+                withdraw_requests(tx, run.key, f"the run {_ENDED.get(end.status, 'has ' + end.status)}")
             transitions.finish(tx, run, end)
             return True, self._on_completion(tx, run, end.status)
 
@@ -91,21 +91,21 @@ class Completion:
             self._on_finished(run.schedule_id, ending)
 
     async def finish(self, run: RunRef, end: RunEnd, *, opened: bool) -> None:
-        """End a run; return when that is committed."""
-        await self._logbook.settle()
+        """End a run. Return after the commit."""
+        await self._log_writer.settle()
         await asyncio.shield(self.commit(run, end, opened=opened))
 
     async def cancelled(self, run: RunRef, seconds: float) -> None:
-        """End a cancelled run that was at work for so long, unless it has ended before."""
+        """End a cancelled run that was active for `seconds`, unless it has ended before."""
         await self.finish(run, RunEnd("cancelled", int(seconds * 1_000_000)), opened=True)
 
     async def interrupt(self, run: RunRef) -> None:
-        """Commit that what a run was doing was broken off by the end of its engine."""
+        """Commit that the attempts of a run are interrupted because the engine stops."""
         with contextlib.suppress(VictorError):
             await self._store.persist(lambda tx: transitions.rest(tx, run))
 
     async def rest(self, run: RunRef) -> str:
-        """Commit that a run has come to rest; return its status, see `journal.rest`."""
+        """Commit the pause of a run. Return its status, see `transitions.rest`."""
         return await self._store.persist(lambda tx: transitions.rest(tx, run))
 
 

@@ -1,4 +1,4 @@
-"""What whoever came second is told: who changed the run, when, and how."""
+"""The texts of conflicts between two commands: who changed the run, when, and how."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from victor_engine.store.repositories.runs import status_of
 
 
 def last_change(tx: Tx, run_key: int) -> str:
-    """Who changed a run last, in plain words: `alice: run.discarded at 12:03:04 UTC`."""
+    """Return the last change of a run, such as `alice: run discarded at 2026-01-05 12:03:04 UTC`."""
     row = last_change_of_run(tx, run_key)
     if row is None:
-        return "nobody"
+        return "no recorded change"
     at = from_us(row[2])
     return f"{actor_from_json(row[0]).user}: {row[1].replace('.', ' ')} at {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def why_no_dead_letter(tx: Tx, run_key: int) -> str:
-    """Why a run is not on the list of dead letters, as the rest of a sentence about it."""
+    """Return why a run is not in the list of dead letters, as the predicate of a sentence about the run."""
     status = status_of(tx, run_key)
     if status != "failed":
-        return f"is {status}, so it is no dead letter ({last_change(tx, run_key)})"
+        return f"is {status}, so it is not a dead letter ({last_change(tx, run_key)})"
     if last_of_run(tx, run_key, EventKind.RUN_DISCARDED) is not None:
-        return f"was discarded before ({last_change(tx, run_key)})"
-    return "failed before dead letters were kept, so there is nothing to discard"
+        return f"has already been discarded ({last_change(tx, run_key)})"
+    return "failed before this version kept dead letters, so there is nothing to discard"
 
 
 def check_revision(tx: Tx, ref: RunRef, now: int, seen: int | None) -> None:
-    """ConflictError that says who changed the run, if it is not what the operator has looked at."""
+    """Raise ConflictError, with the last change, if the revision of a run is not the one that the operator saw."""
     if seen is not None and seen != now:
         raise ConflictError(
-            f"run {ref.id} has changed since you looked ({last_change(tx, ref.key)}); look again",
+            f"run {ref.id} has changed since you read it ({last_change(tx, ref.key)}); read it again, then retry",
             revision=now,
         )

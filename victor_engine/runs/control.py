@@ -1,4 +1,4 @@
-"""What an operator does to a run: each a compare-and-set with an event that names its actor."""
+"""Execution of committed commands on runs: cancel, pause, resume, override."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 class Control:
-    """Carries out what people tell runs, and ends or holds those that are on record as cancelling or pausing."""
+    """Executes the commands of operators, and ends or pauses the runs that are stored as cancelling or pausing."""
 
     def __init__(self, store: Store, slots: Slots, completion: Completion, handler: Handler) -> None:
         self._store = store
@@ -51,19 +51,18 @@ class Control:
         self._completion = completion
         self._handler = handler
         self._exclusive: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        """Who has a run to themselves."""
+        """The locks of runs to which a caller has exclusive access."""
         self.tasks: set[asyncio.Task[None]] = set()
-        """What was committed, and is being carried out."""
+        """The tasks that execute committed commands."""
 
     async def command(self, command: Command, actor: Actor, expect: Expect | None = None) -> None:
-        """Carry out a command on a run: decide it from what is stored, commit it with its event, and act on it.
+        """Execute a command on a run: decide it from the stored row, commit it with its event, and act on it.
 
-        A run that is cancelled has what it started ended and its questions withdrawn. Commands of nodes are asked
-        to end (SIGTERM to their process group) and killed after their grace; a second `Cancel` kills them at once.
+        `Cancel` ends the active attempts and withdraws the requests of the run. The processes of its nodes get
+        SIGTERM, and SIGKILL after their grace period; a second `Cancel` force-kills them.
 
-        A run that is paused while it is queued or waits is `paused` at once. One that has a node at work becomes
-        `pausing`, and `paused` when that node is done. The status is stored, so it holds after a restart or a
-        crash too.
+        `Pause` makes a queued or waiting run `paused` immediately. A run with an active node becomes `pausing`, and
+        `paused` when the node is done. The status is stored, so it is kept after a restart or a crash.
 
         Raise NotFoundError, UsageError or ConflictError, with nothing changed, if the command is refused.
         """
@@ -85,7 +84,7 @@ class Control:
     async def _carry_out(
         self, commit: asyncio.Future[T], work: Callable[[T], Coroutine[Any, Any, None]]
     ) -> None:
-        """Wait for a commit and do what it asks for, also if the caller was cancelled meanwhile."""
+        """Wait for the commit and act on it, even if the caller is cancelled."""
         begun: list[asyncio.Task[None]] = []
         await committed(commit, lambda result: begun.append(self._spawn(work(result))))
         await asyncio.shield(begun[0])
@@ -99,41 +98,44 @@ class Control:
     def _spawned_done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # It is on record, so the next start sees to it.
-            log.error("a committed command could not be carried out: %s", error)
+            # The command is stored, so the next start executes it.
+            log.error(
+                "a committed command could not be executed; the next start of the engine does it: %s",
+                error,
+            )
 
     async def carry_out_cancel(self, ref: RunRef, *, again: bool = False) -> None:
-        """End what a run that is on record as cancelling has at work, and then the run; with `again` also
-        what did not end when it was told before."""
+        """End the active attempts of a run that is stored as cancelling, and then the run. `again` also ends
+        attempts that did not end at the first cancellation."""
         live = self._slots.live.get(ref.key)
         if live is None:
             self._slots.dequeue(ref.key)
             await self._end_processes(ref)
             await self.end_cancelled(ref, 0.0)
             return
-        told, live.cancelling = live.cancelling, True
-        if again or not told:
+        already, live.cancelling = live.cancelling, True
+        if again or not already:
             live.interrupt()
         await asyncio.wait({live.task})
-        # Its task may have been on its way to rest when the cancellation was committed.
+        # The run may have been about to pause when the cancellation was committed.
         if await self._store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
             await self.end_cancelled(ref, 0.0)
 
     async def end_cancelled(self, ref: RunRef, seconds: float) -> None:
-        """Commit the end of a cancelled run, after that of the runs that it waits for."""
+        """Commit the end of a cancelled run, after the ends of the children that it waits for."""
         await self._cancel_children(ref)
         await self._completion.cancelled(ref, seconds)
 
     async def rest(self, ref: RunRef, seconds: float) -> None:
-        """Commit that a run that was told to pause has come to rest, unless it was told otherwise since."""
+        """Commit the pause of a pausing run, unless it was cancelled or resumed."""
         status = await self._completion.rest(ref)
         if status == "cancelling":
             await self.end_cancelled(ref, seconds)
-        elif status in ("queued", "running", "waiting"):  # the pause was taken back at the last moment
+        elif status in ("queued", "running", "waiting"):  # it was resumed before the pause was committed
             self._slots.enqueue(ref.key, 0, True)
 
     async def _cancel_children(self, ref: RunRef) -> None:
-        """End what a run waits for, before it ends itself."""
+        """Cancel the children of a run, before the run itself ends."""
         children = await self._store.read(lambda connection: runs.living_children(connection, ref.key))
         if not children:
             return
@@ -146,7 +148,7 @@ class Control:
         await asyncio.gather(*(self.carry_out_cancel(child) for child in children))
 
     def on_events(self, events: list[EventInfo]) -> None:
-        """Cancel each child that its parent no longer waits for, once that is committed."""
+        """Cancel the children whose parents no longer wait for them, after the commit."""
         for event in events:
             if event.kind == EventKind.RUN_CANCELLING and "by_parent" in event.data and event.run_id:
                 self._spawn(self._cancel_by_id(event.run_id))
@@ -154,15 +156,19 @@ class Control:
     async def _cancel_by_id(self, run_id: str) -> None:
         ref = await self._store.read(lambda connection: runs.find_ref(connection, run_id))
         if ref is None:
-            return  # it was deleted meanwhile
+            return  # it has been deleted
         try:
             await self.carry_out_cancel(ref)
         except VictorError as error:
-            # It is on record as told to stop, so the next start sees to it.
-            log.error("run %s: could not be cancelled with its parent: %s", run_id, error)
+            # The status is stored, so the next start cancels it.
+            log.error(
+                "run %s could not be cancelled with its parent; the next start of the engine cancels it: %s",
+                run_id,
+                error,
+            )
 
     def _hold(self, ref: RunRef, status: str) -> Coroutine[Any, Any, None]:
-        """Hold a run whose pause is committed. Return what remains to be waited for."""
+        """Pause a run whose command is committed. Return the rest of the work."""
         live = self._slots.live.get(ref.key)
         if live is None:
             self._slots.dequeue(ref.key)
@@ -178,23 +184,23 @@ class Control:
     async def _held(self, ref: RunRef, status: str, live: ActiveRun | None, ends: bool) -> None:
         if live is not None:
             if not ends and not live.detached:
-                return  # it comes to rest after its node
+                return  # it pauses after its node
             await asyncio.wait({live.task})
         if status == "pausing" and (live is None or live.detached):
-            # No task drives it: a dead engine left it as running, or a migration has let go of it.
+            # It has no task: an earlier engine left it as running, or a migration has detached it.
             await self._end_processes(ref)
             await self.rest(ref, 0.0)
 
     async def _end_processes(self, ref: RunRef) -> None:
-        """End what a dead engine left running for a run that no task drives."""
+        """End the processes that an earlier engine left for a run without a task."""
         for pid, pgid, start_ticks in await self._store.read(lambda c: attempts.processes(c, ref.key)):
             await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
     async def exclusive(self, key: int) -> AsyncIterator[bool]:
-        """Have a run to oneself: parked, taken up by nobody. False, and as it was, if it is at work.
+        """Get exclusive access to a run. Yield False, with nothing changed, if the run is active.
 
-        Who comes second waits. Afterwards the run is to be enqueued again, whatever came of it.
+        A concurrent caller waits. The caller must enqueue the run again afterwards, even if its change failed.
         """
         lock = self._exclusive.get(key)
         if lock is None:
@@ -207,9 +213,9 @@ class Control:
                 self._slots.release(key)
 
     async def detach(self, key: int) -> bool:
-        """Let go of a run that idle, without a trace, so that its row can be changed; False if it is at work.
+        """End the task of an idle run without a change of the store. Return False if the run is active.
 
-        Whoever parks a run enqueues it again, whatever came of the change.
+        The caller must enqueue the run again afterwards, even if its change failed.
         """
         live = self._slots.live.get(key)
         if live is None:
@@ -221,7 +227,7 @@ class Control:
         if not live.is_idle and await self._store.read(
             lambda connection: runs.status_of(connection, key) == "waiting"
         ):
-            # It is being taken up, and will find that it still waits.
+            # It is being claimed; its task finds that it still waits.
             await first_of(live.became_idle.wait(), _ended(live.task))
         if not live.is_idle or not live.begun or live.cancelling or live.pausing:
             return False
@@ -231,7 +237,7 @@ class Control:
         return True
 
     def _enqueue(self, done: Outcome) -> None:
-        """Let a run go on whose pause was taken back, and that is committed."""
+        """Enqueue a run whose resumption is committed."""
         live = self._slots.live.get(done.ref.key)
         if live is not None:
             live.pausing = False
@@ -241,7 +247,7 @@ class Control:
             self._slots.enqueue(done.ref.key, done.priority, True)
 
     def _apply_limits(self, done: Outcome, retry_now: bool) -> None:
-        """Tell a run at work what was set for one of its nodes, and is committed."""
+        """Apply a committed override to an active run."""
         live, new = self._slots.live.get(done.ref.key), done.limits
         if live is None or new is None:
             return

@@ -1,4 +1,4 @@
-"""What a run waits for outside of itself: people, times, files, HTTP answers, runs that it has started."""
+"""The external waits of a run: people, times, files, HTTP responses, child runs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from victor_engine.runs.polling import LONGEST_SLEEP, FileWatch, HttpWatch, wait
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempts
-from victor_engine.work.attempt_log import AttemptLog, Logbook
+from victor_engine.work.attempt_log import AttemptLog, LogWriter
 
 if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
 
 
 class RunPausedError(Exception):
-    """The run was told to pause and has come to rest between two nodes."""
+    """A pausing run has become idle, so its walk ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunServices:
-    """What the engine around its runs does for them.
+    """The services of the engine for the effects of a run.
 
-    `decision(request_id)` and `child_end(key)` return when there is one; `idle(run_key)` says that a run
-    may have given its place back, and `reacquire_slot(run_key)` returns when it has one again. `resolve` finds what a
-    child starts on, and `claim_child(key, priority)` lets a committed child begin. `end` is `Completion.commit`.
+    `decision(request_id)` and `child_end(key)` return when the decision or the end is committed. `idle(run_key)`
+    reports that a strand waits, so that the run may release its slot, and `reacquire_slot(run_key)` returns when it
+    has a slot again. `resolve` finds the version of a child. `claim_child(key, priority)` starts a committed child.
+    `end` is `Completion.commit`.
     """
 
     decision: Callable[[str], Awaitable[Decision]]
@@ -51,7 +52,7 @@ class RunServices:
 
 
 class ExternalWaits:
-    """The part of a run's effects that waits. Waiting counts towards no limit and holds no place."""
+    """The effects of a run that wait. A wait counts towards no time limit and holds no slot."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class ExternalWaits:
         store: Store,
         clock: Clock,
         bindings: BindingTable,
-        logbook: Logbook,
+        log_writer: LogWriter,
         services: RunServices,
     ) -> None:
         self.record = record
@@ -67,13 +68,13 @@ class ExternalWaits:
         self.store = store
         self.clock = clock
         self.bindings = bindings
-        self.logbook = logbook
+        self.log_writer = log_writer
         self.services = services
         self.pausing = False
-        self.strands = 1  # what goes on at once: the walk, or the branches that it has divided into
-        self.idle = 0  # how many of them wait for something outside
-        self.awaiting_retry = 0  # how many wait until a next attempt is due
-        self.opened = record.started  # whether there may be attempts or questions that are not over
+        self.strands = 1  # the walk, or the branches into which it has divided
+        self.idle = 0  # the number of strands in an external wait
+        self.awaiting_retry = 0  # the number of strands between two attempts
+        self.opened = record.started  # whether the run may have open attempts or requests
         self._shown_waiting = record.status == "waiting"
         self._logs: dict[int, AttemptLog] = {}
 
@@ -118,7 +119,7 @@ class ExternalWaits:
     def _open_request(
         self, tx: Tx, attempt: int, step: Step, ask: Ask, deadline: datetime | None, idle: bool
     ) -> str:
-        """Open the request of an attempt and return its id; `idle` says that the run has nothing else to do."""
+        """Open the request of an attempt and return its id. `idle` says that all strands of the run wait."""
         request = open_request(
             tx,
             run_key=self.run.key,
@@ -137,23 +138,23 @@ class ExternalWaits:
     # --- waiting -------------------------------------------------------------------------------
 
     def _idle_with_one_more(self) -> bool:
-        """Whether the run does nothing but wait once one more of its strands waits."""
+        """Return whether all strands wait once one more strand waits."""
         idle = self.idle + 1 >= self.strands
         self._shown_waiting = self._shown_waiting or idle
         return idle
 
     def stop_if_pausing(self, *, with_one_more: bool = False) -> None:
-        """Raise RunPausedError if the run was told to pause and nothing of it is at work.
+        """Raise RunPausedError if the run is pausing and idle.
 
-        `with_one_more`: the strand that asks is about to wait.
+        `with_one_more`: count the calling strand as idle.
         """
         if self.pausing and self.idle + self.awaiting_retry + with_one_more >= self.strands:
             raise RunPausedError
 
     @asynccontextmanager
     async def _external_wait(self) -> AsyncIterator[None]:
-        """While a strand waits for something outside. It counts towards no limit and holds no place; a
-        run that is paused comes to rest here, and one that goes on takes a place again."""
+        """Return a context for an external wait of a strand. It counts towards no time limit and holds no slot. A
+        pausing run pauses here, and a run that continues acquires a slot again."""
         self.stop_if_pausing(with_one_more=True)
         self.idle += 1
         try:
@@ -181,7 +182,7 @@ class ExternalWaits:
     async def wait(
         self, attempt: int, step: Step, wait: Wait, satisfied: Callable[[int, Any], Awaitable[str | None]]
     ) -> WaitEnd:
-        log = self.logbook.open(self.run.key, attempt)
+        log = self.log_writer.open(self.run.key, attempt)
         self._logs[attempt] = log
         watch: FileWatch | HttpWatch | None = None
         try:
@@ -202,7 +203,7 @@ class ExternalWaits:
                 await watch.close()
             self._logs.pop(attempt, None)
 
-    # --- runs that it starts -------------------------------------------------------------------
+    # --- child runs ----------------------------------------------------------------------------
 
     async def start_child(
         self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]

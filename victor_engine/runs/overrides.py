@@ -1,4 +1,4 @@
-"""What an operator sets for single nodes of one run while it is on its way."""
+"""Overrides: time limits and numbers of attempts that an operator sets for single nodes of one run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from victor_engine.work.retry import DEFAULT_RETRY
 
 
 def with_overrides(node: Node, override: NodeOverride | None) -> Node:
-    """Return the node with the time limit and the number of attempts that an operator has set for it."""
+    """Return the node with the time limit and the number of attempts of its override."""
     if override is None:
         return node
     if override.timeout is not None:
@@ -33,7 +33,7 @@ def with_overrides(node: Node, override: NodeOverride | None) -> Node:
 
 
 def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_now: bool) -> None:
-    """Raise UsageError if it can have no effect on a node of this definition."""
+    """Raise UsageError if the override cannot have an effect on a node of this definition."""
     node = definition.nodes.get(wanted.node_id)
     if node is None:
         raise UsageError(
@@ -41,17 +41,19 @@ def check_override(definition: WorkflowDefinition, wanted: NodeOverride, retry_n
         )
     if isinstance(node, ConditionNode | TransformNode | HITLNode | ParallelNode | WaitNode):
         raise UsageError(
-            f"{wanted.node_id} is a {node.type} node: only nodes that do work have a time limit and attempts to set"
+            f"{wanted.node_id} is a {node.type} node; an override applies only to nodes that do work"
         )
     if wanted.timeout is not None and isinstance(node, WaitNode | SubWorkflowNode):
         raise UsageError(
-            f"{wanted.node_id} is a {node.type} node: how long it waits at most was set when the run came to it"
+            f"{wanted.node_id} is a {node.type} node; its time limit was fixed when the run reached it"
         )
     if wanted.timeout is not None and not 0 < wanted.timeout <= LONGEST:
         raise UsageError(
-            f"a time limit of {wanted.timeout:g} s is none; give seconds above 0, up to 100 years"
+            f"the time limit {wanted.timeout:g} s is not valid; give seconds above 0, up to 100 years"
         )
     if wanted.max_attempts is not None and wanted.max_attempts < 1:
-        raise UsageError(f"{wanted.max_attempts} attempts are too few; give 1 or more")
+        raise UsageError(f"{wanted.max_attempts} is not a valid number of attempts; give 1 or more")
     if wanted.timeout is None and wanted.max_attempts is None and not retry_now:
-        raise UsageError("nothing to set: give a time limit, a number of attempts, or retry at once")
+        raise UsageError(
+            "the override is empty; give a time limit, a number of attempts, or an immediate retry"
+        )

@@ -1,4 +1,4 @@
-"""Looking again and again: how the embedded engine waits for a time, a file or an HTTP answer."""
+"""Polling: the wait of the embedded engine for a time, a file or an HTTP response."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from victor_engine.graph_walk.waits import HttpProbe, Wait, WaitEnd
 from victor_engine.work.secrets import SecretStore
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which the wall clock is looked at again, since it may have been set."""
+"""Seconds between two looks at the wall clock, because the clock may be set."""
 
 LONGEST_LOOK = 30.0
-"""Seconds that one look may take."""
+"""Seconds after which one poll is cancelled."""
 
 LARGEST_ANSWER = 1_000_000
-"""Bytes of an HTTP answer that is waited for."""
+"""Maximum size of an HTTP response, in bytes."""
 
 Look = Callable[[], Awaitable[Mapping[str, Any] | None]]
 
 
 async def wait_over(wait: Wait, clock: Clock, look: Look | None) -> WaitEnd:
-    """Return when the wait is over. What is there at the last look counts, however late that is."""
+    """Poll until the wait is over, and return its end. The last poll counts even if it is late."""
     while True:
         if look is not None:
             found = await look()
@@ -45,7 +45,7 @@ async def wait_over(wait: Wait, clock: Clock, look: Look | None) -> WaitEnd:
 
 
 class FileWatch:
-    """A regular file that is there, and has not changed for a while where that is asked for."""
+    """Polls for a regular file, and for a time without changes if the node asks for it."""
 
     def __init__(self, wait: Wait, clock: Clock, workspace: Path) -> None:
         assert wait.file is not None
@@ -57,14 +57,14 @@ class FileWatch:
 
     async def __call__(self) -> Mapping[str, Any] | None:
         try:
-            # In a thread: a look at a network file system may take long.
+            # In a thread, because a network file system may be slow.
             found = await asyncio.to_thread(os.stat, self._path)
         except (FileNotFoundError, NotADirectoryError):
             self._seen = None
             return None
         except OSError as error:
             raise NodeError(
-                f"{self._path}: cannot be looked at: {error.strerror or error}",
+                f"{self._path}: cannot be read: {error.strerror or error}",
                 error_type=type(error).__name__,
             ) from error
         if not stat.S_ISREG(found.st_mode) and self._stable_for:
@@ -77,7 +77,7 @@ class FileWatch:
             return None
         try:
             modified = datetime.fromtimestamp(found.st_mtime, UTC).isoformat(timespec="seconds")
-        except (OverflowError, ValueError):  # a file may bear any time, also one after the year 9999
+        except (OverflowError, ValueError):  # the time of a file may be after the year 9999
             modified = None
         return {
             "file": str(self._path),
@@ -87,10 +87,10 @@ class FileWatch:
 
 
 class HttpWatch:
-    """A request that is sent until the answer is as wanted. Faults on the way there are logged, not raised.
+    """Sends a request until the response matches. Errors are logged and retried, not raised.
 
-    `satisfied(status, body)` says why an answer is not yet as wanted, or None; `body` is the JSON of
-    the answer, or None.
+    `satisfied(status, body)` returns why a response does not match, or None. `body` is the JSON of the response,
+    or None.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class HttpWatch:
                 status, body = await self._ask()
             reason = await self._satisfied(status, body)
         except TimeoutError:
-            reason = f"no answer within {LONGEST_LOOK:g} s"
+            reason = f"no response within {LONGEST_LOOK:g} s"
         except NodeError as error:
             if error.retryable is False or {"InvalidURL", "UnsupportedProtocol"} & {
                 error.error_type,

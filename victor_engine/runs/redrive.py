@@ -1,8 +1,8 @@
-"""Redrive: a run that has come to its end, or idle, goes on from a node of the operator's choice.
+"""Redrive: a finished or paused run continues from a node that the operator chooses.
 
-It stays the same run: its attempts are kept, iterations are counted on, and what the operator
-changed of its state is recorded as an attempt of type `edit` with its patch, so that every later
-state is still the sum of what the attempts changed.
+It stays the same run. Its attempts are kept, and iterations continue to count. A change of its state by
+the operator is stored as an attempt of type `edit` with its patch, so that each later state is still the
+sum of the patches.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
 
 _NAMED = 20
-"""How many nodes or keys an error or an event names."""
+"""The maximum number of nodes or keys in an error or an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The definition that a run goes on with, and the version that it had.
+    """The definition with which a run continues, and the version that it had.
 
-    `load` loads the functions of custom steps of migrations; without it they are refused.
+    `load` loads the functions of custom migration steps. Without it, such steps are refused.
     """
 
     definition_id: int
@@ -58,10 +58,10 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Stood:
-    """Where a run stands: all that decides from which nodes it can go on.
+class RedriveSource:
+    """The position and history of a run, from which the possible nodes of a redrive follow.
 
-    `visits` are the nodes that it came to, and `parent` the run that it is a part of.
+    `visits` are the nodes that it has reached, and `parent` is the run of which it is a child.
     """
 
     position: Position
@@ -70,27 +70,27 @@ class Stood:
     parent: str | None
 
 
-def redrive(tx: Tx, stored: StoredRun, actor: Actor, wanted: Redrive, target: Target) -> None:
+def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: Target) -> None:
     """Commit a redrive in a transition. Raise ConflictError or UsageError if it is refused."""
     ref = stored.ref
-    check_revision(tx, ref, stored.revision, wanted.revision)
-    stood = Stood(
+    check_revision(tx, ref, stored.revision, command.revision)
+    source = RedriveSource(
         Position.from_data(position_of(tx, ref.key)),
         jsonio.loads(stored.error).get("node_id") if stored.error is not None else None,
         attempts.visits(tx, ref.key),
         runs.parent_id(tx, ref.key, PART_OF_A_RUN),
     )
-    frontier = decide_frontier(stored, stood, wanted, target)
+    frontier = decide_frontier(stored, source, command, target)
     now = run_state(tx.connection, ref.key)
-    state, how, reserved = _target_state(tx, ref, wanted, target, now, frontier[0])
+    state, how, reserved = _target_state(tx, ref, command, target, now, frontier[0])
     edit = difference(now, state)
     transitions.end_live_attempts(tx, ref, "cancelled")
     withdraw_requests(tx, ref.key, "the run was redriven")
     remove_dead_letter(tx, ref.key)
     if not edit.empty:
         attempts.add_edit(tx, ref.key, target.definition_id, how or f"edited by {actor.user}", edit)
-    anew = not edit.empty or target.changes_version
-    position = decide_position(stood, frontier, attempts.last(tx, ref.key), anew=anew)
+    reset = not edit.empty or target.changes_version
+    position = decide_position(source, frontier, attempts.last(tx, ref.key), reset=reset)
     runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), target.definition_id)
     tx.event(
         EventKind.RUN_REDRIVEN,
@@ -100,14 +100,14 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, wanted: Redrive, target: Ta
         schedule_id=ref.schedule_id,
         workflow=ref.workflow,
         node_id=frontier[0],
-        data=_event_data(wanted, target, stood.position, frontier, edit, how),
+        data=_event_data(command, target, source.position, frontier, edit, how),
     )
     if reserved:
         transitions.warn_reserved(tx, ref, None, reserved)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
-    """The patch that makes one state of another."""
+    """Return the patch that changes `before` into `after`."""
     missing = object()
     return Patch(
         {key: value for key, value in after.items() if before.get(key, missing) != value},
@@ -116,16 +116,16 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
 
 
 def _target_state(
-    tx: Tx, ref: RunRef, wanted: Redrive, target: Target, now: dict[str, Any], node: str
+    tx: Tx, ref: RunRef, command: Redrive, target: Target, now: dict[str, Any], node: str
 ) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
-    """Return the state to go on with, where it comes from if nobody has typed it, and the reserved names that
+    """Return the state to continue with, its origin unless an operator gave it, and the reserved names that
     an edit or a migration tried to write."""
-    if wanted.state is not None:
-        edited, reserved = with_reserved_of(now, wanted.state)
+    if command.state is not None:
+        edited, reserved = with_reserved_of(now, command.state)
         return edited, "", reserved
     state, words = now, []
     tried: list[str] = []
-    if wanted.rewind:
+    if command.rewind:
         state = _state_before(tx, ref, node)
         words.append(f"as before {node}")
     if target.changes_version:
@@ -140,40 +140,42 @@ def _target_state(
 
 
 def _state_before(tx: Tx, ref: RunRef, node: str) -> dict[str, Any]:
-    """The state that the node's last visit found."""
+    """Return the state before the last visit of the node."""
     first = attempts.first_of_last_visit(tx, ref.key, node)
     if first is None:
-        raise UsageError(f"run {ref.id} has never come to {node}, so there is no state from before it")
+        raise UsageError(f"run {ref.id} has never reached {node}, so it has no state from before that node")
     return run_state(tx.connection, ref.key, first - 1)
 
 
-# --- where it goes on --------------------------------------------------------------------------
+# --- position ------------------------------------------------------------------------------------
 
 
-def decide_frontier(stored: StoredRun, stood: Stood, wanted: Redrive, target: Target) -> list[str]:
-    """Return the nodes that a redriven run does, the chosen one first. Raise an error if it cannot go on there.
+def decide_frontier(stored: StoredRun, source: RedriveSource, command: Redrive, target: Target) -> list[str]:
+    """Return the nodes that a redriven run executes, the chosen one first. Raise an error if it cannot continue there.
 
-    Without a choice it is where the run stopped. With one, other pending nodes stay pending only if
-    they are on a branch of their own: neither on the way to the chosen node nor after it.
+    Without a choice these are the nodes at which the run stopped. With a choice, other pending nodes stay pending
+    only if they are on a separate branch: neither before nor after the chosen node.
     """
-    if wanted.rewind and wanted.state is not None:
-        raise UsageError("give a state, or take the one from before the node (rewind), not both")
+    if command.rewind and command.state is not None:
+        raise UsageError("give either a state or `rewind` (the state from before the node), not both")
     next_status(stored.id, stored.status, RunCommand.REDRIVE)
-    if stood.parent is not None:
-        # Nothing waits any more for a run that is a node of another one.
+    if source.parent is not None:
+        # The parent no longer waits for this child.
         raise ConflictError(
-            f"run {stored.id} is part of run {stood.parent}; redrive that one from the node it stands for"
+            f"run {stored.id} is a child of run {source.parent}; redrive that run from the node that started this one"
         )
-    nodes, old = target.definition.nodes, stood.position
-    if wanted.from_node is None:
-        frontier = list(old.frontier) or ([stood.failed_at] if stood.failed_at is not None else [])
+    nodes, old = target.definition.nodes, source.position
+    if command.from_node is None:
+        frontier = list(old.frontier) or ([source.failed_at] if source.failed_at is not None else [])
         if not frontier:
-            raise ConflictError(f"run {stored.id} has no node left to go on from; name one of its nodes")
+            raise ConflictError(
+                f"run {stored.id} has no pending node to continue from; name one of its nodes"
+            )
         gone = [node for node in frontier if node not in nodes]
         if gone:
             raise _no_such_node(target, gone[0])
         return frontier
-    chosen = _outermost(stood, wanted.from_node, target)
+    chosen = _outermost(source, command.from_node, target)
     after = reaches(target.definition, chosen)
     apart = [
         node
@@ -186,14 +188,14 @@ def decide_frontier(stored: StoredRun, stood: Stood, wanted: Redrive, target: Ta
     return [chosen, *apart]
 
 
-def _outermost(stood: Stood, node: str, target: Target) -> str:
-    """Return the chosen node; of a member of a parallel or team, the node that starts its members."""
+def _outermost(source: RedriveSource, node: str, target: Target) -> str:
+    """Return the chosen node. For a member of a parallel or team, return the node that contains it."""
     nodes = target.definition.nodes
     chosen = node
     seen: set[str] = set()
     while chosen not in seen:
         seen.add(chosen)
-        visit = stood.visits.get(chosen)
+        visit = source.visits.get(chosen)
         if visit is not None:
             chosen = visit.parent or chosen
             continue
@@ -208,19 +210,21 @@ def _no_such_node(target: Target, node: str) -> UsageError:
     names = list(target.definition.nodes)
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     return UsageError(
-        f"{target.definition.name} {target.version} has no node {node!r}; go on from one of: {listed}",
+        f"{target.definition.name} {target.version} has no node {node!r}; choose one of: {listed}",
         nodes=names,
     )
 
 
-def decide_position(stood: Stood, frontier: list[str], last_attempt: int, *, anew: bool) -> Position:
-    """Return the position of a redriven run. `anew`: its state or its version is another one than before."""
-    old = stood.position
+def decide_position(
+    source: RedriveSource, frontier: list[str], last_attempt: int, *, reset: bool
+) -> Position:
+    """Return the position of a redriven run. `reset`: its state or version changes."""
+    old = source.position
     counts = dict(old.counts)
-    if anew or frontier[0] not in old.frontier:
-        # Another thing is tried than before: it counts as a visit of its own, so that no result of a
-        # branch is taken over and no idempotency key is used for other inputs.
-        for node, visit in stood.visits.items():
+    if reset or frontier[0] not in old.frontier:
+        # The inputs differ, so it counts as a new visit: no result of a branch is reused, and no
+        # idempotency key is used for other inputs.
+        for node, visit in source.visits.items():
             base = node if node in counts else node.split(".", 1)[0]
             counts[base] = max(counts.get(base, 0), visit.iteration)
     return Position(frontier, counts, last_attempt, floor=sum(counts.values()), ordinal=old.ordinal)
@@ -230,11 +234,11 @@ def decide_position(stood: Stood, frontier: list[str], last_attempt: int, *, ane
 
 
 def _event_data(
-    wanted: Redrive, target: Target, old: Position, frontier: list[str], edit: Patch, how: str
+    command: Redrive, target: Target, old: Position, frontier: list[str], edit: Patch, how: str
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"from": frontier[0]}
-    if wanted.from_node not in (None, frontier[0]):
-        data["asked_for"] = wanted.from_node
+    if command.from_node not in (None, frontier[0]):
+        data["asked_for"] = command.from_node
     left_out = [node for node in old.frontier if node not in frontier]
     if left_out:
         data["left_out"] = left_out[:_NAMED]
@@ -244,6 +248,6 @@ def _event_data(
         data |= {"version": target.version, "was": target.old_version}
     if how:
         data["state"] = how
-    if wanted.note:
-        data["note"] = wanted.note
+    if command.note:
+        data["note"] = command.note
     return data

@@ -1,4 +1,4 @@
-"""People's decisions on their way to the runs that wait for them, and the deadlines of requests."""
+"""The decisions on requests, delivered to the runs that wait for them, and the deadlines of requests."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import datetime
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_engine.graph_walk.stopwatch import first_of
-from victor_engine.people.requests import Decision, decision_of, due_requests, next_deadline, run_timers
+from victor_engine.people.requests import Decision, attend, decision_of, due_requests, next_deadline
 from victor_engine.store.db import Store
 
 log = logging.getLogger(__name__)
 
 DEADLINE_POLL = 30.0
-"""Seconds after which deadlines are looked at again, whatever the timer says: clocks jump."""
+"""Maximum seconds between two looks at the deadlines, because the wall clock may be set."""
 
 
 class Decisions:
-    """Hands committed decisions to who waits for them, and sees to what is due on a request."""
+    """Delivers committed decisions to the waiting runs, and applies the deadlines of requests."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -40,19 +40,19 @@ class Decisions:
         self._kick.set()
 
     async def wait(self, request_id: str) -> Decision:
-        """The decision on a request, as soon as there is one."""
+        """Wait for the decision on a request, and return it."""
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._waiters[request_id] = future
         try:
-            # Between the commit of the question and here an answer may have come, also from a command
-            # line that wrote under the lock while no engine ran.
+            # The answer may have been committed between the commit of the request and this read, also by a
+            # command line that wrote while no engine was running.
             decision = await self.store.read(lambda connection: decision_of(connection, request_id))
             return decision if decision is not None else await future
         finally:
             self._waiters.pop(request_id, None)
 
     def deliver(self, request_id: str, decision: Decision) -> None:
-        """Hand a committed decision to the run that waits for it."""
+        """Deliver a committed decision to the run that waits for it."""
         future = self._waiters.get(request_id)
         if future is not None and not future.done():
             future.set_result(decision)
@@ -64,13 +64,13 @@ class Decisions:
                 due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
                 for request_id in due:
                     decision = await self.store.persist(
-                        lambda tx, request_id=request_id: run_timers(tx, request_id)  # type: ignore[misc]
+                        lambda tx, request_id=request_id: attend(tx, request_id)  # type: ignore[misc]
                     )
                     if decision is not None:
                         self.deliver(request_id, decision)
                 upcoming = await self.store.read(next_deadline)
             except VictorError as error:
-                log.error("deadlines: %s", error)
+                log.error("the deadlines of requests could not be applied, the next try follows: %s", error)
                 upcoming = None
             await self._sleep_or_kick(upcoming)
 

@@ -1,4 +1,4 @@
-"""Plans of a command on several runs: what it would do to each, and whether a run is still what was shown."""
+"""Plans of a command on several runs: its effect on each run, and the check that the run is unchanged."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from victor_engine.store.stored_position import position_of
 from victor_engine.versioning import catalog
 
 Expect = Callable[[Tx, StoredRun], None]
-"""Raises a ConflictError in the transition of a command if the run is not what was shown."""
+"""Raises ConflictError in the transition of a command if the run is not as the plan showed it."""
 
 _STANDING = ("status", "at")
 _NAMED = 10
 
 _EFFECTS: dict[RunPlanCommand, str] = {
     "cancel": "ends",
-    "pause": "is held before its next node",
-    "resume": "goes on{at}",
-    "retry": "tries again{at}",
-    "redrive": "goes on{at}",
+    "pause": "pauses before its next node",
+    "resume": "continues{at}",
+    "retry": "retries{at}",
+    "redrive": "continues{at}",
     "rerun": "starts a new run with the same input",
     "discard": "leaves the list of dead letters",
 }
 _CANCELS: dict[str, str] = {
-    RunStatus.RUNNING: "ends, with what is at work{at}",
-    RunStatus.PAUSING: "ends, with what is at work{at}",
-    RunStatus.WAITING: "ends; nothing waits{at} any more",
-    RunStatus.CANCELLING: "what has not ended is killed",
+    RunStatus.RUNNING: "ends, with its active attempts{at}",
+    RunStatus.PAUSING: "ends, with its active attempts{at}",
+    RunStatus.WAITING: "ends, and its wait{at} is cancelled",
+    RunStatus.CANCELLING: "is force-killed",
 }
 _AT_REST: tuple[RunPlanCommand, ...] = ("resume", "retry", "redrive", "rerun", "discard")
-"""Commands on runs at which nothing is at work: a revision or an attempt since then is a change."""
+"""Commands on runs that are not active: a later revision or attempt is a change."""
 
 
 def kind(command: RunPlanCommand) -> str:
-    """Return the kind of the plans of a command."""
+    """Return the kind of the plans of a command, such as `retry of runs`."""
     return f"{command} of runs"
 
 
@@ -63,9 +63,9 @@ def plan_runs(
     states: Mapping[str, Mapping[str, Any]] | None,
     now: datetime,
 ) -> RunsPlan:
-    """Return what a command would do to each run. The reason why it does nothing to one is in its item.
+    """Return the effect of a command on each run. If it has none, the item gives the reason.
 
-    `states` has the whole new state of each run that gets one, by the id that is given.
+    `states` maps run ids, as given, to the whole new states of the runs.
     """
     items: list[plans.PlanItem] = []
     shown: list[RunPlanItem] = []
@@ -121,10 +121,10 @@ def expect(
     from_node: str | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Expect:
-    """Return the check that a run is what a plan has shown, for the transition of the command.
+    """Return the check that a run is as the plan showed it, for the transition of the command.
 
     Raise PlanTokenError or PlanExpiredError if the token cannot be applied. The check raises ItemChangedError if the
-    run changed, and PlanChangedError if the version to go on with or an option did.
+    run has changed, and PlanChangedError if the version or an option has changed.
     """
     plan = plans.read_plan(token, kind(command), now)
     items = {item.id: item for item in plan.items}
@@ -133,7 +133,7 @@ def expect(
         item = items.get(stored.id)
         if item is None or not item.effect:
             why = item.reason if item is not None else "the plan does not list it"
-            raise PlanTokenError(f"run {stored.id} is left alone: {why}; plan again")
+            raise PlanTokenError(f"run {stored.id} is not part of the plan: {why}; plan again")
         changed = plans.what_changed(item.facts, run_facts(tx, stored, command), _STANDING)
         if changed:
             raise ItemChangedError(f"run {stored.id} is {plans.left_out(changed)}", changed=changed)
@@ -158,7 +158,7 @@ def _digest(state: Mapping[str, Any] | None) -> str:
 def _state_before(
     connection: sqlite3.Connection, stored: StoredRun, command: RunPlanCommand
 ) -> Mapping[str, Any]:
-    """Return the state that another one takes the place of: of a rerun, the input."""
+    """Return the state that a new state replaces; for a rerun, the input."""
     if command == "rerun":
         given: dict[str, Any] = jsonio.loads(given_state(connection, stored.key))
         return given
@@ -178,7 +178,7 @@ def _edit(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def run_facts(source: Tx | sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> plans.Facts:
-    """Return what a command on a run depends on."""
+    """Return the facts about a run on which a command depends."""
     _, version = runs.id_and_version(source, stored.key)
     facts: plans.Facts = {
         "status": stored.status,
@@ -191,7 +191,7 @@ def run_facts(source: Tx | sqlite3.Connection, stored: StoredRun, command: RunPl
 
 
 def _refusal(connection: sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> str:
-    """Return why a command does nothing to a run, as the rest of a sentence about it; empty if it does."""
+    """Return why a command has no effect on a run, as the predicate of a sentence; empty if it has an effect."""
     if command == "rerun":
         return ""
     if command == "discard":
@@ -200,7 +200,7 @@ def _refusal(connection: sqlite3.Connection, stored: StoredRun, command: RunPlan
     if reason is None and command == "redrive":
         parent = runs.parent_id(connection, stored.key, PART_OF_A_RUN)
         if parent is not None:
-            return f"is part of run {parent}; redrive that one from the node it stands for"
+            return f"is a child of run {parent}; redrive that run from the node that started this one"
     return reason or ""
 
 

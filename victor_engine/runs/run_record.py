@@ -1,4 +1,4 @@
-"""A run as it was read from the store: where it stands, and what is known of its open steps."""
+"""A run as read from the store: its position and the history of its open steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from victor_engine.store.repositories.attempts import waiting
 
 @dataclass(frozen=True, slots=True)
 class WaitingAttempt:
-    """An attempt that waited when the run was read: its handle, its number, and what is stored of its wait."""
+    """An attempt that waited when the run was read: its handle, number and stored wait."""
 
     id: int
     number: int
@@ -31,7 +31,7 @@ class WaitingAttempt:
 
 @dataclass(slots=True)
 class RunRecord:
-    """A run as it was read from the store when it was taken up."""
+    """A run as read from the store when it was claimed."""
 
     ref: RunRef
     definition: WorkflowDefinition
@@ -39,7 +39,7 @@ class RunRecord:
     requested_by: str
     position: Position
     state: dict[str, Any]
-    state_bytes: int  # of the JSON that the state was last written whole as
+    state_bytes: int  # size of the last snapshot of the state, as JSON
     spent: float
     reruns: int
     status: str
@@ -52,7 +52,7 @@ class RunRecord:
 def history_from_rows(
     rows: Sequence[Any], position: Position, nodes: dict[str, Node]
 ) -> dict[tuple[str, int], StepHistory]:
-    """What the recorded attempts say of steps that the position does not count as done.
+    """Return the history of the steps that the position does not count as done.
 
     `rows` are those of `attempts.recorded`.
     """
@@ -87,7 +87,7 @@ def history_from_rows(
 
 
 def waiting_attempts(connection: sqlite3.Connection, run_key: int) -> dict[tuple[str, int], WaitingAttempt]:
-    """The attempts of a run that wait, by step."""
+    """Return the waiting attempts of a run, by step."""
     return {
         (node_id, iteration): WaitingAttempt(attempt, number, jsonio.loads(wait) if wait else None, child)
         for node_id, iteration, attempt, number, wait, child in waiting(connection, run_key)

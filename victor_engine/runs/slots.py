@@ -1,4 +1,4 @@
-"""Places: which runs are at work in this engine, and which wait for a free place."""
+"""The slots of an engine: its active runs, and the queue of runs that wait for a free slot."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ class ActiveRun:
 
     task: asyncio.Task[None] = field(init=False)
     effects: EmbeddedEffects | None = None
-    begun: bool = False  # it has come to its walk
-    walking: bool = False  # and is at it
-    holds_slot: bool = True  # a place: until all that it does is to wait, and again from when it goes on
+    begun: bool = False  # its walk has started
+    walking: bool = False  # its walk is executing
+    holds_slot: bool = True  # False while all its strands wait
     cancelling: bool = False
     pausing: bool = False
-    became_idle: asyncio.Event = field(default_factory=asyncio.Event)  # has come to wait for a person
-    detached: bool = False  # let go of, for its row in the store is about to change
+    became_idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when a strand starts to wait
+    detached: bool = False  # its task ends without a change of the run, because its row is about to change
     overrides: dict[str, NodeOverride] = field(default_factory=dict)
     skip_retry_wait: set[str] = field(
         default_factory=set
-    )  # nodes to retry at once, said before it had effects
+    )  # nodes to retry immediately, set before the run had effects
 
     def interrupt(self) -> None:
-        """Break off its walk, if it is at it; what becomes of the run then is for its task to see to."""
+        """Cancel the walk if it is executing. The task decides how the run continues."""
         if self.walking:
             self.task.cancel()
 
     def stop(self) -> None:
-        """Break it off before or in its walk; after it the run's end is on its way to the store."""
+        """Cancel the task before or during the walk. After the walk the end of the run is being committed."""
         if self.walking or not self.begun:
             self.task.cancel()
 
     def end_walk(self) -> None:
-        """Its walk is over, or was broken off: its task goes on."""
+        """Mark the walk as over. The task continues, so pending cancellations of it are cleared."""
         self.walking = False
         while self.task.cancelling():
             self.task.uncancel()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of it is at work: it waits, or idle until a next attempt is due."""
+        """Whether all strands wait, or are between two attempts."""
         effects = self.effects
         return effects is not None and effects.idle + effects.awaiting_retry >= effects.strands
 
 
 class Slots:
-    """At most `limit` runs at work at once; higher priority first, then in order of creation.
+    """At most `limit` active runs. The queue is in order of priority (higher first), then of creation.
 
-    `drive(key, again)` is the task of a run; `again` says that it has been at work before.
+    `drive(key, again)` is the task of a run; `again` is True if the run was active before.
     """
 
     def __init__(self, drive: Callable[[int, bool], Coroutine[Any, Any, None]], limit: int) -> None:
@@ -76,22 +76,22 @@ class Slots:
         self._draining = False
 
     def open(self) -> None:
-        """Take up runs from now on. What is committed before is found at the start."""
+        """Claim runs from now on. Runs that were committed before are found at the start."""
         self._open = True
 
     def close(self) -> None:
-        """Nothing is taken up from now on."""
+        """Claim no more runs."""
         self._open = False
 
     def enqueue(self, key: int, priority: int = 0, again: bool = False) -> None:
-        """Let a committed run be taken up as soon as there is a place."""
+        """Claim a committed run as soon as a slot is free."""
         if key in self._queued or not self._open:
             return
         if key in self._held:
             self._requeue[key] = priority
             return
         if key in self.live:
-            # Its task is on its way out: it has committed the run's end, not yet left.
+            # The task has committed the end of the run and is about to return.
             self._requeue[key] = priority
             return
         self._queued.add(key)
@@ -99,7 +99,7 @@ class Slots:
         self.dispatch()
 
     def hold(self, key: int) -> None:
-        """Do not take a run up, whoever asks for it, until it is released: its row is about to change."""
+        """Do not claim a run until it is released, because its row is about to change."""
         self._held.add(key)
 
     def release(self, key: int) -> None:
@@ -108,21 +108,21 @@ class Slots:
             self.enqueue(key, priority, True)
 
     def dequeue(self, key: int) -> None:
-        """A run that waited for a place no longer does."""
+        """Remove a run from the queue."""
         if key in self._queued:
             self._queued.discard(key)
             self._queue = [entry for entry in self._queue if entry[1] != key]
             heapq.heapify(self._queue)
 
     def release_slot(self, live: ActiveRun) -> None:
-        """A strand of a run has come to wait. A run of which nothing else is at work holds no place."""
+        """Release the slot of a run if all its strands wait."""
         if live.holds_slot and live.effects is not None and live.effects.idle >= live.effects.strands:
             live.holds_slot = False
             self.in_use -= 1
             self.dispatch()
 
     def run_completed(self, key: int) -> None:
-        """The end of a run is committed: whoever hears of it may start the next one in its place."""
+        """Release the slot of a run whose end is committed, so that a subscriber can start the next run."""
         live = self.live.get(key)
         if live is not None and live.holds_slot:
             live.holds_slot = False
@@ -130,9 +130,9 @@ class Slots:
             self.dispatch()
 
     async def reacquire_slot(self, live: ActiveRun) -> None:
-        """Return when a run that waited may be at work again: it needs a place as any other does.
+        """Return when a run that waited has a slot again.
 
-        Those that have begun come before those that have not.
+        Runs that have begun come before runs that have not.
         """
         if live.holds_slot:
             return
@@ -147,7 +147,7 @@ class Slots:
     def _readmit(self) -> None:
         while self._reacquiring:
             key, (live, strands) = next(iter(self._reacquiring.items()))
-            waiting = [strand for strand in strands if not strand.done()]  # others were cancelled meanwhile
+            waiting = [strand for strand in strands if not strand.done()]  # the others were cancelled
             if waiting and not live.holds_slot:
                 if self.in_use >= self.limit:
                     return
@@ -158,7 +158,7 @@ class Slots:
                 strand.set_result(None)
 
     def dispatch(self) -> None:
-        """Start what waits while there are free places."""
+        """Start queued runs while slots are free."""
         self._readmit()
         while self._open and self._queue and self.in_use < self.limit:
             entry = self._next()
@@ -177,12 +177,12 @@ class Slots:
         try:
             await self._drive(key, again)
         except Exception as error:
-            log.error("run %s: the engine could not go on with it", key, exc_info=error)
+            log.error("run %s: the engine could not continue it", key, exc_info=error)
         finally:
             self._finished(live, key)
 
     def _next(self) -> tuple[int, int, bool] | None:
-        """The queued run that is taken up next; while draining, only one that has begun before."""
+        """Return the next queued run. While the engine drains, only a run that has begun before."""
         if not self._draining:
             return heapq.heappop(self._queue) if self._queue else None
         begun = [entry for entry in self._queue if entry[2]]
@@ -194,18 +194,18 @@ class Slots:
         return entry
 
     def drain(self, draining: bool) -> None:
-        """Take up no run that has not begun; or do so again."""
+        """Start or stop draining: claim only runs that have begun before."""
         self._draining = draining
         self.dispatch()
 
     def clear(self) -> None:
-        """Everything was stopped, and some of it before it began."""
+        """Remove the runs whose tasks were stopped, some of them before they began."""
         for live in self.live.values():
             self.in_use -= live.holds_slot
         self.live.clear()
 
     def _finished(self, live: ActiveRun, key: int) -> None:
-        """Nothing is done for a run any more: its place is free."""
+        """Release the slot of a run whose task has returned."""
         if self.live.pop(key, None) is None:
             return
         self.in_use -= live.holds_slot

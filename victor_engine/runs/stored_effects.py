@@ -1,4 +1,4 @@
-"""The effects of one run, implemented on the store, in the engine's own loop."""
+"""The effects of one run on the store, in the loop of the engine."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from victor_engine.runs.overrides import with_overrides
 from victor_engine.runs.run_record import RunRecord
 from victor_engine.runs.transitions import RunEnd
 from victor_engine.store.db import Store, Tx
-from victor_engine.work.attempt_log import AttemptLog, Logbook
-from victor_engine.work.calls import Invoker, NodeCall, place_of
+from victor_engine.work.attempt_log import AttemptLog, LogWriter
+from victor_engine.work.calls import Invoker, NodeCall, process_slot_of
 
 if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which a wait looks at the wall clock again, since it may have been set."""
+"""Maximum seconds between two looks at the wall clock, because the clock may be set."""
 
 SNAPSHOT_BYTES = 65_536
-"""A snapshot is written once the patches since the last one are larger than it and than this."""
+"""A snapshot is written when the patches since the last one are larger than it and than this, in bytes."""
 
 
 class EmbeddedEffects(ExternalWaits):
@@ -47,20 +47,20 @@ class EmbeddedEffects(ExternalWaits):
         store: Store,
         clock: Clock,
         bindings: BindingTable,
-        logbook: Logbook,
+        log_writer: LogWriter,
         services: RunServices,
     ) -> None:
-        super().__init__(record, store, clock, bindings, logbook, services)
+        super().__init__(record, store, clock, bindings, log_writer, services)
         self.stopwatch = Stopwatch(clock, record.spent)
-        self.skip_retry_wait: set[str] = set()  # nodes whose next wait for a retry is left out
+        self.skip_retry_wait: set[str] = set()  # nodes whose next wait for a retry is skipped
         self._waits: dict[str, asyncio.Event] = {}
         self._invokers: dict[tuple[str, str | None], Invoker] = {}
         self._patched = 0
         self._snapshot_size = record.state_bytes
         self.ending: asyncio.Future[Any] | None = None
-        """The commit of the last step with the run's end."""
+        """The commit of the last step together with the end of the run."""
 
-    # --- small things --------------------------------------------------------------------------
+    # --- clock, limits and history -------------------------------------------------------------
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -84,13 +84,11 @@ class EmbeddedEffects(ExternalWaits):
     def overrun(self) -> str | None:
         limit = self.record.definition.max_execution_timeout_seconds
         if limit is not None and self.stopwatch.seconds >= limit:
-            return (
-                f"the run has been at work for {self.stopwatch.seconds:.0f} s, and its limit is {limit:g} s"
-            )
+            return f"the run has been active for {self.stopwatch.seconds:.0f} s, and its limit is {limit:g} s"
         return None
 
     def warn(self, node_id: str, message: str, **data: Any) -> None:
-        # Fire and forget: a warning never holds up a run, and the writer keeps the order.
+        # Not awaited: a warning never delays a run, and the writer keeps the order.
         task = asyncio.ensure_future(
             self.store.persist(lambda tx: transitions.warn(tx, self.run, node_id, message, data))
         )
@@ -125,7 +123,7 @@ class EmbeddedEffects(ExternalWaits):
             self.awaiting_retry -= 1
 
     def retry_now(self, node_id: str) -> None:
-        """End the wait of what waits for another attempt of the node."""
+        """End the wait for another attempt of the node."""
         skip = self._waits.pop(node_id, None)
         if skip is not None:
             skip.set()
@@ -153,8 +151,8 @@ class EmbeddedEffects(ExternalWaits):
 
     async def work(self, attempt: int, step: Step, call: NodeCall, limit: float | None) -> Any:
         invoker = self._invoker(step.node, role_of(step))
-        # Waiting for a place is not the node's work: it counts towards no limit.
-        async with place_of(invoker):
+        # The wait for a process slot is not work of the node, so it counts towards no limit.
+        async with process_slot_of(invoker):
             return await self._work(invoker, attempt, step, call, limit)
 
     async def _work(
@@ -169,10 +167,10 @@ class EmbeddedEffects(ExternalWaits):
         if left is not None and (allowed is None or left < allowed):
             allowed, run_ends = left, True
             whole = self.record.definition.max_execution_timeout_seconds
-            reason = f"{step.key}: the run reached its limit of {whole:g} s at work"
+            reason = f"{step.key}: the run reached its limit of {whole:g} s of active time"
         if call.state is None and getattr(invoker, "wants_state", False):
             call = replace(call, state=dict(self.record.state))
-        log = self.logbook.open(self.run.key, attempt)
+        log = self.log_writer.open(self.run.key, attempt)
         context = _Context(self, attempt, log)
         self._logs[attempt] = log
         try:
@@ -190,7 +188,7 @@ class EmbeddedEffects(ExternalWaits):
         except VictorError:
             raise
         except Exception as error:
-            # What an invoker lets through is the work's own failure, by its class.
+            # An exception from an invoker is a failure of the work, with its class as the type.
             bases = tuple(cls.__name__ for cls in type(error).__mro__[1:-1])
             raise NodeError(
                 f"{step.key}: {type(error).__name__}: {error}", error_type=type(error).__name__, bases=bases
@@ -219,29 +217,29 @@ class EmbeddedEffects(ExternalWaits):
                 breakers.succeeded(tx, self.run, step)
 
         if onward is not None and done.rejected is not None:
-            # Alone it would leave a run with nothing left to do, which after a crash is one that has succeeded.
+            # Committed alone, a run without pending nodes would count as succeeded after a crash.
             self.opened = True
             info = ErrorInfo(type="Rejected", message=done.rejected, node_id=step.node.id)
             return self._finish_with(transition, RunEnd("rejected", spent, onward.ordinal, info))
         return self.store.persist(transition)
 
     async def _finish_with(self, last: Callable[[Tx], None], end: RunEnd) -> None:
-        """Commit a step after which nothing is left to do, and with it the run's end.
+        """Commit the last step of a run together with its end.
 
-        Only of a step that computes or that was rejected: work that had an effect is not to be done again
-        because something is wrong with the end of its run.
+        Only for a step that computes or was rejected: work with effects must not be repeated because the end of
+        its run could not be committed.
         """
-        await self.logbook.settle()
+        await self.log_writer.settle()
         self.ending = self.services.end(self.run, end, opened=self.opened, last=last)
-        # If the walk is cancelled meanwhile, what it comes to is asked for by `ended`.
+        # If the walk is cancelled during the commit, `ended` returns its result.
         await asyncio.shield(self.ending)
 
     def _spent(self) -> int:
-        """Microseconds at work."""
+        """Return the active time, in microseconds."""
         return int(self.stopwatch.seconds * 1_000_000)
 
     async def ended(self) -> bool:
-        """Whether the run's end is committed with its last step."""
+        """Return whether the end of the run is committed with its last step."""
         if self.ending is None:
             return False
         if not self.ending.done():
@@ -249,7 +247,7 @@ class EmbeddedEffects(ExternalWaits):
         return self.ending.exception() is None
 
     def _snapshot(self, done: Done, patch: str | None) -> str | None:
-        """The state after a step, as JSON, once the patches since the last one have outgrown it."""
+        """Return the state after a step, as JSON, if the patches since the last snapshot are larger than it."""
         self._patched += len(patch) if patch else 0
         if self._patched <= max(SNAPSHOT_BYTES, self._snapshot_size):
             return None
@@ -276,12 +274,12 @@ class EmbeddedEffects(ExternalWaits):
     async def abandon(self, parent: Step) -> None:
         def transition(tx: Tx) -> None:
             transitions.end_live_attempts(tx, self.run, "cancelled", parent.node.id)
-            reason = f"{parent.node.id} was decided without it"
+            reason = f"the result of {parent.node.id} was decided without this branch"
             withdraw_requests(tx, self.run.key, reason, cancelled_only=True)
 
         await self.store.persist(transition)
 
-    # --- several at once -----------------------------------------------------------------------
+    # --- concurrent strands --------------------------------------------------------------------
 
     async def join(
         self,
@@ -315,7 +313,7 @@ class EmbeddedEffects(ExternalWaits):
                 ):
                     raise RunPausedError
                 if pending and good < wanted and bad <= tolerate and self.idle >= self.strands:
-                    # What was at work is done, and the rest of the branches only wait.
+                    # The active branches are done, and the other branches wait.
                     await self._show_waiting()
                 if pending and good < wanted and bad <= tolerate:
                     self.stop_if_pausing()
@@ -334,7 +332,7 @@ class EmbeddedEffects(ExternalWaits):
         self.services.idle(self.run.key)
 
     async def _run_out(self, limit: float) -> None:
-        """Return after `limit` seconds at work from now; waiting for people does not count."""
+        """Return after `limit` seconds of active time. Waits for people do not count."""
         end = self.stopwatch.seconds + limit
         while (left := end - self.stopwatch.seconds) > 0:
             await self.clock.sleep(left)

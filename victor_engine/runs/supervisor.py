@@ -1,4 +1,4 @@
-"""All runs of one engine: taking up, driving to the end, recovery after a crash."""
+"""The runtime: it claims the runs of one engine, drives them to their end, and recovers them after a crash."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from victor_engine.store.repositories.runs import Unfinished
 from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
 from victor_engine.versioning.catalog import Load
-from victor_engine.work.attempt_log import Logbook
+from victor_engine.work.attempt_log import LogWriter
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
 from victor_engine.work.process import end_process_group
@@ -54,24 +54,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RECLAIM_SECONDS = 30.0
-"""How long a run rests that the store has failed, before it is taken up again."""
+"""Seconds before a run is claimed again after the store has failed."""
 
 NOT_RETRIED = frozenset(
     {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
 )
-"""Failures that a workflow-level retry cannot mend: the same limit would be met again."""
+"""Errors that a retry of the workflow cannot fix, because it would meet the same limit."""
 
 
 def newest(tx: Tx, workflow: str, version: str | None) -> Start:
-    """What a child starts on, where nobody looks at what its work is bound to."""
+    """Return where a child run starts, without a check of the bindings of its nodes."""
     found = catalog.resolve(tx, workflow, version)
     return Start(found.id, catalog.load_definition(tx.connection, found.id)[0].start)
 
 
 class Runtime:
-    """Drives runs, and does what people tell them.
+    """The runs of one engine.
 
-    For what it is given see `taking.LoadDefinition`, `ending.OnCompletion` and `ending.OnFinished`.
+    For the parameters see `claims.LoadDefinition`, `completion.OnCompletion` and `completion.OnFinished`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Runtime:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.logbook = Logbook(store, clock, mask)
+        self.log_writer = LogWriter(store, clock, mask)
         self.loader = RunLoader(load_definition)
         self._bindings = bindings
         self._functions = functions
@@ -102,7 +102,7 @@ class Runtime:
         self.children = ChildRuns(store)
         self.completion = Completion(
             store,
-            self.logbook,
+            self.log_writer,
             self.children,
             self.slots.run_completed,
             before_completion,
@@ -124,12 +124,12 @@ class Runtime:
         self._reclaims: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    # --- beginning and end ---------------------------------------------------------------------
+    # --- start and stop ------------------------------------------------------------------------
 
     async def start(self, *, recover: bool = True) -> None:
-        """Recover what a dead engine left, take up every run that is not final, watch deadlines.
+        """Recover the runs of an earlier engine, claim all runs that are not final, and watch deadlines.
 
-        With `recover=False` no run is touched; `recover` takes up a single one later.
+        With `recover=False` no run is changed; call `recover` for a single run later.
         """
         self.store.listen(self.control.on_events)
         self.slots.open()
@@ -138,7 +138,7 @@ class Runtime:
         self.decisions.start()
 
     async def stop(self) -> None:
-        """Stop at once: what runs is ended and will be tried again at the next start."""
+        """Stop immediately. Active attempts are ended and tried again at the next start."""
         self._stopping = True
         self.slots.close()
         await self.decisions.stop()
@@ -153,20 +153,21 @@ class Runtime:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.evaluator.close()
         self.slots.clear()
-        await self.logbook.close()
+        await self.log_writer.close()
 
     def hurry(self) -> None:
-        """While `stop` waits: kill what has not ended yet."""
+        """Force-kill the attempts that have not ended, while `stop` waits."""
         for live in list(self.slots.live.values()):
             live.stop()
 
     async def recover(self, run_key: int | None = None) -> None:
-        """End processes of a dead engine, mark what it was doing as interrupted, queue its runs.
+        """End the processes of an earlier engine, mark its attempts as interrupted, and queue its runs.
 
-        Until it gets a place, a run that was at work is `queued`: there may be fewer places than before.
+        A run that was active is `queued` until it gets a slot, because there may be fewer slots than before.
+        Runs that wait for another run of their schedule are left to the scheduler.
 
-        All of them, or the one with `run_key`. Runs that wait behind another one of their schedule are
-        left to the scheduler.
+        Args:
+            run_key: Recover this run only. None recovers all runs.
         """
 
         def read(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, int]], list[Unfinished]]:
@@ -176,7 +177,7 @@ class Runtime:
         for attempt, pid, pgid, start_ticks in orphans:
             ended = await end_process_group(pid, pgid, start_ticks)
             if ended:
-                log.warning("attempt %s: its process group %s still ran and was ended", attempt, pgid)
+                log.warning("attempt %s: process group %s was still running and was ended", attempt, pgid)
 
         def mark(tx: Tx) -> None:
             for each in begun:
@@ -193,43 +194,43 @@ class Runtime:
                 self.enqueue(each.ref.key, each.priority, each.begun)
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
-        """Let a committed run be taken up as soon as there is a place; higher priority first."""
+        """Claim a committed run as soon as a slot is free; higher priority first."""
         self.slots.enqueue(run_key, priority, again)
 
     @property
     def running(self) -> int:
-        """Runs that hold a place: those that wait for a person do not."""
+        """The number of runs that hold a slot. Runs that wait for people do not."""
         return self.slots.in_use
 
     async def create(self, plan: Callable[[Tx], NewRun]) -> Created:
-        """Create the run that `plan` says, in a transition, and let it begin as soon as there is a place.
+        """Create the run that `plan` returns, in a transition, and start it as soon as a slot is free.
 
         `plan` is a plain transition.
         """
         commit = self.store.write(lambda tx: create_run(tx, plan(tx)), plain=True)
-        # Whether or not the caller still waits for it then: what was committed is driven.
+        # A committed run is started even if the caller no longer waits.
         return await committed(commit, lambda created: self.enqueue(created.key, created.new.priority))
 
     def deliver(self, request_id: str, decision: Decision) -> None:
-        """Hand a committed decision to the run that waits for it."""
+        """Deliver a committed decision to the run that waits for it."""
         self.decisions.deliver(request_id, decision)
 
     def deadlines_changed(self) -> None:
         self.decisions.deadlines_changed()
 
     def drain(self, draining: bool) -> None:
-        """Take up no run that has not begun; or do so again."""
+        """Start or stop draining: claim only runs that have begun before."""
         self.slots.drain(draining)
 
     # --- one run -------------------------------------------------------------------------------
 
     async def _drive(self, key: int, again: bool) -> None:
-        """Drive a run until it ends or idle; where the store fails it, take it up again as after a crash."""
+        """Drive a run until it ends or pauses. If the store fails, claim it again as after a crash."""
         try:
             await self._drive_on(key, again)
         except StoreError as error:
-            # Nothing was acknowledged that is not on disk.
-            log.error("run %s is taken up again in %g s: %s", key, RECLAIM_SECONDS, error)
+            # No change was acknowledged that is not on disk.
+            log.error("run %s will be claimed again in %g s: %s", key, RECLAIM_SECONDS, error)
             task = asyncio.create_task(self._reclaim(key), name=f"victor-reclaim-{key}")
             self._reclaims.add(task)
             task.add_done_callback(self._reclaims.discard)
@@ -241,7 +242,12 @@ class Runtime:
                 await self.recover(key)
                 return
             except StoreError as error:
-                log.error("run %s cannot be taken up again yet: %s", key, error)
+                log.error(
+                    "run %s cannot be claimed again yet, the next try is in %g s: %s",
+                    key,
+                    RECLAIM_SECONDS,
+                    error,
+                )
 
     async def _drive_on(self, key: int, again: bool) -> None:
         live = self.slots.live[key]
@@ -259,7 +265,7 @@ class Runtime:
         while True:
             result = await self._walk(live, walk, effects, record)
             if effects.ending is not None and await effects.ended():
-                return  # with its last step, as one; who cancelled it meanwhile came too late
+                return  # the end was committed with the last step; a later cancellation has no effect
             if result is None:
                 return
             if result.status == "failed" and self._may_retry(record, result):
@@ -271,14 +277,14 @@ class Runtime:
             return
 
     def _effects_of(self, live: ActiveRun, record: RunRecord) -> EmbeddedEffects:
-        # What an operator sets from now on is seen at once; what was set while it was read, too.
+        # Overrides take effect immediately, including those that were set while the run was read.
         live.overrides = record.overrides = {**record.overrides, **live.overrides}
         effects = EmbeddedEffects(
             record,
             self.store,
             self.clock,
             self._bindings(),
-            self.logbook,
+            self.log_writer,
             self._services,
         )
         effects.skip_retry_wait |= live.skip_retry_wait
@@ -289,11 +295,11 @@ class Runtime:
     async def _walk(
         self, live: ActiveRun, walk: Walk, effects: EmbeddedEffects, record: RunRecord
     ) -> WalkResult | None:
-        """Walk until the end, a pause or a cancellation; None if the run does not end by itself."""
+        """Walk until the end, a pause or a cancellation. Return None if the run did not end by itself."""
         live.begun = live.walking = True
         try:
             if live.cancelling or self._stopping:
-                # Told between two walks, or before the first: there was nothing to cancel then.
+                # Cancelled between two walks, or before the first, when there was no walk to cancel.
                 raise asyncio.CancelledError
             return await walk.run(record.position, record.state)
         except asyncio.CancelledError:
@@ -305,18 +311,18 @@ class Runtime:
         except StoreError:
             raise
         except FencedError as error:
-            # Nothing was acknowledged that is not on disk; the newer engine has taken the run up.
+            # No change was acknowledged that is not on disk; the newer engine has claimed the run.
             log.error("run %s: %s", record.ref.id, error)
         except Exception as error:
-            log.exception("run %s: fault in the engine", record.ref.id)
-            info = ErrorInfo(type=type(error).__name__, message=f"fault in the engine: {error}")
+            log.exception("run %s: internal error of the engine", record.ref.id)
+            info = ErrorInfo(type=type(error).__name__, message=f"internal error of the engine: {error}")
             return WalkResult("failed", record.state, record.position, info)
         finally:
             live.end_walk()
         return None
 
     async def _after_cancel(self, live: ActiveRun, effects: EmbeddedEffects, ref: RunRef) -> None:
-        """A walk was cancelled: see to what is to become of its run."""
+        """End, pause or leave a run whose walk was cancelled."""
         if await effects.ended():
             return
         if live.cancelling:
@@ -324,13 +330,13 @@ class Runtime:
         elif self._stopping:
             await self.completion.interrupt(ref)
         elif live.detached:
-            pass  # it stays as it is in the store, and whoever parked it lets it be taken up again
+            pass  # the caller of `detach` enqueues it again
         elif effects.pausing:
-            # It was waiting for a person: the question stays open, the run rests.
+            # It was waiting for people: the request stays open, and the run pauses.
             await self.control.rest(ref, effects.stopwatch.seconds)
 
     async def _claim(self, live: ActiveRun, key: int, again: bool) -> RunRecord | None:
-        """Start a run, or go on with one; None if there is nothing to do for it."""
+        """Start or continue a run. Return its record, or None if nothing remains to be done."""
         if not again:
             new = await self.store.persist(lambda tx: self.loader.begin(tx, key), plain=True)
             if new is not None:
@@ -349,7 +355,7 @@ class Runtime:
         return record
 
     def _zone(self, definition: WorkflowDefinition) -> str:
-        """The zone of wall times in a workflow: its schedule's, else the workspace's."""
+        """Return the time zone of a workflow: that of its schedule, else that of the workspace."""
         block = definition.schedule or {}
         return str(block.get("timezone") or block.get("tz") or self._bindings().timezone)
 
@@ -363,7 +369,7 @@ class Runtime:
         return record.reruns < record.definition.max_retries and kind not in NOT_RETRIED
 
     async def _rerun(self, record: RunRecord, result: WalkResult) -> None:
-        """A workflow-level retry: go on from the failed node, its own attempts counted anew."""
+        """Retry the workflow: continue from the failed node, with its attempts counted from zero."""
         record.reruns += 1
 
         def transition(tx: Tx) -> Position:
@@ -383,10 +389,10 @@ class Runtime:
             lambda connection: history(connection, record.ref.key, record.position, record.definition)
         )
 
-    # --- runs that runs start ------------------------------------------------------------------
+    # --- child runs ----------------------------------------------------------------------------
 
     def _claim_child(self, key: int, priority: int) -> None:
-        # As a part of a run that has begun: it is taken up while the engine drains, too.
+        # A child is part of a run that has begun, so it is claimed while the engine drains too.
         self.enqueue(key, priority, again=True)
 
     def definition(
@@ -394,14 +400,14 @@ class Runtime:
     ) -> tuple[WorkflowDefinition, str]:
         return self.loader.definition(connection, definition_id)
 
-    # --- what people tell runs -----------------------------------------------------------------
+    # --- commands ------------------------------------------------------------------------------
 
     async def command(self, command: Command, actor: Actor, expect: Expect | None = None) -> None:
-        """Carry out a command on a run; see `Control.command`."""
+        """Execute a command on a run; see `Control.command`."""
         await self.control.command(command, actor, expect)
 
     def exclusive(self, key: int) -> AbstractAsyncContextManager[bool]:
-        """Have a run to oneself; see `Control.aside`."""
+        """Return a context with exclusive access to a run; see `Control.exclusive`."""
         return self.control.exclusive(key)
 
 

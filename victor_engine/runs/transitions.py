@@ -1,4 +1,4 @@
-"""Transitions of runs and attempts: every change of a run is one of these, with its event."""
+"""Transitions of runs and attempts. Each change of a run is one of these, together with its event."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def error_json(error: ErrorInfo | None) -> str | None:
 
 
 def rest(tx: Tx, run: RunRef) -> str:
-    """Let a run that is `pausing` rest as `paused`; attempts that were at work are interrupted.
+    """Make a `pausing` run `paused`, and its active attempts interrupted.
 
-    Return the status: another one than `paused` if the run was resumed or cancelled since.
+    Return the status. It is not `paused` if the run was resumed or cancelled before.
     """
     end_live_attempts(tx, run, "interrupted")
     if not runs.set_paused(tx, run.key):
@@ -43,9 +43,9 @@ def rest(tx: Tx, run: RunRef) -> str:
 
 
 def start(tx: Tx, run: RunRef, again: bool) -> bool:
-    """A queued run gets its place, or a run is taken up again after a restart or a pause.
+    """Start a queued run, or continue a run after a restart or a pause.
 
-    Return False if its status has changed meanwhile; it then stays what it was made.
+    Return False, with nothing changed, if its status no longer allows it.
     """
     if not runs.start(tx, run.key):
         return False
@@ -54,14 +54,14 @@ def start(tx: Tx, run: RunRef, again: bool) -> bool:
 
 
 def begin(tx: Tx, run: RunRef) -> None:
-    """A run that `runs.lock_new` has found gets its place. A plain transition."""
+    """Start a run that `runs.lock_new` has found. A plain transition."""
     runs.begin(tx, run.key)
     _event(tx, run, EventKind.RUN_STARTED)
 
 
 class RunEnd(Struct, frozen=True):
-    """How a run ended. `spent` is the microseconds that it was at work, `nodes_done` the steps that its walk
-    has done (None: they are counted)."""
+    """The end of a run. `spent` is its active time in microseconds. `nodes_done` is the number of steps of its walk;
+    None reads the number from the position."""
 
     status: str
     spent: int
@@ -70,8 +70,8 @@ class RunEnd(Struct, frozen=True):
 
 
 def finish(tx: Tx, run: RunRef, end: RunEnd) -> None:
-    """The run's end. A failed run keeps its position, so that it can go on from there, and is a dead letter
-    until somebody deals with it. Of one that has not failed this is a plain transition."""
+    """End a run. A failed run keeps its position, so that it can continue from there, and becomes a dead letter.
+    For a run that has not failed this is a plain transition."""
     done = end.nodes_done if end.nodes_done is not None else position_of(tx, run.key).get("at", 0)
     runs.finish(tx, run.key, end.status, error_json(end.error), end.spent, done)
     data: dict[str, Any] = {"status": end.status}
@@ -80,7 +80,7 @@ def finish(tx: Tx, run: RunRef, end: RunEnd) -> None:
     _event(tx, run, EventKind.RUN_FINISHED, data=data)
     if end.status == "failed":
         tx.apart()
-        # What becomes of a child's failure is for the parent that waits for it to say.
+        # The parent that waits for a child decides about the failure of the child.
         if not attempts.awaits_child(tx, run.key):
             add_dead_letter(tx, run.key, run.workflow, end.error)
 
@@ -104,7 +104,7 @@ def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) ->
 
 
 def _end_retrying(tx: Tx, step: StepRow, number: int) -> None:
-    """With the next attempt the one before it has failed for good."""
+    """Mark the previous attempt as failed when the next one begins."""
     if number > 1:
         attempts.fail_retrying(tx, step)
 
@@ -120,7 +120,7 @@ def begin_wait(
     idle: bool,
     child_key: int | None = None,
 ) -> int:
-    """An attempt that waits from its first moment on. With `rests` the run has nothing else to do."""
+    """Begin an attempt that waits from the start. `idle` says that all strands of the run wait."""
     row = _row(run, step)
     _end_retrying(tx, row, number)
     attempt = attempts.add(
@@ -137,24 +137,24 @@ def begin_wait(
 
 
 def await_decision(tx: Tx, run: RunRef, attempt: int) -> tuple[int, int, str]:
-    """Let an interrupted attempt wait for what people say of it; return its number, start and binding."""
-    wait = {"text": "a person, because it was interrupted", "since": tx.now_us, "interrupted": True}
+    """Make an interrupted attempt wait for a decision of people. Return its number, start and binding."""
+    wait = {"text": "a decision about the interrupted attempt", "since": tx.now_us, "interrupted": True}
     attempts.await_decision(tx, run.key, attempt, jsonio.dumps_text(wait))
     return attempts.begun(tx, attempt)
 
 
 def stay_interrupted(tx: Tx, run: RunRef, attempt: int) -> None:
-    """An attempt that people were asked about counts as interrupted again: it is tried once more."""
+    """Make an attempt interrupted again after people have decided that it is retried."""
     attempts.stay_interrupted(tx, run.key, attempt)
 
 
 def set_waiting(tx: Tx, run: RunRef) -> None:
-    """All that a run could do is done: it waits. One that was told to pause or to end stays so."""
+    """Make an idle run `waiting`, unless it is pausing or cancelling."""
     runs.set_waiting(tx, run.key)
 
 
 def set_working(tx: Tx, run: RunRef, *, revised: bool = True) -> None:
-    """A run that waited has something to do again. `revised`: whoever looked at it has to look again."""
+    """Make a waiting run `running`. With `revised`, operators must read the run again before a command."""
     runs.set_working(tx, run.key, revised=revised)
 
 
@@ -167,7 +167,7 @@ def used(tx: Tx, run: RunRef, attempt: int, usage: UsageInfo) -> None:
 
 
 def pure_step(run: RunRef, step: Step, done: Done, onward: Onward | None, patch: str | None, tx: Tx) -> None:
-    """A step that only computes: an attempt that is over as it begins. A plain transition."""
+    """Record a step that only computes, as an attempt that begins and ends at once. A plain transition."""
     attempts.add_done(tx, _row(run, step), patch, done.branch, *_onward(onward))
     _completed(tx, run, step, done)
 
@@ -183,9 +183,9 @@ def complete_attempt(
     spent: int,
     snapshot: str | None,
 ) -> int:
-    """A step's result, with what it changes of the position. Without an attempt (a pure node) one is recorded.
+    """Record the result of a step and its change of the position. A step without an attempt gets one.
 
-    `patch` is what `patch_json` gives, `snapshot` the JSON of the state after the step.
+    `patch` is the result of `patch_json`, and `snapshot` is the JSON of the state after the step.
     """
     if attempt is None:
         pure_step(run, step, done, onward, patch, tx)
@@ -256,8 +256,8 @@ def fail_attempt(
 
 
 def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = None) -> int:
-    """Everything of a run (or of one parallel in it) that still ran becomes cancelled or interrupted."""
-    # A question stays asked and a retry stays due: neither needs its engine to be alive.
+    """Cancel or interrupt the open attempts of a run, or of one parallel node in it. Return their number."""
+    # An interruption leaves requests and retries open, because they do not need a running engine.
     rows = attempts.live(tx, run.key, only_running=status == "interrupted", inside=parent)
     kind = EventKind.NODE_CANCELLED if status == "cancelled" else EventKind.NODE_INTERRUPTED
     for attempt, node_id in rows:
@@ -269,16 +269,16 @@ def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = Non
 
 
 def _cancel_child(tx: Tx, run: RunRef, attempt: int) -> None:
-    """Whatever an attempt has started and waits for ends with it."""
+    """Cancel the child that an attempt has started and waits for."""
     child = attempts.awaited_child(tx, attempt)
     if child is not None:
         cancel_child(tx, run, child)
 
 
 def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
-    """Mark a child as to be cancelled because its parent no longer waits for it, unless it has ended."""
+    """Make a child `cancelling` because its parent no longer waits for it, unless it has ended."""
     if runs.set_cancelling(tx, child.key):
-        data = {"by_parent": run.id, "note": f"run {run.id}, which has started it, no longer waits for it"}
+        data = {"by_parent": run.id, "note": f"its parent, run {run.id}, no longer waits for it"}
         _event(tx, child, EventKind.RUN_CANCELLING, data=data)
 
 
@@ -287,16 +287,16 @@ def warn(tx: Tx, run: RunRef, node_id: str | None, message: str, data: dict[str,
 
 
 def warn_reserved(tx: Tx, run: RunRef, node_id: str | None, names: Sequence[str]) -> None:
-    """Record that something tried to write names of the state that the engine alone writes."""
+    """Record that a step tried to write reserved keys of the state."""
     warn(tx, run, node_id, refusal(names), {"reserved": list(names)})
 
 
 def patch_json(step: Step, done: Done) -> str | None:
-    """The stored form of what a step changed."""
+    """Return the stored form of the change of a step."""
     if step.parent is None:
         return done.patch.to_json()
-    # Inside a parallel or team the way on and a member's bare result are kept as well: after a
-    # crash the branch goes on from there without doing the step again.
+    # Inside a parallel or team, the successors and the result of a member are stored too, so that the
+    # branch continues after a crash without a repetition of the step.
     data = done.patch.to_data()
     if done.successors:
         data["n"] = list(done.successors)

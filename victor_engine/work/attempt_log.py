@@ -1,10 +1,10 @@
-"""The log of attempts: written in batches, bounded with the cut visible.
+"""The log of attempts: written in batches, with a limit for each attempt.
 
-Whoever takes lines from a pipe stops reading while too many of an attempt wait for the store (`AttemptLog.room`).
+A reader of a pipe stops reading while too many characters of an attempt wait for the store (`AttemptLog.room`).
 
-Of each attempt the beginning is kept, and the last lines. These are written as they come as well, so
-that somebody who follows a log sees its end whatever its length; what falls out of the last lines is
-deleted again, and a line in its place says how much that was.
+The head and the last lines of each log are kept. The last lines are written as they come, so that the
+end of a log can be followed whatever its length. Lines that are no longer among the last ones are
+deleted, and a marker line gives their number.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import logs
 
 HEAD_CHARS = 1_000_000
-"""What of an attempt's log is kept from its beginning, in characters."""
+"""Size of the head of a log, in characters."""
 
 TAIL_LINES = 500
-"""How many of its last lines are kept once the head is full."""
+"""Number of last lines that are kept after the head is full."""
 
 MAX_LINE = 16_000
-"""A longer line is cut, visibly."""
+"""Maximum length of a line, in characters. A longer line is cut and marked."""
 
 FLUSH_SECONDS = 0.2
-"""How long a line may wait for its neighbours before it is written."""
+"""Maximum time for which a line waits for its batch."""
 
 BATCH = 1000
-"""How many lines one transition writes: whatever else is to be written waits for no more than these."""
+"""Lines in one transition, so that other transitions do not wait long."""
 
 MAX_WAITING = 300_000
-"""How much of one attempt may wait for the store before its pipe is read on, in characters."""
+"""Characters of one attempt that may wait for the store before its pipe is not read any more."""
 
 LINE_WEIGHT = 100
-"""What a line counts for in `MAX_WAITING`, beside its characters."""
+"""Weight of a line in `MAX_WAITING`, in addition to its characters."""
 
 Line = tuple[int, str, str]
 """Instant in microseconds, stream, text."""
@@ -48,8 +48,8 @@ Line = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Where the last lines of an attempt's log are stored: from which id on, and the line that says what
-    was cut between them and the head."""
+    """The stored last lines of a log: the id of the first one, and the id of the marker line between the head and
+    them."""
 
     start: int | None = None
     marker: int | None = None
@@ -58,22 +58,22 @@ class Tail:
 class AttemptLog:
     """The lines of one attempt on their way into the store."""
 
-    def __init__(self, book: Logbook, run_key: int, attempt: int) -> None:
-        self._book = book
+    def __init__(self, writer: LogWriter, run_key: int, attempt: int) -> None:
+        self._writer = writer
         self.run_key = run_key
         self.attempt = attempt
         self._kept = 0
         self._after_head = 0
         self.waiting: deque[Line] = deque(maxlen=TAIL_LINES)
         self.tail = Tail()
-        self.taken = 0
-        """What was taken and is not yet written, as `MAX_WAITING` counts it."""
+        self.unwritten = 0
+        """The weight of the lines that are not yet written, as `MAX_WAITING` counts it."""
         self._room: asyncio.Future[None] | None = None
 
     def write(self, stream: str, text: str) -> None:
-        """Take one or more lines; never blocks."""
-        at = to_us(self._book.clock.now())
-        text = self._book.clean(text)
+        """Add one or more lines. Never blocks."""
+        at = to_us(self._writer.clock.now())
+        text = self._writer.clean(text)
         lines = [
             line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} … ({len(line) - MAX_LINE} characters cut)"
             for line in text.splitlines() or [""]
@@ -83,39 +83,39 @@ class AttemptLog:
             self._kept += len(lines[head]) + 1
             head += 1
         self._after_head += len(lines) - head
-        self.taken += len(text) + LINE_WEIGHT * len(lines)
-        self._book.add(self, at, stream, lines[:head], lines[head:][-TAIL_LINES:])
+        self.unwritten += len(text) + LINE_WEIGHT * len(lines)
+        self._writer.add(self, at, stream, lines[:head], lines[head:][-TAIL_LINES:])
 
     def room(self) -> asyncio.Future[None] | None:
-        """Return None where more lines are welcome now, else a future that is done when they are."""
-        if self.taken < MAX_WAITING:
+        """Return None if more lines may be written now, else a future that is done when they may."""
+        if self.unwritten < MAX_WAITING:
             return None
         if self._room is None:
             self._room = asyncio.get_running_loop().create_future()
-            self._book.hasten()
+            self._writer.flush_now()
         return self._room
 
     def written(self, weight: int) -> None:
-        """So much of what was taken is in the store, or has fallen out of the last lines."""
-        self.taken -= weight
-        if self._room is not None and self.taken < MAX_WAITING:
+        """Subtract the weight of lines that are written or dropped."""
+        self.unwritten -= weight
+        if self._room is not None and self.unwritten < MAX_WAITING:
             if not self._room.done():
                 self._room.set_result(None)
             self._room = None
 
     @property
     def full(self) -> bool:
-        """Whether somebody waits to go on writing."""
+        """Whether a writer waits for room."""
         return self._room is not None
 
     @property
     def cut(self) -> int:
-        """How many lines are neither in the head nor among the last ones."""
+        """The number of lines that are neither in the head nor among the last lines."""
         return max(0, self._after_head - TAIL_LINES)
 
 
-class Logbook:
-    """All lines that wait to be written, and the task that writes them."""
+class LogWriter:
+    """All unwritten lines, and the task that writes them."""
 
     def __init__(self, store: Store, clock: Clock, mask: Callable[[str], str] = lambda text: text) -> None:
         self.clock = clock
@@ -123,45 +123,45 @@ class Logbook:
         self._mask = mask
         self._lines: list[tuple[int, int, int, str, str]] = []
         self._tails: dict[AttemptLog, None] = {}
-        self._taking: dict[AttemptLog, None] = {}
+        self._logs: dict[AttemptLog, None] = {}
         self._task: asyncio.Task[None] | None = None
-        self._hastened: asyncio.Task[None] | None = None
+        self._flush_task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
 
     def open(self, run_key: int, attempt: int) -> AttemptLog:
         return AttemptLog(self, run_key, attempt)
 
     def add(self, log: AttemptLog, at: int, stream: str, head: list[str], last: list[str]) -> None:
-        """Take clean lines of an attempt: those that stay, and those that stay until others come after them."""
+        """Add masked lines of an attempt: lines of the head, and last lines."""
         self._lines += [(log.run_key, log.attempt, at, stream, line) for line in head]
         if last:
             log.waiting.extend((at, stream, line) for line in last)
             self._tails[log] = None
-        self._taking[log] = None
+        self._logs[log] = None
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._flush_soon())
 
     def clean(self, text: str) -> str:
-        """Return text that can be stored, without secrets."""
-        # Surrogates and NULs cannot be stored as text; the rest is neutralised where it is shown.
+        """Return text that can be stored, with secrets masked."""
+        # Surrogates and NULs cannot be stored; other control characters are escaped when they are shown.
         return self._mask(text).replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
 
     async def _flush_soon(self) -> None:
-        while self.waits:
+        while self.pending:
             await self.clock.sleep(FLUSH_SECONDS)
             try:
                 await self.flush()
             except VictorError:
-                # The store says so itself on the next transition; log lines stay for a later try.
+                # The next transition reports the error of the store; the lines are kept for a later try.
                 return
 
-    def hasten(self) -> None:
-        """Write now: somebody waits for room."""
-        if self._hastened is None or self._hastened.done():
-            self._hastened = asyncio.get_running_loop().create_task(self._make_room())
+    def flush_now(self) -> None:
+        """Write now, because a writer waits for room."""
+        if self._flush_task is None or self._flush_task.done():
+            self._flush_task = asyncio.get_running_loop().create_task(self._make_room())
 
     async def _make_room(self) -> None:
-        while any(log.full for log in self._taking):
+        while any(log.full for log in self._logs):
             try:
                 await self.flush()
             except FencedError:
@@ -170,35 +170,35 @@ class Logbook:
                 await self.clock.sleep(FLUSH_SECONDS)
 
     async def close(self) -> None:
-        """Write what waits, if the store takes it, and stop."""
+        """Write the remaining lines, if the store accepts them, and stop."""
         await self.settle()
-        tasks = [task for task in (self._task, self._hastened) if task is not None]
+        tasks = [task for task in (self._task, self._flush_task) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
-    def waits(self) -> bool:
-        """Whether a line has not been given to the store yet."""
+    def pending(self) -> bool:
+        """Whether lines have not been written yet."""
         return bool(self._lines or self._tails)
 
     async def settle(self) -> None:
-        """Write what waits, if the store takes it; else it stays for a later try."""
-        if self.waits:
+        """Write the remaining lines, if the store accepts them; otherwise keep them for a later try."""
+        if self.pending:
             with contextlib.suppress(VictorError):
                 await self.flush()
 
     async def flush(self) -> None:
-        """Write every line that waits now; they stay in memory if the store cannot take them."""
+        """Write all waiting lines. Keep them in memory if the store does not accept them."""
         async with self._writing:
-            taken = {log: log.taken for log in self._taking}
-            self._taking = {}
+            taken = {log: log.unwritten for log in self._logs}
+            self._logs = {}
             try:
                 await self._write_lines(len(self._lines))
                 if self._tails:
                     await self._write_tails()
             except BaseException:
-                self._taking = dict.fromkeys([*taken, *self._taking])
+                self._logs = dict.fromkeys([*taken, *self._logs])
                 raise
             for log, weight in taken.items():
                 log.written(weight)
@@ -239,7 +239,7 @@ def _insert(lines: list[tuple[int, int, int, str, str]], tx: Tx) -> None:
 
 
 def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
-    """Add to the last lines of an attempt, delete what falls out of them, and say how much that was."""
+    """Add to the last lines of an attempt, delete the older ones, and update the marker line."""
     run, attempt = log.run_key, log.attempt
     if cut:
         tail = _mark_cut(tx, log, tail, new, cut)
@@ -251,14 +251,14 @@ def _write_tail(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) 
 
 
 def _mark_cut(tx: Tx, log: AttemptLog, tail: Tail, new: list[Line], cut: int) -> Tail:
-    """Make room for new lines at the end, and say in the first place how many were cut."""
+    """Delete lines to make room for new ones, and write the number of deleted lines into the marker line."""
     run, attempt = log.run_key, log.attempt
     stored = [] if tail.start is None else logs.since(tx, run, attempt, tail.start)
     if tail.marker in stored:
         stored.remove(tail.marker)
     fallen = stored[: max(0, len(stored) + len(new) - TAIL_LINES)]
     at = new[0][0] if new else tx.now_us
-    # The first line that falls out makes room for the one that says so.
+    # The first deleted line becomes the marker line.
     marker = fallen.pop(0) if tail.marker is None and fallen else tail.marker
     if marker is None:
         marker = logs.add_one(tx, (run, attempt, at, "engine", _cut_text(cut)))
@@ -272,4 +272,4 @@ def _cut_text(lines: int) -> str:
     return f"… {lines} lines were cut here …"
 
 
-__all__ = ["HEAD_CHARS", "MAX_LINE", "TAIL_LINES", "AttemptLog", "Logbook"]
+__all__ = ["HEAD_CHARS", "MAX_LINE", "TAIL_LINES", "AttemptLog", "LogWriter"]

@@ -1,4 +1,4 @@
-"""Who does the work of a node: the workspace's bindings, resolved into invokers."""
+"""The bindings of the workspace, resolved into invokers for the work of nodes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 Machine = tuple[str, list[tuple[str, str]]]
-"""What this machine has to say about a binding: the program that is missing, and what its work does not get."""
+"""Findings on this machine about a binding: the missing program, and withheld variables with remedies."""
 
 
 class _Closer(Protocol):
@@ -46,7 +46,7 @@ class _Closer(Protocol):
 
 
 class BindingTable:
-    """The bindings of one configuration. Make a new one after a reload, and `close` the old one."""
+    """The bindings of one configuration. Make a new table after a reload, and `close` the old one."""
 
     def __init__(self, config: Config, *, environ: Mapping[str, str] | None = None) -> None:
         self.config = config
@@ -66,16 +66,16 @@ class BindingTable:
 
     @property
     def timezone(self) -> str:
-        """The zone of wall times for which nobody names one."""
+        """The default time zone of wall times."""
         return self.config.scheduler.defaults.timezone
 
     def binding(self, workflow: str, node: Node, role: str | None = None) -> Binding:
-        """The binding that does the node's work; `role` is a team member's.
+        """Return the binding for the work of a node; `role` is the role of a team member.
 
-        `nodes` come first, then the node's handler. Work without a role is then done by the one
-        tool of the node that is bound. Work of a role is done by the agent bound to it, then the
-        default agent, and by the one bound tool only where there is neither: an agent's tools are
-        what it may use. Raises `ConfigError` with the lines to add where there is none or several.
+        Entries of `nodes` come first, then the handler of the node. Work without a role is done by the only
+        bound tool of the node. Work of a role is done by the agent bound to it, then by the default agent,
+        and by the only bound tool if neither exists, because the tools of an agent are those that it may use.
+        Raise ConfigError, with the lines to add, if no binding or several bindings match.
         """
         config = self.config
         role = getattr(node, "role", "") if role is None else role
@@ -95,19 +95,19 @@ class BindingTable:
         raise _unbound(workflow, node, role, tools)
 
     def resolve(self, workflow: str, node: Node, role: str | None = None) -> BoundInvoker:
-        """What does the node's work. Raises `ConfigError` as `binding` does.
+        """Return the invoker for the work of a node. Raise ConfigError as `binding` does.
 
-        The invoker puts secrets in place of the references (`SecretText`) in what it is called with, and
-        masks them in the log, the result and errors.
+        The invoker replaces references to secrets (`SecretText`) in its call, and masks secrets in the log, the
+        result and errors.
         """
         return self._guarded(self.binding(workflow, node, role))
 
     def check(
         self, definition: WorkflowDefinition, places: Mapping[str, tuple[int, int]] | None = None
     ) -> list[ProblemInfo]:
-        """What would keep the nodes from running (errors), and what is not enforced (warnings).
+        """Return the problems that prevent nodes from running (errors) and limits that are not enforced (warnings).
 
-        `places` are line and column of the nodes in their file, by id.
+        `places` maps node ids to line and column in the file.
         """
         problems: list[ProblemInfo] = []
         told: dict[str, str] = {}
@@ -122,7 +122,7 @@ class BindingTable:
                 remedy = str(error.details.get("remedy", ""))
                 first = told.setdefault(remedy, node.id)
                 if remedy and first != node.id:
-                    remedy = f"The lines for node {first!r} bind it too"
+                    remedy = f"The lines for node {first!r} bind this node too"
                 problems.append(replace(at, severity="error", message=problem, remedy=remedy))
                 continue
             key = binding.section, binding.name
@@ -135,30 +135,30 @@ class BindingTable:
             problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
         return problems
 
-    def surroundings(self) -> list[Any]:
-        """Return what `check` looks at beside definitions and settings: the programs and scripts of all bindings."""
+    def check_inputs(self) -> list[Any]:
+        """Return the inputs of `check` besides definitions and settings: the programs and scripts of all bindings."""
         return [(b.section, b.name, self._machine(b)) for b in self.config.bindings()]
 
     def _machine(self, binding: Binding) -> Machine:
         return self._missing_program(binding), self._withheld(binding)
 
     def _withheld(self, binding: Binding) -> list[tuple[str, str]]:
-        """Return the variables that the work reads although it does not get them, and the line to add."""
+        """Return a message for each variable that the work reads but does not get, with the line to add."""
         found = []
         for variable in withheld_variables.variables(self.config):
-            if withheld_variables.takes(binding, variable) and withheld_variables.mentions(
+            if withheld_variables.is_withheld(binding, variable) and withheld_variables.mentions(
                 binding, variable, self.workspace
             ):
                 name = f"{binding.section}.{binding.name}".rstrip(".")
-                message = f"{name} reads {variable}, which is withheld from work that does not name it"
+                message = f"{name} reads {variable}, which is withheld because its binding does not name it"
                 found.append((message, withheld_variables.remedy(self.config, variable)))
         return found
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """The functions of the configuration that expressions may call, by name.
+        """Return the functions of the configuration that expressions may call, by name.
 
-        Imports the workspace's modules, so it is for a trusted workspace only. Raises `ConfigError`
-        that names the function which cannot be loaded.
+        This imports modules of the workspace, so call it only for a trusted workspace. Raise ConfigError
+        that names the function if it cannot be loaded.
         """
         from victor_engine.work.python_worker import load_function
 
@@ -183,7 +183,7 @@ class BindingTable:
         return ""
 
     def summary(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """What would be executed and called, for a trust dialog: commands, functions, addresses."""
+        """Return the commands, functions and addresses of the bindings, for the trust dialog."""
         commands: dict[str, None] = {}
         functions: dict[str, None] = dict.fromkeys(self.config.functions.values())
         urls: dict[str, None] = {}
@@ -201,7 +201,7 @@ class BindingTable:
         return tuple(commands), tuple(functions), tuple(urls)
 
     async def close(self) -> None:
-        """End idle workers and close connections. Calls that still run are not touched."""
+        """End idle workers and close connections. Active calls continue."""
         for closer in self._closers:
             await closer.close()
         self._closers.clear()
@@ -240,7 +240,7 @@ class BindingTable:
 
 
 class BoundInvoker:
-    """An invoker with secrets resolved before it and masked behind it."""
+    """An invoker that resolves secrets in its call and masks them in its output."""
 
     def __init__(self, inner: Invoker, binding: Binding, secrets: SecretStore) -> None:
         self._inner = inner
@@ -253,7 +253,7 @@ class BoundInvoker:
 
     @property
     def wants_state(self) -> bool:
-        """Whether the binding asks for the run's whole state in `NodeCall.state`."""
+        """Whether the binding asks for the whole state of the run in `NodeCall.state`."""
         return self._binding.state
 
     @property
@@ -282,7 +282,7 @@ class BoundInvoker:
 
 
 def masked(error: NodeError, masker: Masker) -> NodeError:
-    """The error without secrets in what is said of it, which may all come from the work itself."""
+    """Return the error with secrets masked in all its texts, because they may come from the work itself."""
     error.message = masker.text(error.message)
     error.args = (error.message,)
     error.error_type = masker.text(error.error_type)
@@ -311,9 +311,9 @@ class _MaskedContext:
 def unused_nodes(
     config: Config, definitions: Iterable[WorkflowDefinition], *, everything: bool = False
 ) -> list[ProblemInfo]:
-    """Return a warning for each binding of `nodes` that names no node which needs somebody to do its work.
+    """Return a warning for each binding of `nodes` that does not match a node which needs a binding.
 
-    With `everything` the definitions are all that there are, so a workflow that is not among them is missing.
+    With `everything`, the definitions are complete, so a workflow that is not among them does not exist.
     """
     nodes: dict[str, set[str]] = {}
     for definition in definitions:
@@ -326,7 +326,7 @@ def unused_nodes(
         known = [f"{workflow}.{node}" for workflow, ids in nodes.items() for node in ids]
         if name not in known:
             path, line, column = place_from_text(binding.place)
-            message = f"nodes.{name} has no effect: no workflow has a node of this name that it could do the work of"
+            message = f"nodes.{name} has no effect: no workflow has a node of this name that needs a binding"
             found.append(
                 ProblemInfo(
                     "warning", message, path=path, line=line, column=column, remedy=did_you_mean(name, known)
@@ -336,12 +336,12 @@ def unused_nodes(
 
 
 def working_nodes(definition: WorkflowDefinition) -> list[Node]:
-    """Return the nodes that need somebody to do their work, each once."""
+    """Return the nodes that need a binding, each once."""
     return list({node.id: node for node, _ in _work(definition)}.values())
 
 
 def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
-    """Every piece of work that needs a binding: nodes, and the members of teams."""
+    """Yield each piece of work that needs a binding: nodes, and members of teams."""
     for node in definition.nodes.values():
         if isinstance(node, (AgentNode, ComputeNode)):
             yield node, None
@@ -351,16 +351,16 @@ def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
 
 
 def _refuse(binding: Binding, constraints: Constraints) -> None:
-    """Work that the node's constraints forbid is not begun."""
+    """Raise NodeError if the constraints of the node forbid the work."""
     if binding.kind == "chat" and constraints.llm_allowed is False:
         raise NodeError(
-            f"llm_allowed: false, and {_said(binding)} would ask a language model",
+            f"llm_allowed is false, and {_description(binding)} calls a language model",
             error_type="ConstraintError",
             retryable=False,
         )
     if binding.kind in ("http", "chat") and constraints.network_allowed is False:
         raise NodeError(
-            f"network_allowed: false, and {_said(binding)} needs the network",
+            f"network_allowed is false, and {_description(binding)} needs the network",
             error_type="ConstraintError",
             retryable=False,
         )
@@ -370,14 +370,18 @@ def _constraint_problems(binding: Binding, constraints: Constraints) -> list[str
     if constraints is NO_CONSTRAINTS:
         return []
     if binding.kind == "chat" and constraints.llm_allowed is False:
-        return [f"llm_allowed: false, and {_said(binding)} would ask a language model: it will fail"]
+        return [
+            f"llm_allowed is false, and {_description(binding)} calls a language model: the node will fail"
+        ]
     if binding.kind in ("http", "chat") and constraints.network_allowed is False:
-        return [f"network_allowed: false, and {_said(binding)} needs the network: it will fail"]
+        return [
+            f"network_allowed is false, and {_description(binding)} needs the network: the node will fail"
+        ]
     names = unenforced(constraints, processes=binding.kind in ("command", "python"))
-    return [f"{name} is not enforced here" for name in names]
+    return [f"{name} is not enforced for this binding" for name in names]
 
 
-def _said(binding: Binding) -> str:
+def _description(binding: Binding) -> str:
     return f"{binding.section}.{binding.name}" if binding.name else binding.section
 
 
@@ -385,20 +389,20 @@ def _unbound(workflow: str, node: Node, role: str, tools: list[str]) -> ConfigEr
     where = f"workflow {workflow!r}, node {node.id!r}"
     if tools:
         problem = (
-            f"{where}: several of its tools are bound ({', '.join(tools)}), so which one runs it is open"
+            f"{where}: several of its tools are bound ({', '.join(tools)}), and only one can do the work"
         )
         section, name = "nodes", f"{workflow}.{node.id}"
     elif role:
-        problem = f"{where}: nothing is bound to the role {role!r}"
+        problem = f"{where}: the role {role!r} has no binding"
         section, name = "agents", role
     elif getattr(node, "handler", None):
-        problem = f"{where}: nothing is bound to the handler {getattr(node, 'handler', '')!r}"
+        problem = f"{where}: the handler {getattr(node, 'handler', '')!r} has no binding"
         section, name = "handlers", str(getattr(node, "handler", ""))
     elif len(getattr(node, "tools", ())) == 1:
-        problem = f"{where}: nothing is bound to the tool {getattr(node, 'tools', ('',))[0]!r}"
+        problem = f"{where}: the tool {getattr(node, 'tools', ('',))[0]!r} has no binding"
         section, name = "tools", getattr(node, "tools", ("",))[0]
     else:
-        problem = f"{where}: nothing is bound to it"
+        problem = f"{where}: it has no binding"
         section, name = "nodes", f"{workflow}.{node.id}"
     program = re.sub(r"[^\w-]+", "-", name.rsplit(".", 1)[-1])
     lines = f"{section}:\n  {_key(name)}:\n    command: [./bin/{program}]"
@@ -409,7 +413,7 @@ def _unbound(workflow: str, node: Node, role: str, tools: list[str]) -> ConfigEr
 
 
 def _key(name: str) -> str:
-    """A name as a YAML key; in quotes where it is not plainly text."""
+    """Return a name as a YAML key, in quotes unless it is a plain word."""
     return (
         name
         if name.replace(".", "").replace("_", "").replace("-", "").isalnum() and name[0].isalpha()

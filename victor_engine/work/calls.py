@@ -1,9 +1,9 @@
-"""What passes between the runtime and whatever does a node's work.
+"""The interface between the runtime and invokers.
 
-An invoker is bound to a role, tool, handler or node by the workspace's configuration. It gets a
+The configuration of the workspace binds an invoker to a role, tool, handler or node. An invoker gets a
 `NodeCall`, may write log lines and report a process through its `CallContext`, and returns the
-result (anything JSON can hold) or raises `NodeError`. When it is cancelled it ends what it started
-(the whole process group) before it lets the cancellation pass.
+result (a JSON value) or raises NodeError. When it is cancelled, it ends its processes (the whole
+process group) before it raises the cancellation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from victor_engine.api import UsageInfo
 from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
-from victor_engine.work.process import place_for_child
+from victor_engine.work.process import process_slots
 
 
 class RunIdentity(Struct, frozen=True):
-    """The run that work belongs to. `timezone` applies to wall times where the workflow names none."""
+    """The run to which work belongs. `timezone` applies to wall times if the workflow does not name a zone."""
 
     run_id: str
     workflow: str
@@ -32,10 +32,10 @@ class RunIdentity(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCall:
-    """One attempt at one node's work. `timeout` is in seconds; the runtime enforces it too.
+    """The call for one attempt of a node. `timeout` is in seconds; the runtime enforces it too.
 
-    `idempotency_key` is the same for every attempt of one iteration, also after a crash.
-    `state` is the run's state where the node maps no inputs of its own (or its binding asks for it).
+    `idempotency_key` is the same for all attempts of one iteration, also after a crash.
+    `state` is the state of the run if the node maps no inputs, or if its binding asks for the state.
     """
 
     run_id: str
@@ -57,10 +57,10 @@ class NodeCall:
     constraints: Constraints = NO_CONSTRAINTS
     config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
-    timeout_overridden: bool = False  # set by an operator for this run: a binding's own limit gives way
+    timeout_overridden: bool = False  # the override of an operator replaces the limit of the binding
 
     def payload(self) -> dict[str, Any]:
-        """The JSON object that a command reads on standard input, without what is not set."""
+        """Return the JSON object that a command reads on standard input, without empty fields."""
         data: dict[str, Any] = {
             "run_id": self.run_id,
             "workflow": self.workflow,
@@ -89,29 +89,29 @@ class NodeCall:
 
 
 class CallContext(Protocol):
-    """What an invoker may tell the runtime while it works."""
+    """The services of the runtime for an invoker."""
 
     def log(self, stream: str, text: str) -> None:
-        """Append one or more lines to the attempt's log; `stream` is stdout, stderr or log. Never blocks."""
+        """Append one or more lines to the log of the attempt; `stream` is stdout, stderr or log. Never blocks."""
         ...
 
     def room(self) -> asyncio.Future[None] | None:
-        """Return None, or a future to wait for before more is taken from a pipe into the log."""
+        """Return None, or a future to await before more data is read from a pipe into the log."""
         ...
 
     async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
-        """Commit the process's identity, so that a crash of the engine leaves no orphan."""
+        """Commit the identity of the process, so that a crash of the engine leaves no orphan."""
         ...
 
     async def used(self, usage: UsageInfo) -> None:
-        """Commit what the attempt has used in all until now."""
+        """Commit the total usage of the attempt until now."""
         ...
 
 
 class Invoker(Protocol):
-    """Something that can do a node's work. `description` is shown, so it holds no secret.
+    """Does the work of a node. `description` is shown, so it must not contain secrets.
 
-    One that starts a process of its own has `async needs_process() -> bool`, see `place_of`.
+    An invoker that starts a process has `async needs_process() -> bool`, see `process_slot_of`.
     """
 
     @property
@@ -121,11 +121,11 @@ class Invoker(Protocol):
 
 
 @asynccontextmanager
-async def place_of(invoker: Invoker) -> AsyncIterator[None]:
-    """Hold a place for the process that the invoker needs, if it needs one; wait until there is one."""
+async def process_slot_of(invoker: Invoker) -> AsyncIterator[None]:
+    """Hold a process slot if the invoker needs a process. Wait until a slot is free."""
     needs = getattr(invoker, "needs_process", None)
     if needs is None or not await needs():
         yield
         return
-    async with place_for_child():
+    async with process_slots():
         yield

@@ -1,6 +1,6 @@
-"""Where expressions are evaluated: at once if they are short, else in a worker process with limits.
+"""Evaluation of expressions: in the event loop if they are short, else in a worker process with limits.
 
-A thread starts the process, talks to it and waits for it, so that nothing of this holds the event loop.
+A thread starts the process and communicates with it, so that the event loop is not blocked.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from victor_engine.errors import ExpressionError, ExpressionLimitError
 from victor_engine.workers.process import WorkerProcess
 
 WORKERS = 2
-"""Processes that evaluate at the same time; more expressions wait for one."""
+"""Number of concurrent evaluation processes. Further expressions wait."""
 
 WALL_SECONDS = 60.0
 """Seconds after which a process is ended even if it has used little processor time."""
 
 _KEPT_MEMORY = 200_000_000
-"""Bytes; a process that has used more is not used again."""
+"""Bytes of memory after which a process is not reused."""
 
 _MODULE = "victor_engine.definition.expressions.worker"
 
@@ -33,7 +33,7 @@ Call = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
 
 
 class Evaluator:
-    """Evaluates the conditions and assignments of runs, and owns the processes that help."""
+    """Evaluates the conditions and assignments of runs, and owns the worker processes."""
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None
@@ -43,7 +43,7 @@ class Evaluator:
     async def evaluate(
         self, kind: str, text: str, state: Mapping[str, Any], functions: FunctionRegistry
     ) -> Any:
-        """The value of a condition or assignments. Raises ExpressionError."""
+        """Return the value of a condition or of assignments. Raise ExpressionError."""
         try:
             return evaluate_as(kind, text, state, functions, LOCAL)
         except NeedsWorkerError as more:
@@ -57,7 +57,7 @@ class Evaluator:
         functions: FunctionRegistry,
         more: NeedsWorkerError,
     ) -> Any:
-        """Evaluate in a worker process what `evaluate_as` could not within the limits of the event loop."""
+        """Evaluate in a worker process an expression that exceeded the limits of the event loop."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="victor-expressions")
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Evaluator:
             self._jobs.discard(job)
 
     async def close(self) -> None:
-        """End all processes."""
+        """End all worker processes."""
         for job in self._jobs:
             job.end()
         threads, self._threads = self._threads, None
@@ -90,7 +90,7 @@ class Evaluator:
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, functions: FunctionRegistry) -> Call:
-    """Call a function of the workspace in the event loop, from another thread."""
+    """Return a function that calls functions of the workspace in the event loop from another thread."""
 
     def call(name: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
         done: Future[dict[str, Any]] = Future()
@@ -114,7 +114,7 @@ def _in_loop(loop: asyncio.AbstractEventLoop, functions: FunctionRegistry) -> Ca
 
 
 class _Job:
-    """One evaluation in a worker process. `run` is called in a thread; `end` may be called in any."""
+    """One evaluation in a worker process. `run` is called in a thread; `end` may be called in any thread."""
 
     def __init__(self, request: Mapping[str, Any], call: Call) -> None:
         self._request = request
@@ -146,7 +146,7 @@ class _Job:
         if answer is None:
             raise ExpressionLimitError(
                 f"{str(self._request['text']).strip()[:200]}: the expression takes too much processor time or "
-                "memory; make it smaller, split it over several nodes, or do it in a compute node"
+                "memory; simplify it, split it over several nodes, or use a compute node"
             )
         error = answer.get("error")
         if error is None:
@@ -170,7 +170,7 @@ class _Job:
                     process = WorkerProcess(_MODULE)
                 except OSError as error:
                     raise ExpressionError(
-                        f"no process can be started for a long expression: {error.strerror or error}",
+                        f"cannot start a process for a long expression: {error.strerror or error}",
                         error_type="WorkerNotStarted",
                     ) from error
             self._process = process
@@ -178,7 +178,7 @@ class _Job:
 
 
 def _ask(process: WorkerProcess, request: Mapping[str, Any], call: Call) -> dict[str, Any] | None:
-    """Return the answer; None if the process has ended, or was ended, before it gave one."""
+    """Return the response, or None if the process ended before it."""
     deadline = time.monotonic() + WALL_SECONDS
     try:
         process.send(jsonio.dumps(request), deadline)
@@ -194,7 +194,7 @@ def _ask(process: WorkerProcess, request: Mapping[str, Any], call: Call) -> dict
         return None
     except (TypeError, ValueError) as error:
         raise ExpressionError(
-            f"the state has what JSON cannot hold: {error}", error_type="ResultNotJSON"
+            f"the state cannot be encoded as JSON: {error}", error_type="ResultNotJSON"
         ) from error
 
 

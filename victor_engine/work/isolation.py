@@ -1,4 +1,4 @@
-"""What the kernel does to a command: take the network from it, and end it with its engine."""
+"""Isolation of commands by the kernel: without a network, and killed when the engine dies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NOT_ENFORCED = ("write_allowed", "filesystem_allowed")
 
 @functools.cache
 def no_network() -> tuple[str, ...] | None:
-    """The words before a command that take the network from it; None where the kernel allows none.
+    """Return the command prefix that removes the network, or None if the kernel does not allow it.
 
-    Root makes a network namespace directly. Others need user namespaces, which some systems turn
-    off; the user id is kept inside, so that files look the same.
+    Root creates a network namespace directly. Other users need user namespaces, which some systems
+    disable. The user id is kept inside, so that the ownership of files looks the same.
     """
     program = shutil.which("unshare")
     true = shutil.which("true")
@@ -38,11 +38,11 @@ def no_network() -> tuple[str, ...] | None:
 
 @functools.cache
 def ends_with_engine() -> tuple[str, ...]:
-    """The words before a command that let the kernel kill it when its engine dies.
+    """Return the command prefix with which the kernel kills the command when the engine dies.
 
     The signal is sent when the thread that started the command ends, so start commands from the thread
-    of the engine's loop. Return nothing where the system has no `setpriv` that can do this: then only
-    the next engine ends what is left.
+    of the event loop. Return an empty tuple if the system has no `setpriv` that can do this; then
+    only the next engine ends the processes.
     """
     program = shutil.which("setpriv")
     true = shutil.which("true")
@@ -57,9 +57,9 @@ def ends_with_engine() -> tuple[str, ...]:
 
 
 def unenforced(constraints: Constraints, *, processes: bool) -> list[str]:
-    """The constraints that nothing here enforces, as `network_allowed: false`.
+    """Return the constraints that are not enforced, such as `network_allowed: false`.
 
-    `processes` says that the work is done by a process that can be put into a namespace.
+    `processes` says that the work runs in a process that can be put into a namespace.
     """
     found = [f"{name}: false" for name in _NOT_ENFORCED if getattr(constraints, name) is False]
     if constraints.network_allowed is False and (not processes or no_network() is None):

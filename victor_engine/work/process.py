@@ -1,9 +1,9 @@
-"""Child processes: started only once they are on record, and ended with everything they started.
+"""Child processes: recorded before they begin, and ended with all processes that they started.
 
-A child is the leader of a session and process group of its own. Its identity is pid, process group
-and start time (clock ticks since boot, `/proc/PID/stat` field 22), so that after a crash a
-recycled pid is never mistaken for it. The kernel kills it when its engine dies. A program that moves
-itself into a session of its own (`setsid`, a daemon) leaves the group on purpose and is beyond this.
+A child is the leader of its own session and process group. Its identity is pid, process group
+and start time (clock ticks since boot, `/proc/PID/stat` field 22), so that a recycled pid is not mistaken
+for it after a crash. The kernel kills it when the engine dies. A program that moves
+itself into its own session (`setsid`, a daemon) leaves the group and is not ended.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from weakref import WeakKeyDictionary
 from victor_engine.work.isolation import ends_with_engine
 
 _GATE = 'read -r _ || exit 125; exec "$@"'
-"""The child waits for a line on standard input and only then becomes the command. Where its engine
-dies before the line is written it meets the end of the pipe and exits. `read` takes no byte past
-the line, so the rest is the command's input; `exec` keeps pid and start time."""
+"""The child waits for a line on standard input and then becomes the command. If its engine dies before it
+writes the line, the child reads the end of the pipe and exits. `read` takes no byte after the line, so
+the rest is the input of the command; `exec` keeps pid and start time."""
 
 _FIRST_POLL, _LAST_POLL = 0.01, 0.2
 _WRITE = 65536
 _READ = 16384
-"""Bytes that are read at once: many short lines in them keep the loop for a few milliseconds."""
+"""Bytes in one read: many short lines in them block the loop for a few milliseconds."""
 
 Sink = Callable[[bytes], asyncio.Future[None] | None]
-"""Takes what a child has written. Where it returns a future, its pipe is not read again until that is done."""
+"""Receives the output of a child. If it returns a future, the pipe is not read again until that is done."""
 
 
 _DESCRIPTORS = 4
-"""Files that the engine holds open for each child: three pipes and a handle on the process."""
+"""File descriptors of the engine for each child: three pipes and a handle on the process."""
 
 _RESERVED = 64
-"""Files that are kept for everything else, at the least; a quarter of all where that is more."""
+"""Minimum number of file descriptors for everything else; a quarter of all if that is more."""
 
-_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_process_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-def place_for_child() -> asyncio.Semaphore:
-    """Hold this while a child lives: there are only as many places as this process may open files for.
+def process_slots() -> asyncio.Semaphore:
+    """Return the semaphore to hold while a child lives. It has as many slots as the limit of open files allows.
 
-    What finds no place waits for one, in the order of asking.
+    Children wait for a slot in the order of their requests.
     """
     loop = asyncio.get_running_loop()
-    found = _places.get(loop)
+    found = _process_slots.get(loop)
     if found is None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             files = 1 << 20
-        places = (files - max(_RESERVED, files // 4)) // _DESCRIPTORS
-        found = _places[loop] = asyncio.Semaphore(max(1, places))
+        slots = (files - max(_RESERVED, files // 4)) // _DESCRIPTORS
+        found = _process_slots[loop] = asyncio.Semaphore(max(1, slots))
     return found
 
 
@@ -75,30 +75,30 @@ class ProcStat:
 
 
 def read_stat(pid: int) -> ProcStat | None:
-    """What `/proc/PID/stat` says; None where there is no such process."""
+    """Return the content of `/proc/PID/stat`, or None if the process does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             data = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # the command's name stands in parentheses and may itself hold spaces and parentheses
+    # the name of the command is in parentheses and may itself contain spaces and parentheses
     rest = data[data.rindex(b")") + 2 :].split()
     return ProcStat(pid, rest[0].decode(), int(rest[2]), int(rest[3]), int(rest[19]))
 
 
 def start_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot. Raises `ProcessLookupError`."""
+    """Return the start of the process in clock ticks since boot. Raise ProcessLookupError."""
     stat = read_stat(pid)
     if stat is None:
-        raise ProcessLookupError(f"there is no process {pid}")
+        raise ProcessLookupError(f"process {pid} does not exist")
     return stat.start_ticks
 
 
 def group_members(pgid: int, since_ticks: int) -> list[ProcStat]:
-    """Live processes of the group and session that `pgid` led from `since_ticks` on.
+    """Return the live processes of the group and session that `pgid` has led since `since_ticks`.
 
-    The leader itself may be dead. Where the id now belongs to a younger leader the group is
-    somebody else's, and nothing is returned.
+    The leader itself may be dead. If the id now belongs to a later leader, the group is
+    unrelated, and the list is empty.
     """
     leader = read_stat(pgid)
     if leader is not None and leader.start_ticks != since_ticks:
@@ -108,17 +108,17 @@ def group_members(pgid: int, since_ticks: int) -> list[ProcStat]:
         if not name.isdigit():
             continue
         stat = read_stat(int(name))
-        # a shell with job control makes further groups, so the session counts, not the group alone
+        # a shell with job control creates further groups, so the session counts, not only the group
         if stat and stat.alive and stat.session == pgid and stat.start_ticks >= since_ticks:
             found.append(stat)
     return found
 
 
 def signal_group(pgid: int, since_ticks: int, number: int) -> list[int]:
-    """Send a signal to what lives of the group and its session; returns the pids."""
+    """Send a signal to the live processes of the group and its session. Return their pids."""
     members = group_members(pgid, since_ticks)
     if any(member.pgid == pgid for member in members):
-        # one call for the whole group: a program that forks all the time cannot slip through it
+        # one call for the whole group: a program that forks all the time cannot escape it
         _send(os.killpg, pgid, number)
     for member in members:
         if member.pgid != pgid:
@@ -130,20 +130,20 @@ def _send(send: Callable[[int, int], None], target: int, number: int) -> None:
     try:
         send(target, number)
     except ProcessLookupError:
-        return  # it ended by itself in between
+        return  # it ended by itself
 
 
 async def end_group(pgid: int, since_ticks: int, grace: float) -> list[int]:
-    """SIGTERM to the group, SIGKILL to what is left after `grace` seconds; returns all pids hit.
+    """Send SIGTERM to the group, and SIGKILL to the rest after `grace` seconds. Return all signalled pids.
 
-    Returns when none of them lives any more.
+    Return when none of them lives.
     """
     hit = dict.fromkeys(signal_group(pgid, since_ticks, signal.SIGTERM))
     loop = asyncio.get_running_loop()
     until, pause = loop.time() + grace, _FIRST_POLL
     while hit and group_members(pgid, since_ticks) and (left := until - loop.time()) > 0:
         await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LAST_POLL)  # each look reads all of /proc
+        pause = min(pause * 1.5, _LAST_POLL)  # each poll reads all of /proc
     while killed := signal_group(pgid, since_ticks, signal.SIGKILL):
         hit.update(dict.fromkeys(killed))
         await asyncio.sleep(_FIRST_POLL)
@@ -152,10 +152,10 @@ async def end_group(pgid: int, since_ticks: int, grace: float) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class EndedGroup:
-    """What `end_process_group` found and did.
+    """The result of `end_process_group`.
 
-    `found` is `leader` (it still ran), `members` (only what it had started still ran), `recycled`
-    (the id belongs to another process now, which was left alone) or `gone`.
+    `found` is `leader` (it was still running), `members` (only its children were still running), `recycled`
+    (the id belongs to another process now, which was not touched) or `gone`.
     """
 
     found: str
@@ -163,7 +163,7 @@ class EndedGroup:
 
 
 async def end_process_group(pid: int, pgid: int, since_ticks: int, *, grace: float = 5.0) -> EndedGroup:
-    """End what a crashed engine left running; waits until it is gone. For recovery at start."""
+    """End the processes that a crashed engine left running, and wait until they are gone."""
     leader = read_stat(pid)
     if leader is not None and leader.start_ticks != since_ticks:
         return EndedGroup("recycled")
@@ -176,7 +176,7 @@ class Child:
     """A started program with its pipes, on the running loop. `release` lets it begin.
 
     `on_stdout` and `on_stderr` get bytes as they come, see `Sink`. `wait` returns the exit status when the
-    leader is dead, whoever still holds its pipes; `finish` then ends its leftovers and closes.
+    leader is dead, even if other processes hold its pipes; `finish` then ends these and closes the pipes.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Child:
         )
         self.pid = self._popen.pid
         self.pgid = self.pid
-        self.start_ticks = start_ticks(self.pid)  # not reaped yet, so there even if it died at once
+        self.start_ticks = start_ticks(self.pid)  # not reaped yet, so it exists even if it died immediately
         self._pidfd = os.pidfd_open(self.pid)
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._readers: dict[int, Sink] = {}
@@ -229,13 +229,13 @@ class Child:
         self.write(b"\n" + data, close=True)
 
     def write(self, data: bytes, *, close: bool = False) -> None:
-        """Queue bytes for standard input; a child that does not read them is no error."""
+        """Queue bytes for standard input. It is not an error if the child does not read them."""
         self._to_write.append(memoryview(data))
         self._close_after_write = close
         self._on_writable()
 
     async def wait(self) -> int:
-        """The exit status as `subprocess` gives it (negative is a signal); may be called again."""
+        """Return the exit status as `subprocess` does (negative is a signal). May be called again."""
         return await asyncio.shield(self._exited)
 
     @property
@@ -243,19 +243,19 @@ class Child:
         return self._popen.returncode
 
     async def end(self, grace: float) -> list[int]:
-        """End the whole group, reap the leader, close the pipes. Survives being cancelled again.
+        """End the whole group, reap the leader, close the pipes, even if this task is cancelled again.
 
-        A second cancellation skips the rest of the grace period; what was started is gone in any
-        case when this returns or raises.
+        A second cancellation skips the rest of the grace period. In any case the processes are gone
+        when this returns or raises.
         """
         return await _uninterrupted(self._end(grace), self.kill)
 
     async def finish(self, grace: float) -> list[int]:
-        """After `wait`: end what the command left behind, take the rest of its output, close."""
+        """After `wait`: end the remaining processes of the group, read the rest of the output, close the pipes."""
         return await _uninterrupted(self._end(grace), self.kill)
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, now; `wait` and `finish` still have to follow."""
+        """Send SIGKILL to the whole group. `wait` and `finish` must still follow."""
         signal_group(self.pgid, self.start_ticks, signal.SIGKILL)
 
     async def _end(self, grace: float) -> list[int]:
@@ -265,7 +265,7 @@ class Child:
                 hit = await end_group(self.pgid, self.start_ticks, grace)
             await self.wait()
             if self._readers:
-                # all writers are dead, unless one left the session: what is in the pipe is all there is
+                # all writers are dead, unless one left the session: the pipe holds all that remains
                 self._unbounded = True
                 for fd in self._readers:
                     self._read_on(fd)
@@ -286,8 +286,8 @@ class Child:
             return True
         return True
 
-    def has_company(self) -> bool:
-        """Whether anything beside the leader lives in its session."""
+    def has_other_processes(self) -> bool:
+        """Return whether other processes than the leader live in its session."""
         return any(member.pid != self.pid for member in group_members(self.pgid, self.start_ticks))
 
     def close(self) -> None:
@@ -353,8 +353,8 @@ class Child:
             stdin.close()
 
 
-async def _uninterrupted(work: Coroutine[Any, Any, list[int]], hurry: Callable[[], None]) -> list[int]:
-    """Await `work` to its end also if this task is cancelled meanwhile; then raise the cancellation."""
+async def _uninterrupted(work: Coroutine[Any, Any, list[int]], on_cancel: Callable[[], None]) -> list[int]:
+    """Await `work` to its end even if this task is cancelled; then raise the cancellation."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -364,7 +364,7 @@ async def _uninterrupted(work: Coroutine[Any, Any, list[int]], hurry: Callable[[
             if task.cancelled():
                 raise
             cancelled = error
-            hurry()
+            on_cancel()
     if cancelled is not None:
         raise cancelled
     return task.result()

@@ -1,9 +1,9 @@
-"""The process in which synchronous Python functions run: `python -m victor_engine.work.python_worker`.
+"""The worker process for synchronous Python functions: `python -m victor_engine.work.python_worker`.
 
-Frames are lines of JSON. A request on standard input is `{function, payload, env, cwd, workspace}`;
-the answers are `{log, text}` for every printed or logged line, and at the end `{result}` or
-`{error: {type, message, bases, retryable}}`. The function sees an empty standard input, and what it
-prints never gets between the frames. The worker ends when its engine closes the pipe.
+Frames are lines of JSON. A request on standard input is `{function, payload, env, cwd, workspace}`.
+The responses are `{log, text}` for each printed or logged line, and at the end `{result}` or
+`{error: {type, message, bases, retryable}}`. The function gets an empty standard input, and its
+output never mixes with the frames. The worker ends when its engine closes the pipe.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, TextIO
 
 
 def call_function(function: Callable[..., Any], payload: Mapping[str, Any]) -> Any:
-    """Call a bound function in the way that its signature asks for.
+    """Call a bound function as its signature requires.
 
-    One positional parameter without a default that no input is named after gets the whole payload
-    (`NodeCall.payload`). Otherwise parameters are filled from the payload's `inputs` by name.
-    Raises `TypeError` that names what is missing.
+    A single positional parameter without a default, whose name is not the name of an input, gets the whole
+    payload (`NodeCall.payload`). Otherwise parameters are filled from the payload's `inputs` by name.
+    Raise TypeError that names the missing parameters.
     """
     inputs: Mapping[str, Any] = payload.get("inputs") or {}
     parameters = list(inspect.signature(function).parameters.values())
@@ -35,7 +35,7 @@ def call_function(function: Callable[..., Any], payload: Mapping[str, Any]) -> A
     if len(needed) == 1 and len(positional) == 1 and needed[0].name not in inputs and not takes_rest:
         return function(payload)
     if any(p.kind is p.POSITIONAL_ONLY for p in needed):
-        raise TypeError(f"{function.__qualname__} has positional-only parameters that no input can fill")
+        raise TypeError(f"{function.__qualname__} has positional-only parameters, which inputs cannot fill")
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     chosen = {name: value for name, value in inputs.items() if name in named or takes_rest}
     missing = [
@@ -47,14 +47,14 @@ def call_function(function: Callable[..., Any], payload: Mapping[str, Any]) -> A
     ]
     if missing:
         raise TypeError(
-            f"{function.__qualname__} needs {', '.join(missing)}, and the node's inputs have "
-            f"{', '.join(inputs) or 'nothing'}"
+            f"{function.__qualname__} needs {', '.join(missing)}, and the inputs of the node are "
+            f"{', '.join(inputs) or 'empty'}"
         )
     return function(**chosen)
 
 
 def load_function(reference: str, workspace: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names; the workspace's own modules are found too."""
+    """Return the function `package.module:function`. Modules of the workspace can be imported too."""
     if workspace not in sys.path:
         sys.path.insert(0, workspace)
     module_name, _, path = reference.partition(":")
@@ -63,17 +63,17 @@ def load_function(reference: str, workspace: str) -> Callable[..., Any]:
     for step in path.split("."):
         found = getattr(found, step)
     if not callable(found):
-        raise TypeError(f"{reference} is no function, but {type(found).__name__}")
+        raise TypeError(f"{reference} is not a function, but {type(found).__name__}")
     function: Callable[..., Any] = found
     return function
 
 
 _MAX_LINE = 16 * 1024
-"""Characters of one printed or logged line; a longer one is cut, visibly."""
+"""Maximum characters of one printed or logged line. A longer line is cut and marked."""
 
 
 def _clean(text: str) -> str:
-    """The text with lone surrogates spelled out: file names may hold them, and frames may not."""
+    """Return the text with lone surrogates escaped: file names may contain them, and frames may not."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -84,7 +84,7 @@ def _line(stream: str, text: str) -> dict[str, Any]:
 
 
 class _LogWriter(io.TextIOBase):
-    """Standard output of the function, a frame for each line."""
+    """The standard output of the function: one frame for each line."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
@@ -123,7 +123,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         function = load_function(request["function"], request["workspace"])
         result = call_function(function, request["payload"])
-    except BaseException as error:  # SystemExit and KeyboardInterrupt are the function's failure too
+    except BaseException as error:  # SystemExit and KeyboardInterrupt count as failures of the function
         traceback.print_exc()
         cls = type(error)
         bases = [base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object)]
@@ -133,7 +133,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        said = f"{request['function']} returned {type(result).__name__}, which JSON cannot hold: {error}"
+        said = f"{request['function']} returned {type(result).__name__}, which cannot be encoded as JSON: {error}"
         return {"error": {"type": "ResultNotJSON", "message": said, "retryable": False}}
     return {"result": result}
 
@@ -143,7 +143,7 @@ def main() -> None:
     frames: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
-    os.dup2(2, 1)  # what a library or a child process writes goes to the log as well
+    os.dup2(2, 1)  # the output of libraries and child processes goes to the log as well
 
     def send(frame: dict[str, Any]) -> None:
         frames.write(json.dumps(frame) + "\n")

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is tried again."""
+"""The retry policy: whether and when a failed attempt is retried."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from victor_engine.definition.model import Node, RetryPolicy
 from victor_engine.errors import NodeError, VictorError
 
 DEFAULT_RETRY = RetryPolicy(max_attempts=3)
-"""What `error_strategy: retry` means where the author gives no policy."""
+"""The policy of `error_strategy: retry` if the author gives none."""
 
 
 def _names(error: VictorError) -> frozenset[str]:
-    """Every word by which a policy may call this error, in lower case."""
+    """Return the lower-case words by which a policy may name this error."""
     if not isinstance(error, NodeError):
         return frozenset({type(error).__name__.lower()})
     names = {error.error_type, *error.bases}
@@ -30,8 +30,8 @@ def _names(error: VictorError) -> frozenset[str]:
 
 
 def matches(error: VictorError, words: tuple[str, ...]) -> bool:
-    """Whether any of a policy's words names the error: class names and bases, with or without
-    `Error`; the command's own type; an exit code; an HTTP status or its class (`5xx`)."""
+    """Return whether a word of a policy names the error: class names and bases, with or without
+    `Error`; the type reported by a command; an exit code; an HTTP status or its class (`5xx`)."""
     names = _names(error)
     return any(
         word.strip().lower() in names or word.strip().lower().removesuffix("error") in names for word in words
@@ -41,10 +41,10 @@ def matches(error: VictorError, words: tuple[str, ...]) -> bool:
 def delay_before_retry(
     node: Node, error: VictorError, failed: int, chance: float, most: float | None = None
 ) -> timedelta | None:
-    """Return how long to wait after failed attempt number `failed`; None if the node has failed for good.
+    """Return the delay after failed attempt number `failed`; None if the node has finally failed.
 
-    `chance` in [0, 1) drives the jitter. A server's `Retry-After` lengthens the wait, up to the policy's
-    `max_delay` and up to `most` seconds.
+    `chance` in [0, 1) is the random number of the jitter. `Retry-After` of a server lengthens the delay, up to
+    `max_delay` of the policy and up to `most` seconds.
     """
     policy = node.retry_policy
     if policy is None:
@@ -61,14 +61,14 @@ def delay_before_retry(
     elif not isinstance(error, NodeError) or error.retryable is False:
         return None
     seconds = policy.delay_after(failed) * (1 + policy.jitter * chance)
-    asked = seconds_asked(error.retry_after) if isinstance(error, NodeError) else None
+    asked = requested_delay(error.retry_after) if isinstance(error, NodeError) else None
     if asked is not None:
         seconds = max(seconds, min(asked, policy.max_delay, LONGEST if most is None else most))
     return timedelta(seconds=min(seconds, LONGEST))
 
 
-def seconds_asked(value: object) -> float | None:
-    """Return a wait in seconds that a server or a program asks for; None if it is no such number."""
+def requested_delay(value: object) -> float | None:
+    """Return the delay in seconds that a server or a program requests, or None if it is not a valid number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None
     return float(min(value, LONGEST))

@@ -1,7 +1,7 @@
-"""Secrets: read when they are needed, handed to the work that names them, masked everywhere else.
+"""Secrets: read when needed, given to the work that names them, masked everywhere else.
 
-`$secret.name` may stand in a node's inputs, in the URL and headers of a wait, and in a binding's `env`, URL,
-headers and body. The store holds the reference, never the value.
+`$secret.name` is allowed in the inputs of a node, in the URL and headers of a wait, and in the `env`, URL,
+headers and body of a binding. The store contains the reference, never the value.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from victor_engine.secretrefs import authored, revealed
 
 MASK = "***"
 LARGEST_SECRET = 1_000_000
-"""Bytes of a file that holds a secret."""
+"""Maximum size of a file that holds a secret, in bytes."""
 
 PREFIX = "VICTOR_SECRET_"
-"""How the variables begin that hold secrets which no configuration declares."""
+"""Prefix of the variables that hold secrets without a declaration in the configuration."""
 PRIVATE = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")
-"""Variables that belong to the engine alone."""
+"""Variables that only the engine gets."""
 _LARGEST = 65_536
-"""Bytes of a file whose content is masked before it was handed out."""
+"""Maximum size, in bytes, of a file whose content is masked before its first use."""
 _CUT = re.compile(r" … \[\d+ (?:bytes|characters) cut\]$")
-"""How invokers mark a line that was too long."""
+"""The mark of invokers on a line that was too long."""
 _SHORTEST = 4
-"""Values that are shorter are not masked: they would tear ordinary text apart."""
+"""Minimum length of masked values: shorter ones would occur in ordinary text."""
 
 
 class Masker:
-    """Replaces known secret values in text and in values. Forms that URLs and JSON give them count too."""
+    """Masks known secrets in texts and values, also in the forms that URLs and JSON give them."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: set[str] = set()
@@ -47,13 +47,13 @@ class Masker:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """From now on `value` is masked, and each of its lines by itself (logs come in lines)."""
+        """Mask `value` from now on, and each of its lines by itself, because logs are processed by line."""
         parts = {value.strip(), *(line.strip() for line in value.splitlines())}
         for part in parts:
             if len(part) >= _SHORTEST:
                 forms = {quote(part), quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]}
                 self._values |= {part, *forms}
-        # the longest first, so that a secret that holds another is masked as a whole
+        # the longest first, so that a secret that contains another is masked as a whole
         words = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, words))) if words else None
         self._longest = len(words[0]) if words else 0
@@ -62,17 +62,17 @@ class Masker:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def line(self, text: str) -> str:
-        """A line of a log, which may have been cut in the middle of a secret."""
+        """Return a line of a log with secrets masked. The line may have been cut in the middle of a secret."""
         if self._pattern is None:
             return text
         cut = _CUT.search(text)
         if cut is None:
             return self.text(text)
-        # The beginning of a secret may stand at the end: it is shorter than the longest of them.
+        # The end of the line may be the beginning of a secret, shorter than the longest secret.
         return self.text(text[: cut.start()])[: -self._longest] + cut[0]
 
     def value(self, value: Any) -> Any:
-        """A value of JSON kind with the secrets in its texts, numbers and keys masked."""
+        """Return a JSON value with the secrets in its texts, numbers and keys masked."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
@@ -87,13 +87,13 @@ class Masker:
 
 
 class SecretStore:
-    """Finds secrets by name. `masker` masks what was declared and what was handed out.
+    """Finds secrets by name. `masker` masks the declared secrets and those that were used.
 
-    A name that the configuration declares is read from there. Another is looked for in
-    `VICTOR_SECRET_<NAME>` (upper case, `-` as `_`), then as a systemd credential, a file of that
-    name in `$CREDENTIALS_DIRECTORY`. Nothing is kept: a rotated secret is read anew each time.
+    A declared name is read from its source. Any other name is read from the variable
+    `VICTOR_SECRET_<NAME>` (upper case, `-` as `_`), then from a systemd credential, which is a file of that
+    name in `$CREDENTIALS_DIRECTORY`. Values are not cached, so a rotated secret takes effect immediately.
 
-    `keys` are sources that hold a secret without a name, such as the key of a chat endpoint.
+    `keys` are sources of secrets without a name, such as the key of a chat endpoint.
     """
 
     def __init__(
@@ -109,22 +109,22 @@ class SecretStore:
         self.masker = Masker(self._known(sources))
 
     def _known(self, sources: Iterable[SecretSource]) -> Iterator[str]:
-        """Yield the values that can be read now. One that is missing is reported when it is asked for."""
+        """Yield the values that can be read now. A missing one is reported when it is used."""
         for name, value in self._environ.items():
             if name.startswith(PREFIX) or name in self._withheld:
                 yield value
         for source in sources:
             path = self._credential(source.credential) if source.credential else source.file
             with contextlib.suppress(ConfigError, OSError):
-                # Only a file that is sure to end: what the configuration names may be a device or a pipe.
+                # Only a regular file: the configuration may name a device or a pipe, which may never end.
                 if path is not None and path.is_file() and path.stat().st_size <= _LARGEST:
                     yield read_secret_file(path, path.name)
 
     def environ(self, given: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the engine's environment as work gets it, and over it `given` with its references replaced.
+        """Return the environment for work: that of the engine, updated with `given`, with references replaced.
 
-        Without the variables that hold secrets or belong to the engine alone: a command that needs one names
-        it in its binding's `env`.
+        Variables that hold secrets and variables of the engine are removed. A command that needs such a variable
+        names it in `env` of its binding.
         """
         open_to_all = {
             name: value
@@ -134,21 +134,21 @@ class SecretStore:
         return {**open_to_all, **(self.resolve(given) if given else {})}
 
     def get(self, name: str) -> str:
-        """The value of a secret. Raises `ConfigError` that names the secret and where it was looked for."""
+        """Return the value of a secret. Raise ConfigError that names the secret and its source."""
         source = self._declared.get(name)
         value = self._standard(name) if source is None else self._read(name, source)
         self.masker.add(value)
         return value
 
     def resolve(self, value: Any) -> Any:
-        """Return an author's value of JSON kind with each `$secret.name` in its texts replaced.
+        """Return a JSON value of an author with each `$secret.name` in its texts replaced.
 
-        Never call it with text that holds something of a state: see `reveal`.
+        Never call it with text that contains parts of a state: see `reveal`.
         """
         return revealed(authored(value), self.get)
 
     def reveal(self, value: Any) -> Any:
-        """Return a value with the secrets that it refers to. Plain text is left alone, whatever it says."""
+        """Return a value with its references to secrets replaced. Plain text is never changed."""
         return revealed(value, self.get)
 
     def _read(self, name: str, source: SecretSource) -> str:
@@ -159,7 +159,7 @@ class SecretStore:
             return value
         path = source.file if source.file is not None else self._credential(source.credential or name)
         if path is None:
-            raise _missing(name, "there are no systemd credentials ($CREDENTIALS_DIRECTORY is not set)")
+            raise _missing(name, "no systemd credentials are available ($CREDENTIALS_DIRECTORY is not set)")
         return read_secret_file(path, name)
 
     def _standard(self, name: str) -> str:
@@ -171,7 +171,7 @@ class SecretStore:
         if path is not None and path.is_file():
             return read_secret_file(path, name)
         raise _missing(
-            name, f"set {variable}, or say where it is in victor.yaml: secrets: {{{name}: {{file: PATH}}}}"
+            name, f"set {variable}, or declare its source in victor.yaml: secrets: {{{name}: {{file: PATH}}}}"
         )
 
     def _credential(self, name: str) -> Path | None:
@@ -180,7 +180,7 @@ class SecretStore:
 
 
 def read_secret_file(path: Path, name: str) -> str:
-    """The text of a file without the line break at its end. Raises `ConfigError`."""
+    """Return the text of a file without its final line break. Raise ConfigError."""
     try:
         return read_text_bounded(path, largest=LARGEST_SECRET).rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:

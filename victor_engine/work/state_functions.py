@@ -1,8 +1,8 @@
-"""Functions that take a run's state and return what they change of it.
+"""Functions that get the state of a run and return their change of it.
 
-`StateSchema` is what a state's type says: which keys there are, and how its values are made.
-`change_of` compares what a function returned with what it was given. `call_node` does both in a
-worker process (`work.python_worker` calls it); it imports nothing heavy, since every worker loads it.
+`StateSchema` describes the type of a state: its keys, and the construction of its values.
+`change_of` compares the returned state with the given one. `call_node` does both in a
+worker process (`work.python_worker` calls it). It imports little, because each worker loads it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from victor_engine.work.python_worker import load_function
 S = TypeVar("S")
 
 idempotency: ContextVar[str | None] = ContextVar("victor_idempotency_key", default=None)
-"""The key of the node that is being called; the same for every attempt, also after a crash."""
+"""The key of the node that is being called. It is the same for all attempts, also after a crash."""
 
 
 class StateSchema(Generic[S]):
-    """What the type of a state says.
+    """The schema of a state, from its type.
 
-    A TypedDict and a dataclass declare the keys that there may be; `dict` allows any. A dataclass is
-    made anew for each function, so its fields must be of kinds that JSON can hold.
-    Raises `TypeError` for another type, and for a key with a reducer, which this engine does not apply.
+    A TypedDict and a dataclass declare the allowed keys; `dict` allows any. A dataclass is
+    constructed for each function, so its fields must be JSON types.
+    Raise TypeError for another type, and for a key with a reducer, because reducers are not supported.
     """
 
     def __init__(self, state_type: type[S]) -> None:
@@ -46,12 +46,14 @@ class StateSchema(Generic[S]):
         elif is_typeddict(state_type):
             self.keys = frozenset(state_type.__annotations__)
         elif not (isinstance(state_type, type) and issubclass(state_type, Mapping)):
-            raise TypeError(f"a state is a TypedDict, a dataclass or dict, not {state_type!r}")
+            raise TypeError(
+                f"the type of a state must be a TypedDict, a dataclass or dict, not {state_type!r}"
+            )
         if self.keys is not None:
             _refuse_reducers(state_type)
 
     def initial(self, given: S | Mapping[str, Any]) -> dict[str, Any]:
-        """The state that a run starts with. Raises `UsageError` that names what does not fit."""
+        """Return the initial state of a run. Raise UsageError that names the invalid part."""
         try:
             plain = self._plain(given)
             if plain is None:
@@ -68,32 +70,34 @@ class StateSchema(Generic[S]):
         except NodeError as error:
             raise UsageError(error.message.replace("returned", "holds")) from None
         except msgspec.ValidationError as error:
-            raise UsageError(f"the initial state is no {self.type.__name__}: {error}") from None
+            raise UsageError(f"the initial state is not a valid {self.type.__name__}: {error}") from None
         return state
 
     def build(self, state: Mapping[str, Any]) -> S:
-        """A state of the declared type from the stored one. Raises `NodeError` (StateTypeError)."""
+        """Return the stored state as the declared type. Raise NodeError (StateTypeError)."""
         if not self.is_dataclass:
             return cast(S, dict(state))
         try:
             return msgspec.convert(dict(state), self.type)
         except msgspec.ValidationError as error:
             raise NodeError(
-                f"the state is no {self.type.__name__}: {error}", error_type="StateTypeError", retryable=False
+                f"the state is not a valid {self.type.__name__}: {error}",
+                error_type="StateTypeError",
+                retryable=False,
             ) from None
 
     def change_of(self, node_id: str, before: Mapping[str, Any], given: Any, returned: Any) -> Patch:
-        """What a function changed: keys that it returned with another value than they had.
+        """Return the change by a function: the keys whose returned values differ.
 
-        A plain state that the function changed in place and returned may have lost keys as well.
-        Raises `NodeError` that names the node: ResultTypeError, StateKeyError, ResultNotJSON.
+        A plain state that the function changed in place and returned may also have lost keys.
+        Raise NodeError that names the node: ResultTypeError, StateKeyError, ResultNotJSON.
         """
         who = f"node {node_id!r}"
         plain = self._plain(returned)
         if plain is None:
             said = "None" if returned is None else f"a {type(returned).__name__}"
             raise NodeError(
-                f"{who} returned {said}; a node returns a mapping of the keys that it changes ({{}} for none)"
+                f"{who} returned {said}; a node must return a mapping of the keys that it changes ({{}} for none)"
                 + (", or the state itself" if given != returned else ""),
                 error_type="ResultTypeError",
                 bases=("TypeError",),
@@ -111,11 +115,11 @@ class StateSchema(Generic[S]):
         return dict(value) if isinstance(value, Mapping) else None
 
     def check_keys(self, plain: Mapping[Any, Any], who: str) -> None:
-        """Raise `NodeError` (StateKeyError) for a key that the state's type does not declare."""
+        """Raise NodeError (StateKeyError) for a key that the type of the state does not declare."""
         for key in plain:
             if not isinstance(key, str):
                 raise NodeError(
-                    f"{who} returned the key {key!r}; keys of a state are texts",
+                    f"{who} returned the key {key!r}; the keys of a state must be strings",
                     error_type="StateKeyError",
                     bases=("KeyError",),
                     retryable=False,
@@ -136,29 +140,29 @@ def _refuse_reducers(state_type: type[Any]) -> None:
     try:
         hints = get_type_hints(state_type, include_extras=True)
     except (NameError, TypeError):
-        return  # a forward reference that cannot be looked up says nothing about reducers
+        return  # a forward reference that cannot be resolved cannot be checked for reducers
     for key, hint in hints.items():
         if any(callable(extra) for extra in getattr(hint, "__metadata__", ())):
             raise TypeError(
-                f"{state_type.__name__}.{key} has a reducer, and nodes return the new value itself: "
-                f"return the whole {key}, or let each branch write a key of its own"
+                f"{state_type.__name__}.{key} has a reducer, which is not supported: "
+                f"return the whole {key}, or let each branch write its own key"
             )
 
 
 def _same(before: Mapping[str, Any], key: str, value: Any) -> bool:
-    """Whether a key already has the value, as JSON tells them apart (1, 1.0 and true are three)."""
+    """Return whether a key already has the value, with the distinctions of JSON (1, 1.0 and true differ)."""
     return key in before and bool(before[key] == value) and jsonio.dumps(before[key]) == jsonio.dumps(value)
 
 
 def _json(plain: Any, who: str) -> dict[str, Any]:
     checked: dict[str, Any] = checked_json(plain, who)
     if b"null" in jsonio.dumps(checked):
-        # The encoder turns what is no number into null, which would be another value than was meant.
+        # The encoder changes NaN and infinity into null, which would be another value.
         try:
             json.dumps(plain, allow_nan=False, default=lambda _: 0)
         except ValueError as error:
             raise NodeError(
-                f"{who} returned a number that JSON cannot hold: {error}",
+                f"{who} returned a number that cannot be encoded as JSON: {error}",
                 error_type="ResultNotJSON",
                 retryable=False,
             ) from None
@@ -166,7 +170,7 @@ def _json(plain: Any, who: str) -> dict[str, Any]:
 
 
 def copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state that a function may change without changing the run's own."""
+    """Return a copy of a state that a function may change."""
     return typing.cast("dict[str, Any]", jsonio.loads(jsonio.dumps(state)))
 
 
@@ -174,10 +178,10 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_node(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Call the function of a node, in a worker: `{change}` (a patch) or `{fault: {type, message}}`.
+    """Call the function of a node in a worker. Return `{change}` (a patch) or `{fault: {type, message}}`.
 
-    The payload's `config` has `function` and `state_type` as `module:name` (none for `dict`), the
-    `node` and where its modules are (`root`).
+    `config` in the payload contains `function` and `state_type` as `module:name` (none for `dict`), the
+    `node`, and the directory of its modules (`root`).
     """
     config = payload["config"]
     root = config["root"]

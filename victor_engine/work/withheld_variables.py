@@ -1,4 +1,4 @@
-"""Variables of the environment that hold secrets, and the work that does not get them any more."""
+"""Environment variables that hold secrets, and the bindings from which they are withheld."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from victor_engine.config.model import Binding, Config, SecretSource
 
 _LARGEST = 1 << 20
-"""Bytes of a program that is searched for the name of a variable."""
+"""Maximum size, in bytes, of a program that is searched for the name of a variable."""
 
 
 def keys_of(config: Config) -> Iterator[SecretSource]:
-    """Yield where the keys of chat endpoints are."""
+    """Yield the sources of the keys of chat endpoints."""
     for binding in config.bindings():
         if binding.chat is not None and binding.chat.api_key_env is not None:
             yield SecretSource(env=binding.chat.api_key_env)
@@ -27,14 +27,14 @@ def variables(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(source.env for source in sources if source.env is not None))
 
 
-def takes(binding: Binding, variable: str) -> bool:
-    """Return whether the work has an environment of its own in which the variable is missing."""
+def is_withheld(binding: Binding, variable: str) -> bool:
+    """Return whether the work has its own environment, in which the variable is missing."""
     return binding.kind in ("command", "python") and variable not in binding.env
 
 
-def concerned(config: Config, variable: str) -> list[str]:
+def affected_bindings(config: Config, variable: str) -> list[str]:
     """Return the bindings that do not get the variable."""
-    found = [binding for binding in config.bindings() if takes(binding, variable)]
+    found = [binding for binding in config.bindings() if is_withheld(binding, variable)]
     return [f"{binding.section}.{binding.name}".rstrip(".") for binding in found]
 
 
@@ -51,7 +51,7 @@ def remedy(config: Config, variable: str) -> str:
 
 
 def mentions(binding: Binding, variable: str, workspace: Path) -> bool:
-    """Return whether the name of the variable stands in the command or in a file of the workspace that it runs."""
+    """Return whether the command, or a file of the workspace that it runs, contains the name of the variable."""
     name = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(variable)}(?![A-Za-z0-9_])".encode())
     if any(name.search(word.encode("utf-8", "replace")) for word in binding.command):
         return True
@@ -64,7 +64,7 @@ def mentions(binding: Binding, variable: str, workspace: Path) -> bool:
 
 
 def _content(path: Path, workspace: Path) -> bytes:
-    """Return what a regular file of the workspace holds; nothing of any other, or of a large one."""
+    """Return the content of a regular file of the workspace; empty for any other file, or a large one."""
     try:
         full = path.resolve()
         if full.is_relative_to(workspace.resolve()) and full.is_file() and full.stat().st_size <= _LARGEST:

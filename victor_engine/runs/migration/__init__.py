@@ -1,9 +1,9 @@
-"""Runs that rest, moved to another version: planned on what is stored, then applied under compare-and-set.
+"""Migration of idle runs to another version: planned from the stored rows, then applied under compare-and-set.
 
-A plan writes nothing and may run an author's function, so it is made outside of the writer. It is
-applied in one transition, which fails unless the run is still just as it was when it was planned.
-Attempts that are over stay as they were; a question that looks the same under the new version
-stays asked, with its deadline and its votes; another one is withdrawn and asked anew.
+A plan writes nothing and may run a function of the author, so it is made outside the writer. It is
+applied in one transition, which fails if the run has changed since. Attempts that are over do not change.
+A request that is the same in the new version stays open, with its deadline and its votes. Any other
+request is withdrawn and opened again.
 """
 
 from victor_engine.runs.migration.apply import MovedMeanwhileError, apply

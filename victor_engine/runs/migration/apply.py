@@ -1,4 +1,4 @@
-"""A planned move, carried out in one transition under compare-and-set."""
+"""Applies a planned migration of a run in one transition under compare-and-set."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from victor_engine.store.repositories.run_migrations import Move
 
 
 class MovedMeanwhileError(ConflictError):
-    """The run has changed since it was planned. Plan again."""
+    """The run has changed since the plan was made. Make a new plan."""
 
     code = "moved_meanwhile"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a run was before a move: kept with the history, for the way back."""
+    """The state of a run before a migration, kept in the history for an undo."""
 
     definition_id: int
-    position: str  # JSON, as it is stored
-    after: str  # the position after the move: as long as the run is there, it has not gone on
+    position: str  # JSON, as stored
+    after: str  # the position after the migration; while the run is there, it can be undone
     state: dict[str, Any]
-    kept: list[tuple[int, str]]  # attempts that went on, with the node that they belonged to
-    overrides: str | None = None  # JSON, as it is stored
+    kept: list[tuple[int, str]]  # attempts that continue, with the node to which they belonged
+    overrides: str | None = None  # JSON, as stored
 
 
 def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
-    """Move the run as it was planned; returns the row of the history.
+    """Migrate the run as planned. Return the id of the row in the history.
 
-    MovedMeanwhileError, and nothing is changed, if the run is not any more what it was.
+    Raise MovedMeanwhileError, with nothing changed, if the run has changed since the plan was made.
     """
     run, way = planned.run, planned.way
     stored = runs.lock(tx, run.ref.key)
     if read_run(tx.connection, run.ref.key).mark != run.mark:
-        raise MovedMeanwhileError(f"run {run.ref.id} has gone on since it was planned")
+        raise MovedMeanwhileError(f"run {run.ref.id} has continued since the plan was made; plan again")
     edit = difference(run.state, planned.state)
-    # What holds others, a parallel, has no process of its own: it is begun again when the run goes on.
+    # A parallel has no process of its own: it begins again when the run continues.
     transitions.end_live_attempts(tx, run.ref, "interrupted")
     _let_go(tx, planned)
     keep_attempts(tx, run.ref.key, way.target_id, planned.pending.kept)
@@ -76,7 +76,7 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
 
 
 def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
-    """The row of the history, and the event that points to it."""
+    """Write the row of the history and the event that refers to it."""
     run, way = planned.run, planned.way
     row = run_migrations.add(
         tx,
@@ -103,7 +103,7 @@ def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) 
 
 
 def _moved(planned: Plan) -> str:
-    """In plain words, what became of where the run stood."""
+    """Return the change of the position as text."""
     said = "; ".join(step.position for step in planned.move.steps if step.position)
     if said:
         return said
@@ -121,14 +121,14 @@ def _let_go(tx: Tx, planned: Plan) -> None:
 
 
 def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]) -> None:
-    """Let attempts that wait, and their questions, belong to nodes of another definition."""
+    """Assign waiting attempts and their requests to the nodes of another definition."""
     for attempt, node in kept.items():
         attempts.rename(tx, run_key, attempt, node, definition_id)
         requests.rename_node(tx, run_key, attempt, node)
 
 
 def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
-    """An attempt that waited is over without a result."""
+    """End a waiting attempt without a result."""
     node = attempts.node_of(tx, attempt)
     attempts.end(tx, ref.key, attempt, "cancelled")
     tx.event(
@@ -142,7 +142,7 @@ def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
 
 
 def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
-    """The position after the move. A node that is newly stood on is a visit of its own."""
+    """Return the position after the migration. A node that is new in it counts as a new visit."""
     old = jsonio.loads(planned.run.position)
     counts = dict(planned.stands.counts)
     floor = old.get("floor", 0)
@@ -168,7 +168,7 @@ def _status_after(planned: Plan) -> str:
 
 
 def _renamed(overrides: str | None, planned: Plan) -> str | None:
-    """What an operator has set for nodes, under their new names."""
+    """Return the overrides of nodes under their new names."""
     if overrides is None:
         return None
     names = {was: node for node, was in planned.stands.origin.items()}
@@ -180,7 +180,7 @@ def _renamed(overrides: str | None, planned: Plan) -> str | None:
 
 
 def tell(tx: Tx, kind: EventKind, ref: RunRef, actor: Actor, data: dict[str, Any], note: str) -> None:
-    """An event of a run that moved, with the operator's note if there is one."""
+    """Write an event of a migrated run, with the note of the operator if there is one."""
     tx.event(
         kind,
         actor=actor,

@@ -1,4 +1,4 @@
-"""What becomes of what a run waits for, its questions and timers, when the run moves to another version."""
+"""The requests and timers of a run when the run migrates to another version."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from victor_engine.versioning.position import RunPosition
 
 @dataclass(slots=True)
 class Pending:
-    """Which attempts go on and which end, and that in plain words.
+    """The attempts that continue and those that end, with a description.
 
-    `kept` maps attempts that go on to their node's new name.
+    `kept` maps attempts that continue to the new name of their node.
     """
 
     kept: dict[int, str] = field(default_factory=dict)
@@ -31,36 +31,36 @@ class Pending:
     timers: list[str] = field(default_factory=list)
 
     def keep(self, each: LiveAttempt, name: str) -> None:
-        """An attempt goes on; one inside a parallel or team that stays the same says nothing of it."""
+        """Keep an attempt. An attempt inside an unchanged parallel or team is not described."""
         self.kept[each.id] = name
         if each.parent is not None:
             return
         if each.question is not None:
             is_open = each.question.status == "open"
-            said = "stays asked" if is_open else "is answered, and the answer counts"
+            said = "stays open" if is_open else "is answered, and the answer counts"
             self.questions.append(f"{each.node_id}: {said}")
             if each.question.deadline is not None and is_open:
                 self.timers.append(f"{each.node_id}: deadline {_instant(each.question.deadline)} stays")
         elif each.retry_at is not None:
             self.timers.append(f"{each.node_id}: the retry at {_instant(each.retry_at)} stays")
         elif each.status == "waiting":
-            self.timers.append(f"{each.node_id}: its wait goes on")
+            self.timers.append(f"{each.node_id}: its wait continues")
 
     def drop(self, each: LiveAttempt, why: str, *, restarts: bool) -> None:
-        """An attempt ends without a result; its node may be done again under the new version."""
+        """End an attempt without a result. Its node may be executed again in the new version."""
         self.dropped.append(each.id)
         question = each.question
         if question is not None:
-            lost = f", {question.votes} votes are lost" if question.votes else ""
-            again = "asked anew" if restarts else "withdrawn"
+            lost = f", {question.votes} votes are discarded" if question.votes else ""
+            again = "opened again" if restarts else "withdrawn"
             self.questions.append(f"{each.node_id}: {again}, because {why}{lost}")
             if question.deadline is not None:
-                new = "a new one comes with the new question" if restarts else "it is gone"
+                new = "replaced by that of the new request" if restarts else "removed"
                 self.timers.append(f"{each.node_id}: deadline {_instant(question.deadline)}: {new}")
         elif each.retry_at is not None:
-            self.timers.append(f"{each.node_id}: the retry at {_instant(each.retry_at)} is gone")
+            self.timers.append(f"{each.node_id}: the retry at {_instant(each.retry_at)} is dropped")
         elif each.status == "waiting":
-            self.timers.append(f"{each.node_id}: its wait " + ("begins anew" if restarts else "is over"))
+            self.timers.append(f"{each.node_id}: its wait " + ("starts again" if restarts else "ends"))
 
 
 def _instant(at: int) -> str:
@@ -69,7 +69,7 @@ def _instant(at: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run's nodes before and after, with its state before and after: what makes two questions the same."""
+    """The nodes and states of a run before and after a migration, for the comparison of requests."""
 
     run: Resting
     source: WorkflowDefinition
@@ -78,14 +78,14 @@ class Comparison:
     now: datetime
 
     def differs(self, each: LiveAttempt, name: str) -> str:
-        """Why an attempt cannot go on as node `name` of the target; '' if it can."""
+        """Return why an attempt cannot continue as node `name` of the target version; empty if it can."""
         old, new = self.source.nodes.get(each.node_id), self.target.nodes[name]
         if each.question is not None and not each.question.ask.interrupted:
             return self._request_change(each.question, old, new)
         if old is None or old.type != new.type:
             return f"it is a {new.type} node now"
         same = each.status != "waiting" or _own_fields(old) == _own_fields(new)
-        return "" if same else "what it waits for is different"
+        return "" if same else "its wait is different"
 
     def _request_change(self, question: Question, old: Node | None, new: Node) -> str:
         if not isinstance(new, HITLNode):
@@ -97,21 +97,21 @@ class Comparison:
                 build_ask(old, run.state, run.started_by, self.now)[0] if isinstance(old, HITLNode) else None
             )
         except NodeError as error:
-            return f"the question cannot be asked: {error.message}"
+            return f"the request cannot be opened: {error.message}"
         if not new.name and ask.title != question.ask.title:
-            # Without a name of its own a question is called after its node: that alone is no other question.
+            # A request without a name has the name of its node, which does not make it another request.
             ask = msgspec.structs.replace(ask, title=question.ask.title)
         if ask.shown_digest() != question.digest:
-            return "the question is another one"
+            return "its content is different"
         if was is None or _rules(ask) != _rules(was):
-            return "who may answer it, or until when, is different"
+            return "its assignees or its deadline are different"
         return ""
 
 
 def pending(compared: Comparison, stands: RunPosition, from_version: str) -> Pending:
-    """What becomes of each attempt that is not over, for a run that will stand at `stands`.
+    """Return the fate of each open attempt of a run that will be at `stands`.
 
-    ConflictError where something cannot be taken back: an answer just given, or a run that was started.
+    Raise ConflictError if something cannot be undone: an answer that was just given, or a child run.
     """
     found = Pending()
     names = {was: node for node, was in stands.origin.items()}
@@ -121,7 +121,7 @@ def pending(compared: Comparison, stands: RunPosition, from_version: str) -> Pen
             continue
         name = names.get(each.node_id)
         if name is None:
-            why = f"the run does not stand on {each.node_id} any more"
+            why = f"{each.node_id} is not in the new position of the run"
         else:
             why = compared.differs(each, name)
         if name is not None and not why:
@@ -129,23 +129,23 @@ def pending(compared: Comparison, stands: RunPosition, from_version: str) -> Pen
             continue
         if each.question is not None and each.question.ask.interrupted:
             raise ConflictError(
-                f"{each.node_id} was interrupted and waits for an answer about that, and {why}; answer it, "
-                "then move the run"
+                f"{each.node_id} was interrupted and waits for a decision, and {why}; answer it, "
+                "then migrate the run"
             )
         if each.question is not None and each.question.status != "open":
             raise ConflictError(
-                f"{each.node_id} was answered just now, and {why}; the answer is carried out by {from_version}"
+                f"{each.node_id} was just answered, and {why}; {from_version} processes the answer"
             )
         if each.child is not None:
             raise ConflictError(
-                f"{each.node_id} has started a run that goes on, and {why}; it can move once that run has ended"
+                f"{each.node_id} has started a run that is active, and {why}; migrate the run after that run has ended"
             )
         found.drop(each, why, restarts=name is not None)
     return found
 
 
 def _own_fields(node: Node) -> dict[str, Any]:
-    """What a node does, whatever it is called and wherever it leads."""
+    """Return the fields of a node that determine its work, without its name and successors."""
     leads = ("id", "next", "on_error", "name", "description")
     return {key: value for key, value in node_to_content(node).items() if key not in leads}
 

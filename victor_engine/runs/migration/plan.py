@@ -1,4 +1,4 @@
-"""What a migration would make of a run: state and position step by step, or why it cannot be moved."""
+"""The dry run of a migration of one run: its state and position step by step, or the reason why it is refused."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from victor_engine.versioning.migration_steps import MigrationError
 from victor_engine.versioning.position import RunPosition, check, move
 
 MOVABLE = ("waiting", "paused", "failed")
-"""Statuses in which nothing of a run is at work."""
+"""Statuses of runs without active attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How runs get from one version to another. `known` gives a version on the way, if it is registered."""
+    """A path from one version to another. `known` returns a version on the path, if it is registered."""
 
     source: WorkflowDefinition
     from_version: str
@@ -36,7 +36,7 @@ class Way:
     target_id: int
     path: list[WorkflowMigration]
     known: Callable[[str], WorkflowDefinition | None]
-    alternatives: tuple[tuple[str, ...], ...] = ()  # other ways, as ids of migrations
+    alternatives: tuple[tuple[str, ...], ...] = ()  # other paths, as ids of migrations
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -45,14 +45,14 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a migration makes of one run: `move` says so in words, the rest is what is stored if it is applied."""
+    """The planned migration of one run: `move` describes it, the other fields are stored when it is applied."""
 
     run: Resting
     way: Way
     move: RunMove
     state: dict[str, Any] = field(default_factory=dict)
     stands: RunPosition = field(default_factory=lambda: RunPosition(()))
-    reserved: tuple[str, ...] = ()  # names that the steps tried to write and that the engine alone writes
+    reserved: tuple[str, ...] = ()  # reserved keys that the steps tried to write
     pending: Pending = field(default_factory=Pending)
 
     @property
@@ -61,9 +61,9 @@ class Plan:
 
 
 def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
-    """A dry run. Never raises for what the run or the migration is: the reason is in the move.
+    """Make a dry run. It does not raise errors about the run or the migration; the move contains the reason.
 
-    `detail` tells each step with what it changes, which costs a copy of the state each.
+    `detail` describes each step with its changes, which copies the state for each step.
     """
     position = jsonio.loads(run.position)
     steps: list[MigrationStepResult] = []
@@ -101,24 +101,24 @@ def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
 
 
 def check_rests(run: Resting) -> None:
-    """ConflictError if something of the run is at work, or if it is over."""
-    # A run that rests until its next attempt is due, or in whose parallel one branch waits and the others
-    # are done, counts as running, and nothing of it is at work.
+    """Raise ConflictError if the run is active or over."""
+    # A run between two attempts, or in whose parallel one branch waits and the others are done, is stored as
+    # running although it is idle.
     idle = run.status == "running" and run.live and all(each.status != "running" for each in run.live)
     if run.status == "pausing":
-        raise ConflictError("it is pausing; wait until it is paused, and it can be moved")
+        raise ConflictError("it is pausing; wait until it is paused, then migrate it")
     if run.status in ("queued", "running", "cancelling") and not idle:
-        raise ConflictError(f"it is {run.status}; pause it, and it can be moved once it rests")
+        raise ConflictError(f"it is {run.status}; pause it, and migrate it when it is paused")
     if run.status not in MOVABLE and not idle:
-        raise ConflictError(f"it is {run.status}, so there is nothing left to move")
+        raise ConflictError(f"it is {run.status}, so it cannot be migrated")
     if any(each.status == "running" for each in run.live):
-        raise ConflictError("one of its nodes is at work; pause it, and it can be moved once it rests")
+        raise ConflictError("one of its nodes is active; pause it, and migrate it when it is paused")
 
 
 def _walk(
     run: Resting, way: Way, steps: list[MigrationStepResult], detail: bool
 ) -> tuple[dict[str, Any], RunPosition, tuple[str, ...]]:
-    """Return state and position after the whole chain, and the reserved names that its steps tried to write."""
+    """Return state and position after the whole path, and the reserved keys that its steps tried to write."""
     state: dict[str, Any] = copy.deepcopy(run.state)
     stands = RunPosition.at(jsonio.loads(run.position))
     tried: dict[str, None] = {}
@@ -139,23 +139,23 @@ def _walk(
 
 
 def _check_inside(run: Resting, way: Way, stands: RunPosition) -> None:
-    """A run that is inside a parallel or team can only move if that is the same in both versions."""
+    """Raise ConflictError if the run is inside a parallel or team that differs between the versions."""
     for node in run.inside:
         if stands.origin.get(node) != node:
             raise MigrationError(
-                f"the run is inside {node!r}, whose members have begun; it can move once that is done"
+                f"the run is inside {node!r}, whose members have begun; migrate it after {node!r} is done"
             )
         for member in _block(way.source, node) | _block(way.target, node):
             old, new = way.source.nodes.get(member), way.target.nodes.get(member)
             if old is None or new is None or node_to_content(old) != node_to_content(new):
                 raise MigrationError(
                     f"the run is inside {node!r}, whose members have begun, and {member!r} differs in "
-                    f"{way.to_version}; it can move once {node!r} is done"
+                    f"{way.to_version}; migrate it after {node!r} is done"
                 )
 
 
 def _block(definition: WorkflowDefinition, node_id: str) -> set[str]:
-    """A node and, of a parallel one, all that its branches may do before they join."""
+    """Return a node; for a parallel node, also the nodes of its branches up to the join."""
     node = definition.nodes[node_id]
     found = {node_id}
     if not isinstance(node, ParallelNode):

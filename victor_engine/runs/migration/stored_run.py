@@ -1,4 +1,4 @@
-"""A run that idle, as it is stored: all that moving it to another version depends on."""
+"""An idle run as stored, with all data on which its migration depends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from victor_engine.store.stored_position import position_of
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that an attempt of a run waits on."""
+    """The request on which an attempt waits."""
 
     key: int
     revision: int
@@ -34,7 +34,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class LiveAttempt:
-    """An attempt that is not over: it waits for a person, or for its retry."""
+    """An open attempt: it waits for people or for its retry."""
 
     id: int
     node_id: str
@@ -43,12 +43,12 @@ class LiveAttempt:
     status: str
     retry_at: int | None
     question: Question | None = None
-    child: int | None = None  # the run that it has started and waits for
+    child: int | None = None  # the child run for which it waits
 
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """A run as it is stored, and all that a plan depends on."""
+    """A run as stored, with all data on which a plan depends."""
 
     ref: RunRef
     status: str
@@ -62,7 +62,7 @@ class Resting:
 
     @property
     def mark(self) -> tuple[Any, ...]:
-        """What must be the same for a plan to hold."""
+        """Return the values that must not change between the plan and its application."""
         questions = tuple(
             (
                 each.id,
@@ -82,7 +82,7 @@ class Resting:
 
 
 def read_run(connection: sqlite3.Connection, key: int) -> Resting:
-    """A run with what it waits for. NotFoundError if it is gone."""
+    """Return a run with its open attempts. Raise NotFoundError if it does not exist."""
     row = runs.read(connection, key)
     position = jsonio.dumps_text(position_of(connection, key))
     questions = _questions(connection, key)
@@ -90,7 +90,7 @@ def read_run(connection: sqlite3.Connection, key: int) -> Resting:
     for each in attempts.not_over(connection, key):
         attempt, node_id, iteration, parent, state, retry_at, kind, child = each
         if kind == "parallel" or (kind == "team" and parent is None):
-            continue  # holds others, and does nothing itself
+            continue  # it contains other attempts and does no work itself
         live.append(
             LiveAttempt(attempt, node_id, iteration, parent, state, retry_at, questions.get(attempt), child)
         )
@@ -124,7 +124,7 @@ def _questions(connection: sqlite3.Connection, key: int) -> dict[int, Question]:
 
 
 def _inside(connection: sqlite3.Connection, key: int, position: Mapping[str, Any]) -> tuple[str, ...]:
-    """Nodes of the frontier that have begun members of their own in this visit."""
+    """Return the nodes of the frontier whose members have begun in this visit."""
     found = []
     for node in position["frontier"]:
         since = position.get("counts", {}).get(node, 0)

@@ -1,4 +1,4 @@
-"""The way back of a run that was moved to another version."""
+"""The undo of a migration of a run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ from victor_engine.store.repositories import attempts, run_migrations, runs
 
 
 def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
-    """Put a run back to what it was before its last migration.
+    """Restore a run to its position and version before its last migration.
 
-    ConflictError if it was never moved, if it has gone on since, or if what it asks was answered.
+    Raise ConflictError if it was never migrated, if it has continued since, or if a request was answered.
     """
     runs.lock(tx, key)
     run = read_run(tx.connection, key)
     move = run_migrations.last(tx, key)
     if move is None:
-        raise ConflictError(
-            f"run {run.ref.id} was not moved to another version, so there is nothing to go back to"
-        )
+        raise ConflictError(f"run {run.ref.id} was not migrated, so there is nothing to undo")
     from_version, to_version = move.from_version, move.to_version
     before = msgspec.json.decode(move.snapshot, type=Snapshot)
     kept = dict(before.kept)
     since = _since(run, before, kept, from_version, to_version)
     for each in since:
         end_attempt(tx, run.ref, each.id)
-    withdraw_requests(tx, key, f"the run went back to {from_version}", cancelled_only=True)
+    withdraw_requests(tx, key, f"the migration was undone, back to {from_version}", cancelled_only=True)
     keep_attempts(tx, key, before.definition_id, kept)
     edit = difference(run.state, before.state)
     if not edit.empty:
@@ -56,16 +54,18 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
 def _since(
     run: Resting, before: Snapshot, kept: dict[int, str], from_version: str, to_version: str
 ) -> list[LiveAttempt]:
-    """The attempts that wait and were begun after the move; ConflictError if the run cannot go back."""
+    """Return the waiting attempts that began after the migration. Raise ConflictError if it cannot be undone."""
     waits_only = run.status == "queued" and not run.live
     if not waits_only:
         check_rests(run)
     if run.position != before.after:
         raise ConflictError(
-            f"run {run.ref.id} has gone on under {to_version}, so it cannot go back to {from_version}; "
-            "redrive it on that version, or migrate it back where a migration leads there"
+            f"run {run.ref.id} has continued on {to_version}, so its migration from {from_version} cannot be undone; "
+            f"redrive it on {from_version}, or migrate it back if a migration exists"
         )
     since = [each for each in run.live if each.id not in kept]
     if any(each.question is not None and each.question.status != "open" for each in since):
-        raise ConflictError(f"run {run.ref.id} was answered under {to_version}, so it cannot go back")
+        raise ConflictError(
+            f"a request of run {run.ref.id} was answered on {to_version}, so its migration cannot be undone"
+        )
     return since

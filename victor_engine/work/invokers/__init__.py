@@ -1,1 +1,1 @@
-"""What does a node's work: a command, a Python function, an HTTP request, a chat endpoint."""
+"""The invokers: command, Python function, HTTP request, chat endpoint."""

@@ -1,7 +1,7 @@
-"""What functions in the engine's own process print and log, sent to the attempt that they belong to.
+"""Captures the output and log records of functions in the process of the engine, for the logs of their attempts.
 
 Many attempts share the loop, so the attempt is a context variable: tasks and threads that a function
-starts (`asyncio.to_thread`) inherit it, and whatever else this process prints is left alone.
+starts (`asyncio.to_thread`) inherit it. Other output of this process is not captured.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from victor_engine.work.invokers.results import LineSplitter
 
 
 class _Receiver:
-    """Takes what one call prints and logs, in whatever thread, line by line."""
+    """Receives the output and log records of one call, from any thread, line by line."""
 
-    def __init__(self, context: CallContext, also_here: bool) -> None:
-        self.also_here = also_here
+    def __init__(self, context: CallContext, also_print: bool) -> None:
+        self.also_print = also_print
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -40,7 +40,7 @@ class _Receiver:
         if threading.get_ident() == self._thread:
             self._context.log(stream, text)
             return
-        # A thread that goes on after its loop has ended has nobody left to hear it.
+        # A thread may continue after its loop has ended; then its output has no receiver.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._context.log, stream, text)
 
@@ -54,7 +54,7 @@ _current: contextvars.ContextVar[_Receiver | None] = contextvars.ContextVar("vic
 
 
 class _Routed(io.TextIOBase):
-    """`sys.stdout` or `sys.stderr` while calls are received: each call's text goes to its own attempt."""
+    """`sys.stdout` or `sys.stderr` during calls: the text of each call goes to its own attempt."""
 
     def __init__(self, stream: str, original: TextIO) -> None:
         self._stream = stream
@@ -78,7 +78,7 @@ class _Routed(io.TextIOBase):
         if receiver is None:
             return self.original.write(text)
         receiver.write(self._stream, text)
-        if receiver.also_here:
+        if receiver.also_print:
             self.original.write(text)
         return len(text)
 
@@ -87,7 +87,7 @@ class _Routed(io.TextIOBase):
 
 
 class _Route:
-    """Puts `_Routed` in place of the process's streams for as long as at least one call is received."""
+    """Replaces the streams of the process with `_Routed` while at least one call is captured."""
 
     def __init__(self) -> None:
         self._users = 0
@@ -109,7 +109,7 @@ class _Route:
         if self._users:
             return
         for name, routed in self._placed:
-            # Somebody may have put a stream of their own in its place meanwhile.
+            # Other code may have replaced the stream in the mean time.
             if getattr(sys, name) is routed:
                 setattr(sys, name, routed.original)
         self._placed.clear()
@@ -119,7 +119,7 @@ _ROUTE = _Route()
 
 
 class _CallHandler(logging.Handler):
-    """Sends what a function in the loop logs to its own attempt."""
+    """Sends the log records of a function in the loop to its own attempt."""
 
     def emit(self, record: logging.LogRecord) -> None:
         receiver = _current.get()
@@ -133,10 +133,10 @@ _HANDLER.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
 
 
 @contextmanager
-def receiving(context: CallContext, *, also_here: bool = False) -> Iterator[None]:
-    """Let what is printed and logged inside the block, also in threads that it starts, go to the
-    attempt's log; with `also_here` what is printed goes to this process's streams as well."""
-    receiver = _Receiver(context, also_here)
+def receiving(context: CallContext, *, also_print: bool = False) -> Iterator[None]:
+    """Return a context whose output and log records, also of threads that it starts, go to the log of the
+    attempt. With `also_print`, the output goes to the streams of this process too."""
+    receiver = _Receiver(context, also_print)
     token = _current.set(receiver)
     _ROUTE.enter()
     try:
@@ -148,7 +148,7 @@ def receiving(context: CallContext, *, also_here: bool = False) -> Iterator[None
 
 
 def capture_logging(module: str) -> None:
-    """Let the loggers of a workspace's module reach the log of the attempt, from INFO on."""
+    """Send the log records of a module of the workspace, from level INFO, to the log of the attempt."""
     root = logging.getLogger()
     if _HANDLER not in root.handlers:
         root.addHandler(_HANDLER)

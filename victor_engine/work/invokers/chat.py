@@ -1,4 +1,4 @@
-"""An agent's work done by an OpenAI-compatible chat endpoint (`POST BASE_URL/chat/completions`)."""
+"""The invoker of agents that calls an OpenAI-compatible chat endpoint (`POST BASE_URL/chat/completions`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from victor_engine import jsonio
 from victor_engine.api import UsageInfo
 from victor_engine.config.model import Binding, ChatTarget
 from victor_engine.errors import ConfigError, NodeError
-from victor_engine.work.calls import CallContext, Invoker, NodeCall, place_of
+from victor_engine.work.calls import CallContext, Invoker, NodeCall, process_slot_of
 from victor_engine.work.invokers.http import HttpClient, read_body, status_error
 from victor_engine.work.invokers.results import MAX_OUTPUT, LineSplitter, limited, time_limit, too_large
 from victor_engine.work.secrets import SecretStore, read_secret_file
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_TOOL_BUDGET = 50
-"""Tool calls of one attempt, where the node gives no `tool_budget`: a model may not go on for ever."""
+"""Maximum tool calls of one attempt if the node has no `tool_budget`."""
 
 _LLM_OPTIONS = (
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
     "frequency_penalty", "response_format", "reasoning_effort", "model",
 )  # fmt: skip
 MOST_TOKENS = 10**12
-"""Tokens of one answer; a server that names more has counted nothing."""
+"""Maximum plausible number of tokens in one response; a larger number is ignored."""
 
 _FINISHED = ("stop", "tool_calls", "function_call")
 
 
 @dataclass(slots=True)
 class _Reply:
-    """One message of the model, put together from its parts."""
+    """One message of the model, assembled from its parts."""
 
     content: str = ""
     tools: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class _Reply:
 
 
 class ChatInvoker:
-    """Gives the node's goal to a model and returns its text, or the JSON object that its text is.
+    """Sends the goal of the node to a model and returns its text, or the JSON value in it.
 
-    The role is the system message, the inputs are context, `llm_config` sets temperature and the
-    like. Tools of the node that the workspace binds are offered as functions; each call of one
+    The role is the system message, the inputs are context, and `llm_config` sets parameters such as the
+    temperature. Bound tools of the node are offered as functions; each call of one
     counts against `tool_budget`. Tokens, tool calls and cost are recorded with the attempt as they come.
     The key is read for each call.
     """
@@ -123,7 +123,7 @@ class ChatInvoker:
                 messages.append(await self._use_tool(tool_call, call, context, offered))
 
     def _count(self, used: UsageInfo, reply: _Reply) -> UsageInfo:
-        """What was used, with one reply of the model more."""
+        """Return the usage including one more reply of the model."""
         target = self._target
         taken = used.input_tokens + _tokens(reply.usage, "prompt_tokens")
         given = used.output_tokens + _tokens(reply.usage, "completion_tokens")
@@ -170,7 +170,7 @@ class ChatInvoker:
         if reply.finish not in _FINISHED:
             why = "was cut off" if reply.finish is None else f"ended with {reply.finish!r}"
             raise NodeError(
-                f"the answer of {target.model} {why}",
+                f"the response of {target.model} {why}",
                 error_type="IncompleteAnswer",
                 bases=("ConnectionError", "OSError", "Exception") if reply.finish is None else ("Exception",),
             )
@@ -193,7 +193,7 @@ class ChatInvoker:
                 text = self._take(reply, data.encode(), "delta")
                 lines.feed(text.encode("utf-8", "replace"))
         finally:
-            lines.close()  # also what came before the answer broke off
+            lines.close()  # also emits the text before an interruption
         return reply
 
     def _read_whole(self, data: bytes, context: CallContext) -> _Reply:
@@ -206,7 +206,7 @@ class ChatInvoker:
         return reply
 
     def _take(self, reply: _Reply, data: bytes, part: str) -> str:
-        """Add one chunk to the reply; returns its text. Raises `NodeError` (MalformedAnswer)."""
+        """Add one chunk to the reply and return its text. Raise NodeError (MalformedAnswer)."""
         try:
             said = jsonio.read(data)
             before = len(reply.content)
@@ -218,7 +218,7 @@ class ChatInvoker:
             return reply.content[before:]
         except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
             raise NodeError(
-                f"the model {self._target.model} sent what is no chat completion: {error}",
+                f"the model {self._target.model} sent an invalid chat completion: {error}",
                 error_type="MalformedAnswer",
                 bases=("ValueError", "Exception"),
             ) from error
@@ -226,13 +226,13 @@ class ChatInvoker:
     async def _use_tool(
         self, tool_call: Mapping[str, Any], call: NodeCall, context: CallContext, offered: list[str]
     ) -> dict[str, Any]:
-        """Run one tool; what goes wrong with it is told to the model, which may do better."""
+        """Call one tool. Errors are returned to the model, which can try again."""
         name = tool_call["function"]["name"]
         content: Any
         try:
             arguments = jsonio.read(tool_call["function"]["arguments"] or "{}")
             if name not in offered:
-                raise NodeError(f"there is no tool {name!r}", error_type="UnknownTool")
+                raise NodeError(f"the tool {name!r} does not exist", error_type="UnknownTool")
             if not isinstance(arguments, dict):
                 raise NodeError("the arguments must be an object", error_type="ToolArguments")
             context.log("log", f"tool {name} {msgspec.json.encode(arguments).decode()}")
@@ -240,14 +240,14 @@ class ChatInvoker:
                 call, inputs=arguments, tools=(), tool_budget=None, state=None, timeout=None
             )
             tool = self._tools[name]
-            async with place_of(tool):
+            async with process_slot_of(tool):
                 content = await tool(inner, context)
         except ValueError as error:
             content = {"error": {"type": "ToolArguments", "message": f"not JSON: {error}"}}
         except NodeError as error:
             context.log("log", f"tool {name} failed: {error.message}")
             content = {"error": {"type": error.error_type, "message": error.message}}
-        # a tool's output may hold a secret that it was given: the model is outside as well
+        # the output of a tool may contain a secret, and the model must not receive it
         content = self._secrets.masker.value(content)
         text = content if isinstance(content, str) else msgspec.json.encode(content).decode()
         return {"role": "tool", "tool_call_id": tool_call["id"], "content": text}
@@ -291,7 +291,7 @@ def _tokens(usage: Mapping[str, Any], key: str) -> int:
 
 
 def _result(text: str) -> Any:
-    """The text; or the value in it, where the whole of it is one JSON object or list."""
+    """Return the text, or the JSON object or list of which it consists."""
     stripped = text.strip()
     if stripped.startswith("```") and stripped.endswith("```"):
         stripped = stripped.removesuffix("```").partition("\n")[2].strip()

@@ -1,4 +1,4 @@
-"""A node's work done by a program: JSON on standard input, JSON or text on standard output."""
+"""The invoker of commands: JSON on standard input, JSON or text on standard output."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _LEFTOVER_GRACE = 1.0
 
 
 class CommandInvoker:
-    """Runs the binding's argv, without a shell.
+    """Runs the argv of the binding without a shell.
 
-    The child's process identity is committed (`context.process_started`) before the command
-    begins. When the call ends in any way, nothing of its process group is left.
+    The identity of the child process is committed (`context.process_started`) before the command
+    begins. When the call ends for any reason, no process of its group remains.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class CommandInvoker:
         program = find_program(self._binding.command[0], self._binding.cwd, environ)
         words = [program, *self._binding.command[1:]]
         if call.constraints.network_allowed is False:
-            # A new user namespace clears the signal for the engine's death, so set it again inside.
+            # A new user namespace clears the parent-death signal, so set it again inside.
             words = [*(no_network() or ()), *ends_with_engine(), *words]
         try:
             return Child(words, env=environ, cwd=self._binding.cwd, on_stdout=on_stdout, on_stderr=on_stderr)
@@ -145,7 +145,7 @@ class CommandInvoker:
 
 
 def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a command: that of `SecretStore.environ`, and the call's identity."""
+    """Return the environment of a command: that of `SecretStore.environ`, and the identity of the call."""
     return {
         **base,
         "VICTOR_RUN_ID": call.run_id,
@@ -157,10 +157,10 @@ def call_environ(call: NodeCall, base: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_program(name: str, cwd: Path, environ: Mapping[str, str]) -> str:
-    """The path of a program; a name with a slash is relative to `cwd`. Raises a clear `NodeError`."""
+    """Return the path of a program; a name with a slash is relative to `cwd`. Raise NodeError with the remedy."""
     if not cwd.is_dir():
         raise NodeError(
-            f"the directory {cwd} in which {name} is to run does not exist",
+            f"the working directory {cwd} of {name} does not exist",
             error_type="CommandNotFound",
             bases=("FileNotFoundError", "OSError"),
             retryable=False,

@@ -1,4 +1,4 @@
-"""A node's work done by an HTTP request, and what the chat invoker needs of HTTP as well."""
+"""The invoker of HTTP requests, and the HTTP functions of the chat invoker."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from victor_engine.work.invokers.results import (
     time_limit,
     too_large,
 )
-from victor_engine.work.retry import seconds_asked
+from victor_engine.work.retry import requested_delay
 from victor_engine.work.secrets import SecretStore
 
 if TYPE_CHECKING:
     import httpx
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds for a connection to be made; only the node's and the binding's limits bound the rest."""
+"""Time limit of a connection in seconds; the limits of node and binding apply to the rest."""
 
 _ERROR_TEXT = 300
 
 
 class HttpClient:
-    """A client that is made when it is first needed and kept for its connections."""
+    """An HTTP client that is created at the first request and kept for its connections."""
 
     def __init__(self) -> None:
         self._client: httpx.AsyncClient | None = None
@@ -45,7 +45,7 @@ class HttpClient:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> AsyncIterator[httpx.Response]:
-        """The response, its body not yet read. Transport faults become `NodeError`."""
+        """Yield the response before its body is read. Transport errors become NodeError."""
         import httpx
 
         if self._client is None:
@@ -67,7 +67,7 @@ class HttpClient:
 
 
 class HttpInvoker:
-    """Sends the node's payload, or the binding's body, and returns the JSON or text of the answer."""
+    """Sends the payload of the node, or the body of the binding, and returns the JSON or text of the response."""
 
     def __init__(
         self, binding: Binding, target: HttpTarget, client: HttpClient, secrets: SecretStore
@@ -108,18 +108,18 @@ class HttpInvoker:
 
 
 def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any:
-    """A body's template: a text that is `$inputs.a.b` (or `$run_id`, …) becomes that value of the payload.
+    """Return a body: a text `$inputs.a.b` (or `$run_id`, …) of the template becomes that value of the payload.
 
-    Secrets are put into the template's own texts, never into values of the payload.
+    Secrets are inserted only into texts of the template, never into values of the payload.
 
-    Raises `NodeError` where the payload has no such value.
+    Raise NodeError if the payload does not have such a value.
     """
     if isinstance(template, str) and template.startswith("$") and not template.startswith("$secret."):
         value: Any = payload
         for step in template[1:].split("."):
             if not isinstance(value, Mapping) or step not in value:
                 raise NodeError(
-                    f"the request's body refers to {template}, which the node does not have",
+                    f"the body of the request refers to {template}, which the node does not have",
                     error_type="KeyError",
                     bases=("LookupError", "Exception"),
                     retryable=False,
@@ -134,7 +134,7 @@ def fill(template: Any, payload: Mapping[str, Any], secrets: SecretStore) -> Any
 
 
 async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT) -> bytes:
-    """The body, as long as it stays below `limit` bytes."""
+    """Return the body if it is smaller than `limit` bytes, else raise NodeError."""
     data = bytearray()
     async for part in response.aiter_bytes():
         data += part
@@ -144,7 +144,7 @@ async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT)
 
 
 def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
-    """The error of a status from 400 on; its type is `HTTP404` and the like, or what the body reports."""
+    """Return the error for a status of 400 or more. Its type is `HTTP404` and so on, or the type in the body."""
     status = response.status_code
     said: NodeError | None = None
     try:
@@ -166,11 +166,11 @@ def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
 
 
 def retry_after(text: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for (RFC 9110 10.2.3); None where it says nothing."""
+    """Return the seconds of a `Retry-After` header (RFC 9110 10.2.3), or None if it is missing or invalid."""
     if not text:
         return None
     if re.fullmatch(r"[0-9]+", text.strip()):
-        return seconds_asked(float(text))
+        return requested_delay(float(text))
     try:
         when = parsedate_to_datetime(text)
         if when.tzinfo is None:

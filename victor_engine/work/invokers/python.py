@@ -1,4 +1,4 @@
-"""A node's work done by a Python function: async ones in the loop, others in worker processes."""
+"""The invoker of Python functions: async functions in the loop, others in worker processes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from victor_engine.work.python_worker import call_function, load_function
 from victor_engine.work.secrets import SecretStore
 
 MAX_IDLE = 2
-"""Warm workers that are kept; each holds what its functions have imported."""
+"""Number of idle workers that are kept; each holds the imports of its functions."""
 
 
 class PythonInvoker:
-    """Calls `package.module:function`; see `pyworker.call_function` for what it is called with.
+    """Calls `package.module:function`; for its arguments see `python_worker.call_function`.
 
-    A synchronous function runs in a process that a timeout or a cancellation ends with its whole
-    group. An async function runs in the engine's loop and is cancelled like any task. What either
-    prints, and what the loggers of its module log, goes to the attempt's log.
+    A synchronous function runs in a process, which a timeout or a cancellation ends with its whole
+    group. An async function runs in the loop of the engine and is cancelled like any task. The output of
+    both, and the log records of its module, go to the log of the attempt.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PythonInvoker:
         return f"python {self._binding.function}"
 
     async def needs_process(self) -> bool:
-        """Return whether the function runs in a worker; False where it cannot be found, which the call says."""
+        """Return whether the function runs in a worker; False if it cannot be found, which the call reports."""
         try:
             return not await asyncio.to_thread(is_async, self._binding.function, self._pool.workspace)
         except NodeError:
@@ -105,11 +105,11 @@ class PythonInvoker:
             await worker.child.end(self._binding.grace)
             worker.flush()
             raise
-        await self._pool.give_back(worker, reusable)
+        await self._pool.release(worker, reusable)
         if answer is None:
             status = worker.child.returncode
             raise NodeError(
-                f"the process of {self._binding.function} ended with status {status} before it answered",
+                f"the process of {self._binding.function} ended with status {status} before it returned a result",
                 error_type="WorkerDied",
                 bases=("RuntimeError", "Exception"),
                 exit_code=status,
@@ -121,7 +121,7 @@ class PythonInvoker:
 
 
 class Worker:
-    """One worker process and the frames that it sends."""
+    """One worker process and its frames."""
 
     def __init__(self, workspace: Path, isolated: bool, environ: Mapping[str, str]) -> None:
         prefix = (*(no_network() or ()), *ends_with_engine()) if isolated else ()
@@ -139,12 +139,12 @@ class Worker:
             on_stdout=self._on_frames,
             on_stderr=self._on_stderr,
         )
-        self.child.write(b"\n")  # it may start at once: it does nothing until it is asked
+        self.child.write(b"\n")  # opens the gate: the worker does nothing before its first request
 
     async def ask(
         self, request: Mapping[str, Any], context: CallContext, limit: int
     ) -> dict[str, Any] | None:
-        """The worker's answer; None where it died without one. Raises `NodeError` (OutputTooLarge)."""
+        """Return the response, or None if the worker died before it. Raise NodeError (OutputTooLarge)."""
         self._context, self._limit = context, limit
         self._answer = asyncio.get_running_loop().create_future()
         self.child.write(msgspec.json.encode(request) + b"\n")
@@ -153,7 +153,7 @@ class Worker:
             either: set[asyncio.Future[Any]] = {self._answer, died}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._answer.done():
-                await self.child.finish(0)  # takes what is still in the pipes
+                await self.child.finish(0)  # reads the rest of the pipes
             if not self._answer.done():
                 return None
         finally:
@@ -197,7 +197,7 @@ class Worker:
         try:
             said = msgspec.json.decode(frame)
         except (msgspec.DecodeError, RecursionError):
-            self._settle(NodeError("the worker sent what is no frame", error_type="WorkerDied"))
+            self._settle(NodeError("the worker sent an invalid frame", error_type="WorkerDied"))
             return
         if "log" in said:
             if self._context is not None:
@@ -211,7 +211,7 @@ class Worker:
 
 
 class WorkerPool:
-    """Worker processes of one workspace; a few are kept warm between calls."""
+    """The worker processes of one workspace. A few are kept between calls."""
 
     def __init__(self, workspace: Path, secrets: SecretStore | None = None) -> None:
         self.workspace = workspace
@@ -219,7 +219,7 @@ class WorkerPool:
         self._idle: list[Worker] = []
 
     def take(self, isolated: bool) -> Worker:
-        """A worker of one's own until it is given back. Raises `NodeError` where none can start."""
+        """Return a worker for exclusive use until it is released. Raise NodeError if it cannot start."""
         stamp = source_stamp(self.workspace)
         while self._idle and not isolated:
             worker = self._idle.pop()
@@ -230,18 +230,18 @@ class WorkerPool:
             return Worker(self.workspace, isolated, self._secrets.environ())
         except OSError as error:
             raise NodeError(
-                f"no worker process can be started: {error}",
+                f"cannot start a worker process: {error}",
                 error_type="WorkerNotStarted",
                 bases=("OSError",),
             ) from error
 
-    async def give_back(self, worker: Worker, reusable: bool) -> None:
-        """Keep the worker, or end it where it has left processes, threads or too much behind."""
+    async def release(self, worker: Worker, reusable: bool) -> None:
+        """Keep the worker, or end it if it left processes or threads behind, or used too much memory."""
         keep = (
             reusable
             and len(self._idle) < MAX_IDLE
             and worker.child.returncode is None
-            and not worker.child.has_company()
+            and not worker.child.has_other_processes()
         )
         if keep:
             self._idle.append(worker)
@@ -260,7 +260,7 @@ class WorkerPool:
 
 
 def source_stamp(workspace: Path) -> int:
-    """Changes when a Python file at the top or one level down in the workspace changes."""
+    """Return a number that changes when a Python file at the first two levels of the workspace changes."""
     latest = 0
     for pattern in ("*.py", "*/*.py"):
         for path in workspace.glob(pattern):
@@ -272,7 +272,7 @@ def source_stamp(workspace: Path) -> int:
 
 
 def _parsed(file: Path) -> ast.Module:
-    """The tree of a source file. CPython 3.11 may trip over another thread that parses at the same time."""
+    """Return the tree of a source file. Parsing in several threads at once may fail in CPython 3.11."""
     source = file.read_bytes()
     try:
         return ast.parse(source, str(file))
@@ -282,7 +282,7 @@ def _parsed(file: Path) -> ast.Module:
 
 @functools.lru_cache(maxsize=64)
 def _functions(file: Path, mtime_ns: int, size: int) -> dict[str, bool]:
-    """The functions at the top of a source file as it is at that time, and whether each is async."""
+    """Return the functions at the top level of a source file, and whether each is async."""
     kinds: dict[str, bool] = {}
     for node in _parsed(file).body:
         if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
@@ -291,10 +291,10 @@ def _functions(file: Path, mtime_ns: int, size: int) -> dict[str, bool]:
 
 
 def is_async(reference: str, workspace: Path) -> bool:
-    """Whether the function is a coroutine function.
+    """Return whether the function is a coroutine function.
 
-    A module of the workspace is read, not imported, so that what a synchronous function needs is
-    never loaded into the engine. Raises `NodeError` where there is no such function.
+    A module of the workspace is parsed, not imported, so that the imports of a synchronous function are
+    not loaded into the engine. Raise NodeError if the function does not exist.
     """
     module, _, path = reference.partition(":")
     base = workspace.joinpath(*module.split("."))

@@ -1,4 +1,4 @@
-"""What all invokers share: reading results, saying errors, bounded output, time limits."""
+"""Common functions of invokers: results, errors, size limits, time limits."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.calls import NodeCall
-from victor_engine.work.retry import seconds_asked
+from victor_engine.work.retry import requested_delay
 
 MAX_OUTPUT = 16 * 1024 * 1024
-"""Bytes of a result that are taken; more is an error, because it would have to be kept."""
+"""Maximum size of a result, in bytes. A larger one is an error, because results are stored."""
 
 MAX_LINE = 16 * 1024
-"""Bytes of one line of a log; a longer one is cut, visibly."""
+"""Maximum size of one line of a log, in bytes. A longer line is cut and marked."""
 
 
 def parse_output(data: bytes) -> Any:
-    """The result in a program's output: JSON, or else text; None for nothing at all.
+    """Return the result in the output of a program: JSON, or else text; None for empty output.
 
-    Raises `NodeError` for `{"error": {"type": …, "message": …}}`.
+    Raise NodeError for `{"error": {"type": …, "message": …}}`.
     """
     stripped = data.strip()
     if not stripped:
@@ -42,9 +42,9 @@ def parse_output(data: bytes) -> Any:
 
 
 def reported_error(value: Any) -> NodeError | None:
-    """The error that a result reports, if it is one.
+    """Return the error that a result reports, or None.
 
-    Beside type and message it may say `bases`, `retryable` and `retry_after` (seconds).
+    Besides type and message it may contain `bases`, `retryable` and `retry_after` (seconds).
     """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
@@ -59,23 +59,23 @@ def reported_error(value: Any) -> NodeError | None:
         error_type=kind,
         bases=tuple(str(base) for base in bases) if isinstance(bases, list) else builtin_bases(kind),
         retryable=retryable if isinstance(retryable, bool) else None,
-        retry_after=seconds_asked(said.get("retry_after")),
+        retry_after=requested_delay(said.get("retry_after")),
     )
 
 
 def builtin_bases(name: str) -> tuple[str, ...]:
-    """The base classes' names of one of Python's own exceptions; nothing for another name."""
+    """Return the names of the base classes of a built-in exception; empty for another name."""
     cls = getattr(builtins, name, None)
     return class_bases(cls) if isinstance(cls, type) and issubclass(cls, BaseException) else ()
 
 
 def class_bases(cls: type) -> tuple[str, ...]:
-    """The names of all base classes of an exception, without `object` and the class itself."""
+    """Return the names of all base classes of an exception, without `object` and the class itself."""
     return tuple(base.__name__ for base in cls.__mro__[1:] if base not in (BaseException, object))
 
 
 def error_of(error: BaseException) -> NodeError:
-    """Any exception as the failure of a node's work."""
+    """Return any exception as the failure of the work of a node."""
     if isinstance(error, NodeError):
         return error
     cls = type(error)
@@ -85,12 +85,12 @@ def error_of(error: BaseException) -> NodeError:
 
 
 def checked_json(value: Any, who: str) -> Any:
-    """`value` as plain JSON values. Raises `NodeError` (ResultNotJSON, OutputTooLarge)."""
+    """Return `value` as plain JSON values. Raise NodeError (ResultNotJSON, OutputTooLarge)."""
     try:
         data = msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise NodeError(
-            f"{who} returned {type(value).__name__}, which JSON cannot hold: {error}",
+            f"{who} returned {type(value).__name__}, which cannot be encoded as JSON: {error}",
             error_type="ResultNotJSON",
             retryable=False,
         ) from error
@@ -101,14 +101,14 @@ def checked_json(value: Any, who: str) -> Any:
 
 def too_large(who: str, limit: int = MAX_OUTPUT) -> NodeError:
     return NodeError(
-        f"{who} gave more than {limit // (1024 * 1024) or 1} MB. Write it to a file and return its path",
+        f"{who} returned more than {limit // (1024 * 1024) or 1} MB. Write it to a file and return the path",
         error_type="OutputTooLarge",
         retryable=False,
     )
 
 
 class LineSplitter:
-    """Bytes in, whole lines of text out, many at once; a line that is too long is cut and comes alone."""
+    """Splits bytes into whole lines of text, and emits many at once. A line that is too long is cut and emitted alone."""
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._emit = emit
@@ -129,7 +129,7 @@ class LineSplitter:
         self._take(rest)
 
     def close(self) -> None:
-        """Emit what came after the last line break."""
+        """Emit the text after the last line break."""
         if self._rest or self._cut:
             self._flush()
 
@@ -145,7 +145,7 @@ class LineSplitter:
 
 
 def _text(lines: list[bytes]) -> str:
-    """The lines as one text, of which `str.splitlines` makes as many again."""
+    """Return the lines as one text that `str.splitlines` splits into the same lines."""
     text = b"\n".join(lines).decode("utf-8", "replace")
     if "\r" in text:
         text = "\n".join(line.rstrip("\r") for line in text.split("\n"))
@@ -153,11 +153,11 @@ def _text(lines: list[bytes]) -> str:
 
 
 _MAY_BE_JSON = re.compile(rb'\s*(?:$|"|\{\s*(?:$|["}])|\[\s*(?:$|[\[{"\]\-\dtfn]))')
-"""How JSON that is no bare word begins; `[INFO] …` and `{name} …` do not."""
+"""The beginning of JSON other than a bare word; `[INFO] …` and `{name} …` do not match."""
 
 
 class TextOutput:
-    """Passes standard output on to the log as it comes, unless it begins like a result in JSON."""
+    """Passes standard output to the log as it comes, unless it begins like a JSON result."""
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self._lines = LineSplitter(emit)
@@ -188,14 +188,14 @@ class TextOutput:
         return "json"
 
     def close(self, output: bytes | None) -> None:
-        """Nothing more comes. `output` is all of it where it has turned out to be no result."""
+        """End the output. `output` is all of it if it is not a result."""
         if self._kind != "text" and output is not None:
             self._lines.feed(output)
         self._lines.close()
 
 
 def time_limit(call: NodeCall, own: float | None) -> float | None:
-    """The shorter of the node's limit and the binding's own, in seconds; an operator's takes the place of both."""
+    """Return the shorter limit of node and binding, in seconds; the override of an operator replaces both."""
     if call.timeout_overridden:
         return call.timeout
     limits = [limit for limit in (call.timeout, own) if limit is not None]
@@ -204,7 +204,7 @@ def time_limit(call: NodeCall, own: float | None) -> float | None:
 
 @asynccontextmanager
 async def limited(seconds: float | None, who: str) -> AsyncIterator[None]:
-    """Raise `NodeTimeoutError` in place of the cancellation with which the limit ends the body."""
+    """Raise NodeTimeoutError instead of the cancellation with which the limit ends the body."""
     try:
         async with asyncio.timeout(seconds) as scope:
             yield

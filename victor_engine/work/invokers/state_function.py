@@ -1,9 +1,9 @@
-"""A node's work done by a Python object: a function of the state, where it is safest to call it.
+"""The invoker of Python objects: functions of the state, each called where it can be ended best.
 
-An async function runs in the loop. A synchronous one that a worker process can import (a function at
-the top level of a module file) runs there, so that a limit or a cancellation ends it for sure; any
-other (a lambda, a closure, a bound method, a function of the main script) runs in a thread, which
-nothing can end: after a limit the run goes on, and what the thread still does is not looked at.
+An async function runs in the loop. A synchronous function that a worker process can import (at
+the top level of a module file) runs in a process, so that a limit or a cancellation ends it. Any
+other function (a lambda, a closure, a bound method, a function of the main script) runs in a thread, which
+cannot be ended: after a limit the run continues, and later results of the thread are ignored.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from victor_engine.work.invokers.results import error_of, limited, time_limit
 from victor_engine.work.state_functions import StateSchema, call_node, copied, idempotency
 
 Where = Literal["auto", "loop", "process", "thread"]
-"""Where a function runs. `loop` calls a synchronous one in the loop: for quick ones that never block."""
+"""Where a function runs. `loop` calls a synchronous function in the loop; use it for fast functions only."""
 
 
 def where_to_run(function: Callable[..., Any], schema: StateSchema[Any], wanted: Where) -> Where:
-    """Where the function runs in the end; `ValueError` where the wish cannot be met."""
+    """Return where the function runs. Raise ValueError if it cannot run where the caller requires."""
     if _is_async(function):
         if wanted in ("process", "thread"):
             raise ValueError(f"{name_of(function)} is async, so it runs in the loop, not in a {wanted}")
@@ -42,14 +42,14 @@ def where_to_run(function: Callable[..., Any], schema: StateSchema[Any], wanted:
         return "process"
     if wanted == "process":
         raise ValueError(
-            f"{name_of(function)} cannot be imported by a worker process: that takes a function (and a state "
-            "dataclass) at the top level of a module file other than the main script"
+            f"a worker process cannot import {name_of(function)}: the function (and the dataclass of the state) must "
+            "be at the top level of a module file other than the main script"
         )
     return "thread"
 
 
 def reference_of(found: Any) -> tuple[str, Path] | None:
-    """`module:name` of a function or class that another process can import, and where its modules are."""
+    """Return `module:name` of a function or class that another process can import, and the directory of its modules."""
     module_name, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     if not isinstance(found, types.FunctionType | type) or not module_name or not name:
         return None
@@ -70,7 +70,7 @@ def reference_of(found: Any) -> tuple[str, Path] | None:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """A function in plain words, the same in every process."""
+    """Return the name of a function. It is the same in every process."""
     found = getattr(function, "func", function)  # of functools.partial
     name = getattr(found, "__qualname__", None) or type(found).__qualname__
     module = getattr(found, "__module__", "")
@@ -79,15 +79,15 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - the method is looked at, not called
+        getattr(function, "__call__", None)  # noqa: B004 - the method is inspected, not called
     )
 
 
 class StateInvoker:
     """Calls the function of one node with the state; the result is a `Patch`.
 
-    `process` gives the invoker of a worker process that can import from a folder. `on_error` is told
-    (with the run's and the node's id) of what a function raised in this process.
+    `process` returns the invoker of a worker process that can import from a directory. `on_error` is called
+    (with the ids of run and node) with the exception of a function in this process.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class StateInvoker:
         async with limited(time_limit(call, None), f"the function {name_of(self._function)}"):
             try:
                 given = self._schema.build(copied(before))
-                with _told(call.idempotency_key), logging_to(context, self._function):
+                with _with_idempotency_key(call.idempotency_key), logging_to(context, self._function):
                     returned = await self._call(given)
             except Exception as error:
                 self._on_error(call.run_id, self._node_id, error)
@@ -160,13 +160,13 @@ class StateInvoker:
                 fault["message"], error_type=fault["type"], bases=tuple(fault["bases"]), retryable=False
             )
         change = Patch.from_data(said["change"])
-        # A type that the worker could not import was not known there.
+        # The worker may not have been able to import the type, so check again here.
         self._schema.check_keys(change.set, f"node {self._node_id!r}")
         return change
 
 
 @contextlib.contextmanager
-def _told(key: str) -> Iterator[None]:
+def _with_idempotency_key(key: str) -> Iterator[None]:
     token = idempotency.set(key)
     try:
         yield
@@ -176,9 +176,9 @@ def _told(key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def logging_to(context: CallContext, function: Callable[..., Any]) -> Iterator[None]:
-    """Let what the function prints and logs reach the log of its attempt; it is printed here as well."""
+    """Return a context that sends the output and log records of the function to its attempt, and prints them here."""
     from victor_engine.work.invokers.capture import capture_logging, receiving
 
     capture_logging(getattr(function, "__module__", None) or "__main__")
-    with receiving(context, also_here=True):
+    with receiving(context, also_print=True):
         yield

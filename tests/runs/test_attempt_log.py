@@ -11,7 +11,7 @@ from victor_engine.clock import FakeClock
 from victor_engine.errors import StorageError
 from victor_engine.store.db import Store, open_store
 from victor_engine.work import attempt_log
-from victor_engine.work.attempt_log import FLUSH_SECONDS, Logbook
+from victor_engine.work.attempt_log import FLUSH_SECONDS, LogWriter
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def lines(store: Store, attempt: int = 1) -> list[str]:
 
 @pytest.mark.parametrize("batches", [[9], [1] * 9, [4, 5], [5, 4], [6, 2, 1], [2, 7], [3, 1, 5]])
 async def test_head_and_tail_are_kept_whatever_the_batches(store: Store, batches: list[int]) -> None:
-    book = Logbook(store, store.clock)
+    book = LogWriter(store, store.clock)
     log, number = book.open(1, 1), 0
     for size in batches:
         for _ in range(size):
@@ -52,7 +52,7 @@ async def test_head_and_tail_are_kept_whatever_the_batches(store: Store, batches
 
 
 async def test_nothing_is_said_to_be_cut_where_nothing_was(store: Store) -> None:
-    book = Logbook(store, store.clock)
+    book = LogWriter(store, store.clock)
     log = book.open(1, 1)
     for number in range(1, 6):
         log.write("stdout", f"line {number}")
@@ -61,7 +61,7 @@ async def test_nothing_is_said_to_be_cut_where_nothing_was(store: Store) -> None
 
 
 async def test_attempts_at_once_do_not_take_each_others_lines(store: Store) -> None:
-    book = Logbook(store, store.clock)
+    book = LogWriter(store, store.clock)
     logs = {attempt: book.open(1, attempt) for attempt in (1, 2)}
     for number in range(1, 10):
         for attempt, log in logs.items():
@@ -77,7 +77,7 @@ async def test_attempts_at_once_do_not_take_each_others_lines(store: Store) -> N
 async def test_lines_are_written_by_themselves_also_those_that_come_during_a_write(store: Store) -> None:
     clock = store.clock
     assert isinstance(clock, FakeClock)
-    book = Logbook(store, clock)
+    book = LogWriter(store, clock)
     log = book.open(1, 1)
     for number in range(3):
         log.write("stdout", f"{number}")
@@ -87,7 +87,7 @@ async def test_lines_are_written_by_themselves_also_those_that_come_during_a_wri
 
 
 async def test_lines_that_could_not_be_written_are_written_later_in_order(store: Store) -> None:
-    book = Logbook(store, store.clock)
+    book = LogWriter(store, store.clock)
     log = book.open(1, 1)
     for number in range(1, 5):
         log.write("stdout", f"line {number}")
@@ -114,7 +114,7 @@ async def test_lines_that_could_not_be_written_are_written_later_in_order(store:
 
 
 async def test_secrets_are_masked_before_anything_is_stored(store: Store) -> None:
-    book = Logbook(store, store.clock, lambda text: text.replace("hunter2", "***"))
+    book = LogWriter(store, store.clock, lambda text: text.replace("hunter2", "***"))
     log = book.open(1, 1)
     for _ in range(5):
         log.write("stdout", "pw hunter2")
