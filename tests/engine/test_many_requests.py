@@ -104,6 +104,6 @@ async def test_the_command_line_shows_pages_and_the_total(
     found, said = await asyncio.to_thread(listed, "--mine")
     assert (found, said) == ([mine], "")
     found, said = await asyncio.to_thread(listed)
-    assert (len(found), said) == (500, f"1 to 500 of {MANY + 1} shown; --offset 500 shows the next\n")
+    assert (len(found), said) == (500, f"1 to 500 of {MANY + 1} shown; use --offset 500 for the next\n")
     found, said = await asyncio.to_thread(listed, "--offset", "500")
     assert (len(found), said) == (2, f"501 to {MANY + 1} of {MANY + 1} shown\n")
