@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.tui.fake_port import FakePort
+from tests.tui.realport import RealPort
 from victor_engine import api, jsonio
 from victor_engine.api import (
     ENGINE_ACTOR,
@@ -34,8 +34,8 @@ from victor_engine.service.server import PortServer
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class Recorder(FakePort):
-    """A port that records its callers. The test controls its feed and its pace."""
+class Recorder(RealPort):
+    """A port on an engine that records its callers. The test controls its feed and its pace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +78,20 @@ class Served:
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def port(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Recorder]:
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     port = Recorder()
+    await port.open()
+    yield port
+    await port.end()
+
+
+@pytest.fixture
+async def served(port: Recorder, tmp_path: Path) -> AsyncIterator[Served]:
     server = PortServer(port, tmp_path / "s" / "engine.sock", product="9.9")
     await server.start()
     yield Served(port, server)
@@ -107,6 +119,7 @@ def test_every_method_of_the_port_crosses_the_wire() -> None:
 
 
 async def test_structs_arrive_unchanged(client: Client, served: Served) -> None:
+    await served.port.ask()
     assert await client.engine() == await served.port.engine()
     query = RunQuery(limit=5)
     found = await client.runs(query)
@@ -118,7 +131,7 @@ async def test_structs_arrive_unchanged(client: Client, served: Served) -> None:
 
 
 async def test_an_answer_without_a_value_arrives_without_one(client: Client, served: Served) -> None:
-    (request, *_) = await client.requests(api.RequestQuery())
+    request = await served.port.ask()
     with contextlib.suppress(VictorError):
         await client.answer(request.id, request.revision, Answer(outcome="approved"))
     with contextlib.suppress(VictorError):
@@ -170,7 +183,7 @@ async def test_a_cancelled_call_is_cancelled_in_the_engine(client: Client, serve
 
 
 async def test_the_user_comes_from_the_kernel_and_the_rest_is_a_claim(client: Client, served: Served) -> None:
-    (request, *_) = await client.requests(api.RequestQuery())
+    request = await served.port.ask()
     await client.claim(request.id)
     (actor,) = served.port.actors
     assert (actor.uid, actor.via) == (os.getuid(), "cli")
@@ -191,8 +204,8 @@ async def test_the_socket_has_permissions_for_its_owner_only(served: Served) -> 
     assert os.listdir(served.path.parent) == ["engine.sock"]
 
 
-async def test_another_user_is_refused(tmp_path: Path) -> None:
-    server = PortServer(Recorder(), tmp_path / "engine.sock", allowed=lambda peer: False)
+async def test_another_user_is_refused(port: Recorder, tmp_path: Path) -> None:
+    server = PortServer(port, tmp_path / "engine.sock", allowed=lambda peer: False)
     await server.start()
     with pytest.raises(VictorError, match="cannot use the engine of"):
         await Client.connect(server.path)
@@ -227,6 +240,7 @@ async def test_a_client_without_a_hello_message_is_refused(served: Served, text:
 async def test_a_message_that_is_too_large_is_refused_in_both_directions(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await served.port.ask()
     monkeypatch.setattr(protocol, "MAX_MESSAGE", 512)
     small = PortServer(served.port, served.path.with_name("small.sock"))
     await small.start()
@@ -318,7 +332,7 @@ async def test_a_lost_engine_is_an_error_in_every_open_call(client: Client, serv
             await anext(client.subscribe(0))
 
 
-async def test_a_missing_or_stale_socket_is_an_error_and_is_replaced(tmp_path: Path) -> None:
+async def test_a_missing_or_stale_socket_is_an_error_and_is_replaced(port: Recorder, tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailableError, match="cannot connect to the engine"):
         await Client.connect(tmp_path / "engine.sock")
     stale = socket.socket(socket.AF_UNIX)
@@ -326,7 +340,7 @@ async def test_a_missing_or_stale_socket_is_an_error_and_is_replaced(tmp_path: P
     stale.close()
     with pytest.raises(EngineUnavailableError, match="cannot connect to the engine"):
         await Client.connect(tmp_path / "engine.sock")
-    server = PortServer(Recorder(), tmp_path / "engine.sock")
+    server = PortServer(port, tmp_path / "engine.sock")
     await server.start()
     client = await Client.connect(tmp_path / "engine.sock")
     assert isinstance(await client.engine(), EngineInfo)
@@ -335,17 +349,17 @@ async def test_a_missing_or_stale_socket_is_an_error_and_is_replaced(tmp_path: P
     assert os.listdir(tmp_path) == []
 
 
-async def test_a_file_that_is_not_a_socket_is_not_replaced(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_socket_is_not_replaced(port: Recorder, tmp_path: Path) -> None:
     (tmp_path / "engine.sock").write_text("mine")
     with pytest.raises(UsageError, match="move it away"):
-        await PortServer(Recorder(), tmp_path / "engine.sock").start()
+        await PortServer(port, tmp_path / "engine.sock").start()
     assert (tmp_path / "engine.sock").read_text() == "mine"
 
 
-async def test_the_socket_of_another_engine_is_not_removed(tmp_path: Path) -> None:
-    first = PortServer(Recorder(), tmp_path / "engine.sock")
+async def test_the_socket_of_another_engine_is_not_removed(port: Recorder, tmp_path: Path) -> None:
+    first = PortServer(port, tmp_path / "engine.sock")
     await first.start()
-    second = PortServer(Recorder(), tmp_path / "engine.sock")
+    second = PortServer(port, tmp_path / "engine.sock")
     await second.start()
     await first.close()
     client = await Client.connect(tmp_path / "engine.sock")

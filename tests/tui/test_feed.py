@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from textual.message import Message
 
-from tests.tui.fake_port import FakePort
-from victor_engine.api import Port, RunQuery
+from tests.tui.realport import BO, PATIENCE, RealPort
+from victor_engine.api import EventInfo, Port, RunQuery, ScheduleSpec
 from victor_engine.errors import StorageError, StoreError
 from victor_tui.feed import Connected, Feed, LoadFailed, Lost, Refreshed, stale_subjects
 
@@ -28,13 +28,31 @@ class Gate:
         self._go.clear()
 
     async def open(self) -> None:
+        """Let the sleep end, and wait for the next one."""
+        before = len(self.asked)
         self._go.set()
-        await rest()
+        await until(lambda: len(self.asked) > before)
 
 
-async def rest() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class HearingFeed(Feed):
+    """A feed that notes the number of each event that it has received."""
+
+    last = 0
+
+    def _note(self, event: EventInfo) -> None:
+        super()._note(event)
+        self.last = event.seq
+
+    async def has_heard(self, port: RealPort) -> None:
+        """Wait until the last event of the engine has arrived."""
+        last = (await port.engine_.engine()).last_event
+        await until(lambda: self.last >= last)
 
 
 def counted(counts: list[str], name: str, loader: Callable[[Port], Any]) -> Callable[[Port], Any]:
@@ -45,54 +63,53 @@ def counted(counts: list[str], name: str, loader: Callable[[Port], Any]) -> Call
     return load
 
 
-async def test_refreshes_are_bundled_and_only_of_what_is_watched() -> None:
-    port, gate, posted, counts = FakePort(), Gate(), list[Message](), list[str]()
+FLOW: dict[str, Any] = {"nodes": [{"id": "only", "type": "transform", "transform": "done = 1"}]}
 
-    async def connect() -> Port:
-        return port
 
-    feed = Feed(connect, posted.append, interval=0.1, sleep=gate.sleep)
+async def test_refreshes_are_bundled_and_only_of_what_is_watched(bare: RealPort) -> None:
+    await bare.add("flow", FLOW)
+    gate, counts = Gate(), list[str]()
+    feed = HearingFeed(bare.connect, list[Message]().append, interval=0.1, sleep=gate.sleep)
     feed.watch({"runs": counted(counts, "runs", lambda p: p.runs(RunQuery()))})
     task = asyncio.create_task(feed.run())
-    await rest()
+    await until(lambda: gate.asked)
     assert counts == ["runs"]
     assert gate.asked == [0.1]
-    for _ in range(50):
-        port.emit("run.started", run_id="r00918")
-    port.emit("schedule.paused", schedule_id="deploy")
-    await rest()
+    for _ in range(10):
+        await bare.by(BO, "start_run", "flow")
+    await bare.by(BO, "add_schedule", ScheduleSpec("flow", cron="@daily"))
+    await feed.has_heard(bare)
     assert counts == ["runs"]
     await gate.open()
     assert counts == ["runs", "runs"]
     feed.watch({"schedules": counted(counts, "schedules", lambda p: p.schedules())})
+    await until(lambda: len(gate.asked) == 3)
+    await bare.by(BO, "start_run", "flow")
+    await feed.has_heard(bare)
     await gate.open()
-    port.emit("run.started", run_id="r00918")
-    await gate.open()
-    assert counts.count("runs") == 2
-    assert counts.count("schedules") >= 1
+    assert counts == ["runs", "runs", "schedules", "schedules"]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert port._queues == []
+    assert bare._broken == []
 
 
-async def test_a_failing_load_is_said_and_the_feed_goes_on() -> None:
-    port, posted = FakePort(), list[Message]()
+async def test_a_failing_load_is_said_and_the_feed_goes_on(bare: RealPort) -> None:
+    posted = list[Message]()
     gate = Gate()
-
-    async def connect() -> Port:
-        return port
 
     async def broken(port: Port) -> Any:
         raise StoreError("the disk is full")
 
-    feed = Feed(connect, posted.append, sleep=gate.sleep)
+    await bare.add("flow", FLOW)
+    await bare.by(BO, "add_schedule", ScheduleSpec("flow", cron="@daily"))
+    feed = Feed(bare.connect, posted.append, sleep=gate.sleep)
     feed.watch({"runs": broken, "schedules": lambda p: p.schedules()})
     task = asyncio.create_task(feed.run())
-    await rest()
+    await until(lambda: "schedules" in feed.snapshots)
     failed = [m for m in posted if isinstance(m, LoadFailed)]
     assert [m.error.message for m in failed] == ["the disk is full"]
-    assert len(feed.snapshots["schedules"]) == 8
+    assert [each.spec.workflow for each in feed.snapshots["schedules"]] == ["flow"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -123,10 +140,10 @@ async def test_a_full_disk_is_not_hopeless() -> None:
     assert [m.retry_in is not None for m in posted] == [True, True]  # type: ignore[attr-defined]
 
 
-def test_messages_of_one_subject_replace_each_other() -> None:
+async def test_messages_of_one_subject_replace_each_other(bare: RealPort) -> None:
     assert Refreshed("runs").can_replace(Refreshed("runs"))
     assert not Refreshed("runs").can_replace(Refreshed("engine"))
-    assert not Refreshed("runs").can_replace(Connected(FakePort()))
+    assert not Refreshed("runs").can_replace(Connected(bare))
 
 
 def test_an_unknown_event_makes_everything_stale() -> None:
@@ -138,20 +155,16 @@ def test_an_unknown_event_makes_everything_stale() -> None:
     assert "engine" in stale_subjects("engine.draining")
 
 
-async def test_what_a_new_screen_needs_waits_for_no_pause_and_for_nothing_else() -> None:
-    port, gate, counts = FakePort(), Gate(), list[str]()
-
-    async def connect() -> Port:
-        return port
-
-    feed = Feed(connect, list[Message]().append, interval=0.1, sleep=gate.sleep)
+async def test_what_a_new_screen_needs_waits_for_no_pause_and_for_nothing_else(bare: RealPort) -> None:
+    gate, counts = Gate(), list[str]()
+    feed = HearingFeed(bare.connect, list[Message]().append, interval=0.1, sleep=gate.sleep)
     feed.keep("engine", counted(counts, "engine", lambda p: p.engine()))
     feed.watch({"schedules": counted(counts, "schedules", lambda p: p.schedules())})
     task = asyncio.create_task(feed.run())
-    await rest()
+    await until(lambda: gate.asked)
     assert counts == ["schedules", "engine"]
-    port.emit("engine.draining")
-    await rest()
+    await bare.by(BO, "drain")
+    await feed.has_heard(bare)
     assert counts == ["schedules", "engine"], "what changes by itself waits for the pause to end"
     feed.watch(
         {
@@ -159,7 +172,7 @@ async def test_what_a_new_screen_needs_waits_for_no_pause_and_for_nothing_else()
             "aliases": counted(counts, "aliases", lambda p: p.aliases()),
         }
     )
-    await rest()
+    await until(lambda: len(gate.asked) == 2)
     assert counts == ["schedules", "engine", "workflows", "aliases", "engine"]
     assert gate.asked == [0.1, 0.1]
     task.cancel()

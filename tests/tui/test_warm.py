@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual.css import stylesheet as textual_stylesheet
 
-from tests.tui.conftest import until
-from tests.tui.fake_port import FakePort
+from tests.tui.conftest import console, until
 from tests.tui.test_console import go
+from tests.tui.world import World
 from victor_engine.errors import StoreError
 from victor_tui import prepared_screens
-from victor_tui.app import VictorApp
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.keys import SCREENS
 from victor_tui.textual_compat import CachedStylesheet
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.table import LineTable
 
-MakeApp = Callable[[], VictorApp]
 WIDGETS = 16
 """How many widgets a main screen may have: each costs a pass over the rules and a place in the layout."""
 
@@ -50,8 +48,8 @@ def thaw() -> Iterator[None]:
     gc.unfreeze()
 
 
-async def test_opening_screens_parses_no_rule_twice(make_app: MakeApp, parsed: Counter[Any]) -> None:
-    app = make_app()
+async def test_opening_screens_parses_no_rule_twice(world: World, parsed: Counter[Any]) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         known = set(parsed)
@@ -83,18 +81,18 @@ def test_an_error_in_a_sheet_leaves_what_was_parsed() -> None:
 
 
 @pytest.mark.parametrize("mode", [mode for mode, _, _ in SCREENS])
-async def test_a_main_screen_has_few_widgets(make_app: MakeApp, mode: str) -> None:
-    app = make_app()
+async def test_a_main_screen_has_few_widgets(world: World, mode: str) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, str([name for name, _, _ in SCREENS].index(mode) + 1))
         assert len(app.screen.walk_children()) <= WIDGETS
 
 
 async def test_screens_are_built_ahead_without_a_look_at_them(
-    make_app: MakeApp, port: FakePort, monkeypatch: pytest.MonkeyPatch, thaw: None
+    world: World, monkeypatch: pytest.MonkeyPatch, thaw: None
 ) -> None:
     monkeypatch.setattr(prepared_screens, "LULL", 0.0)
-    app = make_app()
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         first, watched = app.screen, app.feed._watched
@@ -102,11 +100,11 @@ async def test_screens_are_built_ahead_without_a_look_at_them(
         await pilot.pause()
         assert app.screen is first
         assert app.feed._watched == watched == ("schedules",)
-        assert port.listed.count((None, "heads")) == 1
+        assert world.reads.count(("workflows", (None, "heads"))) == 1
         ahead = {mode: app._screen_stacks[mode][0] for mode, _, _ in SCREENS}
         assert all(isinstance(screen, ConsoleScreen) and screen.query(LineTable) for screen in ahead.values())
         assert gc.get_freeze_count() > 0
-        port.fail_reads["workflows"] = StoreError("the first frame waits for no read")
+        world.fail_reads["workflows"] = StoreError("the first frame waits for no read")
         await go(pilot, "5")
         assert app.screen is ahead["versions"]
         assert app.screen.query_one(LineTable).rows
@@ -115,11 +113,11 @@ async def test_screens_are_built_ahead_without_a_look_at_them(
 
 
 async def test_nothing_is_built_right_behind_a_key(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, thaw: None
+    world: World, monkeypatch: pytest.MonkeyPatch, thaw: None
 ) -> None:
     lulls = [0.0, 0.05, 1.0]
     slept: list[float] = []
-    app = make_app()
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         sleep = asyncio.sleep
@@ -134,8 +132,8 @@ async def test_nothing_is_built_right_behind_a_key(
     assert [seconds for seconds in slept if seconds > 0.05][:2] == pytest.approx([0.15, 0.1])
 
 
-async def test_keys_of_the_bar_can_be_clicked(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_keys_of_the_bar_can_be_clicked(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         bar = app.screen.query_one(KeyBar)
@@ -149,8 +147,8 @@ async def test_keys_of_the_bar_can_be_clicked(make_app: MakeApp) -> None:
         await until(pilot, lambda: type(app.screen).__name__ == "HelpDialog")
 
 
-async def test_the_bar_shows_each_action_once_and_dims_what_is_not_possible(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_bar_shows_each_action_once_and_dims_what_is_not_possible(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "5")
         bar = app.screen.query_one(KeyBar)
