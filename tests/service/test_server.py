@@ -247,7 +247,7 @@ async def test_a_message_that_is_too_large_is_refused_in_both_directions(
     reader, writer = await asyncio.open_unix_connection(str(small.path))
     await one(reader)
     writer.write(protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL)}))
-    writer.write(b'{"id":1,"method":"workflows"}\n')
+    writer.write(b'{"id":1,"method":"events","params":{"query":{}}}\n')
     assert "larger than 64 MB" in (await one(reader))["error"]["message"]
     writer.write(b" " * 20_000 + b"\n")
     assert "larger than 64 MB" in (await one(reader))["error"]["message"]

@@ -1,10 +1,10 @@
-"""The console on the fake port: what is shown, what keys do, and what happens when things go wrong."""
+"""What the console shows, what its keys do, and what happens when things go wrong."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,17 +18,18 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
-from victor_engine.api import Port, ProblemInfo, StorageInfo
-from victor_engine.errors import ConflictError, EngineUnavailableError
+from tests.tui.realport import ANA, BARE, BO, NOW, RealPort
+from tests.tui.world import World
+from victor_engine.api import EventInfo, Port, RunQuery
+from victor_engine.clock import FakeClock
+from victor_engine.errors import ConflictError, StorageError
+from victor_engine.store.outage import RETRY_SECONDS
 from victor_tui.app import VictorApp
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.table import LineTable
-
-MakeApp = Callable[[], VictorApp]
 
 
 def table(app: VictorApp) -> LineTable[object]:
@@ -85,15 +86,15 @@ class Shown:
 @pytest.mark.parametrize(
     "case",
     [
-        Shown("1", "Workflow", ("host_health", "in 42s", "‖ paused", "✗ fault")),
-        Shown("2", "Status", ("▲ stuck", "◆ waiting", "review 3h 58m", "└ deploy")),
+        Shown("1", "Workflow", ("host_health", "in 42s", "⚑ paused", "✗ fault")),
+        Shown("2", "Status", ("▲ stuck", "◆ waiting", "roll_out 4m 2", "└ deploy_now")),
         Shown("3", "Time left", ("!!     42s", "? confirm", "≡ choice")),
-        Shown("4", "When", ("run.created", "request.opened")),
+        Shown("4", "When", ("run.created", "node.retrying")),
         Shown("5", "Workflow", ("data_pipeline", "! deprecated", "✓ current")),
     ],
 )
-async def test_every_screen_shows_its_data(make_app: MakeApp, case: Shown) -> None:
-    app = make_app()
+async def test_every_screen_shows_its_data(live: World, case: Shown) -> None:
+    app = console(live)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, case.key)
         shown = lines(app)
@@ -101,12 +102,12 @@ async def test_every_screen_shows_its_data(make_app: MakeApp, case: Shown) -> No
         for word in case.words:
             assert any(word in line for line in shown), word
         assert all(table(app).render_line(y).cell_length == table(app).size.width for y in range(12))
-        assert "6" in header(app)
+        assert "◆9" in header(app)
         assert "! 2 urgent" in header(app)
 
 
-async def test_letters_and_clicks_switch_screens(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_letters_and_clicks_switch_screens(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "R")
         assert app.current_mode == "runs"
@@ -135,14 +136,13 @@ def test_every_binding_says_what_it_does_and_works_over_ssh() -> None:
                 assert key != "ctrl+b"
 
 
-async def test_an_empty_workspace_says_what_to_do() -> None:
-    app = console(FakePort(empty=True))
+async def test_an_empty_workspace_says_what_to_do(bare: RealPort) -> None:
+    app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
         for key, words in (
             ("1", "schedule a workflow"),
             ("2", "start a workflow"),
             ("3", "Nobody is asked"),
-            ("4", "Nothing has happened yet"),
             ("5", "press F5"),
         ):
             await go(pilot, key)
@@ -152,38 +152,40 @@ async def test_an_empty_workspace_says_what_to_do() -> None:
 # --- schedules ---------------------------------------------------------------------------------
 
 
-async def test_keys_of_a_schedule_depend_on_its_state(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_keys_of_a_schedule_depend_on_its_state(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
-        assert table(app).select("nightly_backup")
+        nightly = world.schedule_ids["nightly_backup"]
+        assert table(app).select(nightly)
         await settle(pilot)
         assert app.screen.check_action("schedule", ("resume",)) is True
         assert app.screen.check_action("schedule", ("pause",)) is False
         assert "storage array is being moved" in preview(app)
         await go(pilot, "p")
-        assert port.calls == [("resume_schedule", ("nightly_backup", ""))]
+        assert world.calls == [("resume_schedule", (nightly, ""))]
+        assert (await world.engine_.schedule(nightly)).paused is None
         assert app.screen.check_action("schedule", ("pause",)) is True
 
 
-async def test_the_preview_explains_why_fires_did_not_start(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_preview_explains_why_fires_did_not_start(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
-        table(app).select("data_pipeline")
+        table(app).select(world.schedule_ids["data_pipeline"])
         await settle(pilot)
         text = preview(app)
-        assert "a run is active and overlap is skip" in text
+        assert "is still running, and overlap is skip" in " ".join(text.split())
         assert "reads the old feed" in text
-        assert "*/15 * * * *" in text
+        assert "*/30 * * * *" in text
 
 
-async def test_the_next_fire_counts_down(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_next_fire_counts_down(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
         assert "in 42s" in lines(app)[1]
-        await port.clock.advance(12)
+        await world.clock.advance(12)
         app._tick()
         assert "in 30s" in lines(app)[1]
 
@@ -191,34 +193,35 @@ async def test_the_next_fire_counts_down(port: FakePort, make_app: MakeApp) -> N
 # --- runs --------------------------------------------------------------------------------------
 
 
-async def test_pause_and_resume_a_run(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_pause_and_resume_a_run(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "2")
-        table(app).select("r00919")
+        run_id = world.run_ids["waiting"]
+        table(app).select(run_id)
         await go(pilot, "p")
-        assert port.run_map["r00919"].status == "paused"
+        assert (await world.engine_.run(run_id)).run.status == "paused"
         assert app.screen.check_action("run_command", ("resume",)) is True
         assert app.screen.check_action("run_command", ("retry",)) is False
         await go(pilot, "r")
-        assert port.run_map["r00919"].status == "running"
+        assert (await world.engine_.run(run_id)).run.status == "waiting"
 
 
-async def test_a_conflict_is_said_and_changes_nothing(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_a_conflict_is_said_and_changes_nothing(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await go(pilot, "2")
-        table(app).select("r00919")
+        table(app).select(world.run_ids["waiting"])
         await settle(pilot)
-        port.fail_next = ConflictError("run r00919 has [b]ended[/b] and cannot be paused")
+        world.fail_next = ConflictError("run r00919 has [b]ended[/b] and cannot be paused")
         await pilot.press("p")
         await settle(pilot)
         said = [n.message for n in app._notifications]
         assert said == ["run r00919 has [b]ended[/b] and cannot be paused"]
 
 
-async def test_the_filter_narrows_and_says_what_is_wrong(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_filter_narrows_and_says_what_is_wrong(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "2", "slash", *"status:failed")
         assert {row.status for row in table(app).rows} == {"failed"}  # type: ignore[attr-defined]
@@ -227,40 +230,42 @@ async def test_the_filter_narrows_and_says_what_is_wrong(make_app: MakeApp) -> N
         assert "no status 'x'" in note
         await go(pilot, "escape")
         assert isinstance(app.focused, LineTable)
-        assert len(table(app).rows) == 76
+        assert len(table(app).rows) == len(await world.engine_.runs(RunQuery(limit=500)))
 
 
-async def test_typing_in_the_filter_presses_no_keys(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_typing_in_the_filter_presses_no_keys(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "2", "slash", *"a1qcpnrR5?")
         assert app.current_mode == "runs"
         assert app.screen.query_one(Input).value == "a1qcpnrR5?"
-        assert port.calls == []
+        assert world.calls == []
         assert len(app.screen_stack) == 1
 
 
-async def test_schedules_lead_to_their_runs(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_schedules_lead_to_their_runs(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
-        table(app).select("deploy")
+        table(app).select(world.schedule_ids["deploy"])
         await go(pilot, "l")
         assert app.current_mode == "runs"
-        assert {row.schedule_id for row in table(app).rows} == {"deploy"}  # type: ignore[attr-defined]
+        assert {row.schedule_id for row in table(app).rows} == {world.schedule_ids["deploy"]}  # type: ignore[attr-defined]
 
 
 # --- inbox -------------------------------------------------------------------------------------
 
 
-async def test_the_inbox_is_sorted_by_urgency_and_claims(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_inbox_is_sorted_by_urgency_and_claims(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "3")
-        ids = [row.id for row in table(app).rows]  # type: ignore[attr-defined]
-        assert ids == ["q-confirm", "q-approve", "q-override", "q-choice", "q-review", "q-input"]
+        names = {request_id: name for name, request_id in world.asked.items()}
+        found = [names.get(row.id, "moving") for row in table(app).rows]  # type: ignore[attr-defined]
+        moving = ["moving"] * 3
+        assert found == ["confirm", "approve", "override", "choice", *moving, "review", "input"]
         await go(pilot, "down", "c")
-        assert port.request_map["q-approve"].claimed_by == "ana"
+        assert (await world.engine_.request(world.asked["approve"])).claimed_by == "ana"
         assert app.screen.check_action("request", ("release",)) is True
         assert app.screen.check_action("request", ("approve",)) is True
         text = preview(app)
@@ -270,8 +275,8 @@ async def test_the_inbox_is_sorted_by_urgency_and_claims(port: FakePort, make_ap
         assert app.screen.check_action("request", ("approve",)) is False
 
 
-async def test_prompts_cannot_command_the_terminal(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_prompts_cannot_command_the_terminal(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "3")
         text = preview(app)
@@ -279,46 +284,49 @@ async def test_prompts_cannot_command_the_terminal(make_app: MakeApp) -> None:
         assert "text: red [bold]x[/bold]" in text  # colour codes vanish, markup is text
 
 
-async def test_decided_requests_are_under_a_key(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_decided_requests_are_under_a_key(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "3", "v")
         ids = [row.id for row in table(app).rows]  # type: ignore[attr-defined]
-        assert ids == ["q-done1", "q-done2"]
+        assert {world.asked[name] for name in ("done", "rejected", "expired", "split-2")} <= set(ids)
+        assert not {world.asked[name] for name in ("confirm", "approve", "input")} & set(ids)
+        table(app).select(world.asked["split-1"])
+        await settle(pilot)
         assert "approved by ana" in " ".join(preview(app).split())
         assert app.screen.check_action("request", ("answer_this",)) is False
         await go(pilot, "v")
-        assert len(table(app).rows) == 6
+        assert len(table(app).rows) == 9
 
 
 async def test_an_arriving_prompt_is_announced_and_steals_nothing(
-    port: FakePort, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_app()
+    app = console(world)
     rings: list[bool] = []
     monkeypatch.setattr(app, "bell", lambda: rings.append(True))
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await go(pilot, "2", "slash", *"dep")
-        asked = replace(port.request_map["q-approve"], id="q-new", title="Really [red]now[/red]?")
-        port.ask(asked)
+        asked = await world.ask(workflow="sudden", title="Really [red]now[/red]?")
         await settle(pilot)
         await go(pilot, *"loy")
         assert app.screen.query_one(Input).value == "deploy"
         await until(pilot, lambda: rings)
         assert rings == [True]
-        assert "◆7" in header(app)
+        assert "◆10" in header(app)
         assert any("Really [red]now[/red]?" in n.message for n in app._notifications)
-        port.emit("request.claimed", request_id="q-new")
+        await world.by(BO, "claim", asked.id)
         await settle(pilot)
         assert rings == [True]
 
 
-async def test_a_countdown_turns_urgent_by_itself(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_a_countdown_turns_urgent_by_itself(world: World) -> None:
+    world.console_clock = FakeClock(NOW)  # the deadlines before this one are not over in the engine
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "3")
-        assert lines(app)[3].startswith(" !  18m 00s")
-        await port.clock.advance(14 * 60)
+        assert lines(app)[3].startswith(" !  17m 00s")
+        await world.console_clock.advance(13 * 60)
         app._tick()
         assert lines(app)[3].startswith(" !!  4m 00s")
         assert "! 3 urgent" in header(app)
@@ -327,28 +335,29 @@ async def test_a_countdown_turns_urgent_by_itself(port: FakePort, make_app: Make
 # --- history, versions -------------------------------------------------------------------------
 
 
-async def test_history_filters_choose_between_events_and_runs(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_history_filters_choose_between_events_and_runs(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "4", "slash", *"kind:schedule")
-        assert [row.kind for row in table(app).rows] == ["schedule.paused"]  # type: ignore[attr-defined]
+        kinds = [row.kind for row in table(app).rows]  # type: ignore[attr-defined]
+        assert kinds[0] == "schedule.paused"
+        assert all(kind.startswith("schedule.") for kind in kinds)
         assert "storage array" in preview(app)
-        await go(pilot, "escape", "slash", *"took:>1h")
+        await go(pilot, "escape", "slash", *"took:>20m")
         assert table(app).id == "past"
-        assert "close_quarter" in {row.workflow for row in table(app).rows}  # type: ignore[attr-defined]
+        assert "deploy" in {row.workflow for row in table(app).rows}  # type: ignore[attr-defined]
 
 
-async def test_new_events_arrive_in_the_history(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_new_events_arrive_in_the_history(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "4")
-        port.emit("run.started", run_id="r00918", workflow="host_health")
-        await settle(pilot)
-        assert table(app).rows[0].kind == "run.started"  # type: ignore[attr-defined]
+        run_id = await world.start("new", "host_health")
+        await until(pilot, lambda: table(app).rows[0].run_id == run_id)  # type: ignore[attr-defined]
 
 
-async def test_versions_compare_with_the_one_before_or_with_a_mark(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_versions_compare_with_the_one_before_or_with_a_mark(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "5")
         table(app).select(("data_pipeline", "2.0.0"))
@@ -357,9 +366,9 @@ async def test_versions_compare_with_the_one_before_or_with_a_mark(make_app: Mak
         await go(pilot, "f")
         text = preview(app)
         assert "1.1.0 → data_pipeline 2.0.0" in text
-        assert "+    max_iterations: 50" in text
+        assert '+ execution = {"max_iterations":50}' in text
         await go(pilot, "f")
-        assert "+    max_iterations" not in preview(app)
+        assert "+ execution" not in preview(app)
         await go(pilot, "space", "down", "space", "f")
         assert "1.0.0 → data_pipeline 2.0.0" in preview(app)
 
@@ -367,40 +376,39 @@ async def test_versions_compare_with_the_one_before_or_with_a_mark(make_app: Mak
 # --- the engine goes away ----------------------------------------------------------------------
 
 
-async def test_a_lost_engine_is_said_and_found_again(port: FakePort) -> None:
+async def test_a_lost_engine_is_said_and_found_again(world: World) -> None:
     tries: list[bool] = []
 
     async def connect() -> Port:
-        tries.append(port.down)
-        if port.down:
-            raise EngineUnavailableError("no engine answers: start it with `victor scheduler start`")
-        return port
+        tries.append(world.down)
+        return await world.connect()
 
-    app = VictorApp(connect, clock=port.clock, theme="victor-dark", interval=0)
+    app = VictorApp(connect, clock=world.clock, theme="victor-dark", interval=0)
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
         if seconds:
             waits.append(seconds)
             if len(waits) == 3:
-                port.down = False
+                world.down = False
         await app.clock.sleep(0)
 
     app.feed._sleep = sleep
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await settle(pilot)
         assert banner(app) == ""
-        port.go_down()
+        world.go_down()
         await settle(pilot)
         await settle(pilot)
+        await until(pilot, lambda: tries[3:] and not banner(app))
         assert waits == [0.5, 1.0, 2.0]
         assert tries == [False, True, True, False]
         assert banner(app) == ""
         assert any("again" in n.message for n in app._notifications)
 
 
-async def test_while_the_engine_is_away_the_screen_stays(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_while_the_engine_is_away_the_screen_stays(world: World) -> None:
+    app = console(world)
 
     async def never(seconds: float) -> None:
         if seconds:
@@ -409,7 +417,7 @@ async def test_while_the_engine_is_away_the_screen_stays(port: FakePort, make_ap
     app.feed._sleep = never
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
-        port.go_down()
+        world.go_down()
         await settle(pilot)
         assert "the connection to the engine broke · trying again in 0.5 s" in banner(app)
         assert "engine lost" in header(app)
@@ -418,7 +426,7 @@ async def test_while_the_engine_is_away_the_screen_stays(port: FakePort, make_ap
 
 async def test_the_first_frame_waits_for_nothing() -> None:
     async def connect() -> Port:
-        await FakePort().clock.sleep(3600)
+        await FakeClock(NOW).sleep(3600)
         raise AssertionError
 
     app = VictorApp(connect, theme="victor-dark")
@@ -428,92 +436,117 @@ async def test_the_first_frame_waits_for_nothing() -> None:
         await pilot.press("2", "3", "p", "enter")
 
 
-async def test_faults_of_the_workspace_are_in_the_banner(port: FakePort, make_app: MakeApp) -> None:
-    port.problems.append(
-        ProblemInfo("error", "unknown key 'nxt'.", "flows/a.yaml", 4, 7, "Did you mean next?")
-    )
-    app = make_app()
+BROKEN = "workflows:\n  broken:\n    nodes: [{id: a, type: transform, transform: 'a = 1', nxt: [b]}]\n"
+
+
+async def test_faults_of_the_workspace_are_in_the_banner(bare: RealPort) -> None:
+    bare.write("workflows/a.yaml", BROKEN)
+    await bare.by(BO, "reload")
+    app = console(bare)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
-        assert banner(app) == "flows/a.yaml:4:7: unknown key 'nxt'. Did you mean next?"
+        assert banner(app).startswith(f"{bare.root}/workflows/a.yaml:3:")
+        assert "nxt" in banner(app)
+        assert "next" in banner(app)
 
 
-async def test_draining_is_asked_for_said_on_every_screen_and_ended(
-    port: FakePort, make_app: MakeApp
-) -> None:
-    app = make_app()
+async def test_draining_is_asked_for_said_on_every_screen_and_ended(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "D")
         assert isinstance(app.screen, ConfirmDialog)
         app.screen.query_one("#note", Input).value = "new disks"
         await go(pilot, "ctrl+s")
-        assert port.calls == [("drain", ("new disks",))]
+        assert world.calls == [("drain", ("new disks",))]
         for key in ("1", "2", "3", "4", "5"):
             await go(pilot, key)
             assert "Draining since 2026-03-10 14:05:00 UTC by ana: new disks" in banner(app)
             assert app.screen.query_one("#banner").display
-        port.problems = [ProblemInfo("error", "no such node", "w.yaml", 3, 1, "Remove it.")]
-        port.emit("workspace.reloaded")
+        world.write("workflows/bad.yaml", BROKEN)
+        await world.by(BO, "reload")
         await go(pilot, "f8")
         assert "new disks" in str(app.screen.query_one("#body Static", Static).content)
         await go(pilot, "ctrl+s")
-        assert port.calls[-1] == ("undrain", ("",))
+        assert world.calls[-1] == ("undrain", ("",))
         assert "Draining" not in banner(app)
-        assert "no such node" in banner(app)
+        assert "workflows/bad.yaml:3:" in banner(app)
 
 
-async def test_a_disk_that_takes_nothing_is_said_on_every_screen_until_it_does(
-    port: FakePort, make_app: MakeApp
-) -> None:
-    app = make_app()
+async def test_a_disk_that_takes_nothing_is_said_on_every_screen_until_it_does(world: World) -> None:
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "2")
-        port.storage = StorageInfo(port.clock.now(), "/s/victor.db cannot be written: the disk is full", 3)
-        port.emit("engine.storage_lost")
+        writer = world.engine_.store._require_writer()
+        writer.execute("PRAGMA query_only = 1")
+        refused = asyncio.create_task(world.by(ANA, "start_run", "host_health"))
+        await until(pilot, lambda: banner(app).startswith("!"))
         for key in ("1", "2", "3", "4", "5"):
             await go(pilot, key)
-            assert banner(app).startswith(
-                "! /s/victor.db cannot be written: the disk is full. Since 2026-03-10"
-            )
-            assert "3 changes wait" in banner(app)
-        port.storage = None
-        port.emit("engine.storage_back")
+            assert "cannot be written" in banner(app)
+            assert "Since 2026-03-10" in banner(app)
+            assert "0 changes wait" in banner(app), "what a person asked for is refused, and does not wait"
+        writer.execute("PRAGMA query_only = 0")
+        while world.engine_.store.outage is not None:
+            await world.clock.advance(RETRY_SECONDS)
+            await pilot.pause(0.01)
+        with pytest.raises(StorageError, match="Nothing was changed"):
+            await refused
         await go(pilot, "2")
-        assert "disk" not in banner(app)
+        assert banner(app) == ""
 
 
-async def test_a_broken_promise_is_told_once(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+PROMISES = """
+workflows:
+{}
+"""
+PROMISED = """
+  w{number}:
+    schedule: {{cron: "{minute} 14 * * *", timezone: UTC, expect: {{finish_within: 10s}}}}
+    nodes: [{{id: ask, type: hitl, hitl_type: confirmation, prompt: "Now?"}}]
+"""
+
+
+async def test_a_broken_promise_is_told_once() -> None:
+    flows = "".join(PROMISED.format(number=n, minute=7 if n else 6) for n in range(10))
+    port = RealPort(files=BARE | {"workflows/w.yaml": PROMISES.format(flows)}, fire=True)
+    app = console(port)
     told: list[tuple[str, str]] = []
-    app.notify = lambda message, *, title="", **_: told.append((title, message))  # type: ignore[method-assign]
+
+    def note(message: str, *, title: str = "", **_: object) -> None:
+        if title.startswith("⚑"):
+            told.append((title, message))
+
+    app.notify = note  # type: ignore[method-assign,assignment]
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "2")
-        port.emit("sla.breached", workflow="deploy", data={"message": "was to be finished by 07:30"})
+        await port.clock.advance(61)
+        await until(pilot, lambda: table(app).rows)
+        await port.clock.advance(20)
         await until(pilot, lambda: told)
         assert [title for title, _ in told] == ["⚑ A promise was not kept"]
-        assert told[0][1].startswith("deploy: was to be finished by 07:30")
-        for n in range(9):
-            port.emit("sla.breached", workflow=f"w{n}", data={"message": "late\x1b[2J"})
+        assert told[0][1].startswith("w0: ")
+        await port.clock.advance(40)
+        await until(pilot, lambda: len(table(app).rows) == 10)
+        await port.clock.advance(20)
         await until(pilot, lambda: told[1:])
         assert [title for title, _ in told[1:]] == ["⚑ 9 promises were not kept"]
         assert "and 6 more" in told[1][1]
-        assert "\x1b" not in told[1][1]
 
 
-async def test_old_answers_do_not_hurry() -> None:
+async def test_old_answers_do_not_hurry(world: World) -> None:
     from victor_tui.inbox.urgency import most_urgent, urgency
 
-    port = FakePort()
-    now = port.clock.now()
-    request = replace(port.request_map["q-done1"], deadline=now + timedelta(seconds=1))
+    now = world.clock.now()
+    done = await world.engine_.request(world.asked["split-1"])
+    request = replace(done, deadline=now + timedelta(seconds=1))
     assert urgency(request, now) == "dim"
     assert most_urgent([request]) is None
 
 
-async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
+async def test_the_palette_offers_every_action(world: World) -> None:
     from victor_tui.command_palette import ActionCommands
 
-    app = make_app()
+    app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
         names = {str(hit.text) async for hit in ActionCommands(app.screen).discover()}
@@ -522,27 +555,32 @@ async def test_the_palette_offers_every_action(make_app: MakeApp) -> None:
         assert any("Remove" in str(hit.text) for hit in found)  # type: ignore[union-attr]
 
 
-def test_events_are_told_by_what_they_led_to(port: FakePort) -> None:
+def event(kind: str, data: dict[str, Any]) -> EventInfo:
+    return EventInfo(seq=1, at=NOW, kind=kind, actor=ANA, data=data)
+
+
+def test_events_are_told_by_what_they_led_to() -> None:
     from victor_tui.history.facts import event_tone, event_words
 
     error = {"type": "TimeoutError", "message": "ran longer than 120 s"}
-    finished = port.emit("run.finished", data={"status": "failed", "error": error})
+    finished = event("run.finished", data={"status": "failed", "error": error})
     assert (event_tone(finished), event_words(finished)) == (
         "bad",
         "failed: TimeoutError: ran longer than 120 s",
     )
-    fire = port.emit("fire.decided", data={"outcome": "missed", "reason": "the engine was not running"})
+    fire = event("fire.decided", data={"outcome": "missed", "reason": "the engine was not running"})
     assert (event_tone(fire), event_words(fire)) == ("warn", "missed: the engine was not running")
-    plain = port.emit("version.registered", data={"version": "2.0.0"})
+    plain = event("version.registered", data={"version": "2.0.0"})
     assert (event_tone(plain), event_words(plain)) == ("plain", "version 2.0.0")
 
 
-async def test_a_console_without_the_engine_quits_at_once(port: FakePort, make_app: MakeApp) -> None:
-    app = make_app()
+async def test_a_console_without_the_engine_quits_at_once(world: World) -> None:
+    world.same_everywhere = True  # the engine seems to be that of another process
+    app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot)
         assert not app.owns_engine
         await pilot.press("q")
         await settle(pilot)
     assert app.return_code == 0
-    assert port.closed
+    assert world.closed
