@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.tui.test_console import MakeApp, go, settle, table
+from tests.tui.conftest import console
+from tests.tui.test_console import go, settle, table
+from tests.tui.world import World
 from victor_tui.widgets.key_bar import KeyBar, ShownKey
 
 
@@ -16,8 +18,8 @@ def shown(app: Any) -> list[ShownKey]:
 
 
 @pytest.mark.parametrize("key", ["1", "2", "3", "4", "5"])
-async def test_help_and_quit_are_in_sight_on_every_row_at_80_columns(make_app: MakeApp, key: str) -> None:
-    app: Any = make_app()
+async def test_help_and_quit_are_in_sight_on_every_row_at_80_columns(world: World, key: str) -> None:
+    app: Any = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, key)
         rows = table(app)
@@ -29,8 +31,8 @@ async def test_help_and_quit_are_in_sight_on_every_row_at_80_columns(make_app: M
             await pilot.press("down")
 
 
-async def test_what_made_room_comes_back_on_a_wider_terminal(make_app: MakeApp) -> None:
-    app: Any = make_app()
+async def test_what_made_room_comes_back_on_a_wider_terminal(world: World) -> None:
+    app: Any = console(world)
     async with app.run_test(size=(60, 24)) as pilot:
         await go(pilot, "4")
         few = [key.description for key in shown(app)]
