@@ -221,7 +221,7 @@ def install(moment: Moment, bug: str) -> None:
     before(stored_effects._Context, "process_started", "process", moment, after=True)
     before(process.Child, "release", "process", moment, after=True)
     before(stored_effects.EmbeddedEffects, "wait_for_retry", "timer", moment, after=True)
-    before(request_deadlines, "attend", "timer", moment, after=True)
+    before(request_deadlines, "run_timers", "timer", moment, after=True)
     before(people_commands, "answer_request", "answer", moment, after=True)
     before(Handler, "commit", "command", moment, after=True)
     before(transitions, "rest", "command", moment, after=True)

@@ -99,7 +99,7 @@ def test_answer_undo_and_answer_again(inbox: Inbox) -> None:
     printed = inbox.raw("answer", inbox.id, "approve", "--if-revision", "1")
     assert "takes effect at" in printed
     assert "approved, undo" in inbox.raw("list")
-    assert "answered this at" in inbox.raw("answer", inbox.id, "reject", code=5)
+    assert "answered this request at" in inbox.raw("answer", inbox.id, "reject", code=5)
     assert inbox("undo", inbox.id)["status"] == "open"
     assert inbox.raw("undo", inbox.id, code=5)
     done = inbox("push-back", inbox.id, "draft", "--comment", "shorter")

@@ -169,7 +169,7 @@ async def test_a_run_from_start_to_answer(port: Port) -> None:
     assert (done.status, done.outcome, done.comment) == ("answered", "approved", "yes")
     assert done.answered_by is not None
     assert done.answered_by.uid == ME.uid
-    with pytest.raises(AlreadyAnsweredError, match="answered this at"):
+    with pytest.raises(AlreadyAnsweredError, match="answered this request at"):
         await port.answer(question.id, question.revision, Answer(outcome="rejected"))
     found = await ended(port, run.id)
     assert (found.run.status, found.state["published"]) == ("succeeded", True)

@@ -89,7 +89,7 @@ async def test_a_new_request_is_sent_with_the_command_to_show_it(tmp_path: Path)
         assert (url, title) == (PAGER, "w: Ship 1.2")
         assert f"victor inbox show {ref.id}" in body
         assert "for alice" in body
-        assert "Deadline: 2026-01-01 01:00 UTC. If nobody answers: the run is aborted." in body
+        assert "Deadline: 2026-01-01 01:00 UTC. If no one answers: the run is aborted." in body
         await here.settled()
         (said,) = await here.events("notify.sent")
         assert said == {"rule": "r", "occasion": "new", "to": "json://…", "title": "w: Ship 1.2"}
@@ -109,11 +109,11 @@ async def test_each_occasion_is_sent_to_its_recipients(tmp_path: Path) -> None:
         await at.write(lambda tx: corrections.ask_requester(tx, ref.id, "Which one?", bob))
         await here.mailbox.until(messages=3)
         await at.write(lambda tx: corrections.reply_to_question(tx, ref.id, "That one.", Person(ALICE)))
-        await at.attend(ref, after=545)
+        await at.run_timers(ref, after=545)
         await here.mailbox.until(messages=4)
-        await at.attend(ref, after=60)
+        await at.run_timers(ref, after=60)
         await here.mailbox.until(messages=5)
-        await at.attend(ref, after=301)
+        await at.run_timers(ref, after=301)
         await here.mailbox.until(messages=6)
         assert here.mailbox.titles == [
             "w: Ship",

@@ -20,11 +20,11 @@ from victor_engine.people.requests import (
     Person,
     RequestRef,
     answer_request,
-    attend,
     build_ask,
     due_requests,
     expire_request,
     open_request,
+    run_timers,
 )
 from victor_engine.store.db import Store, Tx, actor_from_json, open_store
 from victor_engine.store.runs import NewRun, insert_run
@@ -98,12 +98,12 @@ class Bench:
         self.clock.set_wall(self.clock.now() + timedelta(seconds=after))
         return await self.store.write(lambda tx: expire_request(tx, ref.id))
 
-    async def attend(self, ref: RequestRef, after: float = 0.0) -> Decision | None:
+    async def run_timers(self, ref: RequestRef, after: float = 0.0) -> Decision | None:
         """Let time pass, and do what the engine does then."""
         self.clock.set_wall(self.clock.now() + timedelta(seconds=after))
         decision = None
         for request_id in await self.store.read(lambda c: due_requests(c, self.clock.now())):
-            found = await self.store.write(lambda tx, request_id=request_id: attend(tx, request_id))  # type: ignore[misc]
+            found = await self.store.write(lambda tx, request_id=request_id: run_timers(tx, request_id))  # type: ignore[misc]
             decision = found if request_id == ref.id else decision
         return decision
 

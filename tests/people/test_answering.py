@@ -76,7 +76,7 @@ async def test_many_at_once_have_one_winner_and_every_loser_is_told(tmp_path: Pa
 async def test_a_stale_revision_changes_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask()
-        with pytest.raises(ConflictError, match="revision 1, yours is 7"):
+        with pytest.raises(ConflictError, match="at revision 1, not 7"):
             await b.answer(ref, YES, revision=7)
         assert (await b.row(ref))["status"] == "open"
         assert await b.all("SELECT * FROM votes") == []
@@ -273,7 +273,7 @@ async def test_four_eyes(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(allow_self_approval=False)
         for oneself in (ALICE, Actor(user="alice", uid=7), Actor(user="other", uid=ALICE.uid)):
-            with pytest.raises(PermissionDeniedError, match="four eyes"):
+            with pytest.raises(PermissionDeniedError, match="four-eyes rule"):
                 await b.answer(ref, YES, oneself)
         decision = await b.answer(ref, NO, ALICE)
         assert decision is not None, "whoever started a run may still stop it"

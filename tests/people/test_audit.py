@@ -122,7 +122,7 @@ async def test_who_it_was_handed_to_and_why_is_in_the_lines(tmp_path: Path) -> N
         await b.write(lambda tx: reassign_request(tx, ref.id, 1, ("carol", "bob"), "on\x1b[2J leave", person))
         await b.write(lambda tx: ask_requester(tx, ref.id, "Which?", person))
         await b.write(lambda tx: reply_to_question(tx, ref.id, "That.", Person(ALICE)))
-        await b.attend(ref, after=61)
+        await b.run_timers(ref, after=61)
         assert [
             (row["event"].removeprefix("request."), row["to"], row["note"]) for row in await _rows(b)
         ] == [

@@ -29,14 +29,14 @@ def found(tmp_path: Path, node: str, config: str = "", *, validating: bool = Fal
 @pytest.mark.parametrize(
     ("node", "words", "column"),
     [
-        ("assignees: [root, nobody-at-all]", "no user or group 'nobody-at-all'", 46),
-        ("assignees: nobody-at-all", "no user or group 'nobody-at-all'", 39),
-        ("chain: ['group:no-such', root]", "no group 'group:no-such'", 36),
-        ("escalation: [{to: 'user:no-such', after: 5m}]", "no user 'user:no-such'", 46),
-        ("timeout: 5m, escalate_to: '@no-such'", "no role or group '@no-such'", 54),
+        ("assignees: [root, nobody-at-all]", "the user or group 'nobody-at-all'", 46),
+        ("assignees: nobody-at-all", "the user or group 'nobody-at-all'", 39),
+        ("chain: ['group:no-such', root]", "the group 'group:no-such'", 36),
+        ("escalation: [{to: 'user:no-such', after: 5m}]", "the user 'user:no-such'", 46),
+        ("timeout: 5m, escalate_to: '@no-such'", "the role or group '@no-such'", 54),
     ],
 )
-def test_an_assignee_whom_nobody_knows_is_an_error_at_validation(
+def test_an_unknown_assignee_is_an_error_at_validation(
     tmp_path: Path, node: str, words: str, column: int
 ) -> None:
     (problem,) = found(tmp_path, node, validating=True)
@@ -45,7 +45,7 @@ def test_an_assignee_whom_nobody_knows_is_an_error_at_validation(
     assert (problem.path, problem.line, problem.column) == ("f.yaml", 4, column + 3)
 
 
-def test_an_engine_goes_on_where_the_users_are_away(tmp_path: Path) -> None:
+def test_an_unknown_assignee_is_a_warning_in_an_engine(tmp_path: Path) -> None:
     (problem,) = found(tmp_path, "assignees: [nobody-at-all]")
     assert problem.severity == "warning"
 
@@ -64,7 +64,7 @@ def test_a_quorum_that_the_roles_cannot_make(tmp_path: Path) -> None:
     node = "assignees: ['@lead', 'user:root'], required_approvals: 3"
     (problem,) = found(tmp_path, node, "roles: {lead: [root, daemon]}\n")
     assert problem.severity == "error"
-    assert "stands for 2: daemon, root" in problem.message
+    assert "has only 2 users: daemon, root" in problem.message
     assert (problem.line, problem.column) == (4, 86)
     assert found(tmp_path, node, "roles: {lead: [root, daemon, bin]}\n") == []
     assert found(tmp_path, node, "roles: {lead: [root, '@daemon']}\n") == []

@@ -62,9 +62,9 @@ async def put_into(b: Bench, state: str, *, questions: bool) -> RequestRef:
     elif state in ("settling", "answered"):
         await b.answer(ref, YES)
         if state == "answered":
-            await b.attend(ref, after=6)
+            await b.run_timers(ref, after=6)
     elif state == "expired":
-        await b.attend(ref, after=3601)
+        await b.run_timers(ref, after=3601)
     elif state == "withdrawn":
         await b.write(lambda tx: withdraw_requests(tx, b.run_key, "it is over"))
     return ref

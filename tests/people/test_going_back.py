@@ -35,11 +35,11 @@ async def test_an_answer_counts_once_its_window_is_over(tmp_path: Path) -> None:
         assert (info.settles_at - b.clock.now()).total_seconds() == 5.0
         with pytest.raises(AlreadyAnsweredError, match="bob answered"):
             await b.answer(ref, NO, CAROL)
-        assert await b.attend(ref, after=4.9) is None
-        decision = await b.attend(ref, after=0.1)
+        assert await b.run_timers(ref, after=4.9) is None
+        decision = await b.run_timers(ref, after=0.1)
         assert decision is not None
         assert decision.outcome == "approved"
-        assert await b.attend(ref, after=60) is None
+        assert await b.run_timers(ref, after=60) is None
         assert (await b.kinds(ref)).count("request.settled") == 1
         with pytest.raises(ConflictError, match="too late"):
             await undo(b, ref, Person(BOB))
@@ -51,7 +51,7 @@ async def test_its_author_takes_an_answer_back(tmp_path: Path) -> None:
         before = (await b.row(ref))["deadline"]
         await b.answer(ref, YES)
         assert await b.all("SELECT * FROM reminders") == []
-        await b.attend(ref, after=3)
+        await b.run_timers(ref, after=3)
         with pytest.raises(PermissionDeniedError, match="bob answered"):
             await undo(b, ref, Person(CAROL, admin=True))
         await undo(b, ref, Person(BOB))
@@ -59,9 +59,9 @@ async def test_its_author_takes_an_answer_back(tmp_path: Path) -> None:
         assert (row["status"], row["outcome"], row["revision"]) == ("open", None, 3)
         assert row["deadline"] == before + 3_000_000
         assert len(await b.all("SELECT * FROM reminders")) == 1
-        assert await b.attend(ref, after=10) is None, "what was taken back never counts"
+        assert await b.run_timers(ref, after=10) is None, "what was taken back never counts"
         await b.answer(ref, NO, revision=3)
-        decision = await b.attend(ref, after=5)
+        decision = await b.run_timers(ref, after=5)
         assert decision is not None
         assert decision.outcome == "rejected"
         assert await b.all("SELECT outcome, undone_at IS NULL FROM votes ORDER BY id") == [
@@ -79,7 +79,7 @@ async def test_a_vote_that_was_taken_back_is_not_counted(tmp_path: Path) -> None
         info = await b.store.read(lambda c: request(c, ref.id))
         assert [(vote.actor.user, vote.undone) for vote in info.votes] == [("alice", False), ("bob", True)]
         await b.answer(ref, YES, CAROL, revision=3)
-        decision = await b.attend(ref, after=5)
+        decision = await b.run_timers(ref, after=5)
         assert decision is not None
         assert [vote["by"] for vote in decision.record["votes"]] == ["alice", "carol"]
 
@@ -90,7 +90,7 @@ async def test_a_run_that_ends_meanwhile_takes_the_answer_with_it(tmp_path: Path
         await b.answer(ref, YES)
         assert await b.write(lambda tx: withdraw_requests(tx, b.run_key, "cancelled")) == 1
         assert (await b.row(ref))["status"] == "withdrawn"
-        assert await b.attend(ref, after=10) is None
+        assert await b.run_timers(ref, after=10) is None
         with pytest.raises(ConflictError, match="withdrawn"):
             await undo(b, ref, Person(BOB))
 
@@ -131,10 +131,10 @@ async def test_a_run_is_sent_back_with_a_comment(tmp_path: Path) -> None:
         info = await b.store.read(lambda c: request(c, ref.id))
         assert info.can_go_back_to == ("write", "check")
         with pytest.raises(
-            UsageError, match="cannot go back to 'deploy' from gate: it has been at write, check"
+            UsageError, match="cannot go back to 'deploy' from gate: it has visited write, check"
         ):
             await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "deploy", "no", Person(BOB)))
-        with pytest.raises(UsageError, match="say why"):
+        with pytest.raises(UsageError, match="a comment is required"):
             await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", " ", Person(BOB)))
         decision = await b.write(
             lambda tx: corrections.push_back(tx, ref.id, 1, "write", "too long", Person(BOB))
@@ -165,7 +165,7 @@ async def test_a_branch_of_a_parallel_node_cannot_go_back_alone(tmp_path: Path) 
         await visited(b, "write")
         await visited(b, "gate", parent="both")
         ref = await b.ask()
-        with pytest.raises(UsageError, match="there is no node"):
+        with pytest.raises(UsageError, match="there is no earlier node"):
             await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
 
 
@@ -175,11 +175,11 @@ async def test_a_branch_of_a_parallel_node_cannot_go_back_alone(tmp_path: Path) 
 async def test_the_deadline_stands_still_while_the_requester_is_asked(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(allow_questions=True, timeout_seconds=HOUR, reminders=(600.0,))
-        await b.attend(ref, after=HOUR - 900)
+        await b.run_timers(ref, after=HOUR - 900)
         await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Which host?", Person(BOB)))
         info = await b.store.read(lambda c: request(c, ref.id))
         assert (info.deadline, info.held_left, info.held_since) == (None, 900.0, b.clock.now())
-        assert await b.attend(ref, after=10 * HOUR) is None
+        assert await b.run_timers(ref, after=10 * HOUR) is None
         with pytest.raises(PermissionDeniedError, match="alice started"):
             await b.write(lambda tx: corrections.reply_to_question(tx, ref.id, "mine", Person(CAROL)))
         await b.write(lambda tx: corrections.reply_to_question(tx, ref.id, "web-3", Person(ALICE)))
@@ -190,9 +190,9 @@ async def test_the_deadline_stands_still_while_the_requester_is_asked(tmp_path: 
             ("question", "bob", "Which host?"),
             ("reply", "alice", "web-3"),
         ]
-        await b.attend(ref, after=300)
+        await b.run_timers(ref, after=300)
         assert len(await b.events(ref, "request.reminded")) == 1
-        decision = await b.attend(ref, after=600)
+        decision = await b.run_timers(ref, after=600)
         assert decision is not None
         assert decision.outcome == "timed_out"
 
@@ -201,7 +201,7 @@ async def test_an_answer_closes_an_open_question(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(allow_questions=True, timeout_seconds=HOUR)
         await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Why?", Person(BOB)))
-        await b.attend(ref, after=2 * HOUR)
+        await b.run_timers(ref, after=2 * HOUR)
         assert await b.answer(ref, Answer(outcome="approved"), BOB) is not None
         info = await b.store.read(lambda c: request(c, ref.id))
         assert info.held_since is None
@@ -213,7 +213,7 @@ async def test_questions_need_the_authors_leave(tmp_path: Path) -> None:
         with pytest.raises(ConflictError, match="allow_questions: true"):
             await b.write(lambda tx: corrections.ask_requester(tx, ref.id, "Why?", Person(BOB)))
         open_ref = await b.ask(allow_questions=True)
-        with pytest.raises(UsageError, match="write the question"):
+        with pytest.raises(UsageError, match="write a question"):
             await b.write(lambda tx: corrections.ask_requester(tx, open_ref.id, "", Person(BOB)))
         with pytest.raises(ConflictError, match="nobody has asked"):
             await b.write(lambda tx: corrections.reply_to_question(tx, open_ref.id, "x", Person(ALICE)))

@@ -32,9 +32,9 @@ async def test_the_judgement_is_what_the_engine_then_does(tmp_path: Path) -> Non
         assert (await b.row(ref))["revision"] == 1
         assert await b.all("SELECT * FROM votes") == []
         assert await b.answer(ref, YES, BOB) is None
-        with pytest.raises(ConflictError, match="you have said so"):
+        with pytest.raises(ConflictError, match="you have given this answer"):
             await judged(YES, BOB)
-        with pytest.raises(PermissionDeniedError, match="four eyes"):
+        with pytest.raises(PermissionDeniedError, match="four-eyes rule"):
             await judged(YES, ALICE)
         assert await judged(YES, CAROL) == (Step.DECIDE, 2)
         assert await judged(NO, CAROL) == (Step.DECIDE, 1)

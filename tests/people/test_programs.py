@@ -63,7 +63,7 @@ async def test_auto_approve_invents_no_value() -> None:
     assert defaulted.value == "x"
     picked = await handler.request_human_input(request(kind="choice", choices=CHOICES, node_id="pick"))
     assert (picked.status, picked.value) == (HITLStatus.ANSWERED, "b")
-    with pytest.raises(UsageError, match="gate asks for a value"):
+    with pytest.raises(UsageError, match="gate requests a value"):
         await handler.request_human_input(request(choices=CHOICES))
 
 
@@ -87,7 +87,7 @@ async def test_a_recording_replays_to_the_same_questions_only() -> None:
     assert [await replay.request_human_input(one) for one in asked] == said
     with pytest.raises(NotFoundError):
         await replay.request_human_input(asked[0])
-    with pytest.raises(ConflictError, match="something else"):
+    with pytest.raises(ConflictError, match="differs from the recorded question"):
         await ReplayHandler(recorder.lines).request_human_input(request(digest="changed"))
     loose = ReplayHandler(recorder.lines, strict=False)
     assert (await loose.request_human_input(request(digest="changed"))).status is HITLStatus.APPROVED

@@ -23,37 +23,37 @@ async def test_each_is_said_once_before_the_deadline(tmp_path: Path) -> None:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0, 120.0))
         start = b.clock.now()
         assert await b.store.read(next_deadline) == start + timedelta(seconds=HOUR - 600)
-        await b.attend(ref, after=HOUR - 601)
+        await b.run_timers(ref, after=HOUR - 601)
         assert await said(b, ref) == []
-        await b.attend(ref, after=1)
-        await b.attend(ref)
+        await b.run_timers(ref, after=1)
+        await b.run_timers(ref)
         assert await said(b, ref) == [(600, 600)]
-        await b.attend(ref, after=500)
+        await b.run_timers(ref, after=500)
         assert await said(b, ref) == [(600, 600), (120, 100)]
-        assert await b.attend(ref, after=100) is not None
+        assert await b.run_timers(ref, after=100) is not None
         assert len(await said(b, ref)) == 2
 
 
 async def test_a_clock_that_jumps_says_nothing_twice(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0,))
-        await b.attend(ref, after=HOUR - 500)
-        await b.attend(ref, after=-HOUR)
-        await b.attend(ref, after=HOUR - 50)
+        await b.run_timers(ref, after=HOUR - 500)
+        await b.run_timers(ref, after=-HOUR)
+        await b.run_timers(ref, after=HOUR - 50)
         assert len(await said(b, ref)) == 1
 
 
 async def test_a_restart_says_nothing_twice_and_forgets_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0, 120.0))
-        await b.attend(ref, after=HOUR - 600)
+        await b.run_timers(ref, after=HOUR - 600)
         clock = b.clock
     for expected in ([(600, 600)], [(600, 600), (120, 60)], [(600, 600), (120, 60)]):
         store = open_store(tmp_path / "victor.db", clock=clock)
         store.begin_epoch()
         store.start()
         again = Bench(store, clock)
-        await again.attend(ref)
+        await again.run_timers(ref)
         assert await said(again, ref) == expected
         await store.close()
         if len(expected) == 1:
@@ -64,13 +64,13 @@ async def test_every_says_once_what_was_missed(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(remind_every=600.0)
         for _ in range(3):
-            await b.attend(ref, after=600)
+            await b.run_timers(ref, after=600)
         assert len(await said(b, ref)) == 3
-        await b.attend(ref, after=6100)
+        await b.run_timers(ref, after=6100)
         assert len(await said(b, ref)) == 4
-        await b.attend(ref, after=499)
+        await b.run_timers(ref, after=499)
         assert len(await said(b, ref)) == 4
-        await b.attend(ref, after=1)
+        await b.run_timers(ref, after=1)
         assert len(await said(b, ref)) == 5
 
 
@@ -80,7 +80,7 @@ async def test_nobody_is_reminded_of_what_is_decided_or_over(tmp_path: Path, lat
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0,), remind_every=500.0)
         if not late:
             await b.answer(ref, YES)
-        await b.attend(ref, after=late or 500)
+        await b.run_timers(ref, after=late or 500)
         assert await said(b, ref) == []
         assert await b.all("SELECT * FROM reminders") == []
         later = b.clock.now() + timedelta(days=1)
@@ -104,18 +104,18 @@ async def test_a_chain_of_escalations_with_the_engine_killed_between_them(tmp_pa
         store.begin_epoch()
         store.start()
         b = Bench(store, clock)
-        assert await b.attend(ref) is None
+        assert await b.run_timers(ref) is None
         before = (await b.ask_row(ref)).assignees
         assert names not in before
-        assert await b.attend(ref, after=60) is None
+        assert await b.run_timers(ref, after=60) is None
         assert (await b.ask_row(ref)).assignees == (*before, names)
         await store.close()
     store = open_store(tmp_path / "victor.db", clock=clock)
     store.begin_epoch()
     store.start()
     b = Bench(store, clock)
-    assert await b.attend(ref, after=299) is None
-    decision = await b.attend(ref, after=1)
+    assert await b.run_timers(ref, after=299) is None
+    decision = await b.run_timers(ref, after=1)
     assert decision is not None
     assert decision.abort is not None
     assert [e["escalated_to"] for e in await b.events(ref, "request.escalated")] == [

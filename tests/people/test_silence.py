@@ -80,7 +80,7 @@ async def test_an_answer_after_the_deadline_counts_for_nothing(tmp_path: Path) -
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, fallback="reject")
         b.clock.set_wall(b.clock.now() + timedelta(seconds=HOUR))
-        with pytest.raises(ConflictError, match=r"deadline .* passed .*counts as rejected"):
+        with pytest.raises(ConflictError, match=r"deadline .* passed .*is rejected"):
             await b.answer(ref, YES)
         decision = await b.expire(ref)
         assert decision is not None
@@ -114,12 +114,12 @@ async def test_a_change_of_the_clocks_neither_shortens_nor_extends_a_deadline(
             ref = await b.ask(
                 timeout_seconds=2 * HOUR, reminders=(1800.0,), fallback="escalate", escalation=chain
             )
-            assert await b.attend(ref, after=2 * HOUR - 1) is None
+            assert await b.run_timers(ref, after=2 * HOUR - 1) is None
             assert await b.kinds(ref) == ["request.opened", "request.reminded"]
-            assert await b.attend(ref, after=1) is None
+            assert await b.run_timers(ref, after=1) is None
             assert await _escalations(b, ref) == ["bob"]
-            assert await b.attend(ref, after=2 * HOUR - 1) is None
-            decision = await b.attend(ref, after=1)
+            assert await b.run_timers(ref, after=2 * HOUR - 1) is None
+            decision = await b.run_timers(ref, after=1)
             assert decision is not None
             assert decision.outcome == "timed_out"
     finally:
@@ -172,9 +172,9 @@ async def test_what_comes_next_is_told_at_each_step(tmp_path: Path) -> None:
         told = []
         for after in (0, HOUR, HOUR, 600):
             assert await b.expire(ref, after=after) is None
-            told.append((await b.ask_row(ref)).on_timeout_text.removeprefix("If nobody answers: "))
+            told.append((await b.ask_row(ref)).on_timeout_text.removeprefix("If no one answers: "))
         end = "the run is aborted."
-        again = f"it is asked again, 2 times at most; then bob is asked; then carol is asked; then {end}"
+        again = f"the question is asked again, at most 2 times; then bob is asked; then carol is asked; then {end}"
         assert told == [again, again, f"carol is asked; then {end}", end]
 
 

@@ -114,7 +114,7 @@ async def _from_another_process(root: Path, answers: list[list[str]]) -> tuple[s
                 assert code == 0, (out, err)
                 code, _, err = await victor(root, "inbox", "answer", asked.id, *words)
                 assert code == 5
-                assert "answered this at" in err
+                assert "answered this request at" in err
             await until(port, "run.finished", None, last)
             found = await port.run(run.id)
             return found.run.status, found.state

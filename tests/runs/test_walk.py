@@ -390,7 +390,7 @@ async def test_the_second_answer_is_told_who_was_first(tmp_path: Path) -> None:
         from tests.runs.harness import ALICE
         from victor_engine.people.requests import Person, answer_request
 
-        with pytest.raises(AlreadyAnsweredError, match=r"bob answered this at .*: approved"):
+        with pytest.raises(AlreadyAnsweredError, match=r"bob answered this request at .*: approved"):
             await bench.store.write(
                 lambda tx: answer_request(tx, request_id, revision, Answer(outcome="rejected"), Person(ALICE))
             )

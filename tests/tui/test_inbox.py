@@ -214,7 +214,7 @@ async def test_what_somebody_else_was_faster_with_stays_marked(inbox: Inbox) -> 
         await pilot.press("ctrl+s")
         await opened(pilot, ResultsDialog)
         assert "1 of 2 done" in drawn(app)
-        assert "bo answered this at" in drawn(app)
+        assert "bo answered this request at" in drawn(app)
     assert [(await inbox.request(each)).outcome for each in inbox.q] == ["approved", "rejected"]
 
 

@@ -1,19 +1,18 @@
-"""What an answer comes to: its value, its record, and where the run goes from there.
+"""The effect of an answer: its outcome and value, its record in the state, and the next nodes.
 
 | kind | outcomes | value under the output key |
 |---|---|---|
 | approval, confirmation | approved, rejected | true, false |
-| the same with choices; choice; input with choices | answered | what was picked (a list if several) |
+| the same with choices; choice; input with choices | answered | the chosen value (a list if several) |
 | input | answered | the form's object, or the text |
 | review | approved, rejected | the document if it may be edited, else true; false |
-| override | accepted, overridden | the value that counts |
+| override | accepted, overridden | the accepted or the replaced value |
 
-Silence gives timed_out (value: the default, if one was written), skipped, rejected, or, only where
-the author spelled it out, approved.
+Without an answer by the deadline, the outcome is timed_out (value: the default, if there is one), skipped,
+rejected, or, only if `on_timeout` is approve, approved.
 
-Where `next` maps outcomes, what a person picked or typed counts as an outcome too, except that free
-text never passes for one of the engine's own words. Silence follows its own outcome before a default
-that is one of the choices.
+If `next` maps outcomes, a chosen or typed value can be a key too. Free text never matches an outcome that is
+reserved for the engine. After a timeout, the outcome is looked up before a default that is one of the choices.
 """
 
 from __future__ import annotations
@@ -36,15 +35,18 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
 from victor_engine.store.repositories import requests, votes
 
-OWN_WORDS = frozenset({"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"})
-"""Keys of a `next` map that only the engine says: text that somebody typed never passes for one."""
+RESERVED_OUTCOMES = frozenset(
+    {"answered", "accepted", "overridden", "timed_out", "skipped", "withdrawn", "default"}
+)
+"""Keys of a `next` map that are reserved for the engine: free text never matches one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided. `record` goes under `human.<node id>`; `abort` says why the run ends, if it does.
+    """The decision on a request.
 
-    `back_to` names the earlier node at which the run goes on instead of after this one.
+    `record` is stored in the state under `human.<node id>`. `abort` is the reason if the run ends. `back_to` is the
+    earlier node at which the run continues, if it is sent back.
     """
 
     outcome: str
@@ -55,19 +57,19 @@ class Decision:
 
 
 PICKED = ("approval", "confirmation", "choice", "input")
-"""Kinds in which a person picks, where the author gives choices."""
+"""Kinds of requests that can have choices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where a decision leads: the next nodes, or the reason why the run ends as rejected."""
+    """The result of a decision for the run: the next nodes, or the reason why the run ends as rejected."""
 
     successors: tuple[str, ...] = ()
     rejected: str | None = None
 
 
 def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
-    """The outcome and value of an answer that fits its question; InvalidAnswerError for one that does not."""
+    """Return the outcome and value of an answer. Raise InvalidAnswerError if it does not fit its question."""
     if ask.require_comment and not answer.comment.strip():
         raise _invalid("comment", "a comment is required")
     given = answer.value is not UNSET
@@ -77,16 +79,16 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
         if answer.outcome == "answered" and isinstance(answer.value, bool):
             return ("approved" if answer.value else "rejected"), answer.value
         if answer.outcome == "answered":
-            raise _invalid("", "say approved or rejected")
+            raise _invalid("", "the answer must be approved or rejected")
         return answer.outcome, answer.outcome == "approved"
     if ask.kind == "review":
         if answer.outcome == "answered":
-            raise _invalid("", "say approved or rejected")
+            raise _invalid("", "the answer must be approved or rejected")
         if answer.outcome == "rejected":
             return "rejected", False
         if not ask.allow_edit:
             if given and answer.value not in (True, ask.document):
-                raise _invalid("", "this document may not be edited")
+                raise _invalid("", "this request does not allow changes to the document")
             return "approved", True
         document = answer.value if given and not isinstance(answer.value, bool) else ask.document
         if document is not None and not isinstance(document, str):
@@ -95,24 +97,24 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
     if ask.kind == "override":
         if not given:
             if answer.outcome == "rejected":
-                raise _invalid("", "give the value that counts instead")
+                raise _invalid("", "give the value to use instead of the recommendation")
             return "accepted", ask.recommendation
         _fits(ask, answer.value)
         return ("accepted" if same(answer.value, ask.recommendation) else "overridden"), answer.value
     if answer.outcome == "rejected":
-        raise _invalid("", "an input is answered, not rejected")
+        raise _invalid("", "a request for input cannot be rejected; answer with a value")
     if ask.interrupted and given:
         return "answered", _interrupted(ask, answer.value)
     if not given or answer.value in (None, ""):
         if ask.has_default and not given:
             return "answered", ask.default
-        raise _invalid("", "an answer is needed")
+        raise _invalid("", "a value is required")
     _fits(ask, answer.value)
     return "answered", answer.value
 
 
 def _interrupted(ask: Ask, value: Any) -> dict[str, Any]:
-    """Return what is to become of an interrupted attempt. One word is enough where no result is given."""
+    """Return the action for an interrupted attempt, and its result. A word alone is an action without a result."""
     found = {"action": value} if isinstance(value, str) else value
     _fits(ask, found)
     if found["action"] == "done" and "result" not in found:
@@ -128,7 +130,7 @@ def _invalid(path: str, message: str) -> InvalidAnswerError:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality as JSON has it: `true` is not 1, and 1 is 1.0."""
+    """Return whether two values are equal in JSON: `true` is not 1, but 1 is 1.0."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
@@ -139,7 +141,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def default_fits(ask: Ask) -> bool:
-    """Whether what silence would answer is an answer that a person could have given."""
+    """Return whether the default of a question is a valid answer to it."""
     try:
         if ask.choices and ask.kind in PICKED:
             _picked(ask, Answer(outcome="answered", value=ask.default))
@@ -153,9 +155,9 @@ def default_fits(ask: Ask) -> bool:
 def _picked(ask: Ask, answer: Answer) -> Any:
     values = [choice.value for choice in ask.choices]
     labels = {choice.label.strip().lower(): choice.value for choice in ask.choices}
-    said = ", ".join(repr(value) for value in values)
+    listed = ", ".join(repr(value) for value in values)
     if answer.value is UNSET:
-        raise _invalid("", f"pick one of {said}")
+        raise _invalid("", f"choose one of {listed}")
 
     def one(value: Any) -> Any:
         for known in values:
@@ -167,11 +169,11 @@ def _picked(ask: Ask, answer: Answer) -> Any:
             for known in values:
                 if str(known).strip().lower() == value.strip().lower():
                     return known
-        raise _invalid("", f"{value!r} is none of {said}")
+        raise _invalid("", f"{value!r} is not one of {listed}")
 
     if ask.multiple:
         if not isinstance(answer.value, list) or not answer.value:
-            raise _invalid("", f"pick at least one of {said}")
+            raise _invalid("", f"choose at least one of {listed}")
         return [one(value) for value in answer.value]
     return one(answer.value)
 
@@ -190,7 +192,7 @@ def _fits(ask: Ask, value: Any) -> None:
 def record(
     outcome: str, value: Any, comment: str, by: Actor | None, at: str, votes: list[Any]
 ) -> dict[str, Any]:
-    """The full record of an answer, as it goes into the state under `human.<node id>`."""
+    """Return the record of an answer for the state under `human.<node id>`."""
     data: dict[str, Any] = {"outcome": outcome, "value": value, "at": at}
     data["by"] = by.user if by is not None else None
     if comment:
@@ -201,22 +203,19 @@ def record(
 
 
 def decision_of(source: ids.Source, request_id: str) -> Decision | None:
-    """The decision on a request that is decided, as it is stored.
-
-    None while it is open, and while an answer can still be taken back.
-    """
+    """Return the stored decision on a request; None while the request is open or its answer can be undone."""
     row = read_row(source, request_id)
     if row.status is RequestStatus.OPEN or row.settles_at is not None:
         return None
     if row.status is RequestStatus.WITHDRAWN:
         return Decision(
-            "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the question was withdrawn"
+            "withdrawn", None, {"outcome": "withdrawn"}, abort=f"{row.node_id}: the request was withdrawn"
         )
     value = jsonio.loads(row.answer) if row.answer is not None else None
     outcome = row.outcome or "timed_out"
     by = actor_from_json(row.answered_by) if row.answered_by is not None else None
     at = from_us(row.answered_at or 0).isoformat().replace("+00:00", "Z")
-    said = [
+    vote_records = [
         {
             "by": vote.actor.user,
             "outcome": vote.outcome,
@@ -226,31 +225,34 @@ def decision_of(source: ids.Source, request_id: str) -> Decision | None:
     ]
     abort = None
     if row.status is RequestStatus.EXPIRED and outcome == "aborted":
-        abort = f"nobody answered {row.node_id!r} ({row.ask.title}) before its deadline"
+        abort = f"request {row.node_id!r} ({row.ask.title}) was not answered before its deadline"
         if row.ask.on_timeout == "continue":
-            abort += f", and its default {row.ask.default!r} is not an answer that it allows"
+            abort += f", and its default {row.ask.default!r} is not a valid answer"
     several = row.ask.required_approvals > 1 or len(row.ask.chain) > 1
-    found = record(outcome, value, row.comment, by, at, said if several else [])
+    found = record(outcome, value, row.comment, by, at, vote_records if several else [])
     if row.back_to is not None:
         return Decision(outcome, None, _pushed_back(source, row, found), back_to=row.back_to)
     return Decision(outcome if outcome != "aborted" else "timed_out", value, found, abort)
 
 
 def _pushed_back(source: ids.Source, row: Row, found: dict[str, Any]) -> dict[str, Any]:
-    """The record of an answer that sends the run back, with what the rerun is to know of it."""
+    """Return the record of an answer that sends the run back, with the reason for the repeated nodes."""
     times = requests.times_pushed_back(source, row.run_key, row.node_id, row.key)
-    said = {
+    pushed_back = {
         "to": row.back_to,
         "comment": row.comment,
         "by": found["by"],
         "at": found["at"],
         "iteration": times,
     }
-    return {**found, "pushed_back": said}
+    return {**found, "pushed_back": pushed_back}
 
 
 def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinition) -> Way:
-    """Where a decision leads. NodeError where the map of outcomes has nothing for it, or silence aborts."""
+    """Return the next nodes after a decision.
+
+    Raise NodeError if the decision aborts the run, or if `next` has no entry for its outcome.
+    """
     if decision.back_to is not None:
         return Way((decision.back_to,))
     if decision.abort is not None:
@@ -262,22 +264,22 @@ def next_nodes(node: HITLNode, decision: Decision, definition: WorkflowDefinitio
             if key in node.outcomes:
                 return Way((node.outcomes[key],))
         if decision.outcome == "rejected":
-            return Way(rejected=_no(node, decision))
+            return Way(rejected=_rejection(node, decision))
         raise NodeError(
-            f"{node.id}: the outcome is {_keys(node, decision)[0]!r}, and next has nothing for it "
-            f"(there are {', '.join(map(repr, node.outcomes))}); add it or a default",
+            f"{node.id}: next has no entry for the outcome {_keys(node, decision)[0]!r} "
+            f"(it has {', '.join(map(repr, node.outcomes))}); add the outcome or default to next",
             error_type="NoBranchError",
             retryable=False,
         )
     if decision.outcome == "rejected":
         conditions = [isinstance(definition.nodes[target], ConditionNode) for target in node.next]
         if not conditions or not all(conditions):
-            return Way(rejected=_no(node, decision))
+            return Way(rejected=_rejection(node, decision))
     return Way(node.next)
 
 
 def _keys(node: HITLNode, decision: Decision) -> tuple[str, ...]:
-    """What `next` may call this decision, the most particular first."""
+    """Return the keys of `next` that match a decision, the most specific first."""
     value, outcome = decision.value, decision.outcome
     if outcome in ("approved", "rejected"):
         return outcome, "true" if outcome == "approved" else "false"
@@ -287,15 +289,15 @@ def _keys(node: HITLNode, decision: Decision) -> tuple[str, ...]:
         words = ["true" if value else "false"]
     elif isinstance(value, str | int | float):
         words = [str(value)]
-    # The loader reads `yes`, `true` and `approve` as approved, and so on; a choice may be called that.
+    # The loader normalizes keys such as `yes` and `true` to approved; a choice may have such a name.
     words += [outcome_key(word) for word in words if outcome_key(word) != word]
     if outcome in ("answered", "accepted", "overridden"):
-        return (*(word for word in words if chosen or word not in OWN_WORDS), outcome)
+        return (*(word for word in words if chosen or word not in RESERVED_OUTCOMES), outcome)
     return (outcome, *(words if chosen else ()))
 
 
-def _no(node: HITLNode, decision: Decision) -> str:
+def _rejection(node: HITLNode, decision: Decision) -> str:
     by = decision.record.get("by")
     comment = decision.record.get("comment")
-    who = f"{by} rejected {node.id}" if by else f"nobody answered {node.id}, which counts as rejected"
-    return f"{who}: {comment}" if comment else who
+    words = f"{by} rejected {node.id}" if by else f"{node.id} was not answered, which counts as rejected"
+    return f"{words}: {comment}" if comment else words

@@ -1,7 +1,6 @@
-"""Export of what was asked, who said what, and what became of it: JSON Lines and CSV.
+"""The audit export: requests, votes and answers with their actors, as JSON Lines and CSV.
 
-Read from the append-only events and votes, so that a request that was answered years ago is told as
-it happened. Nothing here writes.
+It is read from the events and votes, which are never changed. This module writes nothing.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ COLUMNS = (
     "digest",
     "digest_matches",
 )
-"""Columns of the CSV export; one row for each thing that happened to a request."""
+"""The columns of the CSV export. It has one row for each event of a request."""
 
-_COMPUTED = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""What a cell begins with that a spreadsheet computes: the full-width forms count for some of them."""
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""The first characters of cells that spreadsheets evaluate as formulas, with the full-width forms."""
 _BLANK = " \t\r\n\u00a0"
 
-_SPEAKING = ("request.voted", "request.answered")
-"""Events that stand for one vote each, in the order of the votes."""
+_VOTING = ("request.voted", "request.answered")
+"""Events with one vote each, in the order of the votes."""
 
 
 def history(
@@ -66,11 +65,11 @@ def history(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One record for each request that was opened from `since` up to and without `until`, oldest first.
+    """Yield a record for each request that was opened from `since` up to, but not including, `until`, oldest first.
 
     `{request, run, workflow, version, node, iteration, status, outcome, asked_at, deadline, shown,
     digest, digest_matches, events: [{seq, at, event, by, outcome, value, comment, …}]}`. `shown` is
-    what was put before people; `digest_matches` is false where it is no longer what was recorded.
+    the question as it was shown; `digest_matches` is false if the stored question does not match its digest.
     """
     for asked in asked_requests(
         connection,
@@ -113,7 +112,7 @@ def _events(connection: sqlite3.Connection, request_key: int, request_id: str) -
     for seq, at, kind, actor, data in request_events(connection, request_id):
         event = {"seq": seq, "at": _instant(at), "event": kind, "by": _actor(actor_from_json(actor))}
         event |= jsonio.loads(data) if data else {}
-        if kind in _SPEAKING:
+        if kind in _VOTING:
             outcome, value, comment = next(votes)
             event |= {"outcome": outcome, "value": jsonio.loads(value), "comment": comment}
         found.append(event)
@@ -121,16 +120,16 @@ def _events(connection: sqlite3.Connection, request_key: int, request_id: str) -
 
 
 def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """One line of JSON for each record, with its line end; safe to print to a terminal."""
+    """Yield one line of JSON for each record, with a newline. Control characters are escaped for terminals."""
     for record in records:
         yield json_safe(jsonio.dumps_text(record)) + "\n"
 
 
 def csv_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A header and one line for each event, safe to print and to open in a spreadsheet.
+    """Yield a header and one line for each event, safe to print and to open in a spreadsheet.
 
-    A cell that would be computed is quoted with `'`, and what acts on a terminal is shown as a sign;
-    JSON Lines have the very values.
+    Cells that a spreadsheet would evaluate start with `'`, and control characters are replaced. The JSON Lines
+    export has the exact values.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -165,6 +164,6 @@ def _cell(value: Any) -> str:
     if not isinstance(value, str):
         return jsonio.dumps_text(value)
     text = plain(value)
-    # Spreadsheets look past white space.
-    computed = text.lstrip(_BLANK).startswith(_COMPUTED) or text.startswith("\t")
-    return "'" + text if computed else text
+    # Spreadsheets ignore leading white space.
+    formula = text.lstrip(_BLANK).startswith(_FORMULA) or text.startswith("\t")
+    return "'" + text if formula else text

@@ -1,6 +1,6 @@
-"""The commands of people on requests. Each is committed with its event in one transition by `commit`.
+"""The commands of people on requests. `commit` commits each with its event in one transition.
 
-What the engine then does in memory, such as to hand a decision to the run that waits for it, follows the commit.
+Changes in memory, such as giving a decision to its waiting run, follow the commit.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ class PushBack(Struct, frozen=True):
 
 
 class UndoAnswer(Struct, frozen=True):
-    """Take back one's own answer while its undo window is open."""
+    """Undo one's own answer while its undo window is open."""
 
     request_id: str
 
 
 class Claim(Struct, frozen=True):
-    """Tell the others that one is on a request."""
+    """Mark a request as being worked on."""
 
     request_id: str
 
 
 class Release(Struct, frozen=True):
-    """Give a claim back."""
+    """Release a claim."""
 
     request_id: str
 
 
 class Reassign(Struct, frozen=True):
-    """Put other people in the place of those who are asked."""
+    """Replace the assignees of a request."""
 
     request_id: str
     revision: int
@@ -60,7 +60,7 @@ class Reassign(Struct, frozen=True):
 
 
 class Delegate(Struct, frozen=True):
-    """Let somebody else answer in one's own place."""
+    """Let another person answer instead of oneself."""
 
     request_id: str
     revision: int
@@ -69,14 +69,14 @@ class Delegate(Struct, frozen=True):
 
 
 class AskRequester(Struct, frozen=True):
-    """Ask the requester something; the deadline stands still until the reply."""
+    """Ask the requester a question; the deadline is suspended until the reply."""
 
     request_id: str
     question: str
 
 
 class Reply(Struct, frozen=True):
-    """Reply to a question to the requester; the deadline goes on."""
+    """Reply to a question to the requester; the deadline continues."""
 
     request_id: str
     text: str
@@ -86,10 +86,10 @@ Command = AnswerIt | PushBack | UndoAnswer | Claim | Release | Reassign | Delega
 
 
 def commit(tx: Tx, command: Command, person: Person) -> Decision | None:
-    """Commit a command of a person; return the decision on the request if the command has decided it.
+    """Commit a command of a person. Return the decision if the command has decided the request.
 
-    Raise AlreadyAnsweredError, ConflictError, InvalidAnswerError, PermissionDeniedError or UsageError if it is
-    refused; then nothing is changed.
+    Raise AlreadyAnsweredError, ConflictError, InvalidAnswerError, PermissionDeniedError or UsageError if the command
+    is refused. A refused command changes nothing.
     """
     match command:
         case AnswerIt(request_id, revision, answer):

@@ -1,4 +1,4 @@
-"""Going back: an answer taken back, a run sent back to an earlier node, a question to the requester."""
+"""Corrections: undoing an answer, sending a run back to an earlier node, and questions to the requester."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ PUSHED_BACK = "pushed_back"
 
 
 def undo_answer(tx: Tx, request_id: str, person: Person) -> None:
-    """Take back one's own answer while its undo window is open: the request is asked again.
+    """Undo one's own answer while its undo window is open. The request is open again.
 
-    The deadline moves by the time that the answer stood. ConflictError says that it is too late, or
-    that there was no window; PermissionDeniedError that somebody else answered.
+    The deadline moves by the time between answer and undo. Raise ConflictError if the window has passed or the
+    request has none, and PermissionDeniedError if another user answered.
     """
     row = read_for(tx, request_id, RequestCommand.UNDO)
     if row.settles_at is None or row.settles_at <= tx.now_us:
         raise refused(row, RequestCommand.UNDO, REQUEST_NEEDS[RequestCommand.UNDO][1])
     author = actor_from_json(row.answered_by)
     if person_key(author) != person.key:
-        raise PermissionDeniedError(f"{author.user} answered request {row.id}, so only they take it back")
+        raise PermissionDeniedError(
+            f"{author.user} answered request {row.id}; only that user can undo the answer"
+        )
     stood = tx.now_us - (row.answered_at or tx.now_us)
     deadline = row.deadline + stood if row.deadline is not None else None
     votes.take_back_last(tx, row.handle)
@@ -42,31 +44,27 @@ def undo_answer(tx: Tx, request_id: str, person: Person) -> None:
 def push_back(
     tx: Tx, request_id: str, revision: int, to_node: str, comment: str, person: Person
 ) -> Decision | None:
-    """Answer by sending the run back to a node that it has visited, and say why.
+    """Answer a request by sending the run back to a node that it has visited, with a comment.
 
-    One person's word is enough. The run goes on at `to_node`, and finds under `human.<node>` the
-    outcome `pushed_back` with `pushed_back: {to, comment, by, at, iteration}`. Returns the decision, or
-    None during an undo window.
+    One person decides, whatever the quorum. The run continues at `to_node`. The state has under `human.<node>` the
+    outcome `pushed_back` with `pushed_back: {to, comment, by, at, iteration}`. Return the decision, or None during
+    an undo window.
     """
     row = read_for(tx, request_id, RequestCommand.PUSH_BACK, revision)
     not_overdue(row, tx.now_us)
     if row.ask.interrupted:
         raise ConflictError(
-            f"request {row.id} is about an interrupted attempt, and its run cannot be sent back by it; answer "
-            "retry, done or fail, or redrive the run from another node"
+            f"request {row.id} is about an interrupted attempt and cannot send its run back; answer retry, done or "
+            "fail, or redrive the run from another node"
         )
     if not comment.strip():
-        raise UsageError("say why it goes back: the comment is what the rerun works with")
+        raise UsageError("a comment is required to send a run back: the repeated nodes read the reason")
     check_voter(row, read_said(tx, row), person, PUSHED_BACK)
     visited = push_back_targets(tx.connection, row.run_key, row.attempt_id)
     if to_node not in visited:
         raise UsageError(
             f"run {row.run_id} cannot go back to {to_node!r} from {row.node_id}: "
-            + (
-                f"it has been at {', '.join(visited)}"
-                if visited
-                else "there is no node that it can go back to"
-            )
+            + (f"it has visited {', '.join(visited)}" if visited else "there is no earlier node to return to")
         )
     record_vote(tx, row, person.actor, PUSHED_BACK, None, comment)
     return decide(tx, row, person.actor, PUSHED_BACK, None, comment, to_node)
@@ -76,14 +74,14 @@ def push_back(
 
 
 def ask_requester(tx: Tx, request_id: str, question: str, person: Person) -> None:
-    """Ask who wants the answer; the deadline stands still until they reply, or the request is decided.
+    """Ask the requester a question. The deadline is suspended until the reply or the decision.
 
-    Only where its author wrote `allow_questions: true`.
+    The node needs `allow_questions: true`.
     """
     row = read_for(tx, request_id, RequestCommand.ASK)
     not_overdue(row, tx.now_us)
     if not question.strip():
-        raise UsageError("write the question")
+        raise UsageError("the question is empty; write a question")
     check_assigned(row, person)
     requests.add_message(tx, row.handle, "question", question, person.actor)
     if row.held_since is None:
@@ -94,17 +92,20 @@ def ask_requester(tx: Tx, request_id: str, question: str, person: Person) -> Non
 
 
 def reply_to_question(tx: Tx, request_id: str, text: str, person: Person) -> None:
-    """Answer what the people asked wanted to know; the deadline goes on with what was left of it.
+    """Reply to a question to the requester. The deadline continues with the time that was left.
 
-    Who started the run (or a run that it comes from) and an admin may; where a schedule did, anybody.
+    The user who started the run (or a run that it comes from) and admins may reply. If a schedule started the run,
+    any user may.
     """
     row = read_for(tx, request_id, RequestCommand.REPLY)
     if not text.strip():
-        raise UsageError("write the reply")
+        raise UsageError("the reply is empty; write a reply")
     people = starters(tx, row.run_key)
     if people and not person.admin and person.key not in [person_key(actor) for actor in people]:
         names = ", ".join(dict.fromkeys(actor.user for actor in people))
-        raise PermissionDeniedError(f"{names} started run {row.run_id}, so the question is theirs to answer")
+        raise PermissionDeniedError(
+            f"{names} started run {row.run_id}; only the requester or an admin can reply to the question"
+        )
     requests.add_message(tx, row.handle, "reply", text, person.actor)
     deadline = tx.now_us + row.held_left if row.held_left is not None else None
     requests.put_deadline(tx, row.handle, deadline)

@@ -1,8 +1,8 @@
-"""What the machine and the configuration have to say about a workflow's questions to people.
+"""The checks of human nodes against the users of the machine and the configuration.
 
-An assignee whom this machine does not know is an error at validation, unless the configuration says that
-validation happens elsewhere than the work. Where an engine loads a workspace it is a warning: a directory
-of users that is away for a moment must not take workflows and their schedules with it.
+An assignee that does not exist on this machine is an error when a file is validated, unless the configuration sets
+`hitl.unknown_assignees: warn`. When an engine loads a workspace it is a warning: a short failure of the user
+directory must not disable workflows and their schedules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from victor_engine.people.roles import GROUP, ROLE, USER, exists
 Severity = Literal["error", "warning"]
 
 STRICT = ("continue", "approve")
-"""What `hitl.strict_timeouts` refuses on an approval: going on although nobody has said yes."""
+"""Values of `on_timeout` that `hitl.strict_timeouts` refuses on an approval: the run continues without one."""
 
 
 def check_people(
@@ -33,9 +33,9 @@ def check_people(
     *,
     validating: bool = False,
 ) -> Iterator[ProblemInfo]:
-    """Each with its place. Asks the system for users and groups, so it may block.
+    """Yield the problems with their places. It reads users and groups of the system, so it may block.
 
-    `validating` is true where somebody asks whether the file is right, not where it is to be run.
+    `validating` is true if a file is validated, and false if an engine loads it.
     """
     unknown: Severity = "error" if validating and config.hitl.unknown_assignees == "error" else "warning"
     for node in definition.nodes.values():
@@ -46,7 +46,7 @@ def check_people(
 
 
 def known_people(names: Iterable[str], roles: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Return what `check_people` asks the system about people, as a word for each. Blocks."""
+    """Return for each name which users and groups exist, as text. A change of it makes `check_people` due. Blocks."""
     asked = {n: (exists(n, roles), exists(GROUP + n, {}), exists(USER + n, {})) for n in names}
     return {name: "".join("ny"[found] for found in answers) for name, answers in asked.items()}
 
@@ -58,7 +58,7 @@ def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) ->
             "error",
             reader.place(key),
             f"{reader.what}: on_timeout is {node.fallback}, which hitl.strict_timeouts refuses: the run would "
-            "go on although nobody approved",
+            "continue without an approval",
             "Use abort, reject, retry or escalate",
         )
     yield from _too_few(node, reader, config)
@@ -79,7 +79,7 @@ def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) ->
 
 
 def _too_few(node: HITLNode, reader: Reader, config: Config) -> Iterator[ProblemInfo]:
-    """A quorum that the people of the named roles cannot make. Groups may grow, so they are not counted."""
+    """Yield a problem if the members of the roles are fewer than the quorum. Groups are not counted: they can grow."""
     people: set[str] = set()
     for name in node.assignees:
         members = config.roles.get(name[len(ROLE) :], ()) if name.startswith(ROLE) else (name,)
@@ -90,14 +90,14 @@ def _too_few(node: HITLNode, reader: Reader, config: Config) -> Iterator[Problem
         yield _problem(
             "error",
             reader.place("required_approvals"),
-            f"{reader.what}: {node.required_approvals} approvals are required, and {', '.join(node.assignees)} "
-            f"stands for {len(people)}: {', '.join(sorted(people))}",
+            f"{reader.what}: {node.required_approvals} approvals are required, but {', '.join(node.assignees)} "
+            f"has only {len(people)} users: {', '.join(sorted(people))}",
             "Assign more people, add some to the role, or require fewer approvals",
         )
 
 
 def _is_several(name: str) -> bool:
-    """Whether a name may stand for several people. Most users have a group of their own name."""
+    """Return whether a name can mean several people. Most users have a group with their own name."""
     bare = not name.startswith((ROLE, GROUP, USER))
     return name.startswith((ROLE, GROUP)) or (
         bare and exists(GROUP + name, {}) and not exists(USER + name, {})
@@ -110,9 +110,9 @@ def _unknown(reader: Reader, place: tuple[int, int], name: str, severity: Severi
     return _problem(
         severity,
         place,
-        f"{reader.what}: this machine knows no {what} {name!r}; nobody else can answer it",
-        "Mind the spelling, or add the user, the group, or the role in victor.yaml; where files are only "
-        "checked, set hitl.unknown_assignees: warn",
+        f"{reader.what}: the {what} {name!r} does not exist on this machine, so the request cannot be answered",
+        "Check the spelling, or add the user, the group, or the role in victor.yaml; on a machine that only "
+        "validates files, set hitl.unknown_assignees: warn",
     )
 
 

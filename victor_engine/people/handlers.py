@@ -1,7 +1,7 @@
-"""Programs that answer: a handler gets requests and gives responses, over the console port.
+"""Handlers: programs that answer requests over the port.
 
-`serve(port, handler)` answers what is open and what comes, with the identity that the port has.
-The handlers here are for tests and rehearsals; nothing installs one by itself.
+`serve(port, handler)` answers open and new requests with the identity of the port. The handlers of this module are
+for tests and rehearsals; no handler is active by default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from victor_engine.errors import ConflictError, NotFoundError, UsageError
 
 
 class HITLNodeType(StrEnum):
-    """What kind of question it is: `hitl_type` in YAML."""
+    """The kind of a request: `hitl_type` in YAML."""
 
     APPROVAL = "approval"
     CONFIRMATION = "confirmation"
@@ -33,7 +33,7 @@ class HITLNodeType(StrEnum):
 
 
 class HITLFallback(StrEnum):
-    """What silence does: `fallback` or `on_timeout` in YAML."""
+    """The effect of a deadline without an answer: `fallback` or `on_timeout` in YAML."""
 
     ABORT = "abort"
     CONTINUE = "continue"
@@ -45,7 +45,7 @@ class HITLFallback(StrEnum):
 
 
 class HITLStatus(StrEnum):
-    """What a handler says. `PASSED` leaves the request to somebody else."""
+    """The response of a handler. `PASSED` leaves the request open for other people."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
@@ -55,7 +55,7 @@ class HITLStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HITLRequest:
-    """One question, as a handler sees it. `digest` is the same for the same question."""
+    """One request, as a handler receives it. Identical questions have the same `digest`."""
 
     id: str
     revision: int
@@ -103,21 +103,21 @@ class HITLRequest:
 
     @property
     def yes_or_no(self) -> bool:
-        """Whether approved and rejected are what can be said."""
+        """Whether the answers are approved and rejected."""
         kinds = (HITLNodeType.APPROVAL, HITLNodeType.CONFIRMATION, HITLNodeType.REVIEW)
         return self.hitl_type in kinds and (not self.choices or self.hitl_type is HITLNodeType.REVIEW)
 
 
 @dataclass(frozen=True, slots=True)
 class HITLResponse:
-    """What a handler answers. `value` is the pick, the form's object, the text or the document."""
+    """The answer of a handler. `value` is the choice, the object of the form, the text or the document."""
 
     status: HITLStatus
     value: Any | UnsetType = UNSET
     comment: str = ""
 
     def to_answer(self) -> Answer:
-        """The answer for the port; UsageError where the response passes."""
+        """Return the answer for the port. Raise UsageError if the status is `PASSED`."""
         match self.status:
             case HITLStatus.APPROVED:
                 return Answer(outcome="approved", value=self.value, comment=self.comment)
@@ -125,20 +125,20 @@ class HITLResponse:
                 return Answer(outcome="rejected", value=self.value, comment=self.comment)
             case HITLStatus.ANSWERED:
                 return Answer(outcome="answered", value=self.value, comment=self.comment)
-        raise UsageError("a response that passes is no answer")
+        raise UsageError("a response with the status passed has no answer; check the status first")
 
 
 class HITLHandler(Protocol):
-    """Something that answers requests."""
+    """An object that answers requests."""
 
     async def request_human_input(self, request: HITLRequest) -> HITLResponse: ...
 
 
 class AutoApproveHandler:
-    """Approves what is yes or no and takes recommendations; for tests.
+    """Approves approvals, confirmations and reviews, and accepts recommendations; for tests.
 
-    It invents nothing: what asks for a value takes the author's default, or `values[node id]`, and
-    is a UsageError without either.
+    A request for a value gets `values[node id]` or the default of the node. It raises UsageError if both are
+    missing.
     """
 
     def __init__(
@@ -158,7 +158,8 @@ class AutoApproveHandler:
         if request.has_default:
             return HITLResponse(HITLStatus.ANSWERED, request.default_value, self.comment)
         raise UsageError(
-            f"{request.node_id} asks for a value and has no default; give AutoApproveHandler a value for it"
+            f"{request.node_id} requests a value and has no default; pass values={{{request.node_id!r}: ...}} to "
+            "AutoApproveHandler"
         )
 
 
@@ -166,10 +167,10 @@ Script = HITLResponse | Callable[[HITLRequest], HITLResponse]
 
 
 class ScriptedHandler:
-    """Answers by node id, from a list for each: the n-th question of a node gets its n-th answer.
+    """Answers from a list for each node id: the n-th request of a node gets its n-th answer.
 
-    A node without an answer (or with none left) is a NotFoundError, so a test cannot pass because a
-    question was never scripted; `unused` says what was never asked for.
+    It raises NotFoundError for a node without a remaining answer, so that a test fails for an unexpected request.
+    `unused` has the answers that were not requested.
     """
 
     def __init__(self, script: Mapping[str, Script | Sequence[Script]]) -> None:
@@ -180,7 +181,7 @@ class ScriptedHandler:
 
     @property
     def unused(self) -> dict[str, int]:
-        """How many answers are left, by node id."""
+        """The number of remaining answers, by node id."""
         return {node: len(left) for node, left in self._left.items() if left}
 
     async def request_human_input(self, request: HITLRequest) -> HITLResponse:
@@ -192,7 +193,7 @@ class ScriptedHandler:
 
 
 class RecordingHandler:
-    """Passes requests on to another handler and keeps what it answers, for `ReplayHandler`."""
+    """Forwards requests to another handler and records its answers for `ReplayHandler`."""
 
     def __init__(self, inner: HITLHandler) -> None:
         self.inner = inner
@@ -213,10 +214,10 @@ class RecordingHandler:
 
 
 class ReplayHandler:
-    """Gives the answers of a recording again, to the same questions.
+    """Answers with the answers of a recording.
 
-    A question that differs from the recorded one is a ConflictError: an old yes is no answer to a
-    new question. `strict=False` goes by node id alone.
+    It raises ConflictError if a question differs from the recorded question, because the recorded answer may not fit
+    it. `strict=False` compares only node ids.
     """
 
     def __init__(self, lines: Iterable[str], *, strict: bool = True) -> None:
@@ -224,13 +225,13 @@ class ReplayHandler:
         self._strict = strict
 
     async def request_human_input(self, request: HITLRequest) -> HITLResponse:
-        for place, record in enumerate(self._records):
+        for index, record in enumerate(self._records):
             if record["node"] == request.node_id:
                 if self._strict and record["digest"] != request.digest:
                     raise ConflictError(
-                        f"{request.node_id} asks something else than what was recorded; record it again"
+                        f"the question of {request.node_id} differs from the recorded question; record it again"
                     )
-                del self._records[place]
+                del self._records[index]
                 return HITLResponse(
                     HITLStatus(record["status"]), record.get("value", UNSET), record["comment"]
                 )
@@ -238,10 +239,10 @@ class ReplayHandler:
 
 
 async def serve(port: Port, handler: HITLHandler, query: RequestQuery | None = None) -> None:
-    """Answer what is open and then what is opened, until cancelled.
+    """Answer the open requests and then each new request, until cancelled.
 
-    A request that somebody else decides first, or that the handler passes, is left alone. Whatever
-    else the handler or the port raises ends this.
+    Requests that another user decides first, or that the handler passes, are skipped. Other errors of the handler or
+    the port propagate.
     """
     wanted = query or RequestQuery()
     after = (await port.engine()).last_event
@@ -254,7 +255,7 @@ async def serve(port: Port, handler: HITLHandler, query: RequestQuery | None = N
 
 
 async def _all_pages(port: Port, query: RequestQuery) -> list[RequestInfo]:
-    """Return every request that fits, also those beyond one page: a program may pass any number of them."""
+    """Return all requests of a query, over all pages. A handler may pass any number of them."""
     found: list[RequestInfo] = []
     while page := await port.requests(msgspec.structs.replace(query, offset=query.offset + len(found))):
         found += page
@@ -267,7 +268,7 @@ async def _answer_open(
     port: Port, handler: HITLHandler, query: RequestQuery, passed: set[tuple[str, int]]
 ) -> None:
     for info in await _all_pages(port, query):
-        # An answer that awaits a quorum leaves the request as it is: it is not given twice.
+        # A vote that does not reach the quorum leaves the request open; it is not answered twice.
         if info.status != RequestStatus.OPEN or (info.id, info.revision) in passed:
             continue
         passed.add((info.id, info.revision))
@@ -277,4 +278,4 @@ async def _answer_open(
         try:
             await port.answer(info.id, info.revision, response.to_answer())
         except ConflictError:
-            continue  # decided or changed meanwhile; a changed one is announced again
+            continue  # decided or changed in between; an event reports a change

@@ -1,4 +1,4 @@
-"""What an answer comes to: a pure decision from what is stored of the request."""
+"""The effect of an answer on its request: a pure function of the stored request and its votes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from victor_engine.people.votes import Said, agreeing, check_voter, enough, stan
 
 @unique
 class Step(Enum):
-    """What an answer does to its request."""
+    """The effect of an answer on its request."""
 
     VOTE = auto()
-    """It counts as a vote; others have to agree."""
+    """The answer is a vote; more votes are needed."""
     PASS_ON = auto()
-    """It decides one place of a chain; the next place is asked."""
+    """The answer decides one stage of a chain; the next stage opens."""
     DECIDE = auto()
-    """It decides the request."""
+    """The answer decides the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome and value of an answer, what it does, and how many people agree on it."""
+    """The outcome and value of an answer, its effect, and the number of people with the same answer."""
 
     outcome: str
     value: Any
@@ -37,16 +37,16 @@ class Judgement:
 
 
 def judge(row: Row, said: Said, answer: Answer, person: Person, now: int) -> Judgement:
-    """Return what an answer comes to.
+    """Return the effect of an answer.
 
     Args:
         row: The open request.
-        said: What has been said to it, and who started its run.
+        said: The votes on it, and the users who started its run.
         answer: The answer.
-        person: Who gives it.
+        person: The person who answers.
         now: The present instant in microseconds.
 
-    Raise ConflictError if the deadline has passed, or if the person has said so already; InvalidAnswerError
+    Raise ConflictError if the deadline has passed or the person has given this answer already; InvalidAnswerError
     if the answer does not fit its question; PermissionDeniedError if the person may not give it.
     """
     not_overdue(row, now)
@@ -56,7 +56,7 @@ def judge(row: Row, said: Said, answer: Answer, person: Person, now: int) -> Jud
     before = stands.get(person.key)
     if before is not None and before[0] == outcome and same(before[1], value):
         raise ConflictError(
-            f"you have said so on request {row.id} already; "
+            f"you have given this answer to request {row.id} already; "
             f"{agreeing(stands, outcome, value)} of {row.ask.required_approvals} people agree on it"
         )
     stands[person.key] = (outcome, value)

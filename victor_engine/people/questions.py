@@ -1,4 +1,4 @@
-"""What is asked: the question as it is shown, built once from the node and the state of the run."""
+"""The question of a request, built once from the node and the state of the run."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ TITLES = {
 
 
 class Escalation(Struct, frozen=True, omit_defaults=True):
-    """One step of a chain: who is asked next, and for how many seconds."""
+    """One step of an escalation: the people who are asked next, and for how many seconds."""
 
     to: str
     after: float | None = None
 
 
 class Ask(Struct, frozen=True, omit_defaults=True):
-    """Exactly what is shown, and what silence does. Stored whole; `shown_digest` goes into the audit.
+    """The question as it is shown, and its handling. It is stored whole; `shown_digest` goes into the audit trail.
 
-    The names are those of `api.RequestInfo`. `timeout` (seconds), `asks`, `max_asks`, `escalation`
-    and `step` are for the engine: how often it was asked, and how far the escalation has come.
-    Of a serial `chain`, `assignees` holds the place that `stage` (from 0) has come to.
+    The names are those of `api.RequestInfo`. `timeout` (seconds), `asks`, `max_asks`, `escalation` and `step` are
+    for the engine: how often the question was asked, and the next step of the escalation. In a `chain`, `assignees`
+    has the people of the current `stage` (from 0).
     """
 
     kind: str
@@ -94,19 +94,19 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     undo_window: float | None = None
     allow_questions: bool = False
     interrupted: bool = False
-    """What is to become of an attempt that its engine's end interrupted: see `interrupted_ask`."""
+    """Whether the question is about an interrupted attempt; see `interrupted_ask`."""
 
     def shown_digest(self) -> str:
-        """SHA-256 of the question itself; asking again or escalating does not change it."""
+        """Return the SHA-256 of the question. Asking again and escalation do not change it."""
         return jsonio.digest({name: msgspec.to_builtins(getattr(self, name)) for name in _SHOWN})
 
 
 def build_ask(
     node: HITLNode, state: Mapping[str, Any], requested_by: str, now: datetime
 ) -> tuple[Ask, datetime | None]:
-    """The question and its deadline. Names that the prompt needs and the state lacks are marked in it.
+    """Return the question and its deadline. Names of the prompt that the state lacks are marked in the text.
 
-    NodeError where nobody could ever answer: a schema that is not one, or an unknown `reject_policy`.
+    Raise NodeError if the question cannot be answered: its schema or its `reject_policy` is not valid.
     """
     if node.reject_policy not in REJECT_POLICIES:
         raise _unanswerable(
@@ -115,9 +115,9 @@ def build_ask(
     if node.input_schema is not None:
         from victor_engine.people.validation import check_schema
 
-        if fault := check_schema(node.input_schema):
-            raise _unanswerable(node, f"input_schema {fault}")
-    prompt = render(node.prompt or f"{TITLES[node.hitl_type]} is needed to go on.", state)
+        if error := check_schema(node.input_schema):
+            raise _unanswerable(node, f"input_schema {error}")
+    prompt = render(node.prompt or f"{TITLES[node.hitl_type]} is required to continue.", state)
     context: dict[str, Any] = {}
     missing = list(prompt.missing)
     for key in node.context_keys:
@@ -151,7 +151,7 @@ def build_ask(
         document=as_text(first) if node.hitl_type == "review" and first is not None else None,
         recommendation=recommendation,
         on_timeout=node.fallback,
-        on_timeout_text=silence(node.fallback, default, node.has_default, node.max_asks, chain),
+        on_timeout_text=timeout_text(node.fallback, default, node.has_default, node.max_asks, chain),
         assignees=node.chain[:1] or node.assignees,
         required_approvals=node.required_approvals,
         allow_self_approval=node.allow_self_approval,
@@ -170,26 +170,26 @@ def build_ask(
     )
     seconds = node.timeout_seconds
     if seconds is None and chain:
-        seconds = chain[0].after  # a chain without a limit of its own still has to begin
+        seconds = chain[0].after  # the first step of an escalation needs a deadline
     return ask, now + timedelta(seconds=seconds) if seconds is not None else None
 
 
 INTERRUPTED_ACTIONS = ("retry", "done", "fail")
-"""What people may decide about an interrupted attempt."""
+"""The answers about an interrupted attempt."""
 
 _INTERRUPTED_PROMPT = """\
-The engine ended while `{node}` was at work (attempt {number}). It is not known whether the work had its effect.
+The engine stopped while `{node}` was running (attempt {number}). The effect of the attempt is unknown.
 
-* **retry** makes another attempt, with the same idempotency key.
-* **done** marks the node as done, with the result that you give as JSON.
+* **retry** starts another attempt with the same idempotency key.
+* **done** marks the node as succeeded, with the result that you give as JSON.
 * **fail** fails the node.
 """
 
 
 def interrupted_ask(node: Node, key: str, number: int, context: dict[str, Any], requested_by: str) -> Ask:
-    """Return the question about an attempt that was interrupted, of a node with `on_interrupt: ask`.
+    """Return the question about an interrupted attempt of a node with `on_interrupt: ask`.
 
-    It has no deadline, whatever the configuration says: silence decides nothing.
+    It has no deadline, also if the configuration sets one.
     """
     return Ask(
         kind="input",
@@ -200,19 +200,19 @@ def interrupted_ask(node: Node, key: str, number: int, context: dict[str, Any], 
         input_schema={
             "type": "object",
             "properties": {
-                "action": {"title": "What to do", "enum": list(INTERRUPTED_ACTIONS)},
+                "action": {"title": "Action", "enum": list(INTERRUPTED_ACTIONS)},
                 "result": {"title": "Result", "description": "JSON; for done only"},
             },
             "required": ["action"],
             "additionalProperties": False,
         },
-        on_timeout_text="It waits until somebody answers.",
+        on_timeout_text="The request has no deadline.",
         interrupted=True,
     )
 
 
 def with_defaults(node: HITLNode, config: HitlConfig) -> HITLNode:
-    """The node as the configuration has it: a limit where its author gave none, four eyes everywhere."""
+    """Return the node with the defaults of the configuration: a timeout if it has none, and the four-eyes rule."""
     changes: dict[str, Any] = {}
     if node.timeout_seconds is None and not node.escalation and config.default_timeout is not None:
         changes["timeout_seconds"] = config.default_timeout
@@ -221,8 +221,8 @@ def with_defaults(node: HITLNode, config: HitlConfig) -> HITLNode:
     return replace(node, **changes) if changes else node
 
 
-def _unanswerable(node: HITLNode, fault: str) -> NodeError:
-    return NodeError(f"{node.id}: {fault}", error_type="DefinitionError", retryable=False)
+def _unanswerable(node: HITLNode, error: str) -> NodeError:
+    return NodeError(f"{node.id}: {error}", error_type="DefinitionError", retryable=False)
 
 
 def _escalation(node: HITLNode) -> tuple[Escalation, ...]:
@@ -236,17 +236,17 @@ def _escalation(node: HITLNode) -> tuple[Escalation, ...]:
     return tuple(steps)
 
 
-def silence(
+def timeout_text(
     fallback: str, default: Any, has_default: bool, max_asks: int, chain: tuple[Escalation, ...] = ()
 ) -> str:
-    """What happens if nobody answers, in plain words: who is asked next, and what comes at the end."""
+    """Return the effect of a deadline without an answer, in words: the escalation and the final outcome."""
     with_default = f" with {as_text(default)}" if has_default else " without an answer"
     end = {
-        "continue": f"the run goes on{with_default}, as timed out, not as approved",
+        "continue": f"the run continues{with_default}, as timed out, not as approved",
         "skip": "the question is skipped",
-        "reject": "it counts as rejected",
-        "approve": "IT COUNTS AS APPROVED, as its author wrote",
+        "reject": "the request is rejected",
+        "approve": "the request is APPROVED (on_timeout: approve)",
     }.get(fallback, "the run is aborted")
-    steps = [f"it is asked again, {max_asks} times at most"] if fallback == "retry" else []
+    steps = [f"the question is asked again, at most {max_asks} times"] if fallback == "retry" else []
     steps += [f"{step.to} is asked" for step in chain]
-    return f"If nobody answers: {'; then '.join((*steps, end))}."
+    return f"If no one answers: {'; then '.join((*steps, end))}."

@@ -1,4 +1,4 @@
-"""Reminders: said once each, as an event, however often the engine is started and the clock jumps."""
+"""Reminders of open requests. Each is one event, also after restarts and jumps of the clock."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from victor_engine.store.repositories.requests import Handle
 
 
 def plan_reminders(tx: Tx, handle: Handle, ask: Ask, deadline: int | None) -> None:
-    """Put down what is to be said from now on, in place of what was.
-
-    What would have been due before now is left out: it was said, or it is too late for it.
-    """
+    """Replace the reminders of a request by those that are due from now on."""
     rows: list[tuple[int, int | None, int | None]] = []
     if deadline is not None:
         for seconds in ask.reminders:
@@ -31,25 +28,25 @@ def plan_reminders(tx: Tx, handle: Handle, ask: Ask, deadline: int | None) -> No
 
 
 def drop_reminders(tx: Tx, handle: Handle) -> None:
-    """Nobody has to be reminded any more."""
+    """Delete the reminders of a request."""
     reminders.replace(tx, handle, ())
 
 
-def say_reminders(tx: Tx, row: Row) -> int:
-    """Write an event for each reminder that is due; returns how many. Those of `every` go on."""
+def send_reminders(tx: Tx, row: Row) -> int:
+    """Write an event for each reminder that is due, and reschedule periodic reminders. Return the number of events."""
     if row.status is not RequestStatus.OPEN:
         drop_reminders(tx, row.handle)
         return 0
     overdue = row.deadline is not None and row.deadline <= tx.now_us
-    said = 0
+    sent = 0
     for reminder in reminders.due(tx, row.key, tx.now_us):
         every, before = reminder.every, reminder.before
         if every is None or overdue:
             reminders.delete(tx, row.handle, reminder)
         else:
-            # What was missed while no engine ran is said once, not once for each time.
+            # Periodic reminders that were missed during a downtime become one event.
             missed = (tx.now_us - reminder.due) // every
-            reminders.put_off(tx, row.handle, reminder, reminder.due + (missed + 1) * every)
+            reminders.postpone(tx, row.handle, reminder, reminder.due + (missed + 1) * every)
         if overdue:
             continue
         data: dict[str, Any] = {"title": row.ask.title, "to": list(row.ask.assignees)}
@@ -59,5 +56,5 @@ def say_reminders(tx: Tx, row: Row) -> int:
         if before is not None:
             data["before"] = before // 1_000_000
         write_event(tx, row, EventKind.REQUEST_REMINDED, None, data)
-        said += 1
-    return said
+        sent += 1
+    return sent

@@ -1,7 +1,8 @@
-"""Transitions of requests: opened, claimed, voted on, answered, withdrawn. Each is one
-compare-and-set on (request, revision) with its events; whoever comes second is told who was first.
+"""The transitions of requests: open, claim, vote, answer, withdraw.
 
-What time does is in `people.timeouts`, handing on in `people.reassignment`, going back in `people.corrections`.
+Each is one compare-and-set on the request and its revision, with its events. The error of a second answer names the
+first. Reminders, escalation and expiry are in `people.timeouts`; `people.reassignment` and `people.corrections` have
+the other commands.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from victor_engine.people.questions import Ask, build_ask
 from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.roles import Person
 from victor_engine.people.stored_request import Row, read_for, write_ask, write_event
-from victor_engine.people.timeouts import attend, due_requests, expire_request, next_deadline, settle_request
+from victor_engine.people.timeouts import (
+    due_requests,
+    expire_request,
+    next_deadline,
+    run_timers,
+    settle_request,
+)
 from victor_engine.people.votes import check_assigned, read_said, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
@@ -50,7 +57,7 @@ def open_request(
     ask: Ask,
     deadline_us: int | None,
 ) -> RequestRef:
-    """Put a question to people. Asking again for the same step gives the question that is there."""
+    """Open a request. If the same step has a request already, return that one."""
     known = requests.of_step(tx, run_key, node_id, iteration, attempt_id)
     if known is not None:
         return RequestRef(*known)
@@ -88,16 +95,17 @@ def open_request(
 
 
 def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, person: Person) -> Decision | None:
-    """Record an answer. Returns the decision, or None where it does not decide, or not yet.
+    """Record an answer. Return the decision, or None if the answer does not decide the request yet.
 
-    With `required_approvals` n, n different people have to give the same answer: the same picks, the
-    same document. Whoever changes their mind counts with what they said last. In a chain, an approval
-    passes the question on to the next place. With an `undo_window` the decision comes when it is over
-    (`people.timeouts.settle_request`).
+    With `required_approvals` n, n different people have to give the same answer: the same choices, the same
+    document. The last answer of each person counts. In a chain, an approval opens the next stage. With an
+    `undo_window`, the decision follows at its end (`people.timeouts.settle_request`).
 
-    AlreadyAnsweredError names who was first, when and what; ConflictError says that the request has
-    changed since it was read, or that its deadline has passed, whether or not an engine has acted on
-    that yet; InvalidAnswerError and PermissionDeniedError change nothing either.
+    Raises:
+        AlreadyAnsweredError: The request is decided. The error names the user, the time and the answer.
+        ConflictError: The request has changed since it was read, or its deadline has passed.
+        InvalidAnswerError: The answer does not fit the question.
+        PermissionDeniedError: The person may not give this answer.
     """
     row = read_for(tx, request_id, RequestCommand.ANSWER, revision)
     judged = judge(row, read_said(tx, row), answer, person, tx.now_us)
@@ -117,7 +125,7 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
 def decide(
     tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str, back_to: str | None = None
 ) -> Decision | None:
-    """Make an answer the request's own; None while its author may still take it back."""
+    """Decide a request with an answer. Return None while the answer can be undone."""
     window = row.ask.undo_window
     settles = tx.now_us + int(window * 1_000_000) if window is not None else None
     deadline = row.deadline if row.held_left is None else tx.now_us + row.held_left
@@ -145,7 +153,7 @@ def decide(
 
 
 def _pass_on(tx: Tx, row: Row, actor: Actor, outcome: str) -> None:
-    """The next place of a chain is asked; the deadline is one for the whole chain."""
+    """Open the next stage of a chain. The deadline is for the whole chain."""
     stage = row.ask.stage + 1
     following = row.ask.chain[stage]
     write_event(tx, row, EventKind.REQUEST_VOTED, actor, {"outcome": outcome, "votes": 1})
@@ -155,10 +163,10 @@ def _pass_on(tx: Tx, row: Row, actor: Actor, outcome: str) -> None:
 
 
 def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool = False) -> int:
-    """Take back what a run still asks, because nobody needs the answer any more.
+    """Withdraw the requests of a run that no longer needs answers. Return their number.
 
-    So is an answer that did not count yet: nothing has come of it. With `cancelled_only` it is what
-    cancelled attempts have asked: the run goes on without them.
+    Requests with an answer that can still be undone are withdrawn too. With `cancelled_only`, only the requests of
+    cancelled attempts are withdrawn, and the run continues.
     """
     tx.lock(Root.RUN, run_key)
     found = requests.undecided(tx, run_key, cancelled_only=cancelled_only)
@@ -174,26 +182,30 @@ def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool
 
 
 def claim_request(tx: Tx, request_id: str, person: Person) -> None:
-    """Tell the others that one is on it. Anybody who may answer still can."""
+    """Mark a request as being worked on by a person. Other assignees can still answer it."""
     row = read_for(tx, request_id, RequestCommand.CLAIM)
     check_assigned(row, person)
     if row.claimed_by is not None:
         holder = actor_from_json(row.claimed_by)
         if holder.uid == person.actor.uid:
             return
-        raise ConflictError(f"{holder.user} has claimed request {row.id}")
+        raise ConflictError(
+            f"{holder.user} has claimed request {row.id} already; ask that user or an admin to release it"
+        )
     requests.claim(tx, row.handle, person.actor)
     write_event(tx, row, EventKind.REQUEST_CLAIMED, person.actor)
 
 
 def release_request(tx: Tx, request_id: str, person: Person) -> None:
-    """Give a claim back; an admin may do it for who holds it."""
+    """Release a claim. Admins can release the claims of other users."""
     row = read_for(tx, request_id, RequestCommand.RELEASE)
     if row.claimed_by is None:
         return
     holder = actor_from_json(row.claimed_by)
     if holder.uid != person.actor.uid and not person.admin:
-        raise PermissionDeniedError(f"{holder.user} has claimed request {row.id}, so only they release it")
+        raise PermissionDeniedError(
+            f"{holder.user} has claimed request {row.id}; only that user or an admin can release it"
+        )
     requests.release(tx, row.handle)
     write_event(tx, row, EventKind.REQUEST_RELEASED, person.actor)
 
@@ -205,7 +217,6 @@ __all__ = [
     "RequestRef",
     "Way",
     "answer_request",
-    "attend",
     "build_ask",
     "claim_request",
     "decide",
@@ -216,6 +227,7 @@ __all__ = [
     "next_nodes",
     "open_request",
     "release_request",
+    "run_timers",
     "settle_request",
     "withdraw_requests",
 ]

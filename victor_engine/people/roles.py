@@ -1,7 +1,7 @@
-"""Who somebody is to a request: their name, their Unix groups, their roles of the configuration.
+"""People: their user names, Unix groups and roles, compared with the assignees of requests.
 
-The system's user database may be a network away, so it is asked before a transition starts, never
-inside one: `look_up` blocks, everything else here only compares.
+The user database of the system can be remote, so it is read before a transition starts, never inside one. `look_up`,
+`unix_groups` and `exists` block; the other functions only compare.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Literal
 from victor_engine.api import ENGINE_ACTOR, Actor
 
 USER, GROUP, ROLE = "user:", "group:", "@"
-"""How an assignee says what it is; a bare name is a user or a group."""
+"""The prefixes of assignees. A name without a prefix is a user or a group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who acts on a request. `admin` may hand on what is not theirs."""
+    """A person who acts on a request. An `admin` may reassign requests of other people."""
 
     actor: Actor
     groups: frozenset[str] = frozenset()
@@ -30,17 +30,18 @@ class Person:
 
     @property
     def key(self) -> int | str:
-        """Who they are when people are counted: the uid that the kernel gave, or else the name."""
+        """The identity of the person for counting votes; see `person_key`."""
         return person_key(self.actor)
 
     def is_one_of(self, assignees: tuple[str, ...]) -> bool:
-        """Whether a request with these assignees is for this person; without any it is for everybody."""
-        return not assignees or any(self.is_meant(name) for name in assignees)
+        """Return whether a request with these assignees is for this person. Without assignees, it is for everyone."""
+        return not assignees or any(self.matches(name) for name in assignees)
 
-    def is_meant(self, assignee: str) -> bool:
-        """By name (`alice`, `user:alice`), by Unix group (`ops`, `group:ops`), by role (`@lead`).
+    def matches(self, assignee: str) -> bool:
+        """Return whether an assignee means this person.
 
-        A role that the configuration does not have is looked for among the groups.
+        It can do so by name (`alice`, `user:alice`), Unix group (`ops`, `group:ops`) or role (`@lead`). A role that
+        the configuration does not have is a group.
         """
         if assignee.startswith(USER):
             return assignee[len(USER) :] == self.actor.user
@@ -52,7 +53,7 @@ class Person:
 
 
 def asked_as(person: Person, assignees: tuple[str, ...]) -> Literal["", "name", "group", "anyone"]:
-    """How a request with these assignees asks this person; empty where it does not."""
+    """Return how a request with these assignees is addressed to this person; empty if it is not."""
     if not assignees:
         return "anyone"
     if any(name in (person.actor.user, USER + person.actor.user) for name in assignees):
@@ -61,12 +62,12 @@ def asked_as(person: Person, assignees: tuple[str, ...]) -> Literal["", "name", 
 
 
 def person_key(actor: Actor) -> int | str:
-    """The uid that the kernel gave, or else the name."""
+    """Return the uid of an actor, or the name of an actor without a uid."""
     return actor.uid if actor.uid >= 0 else actor.user
 
 
 def unix_groups(user: str) -> frozenset[str]:
-    """The names of all groups of a user; empty for a name that the system does not know. Blocks."""
+    """Return the names of all groups of a user; empty if the user does not exist. Blocks."""
     try:
         primary = pwd.getpwnam(user).pw_gid
     except KeyError:
@@ -81,34 +82,34 @@ def unix_groups(user: str) -> frozenset[str]:
 
 
 def needs_groups(assignees: tuple[str, ...], actor: Actor) -> bool:
-    """Whether names alone do not say if a request is for this person."""
+    """Return whether the groups of an actor are needed to compare it with the assignees."""
     own = (actor.user, USER + actor.user)
     return bool(assignees) and not any(name in own for name in assignees)
 
 
 def person(actor: Actor, roles: Mapping[str, tuple[str, ...]], groups: frozenset[str]) -> Person:
-    """The person behind an actor. `roles` maps a role to users and `@group`s, as in the configuration.
+    """Return the person of an actor. `roles` maps a role to users and `@group`s, as in the configuration.
 
-    Admins are root, the engine itself, the members of the role `admin` and, where nobody has that
-    role, the user who runs the engine.
+    Admins are root, the engine itself, the members of the role `admin` and, if that role has no members, the user
+    who runs the engine.
     """
     held = frozenset(
         role
         for role, members in roles.items()
         if actor.user in members or any(f"@{group}" in members for group in groups)
     )
-    alone = not roles.get("admin") and actor.uid == os.geteuid()
-    admin = alone or actor.uid == 0 or actor == ENGINE_ACTOR or "admin" in held
+    runs_engine = not roles.get("admin") and actor.uid == os.geteuid()
+    admin = runs_engine or actor.uid == 0 or actor == ENGINE_ACTOR or "admin" in held
     return Person(actor, groups, held, admin)
 
 
 def look_up(actor: Actor, roles: Mapping[str, tuple[str, ...]]) -> Person:
-    """The person behind an actor, with their groups. Blocks while the system looks them up."""
+    """Return the person of an actor with its groups. Blocks while the system looks them up."""
     return person(actor, roles, unix_groups(actor.user))
 
 
 def exists(assignee: str, roles: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether this machine knows the user, group or role that an assignee names. Blocks."""
+    """Return whether the user, group or role of an assignee exists on this machine. Blocks."""
 
     def known_user(name: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""A request as it is stored, and what every transition of one needs."""
+"""A request as it is stored, and the functions that all its transitions share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from victor_engine.store.repositories.requests import Handle
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Instants are microseconds, actors and answers JSON, as in the store."""
+    """A stored request. Instants are microseconds; actors and answers are JSON, as in the store."""
 
     key: int
     id: str
@@ -54,12 +54,12 @@ class Row:
 
     @property
     def handle(self) -> Handle:
-        """What the repositories need to know of it."""
+        """The columns that repositories need to change the request."""
         return Handle(self.key, self.id, self.revision, self.status)
 
     @property
     def state(self) -> RequestState:
-        """What decides which commands it accepts."""
+        """The facts that determine which commands the request accepts."""
         return RequestState(
             self.status,
             settling=self.settles_at is not None,
@@ -69,7 +69,7 @@ class Row:
 
 
 def read_row(source: ids.Source, request_id: str) -> Row:
-    """Return a request by its whole id. Raise NotFoundError if there is none."""
+    """Return a request by its whole id. Raise NotFoundError if it does not exist."""
     return _row(requests.find(source, request_id), request_id)
 
 
@@ -86,9 +86,10 @@ def _row(found: Any, request_id: str) -> Row:
 
 
 def read_for(tx: Tx, request_id: str, command: RequestCommand, revision: int | None = None) -> Row:
-    """Lock a request and return it for a command, as it was shown (if a revision is given).
+    """Lock a request for a command and return it.
 
-    AlreadyAnsweredError or ConflictError says why the request does not accept the command.
+    Raise AlreadyAnsweredError or ConflictError if the request does not accept the command, or if it is not at
+    `revision`.
     """
     row = lock_row(tx, request_id)
     reason = request_refusal(row.state, command)
@@ -97,15 +98,15 @@ def read_for(tx: Tx, request_id: str, command: RequestCommand, revision: int | N
     if revision is not None and revision != row.revision:
         changed = _last_change(tx, row)
         raise ConflictError(
-            f"request {row.id} has changed since it was shown to you ({changed}; revision {row.revision}, yours is "
-            f"{revision}); look at it again",
+            f"request {row.id} has changed since it was shown to you ({changed}; it is at revision {row.revision}, not "
+            f"{revision}); read it again",
             changed=changed,
         )
     return row
 
 
 def _last_change(tx: Tx, row: Row) -> str:
-    """Return who changed a request last, how and when."""
+    """Return the user, kind and time of the last change of a request, in words."""
     found = last_change_of_request(tx, row.id)
     if found is None:
         return "it was changed"
@@ -115,23 +116,23 @@ def _last_change(tx: Tx, row: Row) -> str:
 
 
 def not_overdue(row: Row, now: int) -> None:
-    """ConflictError once the deadline has passed, whether or not an engine has acted on that yet."""
+    """Raise ConflictError if the deadline has passed, even if no engine has acted on it yet."""
     if row.deadline is not None and row.deadline <= now:
         raise ConflictError(
-            f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC, and "
-            f"what its author wrote for that holds. {row.ask.on_timeout_text or row.ask.on_timeout}",
+            f"the deadline of request {row.id} passed at {from_us(row.deadline):%Y-%m-%d %H:%M:%S} UTC; "
+            f"it can no longer be answered. {row.ask.on_timeout_text or row.ask.on_timeout}",
             deadline=from_us(row.deadline).isoformat(),
         )
 
 
 def refused(row: Row, command: RequestCommand, reason: str) -> AlreadyAnsweredError | ConflictError:
-    """Return the error for a command that a request does not accept; of a decided one, who was first."""
+    """Return the error for a command that a request does not accept. It names the first answer, if there is one."""
     too_late = row.status not in REQUEST_TRANSITIONS[command] and command is not RequestCommand.UNDO
     if too_late and row.status is RequestStatus.ANSWERED:
         by = actor_from_json(row.answered_by)
         at = from_us(row.answered_at or 0)
         return AlreadyAnsweredError(
-            f"{by.user} answered this at {at:%Y-%m-%d %H:%M:%S} UTC: {row.outcome}"
+            f"{by.user} answered this request at {at:%Y-%m-%d %H:%M:%S} UTC: {row.outcome}"
             + (f" ({row.answer})" if row.outcome == "answered" else ""),
             by=by.user,
             at=at.isoformat(),
@@ -139,14 +140,16 @@ def refused(row: Row, command: RequestCommand, reason: str) -> AlreadyAnsweredEr
             answer=row.answer,
         )
     if too_late and row.status is RequestStatus.EXPIRED:
-        return AlreadyAnsweredError(f"the deadline has passed: {row.outcome}", outcome=row.outcome)
+        return AlreadyAnsweredError(
+            f"the deadline of request {row.id} has passed: {row.outcome}", outcome=row.outcome
+        )
     return ConflictError(f"request {row.id} {reason}")
 
 
 def write_event(
     tx: Tx, row: Row, kind: EventKind, actor: Actor | None, data: dict[str, Any] | None = None
 ) -> None:
-    """One event about a request, in the transition that changes it."""
+    """Write an event about a request in the transition that changes it."""
     tx.event(
         kind,
         actor=actor,
@@ -160,5 +163,5 @@ def write_event(
 
 
 def write_ask(tx: Tx, row: Row, ask: Ask) -> None:
-    """Store a question whose people or silence have changed: a new revision, claimed by nobody."""
+    """Store a question whose assignees or timeout have changed. It gets a new revision and loses its claim."""
     requests.put_question(tx, row.handle, msgspec.json.encode(ask).decode())

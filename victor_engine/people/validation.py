@@ -1,4 +1,4 @@
-"""Whether an answer fits its schema: see `victor_engine.definition.json_schema`."""
+"""The validation of answers by their schema; see `victor_engine.definition.json_schema`."""
 
 from __future__ import annotations
 

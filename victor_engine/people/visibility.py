@@ -1,4 +1,4 @@
-"""How whoever looks is asked by the requests that they see."""
+"""The relation of requests to the user who reads them: addressed by name, by group, or not."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from victor_engine.store.queries.people import Asks
 
 log = logging.getLogger(__name__)
 
-LOOKING_SECONDS = 1.0
-"""How long the system may take to say in which groups somebody is, before a list is shown without."""
-GROUPS_KEPT = 60.0
-"""How long the groups of who looks are kept; who acts is looked up each time."""
+LOOKUP_SECONDS = 1.0
+"""Seconds that the system may take to look up the groups of a user, before a list is shown without them."""
+CACHE_SECONDS = 60.0
+"""Seconds for which the groups of a reader are cached. For commands they are looked up each time."""
 
 
 class Viewing:
-    """Fills `RequestInfo.asked_as` for who is acting. `roles` are those of the configuration."""
+    """Fills `RequestInfo.asked_as` for the acting user. `roles` returns the roles of the configuration."""
 
     def __init__(self, roles: Callable[[], Mapping[str, tuple[str, ...]]], clock: Clock) -> None:
         self._roles = roles
@@ -31,12 +31,12 @@ class Viewing:
         self._seen: dict[str, tuple[float, frozenset[str]]] = {}
 
     async def see(self, found: Sequence[RequestInfo]) -> list[RequestInfo]:
-        """The same requests, each with how it asks who looks."""
+        """Return the requests with `asked_as` set for the acting user."""
         who = await self._viewer({name for request in found for name in request.assignees})
         return [msgspec.structs.replace(r, asked_as=asked_as(who, r.assignees)) for r in found]
 
     async def asks(self, query: RequestQuery) -> Asks | None:
-        """Return by which assignees requests ask who looks, where the query wants to know."""
+        """Return the assignees that mean the acting user, if the query filters by them; None otherwise."""
         if not query.asked:
             return None
         actor = acting()
@@ -52,11 +52,11 @@ class Viewing:
         known = self._seen.get(actor.user)
         if known is None or known[0] < self._clock.monotonic():
             try:
-                async with asyncio.timeout(LOOKING_SECONDS):
+                async with asyncio.timeout(LOOKUP_SECONDS):
                     groups = await asyncio.to_thread(unix_groups, actor.user)
             except TimeoutError:
-                log.warning("the system does not say in which groups %s is", actor.user)
+                log.warning("the lookup of the groups of user %s timed out", actor.user)
                 groups = known[1] if known is not None else frozenset()
-            known = (self._clock.monotonic() + GROUPS_KEPT, groups)
+            known = (self._clock.monotonic() + CACHE_SECONDS, groups)
             self._seen[actor.user] = known
         return person(actor, self._roles(), known[1])

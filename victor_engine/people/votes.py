@@ -1,4 +1,4 @@
-"""Who has said what, who may say it, and when it is enough."""
+"""Votes on requests: quorum, rejection policy, permissions."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from victor_engine.store.repositories import votes
 from victor_engine.store.repositories.votes import Vote
 
 Standing = dict[int | str, tuple[str, Any]]
-"""What each person said last: outcome and value, by `Person.key`."""
+"""The last vote of each person: outcome and value, by `Person.key`."""
 
 AGREEING = ("approved", "answered", "accepted", "overridden")
-"""Outcomes that let a run go on: four eyes are about these."""
+"""Outcomes with which a run continues. The four-eyes rule applies to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What decides whether an answer counts: the votes that were not taken back, and who started the run."""
+    """The votes that were not undone, and the users who started the run."""
 
     votes: list[Vote]
     starters: list[Actor]
 
 
 def read_said(tx: Tx, row: Row) -> Said:
-    """Return what has been said to a request, and who started its run, or a run that it comes from."""
+    """Read the votes on a request, and the users who started its run or a run that it comes from."""
     return Said(votes.standing(tx, row.key), starters(tx, row.run_key))
 
 
 def standing(row: Row, said: Said) -> Standing:
-    """What each person said last at this place of the chain, without what was taken back."""
+    """Return the last vote of each person in the current stage of the chain, without votes that were undone."""
     return {
         person_key(vote.actor): (vote.outcome, vote.value)
         for vote in said.votes
@@ -46,22 +46,21 @@ def standing(row: Row, said: Said) -> Standing:
 
 
 def agreeing(said: Standing, outcome: str, value: Any) -> int:
-    """How many people stand by the same answer: the same picks, the same document."""
+    """Return the number of people with the same answer: the same choices, the same document."""
     return sum(1 for other, what in said.values() if other == outcome and same(what, value))
 
 
 def enough(ask: Ask, said: Standing, outcome: str, value: Any) -> bool:
-    """Whether this answer decides."""
+    """Return whether the votes for this answer decide the request."""
     agreed = agreeing(said, outcome, value)
-    return agreed >= (noes_needed(ask) if outcome == "rejected" else ask.required_approvals)
+    return agreed >= (rejections_needed(ask) if outcome == "rejected" else ask.required_approvals)
 
 
-def noes_needed(ask: Ask) -> int:
-    """How many rejections reject, by `reject_policy`.
+def rejections_needed(ask: Ask) -> int:
+    """Return the number of rejections that reject a request, by `reject_policy`.
 
-    `any`: one. `quorum`: as many as approvals approve. `majority`: more than half of the people who
-    are assigned; where groups or roles are, they cannot be counted, and it is more than half of
-    `required_approvals`.
+    `any`: one. `quorum`: the number of `required_approvals`. `majority`: more than half of the assignees, or, if
+    groups or roles are assigned, whose members cannot be counted, more than half of `required_approvals`.
     """
     if ask.reject_policy == "quorum":
         return ask.required_approvals
@@ -72,23 +71,23 @@ def noes_needed(ask: Ask) -> int:
 
 
 def record_vote(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str) -> None:
-    """Each vote is a row, and stays one."""
+    """Store a vote. Votes are never changed."""
     votes.add(tx, row.handle, actor, outcome, value, comment, row.ask.stage)
 
 
-# --- who may -----------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------
 
 
 def check_assigned(row: Row, person: Person) -> None:
-    """PermissionDeniedError unless the request is for this person."""
+    """Raise PermissionDeniedError if the request is not for this person."""
     if not person.is_one_of(row.ask.assignees):
         raise PermissionDeniedError(
-            f"request {row.id} is for {', '.join(row.ask.assignees)}, and you are {person.actor.user}"
+            f"request {row.id} is assigned to {', '.join(row.ask.assignees)}, and you are {person.actor.user}"
         )
 
 
 def check_voter(row: Row, said: Said, person: Person, outcome: str) -> None:
-    """PermissionDeniedError unless this person may give this answer."""
+    """Raise PermissionDeniedError if this person may not give this answer."""
     check_assigned(row, person)
     if outcome not in AGREEING:
         return
@@ -97,12 +96,13 @@ def check_voter(row: Row, said: Said, person: Person, outcome: str) -> None:
         for starter in said.starters:
             if person.key == person_key(starter) or actor.user == starter.user:
                 raise PermissionDeniedError(
-                    f"{row.node_id} needs four eyes: {starter.user} started run {row.run_id} and may not approve it"
+                    f"{row.node_id} follows the four-eyes rule: {starter.user} started run {row.run_id} and cannot "
+                    "approve it; another user has to"
                 )
     if row.ask.stage:
         earlier = [vote for vote in said.votes if vote.stage < row.ask.stage]
         if any(person_key(vote.actor) == person.key for vote in earlier):
             raise PermissionDeniedError(
-                f"{actor.user} has approved request {row.id} at an earlier place of its chain, which asks "
-                "different people; somebody else has to say this one"
+                f"{actor.user} approved request {row.id} at an earlier stage of its chain; each stage needs a "
+                "different user"
             )

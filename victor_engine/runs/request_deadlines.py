@@ -9,7 +9,7 @@ from datetime import datetime
 from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_engine.graph_walk.stopwatch import first_of
-from victor_engine.people.requests import Decision, attend, decision_of, due_requests, next_deadline
+from victor_engine.people.requests import Decision, decision_of, due_requests, next_deadline, run_timers
 from victor_engine.store.db import Store
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Decisions:
                 due = await self.store.read(lambda c: due_requests(c, self.clock.now()))
                 for request_id in due:
                     decision = await self.store.persist(
-                        lambda tx, request_id=request_id: attend(tx, request_id)  # type: ignore[misc]
+                        lambda tx, request_id=request_id: run_timers(tx, request_id)  # type: ignore[misc]
                     )
                     if decision is not None:
                         self.deliver(request_id, decision)

@@ -48,7 +48,7 @@ def delete(tx: Tx, handle: Handle, reminder: Reminder) -> None:
     expect_one(cursor, "reminder of request", handle.id)
 
 
-def put_off(tx: Tx, handle: Handle, reminder: Reminder, due: int) -> None:
+def postpone(tx: Tx, handle: Handle, reminder: Reminder, due: int) -> None:
     """Store when a reminder is said the next time."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute("UPDATE reminders SET due = ? WHERE id = ?", (due, reminder.id))
