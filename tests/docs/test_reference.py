@@ -1,0 +1,79 @@
+"""The reference pages name each key that the readers accept, and their links lead to existing headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.docs.guides import ROOT
+from victor_engine.config import binding_reader, notify
+from victor_engine.config.layers import ENVIRONMENT, SECTIONS
+from victor_engine.config.model import ConsoleConfig, HitlConfig, ScheduleDefaults, SchedulerConfig
+from victor_engine.definition import dialect_keys
+from victor_engine.scheduling import declarations, spec_clauses
+from victor_engine.versioning import migration_reader
+
+
+def names(model: type) -> list[str]:
+    return [field.name for field in fields(model)]  # type: ignore[arg-type]
+
+
+KEYS: dict[str, list[Iterable[str]]] = {
+    "bindings": [
+        binding_reader.KINDS, binding_reader._COMMON, binding_reader._HTTP, binding_reader._CHAT,
+    ],
+    "configuration": [
+        SECTIONS, names(SchedulerConfig), names(ScheduleDefaults), names(HitlConfig), names(ConsoleConfig),
+    ],
+    "nodes": [
+        dialect_keys.COMMON, dialect_keys.WORKFLOW, dialect_keys.EXECUTION, dialect_keys.RETRY,
+        dialect_keys.BREAKER, dialect_keys.MEMBER, dialect_keys.WAIT_HTTP,
+        *(keys for kind, keys in dialect_keys.BY_TYPE.items() if kind != "hitl"),
+    ],
+    "people": [dialect_keys.BY_TYPE["hitl"], notify._KEYS],
+    "scheduling": [declarations.KEYS, spec_clauses.AFTER_KEYS, spec_clauses.EXPECT_KEYS],
+    "versions": [migration_reader._BLOCK_KEYS],
+}  # fmt: skip
+"""The keys of each page. A test, and no program, may read the tables of keys that start with an underscore."""
+
+
+def code_words(page: str) -> set[str]:
+    """Return the words in code of a page: in spans, not in blocks."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), flags=re.M | re.S)
+    return {word for span in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", span)}
+
+
+@pytest.mark.parametrize("page", sorted(KEYS))
+def test_a_reference_page_names_each_key(page: str) -> None:
+    missing = {key for keys in KEYS[page] for key in keys} - code_words(page)
+    assert not missing, f"docs/{page}.md does not describe these keys"
+
+
+def test_the_page_on_configuration_names_the_environment_variables() -> None:
+    words = code_words("configuration")
+    assert all(any(word.startswith(prefix) for word in words) for prefix in ENVIRONMENT)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, formed as on GitHub."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_documents_lead_to_a_heading() -> None:
+    broken = []
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if link.startswith(("http:", "https:")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert not broken
