@@ -45,7 +45,7 @@ def page() -> str:
     lines = [
         "# Errors",
         "",
-        "Generated from the classes of the engine. Write it anew: `python -m tests.write_errors`.",
+        "Generated from the classes of the engine. To generate it again: `python -m tests.write_errors`.",
         "",
         "Each error that the product raises on purpose is a `victor_engine.errors.VictorError`. Its `code` is",
         "stable: it is `error.code` in `--json` output and crosses the socket. Its exit code is the exit code of",

@@ -43,7 +43,7 @@ def commands(
     given: type[StrEnum],
     transitions: Mapping[Any, Mapping[Any, StrEnum]],
 ) -> list[str]:
-    """Return the lines of the table of what each command does in each status."""
+    """Return the lines of the table of commands by status."""
     lines = [
         f"## Commands on a {thing}",
         "",
@@ -64,7 +64,7 @@ def page() -> str:
     lines = [
         "# Statuses",
         "",
-        "Generated from `victor_engine/domain`. Write it anew: `python -m tests.write_statuses`.",
+        "Generated from `victor_engine/domain`. To generate it again: `python -m tests.write_statuses`.",
         "",
     ]
     for module in (statuses, transitions):

@@ -48,7 +48,7 @@ async def test_another_edit_or_version_than_was_shown_is_refused(tmp_path: Path)
         second = (await engine.add_schedule(replace(OLD, cron="0 8 * * *"))).id
         with pytest.raises(PlanChangedError, match=f"schedule was {added}, now {second}"):
             await engine.edit_schedule(second, NEW, plan=plan)
-        with pytest.raises(PlanChangedError, match="made for something else"):
+        with pytest.raises(PlanChangedError, match="no longer applies"):
             await engine.edit_schedule(added, replace(NEW, jitter=60.0), plan=plan)
         (root / "workflows/new.yaml").write_text(
             "workflows:\n  w:\n    version: 2.0.0\n    nodes: [{id: only, type: transform, transform: 'done = 2'}]\n"

@@ -28,7 +28,7 @@ async def test_only_what_is_on_the_screen_is_moved(tmp_path: Path) -> None:
         button.press()
         await shows(pilot, "#runs", "1 run moved")
         await shows(
-            pilot, "#runs", "left out, it changed since it was planned: was waiting at ok, now paused at ok"
+            pilot, "#runs", "left out, because it changed since the plan: was waiting at ok, now paused at ok"
         )
         versions = {run_id: (await engine.run(run_id)).run.version for run_id in (shown, paused, late)}
         assert versions == {shown: "2.0.0", paused: "1.0.0", late: "1.0.0"}

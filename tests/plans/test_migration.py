@@ -64,7 +64,7 @@ async def test_what_changed_since_is_left_out_and_reported(tmp_path: Path) -> No
             "was waiting at ok, now waiting at sure",
         )
         assert moves[answered].reason.startswith(
-            "left out, it changed since it was planned: was waiting at ok"
+            "left out, because it changed since the plan: was waiting at ok"
         )
         assert await version(engine, answered) == "1.0.0"
         (schedule,) = done.schedules
@@ -186,9 +186,9 @@ def test_the_command_line_applies_a_token(tmp_path: Path, capsys: pytest.Capture
     assert victor(*migrate, "--plan", token, "--json") == 0
     assert [move["run_id"] for move in json.loads(victor.out)["runs"]] == [shown]
     assert victor(*migrate, "--plan", token) == 5
-    assert "left out, it changed since it was planned" in victor.out
+    assert "left out, because it changed since the plan" in victor.out
     assert victor(*migrate, "--plan", token, "--dry-run") == 2
     assert victor(*migrate, "--plan", "nonsense") == 2
     assert "plan again" in victor.err
     assert victor("versions", "migrate", "w", "1.0.0", "2.0.0", "--run", late, "--plan", token) == 5
-    assert "was made for something else" in victor.err
+    assert "no longer applies" in victor.err

@@ -1,8 +1,9 @@
-"""Plans: what an action would do to each of several things, tied to what is stored.
+"""Plans: the effect of an action on each of several items, tied to their stored facts.
 
-A plan travels in its token: the engine stores nothing when it plans, so a preview writes nothing, works without an
-engine, and outlives a restart of one. The token is a precondition, not a permission. Who applies it needs the right
-to do what it says, and the engine compares every item with what is stored in the transaction that changes it.
+The token contains the whole plan. The engine stores nothing when it plans, so a preview writes nothing, works without
+an engine, and stays valid after a restart. The token is a precondition, not a permission: to apply it, a user needs
+the right to perform the action. The engine compares each item with its stored facts in the transaction that changes
+it.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from victor_engine.clock import from_us, to_us
 from victor_engine.errors import PlanChangedError, PlanExpiredError, PlanTokenError
 
 VALID = timedelta(hours=24)
-"""How long a plan can be applied."""
+"""The time for which a plan can be applied."""
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Bytes of a plan, unpacked. A token that unpacks to more is refused."""
+"""The maximum size of an unpacked plan in bytes. A larger one is refused."""
 
 _PREFIX = "p1"
 _DIGEST = 12
 
 Facts = dict[str, str | int | None]
-"""What is stored of an item and what its effect depends on, by names that a person can read."""
+"""The stored facts on which the effect on an item depends. People can read the names."""
 
 
 class PlanItem(Struct, frozen=True, omit_defaults=True, array_like=True):
-    """One thing that was shown. An empty `effect` means that nothing is done to it, for `reason`.
+    """One item that was shown. An empty `effect` means that the action does not change it, for `reason`.
 
-    `given` is the digest of what the action is given for this item alone.
+    `given` is the digest of the arguments of the action for this item.
     """
 
     id: str
@@ -47,10 +48,10 @@ class PlanItem(Struct, frozen=True, omit_defaults=True, array_like=True):
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):
-    """What would be done to each item. `kind` is the name of the action.
+    """The effect of an action on each item. `kind` is the name of the action.
 
-    `rule` is what was asked for, with its names resolved; `target` is what the items become, with checksums of the
-    definitions that lead there; `options` is how it is done.
+    `rule` selects the items, with its names resolved. `target` is the result for the items, with checksums of the
+    definitions that it depends on. `options` are the other arguments of the action.
     """
 
     kind: str
@@ -62,7 +63,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
 
     @property
     def digest(self) -> str:
-        """Return the first digits of the SHA-256 of all that is planned; the time of planning is left out."""
+        """Return the first digits of the SHA-256 of the plan without its time."""
         content = [self.kind, self.rule, self.target, self.options, self.items]
         return jsonio.digest(content)[:_DIGEST]
 
@@ -72,7 +73,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
         return f"{_PREFIX}.{self.digest}.{urlsafe_b64encode(packed).decode().rstrip('=')}"
 
     def only(self, item: PlanItem) -> Plan:
-        """Return the same plan with one of its items, to apply that one by itself."""
+        """Return the same plan with only one of its items."""
         return msgspec.structs.replace(self, items=(item,))
 
     def check(self, rule: Facts, target: Facts, options: Facts | None = None) -> None:
@@ -84,8 +85,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
         ]
         if changed:
             raise PlanChangedError(
-                f"plan {self.digest} was made for something else: {'; '.join(changed)}. Nothing was changed; "
-                "plan again",
+                f"plan {self.digest} no longer applies: {'; '.join(changed)}. Nothing was changed; plan again",
                 changed=changed,
             )
 
@@ -99,12 +99,12 @@ def plan_of(
     items: list[PlanItem],
     options: Facts | None = None,
 ) -> Plan:
-    """Return a plan that is made now."""
+    """Return a plan with the time `now`."""
     return Plan(kind, rule, target, options or {}, tuple(items), to_us(now))
 
 
 def open_plan(token: str) -> Plan:
-    """Return the plan in a token. Raise PlanTokenError if the token is not whole."""
+    """Return the plan in a token. Raise PlanTokenError if the token is incomplete or invalid."""
     prefix, _, rest = token.strip().partition(".")
     digest, _, body = rest.partition(".")
     try:
@@ -120,15 +120,15 @@ def open_plan(token: str) -> Plan:
             raise ValueError
     except (ValueError, binascii.Error, zlib.error, msgspec.MsgspecError):
         raise PlanTokenError(
-            "this is not the token of a plan, or it is not complete; plan again, and copy the whole token"
+            "this is not the token of a plan, or it is incomplete; plan again, and copy the whole token"
         ) from None
     return plan
 
 
 def read_plan(token: str, kind: str, now: datetime) -> Plan:
-    """Return the plan in a token that may be applied now.
+    """Return the plan in a token, if it can be applied now.
 
-    Raise PlanTokenError if the token is not whole or belongs to another action, PlanExpiredError if it is too old.
+    Raise PlanTokenError if the token is invalid or belongs to another action, PlanExpiredError if it is too old.
     """
     plan = open_plan(token)
     if plan.kind != kind:
@@ -144,7 +144,7 @@ def read_plan(token: str, kind: str, now: datetime) -> Plan:
 
 
 def differences(was: Mapping[str, str | int | None], now: Mapping[str, str | int | None]) -> list[str]:
-    """Return in words each name whose value is not the same in both."""
+    """Return a text for each name with different values."""
     missing = object()
     return [
         f"{name.replace('_', ' ')} was {_said(was.get(name))}, now {_said(now.get(name))}"
@@ -158,12 +158,12 @@ def _said(value: str | int | None) -> str:
 
 
 def what_changed(was: Facts, now: Facts | None, standing: tuple[str, ...] = ()) -> str:
-    """Return in words what changed of an item; empty if nothing did. None for `now` means that it is gone.
+    """Return the change of an item as text; empty without a change. `now` is None if the item was deleted.
 
-    `standing` names two facts that are said together: "was running at b, now waiting at c".
+    `standing` names two facts that are combined: "was running at b, now waiting at c".
     """
     if now is None:
-        return f"was {_standing(was, standing) or 'there'}, now deleted"
+        return f"was {_standing(was, standing) or 'present'}, now deleted"
     if was == now:
         return ""
     before, after = _standing(was, standing), _standing(now, standing)
@@ -182,4 +182,4 @@ def _standing(facts: Facts, names: tuple[str, ...]) -> str:
 
 def left_out(changed: str) -> str:
     """Return the sentence that reports an item that was left out."""
-    return f"left out, it changed since it was planned: {changed}; plan again"
+    return f"left out, because it changed since the plan: {changed}; plan again"

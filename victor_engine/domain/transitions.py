@@ -1,4 +1,7 @@
-"""The state machines of runs, requests, schedules and backfills: what each command leads to, and why it is refused."""
+"""The state machines of runs, requests, schedules and backfills.
+
+For each status and command they have the status that follows, or the reason of the refusal.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ class RunCommand(StrEnum):
     """A command of an operator on one run."""
 
     PAUSE = "pause"
-    """Hold the run before its next node."""
+    """Pause the run before its next node."""
     RESUME = "resume"
-    """Let a paused run go on, or take back a pause."""
+    """Continue a paused run, or undo a pause."""
     CANCEL = "cancel"
-    """End the run; on a run that is cancelling, kill what has not ended."""
+    """Stop the run. A second time: force-kill its active work."""
     RETRY = "retry"
-    """Go on from the node at which the run stopped."""
+    """Continue from the node at which the run stopped."""
     REDRIVE = "redrive"
-    """Go on from any node, with another state or version."""
+    """Continue from any node, with another state or version."""
     OVERRIDE = "override"
-    """Set a node's limits for this run; the status stays."""
+    """Set the limits of a node for this run. The status does not change."""
 
 
 _Q, _R, _W = RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING
@@ -81,34 +84,34 @@ def next_status(run_id: str, status: str, command: RunCommand) -> RunStatus:
 
 @unique
 class RequestCommand(StrEnum):
-    """A command on one request: of a person, or, from `expire` on, of the engine."""
+    """A command on one request. People use the commands up to `reply`, the engine the others."""
 
     ANSWER = "answer"
-    """Answer it. Until enough people agree, the answer is a vote, and the request stays open."""
+    """Answer it. Until the quorum is reached, the answer is a vote and the request stays open."""
     PUSH_BACK = "push_back"
     """Answer it by sending the run back to a node that it has visited."""
     UNDO = "undo"
-    """Take an answer back while its undo window is open."""
+    """Undo an answer while its undo window is open."""
     CLAIM = "claim"
-    """Tell the others that one is on it."""
+    """Mark it as being worked on. Other people can still answer it."""
     RELEASE = "release"
-    """Give a claim back."""
+    """End a claim."""
     REASSIGN = "reassign"
-    """Put other people in the place of those who are asked."""
+    """Replace its assignees."""
     DELEGATE = "delegate"
-    """Let somebody else answer in one's own place."""
+    """Let another person answer in one's own place."""
     ASK = "ask"
-    """Ask the requester something; the deadline stands still until the reply."""
+    """Ask the requester a question. The deadline does not run until the reply."""
     REPLY = "reply"
-    """Reply to a question to the requester; the deadline goes on."""
+    """Reply to a question to the requester. The deadline runs again."""
     EXPIRE = "expire"
-    """End it because its deadline has passed."""
+    """Close it because its deadline has passed."""
     ESCALATE = "escalate"
-    """Ask again, or ask more people, because its deadline has passed."""
+    """Open it again, or ask more people, because its deadline has passed."""
     SETTLE = "settle"
-    """Let an answer count whose undo window is over."""
+    """Apply an answer whose undo window has ended."""
     WITHDRAW = "withdraw"
-    """End it because nothing waits for an answer any more."""
+    """Close it because its run no longer needs the answer."""
 
 
 _OPEN, _ANSWERED = RequestStatus.OPEN, RequestStatus.ANSWERED
@@ -136,48 +139,48 @@ Some commands need more than the status (`REQUEST_NEEDS`).
 _CAN_REQUEST: dict[RequestCommand, str] = {
     RequestCommand.ANSWER: "can be answered",
     RequestCommand.PUSH_BACK: "can send its run back",
-    RequestCommand.UNDO: "has an answer to take back",
+    RequestCommand.UNDO: "has an answer that can be undone",
     RequestCommand.CLAIM: "can be claimed",
     RequestCommand.RELEASE: "can be released",
     RequestCommand.REASSIGN: "can be reassigned",
     RequestCommand.DELEGATE: "can be delegated",
-    RequestCommand.ASK: "takes questions to its requester",
-    RequestCommand.REPLY: "takes replies of its requester",
+    RequestCommand.ASK: "accepts questions to its requester",
+    RequestCommand.REPLY: "accepts replies of its requester",
     RequestCommand.EXPIRE: "can expire",
     RequestCommand.ESCALATE: "can be escalated",
-    RequestCommand.SETTLE: "has an answer that can come to count",
+    RequestCommand.SETTLE: "has an answer that can be applied",
     RequestCommand.WITHDRAW: "can be withdrawn",
 }
 
 
 class RequestState(NamedTuple):
-    """What of a request decides which commands it accepts."""
+    """The properties of a request that decide which commands it accepts."""
 
     status: RequestStatus
-    settling: bool = False  # its answer can still be taken back
-    held: bool = False  # its requester was asked something, and has not replied
-    takes_questions: bool = False  # its author wrote `allow_questions: true`
+    settling: bool = False  # its answer can still be undone
+    held: bool = False  # its requester has not replied to a question yet
+    takes_questions: bool = False  # its node has `allow_questions: true`
 
     @property
     def undecided(self) -> bool:
-        """Whether nothing has come of an answer yet."""
+        """Whether no answer has been applied yet."""
         return self.status is _OPEN or self.settling
 
 
 REQUEST_NEEDS: dict[RequestCommand, tuple[str, str]] = {
     RequestCommand.UNDO: (
         "settling",
-        "has an answer that counts already: it is too late to take it back, or its author gave no undo_window",
+        "has an answer that already counts: its undo window has ended, or its node has no undo_window",
     ),
-    RequestCommand.SETTLE: ("settling", "has an answer that counts already"),
-    RequestCommand.WITHDRAW: ("undecided", "has an answer that counts already"),
+    RequestCommand.SETTLE: ("settling", "has an answer that already counts"),
+    RequestCommand.WITHDRAW: ("undecided", "has an answer that already counts"),
     RequestCommand.ASK: (
         "takes_questions",
-        "takes no questions to its requester (its author did not write allow_questions: true)",
+        "does not accept questions to its requester (its node needs allow_questions: true)",
     ),
-    RequestCommand.REPLY: ("held", "waits for no reply: nobody has asked its requester anything"),
+    RequestCommand.REPLY: ("held", "has no open question to its requester"),
 }
-"""What else a command needs of a request, and the reason where that is missing."""
+"""The property that a command needs in addition, and the reason of the refusal without it."""
 
 
 def request_refusal(state: RequestState, command: RequestCommand) -> str | None:
@@ -199,15 +202,15 @@ class ScheduleCommand(StrEnum):
     """A command of an operator on one schedule."""
 
     PAUSE = "pause"
-    """Hold it; what is due is skipped until it is resumed. A pause may be replaced by another one."""
+    """Pause it: its fires are skipped until it is resumed. A new pause replaces the old one."""
     RESUME = "resume"
     """End its pause, or enable it."""
     SKIP = "skip"
     """Skip its next fire."""
     TRIGGER = "trigger"
-    """Start a run of it now, whatever its times."""
+    """Start a run immediately, regardless of its times."""
     REMOVE = "remove"
-    """Remove it; its history stays."""
+    """Remove it. Its history is kept."""
 
 
 _ACTIVE, _HELD, _DISABLED = ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED, ScheduleStatus.DISABLED
@@ -243,7 +246,7 @@ def schedule_refusal(status: ScheduleStatus, command: ScheduleCommand, *, fires:
             return f"is {status}, not {' or '.join(accepted)}"
         return f"is {status}; only a schedule that is {' or '.join(accepted)} {_CAN_SCHEDULE[command]}"
     if command is ScheduleCommand.SKIP and not fires:
-        return "has no next fire that could be skipped"
+        return "has no next fire to skip"
     return None
 
 
@@ -255,11 +258,11 @@ class BackfillCommand(StrEnum):
     """A command of an operator on one backfill."""
 
     PAUSE = "pause"
-    """Start nothing more until it is resumed; what runs goes on."""
+    """Start no further fires until it is resumed. Active runs continue."""
     RESUME = "resume"
-    """Let a paused backfill go on."""
+    """Continue a paused backfill."""
     CANCEL = "cancel"
-    """Start nothing more; what runs goes on."""
+    """Start no further fires. Active runs continue."""
 
 
 BACKFILL_TRANSITIONS: dict[BackfillCommand, dict[BackfillStatus, BackfillStatus]] = {
