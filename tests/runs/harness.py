@@ -1,4 +1,4 @@
-"""A runtime on a real store with work that is written in the test."""
+"""A runtime on a real store, with invokers that are functions of the test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FINAL = ("succeeded", "failed", "rejected", "cancelled")
 
 
 class Work:
-    """Bindings for a test: each node's (or `node.member`'s) work is a function of its call."""
+    """Bindings for a test: the work of a node (or `node.member`) is a function of its call."""
 
     workspace = Path(".")
     timezone = "UTC"
@@ -58,7 +58,7 @@ class _Invoker:
 
 
 class Bench:
-    """A store, a runtime and the way to drive them."""
+    """A store and a runtime, with methods to drive them."""
 
     def __init__(self, path: Path, work: Work, clock: Clock | None = None, **options: Any) -> None:
         self.path = path
@@ -128,7 +128,7 @@ class Bench:
         return RunRef(key, run_id, name, definition_id, None)
 
     async def until(self, condition: Callable[[], Awaitable[Any]], limit: float = 20.0) -> Any:
-        """Look again after every commit until the condition holds."""
+        """Check the condition after each commit until it holds."""
         async with asyncio.timeout(limit):
             while True:
                 self.changed.clear()
@@ -141,7 +141,7 @@ class Bench:
         return await self.one("SELECT status FROM runs WHERE key = ?", ref.key)
 
     async def until_status(self, ref: RunRef, wanted: str) -> None:
-        """A pause is committed without an event of its own, so this also looks between commits."""
+        """A pause has no separate event, so this also checks between commits."""
         async with asyncio.timeout(20):
             while await self.status(ref) != wanted:
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What an invoker told the runtime, kept for a test to look at."""
+"""A recorder of the calls of an invoker to its context."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Recorder:
         self.usage.append(usage)
 
     async def line(self, words: str) -> str:
-        """Wait until a line that holds `words` was logged."""
+        """Wait until a line that contains `words` is logged."""
         async with asyncio.timeout(20):
             while True:
                 for _, text in self.lines:

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a test tells it to."""
+"""A real HTTP server on loopback with responses from the test."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def plain(body: bytes, status: str = "200 OK", *headers: str) -> Reply:
 
 
 def stream(*chunks: Any, done: bool = True, hold: asyncio.Event | None = None) -> Reply:
-    """Server-sent events; with `hold` the server falls silent after them."""
+    """Send server-sent events; with `hold`, keep the connection open after them."""
 
     async def reply(writer: Writer) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")

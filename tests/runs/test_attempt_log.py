@@ -1,4 +1,4 @@
-"""The log of an attempt: its beginning and its last lines, as they come, and how much lies between."""
+"""The log of an attempt: its head, its last lines as they come, and the marker of the cut between them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_head_and_tail_are_kept_whatever_the_batches(store: Store, batches
     ]
 
 
-async def test_nothing_is_said_to_be_cut_where_nothing_was(store: Store) -> None:
+async def test_there_is_no_marker_if_no_line_was_cut(store: Store) -> None:
     book = LogWriter(store, store.clock)
     log = book.open(1, 1)
     for number in range(1, 6):
@@ -60,7 +60,7 @@ async def test_nothing_is_said_to_be_cut_where_nothing_was(store: Store) -> None
     assert await lines(store) == [f"line {number}" for number in range(1, 6)]
 
 
-async def test_attempts_at_once_do_not_take_each_others_lines(store: Store) -> None:
+async def test_concurrent_attempts_keep_their_own_lines(store: Store) -> None:
     book = LogWriter(store, store.clock)
     logs = {attempt: book.open(1, attempt) for attempt in (1, 2)}
     for number in range(1, 10):
@@ -74,7 +74,7 @@ async def test_attempts_at_once_do_not_take_each_others_lines(store: Store) -> N
         ]  # fmt: skip
 
 
-async def test_lines_are_written_by_themselves_also_those_that_come_during_a_write(store: Store) -> None:
+async def test_lines_are_written_automatically_also_those_added_during_a_write(store: Store) -> None:
     clock = store.clock
     assert isinstance(clock, FakeClock)
     book = LogWriter(store, clock)

@@ -50,9 +50,7 @@ default_agent: {command: [by-default]}
         (TeamNode(id="t"), "writer", "by-writer"),
     ],
 )
-def test_the_order_in_which_bindings_are_looked_for(
-    tmp_path: Path, node: Node, role: str | None, expected: str
-) -> None:
+def test_the_order_of_bindings(tmp_path: Path, node: Node, role: str | None, expected: str) -> None:
     invoker = table(tmp_path, FULL).resolve("deploy", node, role)
     assert invoker.description == f"command {expected}"
 
@@ -68,7 +66,7 @@ def test_the_order_in_which_bindings_are_looked_for(
         (AgentNode(id="n", role="yes: no"), "yes: no", ("agents", "yes: no")),
     ],
 )
-def test_what_is_not_bound_shows_lines_that_bind_it(
+def test_an_unbound_node_is_reported_with_the_lines_that_bind_it(
     tmp_path: Path, node: Node, words: str, where: tuple[str, str]
 ) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
@@ -81,7 +79,7 @@ def test_what_is_not_bound_shows_lines_that_bind_it(
     assert table(tmp_path, lines).resolve("deploy", node).description.startswith("command ./bin/")
 
 
-def test_check_names_every_node_that_could_not_run(tmp_path: Path) -> None:
+def test_check_reports_each_node_that_cannot_run(tmp_path: Path) -> None:
     nodes = (
         ComputeNode(id="a", handler="h", constraints=Constraints(write_allowed=False)),
         AgentNode(id="b", role="nobody"),
@@ -102,14 +100,14 @@ def test_check_names_every_node_that_could_not_run(tmp_path: Path) -> None:
     assert [(p.line, p.column) for p in found] == [(0, 0), (7, 9), (0, 0)]
 
 
-def test_lines_that_would_bind_several_nodes_are_shown_once(tmp_path: Path) -> None:
+def test_lines_that_bind_several_nodes_are_shown_once(tmp_path: Path) -> None:
     nodes = {id: ComputeNode(id=id, handler="h") for id in ("a", "b")}
     first, second = table(tmp_path, "").check(WorkflowDefinition(name="w", nodes=nodes))
     assert first.remedy == "Add to victor.yaml:\nhandlers:\n  h:\n    command: [./bin/h]"
     assert second.remedy == "The lines for node 'a' bind this node too"
 
 
-def test_the_summary_lists_all_that_trust_would_allow(tmp_path: Path) -> None:
+def test_the_summary_lists_everything_that_trust_allows(tmp_path: Path) -> None:
     text = """
 functions: {age: "acme.time:age"}
 tools:
@@ -154,7 +152,7 @@ async def test_a_secret_in_an_error_is_masked(tmp_path: Path) -> None:
     assert "abcd" not in repr(caught.value.to_wire())
 
 
-async def test_a_missing_secret_says_where_it_may_come_from(tmp_path: Path) -> None:
+async def test_the_error_about_a_missing_secret_gives_its_possible_sources(tmp_path: Path) -> None:
     bindings = table(tmp_path, "tools: {t: {command: [cat]}}")
     node = ComputeNode(id="n", tools=("t",), inputs={"a": "$secret.db-main"})
     with pytest.raises(NodeError, match="set VICTOR_SECRET_DB_MAIN") as caught:
@@ -169,7 +167,7 @@ async def test_a_missing_secret_says_where_it_may_come_from(tmp_path: Path) -> N
         ("http: 'http://x'", Constraints(network_allowed=False), "needs the network"),
     ],
 )
-async def test_work_that_a_constraint_forbids_is_refused(
+async def test_work_is_refused_if_a_constraint_forbids_it(
     tmp_path: Path, binding: str, constraints: Constraints, words: str
 ) -> None:
     bindings = table(tmp_path, f"agents: {{a: {{{binding}}}}}")
@@ -179,7 +177,7 @@ async def test_work_that_a_constraint_forbids_is_refused(
 
 
 @pytest.mark.process
-async def test_a_constraint_that_is_not_enforced_is_said_in_the_log(tmp_path: Path) -> None:
+async def test_the_log_names_a_constraint_that_is_not_enforced(tmp_path: Path) -> None:
     bindings = table(tmp_path, "tools: {t: {command: ['true']}}")
     node = ComputeNode(id="n", tools=("t",))
     _, recorder = await call_with(bindings, node, constraints=Constraints(filesystem_allowed=False))
@@ -193,7 +191,7 @@ def test_an_empty_configuration_binds_nothing(tmp_path: Path) -> None:
     assert bindings.summary() == ((), (), ())
 
 
-def test_check_warns_of_a_program_that_is_not_there(tmp_path: Path) -> None:
+def test_check_warns_about_a_missing_program(tmp_path: Path) -> None:
     definition = WorkflowDefinition(name="w", nodes={"a": ComputeNode(id="a", tools=("t",))})
     (problem,) = table(tmp_path, "tools: {t: {command: [./absent]}}").check(definition)
     assert problem.severity == "warning"

@@ -1,4 +1,4 @@
-"""Circuit breakers: a node that keeps failing, in whatever run, is left alone for a while."""
+"""Circuit breakers: after repeated failures of a node, in any run, its attempts stop for a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ workflows:
 
 
 class Service:
-    """Work that is up or down."""
+    """A service that is up or down."""
 
     def __init__(self) -> None:
         self.up = False
@@ -53,7 +53,9 @@ async def circuit_events(bench: Bench) -> list[tuple[str, Any]]:
     return [(kind.removeprefix("circuit."), json.loads(data) if data else {}) for kind, data in rows]
 
 
-async def test_it_opens_after_enough_failures_across_runs_and_says_why_and_until_when(tmp_path: Path) -> None:
+async def test_a_breaker_opens_after_failures_across_runs_and_gives_its_reason_and_time(
+    tmp_path: Path,
+) -> None:
     service, clock = Service(), FakeClock(NOW)
     async with Bench(tmp_path, Work(call=service), clock) as bench:
         for _ in range(3):
@@ -74,7 +76,7 @@ async def test_it_opens_after_enough_failures_across_runs_and_says_why_and_until
         assert (kind, data["failures"], data["type"]) == ("opened", 3, "ConnectionError")
 
 
-async def test_one_is_let_through_and_decides_also_after_a_restart(tmp_path: Path) -> None:
+async def test_one_attempt_is_admitted_and_decides_also_after_a_restart(tmp_path: Path) -> None:
     service, clock = Service(), FakeClock(NOW)
     async with Bench(tmp_path, Work(call=service), clock) as bench:
         for _ in range(3):
@@ -97,7 +99,7 @@ async def test_one_is_let_through_and_decides_also_after_a_restart(tmp_path: Pat
         ]  # fmt: skip
 
 
-async def test_while_one_is_let_through_the_others_are_refused(tmp_path: Path) -> None:
+async def test_other_attempts_are_refused_during_the_admitted_one(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     gate, started = asyncio.Event(), asyncio.Event()
     service = Service()
@@ -124,7 +126,7 @@ async def test_while_one_is_let_through_the_others_are_refused(tmp_path: Path) -
         assert (await ends(bench))[0] == "succeeded"
 
 
-async def test_a_success_lets_the_count_begin_anew(tmp_path: Path) -> None:
+async def test_a_success_resets_the_count(tmp_path: Path) -> None:
     service = Service()
     async with Bench(tmp_path, Work(call=service), FakeClock(NOW)) as bench:
         for up in (False, False, True, False, False):
@@ -136,7 +138,7 @@ async def test_a_success_lets_the_count_begin_anew(tmp_path: Path) -> None:
         assert [kind for kind, _ in await circuit_events(bench)] == ["opened"]
 
 
-async def test_attempts_count_and_a_policy_may_wait_for_the_circuit(tmp_path: Path) -> None:
+async def test_refused_attempts_count_and_a_policy_may_wait_for_the_breaker(tmp_path: Path) -> None:
     text = FLOW.replace(
         "handler: h",
         "handler: h, retry_policy: {max_attempts: 5, initial_delay: 1, backoff: fixed,"
@@ -161,7 +163,7 @@ async def test_attempts_count_and_a_policy_may_wait_for_the_circuit(tmp_path: Pa
                 await clock.advance(5)
 
 
-async def test_on_error_takes_an_open_circuit_up(tmp_path: Path) -> None:
+async def test_on_error_handles_an_open_breaker(tmp_path: Path) -> None:
     text = FLOW.replace("handler: h}", "handler: h, on_error: plan_b}").replace("failures: 3", "failures: 1")
     text += "      - {id: plan_b, type: transform, transform: why = errors.call.type}\n"
     service = Service()
@@ -188,7 +190,7 @@ async def test_on_error_takes_an_open_circuit_up(tmp_path: Path) -> None:
          "circuit_breaker_enabled: true", CircuitBreaker(failures=2)),
     ],
 )  # fmt: skip
-def test_whose_settings_hold(workflow: str, node: str, expected: CircuitBreaker | None) -> None:
+def test_the_precedence_of_settings(workflow: str, node: str, expected: CircuitBreaker | None) -> None:
     keys = f"{workflow}, " if workflow else ""
     own = f", {node}" if node else ""
     text = f"workflows: {{w: {{{keys}nodes: [{{id: a, type: compute, handler: h{own}}}]}}}}"
@@ -207,6 +209,6 @@ def test_whose_settings_hold(workflow: str, node: str, expected: CircuitBreaker 
         ("type: transform, transform: x = 1, circuit_breaker_enabled: true", "warning", "no effect here"),
     ],
 )
-def test_what_is_wrong_is_told(node: str, severity: str, words: str) -> None:
+def test_invalid_settings_are_reported(node: str, severity: str, words: str) -> None:
     problems = load_text(f"workflows:\n  w:\n    nodes:\n      - {{id: a, {node}}}\n").problems
     assert [p for p in problems if words in p.message and p.severity == severity and p.line == 4], problems

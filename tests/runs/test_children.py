@@ -1,4 +1,4 @@
-"""Workflows as nodes: started once, awaited without a place, cancelled with their parent."""
+"""Child runs: started once, awaited without a slot, cancelled with their parent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parent(keys: str = "") -> str:
 
 
 async def child_of(bench: Bench, ref: RunRef, number: int = 1) -> RunRef:
-    """The run that the parent's attempt has started, as soon as it has."""
+    """Wait for the child run of the parent, and return it."""
 
     async def found() -> Any:
         rows = await bench.all(
@@ -73,7 +73,7 @@ async def test_a_child_runs_with_its_inputs_and_its_state_lands_under_output(tmp
         assert (info.trigger, info.parent_run, info.started_by) == ("parent", run.id, "alice")
 
 
-async def test_merge_lets_its_keys_go_into_the_state(tmp_path: Path) -> None:
+async def test_merge_copies_the_keys_of_a_child_into_the_state(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(work={"x": 1})) as bench:
         await bench.define(CHILD)
         run = await bench.start(parent("merge: true"), {"number": 2})
@@ -102,7 +102,7 @@ async def test_a_failed_child_fails_its_node_and_a_retry_starts_another(tmp_path
         assert error["type"] == "ChildRunError"
         assert child.id in error["message"]
         assert "failed at work: DiskError: the disk is full" in error["message"]
-        # The parent is what somebody has to deal with, not its child as well.
+        # The parent is the dead letter, and not also its child.
         assert await bench.all("SELECT run_key FROM dead_letters") == [(run.key,)]
     async with Bench(tmp_path / "2", Work(work=flaky)) as bench:
         await bench.define(CHILD)
@@ -158,7 +158,7 @@ workflows:
             assert "not today" in message
 
 
-async def test_a_cancelled_parent_cancels_its_children_and_a_paused_one_lets_them_go_on(
+async def test_a_cancelled_parent_cancels_its_children_and_a_paused_parent_does_not(
     tmp_path: Path,
 ) -> None:
     gate = asyncio.Event()
@@ -202,7 +202,7 @@ async def test_a_cancelled_parent_cancels_its_children_and_a_paused_one_lets_the
         assert run.id in why
 
 
-async def test_a_child_that_somebody_cancels_fails_its_node(tmp_path: Path) -> None:
+async def test_a_cancelled_child_fails_its_node(tmp_path: Path) -> None:
     async def hang(call: Any) -> Any:
         await asyncio.Event().wait()
 
@@ -234,7 +234,7 @@ async def test_a_timeout_cancels_the_child(tmp_path: Path) -> None:
         assert await bench.end(child) == "cancelled"
 
 
-async def test_the_branch_of_a_parallel_that_is_given_up_takes_its_child_along(tmp_path: Path) -> None:
+async def test_a_cancelled_branch_of_a_parallel_cancels_its_child(tmp_path: Path) -> None:
     text = """
 workflows:
   parent:
@@ -274,7 +274,7 @@ async def test_a_restart_finds_the_child_that_was_started(tmp_path: Path) -> Non
         assert await bench.all("SELECT key FROM runs WHERE workflow = 'child'") == [(child.key,)]
 
 
-async def test_a_parent_that_was_told_to_stop_when_its_engine_died_stops_its_child_at_the_next_start(
+async def test_a_parent_that_was_cancelling_at_a_crash_cancels_its_child_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     async def hang(call: Any) -> Any:
@@ -293,7 +293,7 @@ async def test_a_parent_that_was_told_to_stop_when_its_engine_died_stops_its_chi
         assert await bench.end(child) == "cancelled"
 
 
-async def test_without_wait_the_walk_goes_on_at_once(tmp_path: Path) -> None:
+async def test_without_wait_the_walk_continues_at_once(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
     async def hold(call: Any) -> Any:
@@ -322,7 +322,7 @@ async def test_an_unknown_workflow_or_version_is_a_typed_failure(tmp_path: Path)
         assert "has no version ^2" in (await bench.error(run))["message"]
 
 
-async def test_a_workflow_that_starts_itself_comes_to_an_end(tmp_path: Path) -> None:
+async def test_a_workflow_that_starts_itself_ends_at_the_maximum_depth(tmp_path: Path) -> None:
     text = "workflows: {again: {nodes: [{id: sub, type: workflow, workflow: again}]}}"
     async with Bench(tmp_path, Work(), max_concurrent_runs=1) as bench:
         run = await bench.start(text)

@@ -115,7 +115,7 @@ async def test_text_on_standard_output_is_followed_while_it_runs(tmp_path: Path)
         ("", []),
     ],
 )
-async def test_a_result_is_no_log(tmp_path: Path, printed: str, logged: list[str]) -> None:
+async def test_a_result_is_not_logged(tmp_path: Path, printed: str, logged: list[str]) -> None:
     recorder = Recorder()
     # In pieces of one byte, so that every beginning is judged.
     code = f"import os\nfor b in {printed.encode()!r}: os.write(1, bytes([b]))"
@@ -123,7 +123,7 @@ async def test_a_result_is_no_log(tmp_path: Path, printed: str, logged: list[str
     assert recorder.text("stdout") == logged
 
 
-async def test_what_was_printed_before_its_end_is_kept(tmp_path: Path) -> None:
+async def test_output_before_the_end_is_kept(tmp_path: Path) -> None:
     recorder = Recorder()
     work = shell(tmp_path, """printf '{"half'; echo up >&2; exec sleep 100""")
     task = asyncio.create_task(work(make_call(), recorder))
@@ -134,7 +134,7 @@ async def test_what_was_printed_before_its_end_is_kept(tmp_path: Path) -> None:
     assert recorder.text("stdout") == ['{"half']
 
 
-async def test_nothing_runs_before_its_process_is_on_record(tmp_path: Path) -> None:
+async def test_no_command_begins_before_its_process_is_recorded(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.hold = asyncio.Event()
     mark = tmp_path / "mark"
@@ -182,7 +182,7 @@ async def test_a_reported_error_keeps_its_type(tmp_path: Path, status: int) -> N
     assert "OSError" in error.bases
 
 
-async def test_a_result_that_merely_has_an_error_key_is_a_result(tmp_path: Path) -> None:
+async def test_a_result_with_another_error_key_is_a_result(tmp_path: Path) -> None:
     assert await shell(tmp_path, """echo '{"error": null}'""")(make_call(), Recorder()) == {"error": None}
 
 
@@ -223,7 +223,7 @@ async def test_the_nodes_own_limit_counts_where_it_is_shorter(tmp_path: Path) ->
         await bind(tmp_path, "sleep", "300", timeout=60)(make_call(timeout=0.2), Recorder())
 
 
-async def test_cancel_ends_one_that_ignores_sigterm_and_forks(tmp_path: Path) -> None:
+async def test_cancel_ends_a_command_that_ignores_sigterm_and_forks(tmp_path: Path) -> None:
     recorder = Recorder()
     code = """
 import os, signal, sys
@@ -251,7 +251,7 @@ async def test_cancel_gives_time_to_clean_up(tmp_path: Path) -> None:
     assert "cleaned" in recorder.text("stderr")
 
 
-async def test_a_second_cancel_hurries_and_still_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_second_cancel_force_kills_and_leaves_no_process(tmp_path: Path) -> None:
     recorder = Recorder()
     code = "trap 'echo termed >&2' TERM; echo up >&2; while :; do sleep 0.05; done"
     task = asyncio.create_task(shell(tmp_path, code, grace=3600)(make_call(), recorder))
@@ -265,7 +265,7 @@ async def test_a_second_cancel_hurries_and_still_leaves_nothing(tmp_path: Path) 
     assert alive(recorder) == []
 
 
-async def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
+async def test_remaining_processes_of_a_command_are_ended(tmp_path: Path) -> None:
     recorder = Recorder()
     result = await shell(tmp_path, "sleep 300 & echo 1")(make_call(), recorder)
     assert result == 1  # though the sleeper held standard output open
@@ -298,7 +298,7 @@ async def test_a_command_that_cannot_start(tmp_path: Path, command: str, kind: s
     assert recorder.processes == []
 
 
-async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+async def test_a_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="does not exist"):
         await bind(tmp_path / "absent", "true")(make_call(), Recorder())
 
@@ -311,7 +311,7 @@ async def test_relative_programs_start_in_the_bindings_directory(tmp_path: Path)
     assert result == f"{tmp_path} a b; c"
 
 
-@pytest.mark.skipif(no_network() is None, reason="this kernel lets nobody make a network namespace")
+@pytest.mark.skipif(no_network() is None, reason="this kernel does not allow network namespaces")
 async def test_a_node_that_may_not_use_the_network_has_none(tmp_path: Path) -> None:
     code = "cat /proc/net/dev | grep -c :"
     invoker = shell(tmp_path, code)

@@ -1,4 +1,4 @@
-"""The beginning and the end of a run that only computes: as few transactions as it takes."""
+"""The start and the completion of runs that only compute, with the number of their transactions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ workflows:
 
 
 WORKS = FLOW.replace('{id: b, type: transform, transform: "n = n + 1"}', "{id: b, type: compute, handler: h}")
-"""The last step is not one that only computes, so the end of the run is a transition of its own."""
+"""The last step does not only compute, so the end of the run is a separate transition."""
 
 
 async def create(bench: Bench, text: str = FLOW) -> Created:
@@ -61,7 +61,7 @@ async def test_a_run_begins_in_one_transition_and_ends_with_its_last_step(tmp_pa
         assert stored == [(2, 2, 1, None)]
 
 
-async def test_whoever_hears_of_an_end_finds_the_place_free(tmp_path: Path) -> None:
+async def test_the_slot_is_free_when_the_end_is_published(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(), max_concurrent_runs=1) as bench:
         heard: asyncio.Queue[str] = asyncio.Queue()
 
@@ -78,9 +78,7 @@ async def test_whoever_hears_of_an_end_finds_the_place_free(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("flow", [FLOW, WORKS], ids=["with its last step", "by itself"])
-async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_late(
-    tmp_path: Path, flow: str
-) -> None:
+async def test_a_cancellation_during_the_commit_of_the_end_has_no_effect(tmp_path: Path, flow: str) -> None:
     told: list[Any] = []
     at_the_end, go = threading.Event(), threading.Event()
 
@@ -105,17 +103,17 @@ async def test_who_cancels_while_the_end_is_on_its_way_to_the_disk_comes_too_lat
         assert kinds == [("run.finished",)]
 
 
-async def test_a_last_step_with_which_the_run_cannot_end_is_not_on_record_either(tmp_path: Path) -> None:
+async def test_a_last_step_is_not_recorded_if_the_run_cannot_end_with_it(tmp_path: Path) -> None:
     refused: list[str] = []
 
     def on_ending(tx: Tx, run: RunRef, status: str) -> None:
         if not refused:
             refused.append(status)
-            raise RuntimeError("what comes after it is broken")
+            raise RuntimeError("the completion is broken")
 
     async with Bench(tmp_path, Work(), on_completion=on_ending) as bench:
         created = await create(bench)
-        # A fault in the engine ends the run as failed: nothing of the last step is on record.
+        # An internal error ends the run as failed, and the last step is not recorded.
         assert await bench.end(ref(created)) == "failed"
         assert await bench.state(ref(created)) == {"n": 2}
         assert await bench.one("SELECT COUNT(*) FROM attempts") == 1

@@ -97,7 +97,7 @@ def test_retry_after_dates() -> None:
         "Thu, 01 Jan 2026 00:00:00 +99999999", "Thu, 99 Jan 2026 99:99:99 GMT", "Mon, , ,", "0000",
     ],
 )  # fmt: skip
-def test_a_retry_after_that_is_none_asks_for_nothing(text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(text: str) -> None:
     assert not retry_after(text)
     assert retry_after("9" * 5000) == LONGEST
 
@@ -189,14 +189,14 @@ async def test_chat_past_its_budget_fails(tmp_path: Path, server: Server) -> Non
         (stream(delta("too long", "length")), "IncompleteAnswer"),
     ],
 )
-async def test_chat_faults_are_typed(tmp_path: Path, server: Server, reply: Any, kind: str) -> None:
+async def test_chat_errors_are_typed(tmp_path: Path, server: Server, reply: Any, kind: str) -> None:
     server.replies = [reply]
     with pytest.raises(NodeError) as caught:
         await invoke(tmp_path, chat(server))
     assert caught.value.error_type == kind
 
 
-async def test_chat_that_drips_is_ended_by_its_limit(tmp_path: Path, server: Server) -> None:
+async def test_a_slow_chat_stream_is_ended_by_its_limit(tmp_path: Path, server: Server) -> None:
     server.replies = [stream(delta("slow"), hold=server.hold)]
     recorder = Recorder()
     with pytest.raises(NodeTimeoutError, match="the model m1"):

@@ -1,4 +1,4 @@
-"""A node's time limit and attempts, set for one run while it is on its way."""
+"""Overrides: the time limit and the attempts of a node, set for one active run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_more_attempts_and_fewer(tmp_path: Path) -> None:
         assert (await detail(bench, run)).overrides == (NodeOverride("a", max_attempts=1),)
 
 
-async def test_a_time_limit_holds_from_the_next_attempt_on_also_above_the_bindings_own(
+async def test_a_time_limit_applies_from_the_next_attempt_also_above_that_of_the_binding(
     tmp_path: Path,
 ) -> None:
     clock = FakeClock()
@@ -96,7 +96,7 @@ async def test_a_time_limit_holds_from_the_next_attempt_on_also_above_the_bindin
         assert (await bench.error(run))["message"] == "a: took longer than its limit of 500 s"
 
 
-async def test_what_was_set_survives_the_engine_and_the_wait_stays_over(tmp_path: Path) -> None:
+async def test_an_override_survives_a_restart_and_the_wait_stays_over(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a=boom)) as bench:
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
@@ -126,7 +126,7 @@ async def test_pausing_a_run_that_waits_for_its_next_attempt_is_at_once(tmp_path
         assert len(work.calls) == 1
 
 
-async def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
+async def test_an_override_without_effect_is_refused(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a=boom)) as bench:
         run = await bench.start(RETRYING)
         await waits_for_retry(bench, run)
@@ -151,7 +151,7 @@ async def test_what_has_no_effect_is_refused(tmp_path: Path) -> None:
             await override(NodeOverride("a", timeout=1))
 
 
-async def test_there_must_be_a_wait_to_end(tmp_path: Path) -> None:
+async def test_retry_now_needs_a_waiting_attempt(tmp_path: Path) -> None:
     entered, gate = asyncio.Event(), asyncio.Event()
 
     async def hold(call: Any) -> Any:

@@ -60,7 +60,7 @@ async def events(bench: Bench, run: RunRef) -> list[str]:
 
 
 async def pausing(bench: Bench, work: Held, text: str = TWO) -> RunRef:
-    """Start a run, and pause it while its node `a` is at work."""
+    """Start a run, and pause it while its node `a` is active."""
     run = await bench.start(text)
     await work.entered.wait()
     await bench.runtime.command(Pause(run.id, "wait"), BOB)
@@ -85,7 +85,7 @@ async def test_a_run_is_pausing_until_its_node_is_done(tmp_path: Path) -> None:
         assert work.done == ["a", "b"]
 
 
-async def test_a_pause_is_taken_back_before_it_takes_hold(tmp_path: Path) -> None:
+async def test_a_pause_is_cancelled_before_it_takes_effect(tmp_path: Path) -> None:
     work = Held()
     async with Bench(tmp_path, work) as bench:
         run = await pausing(bench, work)
@@ -173,7 +173,7 @@ async def test_a_run_that_was_not_paused_is_not_resumed(tmp_path: Path) -> None:
             await bench.runtime.command(Resume(run.id), BOB)
 
 
-async def test_a_pausing_run_rests_when_only_branches_that_wait_are_left(tmp_path: Path) -> None:
+async def test_a_pausing_run_pauses_when_only_waiting_branches_remain(tmp_path: Path) -> None:
     work = Held()
     async with Bench(tmp_path, work) as bench:
         run = await bench.start(GATE_BESIDE_WORK)
@@ -189,7 +189,7 @@ async def test_a_pausing_run_rests_when_only_branches_that_wait_are_left(tmp_pat
         assert work.done == ["a", "b"]
 
 
-async def test_a_pausing_run_rests_in_a_parallel_that_tolerates_failures(tmp_path: Path) -> None:
+async def test_a_pausing_run_pauses_in_a_parallel_that_tolerates_failures(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -215,7 +215,7 @@ workflows:
         assert work.done == ["a", "b"]
 
 
-async def test_a_pausing_run_rests_before_the_next_attempt_of_its_node(tmp_path: Path) -> None:
+async def test_a_pausing_run_pauses_before_the_next_attempt_of_its_node(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -243,7 +243,7 @@ workflows:
         assert await bench.end(run) == "succeeded"
 
 
-async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
+async def test_a_run_that_is_cancelled_while_it_pauses_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = Held()
@@ -263,7 +263,7 @@ async def test_a_run_that_is_cancelled_as_it_comes_to_rest_ends(
         await cancelling[0]
 
 
-async def test_a_run_that_is_resumed_as_it_comes_to_rest_goes_on(
+async def test_a_run_that_is_resumed_while_it_pauses_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = Held()
@@ -285,7 +285,7 @@ async def test_a_run_that_is_resumed_as_it_comes_to_rest_goes_on(
 
 
 class Refusing:
-    """A store that takes no command while it is active."""
+    """A store that refuses commands while it is active."""
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         self.active = False
@@ -337,7 +337,7 @@ async def test_a_refused_resume_leaves_a_pausing_run_pausing(
         assert work.done == ["a"]
 
 
-async def test_a_refused_cancel_leaves_a_run_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_cancel_leaves_a_run_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Held()
     async with Bench(tmp_path, work, max_concurrent_runs=1) as bench:
         refusing = Refusing(bench.store, monkeypatch)

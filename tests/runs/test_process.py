@@ -34,7 +34,7 @@ def start(started: list[subprocess.Popen[str]], code: str) -> subprocess.Popen[s
     return child
 
 
-async def test_a_leader_that_still_runs_is_ended_with_its_group(started: list[subprocess.Popen[str]]) -> None:
+async def test_a_running_leader_is_ended_with_its_group(started: list[subprocess.Popen[str]]) -> None:
     child = start(started, "sleep 300 & sleep 300 & echo up; wait")
     ticks = start_ticks(child.pid)
     assert len(group_members(child.pid, ticks)) == 3
@@ -61,7 +61,7 @@ async def test_a_recycled_id_is_left_alone(started: list[subprocess.Popen[str]])
     assert child.poll() is None
 
 
-async def test_nothing_there_is_said(started: list[subprocess.Popen[str]]) -> None:
+async def test_a_missing_group_is_reported_as_gone(started: list[subprocess.Popen[str]]) -> None:
     child = start(started, "echo up")
     ticks = start_ticks(child.pid)
     await asyncio.to_thread(child.wait)

@@ -88,7 +88,7 @@ def bind(pool: WorkerPool, function: str, **more: Any) -> PythonInvoker:
         ("rest", {"a": 1, "z": 2}, [1, {"z": 2}]),
     ],
 )
-async def test_functions_get_what_their_signature_asks_for(
+async def test_functions_get_the_arguments_of_their_signature(
     pool: WorkerPool, function: str, inputs: dict[str, Any], expected: Any
 ) -> None:
     assert await bind(pool, function)(make_call(inputs=inputs), Recorder()) == expected
@@ -100,7 +100,7 @@ async def test_a_missing_argument_is_named(pool: WorkerPool) -> None:
     assert caught.value.error_type == "TypeError"
 
 
-async def test_a_worker_is_on_record_and_used_again(pool: WorkerPool) -> None:
+async def test_a_worker_is_recorded_and_reused(pool: WorkerPool) -> None:
     recorder = Recorder()
     first = await bind(pool, "pid")(make_call(), recorder)
     second = await bind(pool, "pid")(make_call(), recorder)
@@ -139,14 +139,14 @@ async def test_errors_carry_class_and_bases(pool: WorkerPool) -> None:
     assert caught.value.error_type == "SystemExit"
 
 
-async def test_a_worker_that_dies_is_said(pool: WorkerPool) -> None:
+async def test_a_dead_worker_is_reported(pool: WorkerPool) -> None:
     with pytest.raises(NodeError, match="status 9") as caught:
         await bind(pool, "dies")(make_call(), Recorder())
     assert caught.value.process_exit_code == 9
     assert await bind(pool, "whole")(make_call(), Recorder()) == "n"
 
 
-async def test_names_that_are_no_text_do_not_end_the_worker(pool: WorkerPool) -> None:
+async def test_names_that_are_not_text_do_not_end_the_worker(pool: WorkerPool) -> None:
     recorder = Recorder()
     with pytest.raises(NodeError, match=r"no \\udcff") as caught:
         await bind(pool, "prints_lone")(make_call(), recorder)
@@ -155,7 +155,7 @@ async def test_names_that_are_no_text_do_not_end_the_worker(pool: WorkerPool) ->
 
 
 @pytest.mark.parametrize("function", ["odd", "aodd", "lone"])
-async def test_what_json_cannot_hold_is_an_error(pool: WorkerPool, function: str) -> None:
+async def test_a_value_that_json_cannot_encode_is_an_error(pool: WorkerPool, function: str) -> None:
     with pytest.raises(NodeError, match="cannot be encoded as JSON") as caught:
         await bind(pool, function)(make_call(), Recorder())
     assert caught.value.error_type == "ResultNotJSON"
@@ -185,7 +185,7 @@ async def test_a_timeout_ends_the_worker(pool: WorkerPool) -> None:
         await bind(pool, "hangs", grace=0, timeout=0.5)(make_call(), Recorder())
 
 
-async def test_a_worker_that_left_processes_is_not_used_again(pool: WorkerPool) -> None:
+async def test_a_worker_that_left_processes_is_not_reused(pool: WorkerPool) -> None:
     recorder = Recorder()
     first = await bind(pool, "spawns")(make_call(), recorder)
     _, pgid, ticks = recorder.processes[0]
@@ -213,7 +213,7 @@ async def test_async_functions_run_in_the_loop(pool: WorkerPool) -> None:
         await task
 
 
-async def test_what_async_functions_print_goes_to_their_own_attempt(
+async def test_the_output_of_async_functions_goes_to_their_own_attempt(
     pool: WorkerPool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sys.stdout
@@ -239,13 +239,13 @@ async def test_the_traceback_of_an_async_function_is_in_its_log(pool: WorkerPool
     assert any("in afails" in line for line in recorder.text("stderr"))
 
 
-async def test_a_function_that_is_not_there(pool: WorkerPool) -> None:
+async def test_a_missing_function(pool: WorkerPool) -> None:
     with pytest.raises(NodeError, match="cannot be loaded") as caught:
         await bind(pool, "absent")(make_call(), Recorder())
     assert caught.value.error_type == "AttributeError"
 
 
-@pytest.mark.skipif(no_network() is None, reason="this kernel lets nobody make a network namespace")
+@pytest.mark.skipif(no_network() is None, reason="this kernel does not allow network namespaces")
 async def test_a_function_without_network(pool: WorkerPool) -> None:
     call = make_call(constraints=Constraints(network_allowed=False))
     assert await bind(pool, "devices")(call, Recorder()) == 1

@@ -1,4 +1,4 @@
-"""A run that the store has failed is neither failed nor forgotten: it is taken up again as after a crash."""
+"""A run whose store has failed does not fail: it is claimed again as after a crash."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def ended(bench: Bench, clock: FakeClock, run: Any) -> str:
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3, 4])
-async def test_a_run_goes_on_after_a_failure_of_the_store(
+async def test_a_run_continues_after_a_failure_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     clock, work = FakeClock(), Work(a={"n": 1})

@@ -1,4 +1,4 @@
-"""Redrive: the same run goes on from another node, with another state, on another version."""
+"""Redrive: the same run continues from another node, with another state, on another version."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def settled(bench: Bench, run: RunRef, status: str) -> None:
     await bench.until(there)
 
 
-async def test_a_corrected_value_and_the_run_goes_on_from_the_failed_node(tmp_path: Path) -> None:
+async def test_a_run_continues_from_the_failed_node_with_a_corrected_value(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1, "old": 2}, b=needs("key"), c={"z": 3})) as bench:
         run = await failed(bench, state={"given": 1})
         assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 1
@@ -137,7 +137,7 @@ async def test_the_state_at_any_time_is_still_the_sum_of_the_patches(tmp_path: P
         assert first == {"x": 1, "a": {"x": 1}}
 
 
-async def test_without_changes_the_same_step_is_tried_on(tmp_path: Path) -> None:
+async def test_without_changes_the_same_step_is_retried(tmp_path: Path) -> None:
     work = Work(a={"x": 1}, b=boom, c={})
     async with Bench(tmp_path, work) as bench:
         run = await failed(bench)
@@ -179,7 +179,7 @@ async def test_back_to_an_earlier_node_and_past_a_failed_one(tmp_path: Path) -> 
         ]
 
 
-async def test_the_state_as_it_was_when_the_run_last_came_to_a_node(tmp_path: Path) -> None:
+async def test_the_state_from_before_the_last_visit_of_a_node(tmp_path: Path) -> None:
     def count(call: Any) -> Any:
         return {"n": call.state.get("n", 0) + 1}
 
@@ -246,7 +246,7 @@ async def test_a_branch_of_a_parallel_means_the_parallel_and_only_what_failed_un
         assert sorted(call.node_id for call in bench.work.calls[3:]) == ["a", "b", "c"]
 
 
-async def test_a_branch_of_its_own_stays_pending(tmp_path: Path) -> None:
+async def test_a_separate_branch_stays_pending(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -313,7 +313,7 @@ async def test_a_migration_that_leads_to_the_version_is_applied(tmp_path: Path) 
         assert (await event(bench, run, "run.redriven"))[2]["state"] == edit.binding
 
 
-async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:
+async def test_the_conflict_of_a_stale_revision_names_the_earlier_command(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=boom)) as bench:
         run = await failed(bench)
         seen = (await detail(bench, run)).run.revision
@@ -323,7 +323,7 @@ async def test_a_stale_revision_is_told_who_was_first(tmp_path: Path) -> None:
         await bench.runtime.command(Redrive(run.id, revision=seen + 1), BOB)
 
 
-async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Path) -> None:
+async def test_the_second_of_two_concurrent_redrives_is_a_conflict(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"), c={})) as bench:
         run = await failed(bench)
         seen = (await detail(bench, run)).run.revision
@@ -341,7 +341,7 @@ async def test_of_two_who_redrive_at_once_one_is_told_of_the_other(tmp_path: Pat
         assert (await bench.state(run))["got"] == 0
 
 
-async def test_a_run_that_is_a_node_of_another_one_is_redriven_with_that_one(tmp_path: Path) -> None:
+async def test_a_child_run_is_redriven_with_its_parent(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a=boom)) as bench:
         whole = await failed(bench)
         part = await bench.start(CHAIN, trigger="parent", parent_key=whole.key)
@@ -371,7 +371,7 @@ async def test_a_rejected_run_asks_again(tmp_path: Path) -> None:
         assert [call.node_id for call in bench.work.calls] == ["a", "c"]
 
 
-async def test_what_a_paused_run_asks_is_withdrawn(tmp_path: Path) -> None:
+async def test_the_requests_of_a_paused_run_are_withdrawn(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={}, c={"c": 1})) as bench:
         run = await bench.start(GATE)
         request_id, _ = await bench.question(run)
@@ -388,7 +388,7 @@ async def test_what_a_paused_run_asks_is_withdrawn(tmp_path: Path) -> None:
         ]
 
 
-async def test_what_a_paused_run_has_started_ends_when_it_goes_on_elsewhere(tmp_path: Path) -> None:
+async def test_the_children_of_a_paused_run_end_when_it_continues_elsewhere(tmp_path: Path) -> None:
     entered = asyncio.Event()
 
     async def hang(call: Any) -> Any:
@@ -408,7 +408,7 @@ async def test_what_a_paused_run_has_started_ends_when_it_goes_on_elsewhere(tmp_
         assert await bench.one("SELECT COUNT(*) FROM dead_letters") == 0
 
 
-async def test_limits_that_the_run_has_met_count_anew(tmp_path: Path) -> None:
+async def test_limits_that_the_run_has_reached_are_reset(tmp_path: Path) -> None:
     text = CHAIN.replace("    nodes:", "    max_iterations: 2\n    nodes:")
     async with Bench(tmp_path, Work(a={}, b={}, c={})) as bench:
         run = await failed(bench, text)
@@ -417,7 +417,7 @@ async def test_limits_that_the_run_has_met_count_anew(tmp_path: Path) -> None:
         await settled(bench, run, "succeeded")
 
 
-async def test_a_redriven_run_survives_the_end_of_its_engine(tmp_path: Path) -> None:
+async def test_a_redriven_run_survives_a_restart(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work(a={"x": 1}, b=needs("key"))) as bench:
         run = await failed(bench)
         bench.runtime.slots.close()

@@ -1,4 +1,4 @@
-"""How what the members of a team say becomes part of the state."""
+"""The merge of the results of team members into the state."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def team(**more: Any) -> TeamNode:
         ("none", {}),
     ],
 )
-def test_what_of_a_teams_work_goes_into_the_state(mode: str, merged: dict[str, Any]) -> None:
+def test_the_keys_of_a_team_result_that_are_merged_into_the_state(mode: str, merged: dict[str, Any]) -> None:
     assert patch(team(merge_mode=mode), RESULT, STATE).set == {**merged, "t": RESULT}
 
 
 @pytest.mark.parametrize("mode", ["error", "strict"])
-def test_a_key_that_is_there_already_can_be_refused(mode: str) -> None:
+def test_an_existing_key_can_be_refused(mode: str) -> None:
     with pytest.raises(NodeError, match=r"'kept', 'open'.*merge_mode is") as caught:
         patch(team(merge_mode=mode), RESULT, STATE)
     assert caught.value.error_type == "MergeCollisionError"
     assert patch(team(merge_mode=mode), RESULT, {}).set["new"] == 3
 
 
-def test_the_whole_may_be_a_list_and_nothing_else() -> None:
+def test_the_result_may_be_a_list_without_a_merge() -> None:
     assert patch(team(merge_strategy="list", merge=False), RESULT, {}).set == {
         "t": [RESULT["one"], RESULT["two"]]
     }
@@ -54,12 +54,12 @@ def test_the_whole_may_be_a_list_and_nothing_else() -> None:
     ("formation", "found"),
     [("parallel", {"k": ["one", "two"]}), ("sequential", {}), ("hierarchical", {}), ("pipeline", {})],
 )
-def test_members_collide_where_they_know_nothing_of_each_other(formation: str, found: Any) -> None:
+def test_collisions_of_concurrent_members(formation: str, found: Any) -> None:
     result = {"one": {"k": 1}, "two": {"k": 2}}
     assert collisions(team(team_formation=formation), result) == found
 
 
-async def test_a_collision_is_recorded_and_the_last_in_declared_order_counts(tmp_path: Path) -> None:
+async def test_a_collision_is_recorded_and_the_last_in_declared_order_wins(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -83,7 +83,7 @@ workflows:
         ("merge_strategy: list", None, ""),
     ],
 )
-def test_words_that_are_not_known_are_told(word: str, severity: str | None, said: str) -> None:
+def test_unknown_words_are_reported(word: str, severity: str | None, said: str) -> None:
     found = load_text(
         "workflows:\n  w:\n    nodes:\n"
         f"      - {{id: t, type: team, {word}, members: [{{id: one, role: r}}]}}\n"

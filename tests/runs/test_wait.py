@@ -1,4 +1,4 @@
-"""Wait nodes: durations, instants, files and HTTP answers, durable and visible."""
+"""Wait nodes: durations, instants, files and HTTP responses, stored and visible."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ workflows:
 
 
 async def waits(bench: Bench, ref: Any) -> Any:
-    """Until the run's node waits; what is stored of it."""
+    """Wait until the node of the run waits, and return its stored wait."""
 
     async def found() -> Any:
         rows = await bench.all("SELECT wait FROM attempts WHERE run_key = ? AND status = 'waiting'", ref.key)
@@ -45,7 +45,7 @@ async def waits(bench: Bench, ref: Any) -> Any:
 
 
 async def no_place(bench: Bench) -> None:
-    """Until no run holds a place."""
+    """Wait until no run holds a slot."""
     async with asyncio.timeout(10):
         while bench.runtime.running or not bench.runtime.slots.live:
             await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def pass_until_end(bench: Bench, clock: FakeClock, ref: Any, step: float =
     return status
 
 
-async def test_a_duration_passes_by_the_clock_and_is_told(tmp_path: Path) -> None:
+async def test_a_duration_passes_by_the_clock_and_is_reported(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     async with Bench(tmp_path, Work(), clock) as bench:
         run = await bench.start(flow("for: 10m"))
@@ -76,7 +76,7 @@ async def test_a_duration_passes_by_the_clock_and_is_told(tmp_path: Path) -> Non
         assert state["went"] == "done"
         assert 600 <= state["w"]["seconds"] < 660
         assert state["w"]["since"] == "2026-03-28T10:00:00Z"
-        assert "outcome" not in state, "what a wait tells stays under its own key"
+        assert "outcome" not in state, "the result of a wait stays under its own key"
 
 
 async def test_a_restart_neither_extends_nor_loses_it(tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_instants(until: str, zone: str | None, due: datetime) -> None:
 
 
 @pytest.mark.parametrize("until", ["$ctx.number", "$ctx.word", "$ctx.nothing", "{nothing}"])
-def test_what_is_no_instant_is_a_typed_failure(until: str) -> None:
+def test_an_invalid_instant_is_a_typed_failure(until: str) -> None:
     with pytest.raises(NodeError) as caught:
         plan_wait(WaitNode(id="w", until=until), {"number": 5, "word": "soon"}, NOW, "UTC")
     assert caught.value.error_type in ("WaitError", "MissingInputError")
     assert caught.value.retryable is False
 
 
-async def test_a_timeout_fails_or_goes_on_as_timed_out(tmp_path: Path) -> None:
+async def test_a_timeout_fails_or_continues_as_timed_out(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     async with Bench(tmp_path, Work(), clock) as bench:
         bench.work.workspace = tmp_path
@@ -141,7 +141,7 @@ async def test_a_timeout_fails_or_goes_on_as_timed_out(tmp_path: Path) -> None:
         assert (await bench.state(run))["went"] == "timed_out"
 
 
-async def test_outcomes_lead_to_nodes_of_their_own(tmp_path: Path) -> None:
+async def test_outcomes_have_their_own_successors(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -180,14 +180,14 @@ async def test_a_file_counts_once_it_is_stable(tmp_path: Path) -> None:
 
 
 async def looked(clock: FakeClock, seconds: float) -> None:
-    """Let time pass, and the look in its thread come to its end."""
+    """Advance the clock, and wait for the poll in its thread."""
     await clock.advance(seconds)
     async with asyncio.timeout(10):
         while clock.sleeping == 0:
             await asyncio.sleep(0)
 
 
-async def test_an_http_answer_counts_once_it_is_as_wanted(tmp_path: Path) -> None:
+async def test_an_http_response_counts_when_it_matches(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     async with Server() as server, Bench(tmp_path, Work(), clock) as bench:
         os.environ["VICTOR_SECRET_WAIT_TOKEN"] = "hush-hush"
@@ -238,7 +238,7 @@ workflows:
         assert "hush-hush" not in str(everything)
 
 
-async def test_a_server_that_cannot_be_reached_is_waited_for_and_a_url_that_is_none_is_not(
+async def test_an_unreachable_server_is_polled_and_an_invalid_url_fails(
     tmp_path: Path,
 ) -> None:
     clock = FakeClock(NOW)
@@ -268,7 +268,7 @@ async def test_it_can_be_cancelled_and_paused(tmp_path: Path) -> None:
         assert rows == [(1, "cancelled")]
 
 
-async def test_it_holds_no_place_and_takes_one_again(tmp_path: Path) -> None:
+async def test_a_wait_holds_no_slot_and_acquires_one_again(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     gate = asyncio.Event()
 
@@ -283,7 +283,7 @@ async def test_it_holds_no_place_and_takes_one_again(tmp_path: Path) -> None:
         await bench.until_status(second, "running")
         for _ in range(10):
             await clock.advance(10)
-        assert await bench.status(first) == "waiting", "the only place is taken"
+        assert await bench.status(first) == "waiting", "the only slot is taken"
         gate.set()
         assert await bench.end(first) == "succeeded"
         assert await bench.end(second) == "succeeded"
@@ -329,7 +329,7 @@ workflows:
         assert (await bench.state(run))["x"] == 1
 
 
-async def test_a_retry_waits_anew(tmp_path: Path) -> None:
+async def test_a_retry_starts_the_wait_again(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     async with Bench(tmp_path, Work(), clock) as bench:
         bench.work.workspace = tmp_path
@@ -342,7 +342,7 @@ async def test_a_retry_waits_anew(tmp_path: Path) -> None:
         assert rows == [(1, "failed"), (2, "failed")]
 
 
-async def test_many_waits_that_end_at_once_are_at_work_one_after_another(tmp_path: Path) -> None:
+async def test_waits_that_end_together_acquire_slots_one_after_another(tmp_path: Path) -> None:
     text = """
 workflows:
   w:

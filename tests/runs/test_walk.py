@@ -67,7 +67,7 @@ workflows:
         ("n", "1: yes_node, 2: no_node", {"n": 2}, "no"),
     ],
 )
-async def test_which_branch(
+async def test_the_choice_of_a_branch(
     tmp_path: Path, condition: str, branches: str, state: dict[str, Any], went: str
 ) -> None:
     async with Bench(tmp_path, Work()) as bench:
@@ -141,7 +141,7 @@ workflows:
 """
 
 
-async def test_parallel_all_merges_in_declared_order_and_tells_of_collisions(tmp_path: Path) -> None:
+async def test_parallel_all_merges_in_declared_order_and_reports_collisions(tmp_path: Path) -> None:
     order = asyncio.Event()
 
     async def slow(call: Any) -> Any:
@@ -250,7 +250,7 @@ async def test_an_error_that_is_not_named_is_not_retried_but_the_run_is(tmp_path
         assert await bench.one("SELECT reruns FROM runs WHERE key = ?", run.key) == 2
 
 
-async def test_on_error_goes_on_elsewhere(tmp_path: Path) -> None:
+async def test_on_error_continues_at_another_node(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -271,7 +271,7 @@ workflows:
         assert "x" not in state
 
 
-async def test_an_error_that_is_no_text_is_stored_all_the_same(tmp_path: Path) -> None:
+async def test_an_error_that_is_not_text_is_stored(tmp_path: Path) -> None:
     def fails(call: Any) -> None:
         raise FileNotFoundError("there is no b\udcffd")
 
@@ -356,7 +356,7 @@ workflows:
 """
 
 
-async def test_an_approval_goes_on_and_leaves_its_record(tmp_path: Path) -> None:
+async def test_an_approval_continues_and_leaves_its_record(tmp_path: Path) -> None:
     text = GATE % "next: {approved: go, rejected: stay}"
     async with Bench(tmp_path, Work()) as bench:
         run = await bench.start(text, {"v": 7})
@@ -371,7 +371,7 @@ async def test_an_approval_goes_on_and_leaves_its_record(tmp_path: Path) -> None
         assert state["human"]["gate"]["comment"] == "fine"
 
 
-async def test_a_rejection_that_nothing_takes_up_ends_the_run_as_rejected(tmp_path: Path) -> None:
+async def test_an_unhandled_rejection_ends_the_run_as_rejected(tmp_path: Path) -> None:
     text = "workflows: {w: {nodes: [{id: gate, type: hitl, hitl_type: approval, next: [go]}, " \
         "{id: go, type: transform, transform: 'x = 1'}]}}"  # fmt: skip
     async with Bench(tmp_path, Work()) as bench:
@@ -382,7 +382,7 @@ async def test_a_rejection_that_nothing_takes_up_ends_the_run_as_rejected(tmp_pa
         assert "x" not in await bench.state(run)
 
 
-async def test_the_second_answer_is_told_who_was_first(tmp_path: Path) -> None:
+async def test_the_conflict_of_the_second_answer_names_the_first(tmp_path: Path) -> None:
     async with Bench(tmp_path, Work()) as bench:
         run = await bench.start(GATE % "next: {approved: go, rejected: stay}", {"v": 1})
         request_id, revision = await bench.question(run)
@@ -408,7 +408,7 @@ async def test_the_second_answer_is_told_who_was_first(tmp_path: Path) -> None:
         ("on_timeout: skip, ", "succeeded", None),
     ],
 )
-async def test_silence_does_what_the_author_wrote(
+async def test_a_timeout_has_the_effect_that_the_author_wrote(
     tmp_path: Path, fallback: str, end: str, value: Any
 ) -> None:
     text = (
@@ -432,7 +432,7 @@ async def test_silence_does_what_the_author_wrote(
             )
 
 
-async def test_a_new_engine_takes_up_where_the_old_one_died(tmp_path: Path) -> None:
+async def test_a_new_engine_continues_where_the_old_one_died(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -520,7 +520,7 @@ workflows:
         assert [call.node_id for call in bench.work.calls] == ["a", "b", "b"]
 
 
-async def test_cancelling_ends_what_runs(tmp_path: Path) -> None:
+async def test_cancelling_ends_active_attempts(tmp_path: Path) -> None:
     ended = asyncio.Event()
     entered = asyncio.Event()
 
@@ -552,7 +552,7 @@ async def test_missing_input_is_a_typed_failure(tmp_path: Path) -> None:
         assert "$ctx.nope" in error["message"]
 
 
-async def test_a_run_that_is_cancelled_while_it_is_taken_up_ends(tmp_path: Path) -> None:
+async def test_a_run_that_is_cancelled_while_it_is_claimed_ends(tmp_path: Path) -> None:
     from tests.runs.harness import BOB
 
     async with Bench(tmp_path, Work()) as bench:

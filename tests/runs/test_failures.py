@@ -1,4 +1,4 @@
-"""What a failure leads to: retries by name, code and status, on_error, error_strategy, time limits."""
+"""The handling of failures: retries by name, code and status, on_error, error_strategy, time limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TIMEOUT = NodeError("x", error_type="TimeoutError", bases=("OSError", "Exception
         (TIMEOUT, ("ValueError",), False),
     ],
 )
-def test_what_a_policy_may_call_an_error(error: VictorError, words: tuple[str, ...], hit: bool) -> None:
+def test_the_names_of_an_error_in_a_policy(error: VictorError, words: tuple[str, ...], hit: bool) -> None:
     assert matches(error, words) is hit
 
 
@@ -62,7 +62,7 @@ def test_numbers_in_yaml_are_statuses_and_codes() -> None:
     assert delay_before_retry(node, TIMEOUT, 1, 0.0) is None
 
 
-def test_what_is_never_retried_by_itself() -> None:
+def test_errors_that_are_never_retried() -> None:
     node = ComputeNode(id="a", retry_policy=RetryPolicy(max_attempts=9))
     assert delay_before_retry(node, TIMEOUT, 1, 0.0) is not None
     assert delay_before_retry(node, NodeError("x", retryable=False), 1, 0.0) is None
@@ -125,7 +125,7 @@ def bad(call: Any) -> Any:
         ("error_strategy: stop", "error_strategy: continue", "failed", []),
     ],
 )
-async def test_where_a_failure_leads(
+async def test_the_successor_of_a_failure(
     tmp_path: Path, node: str, workflow: str, status: str, done: list[str]
 ) -> None:
     async with Bench(tmp_path, Work(a=bad, b={})) as bench:
@@ -148,7 +148,7 @@ async def test_error_strategy_retry_tries_three_times(tmp_path: Path) -> None:
         assert [call.attempt for call in bench.work.calls] == [1, 2, 3]
 
 
-def test_an_error_strategy_that_is_none_is_told() -> None:
+def test_an_invalid_error_strategy_is_reported() -> None:
     problems = load_text(flow(workflow="error_strategy: ignore")).problems
     assert [p for p in problems if "error_strategy cannot be 'ignore'" in p.message and p.line == 4]
 
@@ -164,7 +164,7 @@ def test_an_error_strategy_that_is_none_is_told() -> None:
         ("timeout: 5", "execution: {max_timeout_seconds: 500}", 5),
     ],
 )
-async def test_whose_time_limit_holds(tmp_path: Path, node: str, workflow: str, limit: int) -> None:
+async def test_the_precedence_of_time_limits(tmp_path: Path, node: str, workflow: str, limit: int) -> None:
     started = asyncio.Event()
 
     async def hang(call: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The decisions on commands: pure functions of what is stored."""
+"""The decisions on commands: pure functions of the stored rows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def stored(status: str) -> StoredRun:
         (RunCommand.CANCEL, Cancel("r1")),
     ],
 )
-def test_a_status_decides_with_the_table(
+def test_the_table_of_transitions_decides(
     status: RunStatus, name: RunCommand, command: Pause | Resume | Cancel
 ) -> None:
     if status not in RUN_TRANSITIONS[name]:
@@ -78,7 +78,7 @@ def test_a_status_decides_with_the_table(
     assert change.kind == KINDS[change.status]
 
 
-def test_a_retry_counts_its_limits_anew() -> None:
+def test_a_retry_resets_its_limits() -> None:
     position = Position(["b"], {"a": 2, "b": 1}, mark=3, floor=1, ordinal=4)
     retried = decide_retry(stored("failed"), position, last_attempt=9)
     assert (retried.frontier, retried.mark, retried.floor, retried.ordinal) == (["b"], 9, 3, 4)
@@ -87,7 +87,7 @@ def test_a_retry_counts_its_limits_anew() -> None:
         decide_retry(stored("failed"), Position([]), 9)
 
 
-def test_an_override_keeps_what_it_does_not_set() -> None:
+def test_an_override_keeps_the_limits_that_it_does_not_set() -> None:
     before = {"a": NodeOverride("a", timeout=5)}
     new = decide_override(stored("running"), before, NodeOverride("a", max_attempts=3))
     assert new == NodeOverride("a", timeout=5, max_attempts=3)
@@ -114,7 +114,7 @@ def test_a_redrive_of_a_member_begins_at_the_node_that_starts_it() -> None:
     assert decide_frontier(stored("failed"), SOURCE, wanted, target()) == ["both"]
 
 
-def test_a_redrive_on_what_it_stood_on_is_the_same_visit_and_with_another_state_a_new_one() -> None:
+def test_a_redrive_at_the_same_position_is_the_same_visit_unless_the_state_changes() -> None:
     same = decide_position(SOURCE, ["both"], 7, reset=False)
     assert (same.counts, same.floor, same.mark) == ({"a": 1}, 1, 7)
     anew = decide_position(SOURCE, ["both"], 7, reset=True)

@@ -1,4 +1,4 @@
-"""How branches join, and what becomes of those that are no longer needed."""
+"""The join of branches, and the cancellation of the branches that are not needed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bad(call: Any) -> Any:
 
 
 class Hanging:
-    """Work that ends only when it is cancelled, and says so."""
+    """Work that ends only when it is cancelled, and records it."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -84,12 +84,12 @@ def test_the_spellings_of_a_join(join: str, strategy: str, count: int | None) ->
         ("join: most", "join_strategy cannot be 'most'"),
     ],
 )
-def test_a_join_that_cannot_be(join: str, words: str) -> None:
+def test_an_invalid_join_is_reported(join: str, words: str) -> None:
     problems = load_text(flow(join)).problems
     assert [p for p in problems if words in p.message and p.severity == "error" and p.line == 5], problems
 
 
-async def test_n_of_m_goes_on_once_enough_have_succeeded(tmp_path: Path) -> None:
+async def test_n_of_m_continues_after_enough_successes(tmp_path: Path) -> None:
     hanging = Hanging()
 
     async def after(call: Any) -> Any:
@@ -153,7 +153,7 @@ async def test_all_cancels_the_others_at_the_first_failure(tmp_path: Path) -> No
         assert dict(rows) == {"a": "cancelled", "b": "failed", "c": "cancelled"}
 
 
-async def test_what_is_inside_of_a_branch_that_is_given_up_ends_with_it(tmp_path: Path) -> None:
+async def test_everything_inside_a_cancelled_branch_ends_with_it(tmp_path: Path) -> None:
     text = """
 workflows:
   w:
@@ -185,6 +185,6 @@ workflows:
         assert dict(rows) == {
             "inner": "cancelled", "ask": "cancelled", "hang": "cancelled", "quick": "succeeded",
         }  # fmt: skip
-        # Nobody is asked any more what no longer matters; what comes next is asked.
+        # The old request is withdrawn, and the next request is open.
         rows = await bench.all("SELECT node_id, status FROM requests")
         assert dict(rows) == {"ask": "withdrawn", "gate": "open"}
