@@ -1,4 +1,4 @@
-# Everything here works on a fresh Debian machine with git, make and Python 3.11 or newer with venv.
+# All targets work on a fresh Debian machine with git, make and Python 3.11 or newer with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,19 +25,19 @@ $(EXAMPLE): | examples/workspace
 	@mkdir -p .run
 	cp -r examples/workspace $(EXAMPLE)
 
-# The console on a copy of the bundled example; its state stays in .run, so reopening goes on.
+# The console on a copy of the bundled example. Its state is kept in .run, so a second start continues it.
 run: $(RUNTIME) $(EXAMPLE)
 	@VICTOR_STATE=$(CURDIR)/.run/state $(BIN)/python -m victor_engine.service.headless \
 		--workspace $(EXAMPLE) --trust
 	@if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then \
 		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/victor-tui --workspace $(EXAMPLE); \
 	else \
-		echo "There is no terminal here, so the example workspace runs without the console."; \
+		echo "Not connected to a terminal: the example workspace runs without the console."; \
 		VICTOR_STATE=$(CURDIR)/.run/state exec $(BIN)/python -m victor_engine.service.headless \
 			--workspace $(EXAMPLE); \
 	fi
 
-# Start over with the example.
+# Delete the copy of the example and its state.
 clean-run:
 	rm -rf .run
 
@@ -45,7 +45,7 @@ test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Compares the engine with a model through full disks, restarts and kills, then kills engine processes 300 times
-# while they work and are acted on, and checks their store after each kill. Takes half an hour or more.
+# during work and commands, and checks their store after each kill. Takes half an hour or more.
 proof: $(TOOLS)
 	$(BIN)/python -m tests.engine.state_machine --examples 500
 	$(BIN)/python -m benchmarks.crash --kills 300
@@ -63,7 +63,7 @@ format: $(TOOLS)
 screenshots: $(TOOLS)
 	$(BIN)/python -m tests.tui.screenshots
 
-# What the product is measured beside has a place of its own, so that nothing else depends on it.
+# The products for comparison have a separate environment, so that nothing else depends on them.
 bench: $(BENCH)
 	.venv-bench/bin/python -m benchmarks
 

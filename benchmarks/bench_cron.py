@@ -1,11 +1,11 @@
-"""Next fire of a spread of 1,000 expressions: ours beside croniter, cronsim and APScheduler, in one run.
+"""The next fires of 1,000 expressions, compared with croniter, cronsim and APScheduler in one run.
 
     python benchmarks/bench_cron.py [--expressions 1000] [--zone Europe/Berlin]
 
-Each library parses every expression once, outside the measured time where its interface allows
-it, and then gives five fires in a row; the best of three rounds counts. How many expressions give
-other fires than ours is printed: croniter joins `*/2` in the days of the month and a weekday by OR,
-where cronie and cronsim join them by AND. APScheduler is measured if it is installed.
+Each library parses each expression once, outside the measured time if its interface allows
+that, and then computes five fires in a row; the best of three rounds counts. The output includes the number of
+expressions with other fires than those of this engine: croniter joins `*/2` in the days of the month and a weekday
+by OR, while cronie and cronsim join them by AND. APScheduler is measured if it is installed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def with_apscheduler(expression: str, zone: str) -> Callable[[], list[datetime]]
 
 
 def measure(jobs: list[Callable[[], list[datetime]]]) -> float:
-    """Microseconds for one fire."""
+    """Return the microseconds for one fire."""
     best = float("inf")
     for _ in range(ROUNDS):
         start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""What a node costs as work grows: a long run, a large state, a store that is full.
+"""The cost of a node as work grows: a long run, a large state, a full store.
 
     python -m benchmarks.bench_growth [--nodes 10000] [--state 1000000] [--stored 1000000] [--rounds 7]
 
-Each case is measured in turns with its small counterpart, in the same process. Told are processor time
-and time by the clock for one node of a chain of transforms, each on disk before the next begins
+Each case alternates with its small counterpart in the same process. The output is processor time
+and wall-clock time for one node of a chain of transforms, each on disk before the next begins
 (`synchronous=FULL`), as medians, and their ratio to the small case.
 """
 
@@ -23,13 +23,13 @@ from typing import Any
 from benchmarks.running import chain, database, running
 
 LENGTH = 200
-"""Nodes of a chain where its length is not what is measured."""
+"""Nodes of a chain in cases that do not measure its length."""
 
 Work = Callable[[], Awaitable[None]]
 
 
 class Costs:
-    """What rounds of one case took, in microseconds a node."""
+    """The times of the rounds of one case, in microseconds per node."""
 
     def __init__(self, nodes: int) -> None:
         self.nodes = nodes
@@ -47,7 +47,7 @@ class Costs:
 
 
 async def in_turns(name: str, rounds: int, small: tuple[int, Work], large: tuple[int, Work]) -> None:
-    """Measure both by turns and print their ratio; each is (nodes, work)."""
+    """Measure both cases in turn and print their ratio; each is (nodes, work)."""
     few, many = Costs(small[0]), Costs(large[0])
     for _ in range(rounds):
         await few.measure(small[1])
@@ -77,8 +77,8 @@ async def long_runs(directory: Path, nodes: int, rounds: int) -> None:
 
 
 async def large_states(directory: Path, size: int, rounds: int) -> None:
-    """A run begins by writing down the state it is given, whatever it does: that is measured with a run
-    of one node, and is no part of what the others cost."""
+    """Measure nodes with a large state. A run stores its initial state when it begins; a run of one node measures
+    that part, which is subtracted from the others."""
     blob = ["x" * 10_000] * (size // 10_000)
     workflows = chain("flow", LENGTH) + chain("one", 1) + chain("rewrite", 1, "blob = blob + []")
     async with running(directory, "workflows:\n" + workflows, 1) as bench:
@@ -111,7 +111,7 @@ async def large_states(directory: Path, size: int, rounds: int) -> None:
         f" {many_clock:9.1f} µs   {many / few:5.2f} times the CPU, {many_clock / few_clock:5.2f} the clock"
     )
     print(
-        f"{'':<28} once a run: {(cpu['one of much'] - cpu['one']) / 1e3:.1f} ms CPU to begin with that state;"
+        f"{'':<28} once per run: {(cpu['one of much'] - cpu['one']) / 1e3:.1f} ms CPU to begin with that state;"
         f" a node that rewrites it {(cpu['rewrite'] - cpu['one of much']) / 1e3:.1f} ms CPU",
         flush=True,
     )
@@ -133,7 +133,7 @@ FILL = (
 
 
 def fill(path: Path, first: int, runs: int) -> None:
-    """Put so many runs that are over into a store, straight through its schema."""
+    """Insert finished runs into a store, directly through its schema."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     numbers = (

@@ -1,9 +1,9 @@
-"""Many runs that wait, moved to another version while people answer some of them.
+"""Migration of many waiting runs to another version while people answer some of their requests.
 
-`python -m benchmarks.bench_migration [RUNS]` on a real store and engine in a temporary directory. While
-the runs are moved, two operators in processes of their own answer a tenth of them over the socket. Then a
-reader that knows nothing of the engine, sqlite3 on the file, checks: every run was moved at most once and
-those that nobody answered exactly once, every answer counts once, and nobody stands in between.
+`python -m benchmarks.bench_migration [RUNS]` uses a real store and engine in a temporary directory. During
+the migration, two operators in separate processes answer a tenth of the requests over the socket. Then a
+reader without code of the engine (sqlite3 on the file) checks that each run was migrated at most once, that runs
+without an answer were migrated exactly once, that each answer counts once, and that no run is between versions.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MIGRATIONS = (
 
 
 async def fill(engine: Engine, count: int) -> None:
-    """Runs of version 1 that all wait for an approval."""
+    """Create runs of version 1 that all wait for an approval."""
 
     def transition(tx: Tx) -> list[int]:
         (definition_id,) = tx.execute("SELECT id FROM definitions WHERE version = '1.0.0'").fetchone()
@@ -58,11 +58,11 @@ async def fill(engine: Engine, count: int) -> None:
         engine.runtime.enqueue(key)
     while (await engine.engine()).open_requests < count:
         await asyncio.sleep(0.2)
-    print(f"{count:,} runs wait after {time.perf_counter() - began:.1f} s")
+    print(f"{count:,} runs wait, after {time.perf_counter() - began:.1f} s")
 
 
 async def operate(root: Path, count: int, operator: int) -> None:
-    """One operator, in a process of its own: answers every second of the oldest questions."""
+    """Answer each second one of the oldest requests, as an operator in a separate process."""
     port = await attach(find(root, root / ".state"), "cli")
     assert port is not None
     requests = await port.requests(RequestQuery(limit=count))
@@ -80,7 +80,7 @@ async def operate(root: Path, count: int, operator: int) -> None:
 
 
 async def operators(root: Path, count: int) -> list[asyncio.subprocess.Process]:
-    """Processes that have read their questions and wait for a line to begin."""
+    """Start the processes of the operators. They have read their requests and wait for a line on standard input."""
     pipe = asyncio.subprocess.PIPE
     command = [sys.executable, "-m", "benchmarks.bench_migration", "operate", str(root), str(count)]
     found = [
@@ -104,14 +104,14 @@ async def measure(root: Path, count: int) -> None:
     deployed = FLOW.format(version="2.0.0", migrations=MIGRATIONS, gate="approve")
     (root / "workflows" / "b.yaml").write_text(deployed)
     await engine.reload()
-    assert waiting(root) == before, "deploying 2.0.0 has changed something of the runs"
-    print("2.0.0 is deployed: nothing of them has changed")
+    assert waiting(root) == before, "the deployment of 2.0.0 has changed the runs"
+    print("2.0.0 is deployed: the runs are unchanged")
 
     spec = MigrationSpec("w", "2.0.0", from_version="1.0.0")
     began = time.perf_counter()
     planned = await engine.plan_migration(spec)
     print(f"dry run: {planned.count('ready'):,} ready in {time.perf_counter() - began:.2f} s")
-    assert waiting(root) == before, "a dry run has changed something"
+    assert waiting(root) == before, "a dry run has changed the store"
 
     people = await operators(root, count // 10)
     began = time.perf_counter()
@@ -120,7 +120,7 @@ async def measure(root: Path, count: int) -> None:
         process.stdin.write(b"go\n")
     report = await engine.migrate_runs(spec)
     print(
-        f"moved {report.count('migrated'):,}, stayed {report.count('refused'):,} in"
+        f"migrated {report.count('migrated'):,}, refused {report.count('refused'):,} in"
         f" {time.perf_counter() - began:.1f} s"
     )
     said = [await process.communicate() for process in people]
@@ -132,7 +132,7 @@ async def measure(root: Path, count: int) -> None:
 
 
 def waiting(root: Path) -> list[tuple[object, ...]]:
-    """All that is stored of runs, attempts and questions, read past the engine."""
+    """Return all stored runs, attempts and requests, read without the engine."""
     connection = sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True)
     try:
         return [
@@ -145,7 +145,7 @@ def waiting(root: Path) -> list[tuple[object, ...]]:
 
 
 def check(root: Path, count: int, answered: int, migrated: int) -> None:
-    """What must hold, read past the engine."""
+    """Check the invariants, read without the engine."""
     connection = sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True)
 
     def one(sql: str) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ def check(root: Path, count: int, answered: int, migrated: int) -> None:
         return found
 
     rows, moved = one("SELECT COUNT(*), COUNT(DISTINCT run_key) FROM run_migrations")
-    assert rows == moved == migrated, "a run was moved twice, or otherwise than was reported"
+    assert rows == moved == migrated, "a run was migrated twice, or not as reported"
     (twice,) = one(
         "SELECT COUNT(*) FROM (SELECT run_key FROM attempts WHERE status = 'succeeded' AND node_type <> '@edit'"
         " GROUP BY run_key, node_type HAVING COUNT(*) > 1)"
@@ -165,7 +165,7 @@ def check(root: Path, count: int, answered: int, migrated: int) -> None:
         " JOIN requests q ON q.run_key = r.key AND q.status = 'open' AND q.node_id = 'approve'"
         " JOIN run_migrations m ON m.run_key = r.key WHERE r.status = 'waiting' AND d.version = '2.0.0'"
     )
-    assert stand == count - answered, "a run that nobody answered does not wait on 2.0.0"
+    assert stand == count - answered, "a run without an answer does not wait on 2.0.0"
     ends = connection.execute(
         "SELECT d.version, COUNT(*) FROM runs r JOIN definitions d ON d.id = r.definition_id"
         " WHERE r.status = 'succeeded' GROUP BY 1 ORDER BY 1"

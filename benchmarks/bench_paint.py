@@ -1,15 +1,15 @@
-"""From the key of a main screen to the frame that shows its rows, on a large store, beside an empty screen.
+"""The time from the key of a main screen to the frame with its rows, on a large store, compared with an empty screen.
 
     python -m benchmarks.bench_paint [--workflows 200] [--versions 50] [--schedules 2000] [--runs 2000]
                                      [--past 3000] [--processes 3] [--rounds 8]
 
 The store has that many versions and schedules, runs that wait for an approval (each with its request), and
-runs that have ended. The console runs on it in a pseudo-terminal of 120x40. Measured is from the byte of the
-key until the console has written a row's text; processor time is that of all its threads until then.
+finished runs. The console runs on it in a pseudo-terminal of 120x40. The measured time is from the byte of the
+key until the console has written the text of a row; processor time is that of all its threads until then.
 
 * first: a screen that was not shown before in its process, two seconds after the console has shown its first;
-* at once: the same, with the key as soon as that first screen has its rows, in a process for each screen;
-* again: coming back to it. All screens take turns, an empty screen of Textual in the same console among them.
+* at once: the same, with the key as soon as the first screen has its rows, in a separate process for each screen;
+* again: a return to the screen. All screens take turns, with an empty screen of Textual in the same console.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from victor_engine.store.db import Tx
 from victor_engine.versioning import catalog
 
 QUIET = 0.6
-"""Seconds without output after which a frame is over; not part of what is measured."""
+"""Seconds without output after which a frame is complete; not part of the measured time."""
 NODES = 8
 
 
@@ -76,7 +76,7 @@ QUESTIONS = """workflows:
 
 
 async def fill(root: Path, given: argparse.Namespace) -> None:
-    """A store with what was asked for, made by an engine."""
+    """Fill a store with an engine, as the arguments say."""
     (root / "workflows" / "questions.yaml").write_text(QUESTIONS)
     engine = await Engine.open(root, root / ".state", fire=False)
     for number in range(given.workflows):
@@ -132,8 +132,8 @@ class Console:
         os.close(terminal)
 
     def frame(self, *wanted: bytes, quiet: float = QUIET, timeout: float = 20.0) -> tuple[float, float]:
-        """Read until one of `wanted` is painted and the output is quiet; return when it came, and the processor time
-        then."""
+        """Read until one of `wanted` is painted and the output is quiet. Return its time and the processor time
+        until then."""
         seen, found, spent = b"", 0.0, 0.0
         deadline = time.perf_counter() + timeout
         while time.perf_counter() < deadline:
@@ -147,7 +147,7 @@ class Console:
         raise TimeoutError(f"the console did not show {wanted!r}; its last output: {seen[-500:]!r}")
 
     def cpu(self) -> float:
-        """Seconds of processor time that the console has used: what is left of a busy machine's noise."""
+        """Return the processor time of the console in seconds; it depends less on the load of the machine."""
         used = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             with suppress(OSError):  # a thread that has just ended
@@ -170,7 +170,7 @@ class Console:
 
 @dataclass
 class Taken:
-    """Milliseconds by the clock and of processor time, one for each look."""
+    """Wall-clock time and processor time in milliseconds, one entry for each look."""
 
     clock: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -179,7 +179,7 @@ class Taken:
         self.clock.append(took[0])
         self.cpu.append(took[1])
 
-    def told(self, beside: Taken) -> str:
+    def row(self, beside: Taken) -> str:
         ratio = statistics.median(self.cpu) / statistics.median(beside.cpu)
         return (
             f"{statistics.median(self.clock):6.0f} {min(self.clock):6.0f} {max(self.clock):6.0f}"
@@ -191,7 +191,7 @@ Table = dict[str, Taken]
 
 
 def looks(root: Path, given: argparse.Namespace) -> dict[str, Table]:
-    """What was measured, by the kind of look and the screen."""
+    """Return the measurements, by kind of look and screen."""
     shown = {
         "empty": (paint_child.KEY, paint_child.WORDS),
         "runs": ("2", "approval"),
@@ -222,7 +222,7 @@ def looks(root: Path, given: argparse.Namespace) -> dict[str, Table]:
 
 
 def started(root: Path, times: int) -> tuple[float, float]:
-    """Milliseconds until the console has drawn anything, and until its first screen has rows: medians."""
+    """Return the medians of the milliseconds until the first frame, and until the first screen has rows."""
     drawn, filled = [], []
     for _ in range(times):
         began = time.perf_counter()
@@ -258,10 +258,10 @@ def main() -> None:
         asyncio.run(fill(root, given))
         drawn, filled = started(root, given.processes)
         print(f"from the start to the first frame {drawn:.0f} ms, to the first rows {filled:.0f} ms")
-        print("ms by the clock: median, least, most; ms of processor time: median, beside the empty screen's")
+        print("wall-clock ms: median, minimum, maximum; processor ms: median, ratio to the empty screen")
         for kind, table in looks(root, given).items():
             for screen, taken in table.items():
-                print(f"{kind:8} {screen:10} {taken.told(table['empty'])}")
+                print(f"{kind:8} {screen:10} {taken.row(table['empty'])}")
 
 
 if __name__ == "__main__":

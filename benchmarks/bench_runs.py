@@ -2,11 +2,11 @@
 
     python -m benchmarks.bench_runs [--runs 1000] [--concurrency 1 10 100] [--profile]
 
-Beside the product: SQLite that commits as many bytes (each step alone, and grouped by as many steps as
-there are runs at once), and a bare prototype: an asyncio loop and one writer thread, a row for each run
+Compared with SQLite that commits the same number of bytes (each step alone, and grouped by the number of
+concurrent runs), and with a minimal prototype: an asyncio loop and one writer thread, a row for each run
 and each step, grouped commits, and nothing else. LangGraph with its SQLite checkpointer and DBOS on
-SQLite join in where they are installed, with fewer runs (`--others`), for they take long. Every
-measurement has a process and a directory of its own, and they are measured by turns (`--rounds`).
+SQLite are measured if they are installed, with fewer runs (`--others`), because they are slow. Each
+measurement has a separate process and directory, and the subjects alternate (`--rounds`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from typing import Any
 NODES = 10
 
 
-async def crowd(one: Callable[[], Awaitable[None]], runs: int, concurrency: int) -> dict[str, Any]:
-    """Do `one` so often, so many at once: nodes per second and latencies in milliseconds."""
+async def at_concurrency(one: Callable[[], Awaitable[None]], runs: int, concurrency: int) -> dict[str, Any]:
+    """Call `one` for each run, `concurrency` at a time. Return nodes per second and latencies in milliseconds."""
     left = runs
     took: list[float] = []
 
@@ -52,7 +52,7 @@ async def crowd(one: Callable[[], Awaitable[None]], runs: int, concurrency: int)
 
 
 def measured(runs: int, seconds: float, used: float, took: list[float]) -> dict[str, Any]:
-    """`seconds` by the clock on the wall, `used` by the processors, `took` by each run."""
+    """Return the figures: `seconds` of wall-clock time, `used` processor time, `took` by each run."""
     took = sorted(took) or [0.0]
     return {
         "rate": runs * NODES / seconds,
@@ -64,14 +64,14 @@ def measured(runs: int, seconds: float, used: float, took: list[float]) -> dict[
 
 
 def stored(path: Path) -> int:
-    """Bytes of the database with its log folded in."""
+    """Return the size of the database in bytes, including its write-ahead log."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return path.stat().st_size
 
 
-# --- who is measured -------------------------------------------------------------------------------
+# --- subjects --------------------------------------------------------------------------------------
 
 
 async def ours(directory: Path, runs: int, concurrency: int, profile: bool = False) -> dict[str, Any]:
@@ -82,12 +82,12 @@ async def ours(directory: Path, runs: int, concurrency: int, profile: bool = Fal
         async def one() -> None:
             await bench.run("chain", {"x": 0})
 
-        # Until it is known what is typical of the workflow, and every part of the engine was used.
-        await crowd(one, max(50, concurrency), concurrency)
+        # Warm up: typical durations are known, and each part of the engine was used.
+        await at_concurrency(one, max(50, concurrency), concurrency)
         before = stored(database(directory))
         if profile:
             return await profiled(one, runs, concurrency, bench.engine)
-        result = await crowd(one, runs, concurrency)
+        result = await at_concurrency(one, runs, concurrency)
     result["bytes"] = (stored(database(directory)) - before) / runs
     return result
 
@@ -95,7 +95,7 @@ async def ours(directory: Path, runs: int, concurrency: int, profile: bool = Fal
 async def profiled(
     one: Callable[[], Awaitable[None]], runs: int, concurrency: int, engine: Any
 ) -> dict[str, Any]:
-    """Where the loop's time and the writer's time go, each by its own thread's clock."""
+    """Profile the loop and the writer, each by the clock of its thread."""
     import cProfile
     import pstats
 
@@ -113,7 +113,7 @@ async def profiled(
 
     engine.store._commit_group = commit
     loop.enable()
-    result = await crowd(one, runs, concurrency)
+    result = await at_concurrency(one, runs, concurrency)
     loop.disable()
     for name, profile in (("loop", loop), ("writer", writer)):
         print(f"-- {name}", file=sys.stderr)
@@ -122,7 +122,7 @@ async def profiled(
 
 
 def raw(directory: Path, runs: int, group: int, size: int) -> dict[str, Any]:
-    """Commits of `group` rows that carry as many bytes as a step of ours."""
+    """Commit `group` rows at a time, each with as many bytes as a step of this engine."""
     connection = sqlite3.connect(directory / "raw.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -140,7 +140,7 @@ def raw(directory: Path, runs: int, group: int, size: int) -> dict[str, Any]:
 
 
 class Prototype:
-    """The least that is durable after each node: what a step costs when nothing can be seen of it."""
+    """The minimum that is durable after each node: the cost of a step without any visibility."""
 
     def __init__(self, path: Path) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -192,7 +192,7 @@ class Prototype:
 
 async def prototype(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
     bare = Prototype(directory / "bare.db")
-    result = await crowd(bare.one, runs, concurrency)
+    result = await at_concurrency(bare.one, runs, concurrency)
     result["bytes"] = stored(directory / "bare.db") / runs
     return result
 
@@ -218,7 +218,7 @@ async def langgraph(directory: Path, runs: int, concurrency: int) -> dict[str, A
             config = {"configurable": {"thread_id": str(next(threads))}}
             await compiled.ainvoke({"x": 0}, config, durability="sync")
 
-        result = await crowd(one, runs, concurrency)
+        result = await at_concurrency(one, runs, concurrency)
     result["bytes"] = stored(path) / runs
     return result
 
@@ -241,7 +241,7 @@ async def dbos(directory: Path, runs: int, concurrency: int) -> dict[str, Any]:
             x = await step(x)
 
     DBOS.launch()
-    result = await crowd(chain, runs, concurrency)
+    result = await at_concurrency(chain, runs, concurrency)
     DBOS.destroy()
     result["bytes"] = stored(path) / runs
     return result
@@ -253,7 +253,7 @@ OTHERS = {"langgraph": "langgraph.checkpoint.sqlite", "dbos": "dbos"}
 
 
 def measure(name: str, runs: int, concurrency: int, size: int, profile: bool) -> dict[str, Any]:
-    """One measurement, in this process."""
+    """Make one measurement in this process."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as text:
         directory = Path(text)
         os.environ["HOME"] = text
@@ -266,7 +266,7 @@ def measure(name: str, runs: int, concurrency: int, size: int, profile: bool) ->
 
 
 def apart(name: str, runs: int, concurrency: int, size: int, profile: bool) -> dict[str, Any]:
-    """One measurement, in a process of its own."""
+    """Make one measurement in a separate process."""
     words = [name, "--runs", str(runs), "--concurrency", str(concurrency), "--size", str(size)]
     done = subprocess.run(
         [
@@ -298,9 +298,11 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--rounds", type=int, default=4, help="that the runs are divided into")
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="number of rounds into which the runs are divided"
+    )
     parser.add_argument("--others", type=int, default=200, help="runs of LangGraph and DBOS")
-    parser.add_argument("--profile", action="store_true", help="ours alone, under a profiler")
+    parser.add_argument("--profile", action="store_true", help="only this engine, under a profiler")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=200, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -315,13 +317,13 @@ def main() -> None:
         if installed(name):
             names.append(name)
         else:
-            print(f"{name} is not installed here: left out")
+            print(f"{name} is not installed, so it is skipped")
     for concurrency in given.concurrency:
         compare(names, concurrency, given)
 
 
 def compare(names: list[str], concurrency: int, given: argparse.Namespace) -> None:
-    """Measure all of them by turns, so that a busy minute of the machine meets each, and print medians."""
+    """Measure all subjects in turn, so that the load of the machine affects each, and print medians."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     size = given.size
     for _ in range(given.rounds):
@@ -334,12 +336,12 @@ def compare(names: list[str], concurrency: int, given: argparse.Namespace) -> No
         for name, measured in found.items()
     }
     ours = middle["ours"]
-    for name, told in middle.items():
+    for name, figures in middle.items():
         print(
-            f"{concurrency:>4} at once  {name:<12}{told['rate']:>9,.0f} nodes/s"
-            f"  p50 {told['p50']:8.1f} ms  p99 {told['p99']:8.1f} ms"
-            f"  {told['cpu']:6.1f} µs CPU a node {told['bytes']:>7,.0f} bytes a run  {told['rss']:4.0f} MB"
-            f"  ours is {ours['rate'] / told['rate']:.2f} of it ({told['cpu'] / ours['cpu']:.2f} by CPU)",
+            f"{concurrency:>4} at once  {name:<12}{figures['rate']:>9,.0f} nodes/s"
+            f"  p50 {figures['p50']:8.1f} ms  p99 {figures['p99']:8.1f} ms"
+            f"  {figures['cpu']:6.1f} µs CPU per node {figures['bytes']:>7,.0f} bytes per run  {figures['rss']:4.0f} MB"
+            f"  ours is {ours['rate'] / figures['rate']:.2f} of it ({figures['cpu'] / ours['cpu']:.2f} by CPU)",
             flush=True,
         )
 

@@ -1,10 +1,10 @@
-"""Many schedules on a real store: what they cost to load, what one fire costs, how late a crowd is.
+"""Many schedules on a real store: the cost of loading, the cost of one fire, the lateness of a batch.
 
-    python benchmarks/bench_scheduler.py [--schedules 2000 10000 100000] [--crowd 1000]
+    python benchmarks/bench_scheduler.py [--schedules 2000 10000 100000] [--batch 1000]
 
-Every fire is claimed and its run created on disk (`synchronous=FULL`) before it counts. Time is
-moved by hand, so that a fire's lateness is the work until its run was handed over: nothing is worked out
-or written before it is due, as it is where a loop sees a crowd come (`bench_crowd.py`).
+Each fire is claimed and its run created on disk (`synchronous=FULL`) before it counts. The clock is
+advanced by hand, so the lateness of a fire is the work until its run is handed over: nothing is computed
+or written before it is due, as in a loop that sees a batch in advance (`bench_batch.py`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CHUNK = 5000
 
 
 def memory() -> float:
-    """Largest resident size so far, in MB."""
+    """Return the maximum resident size so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def measure(directory: Path, count: int, crowd: int) -> str:
+async def measure(directory: Path, count: int, batch: int) -> str:
     clock = FakeClock(START)
     store = open_store(directory / "victor.db", clock=clock)
     store.begin_epoch()
@@ -53,9 +53,9 @@ async def measure(directory: Path, count: int, crowd: int) -> str:
             " VALUES (1, 'w', '1.0.0', '', '{}', '', 0)"
         )
     )
-    # Some alone, a crowd in one second, and the rest another day.
+    # A few alone, a batch in one second, and the rest on another day.
     at = [START + timedelta(seconds=10 * (n + 1)) for n in range(SINGLE)]
-    at += [START + timedelta(hours=1)] * crowd
+    at += [START + timedelta(hours=1)] * batch
     at += [START + timedelta(days=1, seconds=n) for n in range(count - len(at))]
 
     def add(tx: Tx, first: int) -> None:
@@ -80,16 +80,16 @@ async def measure(directory: Path, count: int, crowd: int) -> str:
     clock.set_wall(START + timedelta(hours=1))
     began, cpu = time.perf_counter(), time.process_time()
     await loop.fire_due()
-    cpu_crowd = (time.process_time() - cpu) / crowd
+    cpu_batch = (time.process_time() - cpu) / batch
     late = sorted((moment - began) * 1000 for moment in handed)
     fires = await store.read(lambda c: c.execute("SELECT count(*) FROM fires").fetchone()[0])
     await store.close()
-    assert fires == SINGLE + crowd == len(single) + len(late)
+    assert fires == SINGLE + batch == len(single) + len(late)
     return (
         f"{count:>8} schedules  load {load * 1000:7.1f} ms  +{grown:5.1f} MB"
-        f"  one fire {statistics.median(single) * 1000:6.2f} ms ({cpu_single * 1000:5.2f} ms of a processor)"
-        f"  {crowd} at once: p50 {late[len(late) // 2]:6.1f} ms, p99 {late[int(len(late) * 0.99)]:6.1f} ms"
-        f" ({cpu_crowd * 1_000_000:4.0f} µs of a processor each)"
+        f"  one fire {statistics.median(single) * 1000:6.2f} ms ({cpu_single * 1000:5.2f} ms of processor time)"
+        f"  {batch} at once: p50 {late[len(late) // 2]:6.1f} ms, p99 {late[int(len(late) * 0.99)]:6.1f} ms"
+        f" ({cpu_batch * 1_000_000:4.0f} µs of processor time each)"
     )
 
 
@@ -98,13 +98,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--schedules", type=int, nargs="+", default=[2000, 10_000, 100_000])
-    parser.add_argument("--crowd", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=1000)
     given = parser.parse_args()
     for count in given.schedules:
-        if count < SINGLE + given.crowd:
-            parser.error(f"{count} schedules are too few: {SINGLE + given.crowd} of them fire")
+        if count < SINGLE + given.batch:
+            parser.error(f"{count} schedules are too few: {SINGLE + given.batch} of them fire")
         with tempfile.TemporaryDirectory() as directory:
-            print(asyncio.run(measure(Path(directory), count, given.crowd)), flush=True)
+            print(asyncio.run(measure(Path(directory), count, given.batch)), flush=True)
 
 
 if __name__ == "__main__":

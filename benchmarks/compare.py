@@ -1,15 +1,15 @@
-"""Two checkouts by turns: how much more or less processor time a node of a run takes in the new one.
+"""Compares the processor time of a node between two checkouts.
 
     python -m benchmarks.compare OLD_CHECKOUT [NEW_CHECKOUT] [--pairs 10] [--runs 2000]
                                  [--concurrency 1 10 100] [--limit 5]
 
-Each checkout runs its own `benchmarks.bench_runs`, by this interpreter and with its packages, in a process
-and a directory of its own. A pair is one measurement of each, the old one first in every other pair, so that
-drift of the machine falls on both. Printed are the median of the pairs' relative differences and the interval
-of their order statistics that holds the true median in at least 95 of 100 cases (in fewer where there are
-fewer than six pairs). `per node` is the processor time of the engine's process alone; `in all` also counts its
-start, its end and its child processes. With `--limit` the exit status is 1 if a median per node is above so
-many per cent.
+Each checkout runs its own `benchmarks.bench_runs`, by this interpreter and with its packages, in a separate process
+and directory. A pair is one measurement of each, the old one first in every other pair, so that
+drift of the machine affects both. The output is the median of the relative differences of the pairs, and the interval
+of their order statistics that contains the true median with at least 95 % confidence (with less if there are
+fewer than six pairs). `per node` is the processor time of the process of the engine; `in all` also counts its
+start, its end and its child processes. With `--limit` the exit status is 1 if a median per node is above that
+percentage.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Processor time of one measurement: microseconds per node, and seconds in all."""
+    """The processor time of one measurement: microseconds per node, and seconds in all."""
 
     node: float
     whole: float
 
 
 def measure(checkout: Path, runs: int, concurrency: int) -> Measured:
-    """Measure one checkout in a process of its own."""
+    """Measure one checkout in a separate process."""
     words = ["--only", "ours", "--runs", str(runs), "--concurrency", str(concurrency)]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.bench_runs", *words],
@@ -55,7 +55,7 @@ def measure(checkout: Path, runs: int, concurrency: int) -> Measured:
 
 
 def packages(checkout: Path) -> None:
-    """Make sure that a checkout's own engine would be measured."""
+    """Check that the engine of the checkout would be measured."""
     code = "import victor_engine; print(victor_engine.__file__)"
     environ = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(
@@ -67,9 +67,9 @@ def packages(checkout: Path) -> None:
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
-    """Return the closest order statistics around the median with at least 95 % confidence, and what they have.
+    """Return the closest order statistics around the median with at least 95 % confidence, and their confidence.
 
-    Where there are too few values for that, they are the least and the largest.
+    With too few values, return the minimum and the maximum.
     """
     ordered, count = sorted(values), len(values)
     outside = 0.0
@@ -106,10 +106,10 @@ def main() -> None:
         "--runs",
         type=int,
         default=2000,
-        help="of ten nodes each, in one measurement; a quarter of them one at a time",
+        help="runs of ten nodes in one measurement; a quarter of them at concurrency 1",
     )
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--limit", type=float, help="per cent that a median may be above zero")
+    parser.add_argument("--limit", type=float, help="maximum difference of a median in percent")
     given = parser.parse_args()
     if given.pairs < 1:
         parser.error("--pairs must be at least 1")

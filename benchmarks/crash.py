@@ -1,20 +1,21 @@
-"""Kills an engine again and again at moments that matter, and has an independent reader check its store.
+"""Kills an engine repeatedly at chosen moments, and checks its store with an independent reader.
 
     python -m benchmarks.crash [--kills 300] [--seed 1]
                                [--seed-bug double-apply|early-ack|orphans|forget-pause]
 
-Each life of the engine takes up what the one before left, starts a few runs more (chains, loops,
-parallels, retries, waits, deadlines, questions, commands with children, runs within runs, runs that
-change their version, and a schedule every second). Meanwhile it pauses, resumes, cancels, redrives and
-migrates runs at random. It is killed with SIGKILL where it stands still at a drawn moment:
+Each life of the engine recovers the runs of the life before and starts a few more (chains, loops,
+parallels, retries, waits, deadlines, requests, commands with child processes, child runs, runs that
+change their version, and a schedule every second). During that it pauses, resumes, cancels, redrives and
+migrates runs at random. It is killed with SIGKILL while it stops at a random moment:
 
-    writer     between BEGIN and COMMIT       committed  after COMMIT, before anybody has been told
-    process    around the start of a command  timer      around a retry's or a deadline's expiry
-    answer     around an answer's transition  full       while the disk is full, or just after it was
-    command    around a pause, a rest, a resume, a cancellation, a redrive or a migration
-    anywhere   at a drawn time, nothing standing still
+    writer     between BEGIN and COMMIT       committed  after COMMIT, before the notification
+    process    around the start of a command  timer      around the expiry of a retry or a deadline
+    answer     around the transition of an answer
+    full       while the disk is full, or just after it was
+    command    around a pause, a resume, a cancellation, a redrive or a migration
+    anywhere   at a random time, without a stop
 
-The checker knows SQLite and /proc, and none of the engine's code. Exit status 1 if it finds anything.
+The checker uses SQLite and /proc, and no code of the engine. The exit status is 1 if it finds a problem.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ BUGS = ("", "double-apply", "early-ack", "orphans", "forget-pause")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECOND = 1_000_000
 LONGEST_LIFE = 20.0
-"""Seconds after which an engine is killed although its drawn moment has not come."""
+"""Seconds after which an engine is killed although its moment has not come."""
 ENDS = {"chain": 4, "loop": 5, "again": 2, "both": 2, "outer": 2, "moves": 2}
-"""What `n` is at the end of each workflow, which is how many steps of it have counted."""
+"""The final value of `n` of each workflow, which is the number of its counted steps."""
 
 FILES = {
     "victor.yaml": f"""
@@ -52,7 +53,7 @@ FILES = {
           once: {{command: [{sys.executable}, work.py, once]}}
           long: {{command: [{sys.executable}, work.py, long]}}
         """,
-    # A command whose engine has died stays for good, with its child, until somebody ends both.
+    # A command whose engine has died stays, with its child process, until both are ended.
     "work.py": """
         import json, os, subprocess, sys, time
         call = json.load(sys.stdin)
@@ -151,8 +152,8 @@ FILES = {
 
 
 @dataclass
-class Told:
-    """What lives of the engine have acknowledged, and how each of them ended."""
+class Acknowledgements:
+    """The acknowledged facts of all lives of the engine, and the end of each life."""
 
     acknowledged: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
@@ -164,7 +165,7 @@ class Told:
 
 
 def replayed(connection: sqlite3.Connection, run: int, given: str) -> dict[str, object]:
-    """A run's state, from its input and the patches of its attempts."""
+    """Return the state of a run, computed from its input and the patches of its attempts."""
     state: dict[str, object] = json.loads(given)
     rows = connection.execute(
         "SELECT patch FROM attempts WHERE run_key = ? AND patch IS NOT NULL AND parent IS NULL ORDER BY id",
@@ -175,14 +176,14 @@ def replayed(connection: sqlite3.Connection, run: int, given: str) -> dict[str, 
     return state
 
 
-def check(path: Path, told: Told, *, final: bool) -> list[str]:
-    """Everything that is wrong with the store, seen on one snapshot of it."""
+def check(path: Path, facts: Acknowledgements, *, final: bool) -> list[str]:
+    """Return all problems of the store, from one snapshot of it."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("BEGIN")
     try:
         return [
-            *_lost(connection, told),
+            *_lost(connection, facts),
             *_twice(connection),
             *_counted(connection),
             *_fires(connection),
@@ -195,7 +196,7 @@ def check(path: Path, told: Told, *, final: bool) -> list[str]:
 
 
 def commands_of(path: Path) -> Counter[str]:
-    """How often people acted on runs, by kind of event."""
+    """Return the number of commands on runs, by kind of event."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         return Counter(
@@ -210,13 +211,13 @@ def commands_of(path: Path) -> Counter[str]:
         connection.close()
 
 
-def _lost(connection: sqlite3.Connection, told: Told) -> list[str]:
+def _lost(connection: sqlite3.Connection, facts: Acknowledgements) -> list[str]:
     there = {
         seq: (kind, node) for seq, kind, node in connection.execute("SELECT seq, kind, node_id FROM events")
     }
     return [
         f"lost: event {seq} was acknowledged as {fact}, and the store has {there.get(seq)}"
-        for seq, fact in told.acknowledged.items()
+        for seq, fact in facts.acknowledged.items()
         if there.get(seq) != fact
     ]
 
@@ -259,32 +260,34 @@ def _counted(connection: sqlite3.Connection) -> list[str]:
 
 
 def _commanded(connection: sqlite3.Connection) -> list[str]:
-    """What runs did although they were held, cancelled or at their end."""
+    """Return the problems of runs that were active although they were paused, cancelled or over."""
     rows = connection.execute(
         "SELECT seq, run_key, kind, node_id, actor FROM events WHERE kind = 'engine.started'"
         " OR (run_key IS NOT NULL AND kind GLOB 'run.*') OR kind IN ('node.started', 'node.completed') ORDER BY seq"
     )
     found = []
-    told: dict[int, str] = {}  # the last command on a run, or its end
-    settled: set[int] = set()  # runs that may do nothing until somebody says so
+    command_of: dict[int, str] = {}  # the last command on a run, or its end
+    settled: set[int] = set()  # runs that must not be active before another command
     for seq, run, kind, node, actor in rows:
         if kind == "engine.started":
-            settled |= {key for key, command in told.items() if command in ("run.pausing", "run.cancelling")}
+            settled |= {
+                key for key, command in command_of.items() if command in ("run.pausing", "run.cancelling")
+            }
             continue
         by_person = actor is not None
         goes_on = kind == "run.redriven" or (kind == "run.resumed" and by_person)
         if kind in ("node.started", "node.completed", "run.started", "run.resumed") and not goes_on:
             if run in settled:
-                found.append(f"held: run {run} has {kind} ({node}, event {seq}) after {told[run]}")
-        elif kind == "run.finished" and told.get(run) == "run.finished":
+                found.append(f"held: run {run} has {kind} ({node}, event {seq}) after {command_of[run]}")
+        elif kind == "run.finished" and command_of.get(run) == "run.finished":
             found.append(f"twice: run {run} has ended twice (event {seq})")
-        elif kind == "run.finished" and told.get(run) == "run.paused":
+        elif kind == "run.finished" and command_of.get(run) == "run.paused":
             found.append(f"held: run {run} has ended although it was paused (event {seq})")
         if goes_on:
-            told.pop(run, None)
+            command_of.pop(run, None)
             settled.discard(run)
         elif kind in ("run.pausing", "run.paused", "run.cancelling", "run.finished"):
-            told[run] = kind
+            command_of[run] = kind
             if kind in ("run.paused", "run.finished"):
                 settled.add(run)
             else:
@@ -298,14 +301,14 @@ def _commanded(connection: sqlite3.Connection) -> list[str]:
     }
     found += [
         f"held: run {run} is {statuses[run]} after {command}"
-        for run, command in told.items()
+        for run, command in command_of.items()
         if statuses[run] not in expected[command]
     ]
     return found
 
 
 def _moved(connection: sqlite3.Connection) -> list[str]:
-    """Runs whose version, migrations and state do not agree."""
+    """Return the problems of runs whose version, migrations and state do not agree."""
     found = []
     rows = connection.execute(
         "SELECT r.key, d.version, s.state FROM runs r JOIN definitions d ON d.id = r.definition_id"
@@ -368,7 +371,7 @@ def _stuck(connection: sqlite3.Connection) -> list[str]:
 
 
 def processes(root: Path, before: float | None = None) -> list[int]:
-    """Commands of the workspace that live; with `before` those that began before that moment of the boot clock."""
+    """Return the live commands of the workspace; with `before`, those that began before that time of the boot clock."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -388,17 +391,17 @@ def processes(root: Path, before: float | None = None) -> list[int]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """A home of its own, so that nothing of the person who runs this is touched."""
+    """Return an environment with a separate home, so that no files of the user are changed."""
     return {**os.environ, "HOME": str(root.parent / "home"), "XDG_CONFIG_HOME": "", "VICTOR_STATE": ""}
 
 
 class Life:
-    """One life of the engine, and what it says."""
+    """One life of the engine, and its output."""
 
     def __init__(
-        self, root: Path, told: Told, phase: str, occurrence: int, runs: int, seed: int, bug: str
+        self, root: Path, facts: Acknowledgements, phase: str, occurrence: int, runs: int, seed: int, bug: str
     ) -> None:
-        self.told = told
+        self.facts = facts
         self.ready = threading.Event()
         self.standing = threading.Event()
         self.began = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -420,7 +423,7 @@ class Life:
                 word, _, rest = line.partition(" ")
                 if word == "ack":
                     for seq, kind, node in json.loads(rest):
-                        self.told.acknowledged[seq] = (kind, node)
+                        self.facts.acknowledged[seq] = (kind, node)
                 elif word.strip() == "ready":
                     self.ready.set()
                 elif word.strip() == "at":
@@ -432,12 +435,12 @@ class Life:
         self.listener.join(30)
 
 
-def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) -> list[str]:
+def one_life(root: Path, facts: Acknowledgements, drawn: random.Random, bug: str, turn: int) -> list[str]:
     phase = PHASES[turn % len(PHASES)]
     occurrence = drawn.randint(
         1, {"writer": 120, "committed": 40, "process": 8, "full": 40, "command": 30}.get(phase, 4)
     )
-    life = Life(root, told, phase, occurrence, drawn.randint(3, 8), drawn.randrange(2**31), bug)
+    life = Life(root, facts, phase, occurrence, drawn.randint(3, 8), drawn.randrange(2**31), bug)
     problems = []
     if phase == "anywhere":
         life.standing.wait(drawn.uniform(0.3, 2.5))
@@ -448,18 +451,20 @@ def one_life(root: Path, told: Told, drawn: random.Random, bug: str, turn: int) 
     if life.ready.is_set():
         old = processes(root, life.began)
         if old:
-            problems.append(f"orphans: {old} are left of an earlier life after recovery")
+            problems.append(f"orphans: {old} remain from an earlier life after recovery")
     code = life.process.poll()
     if code is not None:
         problems.append(f"the engine ended by itself with {code}")
     life.kill()
-    told.kills[phase] += stood
-    told.missed += not stood
+    facts.kills[phase] += stood
+    facts.missed += not stood
     return problems
 
 
-def crash(root: Path, kills: int, seed: int, bug: str = "", say: bool = True) -> tuple[Told, list[str]]:
-    """Kill the engine on `root` so many times, then let it finish; what was told and what is wrong."""
+def crash(
+    root: Path, kills: int, seed: int, bug: str = "", say: bool = True
+) -> tuple[Acknowledgements, list[str]]:
+    """Kill the engine on `root` `kills` times, then let it finish. Return the acknowledged facts and the problems."""
     for name, text in FILES.items():
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -469,37 +474,37 @@ def crash(root: Path, kills: int, seed: int, bug: str = "", say: bool = True) ->
          "trust(pathlib.Path(sys.argv[1]))", str(root)],
         cwd=REPOSITORY, env=environment(root), check=True,
     )  # fmt: skip
-    told, drawn = Told(), random.Random(seed)
+    facts, drawn = Acknowledgements(), random.Random(seed)
     store = root / ".state" / "victor.db"
     began = time.monotonic()
     for turn in range(kills):
-        problems = one_life(root, told, drawn, bug, turn)
+        problems = one_life(root, facts, drawn, bug, turn)
         if store.exists():
-            problems += check(store, told, final=False)
+            problems += check(store, facts, final=False)
         if problems:
-            return told, problems
+            return facts, problems
         if say and (turn + 1) % 10 == 0:
             spent = time.monotonic() - began
             left = spent / (turn + 1) * (kills - turn - 1)
             print(
-                f"{turn + 1} of {kills} kills after {spent:.0f} s, {len(told.acknowledged):,} acknowledged events are"
-                f" there; about {left:.0f} s are left",
+                f"{turn + 1} of {kills} kills after {spent:.0f} s, {len(facts.acknowledged):,} acknowledged events are"
+                f" stored; about {left:.0f} s remain",
                 flush=True,
             )
-    last = Life(root, told, "end", 0, 0, 0, bug)
+    last = Life(root, facts, "end", 0, 0, 0, bug)
     try:
         code = last.process.wait(120)
     except subprocess.TimeoutExpired:
         code = None
     last.kill()
-    problems = check(store, told, final=True)
-    told.commands = commands_of(store)
+    problems = check(store, facts, final=True)
+    facts.commands = commands_of(store)
     if code != 0:
-        problems.append(f"the last engine has not worked everything off (exit status {code})")
+        problems.append(f"the last engine did not finish all runs (exit status {code})")
     left = processes(root)
     if left:
-        problems.append(f"orphans: {left} are left at the end")
-    return told, problems
+        problems.append(f"orphans: {left} remain at the end")
+    return facts, problems
 
 
 def end_leftovers(root: Path) -> None:
@@ -521,16 +526,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve() / "ws"
         try:
-            told, problems = crash(root, given.kills, given.seed, given.seed_bug)
+            facts, problems = crash(root, given.kills, given.seed, given.seed_bug)
         finally:
             end_leftovers(root)
-    counts = ", ".join(f"{phase} {told.kills[phase]}" for phase in PHASES)
-    print(f"seed {given.seed}: killed in {counts}; the drawn moment did not come in {told.missed} lives")
-    print(f"{len(told.acknowledged):,} acknowledged events checked")
-    print("commands: " + ", ".join(f"{kind} {count}" for kind, count in sorted(told.commands.items())))
+    counts = ", ".join(f"{phase} {facts.kills[phase]}" for phase in PHASES)
+    print(f"seed {given.seed}: killed in {counts}; the chosen moment did not come in {facts.missed} lives")
+    print(f"{len(facts.acknowledged):,} acknowledged events checked")
+    print("commands: " + ", ".join(f"{kind} {count}" for kind, count in sorted(facts.commands.items())))
     for problem in problems[:20]:
         print(problem)
-    print("nothing is wrong" if not problems else f"{len(problems)} things are wrong")
+    print("no problems" if not problems else f"{len(problems)} problems")
     return 1 if problems else 0
 
 

@@ -1,9 +1,9 @@
 """The engine that `benchmarks.crash` kills: `crash_child.py ROOT FD PHASE OCCURRENCE RUNS SEED BUG`.
 
-It works off what it finds, starts RUNS more runs, answers questions, acts on runs, and writes lines to FD: `ack` with
-the events of each transition whose `await write` has returned, and `at` when it stands still at the
-drawn moment, where it waits to be killed. PHASE `end` works everything off and ends by itself.
-The hooks are set from here; the product knows nothing of them.
+It continues the stored runs, starts RUNS more runs, answers requests, acts on runs, and writes lines to FD: `ack` with
+the events of each transition whose `await write` has returned, and `at` when it stops at the
+chosen moment, where it waits to be killed. With PHASE `end`, it finishes all runs and exits.
+The hooks are installed from here, so the product contains no code for them.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ SUITED = {
     "answer": ("ask", "ask"),
     "command": ("work", "moves", "outer"),
 }
-"""What has to run for a phase's moments to come."""
+"""The workflows that are needed for the moments of a phase."""
 LIVE = ("queued", "running", "waiting", "pausing", "paused", "cancelling")
 
 
 FAILING = 3
-"""COMMITs in a row that find the disk full: a group, and the tries after it."""
+"""Consecutive COMMITs that fail with a full disk: a group, and the retries after it."""
 
 
 class Moment:
-    """Stands still at one drawn moment and says so; every moment passes through `at`."""
+    """Stops at one chosen moment and reports it; each moment calls `at`."""
 
     def __init__(self, fd: int, phase: str, occurrence: int) -> None:
         self.fd = fd
@@ -62,9 +62,9 @@ class Moment:
         os.write(self.fd, line.encode() + b"\n")
 
     def full(self) -> bool:
-        """Whether this COMMIT finds the disk full: from the drawn one on a few do, then there is room again.
+        """Return whether this COMMIT finds the disk full. A few do, from the chosen one; then space is free again.
 
-        The kill comes while it is full, or while what waited is recorded, as the occurrence is odd or even.
+        The kill comes while the disk is full, or while the waiting transitions are recorded, for odd and even occurrences.
         """
         if self.phase != "full" or not self.up:
             return False
@@ -86,7 +86,7 @@ class Moment:
 
 
 class HeldConnection:
-    """The writer's connection, with moments after BEGIN, before and after COMMIT."""
+    """The connection of the writer, with moments after BEGIN, before and after COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection, moment: Moment) -> None:
         self._connection = connection
@@ -111,7 +111,7 @@ class HeldConnection:
 
 
 def before(owner: Any, name: str, phase: str, moment: Moment, after: bool = False) -> None:
-    """Pass a moment before (and after) each call of `owner.name`."""
+    """Call a moment before (and after) each call of `owner.name`."""
     plain = getattr(owner, name)
     if asyncio.iscoroutinefunction(plain):
 
@@ -136,7 +136,7 @@ def before(owner: Any, name: str, phase: str, moment: Moment, after: bool = Fals
 
 
 def acknowledge(moment: Moment, early: bool) -> None:
-    """Tell the parent what was acknowledged to callers of the store; `early` lies before the commit."""
+    """Report the acknowledged events to the parent process; `early` reports them before the commit."""
     submit = db.Store._submit
 
     def submit_noted(self: db.Store, transition: Callable[[db.Tx], Any], **how: bool) -> asyncio.Future[Any]:
@@ -167,7 +167,7 @@ def acknowledge(moment: Moment, early: bool) -> None:
 
 
 def double_apply() -> None:
-    """A step's result is committed without the position after it: after a crash it is done again."""
+    """Seed a bug: commit the result of a step without its position, so that it is repeated after a crash."""
     whole, whole_pure = transitions.complete_attempt, transitions.pure_step
 
     def torn(tx: Any, run: Any, step: Any, attempt: Any, done: Any, onward: Any, *rest: Any) -> int:
@@ -180,7 +180,7 @@ def double_apply() -> None:
 
 
 def leave_orphans() -> None:
-    """Recovery ends nothing that still runs."""
+    """Seed a bug: recovery does not end processes."""
 
     async def nothing(*given: Any, **named: Any) -> None:
         return None
@@ -189,7 +189,7 @@ def leave_orphans() -> None:
 
 
 def forget_pauses() -> None:
-    """A pause of a run at work is only an event: its status is lost with the engine."""
+    """Seed a bug: the pause of an active run is only an event, and its status is lost with the engine."""
     commit = Handler.commit
 
     def forgotten(handler: Handler, tx: Any, command: Any, *rest: Any, **named: Any) -> Any:
@@ -248,11 +248,11 @@ COMMANDS = {
     "paused": ("resume", "resume", "redrive", "cancel", "migrate", ""),
     "cancelled": ("redrive", "", ""),
 }
-"""What may be done to a run in each status; an empty name stands for nothing."""
+"""The possible commands on a run by status; an empty name means no command."""
 
 
 async def act(engine: Engine, run: RunInfo, command: str) -> None:
-    """Do one thing to a run. It may have changed since it was looked at, and the disk may be full."""
+    """Execute one command on a run. The run may have changed, and the disk may be full."""
     try:
         if command == "pause":
             await engine.pause_run(run.id)
@@ -271,7 +271,7 @@ async def act(engine: Engine, run: RunInfo, command: str) -> None:
 
 
 async def operate(engine: Engine, drawn: random.Random, *, at_end: bool) -> None:
-    """Act on runs at random; at the end only let those that are paused go on."""
+    """Act on runs at random; at the end, only resume paused runs."""
     statuses = ("paused",) if at_end else tuple(COMMANDS)
     while True:
         runs = await engine.runs(RunQuery(statuses=statuses, limit=100))
@@ -287,7 +287,7 @@ async def operate(engine: Engine, drawn: random.Random, *, at_end: bool) -> None
 
 
 async def started(engine: Engine, workflow: str) -> None:
-    """Start a run, as often as it takes: on a full disk it is refused."""
+    """Start a run, with retries while the disk is full."""
     while True:
         try:
             await engine.start_run(workflow, "1.0.0" if workflow == "moves" else None)

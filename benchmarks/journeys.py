@@ -1,13 +1,13 @@
-"""Record how many files and functions take part in five journeys through the product.
+"""Record the number of files and functions in five journeys through the product.
 
     python -m benchmarks.journeys [--order]
 
-Each journey runs on a real engine with a temporary store. While it lasts, each call of a function of
+Each journey runs on a real engine with a temporary store. During a journey, each call of a function of
 `victor_engine` or `victor_tui` is recorded, in all threads. A *move* is a call in another file than the call
-before it: how often somebody who reads along has to change the file. The figures vary a little from run to run,
-because work in threads and timers falls between.
+before it: the number of times that a reader of the code changes the file. The figures vary a little between runs,
+because of the work in threads and timers.
 
-`--order` also prints the files in the order in which they are first entered.
+`--order` also prints the files in the order of their first call.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ PACKAGES = ("victor_engine", "victor_tui")
 ROOT = f"{REPOSITORY}/"
 OURS = tuple(f"{ROOT}{package}/" for package in PACKAGES)
 LONG = 400
-"""Lines from which on a module is listed."""
+"""Minimum number of lines of a listed module."""
 PATIENCE = 60.0
-"""Seconds that each step of a journey may take."""
+"""Maximum seconds of each step of a journey."""
 
 BEFORE: dict[str, tuple[int, int | None, int]] = {
     "an answer, from the key to the screen": (78, None, 827),
@@ -86,7 +86,7 @@ FILES = {
 
 @dataclass
 class Recorder:
-    """The calls of the journey that is under way, as pairs of file and function."""
+    """The calls of the current journey, as pairs of file and function."""
 
     calls: list[tuple[str, str]] = field(default_factory=list)
     recording: bool = False
@@ -116,7 +116,7 @@ def figures(calls: list[tuple[str, str]]) -> tuple[int, int, int]:
 
 
 async def until(engine: Engine, run: RunInfo, *statuses: str, at: str | None = None) -> None:
-    """Wait until a run has one of the statuses, and is at a node; look seldom, so that looking counts little."""
+    """Wait until a run has one of the statuses, and is at a node. Poll rarely, so that polls count little."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = (await engine.run(run.id)).run
@@ -126,9 +126,11 @@ async def until(engine: Engine, run: RunInfo, *statuses: str, at: str | None = N
 
 
 async def record(engine: Engine, recorder: Recorder) -> None:
-    """Take the five journeys, one after the other."""
+    """Take the five journeys in turn."""
     answer, fire, reload, migration, cancellation = BEFORE
-    await until(engine, await engine.start_run("short"), "succeeded")  # what is loaded at first use is loaded
+    await until(
+        engine, await engine.start_run("short"), "succeeded"
+    )  # loads everything that is loaded lazily
 
     with recorder.journey(reload):
         await engine.reload()
@@ -178,7 +180,7 @@ async def record_answer(engine: Engine, recorder: Recorder, name: str, run: RunI
         await pilot.press("a")
         await shows(True)
         await asyncio.sleep(0.5)
-        await pilot.press("left")  # the choice alone: it decides nothing
+        await pilot.press("left")  # only selects a choice
         await pilot.pause()
         with recorder.journey(name):
             await pilot.press("ctrl+s")

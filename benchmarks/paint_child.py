@@ -1,4 +1,4 @@
-"""The console as it is, with one more screen that shows a line of text: what Textual itself takes for one."""
+"""The console with an additional screen that shows one line of text, as the baseline of Textual itself."""
 
 from __future__ import annotations
 

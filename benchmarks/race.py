@@ -1,11 +1,11 @@
-"""Many questions, each answered by two to eight processes at once: one winner each, and everybody is told.
+"""Many requests, each answered by two to eight processes at once: each has one winner, and all are notified of it.
 
     python -m benchmarks.race [--requests 10000] [--consoles 5] [--command-lines 3] [--seed 1]
                               [--seed-bug second-counts]
 
 The contestants are long-lived processes: consoles that keep a connection, and command lines that open
-one for each answer. Some approve and some reject. The checker knows SQLite and the export of
-`victor inbox audit`, and none of the engine's code. Exit status 1 if it finds anything.
+one for each answer. Some approve and some reject. The checker uses SQLite and the export of
+`victor inbox audit`, and no code of the engine. The exit status is 1 if it finds a problem.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUGS = ("", "second-counts")
 IN_FLIGHT = 8
-"""Questions that are fought over at the same time."""
+"""Number of requests that are contested at the same time."""
 HESITATION = 0.05
-"""Seconds that a console thinks at most, so that each kind of contestant wins some."""
+"""Maximum delay of a console in seconds, so that each kind of contestant wins some requests."""
 
 WORKFLOW = """
 workflows:
@@ -61,7 +61,7 @@ class Contestant:
 
     @property
     def remote(self) -> str:
-        """Where it says that it comes from, in the form of SSH_CONNECTION."""
+        """Return its remote address, in the form of SSH_CONNECTION."""
         return remote(self.number)
 
     async def listen(self) -> None:
@@ -74,7 +74,7 @@ class Contestant:
         assert self.process.stdin is not None
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.waiting[request] = future
-        comment = f"{self.number} says so"
+        comment = f"{self.number} comments"
         task = {"request": request, "word": word, "comment": comment, "hesitate": hesitate}
         self.process.stdin.write(json.dumps(task).encode() + b"\n")
         return future
@@ -101,7 +101,7 @@ async def contestant(root: Path, number: int, kind: str) -> Contestant:
 
 
 async def started(root: Path, bug: str) -> asyncio.subprocess.Process:
-    """The engine, once it answers."""
+    """Start the engine, and return when it is ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVE, str(root), str(root / ".state"), bug, cwd=root, env=environment(root)
     )
@@ -113,7 +113,7 @@ async def started(root: Path, bug: str) -> asyncio.subprocess.Process:
 
 
 async def victor(root: Path, *words: str) -> bytes:
-    """What the command line prints, which has to succeed."""
+    """Return the output of the command line, which must succeed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "victor_engine.cli.main", "--workspace", str(root), "--state-dir", str(root / ".state"),
         *words, stdout=subprocess.PIPE, env=environment(root),
@@ -131,7 +131,7 @@ def questions(root: Path) -> list[str]:
 
 
 async def ask(root: Path, count: int) -> list[str]:
-    """So many runs that each ask one question."""
+    """Start `count` runs that each open one request. Return the ids of the requests."""
     from victor_engine.service.connect import attach, find
 
     port = await attach(find(root, root / ".state"), "api")
@@ -150,7 +150,7 @@ async def ask(root: Path, count: int) -> list[str]:
 async def fight(
     contestants: list[Contestant], requests: list[str], seed: int, say: bool
 ) -> list[list[dict[str, Any]]]:
-    """Each request is answered by some of the contestants at once; what each of them was told."""
+    """Let some of the contestants answer each request at once. Return their results."""
     drawn, slots, done = random.Random(seed), asyncio.Semaphore(IN_FLIGHT), 0
 
     async def one(
@@ -161,18 +161,18 @@ async def fight(
             answers = [
                 c.answer(request, word, pause) for c, word, pause in zip(chosen, words, pauses, strict=True)
             ]
-            told = list(await asyncio.gather(*answers))
+            results = list(await asyncio.gather(*answers))
         done += 1
         if say and done % 1000 == 0:
-            print(f"{done:,} questions fought over", flush=True)
-        return told
+            print(f"{done:,} requests contested", flush=True)
+        return results
 
     rounds = []
     for request in requests:
         chosen = drawn.sample(contestants, drawn.randint(2, min(8, len(contestants))))
         words = ["approve", "reject", *(drawn.choice(("approve", "reject")) for _ in chosen[2:])]
         drawn.shuffle(words)
-        # A console is faster than a command that has to connect first: in half of the fights it thinks a moment.
+        # A console is faster than a command that has to connect first, so in half of the cases it waits a moment.
         most = drawn.choice((0.0, HESITATION))
         pauses = [drawn.uniform(0, most) if c.kind == "console" else 0.0 for c in chosen]
         rounds.append(one(request, chosen, words, pauses))
@@ -180,7 +180,7 @@ async def fight(
 
 
 async def ended(root: Path, count: int) -> None:
-    """Until each run has gone on to its end."""
+    """Wait until all runs have ended."""
     with sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True) as reader:
         async with asyncio.timeout(600):
             while (
@@ -193,7 +193,7 @@ async def ended(root: Path, count: int) -> None:
 async def race(
     root: Path, requests: int, consoles: int, command_lines: int, seed: int, bug: str = "", say: bool = True
 ) -> tuple[list[list[dict[str, Any]]], list[str]]:
-    """Let them fight on `root`; what everybody was told, and what is wrong."""
+    """Run the contest on `root`. Return the results of the contestants, and the problems."""
     (root / "workflows").mkdir(parents=True)
     (root / "victor.yaml").write_text("{}\n")
     (root / "workflows" / "gate.yaml").write_text(WORKFLOW)
@@ -204,7 +204,7 @@ async def race(
         kinds = ["console"] * consoles + ["cli"] * command_lines
         contestants += await asyncio.gather(*(contestant(root, n, kind) for n, kind in enumerate(kinds, 1)))
         listeners = [asyncio.create_task(c.listen()) for c in contestants]
-        told = await fight(contestants, await ask(root, requests), seed, say)
+        results = await fight(contestants, await ask(root, requests), seed, say)
         await ended(root, requests)
         for one in contestants:
             assert one.process.stdin is not None
@@ -218,14 +218,14 @@ async def race(
             engine.send_signal(signal.SIGTERM)
         await engine.wait()
     exported = await victor(root, "inbox", "audit")
-    return told, [*check(root, told), *check_audit(exported, told)]
+    return results, [*check(root, results), *check_audit(exported, results)]
 
 
 # --- the independent reader --------------------------------------------------------------------
 
 
-def check(root: Path, told: list[list[dict[str, Any]]]) -> list[str]:
-    """What the store says against what everybody was told."""
+def check(root: Path, results: list[list[dict[str, Any]]]) -> list[str]:
+    """Compare the store with the results of the contestants."""
     problems: list[str] = []
     reader = sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True)
     votes: dict[str, list[Any]] = {}
@@ -241,9 +241,9 @@ def check(root: Path, told: list[list[dict[str, Any]]]) -> list[str]:
         )
     }
     reader.close()
-    if len(rows) != len(told):
-        problems.append(f"{len(told)} questions were fought over and the store has {len(rows)}")
-    for answers in told:
+    if len(rows) != len(results):
+        problems.append(f"{len(results)} requests were contested, and the store has {len(rows)}")
+    for answers in results:
         request = answers[0]["request"]
         problems += [
             f"{request}: {fault}" for fault in _faults(answers, rows.get(request), votes.get(request, []))
@@ -254,7 +254,7 @@ def check(root: Path, told: list[list[dict[str, Any]]]) -> list[str]:
 def _faults(answers: list[dict[str, Any]], row: Any, votes: list[Any]) -> list[str]:
     winners = [answer for answer in answers if answer["won"]]
     if len(winners) != 1:
-        return [f"{len(winners)} of {len(answers)} were told that they won"]
+        return [f"{len(winners)} of {len(answers)} contestants won"]
     if row is None or len(votes) != 1:
         return [f"{len(votes)} answers are stored"]
     (winner,) = winners
@@ -263,9 +263,9 @@ def _faults(answers: list[dict[str, Any]], row: Any, votes: list[Any]) -> list[s
     who = json.loads(actor)
     faults = []
     if (status, revision) != ("answered", 2) or (outcome, answered_at) != (said, at):
-        faults.append(f"it is {status} as {outcome}, revision {revision}, and the answer says {said}")
-    if said != winner["told"]["outcome"] or not said.startswith(winner["word"]):
-        faults.append(f"the winner said {winner['word']} and {said} is stored")
+        faults.append(f"the request is {status} as {outcome}, revision {revision}, and the answer is {said}")
+    if said != winner["result"]["outcome"] or not said.startswith(winner["word"]):
+        faults.append(f"the winner answered {winner['word']}, and {said} is stored")
     if (comment, who["via"], who["remote"].removeprefix("claimed:")) != (
         winner["comment"], winner["kind"], winner["remote"],
     ):  # fmt: skip
@@ -274,26 +274,26 @@ def _faults(answers: list[dict[str, Any]], row: Any, votes: list[Any]) -> list[s
         faults.append(f"the answer was {said} and the run {run}")
     moment = datetime.fromtimestamp(at / 1_000_000, UTC)
     for loser in answers:
-        if not loser["won"] and not _was_told(loser["told"], who["user"], moment, said):
-            faults.append(f"a loser was told {loser['told']} in place of {who['user']}, {moment}, {said}")
+        if not loser["won"] and not _names_winner(loser["result"], who["user"], moment, said):
+            faults.append(f"a loser got {loser['result']} instead of {who['user']}, {moment}, {said}")
     return faults
 
 
-def _was_told(told: dict[str, Any], who: str, moment: datetime, what: str) -> bool:
-    """A console gets the particulars, the command line a sentence and exit status 5."""
-    if "exit" in told:
-        sentence = f"error: {who} answered this at {moment:%Y-%m-%d %H:%M:%S} UTC: {what}"
-        return bool(told["exit"] == 5 and told["message"] == sentence)
-    if told.get("code") != "already_answered":
+def _names_winner(result: dict[str, Any], who: str, moment: datetime, what: str) -> bool:
+    """Check the details of a console, or the sentence and exit status 5 of a command line."""
+    if "exit" in result:
+        sentence = f"error: {who} answered this request at {moment:%Y-%m-%d %H:%M:%S} UTC: {what}"
+        return bool(result["exit"] == 5 and result["message"] == sentence)
+    if result.get("code") != "already_answered":
         return False
-    return (told["by"], datetime.fromisoformat(told["at"]), told["outcome"]) == (who, moment, what)
+    return (result["by"], datetime.fromisoformat(result["at"]), result["outcome"]) == (who, moment, what)
 
 
-def check_audit(exported: bytes, told: list[list[dict[str, Any]]]) -> list[str]:
-    """What `victor inbox audit` exports: each question as it was shown, asked once, answered once by its winner."""
+def check_audit(exported: bytes, results: list[list[dict[str, Any]]]) -> list[str]:
+    """Check the export of `victor inbox audit`: each request as shown, opened once, answered once by its winner."""
     problems = []
     records = {record["request"]: record for record in map(json.loads, exported.decode().splitlines())}
-    for answers in told:
+    for answers in results:
         request, winner = answers[0]["request"], next((a for a in answers if a["won"]), None)
         record = records.get(request)
         if record is None or winner is None:
@@ -302,16 +302,18 @@ def check_audit(exported: bytes, told: list[list[dict[str, Any]]]) -> list[str]:
         kinds = [event["event"] for event in record["events"]]
         last = record["events"][-1]
         if kinds != ["request.opened", "request.answered"] or not record["digest_matches"]:
-            problems.append(f"{request}: the audit has {kinds}, digest matches: {record['digest_matches']}")
+            problems.append(
+                f"{request}: the audit trail has {kinds}, digest matches: {record['digest_matches']}"
+            )
         elif (last["comment"], last["by"]["via"]) != (winner["comment"], winner["kind"]):
-            problems.append(f"{request}: the audit says {last}")
+            problems.append(f"{request}: the audit trail has {last}")
         elif record["shown"]["prompt"] != f"Ship {record['shown']['context']['n']}?":
-            problems.append(f"{request}: the audit does not say what was shown")
+            problems.append(f"{request}: the audit trail does not contain the shown content")
     return problems
 
 
 def resumed(root: Path) -> list[float]:
-    """Milliseconds from each answer's commit to the next thing that its run did, in order of size."""
+    """Return the milliseconds from the commit of each answer to the next event of its run, sorted."""
     with sqlite3.connect(f"file:{root / '.state' / 'victor.db'}?mode=ro", uri=True) as reader:
         rows = reader.execute(
             "SELECT (SELECT MIN(n.at) FROM events n WHERE n.run_key = e.run_key AND n.seq > e.seq) - e.at"
@@ -320,11 +322,11 @@ def resumed(root: Path) -> list[float]:
     return sorted(us / 1000 for (us,) in rows)
 
 
-# --- what came of it ---------------------------------------------------------------------------
+# --- report ----------------------------------------------------------------------------------------
 
 
 def contested(answers: list[dict[str, Any]]) -> bool:
-    """Whether a loser was at it before the winner had been told."""
+    """Return whether a loser began before the winner had its result."""
     winner = next((answer for answer in answers if answer["won"]), None)
     return winner is not None and any(a["began"] < winner["ended"] for a in answers if not a["won"])
 
@@ -342,20 +344,20 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve() / "ws"
-        told, problems = asyncio.run(
+        results, problems = asyncio.run(
             race(
                 root, given.requests, given.consoles, given.command_lines, given.seed,
                 given.seed_bug,
             )
         )  # fmt: skip
         waits = resumed(root)
-    winners = Counter(a["kind"] for answers in told for a in answers if a["won"])
-    words = Counter(a["word"] for answers in told for a in answers if a["won"])
+    winners = Counter(a["kind"] for answers in results for a in answers if a["won"])
+    words = Counter(a["word"] for answers in results for a in answers if a["won"])
     print(
-        f"seed {given.seed}: {len(told):,} questions, {sum(map(len, told)):,} answers by {given.consoles} consoles and "
-        f"{given.command_lines} command lines in {time.monotonic() - began:.0f} s"
+        f"seed {given.seed}: {len(results):,} requests, {sum(map(len, results)):,} answers by {given.consoles} consoles "
+        f"and {given.command_lines} command lines in {time.monotonic() - began:.0f} s"
     )
-    print(f"in {sum(map(contested, told)):,} a loser was at it before the winner had been told")
+    print(f"in {sum(map(contested, results)):,} a loser began before the winner had its result")
     print(f"won by: {dict(winners)}; {dict(words)}")
     print(
         f"runs went on after {waits[len(waits) // 2]:.1f} ms (median), {waits[len(waits) * 99 // 100]:.1f} ms (99 %), "
@@ -363,7 +365,7 @@ def main() -> int:
     )
     for problem in problems[:20]:
         print(problem)
-    print("nothing is wrong" if not problems else f"{len(problems)} things are wrong")
+    print("no problems" if not problems else f"{len(problems)} problems")
     return 1 if problems else 0
 
 

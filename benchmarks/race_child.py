@@ -1,8 +1,8 @@
-"""One contestant of `benchmarks.race`: answers what it is told to, for as long as its input is open.
+"""One contestant of `benchmarks.race`: gives the answers that it reads from standard input until the end.
 
     python -m benchmarks.race_child console|cli WORKSPACE STATE
 
-A line in is `{request, word, comment, hesitate}`, a line out has `{won, told, began, ended}` as well.
+An input line is `{request, word, comment, hesitate}`; the output line has `{won, result, began, ended}` too.
 A console keeps one connection and has many answers on their way; the command line opens one for each.
 """
 
@@ -22,8 +22,8 @@ from victor_engine.errors import AlreadyAnsweredError, VictorError
 from victor_engine.service.connect import attach, find
 
 
-def say(task: dict[str, Any], began: float, won: bool, told: dict[str, Any]) -> None:
-    line = {**task, "won": won, "told": told, "began": began, "ended": time.monotonic()}
+def report(task: dict[str, Any], began: float, won: bool, result: dict[str, Any]) -> None:
+    line = {**task, "won": won, "result": result, "began": began, "ended": time.monotonic()}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -45,11 +45,11 @@ async def console(workspace: str, state: str) -> None:
         try:
             done = await port.answer(task["request"], 1, given)
         except AlreadyAnsweredError as error:
-            say(task, began, False, {"code": error.code, **error.details})
+            report(task, began, False, {"code": error.code, **error.details})
         except VictorError as error:
-            say(task, began, False, {"code": error.code, "message": error.message})
+            report(task, began, False, {"code": error.code, "message": error.message})
         else:
-            say(task, began, True, {"outcome": done.outcome})
+            report(task, began, True, {"outcome": done.outcome})
 
     print("ready", flush=True)
     async with asyncio.TaskGroup() as group:
@@ -69,9 +69,9 @@ def command_line(workspace: str, state: str) -> None:
         ):
             code = victor(["--workspace", workspace, "--state-dir", state, *words])
         if code == 0:
-            say(task, began, True, {"outcome": json.loads(out.getvalue())["outcome"]})
+            report(task, began, True, {"outcome": json.loads(out.getvalue())["outcome"]})
         else:
-            say(task, began, False, {"exit": code, "message": err.getvalue().strip()})
+            report(task, began, False, {"exit": code, "message": err.getvalue().strip()})
 
 
 if __name__ == "__main__":

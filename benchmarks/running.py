@@ -1,4 +1,4 @@
-"""An engine on a workspace of its own, for benchmarks: start runs, and return when they have ended."""
+"""An engine on a temporary workspace, for benchmarks: start runs, and return when they have ended."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from victor_engine.service.memory import settle
 
 
 class Running:
-    """An engine with the runs that somebody waits for."""
+    """An engine whose runs can be awaited."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._ends: dict[str, asyncio.Future[str]] = {}
-        engine.store.listen(self._heard)
+        engine.store.listen(self._on_events)
 
     def _end_of(self, run_id: str) -> asyncio.Future[str]:
-        # The end may be told before `start_run` has returned.
+        # The end may be published before `start_run` has returned.
         return self._ends.setdefault(run_id, asyncio.get_running_loop().create_future())
 
-    def _heard(self, events: list[EventInfo]) -> None:
+    def _on_events(self, events: list[EventInfo]) -> None:
         for event in events:
             if event.kind == "run.finished" and event.run_id is not None:
                 self._end_of(event.run_id).set_result(event.data["status"])
 
     async def run(self, workflow: str, state: dict[str, Any]) -> None:
-        """One run from its start to its end, which has to be a good one."""
+        """Execute one run to its end, which must be a success."""
         run = await self.engine.start_run(workflow, state=state)
         status = await self._end_of(run.id)
         del self._ends[run.id]
@@ -49,7 +49,7 @@ def database(directory: Path) -> Path:
 async def running(
     directory: Path, workflows: str, concurrency: int, config: str = ""
 ) -> AsyncIterator[Running]:
-    """An engine in `directory` with these workflows (YAML), so many runs at once."""
+    """Open an engine in `directory` with these workflows (YAML) and `concurrency` slots."""
     root = directory / "workspace"
     (root / "workflows").mkdir(parents=True, exist_ok=True)
     (root / "workflows" / "bench.yaml").write_text(workflows)
@@ -66,8 +66,8 @@ async def running(
 
 
 def chain(name: str, nodes: int, first: str = "x = x + 1") -> str:
-    """A workflow of transforms one after the other, for the list under `workflows:`. `first` is what the
-    first of them does."""
+    """Return a workflow of transforms in sequence, for the list under `workflows:`. `first` is the transform
+    of the first node."""
     steps = "".join(
         f"      - {{id: n{i}, type: transform, transform: '{first if i == 0 else 'x = x + 1'}'"
         + (f", next: [n{i + 1}]" if i + 1 < nodes else "")

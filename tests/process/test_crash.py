@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import PHASES, Told, crash, end_leftovers
+from benchmarks.crash import PHASES, Acknowledgements, crash, end_leftovers
 
 pytestmark = pytest.mark.process
 
 
-def crashed(tmp_path: Path, kills: int, bug: str = "", seed: int = 7) -> tuple[Told, list[str]]:
+def crashed(tmp_path: Path, kills: int, bug: str = "", seed: int = 7) -> tuple[Acknowledgements, list[str]]:
     root = tmp_path.resolve() / f"ws{seed}"
     try:
-        told, problems = crash(root, kills, seed=seed, bug=bug, say=False)
+        facts, problems = crash(root, kills, seed=seed, bug=bug, say=False)
     finally:
         end_leftovers(root)
-    return told, problems
+    return facts, problems
 
 
 def test_an_engine_that_is_killed_in_any_phase_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    told, problems = crashed(tmp_path, 10)
+    facts, problems = crashed(tmp_path, 10)
     assert problems == []
-    assert len(told.acknowledged) > 20
-    assert told.commands.total() >= 5, told.commands
+    assert len(facts.acknowledged) > 20
+    assert facts.commands.total() >= 5, facts.commands
 
 
 @pytest.mark.parametrize(
