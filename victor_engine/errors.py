@@ -89,7 +89,7 @@ class UsageError(VictorError):
 
 
 class PlanTokenError(UsageError):
-    """The token is not one of a plan, or the plan is of another action."""
+    """The token is not the token of a plan, or its plan is for another action."""
 
     code = "plan_token"
 
@@ -129,7 +129,7 @@ class AlreadyAnsweredError(ConflictError):
 
 
 class PlanExpiredError(ConflictError):
-    """The plan was made too long ago to be applied."""
+    """The plan is too old to be applied."""
 
     code = "plan_expired"
 
@@ -141,7 +141,7 @@ class PlanChangedError(ConflictError):
 
 
 class ItemChangedError(ConflictError):
-    """An item is not what it was when it was planned: it was left out. `details["changed"]` says what changed."""
+    """An item has changed since the plan and was left out. `details["changed"]` describes the change."""
 
     code = "item_changed"
 
@@ -167,7 +167,7 @@ class EngineLockedError(EngineUnavailableError):
 
 
 class FencedError(EngineUnavailableError):
-    """A newer engine has taken over this store. The older one writes nothing more."""
+    """A newer engine has taken over this store. The older one can no longer write."""
 
     code = "fenced"
 

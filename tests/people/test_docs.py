@@ -1,4 +1,4 @@
-"""What the page on people shows is right: its workflows load, its settings are read, its program runs."""
+"""The examples of docs/people.md are correct: the workflows load, the settings are read, the program runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", PAG
 
 
 @pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "yaml" and "workflows:\n" in text])
-def test_its_workflows_load(text: str) -> None:
+def test_the_workflows_load(text: str) -> None:
     result = load_text(text, "people.md")
     assert result.workflows
     assert [p for p in result.problems if p.severity == "error"] == []
 
 
-def test_its_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = [text for kind, text in BLOCKS if kind == "yaml" and "workflows:\n" not in text]
     (tmp_path / "victor.yaml").write_text("\n".join(settings))
@@ -36,7 +36,7 @@ def test_its_settings_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert f"`{word}`" in PAGE
 
 
-async def test_its_program_says_what_it_shows(tmp_path: Path) -> None:
+async def test_the_program_answers_small_amounts(tmp_path: Path) -> None:
     (program,) = [text for kind, text in BLOCKS if kind == "python"]
     names: dict[str, Any] = {"__name__": "docs"}
     exec(compile(program, "people.md", "exec"), names)  # noqa: S102 - the page's own text

@@ -5,7 +5,7 @@ import sys
 
 state = json.load(sys.stdin).get("state", {})
 if not state.get("values"):
-    finding = "There are no readings yet."
+    finding = "No readings were found."
 else:
     finding = f"{state['values']} readings in {state['files']} files: mean {state['mean']}, maximum {state['highest']}."
 print(finding, file=sys.stderr)
