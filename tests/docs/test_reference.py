@@ -1,15 +1,18 @@
-"""The reference pages name each key that the readers accept, and their links lead to existing headings."""
+"""The documents name each key that the readers accept, commands and options that exist, and existing headings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
-from tests.docs.guides import ROOT
+from tests.docs.guides import ROOT, blocks
+from victor_engine.cli.main import cli
 from victor_engine.config import binding_reader, notify
 from victor_engine.config.layers import ENVIRONMENT, SECTIONS
 from victor_engine.config.model import ConsoleConfig, HitlConfig, ScheduleDefaults, SchedulerConfig
@@ -65,9 +68,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
 def test_links_between_documents_lead_to_a_heading() -> None:
     broken = []
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))):
+    for page in DOCUMENTS:
         text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
         for link in re.findall(r"\]\(([^)\s]+)\)", text):
             if link.startswith(("http:", "https:")):
@@ -77,3 +83,51 @@ def test_links_between_documents_lead_to_a_heading() -> None:
             if not target.exists() or (anchor and anchor not in anchors(target)):
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert not broken
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield the arguments of each `victor` command of a page, in blocks and in text."""
+    lines = [
+        line
+        for block in blocks(page)
+        if block.language == "sh"
+        for line in block.text.replace("\\\n", " ").splitlines()
+    ]
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for line in [*lines, *re.findall(r"`(victor [^`\n]+)`", text)]:
+        for part in re.split(r"\s[|;&]+\s", line.strip()):
+            if part.startswith("victor "):
+                yield part.removeprefix("victor ")
+
+
+def problems(arguments: str) -> Iterator[str]:
+    """Yield the commands and options of a command line that do not exist."""
+    words = shlex.split(arguments, comments=True)
+    found: list[click.Command] = [cli]
+    options = {option for parameter in cli.params for option in parameter.opts}
+    for word in words:
+        if not isinstance(found[0], click.Group):
+            break
+        if word.startswith("-"):
+            continue
+        # The documents write several commands as list|show.
+        subcommands = [found[0].get_command(click.Context(found[0]), name) for name in word.split("|")]
+        if None in subcommands:
+            yield f"victor {arguments}: {word} does not exist"
+            return
+        found = [command for command in subcommands if command is not None]
+    options |= {
+        option
+        for command in found
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    for word in words:
+        option, _, _ = word.partition("=")
+        if option.startswith("--") and option not in {*options, "--help"}:
+            yield f"victor {arguments}: {option} does not exist"
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_the_commands_of_a_document_exist(page: Path) -> None:
+    assert [problem for arguments in commands(page) for problem in problems(arguments)] == []
