@@ -280,7 +280,7 @@ async def test_a_schedule_that_cannot_be_decided_holds_up_no_other(tmp_path: Pat
         await w.at(at(8, 5))
         assert await w.outcomes() == ["started"]
         (problem,) = (await w.rows(f"SELECT problem FROM schedules WHERE id = '{bad}'"))[0]
-        assert "a step is a number above zero" in problem
+        assert "a step must be a number above zero" in problem
         await w.at(at(8, 6, 30))
         assert len(await w.rows("SELECT * FROM events WHERE kind = 'engine.problem'")) == 1
         mended = "UPDATE schedules SET spec = replace(spec, '*/0', '*/5') WHERE id = ?"

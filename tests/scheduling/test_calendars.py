@@ -157,12 +157,12 @@ def test_an_icalendar_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("c.ics", b"\x00\x01binary", "is no iCalendar file"),
-        ("c.ics", b"", "is no iCalendar file"),
+        ("c.ics", b"\x00\x01binary", "not an iCalendar file"),
+        ("c.ics", b"", "not an iCalendar file"),
         (
             "c.ics",
             b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:x\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
-            "no beginning",
+            "no start",
         ),
         (
             "c.ics",
@@ -175,15 +175,15 @@ def test_an_icalendar_file(tmp_path: Path) -> None:
         ("c.yaml", b"dates: [", "c.yaml:1"),
         ("c.yaml", b"days: [2026-01-01]", "unknown key 'days'. Did you mean"),
         ("c.yaml", b"dates: [2026-13-01]", "c.yaml:1:9: not valid YAML: '2026-13-01' is not a valid value"),
-        ("c.yaml", b"dates: 2026-12-01", "wants a list"),
+        ("c.yaml", b"dates: 2026-12-01", "must be a list"),
         ("c.yaml", b"\ndates:\n  - {day: 3}", "c.yaml:3:"),
         ("c.yaml", b"ranges: [{from: 2026-01-02, to: 2026-01-01}]", "is not after"),
-        ("c.yaml", b"weekly: [{days: [someday]}]", "no day of the week"),
-        ("c.yaml", b"weekly: [{days: [mon], from: late}]", "no time of day"),
+        ("c.yaml", b"weekly: [{days: [someday]}]", "not a day of the week"),
+        ("c.yaml", b"weekly: [{days: [mon], from: late}]", "not a time of day"),
         ("c.yaml", b"recurring: [{cron: '61 * * * *', for: 1h}]", "Invalid cron expression"),
-        ("c.yaml", b"recurring: [{cron: '@daily', for: 90d}]", "no duration up to 31 days"),
+        ("c.yaml", b"recurring: [{cron: '@daily', for: 90d}]", "not a duration up to 31 days"),
         ("c.yaml", b"timezone: Europe/Berlim\ndates: [2026-01-01]", "did you mean 'Europe/Berlin'"),
-        ("c.yaml", b"description: nothing", "says nothing"),
+        ("c.yaml", b"description: nothing", "has no entries"),
     ],
 )
 def test_what_is_no_calendar(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -208,7 +208,7 @@ def test_names(tmp_path: Path) -> None:
     assert set(known.faults()) == {"bad", "odd"}
     assert known.faults()["bad"].message.startswith("victor.yaml:3:")
     for name, words in (
-        ("holliday", "Did you mean 'holidays'"), ("../x.ics", "leaves the workspace"), ("gone.ics", "No such file"),
+        ("holliday", "Did you mean 'holidays'"), ("../x.ics", "is outside the workspace"), ("gone.ics", "No such file"),
     ):  # fmt: skip
         with pytest.raises(VictorError, match=words):
             known.get(name)

@@ -198,7 +198,7 @@ async def test_a_cycle_is_refused_with_its_path(tmp_path: Path) -> None:
         schedule = await after(w, "c", "b")
         with pytest.raises(UsageError, match="cycle: a -> b -> c -> a"):
             await after(w, "a", "c")
-        with pytest.raises(UsageError, match="cannot come after itself"):
+        with pytest.raises(UsageError, match="cannot depend on itself"):
             await after(w, "a", "a")
         with pytest.raises(UsageError, match="no workflow 'bb'"):
             await after(w, "c", "bb")
@@ -267,12 +267,12 @@ async def test_failures_in_a_row_pause_with_the_reason(tmp_path: Path) -> None:
     [
         ({"workflow": "a"}, "unknown key 'workflow'"),
         ({"workflows": []}, "name of a workflow"),
-        ({"require": "all"}, "says no workflows"),
+        ({"require": "all"}, "workflows is missing"),
         ({"workflows": ["a"], "on": "sucess"}, "Did you mean 'success'"),
-        ({"workflows": ["a"], "require": "one"}, "require cannot be"),
-        ({"workflows": ["a"], "within": "soon"}, "no duration"),
-        ({"workflows": ["a"], "period": "decade"}, "period cannot be"),
-        ({"workflows": ["a"], "take": 3}, "take wants"),
+        ({"workflows": ["a"], "require": "one"}, "not a value of require"),
+        ({"workflows": ["a"], "within": "soon"}, "not a duration"),
+        ({"workflows": ["a"], "period": "decade"}, "not a value of period"),
+        ({"workflows": ["a"], "take": 3}, "take must be"),
     ],
 )
 def test_what_is_wrong_with_after(block: dict[str, Any], words: str) -> None:

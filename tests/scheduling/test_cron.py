@@ -129,7 +129,7 @@ def test_the_calendar_has_two_ends(zone: str) -> None:
 
 @pytest.mark.parametrize("zone", ["posix/UTC", "right/UTC", "localtime", "Factory"])
 def test_what_only_some_machines_have_is_no_zone(zone: str) -> None:
-    with pytest.raises(ValueError, match="there is no time zone"):
+    with pytest.raises(ValueError, match=r"the time zone .* does not exist"):
         CronSchedule.from_cron("0 9 * * *", zone)
 
 
@@ -154,7 +154,7 @@ def test_an_interval_that_divides_nothing_is_elapsed_time() -> None:
     schedule = CronSchedule.from_interval(minutes=45)
     found = schedule.upcoming(3, datetime(2026, 3, 8, 23, 50, tzinfo=UTC))
     assert {b - a for a, b in itertools.pairwise(found)} == {timedelta(minutes=45)}
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match="more than 0 seconds"):
         CronSchedule.from_interval()
 
 

@@ -42,14 +42,14 @@ def test_what_a_block_says_goes_before_a_default_in_either_spelling(spelling: st
     [
         ({"cron": "@daily", "timezon": "UTC"}, "unknown key 'timezon'. Did you mean 'timezone'?"),
         ({"cron": "@daily", True: 1}, "unknown key True"),
-        ({"cron": "@daily", "enabled": "false"}, "'false' is neither true nor false"),
+        ({"cron": "@daily", "enabled": "false"}, "must be true or false, not 'false'"),
         ({"cron": "@daily", "max_runs": 0}, "at least 1"),
         ({"cron": "@daily", "max_active_runs": 1.5}, "not a whole number"),
         ({"cron": "@daily", "overlap": "skipp"}, "Did you mean 'skip'?"),
-        ({"cron": "@daily", "catchup": "latets"}, "write false, latest or all"),
-        ({"cron": "@daily", "jitter": "-5s"}, "no duration"),
+        ({"cron": "@daily", "catchup": "latets"}, "must be false, latest or all"),
+        ({"cron": "@daily", "jitter": "-5s"}, "not a duration"),
         ({"cron": "@daily", "timezone": "Europe/Berlim"}, "did you mean 'Europe/Berlin'"),
-        ({"cron": "@daily", "start_date": "2026-02-30"}, "no date or time"),
+        ({"cron": "@daily", "start_date": "2026-02-30"}, "not a date or time"),
         ({"cron": "@daily", "start_date": "2026-02-02", "end_date": "2026-02-01"}, "not after start_date"),
         ({"cron": "@daily", "state": [1]}, "must be a mapping"),
         ({"cron": "0 22-2 * * *"}, "runs backwards"),
@@ -57,7 +57,7 @@ def test_what_a_block_says_goes_before_a_default_in_either_spelling(spelling: st
         ({"every": "5m", "interval": "6m"}, "every and interval mean the same"),
         ({"cron": "@daily", "every": "5m"}, "exactly one of"),
         ({}, "none is given"),
-        ({"after": "w"}, "cannot come after itself"),
+        ({"after": "w"}, "cannot depend on itself"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_scheduled(block: dict[Any, Any], words: str) -> None:

@@ -184,12 +184,12 @@ def test_finish_by_is_the_next_such_moment(start: datetime, zone: str, wall: Any
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ({}, "says nothing"),
-        ({"finish_by": "25:00"}, "no time of day"),
-        ({"finish_by": "half past"}, "no time of day"),
-        ({"start_within": 0}, "more than nothing"),
+        ({}, "expect is empty"),
+        ({"finish_by": "25:00"}, "not a time of day"),
+        ({"finish_by": "half past"}, "not a time of day"),
+        ({"start_within": 0}, "more than 0 seconds"),
         ({"start": "5m"}, "unknown key 'start'"),
-        ([], "wants a mapping"),
+        ([], "must be a mapping"),
     ],
 )
 def test_what_is_wrong_with_expect(block: Any, words: str) -> None:

@@ -66,9 +66,9 @@ def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
         ("- a", "Keys with values"),
         ("jiter: 5m", "jitter"),
         ("cron: '* * * * *'", "cron is not said here"),
-        ("expect: {finish_by: noon}", "no time of day"),
+        ("expect: {finish_by: noon}", "not a time of day"),
         ("max_runs: 0", "at least 1"),
-        ("start_date: soon", "no date or time"),
+        ("start_date: soon", "not a date or time"),
         ("start_date: 2026-03-02\nend_date: 2026-03-01", "end_date"),
         ("1: 2", "1 is not said here"),
     ],
@@ -110,7 +110,7 @@ async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -
         await fill(pilot, "#timezone", "Europe/Berlin")
         dialog.query_one("#more", TextArea).text = "jitter: x"
         await go(pilot, "ctrl+s")
-        assert "no duration" in text_of(app, "#more-fault")
+        assert "not a duration" in text_of(app, "#more-fault")
         dialog.query_one("#more", TextArea).text = "jitter: 2m\nexclude: holidays"
         assert await dialog._check() is not None
         said = text_of(app, "#preview")
@@ -140,6 +140,6 @@ async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(world: W
         await go(pilot, "e")
         app.screen.query_one("#more", TextArea).text = "exclude: fair.ics"
         await go(pilot, "ctrl+s")
-        assert "fair.ics:1: is no iCalendar file" in text_of(app, "#more-fault")
+        assert "fair.ics:1: not an iCalendar file" in text_of(app, "#more-fault")
         assert text_of(app, "#expression-fault") == ""
         assert not [call for call in world.calls if call[0] == "edit_schedule"]

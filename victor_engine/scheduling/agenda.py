@@ -1,4 +1,4 @@
-"""What fires when, over all schedules: counts in spans, for a timeline or a calendar."""
+"""The agenda: past and planned fires of all schedules, counted in spans, for a timeline or a calendar."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from victor_engine.store.queries.schedule_runs import fires_between, typical_sec
 from victor_engine.store.repositories import schedules
 
 MAX_EDGES = 1000
-"""Edges of one agenda."""
+"""The most edges of one agenda."""
 
-MAX_LOOKED_AT = 5000
-"""Fires of one schedule that are held against its calendars; beyond it, none counts as left out."""
+MAX_CHECKED = 5000
+"""The most fires of one schedule that are compared with its calendars; above it, no fire counts as excluded."""
 
 MAX_PAST = 100_000
-"""Fires that were, newest first."""
+"""The most past fires, newest first."""
 
 
 def agenda(
@@ -36,7 +36,7 @@ def agenda(
     schedule_id: str | None = None,
     limit: int = 200,
 ) -> Agenda:
-    """Between consecutive `edges`: what has fired until now, and what will. Lanes by their next fire."""
+    """Return the past and planned fires between consecutive `edges`. Lanes are sorted by their next fire."""
     if len(edges) < 2 or len(edges) > MAX_EDGES or any(b <= a for a, b in pairwise(edges)):
         raise UsageError(f"an agenda needs from 2 to {MAX_EDGES} edges, each later than the one before")
     if schedule_id is not None:
@@ -79,12 +79,12 @@ def _planned(
             return planned, left_out
         begin = max(begin, row.paused.until)
     timing = row.timing
-    # A span includes its first instant, not its last.
+    # A span includes its first instant and excludes its last.
     tick = timedelta(microseconds=1)
     for index, (start, end) in enumerate(pairwise(edges)):
         if end > begin:
             planned[index] = timing.count(max(start - tick, begin), end - tick)
-    if row.spec.exclude and sum(planned) <= MAX_LOOKED_AT:
+    if row.spec.exclude and sum(planned) <= MAX_CHECKED:
         at = max(edges[0] - tick, begin)
         while (nominal := timing.next_after(at)) is not None and nominal.instant < edges[-1]:
             at = nominal.instant

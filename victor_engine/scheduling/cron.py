@@ -1,9 +1,9 @@
-"""Cron by cronie's rule, over every IANA zone, by a search in bit sets.
+"""Cron schedules with the rules of cronie, for every IANA zone, computed with bit sets.
 
 * Day of month and day of week are joined by OR, unless one of them starts with `*`: then by AND.
-* A job whose minute and hour are fixed runs once at the first instant after a gap that holds its
-  time, and once, in the first pass, in an overlap. Two times that meet in one instant fire once.
-* A job whose minute or hour starts with `*` is matched against the wall clock at every real minute.
+* A job with fixed minutes and hours whose time is in a gap of the clock fires at the first instant after the gap.
+  In an overlap it fires once, the first time. Two times with the same instant fire once.
+* A job whose minute or hour starts with `*` is compared with the wall clock at every elapsed minute.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DAY_ZERO = date(1970, 1, 1).toordinal()
 MAX_YEAR = 9998
 _FIRST = -62_104_060_800
 _LAST = 253_370_678_400
-"""Seconds of 0002-01-01 and 9999-01-01, between which an offset cannot leave the calendar."""
+"""Seconds of 0002-01-01 and 9999-01-01. Between them, no offset exceeds the range of datetime."""
 
 FULL = {MINUTE.name: (1 << 60) - 1, HOUR.name: (1 << 24) - 1, DAY.name: (1 << 32) - 2, MONTH.name: (1 << 13) - 2,
         WEEKDAY.name: (1 << 7) - 1}  # fmt: skip
@@ -46,14 +46,14 @@ def _lowest(bits: int) -> int:
 
 
 def _seconds(instant: datetime) -> int:
-    """Whole seconds since the epoch, rounded down."""
+    """Return the whole seconds since the epoch, rounded down."""
     delta = instant - _EPOCH
     return delta.days * 86_400 + delta.seconds
 
 
 @dataclass(frozen=True)
 class CronSchedule:
-    """When something is due. Made by `from_cron` or `from_interval`; immutable.
+    """The times of a cron expression or an interval. Created by `from_cron` or `from_interval`. Immutable.
 
     `minute`, `hour`, `day_of_month`, `month` and `day_of_week` (0 is Sunday) are sets of numbers.
     For an interval that divides neither hour nor day, `interval` is its length in seconds and the
@@ -66,11 +66,19 @@ class CronSchedule:
     fields: tuple[ParsedField, ...] = field(default=(), repr=False)
     _months: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
-    # --- making --------------------------------------------------------------------------------
+    # --- construction --------------------------------------------------------------------------
 
     @classmethod
     def from_cron(cls, expression: str, tz: str = "UTC", hash_id: str | None = None) -> CronSchedule:
-        """From five fields or an alias. ValueError (`Invalid cron expression: …`) says what is wrong."""
+        """Return the schedule of a cron expression: five fields or an alias.
+
+        Args:
+            expression: The expression.
+            tz: The IANA name of the time zone.
+            hash_id: The text from which `H` derives its numbers. Without it, `H` is an error.
+
+        Raise ValueError (`Invalid cron expression: …`) if the expression is not valid.
+        """
         zone_table(tz)
         try:
             parts = split_expression(expression)
@@ -95,18 +103,22 @@ class CronSchedule:
         weeks: float = 0,
         tz: str = "UTC",
     ) -> CronSchedule:
-        """Aligned to the wall clock where the interval divides the hour or the day; else exact elapsed time."""
+        """Return the schedule of an interval.
+
+        An interval that divides the hour or the day is aligned to the wall clock; another one is exact elapsed time.
+        Raise ValueError if the interval is not a positive whole number of seconds.
+        """
         try:
             total = timedelta(
                 weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
             ).total_seconds()
         except (ValueError, OverflowError):
-            raise ValueError("an interval is a number of seconds that a calendar can hold") from None
+            raise ValueError("the interval is too long or not a number") from None
         if total <= 0:
-            raise ValueError(f"an interval must be above zero, not {total:g} seconds")
+            raise ValueError(f"the interval must be more than 0 seconds, not {total:g}")
         whole = round(total)
         if abs(whole - total) > 1e-9:
-            raise ValueError(f"an interval is a whole number of seconds, not {total:g}")
+            raise ValueError(f"the interval must be a whole number of seconds, not {total:g}")
         if whole % 60 == 0 and 3600 % whole == 0 and whole < 3600:
             return cls.from_cron(f"*/{whole // 60} * * * *", tz)
         if whole == 3600:
@@ -116,7 +128,7 @@ class CronSchedule:
         zone_table(tz)
         return cls(f"every {whole}s", tz, whole, tuple(parse_field("*", spec) for spec in FIELDS))
 
-    # --- what it says --------------------------------------------------------------------------
+    # --- fields --------------------------------------------------------------------------------
 
     @cached_property
     def minute(self) -> frozenset[int]:
@@ -140,7 +152,7 @@ class CronSchedule:
 
     @property
     def follows_wall_clock(self) -> bool:
-        """Whether minute or hour start with `*`: the clock is looked at every minute."""
+        """Whether minute or hour starts with `*`, so that every minute is compared with the wall clock."""
         return self.fields[0].star or self.fields[1].star
 
     @property
@@ -148,7 +160,7 @@ class CronSchedule:
         return self._zone
 
     def days_of(self, year: int, month: int) -> int:
-        """The matching days of a month as bits, bit 1 for its first day; 0 in a month that does not match."""
+        """Return the matching days of a month as bits, bit 1 for its first day; 0 for a month that does not match."""
         return self._days(year, month) if self.fields[3].bits >> month & 1 else 0
 
     @cached_property
@@ -156,13 +168,13 @@ class CronSchedule:
         return zone_table(self.timezone)
 
     def describe(self) -> str:
-        """The schedule in plain English."""
+        """Return the description of the schedule in plain English."""
         return describe(self.fields, self.interval)
 
-    # --- when ----------------------------------------------------------------------------------
+    # --- instants ------------------------------------------------------------------------------
 
     def matches(self, instant: datetime) -> bool:
-        """Whether a fire is due in the minute of `instant` (a naive one is wall time in the zone)."""
+        """Return whether a fire is due in the minute of `instant`. A naive datetime is wall time in the zone."""
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=self._zone.info)
         start = _seconds(instant)
@@ -171,7 +183,7 @@ class CronSchedule:
         return _FIRST < start < _LAST and self.next_seconds(start - 1) == start
 
     def next_run(self, after: datetime | None = None) -> datetime | None:
-        """The first instant strictly after `after` (now by default), in UTC; None if none comes before year 9999."""
+        """Return the first instant strictly after `after` (default: now) in UTC; None if there is none before 9999."""
         if after is None:
             after = datetime.now(UTC)
         elif after.tzinfo is None:
@@ -181,7 +193,7 @@ class CronSchedule:
         return None if seconds is None else _EPOCH + timedelta(seconds=seconds)
 
     def upcoming(self, n: int, after: datetime | None = None) -> list[datetime]:
-        """The next `n` instants."""
+        """Return the next `n` instants."""
         found: list[datetime] = []
         current = after if after is not None else datetime.now(UTC)
         while len(found) < n:
@@ -193,7 +205,7 @@ class CronSchedule:
         return found
 
     def next_seconds(self, after: int) -> int | None:
-        """As `next_run`, in whole seconds since the epoch."""
+        """Return the next instant after `after`, both in whole seconds since the epoch."""
         if self.interval is not None:
             return (after // self.interval + 1) * self.interval
         return self._next_wall_clock(after) if self.follows_wall_clock else self._next_fixed(after)
@@ -226,14 +238,14 @@ class CronSchedule:
             change = zone.next_change(after, candidate)
             if change is None:
                 return candidate
-            # The clock changes before the candidate: look on from the change, by the new offset.
+            # The offset changes before the candidate: continue from the change with the new offset.
             after, offset = change[0] - 1, change[2]
             first = change[0] + offset
             wall = -(-first // 60)
             after = change[0]
 
     def _wall_from(self, minute: int) -> int | None:
-        """The first matching wall time at or after `minute` (minutes since 1970), in seconds."""
+        """Return the first matching wall time at or after `minute` (minutes since 1970), in seconds."""
         days, rest = divmod(minute, 1440)
         day = date.fromordinal(_DAY_ZERO + days)
         found = self._next_wall(day.year, day.month, day.day, rest // 60, rest % 60, MAX_YEAR)
@@ -274,7 +286,7 @@ class CronSchedule:
         return None
 
     def _days(self, year: int, month: int) -> int:
-        """The matching days of a month, as bits."""
+        """Return the matching days of a month as bits."""
         key = year * 12 + month
         found = self._months.get(key)
         if found is None:
@@ -318,7 +330,7 @@ class CronSchedule:
 
 
 def _nearest_weekday(number: int, first: int, length: int) -> int:
-    """The weekday nearest to a day of the month, never in another month."""
+    """Return the weekday nearest to a day of the month, within the same month."""
     weekday = (first + number - 1) % 7
     if weekday == 6:  # Saturday
         return number - 1 if number > 1 else number + 2

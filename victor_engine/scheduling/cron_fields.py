@@ -1,7 +1,7 @@
-"""The grammar of cron: five fields, each a set of numbers kept as bits, and the words for days.
+"""The grammar of cron expressions: five fields, each a set of numbers stored as bits.
 
-`*`, numbers, names, ranges, lists, steps; in days of the month also `L`, `LW`, `nW`, in days of the
-week `n#k` and `nL`; `H` in any field. Everything else is an error that says what and where.
+A field has `*`, numbers, names, ranges, lists and steps. Days of the month also have `L`, `LW` and `nW`, days of the
+week `n#k` and `nL`, and every field `H`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ ALIASES = {
 
 
 _DIGITS = 9
-"""Digits that a number may have: more would say nothing that fits into a field."""
+"""The most digits of a number. No field has larger numbers."""
 
 _BLANK = " \t\r\n"
 
 
 class CronSyntaxError(ValueError):
-    """An expression that is none; the message says which field and what to write instead."""
+    """An expression is not valid. The message names the field and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """One field: its name and bounds, and the words that stand for numbers."""
+    """One field: its name and bounds, and names for its numbers."""
 
     name: str
     low: int
@@ -100,11 +100,11 @@ def _or_name(spec: FieldSpec) -> str:
 def _step(text: str, spec: FieldSpec, whole: str) -> int:
     if len(text) > _DIGITS or not (text.isascii() and text.isdigit()) or int(text) == 0:
         text = text if len(text) <= _DIGITS else f"{text[:_DIGITS]}…"
-        raise CronSyntaxError(f"{spec.name} {whole!r}: a step is a number above zero, not {text!r}")
+        raise CronSyntaxError(f"{spec.name} {whole!r}: a step must be a number above zero, not {text!r}")
     step, size = int(text), spec.high - spec.low + 1
     if step > size:
         raise CronSyntaxError(
-            f"{spec.name} {whole!r}: a step of {step} is longer than the field; for an exact distance use every:"
+            f"{spec.name} {whole!r}: a step of {step} is larger than the field; use every: for an exact interval"
         )
     return step
 
@@ -117,7 +117,7 @@ def _range_bits(low: int, high: int, step: int) -> int:
 
 
 def _hashed(text: str, spec: FieldSpec, hash_id: str | None) -> int:
-    """`H`, `H/n`, `H(a-b)`, `H(a-b)/n`: a number that the id chooses, so that load is spread."""
+    """Return the bits of `H`, `H/n`, `H(a-b)` or `H(a-b)/n`: numbers that derive from the id, to spread the load."""
     if hash_id is None:
         raise CronSyntaxError(
             f"{spec.name} {text!r}: H needs an id to hash; pass hash_id (a schedule passes its own)"
@@ -140,7 +140,7 @@ def _hashed(text: str, spec: FieldSpec, hash_id: str | None) -> int:
 
 
 def parse_field(text: str, spec: FieldSpec, hash_id: str | None = None) -> ParsedField:
-    """One field of an expression. CronSyntaxError names the field, the text and the fault."""
+    """Parse one field of an expression. Raise CronSyntaxError with the field, the text and the problem."""
     bits = 0
     last = last_weekday = False
     nearest: list[int] = []
@@ -149,7 +149,7 @@ def parse_field(text: str, spec: FieldSpec, hash_id: str | None = None) -> Parse
     for item in text.split(","):
         upper = item.upper()
         if not item:
-            raise CronSyntaxError(f"{spec.name} {text!r}: there is nothing between two commas")
+            raise CronSyntaxError(f"{spec.name} {text!r}: an item between commas is empty")
         if upper.startswith("H") and upper not in spec.names:
             bits |= _hashed(upper, spec, hash_id)
         elif spec is DAY and upper == "L":
@@ -161,7 +161,7 @@ def parse_field(text: str, spec: FieldSpec, hash_id: str | None = None) -> Parse
         elif spec is WEEKDAY and "#" in item:
             day, _, k = item.partition("#")
             if k not in ("1", "2", "3", "4", "5"):
-                raise CronSyntaxError(f"{spec.name} {text!r}: after # stands 1 to 5, not {k!r}")
+                raise CronSyntaxError(f"{spec.name} {text!r}: # must be followed by 1 to 5, not {k!r}")
             nth.append((_number(day, spec, text) % 7, int(k)))
         elif spec is WEEKDAY and upper.endswith("L") and len(item) > 1:
             last_of.append(_number(item[:-1], spec, text) % 7)
@@ -180,9 +180,7 @@ def _plain(item: str, spec: FieldSpec, whole: str) -> int:
     if body == "*":
         return _range_bits(spec.low, 6 if spec is WEEKDAY else spec.high, step)
     if body in ("?", "R", "r", "L", "l"):
-        raise CronSyntaxError(
-            f"{spec.name} {whole!r}: {body} is not part of this grammar here; write * or a number"
-        )
+        raise CronSyntaxError(f"{spec.name} {whole!r}: {body} is not supported here; write * or a number")
     start, dash, end = body.partition("-")
     if not dash:
         number = _number(body, spec, whole)
@@ -199,21 +197,21 @@ def _plain(item: str, spec: FieldSpec, whole: str) -> int:
 
 
 def split_expression(expression: str) -> list[str]:
-    """The five fields of an expression or an alias."""
+    """Return the five fields of an expression or an alias."""
     if not isinstance(expression, str):
-        raise CronSyntaxError("it is not a text")
+        raise CronSyntaxError("the expression must be text")
     text = expression.strip(_BLANK)
     if text.startswith("@"):
         found = ALIASES.get(text.lower())
         if found is None:
-            raise CronSyntaxError(f"there is no {text!r}; there are {', '.join(ALIASES)}")
+            raise CronSyntaxError(f"the alias {text!r} does not exist; use one of {', '.join(ALIASES)}")
         return found.split()
     odd = next((mark for mark in text if mark.isspace() and mark not in _BLANK), None)
     if odd is not None:
-        raise CronSyntaxError(f"{odd!r} stands between fields, where a blank or a tab belongs")
+        raise CronSyntaxError(f"fields are separated by {odd!r}; use spaces or tabs")
     parts = text.split()
     if len(parts) != 5:
         raise CronSyntaxError(
-            f"{len(parts)} fields, and five are needed: minute, hour, day of month, month, day of week"
+            f"the expression has {len(parts)} fields, not five: minute, hour, day of month, month, day of week"
         )
     return parts

@@ -1,4 +1,4 @@
-"""The `schedule:` block of a workflow file, and what identifies a schedule."""
+"""The `schedule:` block of a workflow file, and the ids of schedules."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ KEYS = frozenset(
         "pause_after_failures",
     }
 )  # fmt: skip
-"""What a `schedule:` block may hold."""
+"""The keys of a `schedule:` block."""
 
 OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
 
-SAME = (("timezone", "tz"), ("every", "interval"), ("at", "once"), ("initial_state", "state"))
-"""Two spellings of one thing."""
+SYNONYMS = (("timezone", "tz"), ("every", "interval"), ("at", "once"), ("initial_state", "state"))
+"""Keys with the same meaning."""
 
 
 def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
-    """An instant from ISO text, a date or a datetime; without an offset it is wall time in `zone`.
+    """Return the instant of ISO text, a date or a datetime, in UTC. Without an offset it is wall time in `zone`.
 
-    A bare date is its first moment, or with `end` its last.
+    A date without a time is its first second or, with `end`, its last. Raise UsageError if `value` is not an instant.
     """
     if isinstance(value, datetime):
         found = value
@@ -48,7 +48,9 @@ def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
-            raise UsageError(f"{text!r} is no date or time; write 2026-03-31 or 2026-03-31T09:00") from None
+            raise UsageError(
+                f"{text!r} is not a date or time; write 2026-03-31 or 2026-03-31T09:00"
+            ) from None
         if end and len(text) == 10:
             found = datetime.combine(found.date(), time(23, 59, 59))
     if found.tzinfo is None:
@@ -57,7 +59,7 @@ def parse_instant(value: Any, zone: ZoneInfo, *, end: bool = False) -> datetime:
 
 
 def parse_catchup(value: Any) -> Any:
-    """false, `latest`, or true/`all`."""
+    """Return the catch-up policy for false, `latest`, or true/`all`."""
     word = str(value).strip().lower()
     found = {
         "false": "none",
@@ -69,25 +71,25 @@ def parse_catchup(value: Any) -> Any:
         "latest": "latest",
     }
     if word not in found:
-        raise UsageError(f"catchup cannot be {value!r}; write false, latest or all")
+        raise UsageError(f"catchup must be false, latest or all, not {value!r}")
     return found[word]
 
 
 def spec_from_block(
     workflow: str, block: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> tuple[ScheduleSpec | None, list[str]]:
-    """The spec that a block declares, and what is wrong with it. A spec is None if there are faults."""
+    """Return the spec of a block, or None, and its errors."""
     faults: list[str] = []
     for key in block:
         if key not in KEYS:
             faults.append(f"schedule: unknown key {key!r}. {did_you_mean(str(key), KEYS)}")
-    said = {key: value for key, value in block.items() if value is not None}
-    for names in SAME:
-        if len(twice := [name for name in names if name in said]) > 1:
-            faults.append(f"schedule: {' and '.join(twice)} mean the same; leave one out")
-    # What the block says in either spelling goes before a default.
-    spelled = {name for names in SAME if said.keys() & set(names) for name in names}
-    given = {**{key: value for key, value in (defaults or {}).items() if key not in spelled}, **said}
+    written = {key: value for key, value in block.items() if value is not None}
+    for names in SYNONYMS:
+        if len(twice := [name for name in names if name in written]) > 1:
+            faults.append(f"schedule: {' and '.join(twice)} mean the same; remove one of them")
+    # A key of the block overrides the default of its synonym.
+    overridden = {name for names in SYNONYMS if written.keys() & set(names) for name in names}
+    given = {**{key: value for key, value in (defaults or {}).items() if key not in overridden}, **written}
     fields: dict[str, Any] = {"workflow": workflow}
 
     def take(name: str, read: Any, *keys: str) -> None:
@@ -111,17 +113,17 @@ def spec_from_block(
 
     def above_zero(value: Any) -> float:
         if duration(value) < 1:
-            raise UsageError(f"{value!r} is less than a second; an interval is at least that")
+            raise UsageError(f"{value!r} is less than a second; an interval must be at least one second")
         return duration(value)
 
     def yes_or_no(value: Any) -> bool:
         if not isinstance(value, bool):
-            raise UsageError(f"{value!r} is neither true nor false")
+            raise UsageError(f"must be true or false, not {value!r}")
         return value
 
     def overlap(value: Any) -> str:
         if value not in OVERLAPS:
-            raise UsageError(f"cannot be {value!r}. {did_you_mean(str(value), OVERLAPS)}")
+            raise UsageError(f"{value!r} is not an overlap policy. {did_you_mean(str(value), OVERLAPS)}")
         return str(value)
 
     take("timezone", str, "timezone", "tz")
@@ -166,21 +168,21 @@ _PLACE = re.compile(r"schedule\.(\w+):|schedule: unknown key '([^']*)'")
 
 
 def place_of(fault: str, places: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """Line and column of what a fault of `spec_from_block` speaks of, from where the block's keys stand."""
+    """Return the line and column of an error of `spec_from_block`, given the places of the keys of the block."""
     found = _PLACE.match(fault)
     key = (found[1] or found[2]) if found is not None else ""
     return places.get(key) or places.get("") or (1, 1)
 
 
 def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[ScheduleSpec | None, list[str]]:
-    """`spec` with what a block says in place of it; what it does not name stays. Null takes a key back."""
+    """Return `spec` with the keys of a block applied, or None, and the errors. Null resets a key to its default."""
     ways = {"cron": "cron", "every": "every_seconds", "interval": "every_seconds", "at": "at", "once": "at"}
     ways |= {"after": "after"}
     given = {key: value for key, value in block.items() if value is not None}
     dropped = [key for key, value in block.items() if value is None]
     base: dict[str, Any] = {"timezone": spec.timezone}
     if not given.keys() & ways.keys():
-        # Any way will do to have the rest of the block read.
+        # The reader requires times; any will do to read the other keys.
         base["cron"] = "@yearly"
     read, faults = spec_from_block(spec.workflow, {**base, **given})
     if read is None:
@@ -212,22 +214,22 @@ def _state(value: Any) -> dict[str, Any]:
 def _calendars(value: Any) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [value]
     if not all(isinstance(name, str) and name.strip() for name in names):
-        raise UsageError("wants the name of a calendar, or a list of names")
+        raise UsageError("must be the name of a calendar, or a list of names")
     return tuple(dict.fromkeys(name.strip() for name in names))
 
 
 def schedule_id(spec: ScheduleSpec) -> str:
-    """Twelve hex characters of what makes a schedule another one: workflow, times, zone, state, version."""
-    what = [
+    """Return the id of a schedule: twelve hex digits of the digest of workflow, times, zone, state and version."""
+    identity = [
         spec.workflow, spec.cron, spec.every_seconds, spec.anchor, spec.at,
         msgspec.to_builtins(spec.after) if spec.after is not None else [], spec.timezone,
         spec.version, spec.initial_state,
     ]  # fmt: skip
-    return jsonio.digest(what)[:12]
+    return jsonio.digest(identity)[:12]
 
 
 def file_schedule_id(workflow: str) -> str:
-    """The id of the schedule that a workflow's file declares: it stays when the block is edited."""
+    """Return the id of the schedule in a workflow file. It does not change when the block is edited."""
     return jsonio.digest(["file", workflow])[:12]
 
 
@@ -236,7 +238,7 @@ def _text(value: Any) -> str:
 
 
 def describe_changes(old: ScheduleSpec, new: ScheduleSpec) -> list[str]:
-    """What differs between two specs, one line a field."""
+    """Return the differences between two specs, one line for each field."""
     return [
         f"{key}: {_text(getattr(old, key))} -> {_text(getattr(new, key))}"
         for key in ScheduleSpec.__struct_fields__

@@ -1,4 +1,4 @@
-"""Schedules in plain English."""
+"""Descriptions of schedules in plain English."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ORDINALS = ("", "first", "second", "third", "fourth", "fifth")
 
 
 def listed(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return the words as a list: `a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def elapsed(seconds: float) -> str:
-    """A duration in words: `45 minutes`, `1 hour 30 minutes`."""
+    """Return a duration in words: `45 minutes`, `1 hour 30 minutes`."""
     parts: list[str] = []
     rest = round(seconds)
     for name, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
@@ -55,7 +55,7 @@ def _spans(numbers: list[int], name: tuple[str, ...] | None = None) -> list[str]
 
 
 def _step(numbers: list[int], at_least: int) -> int | None:
-    """The distance between numbers, if it is the same for all of at least so many."""
+    """Return the common difference of at least `at_least` numbers, or None."""
     if len(numbers) < at_least:
         return None
     step = numbers[1] - numbers[0]
@@ -63,13 +63,13 @@ def _step(numbers: list[int], at_least: int) -> int | None:
 
 
 def _divides(numbers: list[int], size: int) -> int | None:
-    """The step of a set that goes evenly round the whole field, from 0 to 0."""
+    """Return the step of a set that starts at 0 and divides the whole field evenly, or None."""
     step = _step(numbers, 2)
     return step if step is not None and numbers[0] == 0 and numbers[-1] + step == size else None
 
 
 def _minutes(minutes: list[int]) -> str:
-    """The minutes of an hour: `every 15 minutes`, `at minutes 0 to 29`."""
+    """Describe the minutes of an hour: `every 15 minutes`, `at minutes 0 to 29`."""
     even = _divides(minutes, 60)
     if even is not None:
         return "every minute" if even == 1 else f"every {even} minutes"
@@ -80,7 +80,7 @@ def _minutes(minutes: list[int]) -> str:
 
 
 def _hours(hours: list[int]) -> str:
-    """The hours in which minutes are counted: `from 09:00 to 17:59`, `in the hours 0 to 4 and 22`."""
+    """Describe the hours of minutes: `from 09:00 to 17:59`, `in the hours 0 to 4 and 22`."""
     step = _step(hours, 5)
     if len(hours) == 1 or _step(hours, 2) == 1:
         return f"from {hours[0]:02}:00 to {hours[-1]:02}:59"
@@ -150,7 +150,7 @@ def _days(by_day: ParsedField, month: ParsedField, by_week: ParsedField) -> str:
     both = by_day.star or by_week.star
     days, week = _days_of_month(by_day), _days_of_week(by_week)
     if not both and not (days and week):
-        days = week = []  # one of them is any day, and either is enough
+        days = week = []  # one of them matches every day, and they are joined by OR
     months = sorted(bit_set(month.bits))
     when = listed(_spans(months, MONTHS)) if len(months) < 12 else ""
     if len(months) == 1 and not week and len(days) == len(numbers := bit_set(by_day.bits)) == 1:
@@ -163,7 +163,7 @@ def _days(by_day: ParsedField, month: ParsedField, by_week: ParsedField) -> str:
 
 
 def describe(fields: Sequence[ParsedField], interval: int | None = None) -> str:
-    """`at 09:00 on weekdays in March`; `every day` where nothing narrows the days of a time."""
+    """Describe a cron schedule: `at 09:00 on weekdays in March`, `at 09:00 every day`."""
     if interval is not None:
         return f"every {elapsed(interval)}"
     minute, hour, by_day, month, by_week = fields
@@ -174,14 +174,16 @@ def describe(fields: Sequence[ParsedField], interval: int | None = None) -> str:
 
 
 def after_words(after: After) -> str:
-    """`after ingest and prices have succeeded on the same day, within 6 hours`."""
+    """Describe a dependency: `after ingest and prices have succeeded for the same day, within 6 hours`."""
     several = len(after.workflows) > 1
     names = listed(list(after.workflows))
     if several and after.require == "any":
         names = f"any of {', '.join(after.workflows)}"
     has = "have" if several and after.require == "all" else "has"
-    what = {"success": f"{has} succeeded", "failure": f"{has} failed", "completion": f"{has} ended"}[after.on]
-    words = f"after {names} {what}"
+    ended = {"success": f"{has} succeeded", "failure": f"{has} failed", "completion": f"{has} ended"}[
+        after.on
+    ]
+    words = f"after {names} {ended}"
     if after.period is not None:
         words += " for the same instant" if after.period == "exact" else f" for the same {after.period}"
     if after.within is not None:

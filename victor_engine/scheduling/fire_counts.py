@@ -1,4 +1,4 @@
-"""How many fires a cron schedule has in a span, without going through them one by one."""
+"""The number of fires of a cron schedule in a span, computed without listing them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _DAY_ZERO = date(1970, 1, 1).toordinal()
 
 
 def count(schedule: CronSchedule, after: int, until: int) -> int:
-    """Fires after `after` and not after `until`, both in whole seconds since the epoch.
+    """Return the number of fires after `after` up to `until`, both in whole seconds since the epoch.
 
-    Where the offset of the zone stands still, fires and matching wall minutes are the same; around
-    each of its changes, fires are counted one by one.
+    While the offset of the zone is constant, fires are the matching wall minutes. Around each change of the offset,
+    fires are counted one by one.
     """
     if until <= after:
         return 0
@@ -42,7 +42,7 @@ def count(schedule: CronSchedule, after: int, until: int) -> int:
 
 
 def _plain(schedule: CronSchedule, after: int, until: int, offset: int) -> int:
-    """Fires in a span in which the offset stands still."""
+    """Return the number of fires in a span with a constant offset."""
     first, last = (after + offset) // 60, (until + offset) // 60
     (low, rest_low), (high, rest_high) = divmod(first, 1440), divmod(last, 1440)
     if low == high:
@@ -53,7 +53,7 @@ def _plain(schedule: CronSchedule, after: int, until: int, offset: int) -> int:
 
 
 def _of_day(schedule: CronSchedule, day_number: int, minute: int) -> int:
-    """Matching minutes of a day until `minute`, included."""
+    """Return the number of matching minutes of a day up to and including `minute`."""
     day = date.fromordinal(_DAY_ZERO + day_number)
     if not schedule.days_of(day.year, day.month) >> day.day & 1:
         return 0
@@ -66,7 +66,7 @@ def _of_day(schedule: CronSchedule, day_number: int, minute: int) -> int:
 
 
 def _days(schedule: CronSchedule, first: int, end: int) -> int:
-    """Matching days from `first` up to, not including, `end`."""
+    """Return the number of matching days from `first` up to, but not including, `end`."""
     total = 0
     while first < end:
         day = date.fromordinal(_DAY_ZERO + first)

@@ -1,4 +1,4 @@
-"""The scheduler for Python programs, in memory: schedules that call a function when they are due."""
+"""The in-memory scheduler for Python programs: it calls a function when a workflow is due."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from victor_engine.scheduling.timezones import get_zone
 log = logging.getLogger(__name__)
 
 Executor = Callable[["ScheduledWorkflow"], Any]
-"""What runs a workflow that is due: sync, or async and then awaited."""
+"""The function that runs a due workflow. An awaitable result is awaited."""
 
 
 @dataclass
 class ScheduledWorkflow:
-    """A workflow with its times. `schedule_id` is twelve characters of what it is."""
+    """A workflow with its times. The default of `schedule_id` is a digest of workflow, times and state."""
 
     workflow_name: str
     schedule: CronSchedule
@@ -46,7 +46,8 @@ class ScheduledWorkflow:
     def __post_init__(self) -> None:
         if not isinstance(self.schedule, CronSchedule):
             raise TypeError(
-                f"{self.workflow_name}: schedule is a CronSchedule, as from CronSchedule.from_cron({self.schedule!r})"
+                f"{self.workflow_name}: schedule must be a CronSchedule, such as "
+                f"CronSchedule.from_cron({self.schedule!r})"
             )
         self._settle_zone()
         start, end = _aware(self.start_date), _aware(self.end_date)
@@ -60,7 +61,7 @@ class ScheduledWorkflow:
             self.next_run = self.find_next(datetime.now(UTC))
 
     def _settle_zone(self) -> None:
-        """The zone is said here or with the schedule; both may say the same."""
+        """Set one time zone for the workflow and its schedule. Raise ValueError if both set different zones."""
         of_schedule = self.schedule.timezone
         if self.timezone == "UTC":
             self.timezone = of_schedule
@@ -69,7 +70,7 @@ class ScheduledWorkflow:
             self.schedule = replace(self.schedule, timezone=self.timezone)
         elif of_schedule != self.timezone:
             raise ValueError(
-                f"{self.workflow_name}: timezone is {self.timezone}, and its schedule is in {of_schedule}; give one"
+                f"{self.workflow_name}: timezone is {self.timezone}, but its schedule is in {of_schedule}; set only one"
             )
 
     def _own_id(self) -> str:
@@ -83,11 +84,11 @@ class ScheduledWorkflow:
             return spec_id(spec)
         except TypeError as error:
             raise ValueError(
-                f"{self.workflow_name}: initial_state is no JSON ({error}); give schedule_id= to name it yourself"
+                f"{self.workflow_name}: initial_state is not JSON ({error}); pass schedule_id= to set an id"
             ) from None
 
     def find_next(self, after: datetime) -> datetime | None:
-        """The next instant after `after`, within start and end date."""
+        """Return the next instant after `after` between start_date and end_date, or None."""
         start, end = _aware(self.start_date), _aware(self.end_date)
         if start is not None and after < start:
             after = start - timedelta(microseconds=1)
@@ -95,7 +96,7 @@ class ScheduledWorkflow:
         return None if found is not None and end is not None and found > end else found
 
     def should_run(self, now: datetime | None = None) -> bool:
-        """Whether it is due and may start."""
+        """Return whether the workflow is due and may start."""
         now = _aware(now) or datetime.now(UTC)
         if not self.enabled or self.active_runs >= self.max_active_runs or self.next_run is None:
             return False
@@ -120,7 +121,7 @@ def _aware(instant: datetime | None) -> datetime | None:
 
 
 class WorkflowScheduler:
-    """Schedules in memory, looked at every `check_interval` seconds at the latest."""
+    """A scheduler in memory. It checks its schedules at least every `check_interval` seconds."""
 
     def __init__(
         self, check_interval: float = 60.0, executor: Executor | None = None, clock: Clock | None = None
@@ -132,10 +133,10 @@ class WorkflowScheduler:
         self._task: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        """Something is due at another time than the loop sleeps for."""
+        """Set when the next due time has changed, to wake the loop."""
 
     def register(self, workflow: ScheduledWorkflow) -> str:
-        """Add a schedule; returns its id."""
+        """Add a schedule. Return its id."""
         workflow.next_run = workflow.find_next(self.clock.now())
         self._schedules[workflow.schedule_id] = workflow
         self._changed.set()
@@ -145,7 +146,7 @@ class WorkflowScheduler:
         return self._schedules.pop(schedule_id, None) is not None
 
     def get_schedule(self, schedule_id: str) -> ScheduledWorkflow | None:
-        """The very object that was registered."""
+        """Return the object that was registered, or None."""
         return self._schedules.get(schedule_id)
 
     def list_schedules(self) -> list[ScheduledWorkflow]:
@@ -172,13 +173,13 @@ class WorkflowScheduler:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Look at the schedules from now on, in the running loop; a second start changes nothing."""
+        """Start the scheduler in the running event loop. A second start has no effect."""
         if not self.is_running:
-            self._changed = asyncio.Event()  # of the loop that runs now
+            self._changed = asyncio.Event()  # an event belongs to one event loop
             self._task = asyncio.create_task(self._loop(), name="victor-memory-scheduler")
 
     async def stop(self) -> None:
-        """Stop looking, and let what runs finish."""
+        """Stop the scheduler, and wait for running workflows."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -187,7 +188,7 @@ class WorkflowScheduler:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def check(self) -> int:
-        """Start everything that is due; returns how much was started."""
+        """Start all due workflows. Return their number."""
         now = self.clock.now()
         due = [workflow for workflow in self._schedules.values() if workflow.should_run(now)]
         for workflow in due:
@@ -201,7 +202,7 @@ class WorkflowScheduler:
         try:
             if self.executor is None:
                 log.error(
-                    "%s is due and nothing can run it: pass executor= to WorkflowScheduler",
+                    "%s is due, but the scheduler has no executor: pass executor= to WorkflowScheduler",
                     workflow.workflow_name,
                 )
                 return
@@ -235,7 +236,7 @@ _scheduler: WorkflowScheduler | None = None
 
 
 def get_scheduler() -> WorkflowScheduler:
-    """The scheduler of this process."""
+    """Return the scheduler of this process."""
     global _scheduler
     if _scheduler is None:
         _scheduler = WorkflowScheduler()
@@ -243,7 +244,7 @@ def get_scheduler() -> WorkflowScheduler:
 
 
 def reset_scheduler() -> None:
-    """Forget the scheduler of this process (for tests)."""
+    """Drop the scheduler of this process (for tests)."""
     global _scheduler
     _scheduler = None
 
@@ -258,10 +259,10 @@ def schedule_workflow(
     executor: Callable[[ScheduledWorkflow], Awaitable[Any]] | None = None,
     **options: Any,
 ) -> str:
-    """Register a workflow with this process's scheduler; returns the schedule's id."""
+    """Register a workflow with the scheduler of this process. Return the id of the schedule."""
     if schedule is None:
         if cron is None:
-            raise ValueError("give cron or schedule")
+            raise ValueError("cron and schedule are both missing; pass one of them")
         schedule = CronSchedule.from_cron(cron, timezone)
     scheduler = get_scheduler()
     if executor is not None:

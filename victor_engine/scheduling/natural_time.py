@@ -1,7 +1,6 @@
-"""Times as people type them: `02:30`, `mon 07:30`, `tomorrow 08:00`, `-7d`, `last week`, ISO dates.
+"""Natural time: times as people type them, such as `02:30`, `mon 07:30`, `-7d`, `last week`, and ISO dates.
 
-What is read is a span. Whoever asks shows it in full before anything is done with it, so that a
-word that was understood otherwise than it was meant is seen in time.
+The result is a span. Callers show it in full before they use it, so that the user sees a misunderstanding.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ class TimeTextError(UsageError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `start` up to `end`, in UTC, the end left out. An instant has both the same.
+    """A span from `start` up to, but not including, `end`, in UTC. An instant has the same start and end.
 
-    `note` says what the clocks do there, where the time as typed comes never or twice.
+    `note` explains a wall time that does not exist or occurs twice.
     """
 
     start: datetime
@@ -40,15 +39,15 @@ class Span:
 
 
 def parse_span(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool) -> Span:
-    """What `text` means, in `zone` (None: the machine's).
+    """Return the span of `text` in `zone` (None: the zone of the machine).
 
-    `ahead` says where a weekday or a time without a day is looked for: after `now`, or before it.
-    Raises TimeTextError with what can be written instead.
+    A weekday, or a time without a day, is after `now` if `ahead` is true, and before it otherwise. Raise TimeTextError
+    with the accepted forms if `text` is not a time.
     """
     try:
         return _span(" ".join(text.lower().split()), now, zone, ahead)
     except OverflowError:
-        raise TimeTextError(f"{_short(text)} is too far away.") from None
+        raise TimeTextError(f"{_short(text)} is too far from now.") from None
 
 
 def _span(text: str, now: datetime, zone: tzinfo | None, ahead: bool) -> Span:
@@ -111,14 +110,14 @@ def _looks_iso(text: str) -> bool:
 
 
 def _words(text: str) -> tuple[str, str, str]:
-    """`last monday 07:30` and `next monday` are the weekday that the direction finds anyway."""
+    """Split a word from the rest. `last`, `next` and `on` before a weekday are dropped: `ahead` decides."""
     for lead in ("last ", "next ", "on "):
         text = text.removeprefix(lead)
     return text.partition(" ")
 
 
 def _iso_instant(text: str) -> datetime | None:
-    """An instant with its own offset."""
+    """Return an instant with an offset of its own, or None."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -132,7 +131,7 @@ def _clock(text: str) -> time:
     try:
         return time(int(match[1]), int(match[2]), int(match[3] or 0))
     except ValueError:
-        raise TimeTextError(f"{text} is no time of day: hours go to 23, minutes to 59.") from None
+        raise TimeTextError(f"{text} is not a time of day: hours are 0 to 23, minutes 0 to 59.") from None
 
 
 def _is_weekday(word: str) -> bool:
@@ -140,7 +139,7 @@ def _is_weekday(word: str) -> bool:
 
 
 def _day(word: str, today: date, ahead: bool) -> date | None:
-    """The day that a word names; a weekday is today's or the nearest one in the direction."""
+    """Return the day of a word, or None. A weekday is today or the nearest one in the direction."""
     near = {"today": 0, "yesterday": -1, "tomorrow": 1}
     if word in near:
         return today + timedelta(days=near[word])
@@ -148,7 +147,7 @@ def _day(word: str, today: date, ahead: bool) -> date | None:
         try:
             return date.fromisoformat(word)
         except ValueError:
-            raise TimeTextError(f"{word} is no day of the calendar.") from None
+            raise TimeTextError(f"{word} is not a day of the calendar.") from None
     if _is_weekday(word):
         wanted = next(i for i, name in enumerate(_DAYS) if name.startswith(word))
         step = (wanted - today.weekday()) % 7 if ahead else -((today.weekday() - wanted) % 7)
@@ -180,14 +179,14 @@ def _midnight(day: date, zone: tzinfo | None) -> datetime:
 
 
 def _at(wall: datetime, zone: tzinfo | None) -> Span:
-    """The instant of a wall time: after a gap the first one, of two the first, each with a note."""
+    """Return the instant of a wall time: in a gap the first after it, in an overlap the first, with a note."""
     early = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     late = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if early == late:
         return Span(early, early)
     if late > early:
-        return Span(early, early, note=f"{wall:%H:%M} comes twice on that day: the first one is meant.")
-    # In a gap the two readings lie on both sides of it; the instant between is where it ends.
+        return Span(early, early, note=f"{wall:%H:%M} occurs twice on that day: the first time is used.")
+    # In a gap, the two readings are on both sides of its end.
     before, after = late, early
     offset = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
@@ -202,14 +201,14 @@ def _at(wall: datetime, zone: tzinfo | None) -> Span:
 
 
 def moment(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool = True) -> datetime:
-    """The instant that is meant, in UTC; of a day, its first one."""
+    """Return the instant of `text` in UTC; of a day, its first instant."""
     return parse_span(text, now, zone, ahead=ahead).start
 
 
 def stretch(text: str, now: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
-    """The first instant of what is meant and the one after its last: `yesterday`, `last week`, `A..B`, `-7d`.
+    """Return the start and end of a past span: `yesterday`, `last week`, `A..B`, `-7d`.
 
-    What lies behind is meant. An instant is its minute; one so long ago lasts until now.
+    The end is not included. An instant is its minute; a distance such as `-7d` lasts until now.
     """
     for divider in ("..", " to ", " until "):
         left, found, right = text.partition(divider)
@@ -229,6 +228,6 @@ def stretch(text: str, now: datetime, zone: tzinfo | None) -> tuple[datetime, da
 
 
 def _after_minute(text: str, instant: datetime) -> datetime:
-    """The end of a stretch: a time of day includes its minute, now and a distance from it do not."""
+    """Return the end of a span: a time of day includes its minute; now and a distance do not."""
     words = " ".join(text.lower().split())
     return instant if words in ("", "now") or _AWAY.match(words) else instant + timedelta(minutes=1)

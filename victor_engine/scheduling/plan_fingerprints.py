@@ -1,4 +1,4 @@
-"""Plans of schedules and backfills: their settings and fires, so that a plan can say which of them changed."""
+"""The facts of schedules and backfills in plans, and their comparison with the store."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EDIT = "schedule edit"
 """The kind of the plans of edits."""
 
 _LONG = 80
-"""Characters of a setting above which its digest stands for it."""
+"""Characters of a setting above which the plan has its digest instead."""
 
 
 def spec_facts(spec: ScheduleSpec) -> plans.Facts:
-    """Return the settings of a schedule that are not the default ones, each as text."""
+    """Return the settings of a schedule that differ from the defaults, each as text."""
     return {name: _text(value) for name, value in msgspec.to_builtins(spec).items() if name != "workflow"}
 
 
@@ -44,7 +44,7 @@ def edit_plan(
     changes: str,
     now: datetime,
 ) -> plans.Plan:
-    """Return the edit of a schedule as a plan. `version` is what the new spec starts, `changes` tells the effect."""
+    """Return the plan of an edit. `version` is the version that the new spec starts, `changes` the effect in words."""
     item = plans.PlanItem(schedule_id, spec_facts(stored), changes or "nothing")
     return plans.plan_of(
         EDIT, now, rule={"schedule": schedule_id}, target=_edit_target(new, version), items=[item]
@@ -52,14 +52,14 @@ def edit_plan(
 
 
 def edited_spec(plan: plans.Plan) -> ScheduleSpec:
-    """Return the spec that a plan of an edit leads to."""
+    """Return the new spec of a plan of an edit."""
     return msgspec.json.decode(str(plan.target["spec"]), type=ScheduleSpec)
 
 
 def check_edit(
     plan: plans.Plan, schedule_id: str, stored: ScheduleSpec, new: ScheduleSpec, version: str | None
 ) -> None:
-    """Raise ItemChangedError if the schedule is not what was shown, PlanChangedError if the edit is not."""
+    """Raise ItemChangedError if the schedule has changed since the plan, and PlanChangedError if the edit differs."""
     plan.check({"schedule": schedule_id}, {**plan.target})
     (item,) = plan.items
     changed = plans.what_changed(item.facts, spec_facts(stored))
@@ -86,7 +86,7 @@ def backfill_plan(
     runs: FireRuns,
     now: datetime,
 ) -> plans.Plan:
-    """Return what a backfill shows as a plan: its items are the fires, in the order in which they run."""
+    """Return the plan of a backfill. Its items are the fires, in the order in which they run."""
     return plans.plan_of(
         BACKFILL,
         now,
@@ -98,7 +98,7 @@ def backfill_plan(
 
 
 def backfill_spec(plan: plans.Plan) -> BackfillSpec:
-    """Return the backfill that a plan is of."""
+    """Return the backfill of a plan."""
     return msgspec.convert({**plan.rule, **plan.options}, BackfillSpec)
 
 
@@ -110,10 +110,10 @@ def still_planned(
     fires: tuple[Nominal, ...],
     runs: FireRuns,
 ) -> tuple[tuple[Nominal, ...], tuple[str, ...]]:
-    """Return the fires of a plan that are as they were shown, in its order, and what changed of each other one.
+    """Return the unchanged fires of a plan, in its order, and the changes of the other fires, in words.
 
-    `fires` are those that the backfill would run now. Raise PlanChangedError if the schedule, its version or the
-    backfill is not what was shown, and ConflictError if no fire is left.
+    `fires` are the fires that the backfill would run now. Raise PlanChangedError if the schedule, its version or the
+    backfill differs from the plan, and ConflictError if no fire is unchanged.
     """
     plan.check(
         _rule(spec), _target(schedule, version), {"order": spec.order, "concurrency": spec.concurrency}
@@ -127,10 +127,10 @@ def still_planned(
         if not words and nominal is not None:
             kept.append(nominal)
         else:
-            changed.append(f"{item.id}: {words or 'a calendar leaves it out now'}")
+            changed.append(f"{item.id}: {words or 'a calendar excludes it now'}")
     if not kept:
         raise ConflictError(
-            f"nothing to run: all {len(changed)} fires of plan {plan.digest} changed since ({changed[0]}); plan again",
+            f"nothing to run: all {len(changed)} fires of plan {plan.digest} have changed ({changed[0]}); plan again",
             changed=changed,
         )
     return tuple(kept), tuple(changed)

@@ -1,4 +1,4 @@
-"""Schedules as they are shown: what the store's rows say, and what only the times and calendars know."""
+"""Schedules for display: the stored rows, completed by their times, calendars and dependencies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MAX_PREVIEW = 1000
 def complete(
     source: sqlite3.Connection, found: list[ScheduleInfo], now: datetime, excluded: Excluded
 ) -> list[ScheduleInfo]:
-    """Add what is waited for, which backfill is under way, and whether a calendar takes the next fire."""
+    """Add the upstream states, the unfinished backfill, and the calendar that excludes the next fire."""
     if not found:
         return found
     wanted = found[0].id if len(found) == 1 else None
@@ -73,7 +73,7 @@ def _complete(
 
 
 def _after_pause(source: sqlite3.Connection, info: ScheduleInfo) -> datetime | None:
-    """The first fire after the end of a pause; None if nothing ends it."""
+    """Return the first fire after the end of a pause; None if the pause has no end."""
     until = info.paused.until if info.paused is not None else None
     if until is None or not info.spec.enabled:
         return None
@@ -82,11 +82,11 @@ def _after_pause(source: sqlite3.Connection, info: ScheduleInfo) -> datetime | N
 
 
 def exclusion_reason(spec: ScheduleSpec, instant: datetime, excluded: Excluded) -> str | None:
-    """The calendar that leaves an instant out, or what is wrong with it."""
+    """Return the calendar that excludes an instant, or its error; None if no calendar does."""
     try:
         return excluded(spec, instant, get_zone(spec.timezone))
     except VictorError as error:
-        return f"cannot tell: {error.message}"
+        return f"a calendar that cannot be read: {error.message}"
 
 
 def preview(
@@ -99,9 +99,9 @@ def preview(
     resolve: Callable[[sqlite3.Connection, str, str | None], str | None],
     now: datetime,
 ) -> SchedulePreview:
-    """What a spec would do. With a schedule's id, as an edit of it: `H`, jitter and anchor depend on that.
+    """Return the preview of a spec. With the id of a schedule, it is an edit: `H`, jitter and anchor depend on the id.
 
-    `resolve` gives the version that a schedule starts.
+    `resolve` returns the version that a schedule starts.
     """
     try:
         known = ops.get(source, schedule) if schedule is not None else None
@@ -121,7 +121,7 @@ def preview(
         return SchedulePreview(summary="", problem=f"exclude: {error.message}")
     problem = None
     if not fires and spec.after is None:
-        problem = "this would never fire: its time or its end_date has passed"
+        problem = "the schedule would never fire: its time or its end_date has passed"
     changes: tuple[str, ...] = ()
     token = ""
     if known is not None and problem is None:
@@ -142,7 +142,7 @@ def preview(
 
 
 def _clock_change(timing: Timing, fires: Sequence[datetime]) -> ClockChange | None:
-    """How a change of the clocks that `fires` do not reach will be met."""
+    """Return the next change of the clocks after `fires`, with the fires around it."""
     last = fires[-1]
     zone = zone_table(timing.spec.timezone)
     change = zone.next_change(int(last.timestamp()), int((last + _YEAR).timestamp()))
@@ -151,10 +151,10 @@ def _clock_change(timing: Timing, fires: Sequence[datetime]) -> ClockChange | No
         return None
     at = from_us(change[0] * 1_000_000)
     if following.instant.astimezone(zone.info).utcoffset() == last.astimezone(zone.info).utcoffset():
-        return None  # it comes so rarely that the clocks have changed back by then
+        return None  # the schedule fires so rarely that the clocks have changed back by then
     span, before = timedelta(hours=1), None
     while at - span > last:
-        # The span grows until there are fires in it: an hour holds few of a schedule that fires often.
+        # The span grows until it contains fires, so that few fires of a frequent schedule are listed.
         found = list(takewhile(lambda instant: instant < at, timing.instants(at - span)))
         if found:
             before = found[-1]
@@ -164,7 +164,7 @@ def _clock_change(timing: Timing, fires: Sequence[datetime]) -> ClockChange | No
 
 
 def calendars(source: sqlite3.Connection, known: Calendars, now: datetime) -> list[CalendarInfo]:
-    """Every calendar that is declared or used: what comes next in it, and which schedules it concerns."""
+    """Return the calendars that are declared or used, with their next spans and their schedules."""
     used: dict[str, list[str]] = {name: [] for name in known.names()}
     for row in ops.all_rows(source):
         for name in row.spec.exclude:

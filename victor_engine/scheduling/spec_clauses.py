@@ -1,4 +1,4 @@
-"""The parts of a spec that are more than a value: dependencies and expectations, read and checked."""
+"""The clauses `after` and `expect` of a spec: reading and checking them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ EXPECT_KEYS = ("start_within", "finish_within", "finish_by")
 
 
 def duration(value: Any) -> float:
-    """Seconds from a number, `90`, `30s`, `10m` or `1h30m`; UsageError otherwise."""
+    """Return the seconds of a number, `90`, `30s`, `10m` or `1h30m`. Raise UsageError for anything else."""
     seconds = parse_duration(value)
     if seconds is None or seconds < 0:
-        raise UsageError(f"{value!r} is no duration; write seconds, or 30s, 10m, 1h30m")
+        raise UsageError(f"{value!r} is not a duration; write seconds, or 30s, 10m, 1h30m")
     return seconds
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
-        raise UsageError(f"{name} cannot be {value!r}. {did_you_mean(str(value), allowed)}")
+        raise UsageError(f"{value!r} is not a value of {name}. {did_you_mean(str(value), allowed)}")
     return value
 
 
@@ -39,19 +39,19 @@ def _known(block: Mapping[Any, Any], keys: tuple[str, ...]) -> None:
 def _names(value: Any) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UsageError("wants the name of a workflow, or a list of names")
+        raise UsageError("must be the name of a workflow, or a list of names")
     return tuple(name.strip() for name in names)
 
 
 def read_after(value: Any) -> After:
-    """`after:` as a name, a list of names, or a mapping with `workflows` and how they count."""
+    """Read `after:`: a name, a list of names, or a mapping with `workflows` and further keys."""
     if not isinstance(value, Mapping):
         return After(workflows=_names(value))
     # YAML 1.1 reads a bare `on` as true.
     value = {"on" if key is True else key: item for key, item in value.items()}
     _known(value, AFTER_KEYS)
     if "workflows" not in value:
-        raise UsageError("says no workflows; write {workflows: [name, …]}")
+        raise UsageError("workflows is missing; write {workflows: [name, …]}")
     period = value.get("period")
     if period is True:
         period = "exact"
@@ -75,32 +75,32 @@ def _take(value: Any) -> dict[str, str]:
         return {name.rstrip("?").rpartition(".")[2]: name for name in value}
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value.values()):
         return {str(key): name for key, name in value.items()}
-    raise UsageError("take wants a list of keys, or a mapping from key to key of the upstream's state")
+    raise UsageError("take must be a list of keys, or a mapping from keys to keys of the upstream state")
 
 
 def check_after(workflow: str, after: After) -> None:
-    """UsageError for what can never be met."""
+    """Raise UsageError if a dependency can never be met."""
     if not after.workflows:
-        raise UsageError("after names no workflow")
+        raise UsageError("after must name at least one workflow")
     if workflow in after.workflows:
-        raise UsageError(f"{workflow} cannot come after itself")
+        raise UsageError(f"{workflow} cannot depend on itself; remove it from after")
     if len(set(after.workflows)) < len(after.workflows):
         raise UsageError("after names a workflow twice")
     if after.within is not None and after.within <= 0:
-        raise UsageError(f"after.within must be more than nothing, not {after.within:g}")
+        raise UsageError(f"after.within must be more than 0 seconds, not {after.within:g}")
     if after.require == "any" and (after.within is not None or after.period is not None):
-        raise UsageError("after.within and after.period compare several ends; they need require: all")
+        raise UsageError("after.within and after.period need require: all")
     for key, source in after.take.items():
-        # A key with a dot names a workflow only where its first part is one of them.
+        # The first part of a key with a dot is a workflow only if it is one of `workflows`.
         if key.startswith("_") or not source.rstrip("?"):
             raise UsageError(
-                f"after.take cannot take {source!r} as {key!r}: keys that start with _ are kept apart"
+                f"after.take cannot read {source!r} into {key!r}: keys that start with _ are reserved"
             )
 
 
 def read_expect(value: Any) -> Expect:
     if not isinstance(value, Mapping):
-        raise UsageError("wants a mapping with " + ", ".join(EXPECT_KEYS))
+        raise UsageError("must be a mapping with " + ", ".join(EXPECT_KEYS))
     _known(value, EXPECT_KEYS)
     found = Expect(
         start_within=duration(value["start_within"]) if value.get("start_within") is not None else None,
@@ -120,24 +120,24 @@ def _wall(value: Any) -> str:
     try:
         return time.fromisoformat(text.zfill(5)).strftime("%H:%M")
     except ValueError:
-        raise UsageError(f'finish_by {text!r} is no time of day; write "07:30"') from None
+        raise UsageError(f'finish_by {text!r} is not a time of day; write "07:30"') from None
 
 
 def check_expect(expect: Expect) -> None:
     if expect == Expect():
-        raise UsageError("expect says nothing; give " + ", ".join(EXPECT_KEYS))
+        raise UsageError("expect is empty; give at least one of " + ", ".join(EXPECT_KEYS))
     for name in ("start_within", "finish_within"):
         seconds = getattr(expect, name)
         if seconds is not None and seconds <= 0:
-            raise UsageError(f"expect.{name} must be more than nothing, not {seconds:g}")
+            raise UsageError(f"expect.{name} must be more than 0 seconds, not {seconds:g}")
     if expect.finish_by is not None:
         _wall(expect.finish_by)
 
 
 def finish_by(wall: str, nominal: datetime, zone: ZoneInfo) -> datetime:
-    """The first moment after `nominal` at which clocks in `zone` show `wall`, in UTC.
+    """Return the first instant after `nominal` at which clocks in `zone` show `wall`, in UTC.
 
-    Where the clocks skip it, the first instant after the gap; where they show it twice, the first.
+    If the clocks skip `wall`, it is the first instant after the gap. If they show it twice, it is the first time.
     """
     at = time.fromisoformat(wall)
     local = nominal.astimezone(zone)
@@ -147,14 +147,14 @@ def finish_by(wall: str, nominal: datetime, zone: ZoneInfo) -> datetime:
         if found > nominal:
             back = found.astimezone(zone)
             if back.time() != at and back.date() == day:
-                # In a gap, zoneinfo reads the wall time by the offset before it.
+                # In a gap, zoneinfo uses the offset before it.
                 found = _after_gap(found, zone)
             return found
         day += timedelta(days=1)
 
 
 def _after_gap(instant: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant of the offset that is in force at `instant`."""
+    """Return the first instant of the offset that is in force at `instant`."""
     offset = instant.astimezone(zone).utcoffset()
     low, high = instant - timedelta(hours=25), instant
     while high - low > timedelta(seconds=1):
@@ -167,7 +167,7 @@ def _after_gap(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def period_of(period: str | None, nominal: datetime, zone: ZoneInfo) -> str:
-    """The name of the period in which a nominal instant lies; empty where periods do not count."""
+    """Return the name of the period of a nominal instant; empty if `period` is None."""
     if period is None:
         return ""
     local = nominal.astimezone(zone)

@@ -1,4 +1,4 @@
-"""Time zones: by IANA name, with the moments at which their offset changes."""
+"""Time zones by IANA name, with the instants at which their offset changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")
-"""What lies beside the zones on some machines, and means another thing on another, or leap seconds."""
+"""Entries of the zone database that depend on the machine or count leap seconds."""
 
 
 @lru_cache(maxsize=1024)
 def get_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name; ValueError names the nearest one."""
+    """Return the zone of an IANA name. Raise ValueError with the most similar name if it does not exist."""
     try:
         if str(name).startswith(_NO_ZONES):
             raise ValueError(name)
@@ -31,7 +31,7 @@ def get_zone(name: str) -> ZoneInfo:
             hint = cities[found[0]] if found else "UTC"
         else:
             hint = folded[close[0]]
-        raise ValueError(f"there is no time zone {name!r}; did you mean {hint!r}?") from None
+        raise ValueError(f"the time zone {name!r} does not exist; did you mean {hint!r}?") from None
 
 
 def _offset(zone: ZoneInfo, seconds: int) -> int:
@@ -41,9 +41,9 @@ def _offset(zone: ZoneInfo, seconds: int) -> int:
 
 
 class Zone:
-    """A zone as a list of changes, found year by year when they are first needed.
+    """A zone as a list of offset changes, computed year by year on demand.
 
-    All instants and wall times are integer seconds; a wall time is counted as if it were UTC.
+    Instants and wall times are integer seconds; a wall time is counted as if it were UTC.
     """
 
     def __init__(self, name: str) -> None:
@@ -52,7 +52,7 @@ class Zone:
         self._years: dict[int, list[tuple[int, int, int]]] = {}
 
     def _year(self, year: int) -> list[tuple[int, int, int]]:
-        """Changes within a year, as (instant, offset before, offset after)."""
+        """Return the changes of a year as (instant, offset before, offset after)."""
         found = self._years.get(year)
         if found is None:
             found = []
@@ -83,7 +83,7 @@ class Zone:
         return _offset(self.info, instant)
 
     def next_change(self, instant: int, horizon: int) -> tuple[int, int, int] | None:
-        """The first change after `instant` and not after `horizon`."""
+        """Return the first change after `instant` up to `horizon`, or None."""
         year = (_EPOCH + timedelta(seconds=instant)).year
         last = (_EPOCH + timedelta(seconds=horizon)).year
         while year <= last:
@@ -95,7 +95,7 @@ class Zone:
         return None
 
     def instant_of(self, wall: int) -> tuple[int, int]:
-        """When a wall time is, and its fold: in an overlap the first pass, in a gap the first instant after it."""
+        """Return the instant of a wall time, and its fold: in an overlap the first, in a gap the first after it."""
         local = (_EPOCH + timedelta(seconds=wall)).replace(tzinfo=self.info)
         early = local.utcoffset()
         late = local.replace(fold=1).utcoffset()

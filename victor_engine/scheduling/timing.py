@@ -1,4 +1,4 @@
-"""From a schedule's spec to its instants: cron, exact intervals, once."""
+"""The instants of a schedule's spec: cron, exact intervals, once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
-_WAYS = {"cron": "cron", "every": "every_seconds", "at": "at", "after": "after"}
-"""What a schedule is due by: the keys of a block, and the fields of a spec."""
+_TRIGGERS = {"cron": "cron", "every": "every_seconds", "at": "at", "after": "after"}
+"""The kinds of times: keys of a block, with the fields of a spec."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nominal:
-    """One nominal instant: in UTC, as wall time in the schedule's zone, and which pass of an overlap."""
+    """One nominal instant: in UTC, as wall time in the schedule's zone, and the fold of that wall time."""
 
     instant: datetime
     local: str
@@ -34,7 +34,7 @@ class Nominal:
 
 
 class Timing:
-    """When a schedule is due. Immutable; UsageError at construction for what cannot be."""
+    """The times of a schedule. Immutable. The constructor raises UsageError if the spec is not valid."""
 
     def __init__(self, spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> None:
         self.spec = spec
@@ -43,10 +43,12 @@ class Timing:
             self._zone = get_zone(spec.timezone)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        ways = [name for name in ("cron", "every", "at", "after") if getattr(spec, _WAYS[name]) is not None]
+        ways = [
+            name for name in ("cron", "every", "at", "after") if getattr(spec, _TRIGGERS[name]) is not None
+        ]
         if len(ways) != 1:
-            said = "none is given" if not ways else f"{' and '.join(ways)} are given"
-            raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {said}")
+            given = "none is given" if not ways else f"{' and '.join(ways)} are given"
+            raise UsageError(f"a schedule needs exactly one of cron, every, at and after; {given}")
         if spec.start_date is not None and spec.end_date is not None and spec.end_date <= spec.start_date:
             raise UsageError(
                 f"end_date {spec.end_date.isoformat()} is not after start_date {spec.start_date.isoformat()}"
@@ -59,7 +61,7 @@ class Timing:
             raise UsageError(f"pause_after_failures must be at least 1, not {spec.pause_after_failures}")
         for name in ("jitter", "misfire_grace", "catchup_window"):
             if (getattr(spec, name) or 0) < 0:
-                raise UsageError(f"{name} may not be negative, not {getattr(spec, name):g}")
+                raise UsageError(f"{name} must not be negative, but is {getattr(spec, name):g}")
         if spec.after is not None:
             check_after(spec.workflow, spec.after)
         if spec.expect is not None:
@@ -80,7 +82,7 @@ class Timing:
 
     @property
     def summary(self) -> str:
-        """Plain English, with the zone where it matters."""
+        """The times in plain English, with the zone if it is not UTC."""
         spec = self.spec
         if self._cron is not None:
             zone = "" if spec.timezone == "UTC" else f" ({spec.timezone})"
@@ -98,7 +100,7 @@ class Timing:
         return self._zone
 
     def next_after(self, instant: datetime) -> Nominal | None:
-        """The first nominal instant strictly after `instant`, within start and end date; None if none comes."""
+        """Return the first nominal instant strictly after `instant`, between start_date and end_date, or None."""
         found = self._within(instant)
         return None if found is None else self.nominal(found)
 
@@ -124,7 +126,7 @@ class Timing:
         return None
 
     def nominal(self, instant: datetime) -> Nominal:
-        """The name of an instant. What fires once in a gap is named by the moment at which it fires."""
+        """Return the nominal instant of an instant. A fire moved out of a gap has the wall time after the gap."""
         if self.spec.every_seconds is not None:
             return Nominal(instant, instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 0)
         local = instant.astimezone(self._zone)
@@ -132,9 +134,9 @@ class Timing:
         return Nominal(instant, text, local.fold)
 
     def due(self, nominal: Nominal) -> datetime:
-        """When a fire really starts: the nominal instant and its jitter, which the id and the instant choose.
+        """Return when a fire is due: its nominal instant plus its jitter, and always before the next fire.
 
-        Never as late as the next fire.
+        The jitter is derived from the schedule's id and the nominal instant, so it is fixed for each fire.
         """
         if self.spec.jitter <= 0:
             return nominal.instant
@@ -146,13 +148,13 @@ class Timing:
         return nominal.instant + timedelta(seconds=delay)
 
     def instants(self, after: datetime) -> Iterator[datetime]:
-        """All instants after `after`, in order."""
+        """Yield all instants after `after`, in order."""
         while (nominal := self._within(after)) is not None:
             yield nominal
             after = nominal
 
     def count(self, after: datetime, until: datetime) -> int:
-        """How many nominal instants lie after `after` and not after `until`. Its cost grows with the months between."""
+        """Return the number of nominal instants after `after` up to `until`. The cost grows with the months between."""
         spec = self.spec
         if spec.start_date is not None:
             after = max(after, spec.start_date - timedelta(microseconds=1))
@@ -161,7 +163,7 @@ class Timing:
         if until <= after:
             return 0
         if self._cron is not None:
-            # Fires are whole seconds: one at `after` itself is not after it.
+            # Fires are whole seconds, and a fire at `after` does not count.
             return count_cron(self._cron, (after - _EPOCH) // _SECOND, (until - _EPOCH) // _SECOND)
         if spec.every_seconds is not None:
             step = timedelta(seconds=spec.every_seconds)

@@ -1,7 +1,7 @@
-"""iCalendar files (RFC 5545) as calendars: read through libraries, each fault with its line.
+"""iCalendar files (RFC 5545) as exclusion calendars. Each error has its line.
 
-What the libraries let pass, or would look for without an end, is refused when the file is read:
-a property that they drop, an unknown zone, an end before its start, a rule that never comes true.
+The libraries ignore some errors, and some rules would make them search without end. The reader refuses these: a
+property that cannot be parsed, an unknown zone, an end before its start, a rule that never recurs.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from victor_engine.scheduling.timezones import get_zone
 from victor_engine.workers.serving import OverBudgetError
 
 Occurrence = tuple[date, date, str]
-"""Start, end and name. A date is a whole day, a naive datetime is wall time of the asker's zone."""
+"""Start, end and name. A date is a whole day; a naive datetime is wall time in the zone of the schedule."""
 
 _MARGIN = timedelta(days=2)
-"""Zones lie up to 26 hours apart: what overlaps a day in one may begin two days before it in another."""
+"""Zones are up to 26 hours apart, so an event that overlaps a day in one zone can start two days earlier in another."""
 
 _TIMES = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE", "RDATE", "EXDATE")
 _HORIZON = 41
-"""Years within which a rule must come true once: a 29th of February that is a Monday takes up to 40."""
+"""Years within which a rule must recur. February 29 on a given weekday can take 40 years."""
 
 _DEEPEST = 10
-"""Levels of parts in parts: an alarm in an event in a calendar is three."""
+"""The most levels of nested components. An alarm in an event in a calendar has three."""
 
-_REMEDY = "Correct it, or export the calendar anew"
+_REMEDY = "Correct the file, or export the calendar again"
 _LINE = re.compile(rb"[A-Za-z0-9-]+[;:]")
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of content, joined where it was folded; `number` is that of its first part, from 1."""
+    """One unfolded content line. `number` is the number of its first line, from 1."""
 
     number: int
     name: str
@@ -46,14 +46,14 @@ class _Line:
 
 
 class Events:
-    """The events of a file that leave time out."""
+    """The events of a file that exclude time."""
 
     def __init__(
         self, path: Path, single: Sequence[Occurrence], recurring: Any | None, text: str = ""
     ) -> None:
         self._path = path
         self.text = text
-        """What recurs, as an iCalendar file."""
+        """The recurring events as an iCalendar file."""
         self._single = sorted(single, key=lambda event: _day(event[0]))
         self._starts = [_day(event[0]) for event in self._single]
         self._longest = max((_day(end) - _day(start) for start, end, _ in single), default=timedelta())
@@ -61,35 +61,35 @@ class Events:
 
     @property
     def single(self) -> Sequence[Occurrence]:
-        """The events that do not recur."""
+        """The events without a recurrence."""
         return self._single
 
     @property
     def weight(self) -> float:
-        """See `Rule.weight`. Nothing but a limit says how long it takes to work out what recurs."""
+        """See `Rule.weight`. The cost of recurring events has no bound."""
         return float("inf") if self._recurring is not None else 5 + len(self._single) / 30
 
     def between(self, first: date, last: date) -> list[Occurrence]:
-        """All that overlaps the days from `first` to `last` in any zone, and perhaps a little more.
+        """Return the events that overlap the days from `first` to `last` in any zone. It may return more.
 
-        Raises `UsageError` where the library finds a recurrence that it cannot work out.
+        Raise UsageError if the library cannot compute a recurrence.
         """
         low = bisect_right(self._starts, first - _MARGIN - self._longest - timedelta(days=1))
         found = self._single[low : bisect_right(self._starts, last + _MARGIN)]
         if self._recurring is not None:
             try:
                 events = self._recurring.between(first - _MARGIN, last + _MARGIN + timedelta(days=1))
-                found += [(event.start, event.end, _name(event)) for event in events if _leaves_out(event)]
+                found += [(event.start, event.end, _name(event)) for event in events if _excludes(event)]
             except Exception as error:  # the library raises its own kinds for what is in a file
                 raise UsageError(
-                    f"{self._path}: a recurrence between {first} and {last} cannot be worked out: {error}",
+                    f"{self._path}: cannot compute a recurrence between {first} and {last}: {error}",
                     path=str(self._path),
                 ) from error
         return found
 
 
 def recurring_events(text: str, path: Path) -> Events:
-    """The events of `Events.text`, which was read from a file."""
+    """Return the events of `Events.text`, which was read from a file."""
     import icalendar
     import recurring_ical_events
 
@@ -98,7 +98,7 @@ def recurring_events(text: str, path: Path) -> Events:
 
 
 def read_events(data: bytes, path: Path) -> Events:
-    """The events of a file's bytes. `UsageError` names the file, the line where it is known, and the remedy."""
+    """Return the events of a file's bytes. Raise UsageError with the file, the line if known, and the remedy."""
     return _Reader(data, path).read()
 
 
@@ -135,7 +135,7 @@ class _Reader:
         for number, (event, lines) in enumerate(zip(events, self._events, strict=True)):
             with _at(lines):
                 self._check(event, lines)
-            # Events without an id are not one series; the library would take them for one.
+            # The library would treat events without an id as one series.
             uid = str(event.get("UID") or f"event-{number}")
             event["UID"] = icalendar.vText(uid)
             series.setdefault(uid, []).append((event, lines))
@@ -143,7 +143,7 @@ class _Reader:
         for group in series.values():
             if len(group) == 1 and not _recurs(group[0][0]):
                 event = group[0][0]
-                if _leaves_out(event):
+                if _excludes(event):
                     single.append((_in(event.start, default), _in(event.end, default), _name(event)))
             else:
                 recurring += [event for event, _ in group]
@@ -154,11 +154,11 @@ class _Reader:
         return Events(self._path, single, self._query(calendar, series), calendar.to_ical().decode())
 
     def _scan(self) -> None:
-        """Find the events by line, and what is no line of a calendar, before any of it is read."""
+        """Find the lines of the events, and refuse lines that are not iCalendar, before the file is parsed."""
         if not self._data.lstrip(b"\xef\xbb\xbf \t\r\n").upper().startswith(b"BEGIN:VCALENDAR"):
             self.fail(
                 1,
-                "is no iCalendar file: it does not begin with BEGIN:VCALENDAR",
+                "not an iCalendar file: it does not begin with BEGIN:VCALENDAR",
                 "Export the calendar as .ics, or write a .yaml calendar",
             )
         parts: list[_Line] = []
@@ -166,15 +166,15 @@ class _Reader:
         for line in self._lines():
             if line.name == "BEGIN":
                 if ended:
-                    self.fail(line.number, "a second calendar begins here", "Put it into a file of its own")
+                    self.fail(line.number, "a second calendar begins here", "Move it to another file")
                 parts.append(line)
                 if len(parts) > _DEEPEST:
-                    self.fail(line.number, f"parts are nested more than {_DEEPEST} levels deep")
+                    self.fail(line.number, f"components are nested more than {_DEEPEST} levels deep")
                 if line.value.upper() == "VEVENT" and len(parts) == 2:
                     self._events.append([line])
             elif line.name == "END":
                 if not parts or parts[-1].value.upper() != line.value.upper():
-                    self.fail(line.number, f"END:{line.value} ends nothing that has begun")
+                    self.fail(line.number, f"END:{line.value} has no matching BEGIN")
                 parts.pop()
                 ended = not parts
             elif len(parts) == 2 and parts[-1].value.upper() == "VEVENT":
@@ -184,7 +184,7 @@ class _Reader:
         if parts:
             self.fail(
                 parts[-1].number,
-                f"{parts[-1].value} begins here and does not end: the file is cut off",
+                f"{parts[-1].value} begins here and has no END: the file is truncated",
             )
 
     def _lines(self) -> Iterator[_Line]:
@@ -201,8 +201,8 @@ class _Reader:
                     shown = joined[:40].decode("utf-8", "replace")
                     self.fail(
                         number,
-                        f"{shown!r} is no line of an iCalendar file",
-                        "Write NAME:value; a line that goes on from the one before begins with a space",
+                        f"{shown!r} is not a line of an iCalendar file",
+                        "Write NAME:value; a continuation line begins with a space",
                     )
                 text = joined.decode("utf-8", "replace")
                 name = re.split("[;:]", text, maxsplit=1)[0].upper()
@@ -211,7 +211,7 @@ class _Reader:
             parts, number = [raw], count
 
     def _check(self, event: Any, lines: list[_Line]) -> None:
-        """What the libraries let pass: dropped properties, unknown zones, rules without an end."""
+        """Refuse errors that the libraries ignore: unparsed properties, unknown zones, endless searches."""
 
         def place(name: str) -> int:
             return next((line.number for line in lines if line.name == name), lines[0].number)
@@ -221,26 +221,26 @@ class _Reader:
             if name is None or name in (*_TIMES, "STATUS", "TRANSP"):
                 self.fail(place(str(name)), f"{label}: {name or 'a line'} cannot be read: {message}")
         if "DTSTART" not in event:
-            self.fail(lines[0].number, f"{label} has no beginning (DTSTART)")
+            self.fail(lines[0].number, f"{label} has no start (DTSTART)")
         for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
             for value in _listed(event.get(name)):
                 zone = value.params.get("TZID") if hasattr(value, "params") else None
                 if zone and any(moment.tzinfo is None for moment in _moments(value)):
                     self.fail(
                         place(name),
-                        f"{label}: there is no time zone {str(zone)!r}",
-                        "Use an IANA name such as Europe/Berlin, or put its VTIMEZONE into the file",
+                        f"{label}: the time zone {str(zone)!r} does not exist",
+                        "Use an IANA name such as Europe/Berlin, or add its VTIMEZONE to the file",
                     )
         try:
             start, end = event.start, event.end
-            _day(start) - 3 * _MARGIN, _day(end) + 3 * _MARGIN  # near the ends of time there is nothing
-            # The library swaps a pair that runs backwards, so what is written counts.
+            _day(start) - 3 * _MARGIN, _day(end) + 3 * _MARGIN  # raises OverflowError near the last dates
+            # The library swaps an end before its start, so the written values are compared.
             written = event.get("DTEND")
             backwards = end < start or (written is not None and written.dt < event["DTSTART"].dt)
         except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
             self.fail(place("DTSTART"), f"{label} cannot be read: {error}")
         if backwards:
-            self.fail(place("DTEND"), f"{label} ends before it begins")
+            self.fail(place("DTEND"), f"{label} ends before it starts")
         for rule in _listed(event.get("RRULE")):
             try:
                 fault = _endless(rule, start)
@@ -250,7 +250,7 @@ class _Reader:
                 self.fail(place("RRULE"), f"{label} {fault}")
 
     def _default_zone(self, calendar: Any) -> Any:
-        """The zone that many programs write for times without one."""
+        """Return the zone of X-WR-TIMEZONE, which many programs write for times without a zone."""
         named = calendar.get("X-WR-TIMEZONE")
         if not named:
             return None
@@ -260,7 +260,7 @@ class _Reader:
             self.fail(self._zone_line, f"X-WR-TIMEZONE: {error}", "Use an IANA name such as Europe/Berlin")
 
     def _query(self, calendar: Any, series: Mapping[str, list[tuple[Any, list[_Line]]]]) -> Any:
-        """The library's view of what recurs, each series tried once."""
+        """Return the query of the library for recurring events, after one trial of each series."""
         import recurring_ical_events
 
         try:
@@ -280,7 +280,7 @@ class _Reader:
     def _blame(
         self, calendar: Any, series: Mapping[str, list[tuple[Any, list[_Line]]]], error: Exception
     ) -> NoReturn:
-        """Say which series it is that the library refuses."""
+        """Raise the error for the series that the library refuses."""
         import recurring_ical_events
 
         for group in series.values():
@@ -298,7 +298,7 @@ class _Reader:
 
 
 def _endless(rule: Any, start: date) -> str:
-    """Why a rule is looked through without an end, or in too small steps; empty where it is not."""
+    """Return why a search for the recurrences of a rule would take too long; empty if it would not."""
     from dateutil.rrule import rrulestr
 
     frequency = str(_first(rule, "FREQ") or "").upper()
@@ -306,7 +306,7 @@ def _endless(rule: Any, start: date) -> str:
         return f"recurs {frequency}, which is too often for a calendar"
     interval = _first(rule, "INTERVAL")
     if interval is not None and int(interval) < 1:
-        return f"recurs with INTERVAL={interval}, and the least is 1"
+        return f"recurs with INTERVAL={interval}, but INTERVAL must be at least 1"
     tried = type(rule)({key: value for key, value in rule.items() if key not in ("COUNT", "UNTIL")})
     begin = datetime.combine(_day(start), start.time() if isinstance(start, datetime) else time())
     end = begin.replace(year=min(begin.year + _HORIZON, 9999), day=min(begin.day, 28))
@@ -315,12 +315,12 @@ def _endless(rule: Any, start: date) -> str:
         return ""
     text = f"{tried.to_ical().decode()};UNTIL={end:%Y%m%dT%H%M%S}"
     found = next(iter(rrulestr(text, dtstart=begin)), None)
-    return "" if found is not None else f"never recurs: no day within {_HORIZON} years fits its rule"
+    return "" if found is not None else f"never recurs: its rule matches no day within {_HORIZON} years"
 
 
 @contextmanager
 def _at(lines: list[_Line]) -> Iterator[None]:
-    """Say at which rule the work was if it takes more than its budget."""
+    """Add the line of the rule to an OverBudgetError."""
     try:
         yield
     except OverBudgetError as error:
@@ -338,14 +338,14 @@ def _recurs(event: Any) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A property that may be given once, several times, or not at all."""
+    """Return the values of a property that is given once, several times, or not at all."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
 def _moments(value: Any) -> Iterator[datetime]:
-    """The times of day in a property; periods count by their start."""
+    """Yield the datetimes of a property; of a period, its start."""
     for part in value.dts if hasattr(value, "dts") else [value]:
         moment = part.dt[0] if isinstance(part.dt, tuple) else part.dt
         if isinstance(moment, datetime):
@@ -364,8 +364,8 @@ def _day(moment: date) -> date:
     return moment.date() if isinstance(moment, datetime) else moment
 
 
-def _leaves_out(event: Any) -> bool:
-    """Cancelled events, and those that leave time free, leave out nothing."""
+def _excludes(event: Any) -> bool:
+    """Return whether an event excludes time. Cancelled and transparent events do not."""
     cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
     return not cancelled and str(event.get("TRANSP", "OPAQUE")).upper() != "TRANSPARENT"
 

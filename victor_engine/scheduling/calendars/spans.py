@@ -1,6 +1,6 @@
-"""One exclusion calendar: its rules, and the spans of time that they make.
+"""An exclusion calendar: its rules, and their spans of time.
 
-The spans are worked out month by month and zone by zone, when they are first needed.
+The spans are computed for each month and zone on demand.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 MAX_MONTHS = 600
-"""Months, over all zones, that a calendar keeps worked out."""
+"""The number of computed months, over all zones, that a calendar caches."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Half-open, in UTC: `end` is not part of it."""
+    """A span of time in UTC. `end` is not included."""
 
     start: datetime
     end: datetime
@@ -31,20 +31,20 @@ class Rule(ABC):
 
     @property
     def weight(self) -> float:
-        """How much work it is to find the spans of a month: 1 is some microseconds."""
+        """The cost of computing the spans of a month. 1 is some microseconds."""
         return 1
 
     @abstractmethod
     def spans(self, first: date, last: date, zone: ZoneInfo) -> list[Span]:
-        """What overlaps the days from `first` to `last`, both included, on the wall of `zone`; more does no harm."""
+        """Return the spans that overlap the days from `first` to `last`, inclusive, in `zone`. It may return more."""
 
 
 def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
-    """Wall time as an instant; in a gap of the clock the first moment after it, in an overlap the first pass."""
+    """Return the instant of a wall time: in a gap the first instant after it, in an overlap the first."""
     found = datetime.combine(day, at, zone)
     back = found.astimezone(UTC).astimezone(zone)
     if back.replace(tzinfo=None) != found.replace(tzinfo=None):
-        # Read by the offset after the gap, a skipped wall time lies before it; by the one before, after it.
+        # The offsets before and after the gap give instants on its two sides.
         found = found.replace(fold=1)
         late = found.astimezone(UTC)
         early = datetime.combine(day, at, zone).astimezone(UTC)
@@ -60,9 +60,9 @@ def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
 
 
 class Calendar:
-    """Days and times at which nothing is to fire. Immutable; days are days in the schedule's zone.
+    """Days and times at which schedules do not fire. Immutable.
 
-    Where the calendar names a zone of its own, its days and wall times are of that zone.
+    Days and wall times are in the zone of the calendar or, if it has none, in the zone of the schedule.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Calendar:
         self.path = path
         self.rules = tuple(rules)
         self.block = block
-        """The mapping that it was read from, if it was one."""
+        """The mapping from which the calendar was read, or None."""
         self._zone = zone
         self._months: dict[tuple[str, int, int], tuple[list[datetime], list[Span]]] = {}
         self.expansions = 0
-        """How many months have been worked out."""
+        """The number of months that have been computed."""
 
     @property
     def weight(self) -> float:
@@ -89,24 +89,24 @@ class Calendar:
         return sum(rule.weight for rule in self.rules)
 
     def excludes(self, instant: datetime, zone: ZoneInfo) -> str | None:
-        """The name of what leaves `instant` out, or None."""
+        """Return the name of the entry that excludes `instant`, or None."""
         zone = self._zone or zone
         local = instant.astimezone(zone)
         starts, reach = self._month(zone, local.year, local.month)
-        place = bisect_right(starts, instant) - 1
-        if place >= 0 and reach[place].end > instant:
-            return reach[place].name
+        index = bisect_right(starts, instant) - 1
+        if index >= 0 and reach[index].end > instant:
+            return reach[index].name
         return None
 
     def spans(self, start: datetime, end: datetime, zone: ZoneInfo) -> list[Span]:
-        """All spans that overlap the time from `start` up to `end`, by their start."""
+        """Return all spans that overlap the time from `start` up to `end`, sorted by their start."""
         zone = self._zone or zone
         first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
         found = {span for rule in self.rules for span in rule.spans(first, last, zone)}
         return sorted(span for span in found if span.end > start and span.start < end)
 
     def _month(self, zone: ZoneInfo, year: int, month: int) -> tuple[list[datetime], list[Span]]:
-        """Starts in order, and for each the span that reaches furthest of those that have started by then."""
+        """Return the starts in order, and for each start the span with the latest end among the spans so far."""
         key = (zone.key, year, month)
         known = self._months.get(key)
         if known is None:

@@ -13,9 +13,9 @@ from victor_engine.scheduling.calendars.yaml_calendars import SUFFIXES, from_blo
 
 
 class Calendars:
-    """The calendars of a workspace by name; what cannot be read is said when it is asked for.
+    """The calendars of a workspace by name. The error of a calendar is raised when the calendar is used.
 
-    `known` are declared calendars that were read already, `read_file` reads another one.
+    `known` has the declared calendars that were read already; `read_file` reads other files.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Calendars:
         return self._names
 
     def faults(self) -> dict[str, VictorError]:
-        """What is wrong with the declared calendars."""
+        """Return the errors of the declared calendars, by name."""
         found: dict[str, VictorError] = {}
         for name in self.names():
             try:
@@ -46,7 +46,10 @@ class Calendars:
         return found
 
     def get(self, name: str) -> Calendar:
-        """A declared calendar, or a file of the workspace by its path. UsageError or ConfigError for a fault."""
+        """Return a declared calendar, or a file of the workspace by its path.
+
+        Raise UsageError or ConfigError if it does not exist or cannot be read.
+        """
         known = self._known.get(name)
         if known is None:
             try:
@@ -67,12 +70,14 @@ class Calendars:
             if source is not None:
                 raise source.source.fail(
                     source.key_path,
-                    f"calendars.{name}: {given!r} is no calendar file",
+                    f"calendars.{name}: {given!r} is not a calendar file",
                     "Name a .yaml or .ics file",
                 )
             hint = did_you_mean(name, self._names) or "Declare it under calendars: in victor.yaml"
-            raise UsageError(f"there is no calendar {name!r}. {hint}")
+            raise UsageError(f"the calendar {name!r} does not exist. {hint}")
         path = (self._workspace / str(given)).resolve()
         if not path.is_relative_to(self._workspace.resolve()):
-            raise UsageError(f"calendar {name!r}: {given} leaves the workspace; put the file into it")
+            raise UsageError(
+                f"calendar {name!r}: {given} is outside the workspace; move the file into the workspace"
+            )
         return self._read_file(name, path)

@@ -1,4 +1,4 @@
-"""Calendars as they are written down: the entries of a YAML block, and iCalendar files."""
+"""The reader of exclusion calendars: YAML blocks and files, and iCalendar files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from victor_engine.scheduling.cron import CronSchedule
 from victor_engine.scheduling.timezones import get_zone
 
 MAX_BYTES = 10_000_000
-"""Size of a calendar file; a larger one is refused."""
+"""The most bytes of a calendar file; a larger file is refused."""
 
 SUFFIXES = (".yaml", ".yml", ".ics")
 KEYS = ("timezone", "dates", "ranges", "weekly", "recurring", "description")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LONGEST = timedelta(days=31)
-"""How long one recurrence may last."""
+"""The longest duration of one recurrence."""
 
 _YEARLY = re.compile(r"(?:--)?(\d{2})-(\d{2})\Z")
 _MIDNIGHT = time()
@@ -52,7 +52,7 @@ class DayRule(Rule):
             try:
                 day = date(year, self.month, self.day)
             except ValueError:
-                continue  # the 29th of February of most years
+                continue  # February 29 does not exist in most years
             if first <= day <= last:
                 end = instant(day + timedelta(days=1), _MIDNIGHT, zone)
                 found.append(Span(instant(day, _MIDNIGHT, zone), end, self.name))
@@ -61,7 +61,7 @@ class DayRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class RangeRule(Rule):
-    """From one wall time to another; with an offset, from one instant to another."""
+    """A range from one wall time to another or, with offsets, from one instant to another."""
 
     start: datetime
     end: datetime
@@ -74,7 +74,7 @@ class RangeRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class WeeklyRule(Rule):
-    """The same hours on some days of the week; they may go past midnight."""
+    """The same hours on some days of the week. They can extend past midnight."""
 
     days: frozenset[int]
     start: time
@@ -98,7 +98,7 @@ class WeeklyRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class CronRule(Rule):
-    """For a while from each instant of a cron expression."""
+    """A duration from each instant of a cron expression."""
 
     expression: str
     length: timedelta
@@ -154,28 +154,30 @@ def _instant(moment: date, zone: ZoneInfo) -> datetime:
 
 
 def from_file(name: str, path: Path) -> Calendar:
-    """A calendar from a .yaml or .ics file. UsageError or ConfigError names the file and the place."""
+    """Read a calendar from a .yaml or .ics file. Raise UsageError or ConfigError with the file and the place."""
     try:
         data = read_bounded(path, largest=MAX_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: the calendar cannot be read: {reason(error)}") from None
+        raise UsageError(f"{path}: cannot read the calendar: {reason(error)}") from None
     if path.suffix == ".ics":
         return Calendar(name, [EventsRule(read_events(data, path))], str(path))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text (byte {error.start}), so it is no calendar") from None
+        raise UsageError(
+            f"{path}: the calendar is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
     source = parse_yaml(text, str(path))
     if not source.data:
-        raise UsageError(f"{path}: the calendar is empty; give it {', '.join(KEYS[1:5])}")
+        raise UsageError(f"{path}: the calendar is empty; add at least one of {', '.join(KEYS[1:5])}")
     return from_block(name, source.data, source, (), str(path))
 
 
 def from_block(name: str, value: Any, source: Source, way: Key, path: str | None = None) -> Calendar:
-    """A calendar from the mapping that stands at `way` of a source. ConfigError with the place of a fault."""
+    """Read a calendar from the mapping at `way` of a source. Raise ConfigError with the place of an error."""
     block = _Block(source, way)
     if not isinstance(value, Mapping):
-        raise block.fail((), "a calendar is a mapping, or the path of a .yaml or .ics file")
+        raise block.fail((), "a calendar must be a mapping, or the path of a .yaml or .ics file")
     block.only((), value, KEYS)
     zone = None
     if value.get("timezone") is not None:
@@ -194,15 +196,15 @@ def from_block(name: str, value: Any, source: Source, way: Key, path: str | None
         if items is None:
             continue
         if not isinstance(items, list):
-            raise block.fail((key,), f"{key} wants a list")
+            raise block.fail((key,), f"{key} must be a list")
         rules += [read((key, number), item) for number, item in enumerate(items)]
     if not rules:
-        raise block.fail((), f"the calendar says nothing; give it {', '.join(KEYS[1:5])}")
+        raise block.fail((), f"the calendar has no entries; add at least one of {', '.join(KEYS[1:5])}")
     return Calendar(name, rules, path, zone, value)
 
 
 class _Block:
-    """Reads the entries of one calendar; every fault has its place."""
+    """The reader of the entries of one calendar. Every error has a place."""
 
     def __init__(self, source: Source, way: Key) -> None:
         self._source = source
@@ -220,7 +222,7 @@ class _Block:
         self, way: Key, value: Any, keys: tuple[str, ...], needs: tuple[str, ...]
     ) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self.fail(way, f"wants a mapping with {', '.join(keys)}")
+            raise self.fail(way, f"must be a mapping with {', '.join(keys)}")
         self.only(way, value, keys)
         for key in needs:
             if value.get(key) is None:
@@ -228,7 +230,7 @@ class _Block:
         return value
 
     def day(self, way: Key, value: Any) -> Rule:
-        """`2026-12-25`, `12-25` for every year, or `{date:, name:}`."""
+        """Read `2026-12-25`, `12-25` for every year, or `{date:, name:}`."""
         name = ""
         if isinstance(value, Mapping):
             value = self.mapping(way, value, ("date", "name"), ("date",))
@@ -242,11 +244,13 @@ class _Block:
                 return DayRule(found.month, found.day, name or text)
             found = date.fromisoformat(text)
         except ValueError:
-            raise self.fail(way, f"{text!r} is no day", "Write 2026-12-25, or 12-25 for every year") from None
+            raise self.fail(
+                way, f"{text!r} is not a day", "Write 2026-12-25, or 12-25 for every year"
+            ) from None
         return DayRule(found.month, found.day, name or text, found.year)
 
     def range(self, way: Key, value: Any) -> Rule:
-        """`{from:, to:, name:}`; a bare day as `to` is part of it."""
+        """Read `{from:, to:, name:}`. A day without a time as `to` is included."""
         found = self.mapping(way, value, ("from", "to", "name"), ("from", "to"))
         start = self.moment((*way, "from"), found["from"], end=False)
         end = self.moment((*way, "to"), found["to"], end=True)
@@ -266,10 +270,10 @@ class _Block:
                 return datetime.combine(day + timedelta(days=1) if end else day, _MIDNIGHT)
             return datetime.fromisoformat(text)
         except ValueError:
-            raise self.fail(way, f"{text!r} is no time", "Write 2026-12-24 or 2026-12-24T18:00") from None
+            raise self.fail(way, f"{text!r} is not a time", "Write 2026-12-24 or 2026-12-24T18:00") from None
 
     def weekly(self, way: Key, value: Any) -> Rule:
-        """`{days: [sat, sun], from: "22:00", to: "02:00", name:}`; without times, whole days."""
+        """Read `{days: [sat, sun], from: "22:00", to: "02:00", name:}`. Without times it is whole days."""
         found = self.mapping(way, value, ("days", "from", "to", "name"), ("days",))
         given = found["days"] if isinstance(found["days"], list) else [found["days"]]
         days = set()
@@ -277,7 +281,7 @@ class _Block:
             short = str(word).strip().lower()[:3]
             if short not in DAYS:
                 raise self.fail(
-                    (*way, "days"), f"{word!r} is no day of the week", did_you_mean(str(word), DAYS)
+                    (*way, "days"), f"{word!r} is not a day of the week", did_you_mean(str(word), DAYS)
                 )
             days.add(DAYS.index(short))
         start = self.wall((*way, "from"), found.get("from"))
@@ -297,10 +301,10 @@ class _Block:
         try:
             return time.fromisoformat(text.zfill(5))
         except ValueError:
-            raise self.fail(way, f"{text!r} is no time of day", 'Write "22:00"') from None
+            raise self.fail(way, f"{text!r} is not a time of day", 'Write "22:00"') from None
 
     def cron(self, way: Key, value: Any) -> Rule:
-        """`{cron: "0 22 * * 6", for: 4h, name:}`."""
+        """Read `{cron: "0 22 * * 6", for: 4h, name:}`."""
         found = self.mapping(way, value, ("cron", "for", "name"), ("cron", "for"))
         try:
             CronSchedule.from_cron(str(found["cron"]))
@@ -309,7 +313,7 @@ class _Block:
         seconds = parse_duration(found["for"])
         if not seconds or timedelta(seconds=seconds) > LONGEST:
             raise self.fail(
-                (*way, "for"), f"{found['for']!r} is no duration up to 31 days", "Write 30m, 4h or 2d"
+                (*way, "for"), f"{found['for']!r} is not a duration up to 31 days", "Write 30m, 4h or 2d"
             )
         return CronRule(
             str(found["cron"]), timedelta(seconds=seconds), str(found.get("name") or found["cron"])
