@@ -167,6 +167,7 @@ async def test_a_second_signal_does_not_wait_for_the_grace(tmp_path: Path) -> No
             assert time.monotonic() < limit
             await asyncio.sleep(0.2)
             held.process.terminate()
-        assert held.process.returncode == 128 + signal.SIGTERM
+        # A further signal can meet the last moments of the process, in which it has no handlers any longer.
+        assert held.process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
     assert not alive(pids(root)[0])
     assert query(root, "SELECT status FROM attempts") == [("interrupted",)]

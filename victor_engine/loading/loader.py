@@ -113,6 +113,7 @@ class Loader:
         self._here = here
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="victor-loading")
         self._session: ReaderSession | None = None
+        self._closed = False
         self._calendars = CalendarWorker()
         self._memory = (
             _Memory(None, from_file) if here else _Memory(self._calendars.spans, self._calendars.read_file)
@@ -126,10 +127,15 @@ class Loader:
             return await loop.run_in_executor(self._thread, self._load, order, session)
         except asyncio.CancelledError:
             session.end()
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # The load was cancelled before it began, not its caller.
+                raise LoadingError("the files are not read, because the engine stops") from None
             raise
 
     async def close(self) -> None:
         """Stop a current load, and the process of calendars."""
+        self._closed = True
         if self._session is not None:
             self._session.end()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
