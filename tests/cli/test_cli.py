@@ -52,7 +52,7 @@ def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor
     assert victor("scheduler", "resume", schedule) == 0
     assert victor("scheduler", "remove", schedule) == 0
     assert victor("scheduler", "remove", schedule) == 4
-    assert "there is no schedule" in victor.err
+    assert "does not exist" in victor.err
 
 
 @pytest.mark.parametrize(

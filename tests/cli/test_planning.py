@@ -77,7 +77,7 @@ def test_a_command_on_several_schedules_prints_a_line_for_each(victor: Victor) -
     one, two = added(victor, "--cron", "@daily"), added(victor, "--cron", "@hourly")
     assert victor("scheduler", "pause", one, "nope", two, "--until", "+2d", "--note", "freeze") == 4
     assert victor.out.count("paused until") == 2
-    assert "nope: there is no schedule" in victor.err
+    assert "nope: schedule 'nope' does not exist" in victor.err
     assert victor("scheduler", "resume", one, two, "--json") == 0
     assert [item["ok"] for item in json.loads(victor.out)] == [True, True]
     assert victor("scheduler", "pause", one, "--until", "yesterday") == 2

@@ -47,7 +47,7 @@ def test_dead_letters_are_listed_by_cause_and_discarded_in_bulk(victor: Victor) 
     assert [run["id"] for run in json.loads(victor.out)] == [ids[2], ids[1]]
     assert victor("runs", "discard", ids[0], "zzz", ids[0]) == 4
     assert victor.out.splitlines() == [f"{ids[0]}: failed", "1 done, 1 failed"]
-    assert "zzz: there is no run 'zzz'" in victor.err
+    assert "zzz: run 'zzz' does not exist" in victor.err
     assert victor("runs", "discard", "--cause", cause, "--note", "known", "--json") == 0
     results = json.loads(victor.out)
     assert [(result["ok"], result["run"]["id"]) for result in results] == [(True, ids[2]), (True, ids[1])]
@@ -75,7 +75,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
     [
         (["redrive"], 2, "give run ids or --cause CAUSE"),
         (["redrive", "{run}", "--cause", "x"], 2, "not both"),
-        (["redrive", "--cause", "x"], 4, "no cause 'x'"),
+        (["redrive", "--cause", "x"], 4, "the cause 'x'"),
         (["redrive", "{run}", "--from", "chekc"], 2, "choose one of: take, check, out"),
         (["redrive", "{run}", "--set", "part"], 2, "is not key=value"),
         (["redrive", "{run}", "--unset", "nothing"], 2, "has no key 'nothing'"),
@@ -90,7 +90,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["override", "{run}", "check", "--timeout", "5"], 5, "will not have another attempt"),
         (["cancel"], 2, "give run ids"),
         (["cancel", "{run}"], 5, "is failed"),
-        (["dead", "nothing"], 4, "no cause 'nothing'"),
+        (["dead", "nothing"], 4, "the cause 'nothing'"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_changes_nothing(

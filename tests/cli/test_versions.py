@@ -118,7 +118,7 @@ def test_validate_warns_of_a_version_that_is_deprecated_in_the_store_and_writes_
     assert {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*")} == state
     assert victor("versions", "remove", "w", "1.0.0") == 0
     assert victor("validate", str(path)) == 0
-    assert "w 1.0 is removed, nothing new starts on it: reads the old feed; use 2.0.0" in victor.out
+    assert "w 1.0 is removed, and no runs can start on it: reads the old feed; use 2.0.0" in victor.out
 
 
 def test_validate_warns_if_the_store_cannot_be_read(victor: Victor, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ async def test_runs_that_failed_for_good_are_grouped_by_cause(world: World) -> N
     assert lost.last_seen - lost.first_seen == timedelta(minutes=2)
     (only,) = await world.groups(lost.cause[:6], 2)
     assert (only.count, only.run_ids) == (3, lost.run_ids[:2])
-    with pytest.raises(NotFoundError, match="no cause 'zzz'"):
+    with pytest.raises(NotFoundError, match="the cause 'zzz'"):
         await world.groups("zzz")
 
 

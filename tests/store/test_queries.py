@@ -163,7 +163,7 @@ def test_prefixes(world: World) -> None:
     assert queries.schedule(world.connection, "report", NOW).id == "nightmare", "its workflow has no other"
     with pytest.raises(UsageError, match="not unique"):
         queries.run_info(world.connection, world["queued"][:6], NOW)
-    with pytest.raises(NotFoundError, match="no run ''"):
+    with pytest.raises(NotFoundError, match="run '' does not exist"):
         queries.run_info(world.connection, "", NOW)
     with pytest.raises(NotFoundError, match="victor inbox list"):
         queries.request(world.connection, "zzz")
@@ -241,7 +241,7 @@ def test_definition(world: World) -> None:
     assert queries.definition_info(world.connection, "deploy", "1.9.0").version == "1.9.0"
     with pytest.raises(NotFoundError, match=r"no version '3.0.0'; it has 1.10.0, 1.9.0, 1.0.0"):
         queries.definition_info(world.connection, "deploy", "3.0.0")
-    with pytest.raises(NotFoundError, match="registered are: deploy, report"):
+    with pytest.raises(NotFoundError, match="the registered workflows are: deploy, report"):
         queries.definition_info(world.connection, "deplyo")
 
 

@@ -1,4 +1,4 @@
-"""SQLite inside: numbered schema, one writer with group commit, readers of their own."""
+"""The store: an SQLite database with numbered migrations, one writer with group commit, and readers."""
 
 from victor_engine.store.db import Store, Tx, open_store
 

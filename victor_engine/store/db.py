@@ -1,11 +1,10 @@
-"""The database: one writer thread with group commit, readers with connections of their own.
+"""The database: one writer thread with group commit, and reader threads with their own connections.
 
-A transition is a function of a `Tx`. All transitions that are ready at the same moment share one
-transaction, each under a savepoint of its own, so that one that fails takes no neighbour with it;
-every caller resumes when that transaction is on disk. The epoch is checked once per transaction.
+A transition is a function of a `Tx`. All transitions that are ready at the same time share one transaction, each under
+a savepoint of its own, so that a failed transition does not affect the others. Each caller resumes when the transaction
+is on disk. The epoch is checked once in each transaction.
 
-While the file system takes nothing (`outage`), what people ask for fails at once, and what happens in
-runs (`persist`) is held back and recorded when there is room again.
+During a storage outage, `write` fails at once, and `persist` holds transitions back until writes succeed again.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_GROUP = 512
-"""Transitions in one transaction: bounds how long the first of them waits for the last."""
+"""The most transitions in one transaction. It bounds the time for which the first waits for the last."""
 
 
 def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
-    """A connection with our settings: WAL, full durability, statements cached."""
+    """Return a connection with the settings of the product: WAL, full durability, cached statements."""
     uri = Path(path).absolute().as_uri()
     try:
         connection = sqlite3.connect(
@@ -63,7 +62,7 @@ def connect(path: Path | str, *, readonly: bool = False) -> sqlite3.Connection:
 
 
 class Store:
-    """One SQLite file. `write` and `persist` for transitions, `read` for queries; all from asyncio."""
+    """One SQLite file, used from asyncio: `write` and `persist` for transitions, `read` for queries."""
 
     transaction: ClassVar[type[Tx]] = Tx
     """The class of its transactions; the tests set one that checks the locks."""
@@ -79,7 +78,7 @@ class Store:
         """Called in the loop, once, when a newer engine has taken over."""
         self._fenced = False
         self.on_storage: Callable[[StorageInfo | None], None] = lambda info: None
-        """Called in the loop when the storage takes nothing any more, and with None when it does again."""
+        """Called in the event loop when a storage outage begins, and with None when it ends."""
         self._patient = False
         self._outage: Outage | None = None
         self._takes = asyncio.Event()
@@ -93,7 +92,7 @@ class Store:
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="victor-read")
-        # For its owner alone, before anything is in it; the log files take the same mode.
+        # Only the owner may read it. SQLite creates the log files with the same mode.
         try:
             os.close(open_file(Path(path), os.O_RDWR))
         except OSError as error:
@@ -104,7 +103,7 @@ class Store:
     # --- writing ---------------------------------------------------------------------------
 
     def begin_epoch(self) -> int:
-        """Take over: every later write of an older engine fails (called under the lock)."""
+        """Start a new epoch, so that later writes of an older engine fail. Call it while holding the engine lock."""
         writer = self._require_writer()
         try:
             writer.execute("BEGIN IMMEDIATE")
@@ -125,7 +124,7 @@ class Store:
         return self.epoch
 
     def start(self, *, patient: bool = False) -> None:
-        """Start the writer thread for the running loop. Where `patient` is not set, `persist` is `write`."""
+        """Start the writer thread for the running event loop. If `patient` is false, `persist` acts as `write`."""
         self._require_writer()
         self._patient = patient
         self._loop = asyncio.get_running_loop()
@@ -137,17 +136,17 @@ class Store:
         self._listeners.append(listener)
 
     def write(self, transition: Callable[[Tx], T], *, plain: bool = False) -> asyncio.Future[T]:
-        """Submit one transition. The future is done when it is on disk, and raises its exception alone.
+        """Submit one transition. The future has its result or exception when the transaction is on disk.
 
-        It commits whether or not its caller is cancelled meanwhile. StorageError if the file system
-        takes nothing: then nothing was changed. For `plain` see `store.group`.
+        The transition commits even if its caller is cancelled. StorageError means that the file system refuses writes
+        and nothing was changed. For `plain` see `store.group`.
         """
         return self._submit(transition, plain=plain)
 
     def persist(self, transition: Callable[[Tx], T], *, plain: bool = False) -> asyncio.Future[T]:
-        """As `write`, for what has happened already: waits until the file system takes it, however long.
+        """Submit a transition for a fact that has happened already. During a storage outage it waits for the end.
 
-        The transition may run more than once; only its last run counts. For `plain` see `store.group`.
+        The transition can run more than once; only its last run is committed. For `plain` see `store.group`.
         """
         return self._submit(transition, patient=self._patient, plain=plain)
 
@@ -167,16 +166,16 @@ class Store:
 
     @property
     def outage(self) -> StorageInfo | None:
-        """Since when and why nothing can be written, and how much waits for that; None if it can."""
+        """The current storage outage: its start, its cause and the number of waiting transitions; or None."""
         outage = self._outage
         return None if outage is None else outage.info
 
     async def writable(self) -> None:
-        """Return when the file system takes writes (at once if it does), or never will for this engine."""
+        """Wait until the file system accepts writes, or until this engine is fenced or closed."""
         await self._takes.wait()
 
     def hurry(self) -> None:
-        """The end is near: what waits is tried once more, and from now on `persist` waits for nothing."""
+        """Prepare for the shutdown: retry waiting transitions once, and do not wait in `persist` any more."""
         self._patient = False
         if self._outage is not None and self._loop is not None:
             self._jobs.put(Job(lambda tx: None, self._loop.create_future(), probe=True))
@@ -190,17 +189,17 @@ class Store:
         try:
             while group := self._next_group():
                 if self._outage is None:
-                    self._commit_and_tell(group)
+                    self._commit_and_report(group)
                 else:
                     self._during(self._outage, group)
-        except RuntimeError:  # the loop is gone: nobody is left to tell
+        except RuntimeError:  # the event loop is closed, so no caller is left
             return
         if self._outage is not None and self._loop is not None:
             self._outage.retry(self._commit_one)
             self._loop.call_soon_threadsafe(self._deliver, self._outage.give_up(), [])
 
     def _next_group(self) -> list[Job]:
-        """Wait for work and return what is ready, at most MAX_GROUP jobs; an empty list means that the store closes."""
+        """Wait for jobs and return those that are ready, at most MAX_GROUP. An empty list means that the store closes."""
         group: list[Job] = []
         while not self._ending and len(group) < MAX_GROUP:
             try:
@@ -213,7 +212,7 @@ class Store:
                 group.append(job)
         return group
 
-    def _commit_and_tell(self, group: list[Job]) -> None:
+    def _commit_and_report(self, group: list[Job]) -> None:
         events = self._commit_group(group)
         assert self._loop is not None
         failure = group[0].error
@@ -224,7 +223,7 @@ class Store:
         self._loop.call_soon_threadsafe(self._deliver, group, events)
 
     def _during(self, outage: Outage, group: list[Job]) -> None:
-        """Hold back, refuse, and with a probe try again."""
+        """Process jobs during an outage: hold them back, refuse them, or retry with a probe."""
         assert self._loop is not None
         refused, probes = outage.sort(group)
         for probe in probes:
@@ -238,7 +237,7 @@ class Store:
         self._loop.call_soon_threadsafe(self._deliver, refused, [])
 
     def _commit_one(self, job: Job) -> bool:
-        """Commit one transition alone and tell its caller; False if the storage does not take it."""
+        """Commit one transition alone and report to its caller. Return False if the storage refuses it."""
         assert self._loop is not None
         events = self._commit_group([job])
         if isinstance(job.error, StorageError) and not job.probe:
@@ -286,7 +285,7 @@ class Store:
                 if isinstance(error, sqlite3.Error):
                     error = self._store_error(error)
                 job.future.set_exception(error)
-                # Marked as retrieved: a cancelled caller leaves nobody to look at it.
+                # Mark the exception as retrieved, in case the caller was cancelled.
                 job.future.exception()
                 if isinstance(error, FencedError) and not self._fenced:
                     self._fenced = True
@@ -297,14 +296,14 @@ class Store:
             for listener in self._listeners:
                 listener(events)
 
-    # --- while the storage takes nothing ---------------------------------------------------
+    # --- storage outage --------------------------------------------------------------------
 
     def _outage_begins(self) -> None:
         outage = self.outage
         if outage is None:
             return
         log.critical(
-            "%s. Nothing is started or goes on; what has happened is kept in memory and recorded when it can be",
+            "%s. No runs start or continue; results are kept in memory until they can be stored",
             outage.message,
         )
         self._takes.clear()
@@ -312,7 +311,7 @@ class Store:
         self.on_storage(outage)
 
     async def _probe(self, outage: StorageInfo) -> None:
-        """Try again until the storage takes something."""
+        """Retry until the storage accepts a write."""
         data = {"since": to_us(outage.since), "reason": outage.message}
         while not self._takes.is_set():
             await self.clock.sleep(RETRY_SECONDS)
@@ -321,7 +320,7 @@ class Store:
             except StorageError:
                 continue
             except VictorError:
-                # Overtaken or closed: nobody writes here any more, and who waits is told so when they try.
+                # This engine is fenced or closed. Waiting callers get the error when they write.
                 self._takes.set()
                 return
             log.warning("%s can be written again", self.path)
@@ -331,7 +330,7 @@ class Store:
     # --- reading ---------------------------------------------------------------------------
 
     def reader(self) -> sqlite3.Connection:
-        """This thread's read-only connection."""
+        """Return the read-only connection of this thread."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = connect(self.path, readonly=True)
@@ -352,16 +351,16 @@ class Store:
                 connection.execute("COMMIT")
 
         if self._unreadable:
-            raise StoreError(f"{self.path}: the store is closed, because its engine has ended")
+            raise StoreError(f"{self.path}: the store is closed, because its engine has stopped")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, snapshot)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot read: {error}") from error
 
-    # --- end -------------------------------------------------------------------------------
+    # --- closing ---------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Finish what was submitted, then close every connection."""
+        """Finish the submitted transitions, then close every connection."""
         if self._closed:
             return
         self._closed = True
@@ -387,9 +386,9 @@ class Store:
 
 
 def open_store(path: Path, *, clock: Clock | None = None) -> Store:
-    """Open the database at `path`, created or brought up to date first.
+    """Open the database at `path`. Create or migrate it first.
 
-    Whoever only looks uses `store.snapshot.SnapshotReader`, which leaves no trace.
+    To read without changing files, use `store.snapshot.SnapshotReader`.
     """
     make_directory(path.parent)
     return Store(path, clock=clock)

@@ -1,11 +1,11 @@
-"""The transitions of one transaction: each succeeds or fails for itself.
+"""The transitions of one transaction. Each succeeds or fails independently.
 
-A transition runs under a savepoint of its own. A *plain* one promises to touch nothing but what `Tx`
-holds back (`Tx.later`, `Tx.event`) and to do the same if it is called twice. It needs no savepoint: one
-that fails is forgotten, and the rows of many are written together. If the database refuses those rows,
-each of the transitions is tried alone. So is one that finds out on its way that it is not plain (`Tx.apart`).
+A transition runs under a savepoint of its own. A *plain* transition writes only with `Tx.later` and `Tx.event`, and has
+the same effect if it is called twice. It needs no savepoint: the rows of a failed one are dropped, and the rows of many
+are written together. If the database refuses those rows, each transition is retried alone. So is a transition that
+calls `Tx.apart` because it is not plain.
 
-Plain ones may read what no plain one writes, and share what they read (`Tx.once`).
+Plain transitions read only rows that no plain transition writes, and share their reads (`Tx.once`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from victor_engine.store.transaction import Mark, NotPlainError, Tx
 def run_group(tx: Tx, group: Iterable[Job]) -> None:
     """Run transitions in order, and set their results and errors.
 
-    Raises only where the whole transaction is lost (disk full, I/O error).
+    Raise only if the whole transaction is lost (disk full, I/O error).
     """
     held: list[Job] = []
     begin = tx.mark()
@@ -35,7 +35,7 @@ def run_group(tx: Tx, group: Iterable[Job]) -> None:
 
 
 def _run_plain(tx: Tx, job: Job, held: list[Job]) -> bool:
-    """Whether it was plain, whatever came of it."""
+    """Run a transition as plain. Return False if it is not plain, whether or not it succeeded otherwise."""
     mark = tx.mark()
     tx.begin()
     tx.plain = True
@@ -90,7 +90,7 @@ def _refuse_if_lost(tx: Tx, error: BaseException) -> None:
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
-    """End a transaction that is lost; SQLite may have done so."""
+    """Roll back a lost transaction, if SQLite has not done so."""
     if connection.in_transaction:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")

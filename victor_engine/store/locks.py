@@ -1,7 +1,7 @@
-"""The aggregate roots that a transition locks before it changes something of them.
+"""The aggregate roots that a transition locks before it changes rows that belong to them.
 
-SQLite has one writer, so a lock costs nothing there and does nothing. A database with several writers
-needs them: without a lock, two transitions that read the same row both act on what they read.
+SQLite has one writer, so a lock has no effect and no cost. A database with several writers needs the locks: without
+them, two transitions can read the same row and both act on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import IntEnum, unique
 class Root(IntEnum):
     """The kinds of aggregate roots, in the order in which one transition locks them.
 
-    A transition that takes its locks in this order cannot form a circle with another one that does.
+    Transitions that lock in this order cannot deadlock.
     """
 
     SCHEDULE = 1
@@ -55,4 +55,4 @@ OWNED: dict[str, Root] = {
     "definitions": Root.DEFINITION,
     "state_migrations": Root.DEFINITION,
 }
-"""The root of each table that has one. The others hold counters, cursors and rows that are only added."""
+"""The root of each table that has one. Other tables have counters, cursors and append-only rows."""

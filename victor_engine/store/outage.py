@@ -1,7 +1,7 @@
-"""When the file system takes nothing: which errors mean that, and how it is said.
+"""Storage outages: the errors that cause them, their messages, and the transitions that wait for their end.
 
-A full disk, a file system that has become read-only, a device that fails, another process that holds
-the database locked: all of them pass, and none of them is the fault of the transition that met it.
+Causes are a full disk, a file system that became read-only, a failing device, or another process that locks the
+database. They are temporary, and not caused by the transition that fails.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from victor_engine.store.transaction import Tx
 
 RETRY_SECONDS = 1.0
-"""How long the writer waits before it tries again whether the storage takes something."""
+"""Seconds between two retries during an outage."""
 
 PLENTY = 64 * 1024 * 1024
-"""Free bytes from which on a disk is not full for everybody."""
+"""Free bytes from which the disk itself is not full."""
 
 _PASSING = frozenset(
     {
@@ -42,8 +42,7 @@ _PASSING = frozenset(
 
 @dataclass(slots=True)
 class Job:
-    """A transition on its way to the disk. A `patient` one may wait until the storage takes it; a
-    `probe` asks whether it does again."""
+    """A submitted transition. A `patient` job waits for the end of an outage; a `probe` tests for it."""
 
     run: Callable[[Tx], Any]
     future: asyncio.Future[Any]
@@ -56,10 +55,10 @@ class Job:
 
 @dataclass(slots=True)
 class Outage:
-    """A time in which the storage takes nothing. Owned by the writer's thread.
+    """One storage outage. Owned by the writer thread.
 
-    What may wait is held in the order in which it came, and tried again in that order, each alone: a
-    transition never overtakes one that may have been submitted before it by the same run.
+    Patient jobs are held and retried in order, each alone, so that a transition never overtakes an earlier one of the
+    same run.
     """
 
     since: datetime
@@ -67,7 +66,7 @@ class Outage:
     held: deque[Job] = field(default_factory=deque)
 
     def sort(self, group: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-        """Hold back what may wait; returns the rest, marked as refused, and the probes."""
+        """Hold the patient jobs. Return the other jobs, marked as refused, and the probes."""
         refused, probes = [], []
         for job in group:
             if job.probe:
@@ -76,12 +75,12 @@ class Outage:
                 job.error = None
                 self.held.append(job)
             else:
-                job.error = StorageError(f"{self.error.message}. Nothing was changed: try again then")
+                job.error = StorageError(f"{self.error.message}. Nothing was changed; try again after that")
                 refused.append(job)
         return refused, probes
 
     def retry(self, commit: Callable[[Job], bool]) -> bool:
-        """Try what is held; True if nothing is left. `commit` says False where the storage failed again."""
+        """Retry the held jobs. Return True if none is left. `commit` returns False if the storage fails again."""
         while self.held:
             job = self.held[0]
             if not commit(job):
@@ -92,7 +91,7 @@ class Outage:
         return True
 
     def give_up(self) -> list[Job]:
-        """Nobody tries again: what is held fails."""
+        """Fail the held jobs, and return them."""
         given_up = list(self.held)
         self.held.clear()
         for job in given_up:
@@ -105,27 +104,27 @@ class Outage:
 
 
 def storage_code(error: BaseException) -> int | None:
-    """SQLite's primary result code, if the error says that the storage and not the statement is at fault."""
+    """Return SQLite's primary result code if the storage, not the statement, caused the error; None otherwise."""
     code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
     return code & 0xFF if code is not None and code & 0xFF in _PASSING else None
 
 
 def storage_error(path: Path, error: BaseException) -> StorageError | None:
-    """What an error of SQLite means in plain words; None if the storage is not at fault."""
+    """Return the StorageError for an error of SQLite; None if the storage did not cause it."""
     code = storage_code(error)
     if code is None:
         return None
     if code == sqlite3.SQLITE_FULL:
-        # With room left it is a quota, or a transition that is larger than the room.
-        what = "the disk" if (_free_bytes(path) or 0) < PLENTY else "the disk, or a quota on it,"
-        said = f"{what} is full ({_free(path)} free); make room there"
+        # With free space left, a quota is full, or the transition is larger than the free space.
+        disk = "the disk" if (_free_bytes(path) or 0) < PLENTY else "the disk, or a quota on it,"
+        cause = f"{disk} is full ({_free(path)} free); free some space"
     elif code == sqlite3.SQLITE_READONLY:
-        said = "it is read-only; make it writable again"
+        cause = "it is read-only; make it writable again"
     elif code == sqlite3.SQLITE_BUSY:
-        said = "another process holds the database locked; end what works on the file"
+        cause = "another process has the database locked; end that process"
     else:
-        said = f"the file system fails: {error} ({_free(path)} free); look at the disk"
-    return StorageError(f"{path} cannot be written: {said}")
+        cause = f"the file system fails: {error} ({_free(path)} free); check the disk"
+    return StorageError(f"{path} cannot be written: {cause}")
 
 
 def _free_bytes(path: Path) -> int | None:

@@ -1,8 +1,8 @@
-"""Patches: what one attempt changed of a run's state, so that a node costs what it changes.
+"""Patches: the change that one attempt makes to the state of a run.
 
-Stored as `{"s": {key: value}, "d": [key, …], "m": {key: {subkey: value}}}`: keys set, keys
-deleted, and keys whose object gets some members set (one level deep); absent parts are empty.
-They apply in that order: deletions, settings, merges.
+A patch is stored as `{"s": {key: value}, "d": [key, …], "m": {key: {subkey: value}}}`: keys that are set, keys that are
+deleted, and keys whose object gets members set (one level deep). Absent parts are empty. Deletions are applied first,
+then settings, then merges.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from victor_engine.reserved import SECRETS, reserved_in
 
 
 class Patch(Struct, frozen=True):
-    """An immutable change of a state; applying it twice is the same as applying it once."""
+    """An immutable change of a state. It is idempotent."""
 
     set: Mapping[str, Any] = {}
     delete: tuple[str, ...] = ()
@@ -28,13 +28,13 @@ class Patch(Struct, frozen=True):
         return not (self.set or self.delete or self.merge)
 
     def keys(self) -> frozenset[str]:
-        """Every top-level key that the patch touches."""
+        """Return every top-level key that the patch changes."""
         return frozenset(self.set) | frozenset(self.delete) | frozenset(self.merge)
 
     def apply(self, state: dict[str, Any]) -> None:
-        """Change `state` in place. Merged objects are copied, so that snapshots stay as they were.
+        """Change `state` in place. Merged objects are copied, so that snapshots do not change.
 
-        A key that changes has no reference to a secret any more: its new value may come from anywhere.
+        A changed key loses its references to secrets, because its new value can have another origin.
         """
         kept = state.get(SECRETS)
         if isinstance(kept, dict) and SECRETS not in self.set:
@@ -47,7 +47,7 @@ class Patch(Struct, frozen=True):
             state[key] = {**old, **members} if isinstance(old, dict) else dict(members)
 
     def then(self, later: Patch) -> Patch:
-        """One patch that does what this one and then `later` do."""
+        """Return one patch with the effect of this patch followed by `later`."""
         settings = {key: value for key, value in self.set.items() if key not in later.delete}
         settings.update(later.set)
         merges = {key: dict(members) for key, members in self.merge.items() if key not in later.delete}
@@ -85,7 +85,7 @@ class Patch(Struct, frozen=True):
         return data
 
     def to_json(self) -> str | None:
-        """The stored form; None for an empty patch."""
+        """Return the stored form; None for an empty patch."""
         if not (self.delete or self.merge):
             return jsonio.dumps_text({"s": self.set}) if self.set else None
         return jsonio.dumps_text(self.to_data())

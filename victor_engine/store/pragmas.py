@@ -1,11 +1,11 @@
-"""The settings of SQLite: all that is said to it in PRAGMAs stands here."""
+"""The settings of SQLite. All PRAGMA statements are in this module."""
 
 from __future__ import annotations
 
 import sqlite3
 
 WRITER_CACHE_KB = 65_536
-"""Pages that the writer keeps at most: a crowd of schedules touches pages all over the file."""
+"""The page cache of the writer in KB. A large batch of schedules changes pages all over the file."""
 
 
 def set_up_writer(connection: sqlite3.Connection) -> None:
@@ -15,12 +15,12 @@ def set_up_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
-    # Else what a savepoint would bring back is written to a temporary file, page by page.
+    # Otherwise the pages of a savepoint are written to a temporary file.
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
 def set_up_reader(connection: sqlite3.Connection) -> None:
-    """Set up a connection that reads a database which an engine may write."""
+    """Set up a connection that reads a database while an engine writes it."""
     _set_up(connection)
     refuse_writes(connection)
 
@@ -31,7 +31,7 @@ def _set_up(connection: sqlite3.Connection) -> None:
 
 
 def refuse_writes(connection: sqlite3.Connection) -> None:
-    """Let a connection refuse each statement that would change something."""
+    """Refuse each statement of a connection that would change the database."""
     connection.execute("PRAGMA query_only = ON")
 
 
@@ -46,7 +46,7 @@ def schema_version_statement(number: int) -> str:
 
 
 def keep_in_one_file(connection: sqlite3.Connection) -> None:
-    """Let a database stand in one file, without a write-ahead log beside it."""
+    """Store a database in one file, without a write-ahead log."""
     connection.execute("PRAGMA journal_mode = DELETE")
 
 
@@ -57,5 +57,5 @@ def damage(connection: sqlite3.Connection) -> str | None:
 
 
 def optimize(connection: sqlite3.Connection) -> None:
-    """Let SQLite renew the statistics that it plans queries by, where they are out of date."""
+    """Refresh the statistics of the query planner if they are out of date."""
     connection.execute("PRAGMA optimize")

@@ -1,4 +1,4 @@
-"""Transitions on runs that more than one room needs: a run begins its life here."""
+"""The creation of runs, which several packages share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from victor_engine.store.repositories.runs import HELD
 
 
 class Choice(Struct, frozen=True):
-    """Which side of an alias a run starts on. The choice follows from the run's id, so it is made first."""
+    """The side of an alias on which a run starts. It is derived from the run's id, which is therefore made first."""
 
     run_id: str
     pointing_id: int
@@ -27,7 +27,7 @@ class Choice(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True):
-    """What a version, range or alias comes to for one new run: its definition and first node."""
+    """The start of a run, resolved from a version, range or alias: its definition and first node."""
 
     definition_id: int
     node: str
@@ -35,7 +35,7 @@ class Start(Struct, frozen=True):
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
-    """What a run starts from. `start_node` is where its walk begins.
+    """The values of a new run. `start_node` is its first node.
 
     `secrets` are the references to secrets in its state, from `secretrefs.separated`.
     """
@@ -57,7 +57,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
 
 
 class Created(Struct, frozen=True):
-    """A run that was just created, at an instant in microseconds. `noticed`: its version is deprecated."""
+    """A run that was just created. `at` is in microseconds; `noticed` is true if its version is deprecated."""
 
     key: int
     id: str
@@ -67,7 +67,7 @@ class Created(Struct, frozen=True):
 
 
 class RunBatch:
-    """Runs that are created in one transition, and written down together by `flush`."""
+    """Runs that are created in one transition and written together by `flush`."""
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
@@ -131,7 +131,7 @@ class RunBatch:
         return Created(key, run_id, new, tx.now_us, noticed)
 
     def _notice(self, new: NewRun, key: int, run_id: str) -> bool:
-        """Something new starts on a version that nobody should start on any more: say so."""
+        """Write an event if the run starts on a deprecated version. Return whether it does."""
         definition_id = new.definition_id
         if definition_id not in self._deprecated:
             self._deprecated[definition_id] = self._tx.once(
@@ -154,14 +154,14 @@ class RunBatch:
         return len(self._rows)
 
     def rewind(self, mark: int) -> None:
-        """Forget the runs since there were `mark` of them."""
+        """Drop the runs after the first `mark`."""
         if len(self._rows) > mark:
             del self._rows[mark:], self._states[mark:]
             kept = {row[0] for row in self._rows}
             self._choices = [choice for choice in self._choices if choice[0] in kept]
 
     def flush(self) -> None:
-        """Write them down, or in a plain transition have them written."""
+        """Write the runs, or defer them in a plain transition."""
         rows.insert(self._tx, self._rows, self._states, self._choices)
         if not self._tx.plain:
             self._tx.flush()
@@ -171,7 +171,7 @@ class RunBatch:
 
 
 def create_run(tx: Tx, new: NewRun) -> Created:
-    """Create a queued run with its events. The runtime picks it up."""
+    """Create a queued run with its events. The supervisor starts it."""
     batch = RunBatch(tx)
     created = batch.add(new)
     batch.flush()
@@ -179,13 +179,13 @@ def create_run(tx: Tx, new: NewRun) -> Created:
 
 
 def insert_run(tx: Tx, new: NewRun) -> tuple[int, str]:
-    """Create a queued run with its event; returns its key and id."""
+    """Create a queued run with its event. Return its key and id."""
     created = create_run(tx, new)
     return created.key, created.id
 
 
 def _deprecation(tx: Tx, definition_id: int) -> dict[str, Any] | None:
-    """What there is to say of a deprecated definition."""
+    """Return the data of the notice about a deprecated definition; None if it is not deprecated."""
     version, message, successor = tx.execute(
         "SELECT version, deprecated, successor FROM definitions WHERE id = ?", (definition_id,)
     ).fetchone()
@@ -195,15 +195,15 @@ def _deprecation(tx: Tx, definition_id: int) -> dict[str, Any] | None:
 
 
 def node_overrides(text: str | None) -> dict[str, NodeOverride]:
-    """What an operator has set for nodes of a run (`runs.overrides`), by node."""
+    """Return the overrides of the nodes of a run (`runs.overrides`), by node."""
     return {} if text is None else msgspec.json.decode(text, type=dict[str, NodeOverride])
 
 
 def run_key(tx: Tx, run_id: str) -> int:
-    """The key of a run by its id; NotFoundError if there is none."""
+    """Return the key of a run by its id. Raise NotFoundError if it does not exist."""
     row = tx.execute("SELECT key FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
-        raise NotFoundError(f"there is no run {run_id!r}; `victor runs list` shows them")
+        raise NotFoundError(f"run {run_id!r} does not exist; `victor runs list` lists the runs")
     return int(row[0])
 
 

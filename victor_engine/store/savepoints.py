@@ -11,9 +11,9 @@ from victor_engine.store.transaction import Tx
 
 @contextmanager
 def savepoint(tx: Tx) -> Iterator[None]:
-    """Undo what the body has written if it raises, and raise the error again.
+    """Roll back the writes of the body if it raises, and raise the error again.
 
-    An error of the database itself undoes nothing: it is for the transaction as a whole.
+    An error of the database is not rolled back here, because it concerns the whole transaction.
     """
     mark = tx.mark()
     tx.execute("SAVEPOINT part")

@@ -1,13 +1,13 @@
-"""Reading a database without leaving a trace: no write-ahead log, no shared memory, no new mtime.
+"""A reader of a database that changes no files: no write-ahead log, no shared memory, no new mtime.
 
-An ordinary read-only connection to a database in WAL mode creates `-wal` and `-shm` beside it, and
-rebuilds `-shm` after a crash. Three cases, told apart anew for each snapshot:
+An ordinary read-only connection to a database in WAL mode creates `-wal` and `-shm`, and rebuilds `-shm` after a crash.
+Each snapshot has one of three cases:
 
-* there is no log, or an empty one: the file alone is the whole truth, opened as `immutable`; if it
-  changed or a log appeared meanwhile, an engine has started and the snapshot is read again;
-* there is a log: `readonly_shm` makes SQLite use the engine's shared memory as it stands, and an
-  index in private memory where no engine has it open;
-* there is a log without shared memory (a copied directory): only an engine may recover that.
+* Without a log, or with an empty one, the file is complete and is opened as `immutable`. If it changes, or if a log
+  appears, an engine has started, and the snapshot is read again.
+* With a log, `readonly_shm` makes SQLite use the shared memory of the engine or, if no engine has it open, an index in
+  private memory.
+* With a log but without shared memory (a copied directory), only an engine can recover the database.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from victor_engine.store import pragmas, schema
 T = TypeVar("T")
 
 _TRIES = 5
-"""How often a snapshot is read again because an engine started, ended or recovered under it."""
+"""The number of tries for a snapshot during which an engine starts, stops or recovers."""
 
 Stamp = tuple[int, int, int, int] | None
 
 
 def _stamp(path: Path) -> Stamp:
-    """What changes when a file does; None if it is not there."""
+    """Return values that differ if a file has changed; None if it does not exist."""
     try:
         info = os.stat(path)
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 class _Changed(Exception):
-    """The files changed under a snapshot that relied on their standing still."""
+    """The files changed during a snapshot that requires them unchanged."""
 
 
 class SnapshotReader:

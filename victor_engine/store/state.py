@@ -1,4 +1,4 @@
-"""A run's state, rebuilt: the last time that it was written whole, and the patches since."""
+"""The state of a run, rebuilt from the last whole state and the patches since."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from victor_engine.store.patch import Patch
 from victor_engine.store.transaction import Tx
 
 EDIT = "@edit"
-"""Node id and node type of an attempt that records what an operator changed of the state. No node of
-a definition has this type."""
+"""The node id and node type of an attempt that records a change of the state by an operator. No node of a definition
+has this type."""
 
 
 def run_state(
     connection: sqlite3.Connection, run_key: int, until_attempt: int | None = None
 ) -> dict[str, Any]:
-    """The state of a run after its last committed node, or after attempt `until_attempt`.
+    """Return the state of a run after its last committed node, or after attempt `until_attempt`.
 
-    Attempts inside a parallel or team do not count by themselves: what they changed is in the
-    patch of the node that joined them.
+    The changes of attempts inside a parallel or team are in the patch of the node that joins them.
     """
     return run_state_sized(connection, run_key, until_attempt)[0]
 
@@ -29,7 +28,7 @@ def run_state(
 def run_state_sized(
     connection: sqlite3.Connection, run_key: int, until_attempt: int | None = None
 ) -> tuple[dict[str, Any], int]:
-    """The state, and the bytes of the JSON that it was last written whole as."""
+    """Return the state of a run, and the length of the JSON of its last whole state."""
     latest = sys.maxsize if until_attempt is None else until_attempt
     snapshot, since = connection.execute(
         "SELECT state, after_attempt FROM run_states WHERE run_key = ? AND after_attempt <= ?"
@@ -47,7 +46,7 @@ def run_state_sized(
 
 
 def given_state(source: sqlite3.Connection | Tx, run_key: int) -> str:
-    """The state that a run began with, as JSON."""
+    """Return the initial state of a run as JSON."""
     row = source.execute(
         "SELECT state FROM run_states WHERE run_key = ? AND after_attempt = 0", (run_key,)
     ).fetchone()

@@ -1,9 +1,9 @@
-"""Where a run stands: its position as it was last written whole, and what its steps have changed since.
+"""The position of a run: the last whole position, and the changes of the steps since.
 
-A step of the walk writes what it changes of the position into its attempt (`attempts.onward`), numbered
-by `attempts.ordinal`, so that a step costs the same however many came before it. `runs.position` is
-written whole where somebody changes it: at the creation, and when a run is retried, redriven or moved to
-another version. Its `at` is the ordinal of the last step that it counts in.
+A step of the walk writes its change of the position into its attempt (`attempts.onward`), numbered by
+`attempts.ordinal`, so that the cost of a step does not depend on the number of earlier steps. `runs.position` is
+written whole when a run is created, retried, redriven or migrated. Its `at` is the ordinal of the last step that it
+includes.
 
 A position is `{"frontier": [node, …], "counts": {node: times}, "at"?, "mark"?, "floor"?}`, see
 `graph_walk.effects.Position`. `attempts.onward` is the frontier after the step, a JSON list of nodes. Where more
@@ -23,7 +23,7 @@ from victor_engine.store.transaction import Tx
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The nodes that a run does next, in order, and how many node executions its walk has done."""
+    """The next nodes of a run, in order, and the number of node executions of its walk."""
 
     frontier: tuple[str, ...]
     nodes_done: int
@@ -35,7 +35,7 @@ def onward_json(frontier: Sequence[str], inside: Mapping[str, int]) -> tuple[str
 
 
 def position_of(source: sqlite3.Connection | Tx, run_key: int) -> dict[str, Any]:
-    """The position of a run as data, with everything that its steps have changed."""
+    """Return the position of a run as data, with the changes of its steps."""
     (stored,) = source.execute("SELECT position FROM runs WHERE key = ?", (run_key,)).fetchone()
     position: dict[str, Any] = jsonio.loads(stored)
     counts: dict[str, int] = position.setdefault("counts", {})
@@ -55,7 +55,7 @@ def position_of(source: sqlite3.Connection | Tx, run_key: int) -> dict[str, Any]
 
 
 def progress(connection: sqlite3.Connection | Tx, run_key: int, stored: str) -> Progress:
-    """How far a run has come, without reading all of its steps. `stored` is its `runs.position`."""
+    """Return the progress of a run without reading all of its steps. `stored` is its `runs.position`."""
     position = jsonio.loads(stored)
     at = position.get("at", 0)
     last = connection.execute(

@@ -1,7 +1,7 @@
-"""What a transition works with: the writer's connection, the time, the event log, and rows for later.
+"""The transaction of a transition: the connection of the writer, the time, the event log, and deferred rows.
 
-Events and the rows of `Tx.later` are held back and written many at a time. Until then nothing of them
-is in the database, so that taking them back means to forget them.
+Events and the rows of `Tx.later` are held in memory and written in batches. Until they are written, a rollback only
+drops them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _CODES = {
     "run.finished": 5,
     "fire.decided": 6,
 }
-"""Numbers for the kinds that are written most; the column `events.kind` knows them too."""
+"""Numbers for the most frequent kinds. The column `events.kind` decodes them."""
 
 
 def actor_json(actor: Actor | None) -> str | None:
-    """The stored form of an actor; NULL stands for the engine itself."""
+    """Return the stored form of an actor. NULL is the engine itself."""
     if actor is None or actor == ENGINE_ACTOR:
         return None
     return msgspec.json.encode(actor).decode()
@@ -51,13 +51,13 @@ def actor_from_json(text: str | None) -> Actor:
 
 
 TOGETHER = (32, 8)
-"""Rows that one statement inserts: so many cost a quarter less than each for itself, and the interpreter's
-lock is left to others for longer at a time."""
+"""Rows of one INSERT statement. A batch costs a quarter less than single rows, and releases the interpreter lock for
+longer."""
 
 
 @lru_cache(maxsize=256)
 def _several(sql: str, rows: int) -> str | None:
-    """An INSERT of one row as one of several; None if it is none, or more than that."""
+    """Return an INSERT of one row as an INSERT of `rows` rows; None for any other statement."""
     head, values, row = sql.partition(" VALUES ")
     if not values or not head.startswith("INSERT INTO ") or not row.endswith(")") or " ON " in row:
         return None
@@ -77,15 +77,15 @@ def _write(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, .
 
 
 Mark = tuple[int, int]
-"""How much a transaction has held back: events, and other rows."""
+"""The number of events and of other rows that a transaction holds."""
 
 
 class NotPlainError(Exception):
-    """A plain transition has found that it has to write by itself; see `Tx.apart`."""
+    """A plain transition has to execute statements of its own; see `Tx.apart`."""
 
 
 class Tx:
-    """One transaction, while its transitions run."""
+    """One transaction, during its transitions."""
 
     __slots__ = (
         "_base",
@@ -109,10 +109,10 @@ class Tx:
         self.now = now
         self.now_us = to_us(now)
         self.ids = fresh_ids(now)
-        """Ids for what this transition creates; no two are the same."""
+        """Unique ids for new rows of this transaction."""
         self.events: list[EventInfo] = []
         self.plain = False
-        """Whether a plain transition is at work: it may not write by itself; see `store.group`."""
+        """Whether a plain transition is running, which may not execute statements that write; see `store.group`."""
         self._known: dict[Any, Any] = {}
         self._next_run: int | None = None
         self._rows: list[tuple[Any, ...]] = []
@@ -122,7 +122,7 @@ class Tx:
         self._base = (last or 0) + 1
 
     def begin(self) -> None:
-        """Begin the next transition of this transaction: it holds no locks yet."""
+        """Begin the next transition of this transaction, without locks."""
 
     def lock(self, root: Root, key: int | str) -> None:
         """Lock an aggregate root before a change of it, in the order of `Root`.
@@ -135,28 +135,29 @@ class Tx:
         """
 
     def created(self, root: Root, key: int | str) -> None:
-        """Hold the lock of a root that this transition creates: nobody else can wait for it, whatever the order."""
+        """Hold the lock of a root that this transition creates. No other transition can wait for it."""
 
     def later(self, sql: str, row: tuple[Any, ...]) -> None:
-        """Execute `sql` with `row` before anybody but a plain transition looks, together with its like.
+        """Defer `sql` with `row`. Deferred rows are written in batches before the next transition that is not plain.
 
         Rows of one statement keep their order; statements are executed in the order of their first row.
         """
         self._later.append((sql, row))
 
     def apart(self) -> None:
-        """From here on a transition writes by itself, and sees what was held back before it.
+        """Write the deferred rows, so that the transition can execute statements of its own.
 
-        A plain one is broken off, and called again as one that is not (NotPlainError: let it pass).
+        A plain transition is aborted with NotPlainError, which must propagate, and runs again as a transition that is
+        not plain.
         """
         if self.plain:
             raise NotPlainError
         self.flush()
 
     def once(self, key: Any, read: Callable[[], T]) -> T:
-        """What `read` gives, which is asked once for all plain transitions that follow each other.
+        """Return the result of `read`, which is shared by consecutive plain transitions.
 
-        It may read only what no plain transition writes. `key` says what it is that is read.
+        `read` may only read rows that no plain transition writes. `key` identifies the result.
         """
         if not self.plain:
             return read()
@@ -166,11 +167,11 @@ class Tx:
         return found
 
     def forget(self) -> None:
-        """What `once` knows may be so no more."""
+        """Drop the results of `once`."""
         self._known.clear()
 
     def next_run(self) -> int:
-        """The key of a run that is about to be created; no other run gets it."""
+        """Return a new, unique run key."""
         if self._next_run is None:
             self._next_run = self.execute("SELECT COALESCE(MAX(key), 0) + 1 FROM runs").fetchone()[0]
         key = self._next_run
@@ -178,17 +179,17 @@ class Tx:
         return key
 
     def mark(self) -> Mark:
-        """A point to which `rewind` goes back; for whoever sets a savepoint of their own."""
+        """Return a mark for `rewind`, for code with a savepoint of its own."""
         return len(self.events), len(self._later)
 
     def rewind(self, mark: Mark) -> None:
-        """Forget what was held back since `mark`; whoever had it written meanwhile has rolled that back."""
+        """Drop the events and rows since `mark`. The caller has rolled back those that were written."""
         events, rows = mark
         del self.events[events:], self._rows[events:], self._later[rows:]
         self._flushed = min(self._flushed, events)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write the events and rows that are held."""
         if self._later:
             together: dict[str, list[tuple[Any, ...]]] = {}
             for sql, row in self._later:
@@ -213,7 +214,7 @@ class Tx:
         node_id: str | None = None,
         data: dict[str, Any] | None = None,
     ) -> int:
-        """Append one event; returns its sequence number. `run_id` saves a look-up if it is known."""
+        """Append one event. Return its sequence number. `run_id` saves a look-up if it is known."""
         kind = str(kind)
         seq: int = self._base + len(self.events)
         if run_key is not None and run_id is None:

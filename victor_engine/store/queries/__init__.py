@@ -1,4 +1,4 @@
-"""What is shown: functions of a read-only connection that give the structs of the console port.
+"""Queries: functions of a read-only connection that return the structs of the port.
 
 Each runs inside one snapshot (`Store.read`), writes nothing, accepts unique prefixes of ids, and
 touches only the rows of its page, however many runs there are.

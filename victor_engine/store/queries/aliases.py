@@ -1,4 +1,4 @@
-"""Aliases: where they point, what became of the runs on each side, and their history."""
+"""Queries of aliases: their targets, the results of the runs on each side, and their history."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries.conversions import ACTIVE
 
 TELLING = 500
-"""How many of the last successful runs of a side tell how long it takes."""
+"""The number of recent successful runs of a side from which its duration is computed."""
 
 
 def aliases(connection: sqlite3.Connection, workflow: str | None = None) -> list[AliasInfo]:
-    """Every alias (of one workflow), by workflow and name. `rolls_back_to` is left to who knows."""
+    """Return every alias (of one workflow), by workflow and name. The caller sets `rolls_back_to`."""
     where, given = ("", ()) if workflow is None else (" WHERE named.workflow = ?", (workflow,))
     rows = connection.execute(
         "SELECT named.workflow, named.alias, p.id, p.version, p.other, p.weight, p.at, p.actor, p.note,"
@@ -78,7 +78,7 @@ def _median(values: list[float]) -> float | None:
 def alias_history(
     connection: sqlite3.Connection, workflow: str, name: str, limit: int = 100
 ) -> list[AliasChange]:
-    """Where an alias pointed, the newest first."""
+    """Return the history of an alias, newest first."""
     rows = connection.execute(
         "SELECT action, at, actor, version, other, weight, note FROM pointings WHERE workflow = ? AND alias = ?"
         " ORDER BY id DESC LIMIT ?",

@@ -1,4 +1,4 @@
-"""Backfills as they are shown."""
+"""Queries of backfills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _SELECT = (
 
 def not_found(backfill_id: int) -> NotFoundError:
     """Return the error for a backfill that does not exist."""
-    return NotFoundError(f"there is no backfill {backfill_id}; `victor scheduler backfill list` shows them")
+    return NotFoundError(
+        f"backfill {backfill_id} does not exist; `victor scheduler backfill list` lists the backfills"
+    )
 
 
 def infos(

@@ -1,4 +1,4 @@
-"""Small conversions that every query shares."""
+"""Conversions that the queries share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def instant(us: int | None) -> datetime | None:
 
 
 def notice(message: str | None, successor: str | None) -> str | None:
-    """Why nobody should be on a version any more, with what to use instead; None if nothing is said."""
+    """Return the notice of a version with its successor; None if it has no notice."""
     if message is None:
         return None
     return f"{message}; use {successor}" if successor and successor not in message else message
@@ -36,14 +36,14 @@ def json_or(text: str | None, default: Any) -> Any:
 
 
 def like(text: str) -> str:
-    """A LIKE pattern (with `ESCAPE '\\'`) that finds `text` literally, anywhere."""
+    """Return a LIKE pattern (with `ESCAPE '\\'`) that matches `text` literally at any position."""
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)
     return f"%{text}%"
 
 
 def left(deadline: datetime | None, now: datetime) -> str:
-    """Time until a deadline in plain words: `12 m left`, `overdue`, `no deadline`."""
+    """Return the time until a deadline in words: `12 m left`, `overdue`, `no deadline`."""
     if deadline is None:
         return "no deadline"
     seconds = int((deadline - now).total_seconds())
@@ -59,5 +59,5 @@ def left(deadline: datetime | None, now: datetime) -> str:
 
 
 def marks(count: int) -> str:
-    """`?,?,?` for an IN list."""
+    """Return the parameter marks `?,?,?` of an IN list."""
     return ",".join("?" * count)

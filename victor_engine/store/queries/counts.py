@@ -1,4 +1,4 @@
-"""What the header line shows: how much of everything there is right now."""
+"""The counts of the header line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from victor_engine.store.queries.conversions import ACTIVE, instant
 from victor_engine.store.queries.events import last_event
 
 RECENTLY = timedelta(hours=24)
-"""How far back a failure counts as recent."""
+"""The age up to which a failure counts as recent."""
 
 
 class EngineCounts(Struct, frozen=True):
-    """The counted fields of `EngineInfo`, under the same names."""
+    """The counts of `EngineInfo`, under the same names."""
 
     schedules: int
     running: int
@@ -81,6 +81,6 @@ def _draining(connection: sqlite3.Connection) -> PauseInfo | None:
 
 
 def epoch(connection: sqlite3.Connection) -> int:
-    """The number of the engine that writes here, or wrote last; 0 before the first."""
+    """Return the epoch of the newest engine on the store; 0 before the first."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
     return int(row[0]) if row else 0

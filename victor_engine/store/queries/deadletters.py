@@ -11,7 +11,7 @@ from victor_engine.errors import NotFoundError
 from victor_engine.store.queries.conversions import error_info
 
 MAX_CAUSES = 1000
-"""Causes in one answer: more than anybody reads, and a bound whatever the messages look like."""
+"""The most causes in one answer. It bounds the answer if each message is different."""
 
 
 def dead_letters(
@@ -35,7 +35,7 @@ def dead_letters(
     if cause is not None and (len(rows) != 1 or not cause):
         more = f"; {', '.join(row[1] for row in rows[:5])} begin with it" if rows else ""
         raise NotFoundError(
-            f"there is no cause {cause!r} of dead letters{more}; `victor runs dead` lists them"
+            f"the cause {cause!r} of dead letters does not exist{more}; `victor runs dead` lists the causes"
         )
     return [_group(connection, row, run_limit) for row in rows]
 

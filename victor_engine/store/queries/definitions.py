@@ -1,4 +1,4 @@
-"""What a version looks like: its text, its content and its graph."""
+"""Queries of versions: text, content and graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from victor_engine.store.queries.workflows import current_version
 def definition_info(
     connection: sqlite3.Connection, workflow: str, version: str | None = None
 ) -> DefinitionInfo:
-    """One version as it was registered; None or `latest` is the current one."""
+    """Return a registered version. None or `latest` is the current one."""
     wanted = current_version(connection, workflow) if version in (None, "latest") else version
     row = connection.execute(
         "SELECT id, version, text, content FROM definitions WHERE workflow = ? AND version = ?",
@@ -32,7 +32,7 @@ def definition_info(
             )
         names = connection.execute("SELECT DISTINCT workflow FROM definitions ORDER BY 1 LIMIT 10")
         listed = ", ".join(name for (name,) in names) or "none yet"
-        raise NotFoundError(f"there is no workflow {workflow!r}; registered are: {listed}")
+        raise NotFoundError(f"workflow {workflow!r} does not exist; the registered workflows are: {listed}")
     return DefinitionInfo(
         workflow=workflow,
         version=row[1],
@@ -43,7 +43,7 @@ def definition_info(
 
 
 def stored_graph(connection: sqlite3.Connection, definition_id: int) -> GraphInfo:
-    """The graph of a registered definition."""
+    """Return the graph of a registered definition."""
     workflow, content = connection.execute(
         "SELECT workflow, content FROM definitions WHERE id = ?", (definition_id,)
     ).fetchone()
@@ -52,7 +52,7 @@ def stored_graph(connection: sqlite3.Connection, definition_id: int) -> GraphInf
 
 @lru_cache(maxsize=128)
 def _graph(workflow: str, content: str) -> GraphInfo:
-    """Keyed by the content itself, which never changes once it is stored."""
+    """Decode a graph. The cache is keyed by the content, which never changes."""
     from victor_engine.definition.graph import graph_info
     from victor_engine.definition.loader import definition_from_content
 
@@ -60,7 +60,7 @@ def _graph(workflow: str, content: str) -> GraphInfo:
 
 
 def version_notice(connection: sqlite3.Connection, workflow: str, version: str) -> str | None:
-    """What is told of a version that is deprecated or removed, as words behind its name; None if nothing is."""
+    """Return the notice of a deprecated or removed version, to follow its name in a sentence; None otherwise."""
     row = connection.execute(
         "SELECT removed, deprecated, successor, removal_at FROM definitions WHERE workflow = ? AND version = ?",
         (workflow, version),
@@ -69,7 +69,7 @@ def version_notice(connection: sqlite3.Connection, workflow: str, version: str) 
         return None
     removed, deprecated, successor, removal_at = row
     if removed is not None:
-        return f"is removed, nothing new starts on it: {notice(removed, successor)}"
+        return f"is removed, and no runs can start on it: {notice(removed, successor)}"
     planned = f"; to be removed {from_us(removal_at):%Y-%m-%d}" if removal_at is not None else ""
     return f"is deprecated: {notice(deprecated, successor)}{planned}"
 

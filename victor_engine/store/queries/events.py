@@ -1,4 +1,4 @@
-"""The event log: pages for people, and the tail for the live feed."""
+"""Queries of the event log: pages for display, and the newest events for the feed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SELECT = (
 
 
 def events(connection: sqlite3.Connection, query: EventQuery) -> list[EventInfo]:
-    """A page of events, newest first."""
+    """Return a page of events, newest first."""
     where: list[str] = []
     values: list[Any] = []
 
@@ -89,13 +89,13 @@ def _first_since(connection: sqlite3.Connection, since: int) -> int:
 
 
 def events_after(connection: sqlite3.Connection, after: int, limit: int = 1000) -> list[EventInfo]:
-    """Events with a sequence above `after`, oldest first: how a feed catches up."""
+    """Return the events with a sequence number above `after`, oldest first, for a feed that catches up."""
     rows = connection.execute(f"{_SELECT} WHERE e.seq > ? ORDER BY e.seq LIMIT ?", (after, limit))
     return [_info(row) for row in rows]
 
 
 def last_event(connection: Tx | sqlite3.Connection) -> int:
-    """The highest sequence there is; 0 in an empty log."""
+    """Return the highest sequence number; 0 for an empty log."""
     return int(connection.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
 
 
@@ -144,7 +144,7 @@ def last_of_run(
 
 
 def last_change_of_run(source: Tx | sqlite3.Connection, run_key: int) -> tuple[str | None, str, int] | None:
-    """Return actor (JSON), kind and instant of the last event that speaks about a run as a whole."""
+    """Return actor (JSON), kind and instant of the last event about a run as a whole."""
     row: tuple[str | None, str, int] | None = source.execute(
         "SELECT actor, kind, at FROM events WHERE run_key = ? AND kind LIKE 'run.%' ORDER BY seq DESC LIMIT 1",
         (run_key,),
@@ -161,13 +161,13 @@ _RESHAPES = (
     EventKind.REQUEST_REPLIED,
     EventKind.REQUEST_UNDONE,
 )
-"""Events that tell of a new revision of a request."""
+"""Events that report a new revision of a request."""
 
 
 def last_change_of_request(
     source: Tx | sqlite3.Connection, request_id: str
 ) -> tuple[str | None, str, int] | None:
-    """Return actor (JSON), kind and instant of the last event that tells of a new revision of a request."""
+    """Return actor (JSON), kind and instant of the last event that reports a new revision of a request."""
     marks = ",".join("?" * len(_RESHAPES))
     row: tuple[str | None, str, int] | None = source.execute(
         f"SELECT actor, kind, at FROM events WHERE request_id = ? AND kind IN ({marks}) ORDER BY seq DESC LIMIT 1",
@@ -176,10 +176,10 @@ def last_change_of_request(
     return row
 
 
-# --- the life of the engine --------------------------------------------------------------------
+# --- starts and stops of engines ---------------------------------------------------------------
 
 _LIFE = "(actor IS NULL OR kind IN ('engine.started', 'engine.stopped'))"
-"""Events that only an engine writes: a command line without one also leaves events."""
+"""Events that only an engine writes. The command line writes other events without an engine."""
 
 
 def engine_starts(connection: sqlite3.Connection, since: int, limit: int) -> list[tuple[int, int]]:

@@ -13,17 +13,17 @@ from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.store.repositories.runs import RunRef, find_ref
 
 _SHOWN = 5
-"""How many candidates an ambiguous prefix names."""
+"""The number of candidates that the error of an ambiguous prefix lists."""
 
 
 class Source(Protocol):
-    """What reads: a connection, or a transition."""
+    """A connection or a transaction, for reading."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any: ...
 
 
 def _resolve(source: Source, sql: str, given: str, thing: str, remedy: str) -> str:
-    """The one id that is `given` or begins with it. `sql` selects ids from a half-open range."""
+    """Return the only id that is `given` or begins with it. `sql` selects ids from a half-open range."""
     found = _candidates(source, sql, given)
     if given in found:
         return given
@@ -42,17 +42,17 @@ def _only(found: list[str], given: str, thing: str, remedy: str) -> str:
     if found:
         named = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
         raise UsageError(f"{thing} {given!r} is not unique: {named}", candidates=found[:_SHOWN])
-    raise NotFoundError(f"there is no {thing} {given!r}; `{remedy}` shows what there is")
+    raise NotFoundError(f"{thing} {given!r} does not exist; `{remedy}` lists the existing ones")
 
 
 def run_id(connection: Source, given: str) -> str:
-    """The full id of a run. Raises NotFoundError, or UsageError where several match."""
+    """Return the full id of a run. Raise NotFoundError, or UsageError if several match."""
     sql = "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     return _resolve(connection, sql, given.lower(), "run", "victor runs list")
 
 
 def run_ref(connection: sqlite3.Connection, given: str) -> RunRef:
-    """Return what a transition needs to know of a run. `given` is its id or a unique prefix of it."""
+    """Return the reference of a run for transitions. `given` is its id or a unique prefix of it."""
     full = run_id(connection, given)
     found = find_ref(connection, full)
     assert found is not None
@@ -60,7 +60,7 @@ def run_ref(connection: sqlite3.Connection, given: str) -> RunRef:
 
 
 def run_keys(connection: Source, run_ids: Iterable[str]) -> dict[str, int]:
-    """Return the key of each run that is there, by its whole id."""
+    """Return the key of each existing run, by its whole id."""
     found = {}
     for run in run_ids:
         row = connection.execute("SELECT key FROM runs WHERE id = ?", (run,)).fetchone()
@@ -70,7 +70,7 @@ def run_keys(connection: Source, run_ids: Iterable[str]) -> dict[str, int]:
 
 
 def request_id(connection: Source, given: str) -> str:
-    """The full id of a request. Raises NotFoundError, or UsageError where several match."""
+    """Return the full id of a request. Raise NotFoundError, or UsageError if several match."""
     sql = "SELECT id FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     return _resolve(connection, sql, given.lower(), "request", "victor inbox list")
 

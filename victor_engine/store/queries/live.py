@@ -18,7 +18,7 @@ from victor_engine.store.queries.conversions import instant, left, marks
 from victor_engine.store.runs import LIVE
 
 _AT_ONCE = 500
-"""Runs that one statement asks about."""
+"""The most runs of one statement."""
 
 
 class Doing(Struct):
@@ -35,7 +35,7 @@ class Doing(Struct):
 
 
 def doing(connection: sqlite3.Connection, keys: Sequence[int], now: datetime) -> dict[int, Doing]:
-    """What each of these runs does; runs without a live attempt or open request are left out."""
+    """Return the activity of each of these runs. Runs without a live attempt or open request are left out."""
     found: dict[int, Doing] = {}
     for some in _chunks(keys):
         _attempts(connection, some, now, found)
@@ -85,14 +85,14 @@ def _wait(node: str, wait: Mapping[str, Any], child: str | None, now: datetime) 
 
 
 def waits_until(wait: Mapping[str, Any]) -> datetime | None:
-    """When a stored wait ends at the latest."""
+    """Return the latest end of a stored wait."""
     return instant(min((wait[key] for key in ("due", "deadline") if key in wait), default=None))
 
 
 def _requests(
     connection: sqlite3.Connection, keys: Sequence[int], now: datetime, found: dict[int, Doing]
 ) -> None:
-    """For each run its most urgent open request: people come before everything else that is awaited."""
+    """Set the most urgent open request of each run. It is shown before other waits."""
     asked: dict[int, list[tuple[str, str, str, int | None]]] = {}
     for key, request, node, kind, deadline in connection.execute(
         "SELECT run_key, id, node_id, kind, deadline FROM requests"

@@ -1,4 +1,4 @@
-"""Requests: the inbox, one question whole, and what was answered."""
+"""Queries of requests: the inbox, one request, and the answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SPEC_FIELDS = frozenset(RequestInfo.__struct_fields__)
 
 
 class Asks(Struct, frozen=True):
-    """The assignees by which a request asks somebody: by `name`, and through a group or role."""
+    """The assignees that mean a user: by name (`name`), and by group or role (`groups`)."""
 
     user: str
     name: tuple[str, ...]
@@ -66,7 +66,7 @@ def requests(
 
 
 def request_count(connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None) -> int:
-    """Return how many requests fit a query, whatever its page."""
+    """Return the number of requests that match a query, over all pages."""
     where, values = _conditions(connection, query, asks)
     total = 0
     for condition, parameters, _ in _parts(query):
@@ -78,7 +78,7 @@ def request_count(connection: sqlite3.Connection, query: RequestQuery, asks: Ask
 
 
 def _parts(query: RequestQuery) -> list[tuple[str, list[Any], str]]:
-    """The parts of a list in their order: condition, its values, and the order within."""
+    """Return the sections of a list in order: condition, values, and sort order."""
     parts: list[tuple[str, list[Any], str]] = []
     if RequestStatus.OPEN in query.statuses:
         urgent = "q.deadline IS NULL, q.deadline, q.priority DESC, q.key"
@@ -114,7 +114,7 @@ def _conditions(
     if query.due_before is not None:
         add("q.deadline <= ?", to_us(query.due_before))
     if query.words or query.workflow_part:
-        # SQLite's own lower() knows only ASCII.
+        # SQLite's lower() supports only ASCII.
         connection.create_function("lowered", 1, lambda text: str(text or "").lower(), deterministic=True)
     for word in query.words:
         add(
@@ -133,7 +133,7 @@ def _conditions(
 
 def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks | None) -> None:
     if asks is None:
-        raise UsageError("asked needs somebody who looks")
+        raise UsageError("the filter asked needs a user")
 
     def is_one_of(names: tuple[str, ...]) -> str:
         listed = "json_each(q.spec, '$.assignees') each"
@@ -151,7 +151,7 @@ def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks | None)
 
 
 def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
-    """One request by its id or unique prefix."""
+    """Return a request by its id or a unique prefix."""
     full = ids.request_id(connection, request_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE q.id = ?", (full,)).fetchone()
     found = _info(connection, row)
@@ -174,7 +174,7 @@ def push_back_targets(connection: ids.Source, run_key: int, attempt_id: int) -> 
 
 
 def starters(source: ids.Source, run_key: int) -> list[Actor]:
-    """Return who started a run, or a run that it comes from."""
+    """Return the users who started a run, or a run that it comes from."""
     rows = source.execute(
         "WITH RECURSIVE line (key, actor, parent_key) AS ("
         " SELECT key, actor, parent_key FROM runs WHERE key = ?"
@@ -186,7 +186,7 @@ def starters(source: ids.Source, run_key: int) -> list[Actor]:
 
 
 def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
-    """What was shown comes from the stored spec; what has changed since, from the columns."""
+    """Return a request. The question comes from the stored spec, and the current values from the columns."""
     shown = {key: value for key, value in jsonio.loads(row[9]).items() if key in _SPEC_FIELDS}
     run_actor, schedule = row[20], row[21]
     by_engine = schedule if run_actor is None and schedule else actor_from_json(run_actor).user

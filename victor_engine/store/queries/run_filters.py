@@ -1,4 +1,4 @@
-"""Which runs a query means, as SQL."""
+"""The conditions of run queries as SQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def walks(query: RunQuery) -> bool:
 
 
 def conditions(connection: sqlite3.Connection, query: RunQuery) -> Terms:
-    """The conditions of a query, without its page."""
+    """Return the conditions of a query, without its page."""
     where: list[str] = []
     values: list[Any] = []
 

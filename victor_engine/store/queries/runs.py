@@ -1,4 +1,4 @@
-"""Runs: a page of them, one of them whole, and their logs."""
+"""Queries of runs: pages, one run in detail, and logs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def select_runs(connection: sqlite3.Connection, query: RunQuery) -> tuple[str, l
 def runs(
     connection: sqlite3.Connection, query: RunQuery, now: datetime, paces: Paces | None = None
 ) -> list[RunInfo]:
-    """A page of runs, newest first. Several statuses are merged from one index walk each."""
+    """Return a page of runs, newest first. Several statuses are merged from one index scan each."""
     if len(query.statuses) < 2:
         sql, values = select_runs(connection, query)
         return _run_infos(connection, connection.execute(sql, values).fetchall(), now, paces)
@@ -93,14 +93,14 @@ def runs(
 def run_info(
     connection: sqlite3.Connection, run_id: str, now: datetime, paces: Paces | None = None
 ) -> RunInfo:
-    """One run by its id or unique prefix."""
+    """Return a run by its id or a unique prefix."""
     full = ids.run_id(connection, run_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE r.id = ?", (full,)).fetchone()
     return _run_infos(connection, [row], now, paces)[0]
 
 
 def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
-    """What `run_info` gives of a run that was just created, without reading it."""
+    """Return the result of `run_info` for a run that was just created, without reading it."""
     new, at = created.new, from_us(created.at)
     node = pace.nodes.get(new.start_node)
     return RunInfo(
@@ -124,7 +124,7 @@ def new_run_info(created: Created, version: str, pace: Pace) -> RunInfo:
 def runs_by_key(
     connection: sqlite3.Connection, keys: Sequence[int], now: datetime, paces: Paces | None = None
 ) -> list[RunInfo]:
-    """These runs, oldest first."""
+    """Return these runs, oldest first."""
     if not keys:
         return []
     rows = connection.execute(
@@ -197,7 +197,7 @@ def _stuck_at(does: Doing, pace: Pace) -> datetime | None:
 def run_detail(
     connection: sqlite3.Connection, run_id: str, now: datetime, paces: Paces | None = None
 ) -> RunDetail:
-    """One run whole: its graph, the state of every node, all attempts, its state, requests and children."""
+    """Return a run in detail: its graph, node statuses, attempts, state, requests and children."""
     info = run_info(connection, run_id, now, paces)
     key, definition_id, overrides = connection.execute(
         "SELECT key, definition_id, overrides FROM runs WHERE id = ?", (info.id,)
@@ -220,7 +220,7 @@ def run_detail(
 
 
 CHILDREN = 200
-"""Runs that the nodes of one run have started, the newest ones, which are shown with it."""
+"""The most child runs that are shown with a run, newest first."""
 
 
 def _children(
@@ -234,7 +234,7 @@ def _children(
 
 
 def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) -> Around:
-    """An attempt of a run with the state before and after it; NotFoundError if it is none of its."""
+    """Return an attempt of a run with the state before and after it. Raise NotFoundError if the run has no such attempt."""
     full = ids.run_id(connection, run_id)
     (key,) = connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
     found = next((each for each in attempts(connection, key) if each.id == attempt_id), None)
@@ -255,7 +255,7 @@ def attempt_state(connection: sqlite3.Connection, run_id: str, attempt_id: int) 
 
 
 class Around(NamedTuple):
-    """An attempt, and the state before and after it."""
+    """Return an attempt, and the state before and after it."""
 
     attempt: AttemptInfo
     before: dict[str, Any]
@@ -263,7 +263,7 @@ class Around(NamedTuple):
 
 
 def log_size(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
-    """Lines and bytes of a run's log."""
+    """Return the lines and bytes of a run's log."""
     lines, size = connection.execute(
         "SELECT COUNT(*), COALESCE(SUM(length(CAST(text AS BLOB))), 0) FROM logs"
         " WHERE run_key = (SELECT key FROM runs WHERE id = ?)",
@@ -273,7 +273,7 @@ def log_size(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
 
 
 def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo, ...]:
-    """All attempts of a run, oldest first."""
+    """Return all attempts of a run, oldest first."""
     rows = connection.execute(
         "SELECT a.id, a.node_id, a.node_type, a.iteration, a.number, a.status, d.version, a.started_at,"
         " a.finished_at, a.retry_at, a.parent, a.binding, a.pid, a.patch, a.error, a.branch, a.wait, c.id,"
@@ -310,14 +310,14 @@ def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo,
 
 
 def _changes(text: str | None) -> dict[str, Any]:
-    """A patch as people read it: `set` and `merged` objects, and a list of `deleted` keys."""
+    """Return a patch for display: `set` and `merged` objects, and a list of `deleted` keys."""
     patch = Patch.from_json(text)
     parts = {"set": dict(patch.set), "merged": dict(patch.merge), "deleted": list(patch.delete)}
     return {name: part for name, part in parts.items() if part}
 
 
 def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> tuple[NodeState, ...]:
-    """Where each node stands: its last attempt decides; what a finished run never reached is skipped."""
+    """Return the status of each node: that of its last attempt, or pending, or skipped in a finished run."""
     last: dict[str, AttemptInfo] = {}
     first: dict[str, AttemptInfo] = {}
     count: dict[str, int] = {}

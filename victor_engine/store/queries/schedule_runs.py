@@ -1,4 +1,4 @@
-"""Runs and fires as the scheduler sees them: what is active, what it took, and how it ended."""
+"""Queries of the scheduler: active runs, typical durations, ended runs and fires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from victor_engine.store.runs import HELD
 
 
 class ActiveRun(NamedTuple):
-    """A run of a schedule that has not ended; `held`: it waits behind another run of the schedule."""
+    """An active run of a schedule. `held` is true if it is queued behind another run of the schedule."""
 
     key: int
     run_id: str
@@ -21,7 +21,7 @@ class ActiveRun(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What the end of a run is about. The nominal instant is in microseconds."""
+    """A run that ends, with its schedule. The nominal instant is in microseconds."""
 
     id: str
     workflow: str
@@ -37,13 +37,13 @@ _OF_ONE = (
 
 
 def active_runs(source: Source, schedule_id: str) -> list[ActiveRun]:
-    """Return the runs of a schedule that have not ended, oldest first, without those of backfills."""
+    """Return the active runs of a schedule, oldest first, without those of backfills."""
     rows = source.execute(_OF_ONE, (schedule_id,))
     return [ActiveRun(key, run_id, status, bool(held)) for key, run_id, status, held in rows]
 
 
 def active_runs_of(source: Source, schedule_ids: Sequence[str]) -> dict[str, list[ActiveRun]]:
-    """Return the same for many schedules, by id."""
+    """Return the active runs of several schedules, by schedule id."""
     marks = ",".join("?" * len(schedule_ids))
     found: dict[str, list[ActiveRun]] = {}
     for schedule_id, key, run_id, status, held in source.execute(
@@ -56,13 +56,13 @@ def active_runs_of(source: Source, schedule_ids: Sequence[str]) -> dict[str, lis
 
 
 def schedules_with_held_runs(source: Source) -> list[str]:
-    """Return the schedules of which a run waits behind another one."""
+    """Return the schedules with a run that is queued behind another run."""
     rows = source.execute(f"SELECT DISTINCT r.schedule_id FROM runs r WHERE {HELD}").fetchall()
     return [schedule_id for (schedule_id,) in rows]
 
 
 def ended(source: Source, run_key: int) -> Ended:
-    """Return what the end of a run is about."""
+    """Return a run that ends."""
     row = source.execute(
         "SELECT id, workflow, schedule_id, backfill_id, COALESCE(nominal, created_at) FROM runs WHERE key = ?",
         (run_key,),
@@ -139,7 +139,7 @@ def fire_ids(source: Source, schedule_id: str, start: int, end: int, limit: int)
 
 
 def long_absence(source: Source, schedule_id: str, until: int) -> str | None:
-    """Return the reason of the newest fire by `until` that stands for many others; None if there is none."""
+    """Return the reason of the newest fire by `until` that records a range of fires; None if there is none."""
     row = source.execute(
         "SELECT reason FROM fires WHERE schedule_id = ? AND nominal <= ? AND reason LIKE '%recorded as one%'"
         " ORDER BY nominal DESC LIMIT 1",
@@ -149,7 +149,7 @@ def long_absence(source: Source, schedule_id: str, until: int) -> str | None:
 
 
 def arrivals(source: Source, schedule_id: str, period: str) -> dict[str, tuple[str, str, int]]:
-    """Return run id, status and end of what has ended for a schedule in a period, by workflow."""
+    """Return run id, status and end of the upstream runs of a schedule in a period, by workflow."""
     rows = source.execute(
         "SELECT a.workflow, r.id, a.status, a.ended_at FROM arrivals a JOIN runs r ON r.key = a.run_key"
         " WHERE a.schedule_id = ? AND a.period = ?",
@@ -159,7 +159,7 @@ def arrivals(source: Source, schedule_id: str, period: str) -> dict[str, tuple[s
 
 
 def breaches_of(source: Source, schedule_id: str, local: str, fold: int) -> list[tuple[str, str]]:
-    """Return the kind and the words of each promise of a fire that was not kept."""
+    """Return the kind and the text of each expectation of a fire that is not met."""
     rows: list[tuple[str, str]] = source.execute(
         "SELECT kind, text FROM expectations WHERE schedule_id = ? AND local = ? AND fold = ?"
         " AND breached_at IS NOT NULL",

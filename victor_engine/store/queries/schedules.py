@@ -1,4 +1,4 @@
-"""Schedules and their fires."""
+"""Queries of schedules and their fires."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from victor_engine.store.queries.conversions import ACTIVE, instant, notice
 from victor_engine.store.queries.workflows import current_version
 
 RECENT = 20
-"""Fires that come with a schedule."""
+"""The number of recent fires that are returned with a schedule."""
 
 Summarise = Callable[[ScheduleSpec, str, datetime], str]
-"""Plain English for a spec: (spec, schedule id, created at) -> "every day at 09:00"."""
+"""The description of a spec: (spec, schedule id, created at) -> "every day at 09:00"."""
 
 Resolve = Callable[[sqlite3.Connection, str, str | None], str | None]
-"""The version that a workflow's version, range or alias means now; None where there is none."""
+"""The current version of a workflow's version, range or alias; None if there is none."""
 
 _COLUMNS = "id, spec, file_spec, origin, path, next_fire, skip_next, paused, problem, runs_started, created_at, failures"
 _FIRES = (
@@ -33,7 +33,7 @@ _FIRES = (
 
 
 def literal_summary(spec: ScheduleSpec, schedule_id: str, created_at: datetime) -> str:
-    """A spec in its own terms, where nobody can put it in plain English."""
+    """Return the fields of a spec as text, if no description is available."""
     if spec.cron is not None:
         return f"cron {spec.cron} ({spec.timezone})"
     if spec.every_seconds is not None:
@@ -60,7 +60,7 @@ def schedules(
     summarise: Summarise = literal_summary,
     resolve: Resolve = exact_version,
 ) -> list[ScheduleInfo]:
-    """All schedules, by id."""
+    """Return all schedules, by id."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM schedules WHERE removed_at IS NULL ORDER BY id"
     ).fetchall()
@@ -78,7 +78,7 @@ def schedule(
     summarise: Summarise = literal_summary,
     resolve: Resolve = exact_version,
 ) -> ScheduleInfo:
-    """One schedule by its id or unique prefix."""
+    """Return a schedule by its id or a unique prefix."""
     full = known_ids.schedule_id(connection, schedule_id)
     row = connection.execute(f"SELECT {_COLUMNS} FROM schedules WHERE id = ?", (full,)).fetchone()
     # The plus keeps SQLite on the small index of active runs.
@@ -130,7 +130,7 @@ def _info(
 
 
 def _breaches(connection: sqlite3.Connection, schedule_id: str, now: datetime) -> int:
-    """Promises that were not kept in the last 7 days."""
+    """Return the number of expectations that were not met in the last 7 days."""
     (count,) = connection.execute(
         "SELECT COUNT(*) FROM expectations WHERE schedule_id = ? AND breached_at >= ?",
         (schedule_id, to_us(now - timedelta(days=7))),

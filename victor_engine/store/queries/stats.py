@@ -1,4 +1,4 @@
-"""How a set of runs has fared: success rate, durations, and both over time."""
+"""Statistics of runs: success rate, durations, and both over time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from victor_engine.store.queries.run_filters import conditions, walks
 from victor_engine.store.queries.typical_durations import percentile
 
 LOOK_BACK = 20_000
-"""Runs that statistics look at, at the most."""
+"""The most runs of one statistic."""
 WALKED = 100_000
 """The newest runs among which those are looked for that no index leads to."""
 MOST_BUCKETS = 500

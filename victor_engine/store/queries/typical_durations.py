@@ -16,17 +16,17 @@ from statistics import median
 LOOK_BACK = 200
 """Successful runs of a workflow that are looked at."""
 SAMPLE = 50
-"""How many of them, the newest of the same version first, tell what is typical."""
+"""The number of runs from which typical values are computed, the newest of the same version first."""
 ENOUGH = 3
 """Successful runs of a version that speak for it; below that its workflow does."""
 NODE_RUNS = 9
-"""Runs whose attempts tell what a node takes."""
+"""The number of runs from whose attempts the durations of nodes are computed."""
 NODE_LIMIT = 300
 """Runs that did more nodes than this do not tell what a node takes: reading them would cost too much."""
 FRESH = timedelta(seconds=10)
 """How long what was learned from a full sample is good for, while new runs succeed."""
 _KEPT = 1000
-"""Versions that are remembered."""
+"""The number of cached versions."""
 
 STUCK_TIMES = 4.0
 """A node that takes this many times what is slow for it makes its run stuck."""
@@ -78,7 +78,7 @@ class Paces:
         self._known: OrderedDict[int, tuple[int, datetime, Pace]] = OrderedDict()
 
     def of(self, connection: sqlite3.Connection, workflow: str, definition_id: int, now: datetime) -> Pace:
-        """What is typical of a definition of `workflow`."""
+        """Return the typical values of a definition of `workflow`."""
         row = connection.execute(
             "SELECT MAX(key) FROM runs WHERE workflow = ? AND status = 'succeeded'", (workflow,)
         ).fetchone()
@@ -105,7 +105,7 @@ def _keeps(pace: Pace, learned_at: datetime, now: datetime) -> bool:
 
 
 def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> Pace:
-    """Work out what is typical of a definition from the newest successful runs."""
+    """Compute the typical values of a definition from the newest successful runs."""
     rows = connection.execute(
         "SELECT key, definition_id, started_at, finished_at, nodes_done FROM runs"
         " WHERE workflow = ? AND status = 'succeeded' ORDER BY key DESC LIMIT ?",
@@ -126,7 +126,7 @@ def learn(connection: sqlite3.Connection, workflow: str, definition_id: int) -> 
 
 
 def _nodes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[str, NodePace]:
-    """Seconds of the successful attempts in these runs, by node."""
+    """Return the seconds of the successful attempts in these runs, by node."""
     found: dict[str, list[float]] = {}
     for key in keys:
         for node, start, end in connection.execute(

@@ -1,4 +1,4 @@
-"""Workflows and their versions, with who uses which of them."""
+"""Queries of workflows and their versions, with the users of each version."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Known(NamedTuple):
 
 
 def current_version(connection: sqlite3.Connection, workflow: str) -> str | None:
-    """The version that `latest` means; None where nothing is registered."""
+    """Return the version that `latest` means; None if the workflow has no version."""
     rows = connection.execute(
         "SELECT version, deprecated, removed FROM definitions WHERE workflow = ?", (workflow,)
     )
@@ -64,7 +64,7 @@ def latest_of(rows: Iterable[tuple[str, str | None, str | None]]) -> str | None:
 
 @dataclass(slots=True)
 class _Use:
-    """Who uses which version, read once for all workflows."""
+    """The users of each version, read once for all workflows."""
 
     active: dict[int, int]
     totals: dict[int, int]
@@ -166,7 +166,7 @@ def _details(
 
 @dataclass(slots=True)
 class _Tree:
-    """One workflow's versions, with what points to each of them."""
+    """The versions of one workflow, with the references to each of them."""
 
     name: str
     current: str | None
@@ -240,7 +240,7 @@ def _scheduled(
     sides: dict[str, tuple[str, ...]],
     choose: Choose,
 ) -> dict[str, int]:
-    """How many schedules start on each version; with a split alias, on both of its versions."""
+    """Return the number of schedules that start on each version; for a split alias, on both of its versions."""
     found: dict[str, int] = {}
     known = [row.version for row in rows]
     fresh = [row.version for row in rows if row.deprecated is None and row.removed is None] or known

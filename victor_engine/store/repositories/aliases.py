@@ -21,7 +21,7 @@ class StoredPointing(NamedTuple):
 
 
 def pointing(source: Source, workflow: str, alias: str) -> StoredPointing | None:
-    """Return where an alias points; None if there is no such alias."""
+    """Return the target of an alias; None if the alias does not exist."""
     row = source.execute(
         "SELECT p.id, p.version, p.other, p.weight FROM aliases a JOIN pointings p ON p.id = a.pointing_id"
         " WHERE a.workflow = ? AND a.alias = ?",
@@ -82,7 +82,7 @@ def put(tx: Tx, workflow: str, alias: str, pointing_id: int) -> None:
 
 
 def delete(tx: Tx, workflow: str, alias: str) -> None:
-    """Take an alias away; its history stays."""
+    """Delete an alias and keep its history."""
     tx.lock(Root.ALIAS, workflow)
     cursor = tx.execute("DELETE FROM aliases WHERE workflow = ? AND alias = ?", (workflow, alias))
     expect_one(cursor, "alias", f"{alias} of {workflow}")

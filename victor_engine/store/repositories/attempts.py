@@ -1,4 +1,4 @@
-"""The rows of attempts, with what models have used in them. No other module writes `attempts.status`."""
+"""The table `attempts`, with the usage of models. No other module writes `attempts.status`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def last(source: Tx | sqlite3.Connection, run_key: int) -> int:
 
 
 def first_of_last_visit(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> int | None:
-    """Return the id of the first attempt in the last iteration of a node; None if the run never came to it."""
+    """Return the id of the first attempt in the last iteration of a node; None if the run never reached it."""
     (first,) = source.execute(
         "SELECT MIN(id) FROM attempts WHERE run_key = ? AND node_id = ? AND iteration ="
         " (SELECT MAX(iteration) FROM attempts WHERE run_key = ? AND node_id = ?)",
@@ -59,7 +59,7 @@ class Visit(Struct, frozen=True):
 
 
 def visits(source: Tx | sqlite3.Connection, run_key: int) -> dict[str, Visit]:
-    """Return the nodes that a run came to."""
+    """Return the nodes that a run reached."""
     rows = source.execute(
         "SELECT a.node_id, v.iteration, a.parent FROM attempts a JOIN (SELECT MAX(id) AS id, MAX(iteration) AS"
         " iteration FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id) v ON v.id = a.id",
@@ -69,7 +69,7 @@ def visits(source: Tx | sqlite3.Connection, run_key: int) -> dict[str, Visit]:
 
 
 def last_iteration(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> int:
-    """Return the last iteration of a node; 0 if the run never came to it."""
+    """Return the last iteration of a node; 0 if the run never reached it."""
     (tried,) = source.execute(
         "SELECT COALESCE(MAX(iteration), 0) FROM attempts WHERE run_key = ? AND node_id = ?",
         (run_key, node_id),
@@ -101,7 +101,7 @@ def at_work(source: Tx | sqlite3.Connection, run_key: int) -> bool:
 
 
 def tries(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> bool:
-    """Return whether an attempt of a node of a run is at work or waits."""
+    """Return whether an attempt of a node of a run is running or waiting."""
     row = source.execute(
         "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND status IN ('running', 'waiting') LIMIT 1",
         (run_key, node_id),
@@ -345,7 +345,7 @@ def end(tx: Tx, run_key: int, attempt: int, status: str) -> None:
 
 
 def set_waiting(tx: Tx, run_key: int, attempt: int) -> None:
-    """Let an attempt wait for the answer to its question."""
+    """Set an attempt to waiting for the answer to its request."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute("UPDATE attempts SET status = 'waiting' WHERE id = ?", (attempt,))
     expect_one(cursor, "attempt", attempt)
@@ -388,7 +388,7 @@ def node_of(source: Tx | sqlite3.Connection, attempt: int) -> str:
 
 
 def set_process(tx: Tx, run_key: int, attempt: int, pid: int, pgid: int, start_ticks: int) -> None:
-    """Store the process that does the work of an attempt."""
+    """Store the process of an attempt."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE attempts SET pid = ?, pgid = ?, proc_start = ? WHERE id = ?",

@@ -34,7 +34,7 @@ def delete(tx: Tx, key: str) -> bool:
 
 
 def draining(source: Source) -> PauseInfo | None:
-    """Return who let the engine drain; None if it does not."""
+    """Return who drains the engine, and since when; None if the engine is not draining."""
     value = get(source, DRAINING)
     return None if value is None else msgspec.json.decode(value, type=PauseInfo)
 

@@ -1,4 +1,4 @@
-"""The table `reminders`: when somebody is to be reminded of a request."""
+"""The table `reminders`: the instants at which the assignees of a request are reminded."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def due(source: Source, request_key: int, now: int) -> list[Reminder]:
 
 
 def delete(tx: Tx, handle: Handle, reminder: Reminder) -> None:
-    """Delete a reminder that was said."""
+    """Delete a reminder that was sent."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute("DELETE FROM reminders WHERE id = ?", (reminder.id,))
     expect_one(cursor, "reminder of request", handle.id)
 
 
 def postpone(tx: Tx, handle: Handle, reminder: Reminder, due: int) -> None:
-    """Store when a reminder is said the next time."""
+    """Store the next instant of a periodic reminder."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute("UPDATE reminders SET due = ? WHERE id = ?", (due, reminder.id))
     expect_one(cursor, "reminder of request", handle.id)

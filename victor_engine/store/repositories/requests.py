@@ -33,7 +33,7 @@ _DUE = (
 
 
 class Handle(NamedTuple):
-    """What a statement needs to know of a request that was read."""
+    """The columns of a request that statements compare."""
 
     key: int
     id: str
@@ -111,12 +111,12 @@ def undecided(source: Source, run_key: int, *, cancelled_only: bool) -> list[str
 
 
 def due(source: Source, now: int) -> list[str]:
-    """Return the ids of the requests on which something is due by `now`, the longest overdue first."""
+    """Return the ids of the requests with a timer that is due by `now`, the longest overdue first."""
     return [request_id for (request_id,) in source.execute(_DUE, (now, now, now))]
 
 
 def next_due(source: Source) -> int | None:
-    """Return the earliest instant at which something is due on a request; None if nothing is."""
+    """Return the earliest instant at which a timer of a request is due; None if there is none."""
     (instant,) = source.execute(_NEXT).fetchone()
     return None if instant is None else int(instant)
 
@@ -204,7 +204,7 @@ def expire(tx: Tx, handle: Handle, outcome: str, value: Any) -> None:
 
 
 def reopen(tx: Tx, handle: Handle, deadline: int | None) -> None:
-    """Take the answer of a request back. Raise ConflictError if it has changed, or if the answer counts."""
+    """Undo the answer of a request. Raise ConflictError if the request has changed, or if the answer is final."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET status = ?, revision = revision + 1, outcome = NULL, answer = NULL,"
@@ -230,7 +230,7 @@ def withdraw(tx: Tx, handle: Handle) -> None:
 
 
 def settle(tx: Tx, handle: Handle) -> None:
-    """Store that an answer cannot be taken back any more."""
+    """Store that an answer is final."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET settles_at = NULL WHERE key = ? AND revision = ? AND settles_at IS NOT NULL",
@@ -240,7 +240,7 @@ def settle(tx: Tx, handle: Handle) -> None:
 
 
 def put_question(tx: Tx, handle: Handle, spec: str) -> None:
-    """Store a question whose people or silence have changed: a new revision, claimed by nobody."""
+    """Store a changed question with a new revision, and release its claim."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET spec = ?, revision = revision + 1, claimed_by = NULL WHERE key = ? AND revision = ?",
@@ -250,7 +250,7 @@ def put_question(tx: Tx, handle: Handle, spec: str) -> None:
 
 
 def put_deadline(tx: Tx, handle: Handle, deadline: int | None) -> None:
-    """Store another deadline; one that stood still goes on."""
+    """Store another deadline. A suspended deadline continues."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET deadline = ?, held_since = NULL, held_left = NULL WHERE key = ?",
@@ -260,7 +260,7 @@ def put_deadline(tx: Tx, handle: Handle, deadline: int | None) -> None:
 
 
 def hold_deadline(tx: Tx, handle: Handle, left: int | None) -> None:
-    """Let the deadline stand still from now on; `left` is what is left of it, in microseconds."""
+    """Suspend the deadline; `left` is the remaining time in microseconds."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET deadline = NULL, held_since = ?, held_left = ? WHERE key = ? AND held_since IS NULL",
@@ -270,7 +270,7 @@ def hold_deadline(tx: Tx, handle: Handle, left: int | None) -> None:
 
 
 def claim(tx: Tx, handle: Handle, actor: Actor) -> None:
-    """Store who is on a request. Raise ConflictError if somebody is."""
+    """Store the claim of a request. Raise ConflictError if it is claimed already."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET claimed_by = ? WHERE key = ? AND claimed_by IS NULL",
@@ -280,7 +280,7 @@ def claim(tx: Tx, handle: Handle, actor: Actor) -> None:
 
 
 def release(tx: Tx, handle: Handle) -> None:
-    """Store that nobody is on a request. Raise ConflictError if nobody was."""
+    """Release the claim of a request. Raise ConflictError if it is not claimed."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET claimed_by = NULL WHERE key = ? AND claimed_by IS NOT NULL", (handle.key,)
@@ -298,7 +298,7 @@ def add_message(tx: Tx, handle: Handle, kind: str, text: str, actor: Actor) -> N
 
 
 def rename_node(tx: Tx, run_key: int, attempt_id: int, node_id: str) -> None:
-    """Let the requests of an attempt, if there are any, belong to a node of another definition."""
+    """Move the requests of an attempt to a node of another definition."""
     tx.lock(Root.RUN, run_key)
     found = tx.execute(
         "SELECT id FROM requests WHERE run_key = ? AND attempt_id = ? ORDER BY key", (run_key, attempt_id)

@@ -177,7 +177,7 @@ _NEW = (
 
 
 class NewRow(Struct, frozen=True):
-    """A run of which nothing has happened yet."""
+    """A run that has not started yet."""
 
     ref: RunRef
     actor: str | None  # JSON
@@ -194,7 +194,7 @@ def lock_new(tx: Tx, run_key: int) -> NewRow | None:
 
 
 class RunRow(Struct, frozen=True):
-    """A run that is taken up again."""
+    """A run that is continued."""
 
     ref: RunRef
     status: str
@@ -306,7 +306,7 @@ _BEGIN = "UPDATE runs SET status = 'running', started_at = ?, revision = revisio
 
 
 def begin(tx: Tx, run_key: int) -> None:
-    """Let a run begin that `lock_new` has found in the same transition. This is plain."""
+    """Start a run that `lock_new` has returned in the same transition. This is plain."""
     tx.lock(_RUN, run_key)
     tx.later(_BEGIN, (tx.now_us, run_key))
 
@@ -333,7 +333,7 @@ def set_queued(tx: Tx, run_key: int) -> bool:
 
 
 def set_waiting(tx: Tx, run_key: int) -> bool:
-    """Let a run wait that was at work; False in another status, such as `pausing`."""
+    """Set a running run to waiting. Return False in another status, such as `pausing`."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'waiting', revision = revision + 1 WHERE key = ? AND status = 'running'",
@@ -353,7 +353,7 @@ def set_working(tx: Tx, run_key: int, *, revised: bool) -> bool:
 
 
 def set_paused(tx: Tx, run_key: int) -> bool:
-    """Let a run rest that is `pausing`; False in another status."""
+    """Set a pausing run to paused. Return False in another status."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'paused', revision = revision + 1 WHERE key = ? AND status = 'pausing'",
@@ -363,7 +363,7 @@ def set_paused(tx: Tx, run_key: int) -> bool:
 
 
 def set_cancelling(tx: Tx, run_key: int) -> bool:
-    """Let a run be cancelled; False if it has ended, or is being cancelled already."""
+    """Set a run to cancelling. Return False if it has ended, or is cancelling already."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'cancelling', revision = revision + 1"
@@ -421,7 +421,7 @@ def revise(tx: Tx, run_key: int) -> None:
 
 
 def set_overrides(tx: Tx, run_key: int, overrides: str) -> None:
-    """Store what an operator sets for nodes of a run (JSON)."""
+    """Store the overrides of the nodes of a run (JSON)."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET overrides = ?, revision = revision + 1 WHERE key = ?", (overrides, run_key)

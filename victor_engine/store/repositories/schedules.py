@@ -67,7 +67,7 @@ def soonest(source: Source, limit: int) -> tuple[list[Any], int]:
 
 
 def following(source: Source, workflow: str) -> list[Any]:
-    """Return the schedules that come after a workflow (`after`), by id."""
+    """Return the schedules that depend on a workflow (`after`), by id."""
     rows: list[Any] = source.execute(
         f"{_PRESENT} AND id IN (SELECT schedule_id FROM dependencies WHERE upstream = ?) ORDER BY id",
         (workflow,),
@@ -90,13 +90,13 @@ def spec_of(source: Source, schedule_id: str) -> ScheduleSpec | None:
 
 
 def due(source: Source) -> list[tuple[str, int]]:
-    """Return when each schedule is looked at next, in microseconds."""
+    """Return when each schedule is due next, in microseconds."""
     rows: list[tuple[str, int]] = source.execute(_DUE).fetchall()
     return rows
 
 
 def due_of(source: Source, schedule_id: str) -> int | None:
-    """Return when a schedule is looked at next, in microseconds; None if it is not."""
+    """Return when a schedule is due next, in microseconds; None if it is not."""
     row = source.execute(f"{_DUE} AND id = ?", (schedule_id,)).fetchone()
     return None if row is None else int(row[1])
 
@@ -174,7 +174,7 @@ def come_back(tx: Tx, schedule_id: str, cursor: int, next_fire: int | None) -> N
 
 
 def remove(tx: Tx, schedule_id: str) -> None:
-    """Take a schedule out; its history stays."""
+    """Remove a schedule and keep its history."""
     tx.lock(Root.SCHEDULE, schedule_id)
     changed = tx.execute(
         "UPDATE schedules SET removed_at = ?, next_fire = NULL, updated_at = ?, revision = revision + 1"
@@ -185,7 +185,7 @@ def remove(tx: Tx, schedule_id: str) -> None:
 
 
 def pause(tx: Tx, schedule_id: str, info: PauseInfo, cursor: int) -> None:
-    """Store a pause, or another one in its place. The schedule is looked at when the pause ends."""
+    """Store a pause, in place of an earlier one. The schedule is due when the pause ends."""
     tx.lock(Root.SCHEDULE, schedule_id)
     until = to_us(info.until) if info.until is not None else None
     changed = tx.execute(
@@ -220,7 +220,7 @@ def skip_next(tx: Tx, schedule_id: str) -> None:
 
 
 def skipped(tx: Tx, schedule_id: str) -> None:
-    """Store that the fire that was to be skipped has been skipped."""
+    """Store that the next fire is no longer skipped, because it has been skipped."""
     tx.lock(Root.SCHEDULE, schedule_id)
     changed = tx.execute("UPDATE schedules SET skip_next = 0 WHERE id = ?", (schedule_id,))
     expect_one(changed, "schedule", schedule_id)

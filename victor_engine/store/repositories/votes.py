@@ -1,4 +1,4 @@
-"""The table `votes`: what each person has said to a request. A vote stays, also when it is taken back."""
+"""The table `votes`: the votes of people on requests. A vote that is undone stays in the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from victor_engine.store.transaction import Tx, actor_from_json
 
 
 class Vote(NamedTuple):
-    """A vote that was not taken back."""
+    """A vote that was not undone."""
 
     actor: Actor
     outcome: str
@@ -26,7 +26,7 @@ class Vote(NamedTuple):
 
 
 def standing(source: Source, request_key: int) -> list[Vote]:
-    """Return the votes of a request that were not taken back, oldest first."""
+    """Return the votes on a request that were not undone, oldest first."""
     rows = source.execute(
         "SELECT actor, outcome, value, comment, stage FROM votes WHERE request_key = ? AND undone_at IS NULL"
         " ORDER BY id",
@@ -52,7 +52,7 @@ def add(tx: Tx, handle: Handle, actor: Actor, outcome: str, value: Any, comment:
 
 
 def take_back_last(tx: Tx, handle: Handle) -> None:
-    """Store that the last vote on a request is taken back."""
+    """Store that the last vote on a request is undone."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE votes SET undone_at = ? WHERE id = (SELECT MAX(id) FROM votes WHERE request_key = ?)",
