@@ -1,1 +1,1 @@
-"""The console: a Textual app over the engine's port."""
+"""The console: a Textual application on the port of an engine."""

@@ -1,4 +1,4 @@
-"""`victor-tui`: reads its arguments before anything heavy is imported, then opens the console."""
+"""The command `victor-tui`. It parses its arguments before it imports the application."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workspace", metavar="DIR", help="default: the nearest parent with a victor.yaml")
     parser.add_argument("--state", metavar="DIR", help="default: VICTOR_STATE, or one per workspace")
-    parser.add_argument("--attach", action="store_true", help="use a running engine; never start one")
-    parser.add_argument("--read-only", action="store_true", help="look only: no engine, no writes")
+    parser.add_argument("--attach", action="store_true", help="attach to a running engine; do not start one")
+    parser.add_argument(
+        "--read-only", action="store_true", help="read only: start no engine and change nothing"
+    )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the console; the exit code is 0 after a normal end."""
+    """Run the console, and return the exit code: 0 after a normal end."""
     arguments = parse_arguments(argv)
     if arguments.version:
         print(f"victor-tui {_version()}")
@@ -50,32 +52,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from victor_tui.app import HAND_OVER, VictorApp
 
-    starts = not arguments.attach
+    can_start = not arguments.attach
 
     async def connect() -> Port:
-        """Start an engine at the console's own start or after a key; else only attach to one."""
+        """Return a port.
+
+        Start an engine at the start of the console or on request, else only attach to one.
+        """
         from victor_engine.service.connect import open_console
 
-        nonlocal starts
+        nonlocal can_start
         port, _ = await open_console(
             workspace=arguments.workspace,
             state=arguments.state,
-            attach_only=not starts,
+            attach_only=not can_start,
             read_only=arguments.read_only,
         )
-        starts = False
+        can_start = False
         return port
 
-    def may_start() -> None:
-        nonlocal starts
-        starts = True
+    def allow_start() -> None:
+        nonlocal can_start
+        can_start = True
 
     from victor_engine.identity import current_actor, local_actor
 
-    # Every task of the console starts in this context, so each action carries the person's name.
+    # All tasks of the console inherit this context, so each command has the name of the user.
     current_actor.set(local_actor("console"))
     never = arguments.attach or arguments.read_only
-    app = VictorApp(connect, may_start=None if never else may_start)
+    app = VictorApp(connect, allow_start=None if never else allow_start)
     result = app.run(mouse=not os.environ.get("VICTOR_NO_MOUSE"))
     if result == HAND_OVER:
         start_daemon(arguments)
@@ -83,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def start_daemon(arguments: argparse.Namespace) -> None:
-    """Become `victor scheduler start` for the same workspace and state; does not return."""
+    """Replace this process with `victor scheduler start` for the same workspace and state."""
     env = dict(os.environ)
     if arguments.state:
         env["VICTOR_STATE"] = os.path.abspath(arguments.state)

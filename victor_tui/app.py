@@ -1,6 +1,6 @@
-"""The console's shell: opens at once, connects in a worker, holds the screens together.
+"""The application: it opens immediately, connects in a worker, and manages the screens.
 
-Screens are imported when first shown, so that the first frame waits for nothing.
+Screens are imported on first use, so that the first frame is drawn without delay.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from victor_tui.feed import (
     Refreshed,
     Subject,
 )
-from victor_tui.feed_readers import Readers
+from victor_tui.feed_readers import FeedDistributor
 from victor_tui.inbox.open_requests import open_page
 from victor_tui.inbox.urgency import most_urgent
 from victor_tui.keys import APP_BINDINGS, SCREENS
 from victor_tui.navigation import ScreenNavigator
-from victor_tui.output_guard import Powerless
+from victor_tui.output_guard import ControlCharacterFilter
 from victor_tui.text import clean
 from victor_tui.textual_compat import (
     CachedStylesheet,
     add_line_filter,
     build_mode,
     is_mode_built,
-    lasting_driver,
     mode_screen,
+    persistent_driver,
 )
 from victor_tui.theme import THEMES
 from victor_tui.widgets.header import HeaderBar
@@ -61,12 +61,12 @@ if TYPE_CHECKING:
 
     from victor_engine.service.signals import Signals
 
-KEPT: tuple[Subject, ...] = ("requests", "held", "engine")
-"""What is kept fresh whatever is on the screen."""
+ALWAYS_LOADED: tuple[Subject, ...] = ("requests", "held", "engine")
+"""Subjects that are always refreshed, independent of the visible screen."""
 TRANSITION = 0.005
-"""Seconds in which nothing is drawn when screens change."""
+"""Maximum delay in seconds before drawing after a change of screens."""
 HAND_OVER = "daemon"
-"""Result of the app when its engine is to go on in a daemon."""
+"""Result of the application if a daemon must take over its engine."""
 
 
 def _module(mode: str) -> str:
@@ -89,10 +89,10 @@ def _commands() -> type[Provider]:
 
 
 class VictorApp(Console):
-    """The console. `connect` gives a port; it is called again after the engine went away. `may_start` is
-    called when the operator wants the next `connect` to start an engine; without it none is started.
+    """The application. `connect` returns a port, and is called again after the connection is lost.
 
-    `run` returns `HAND_OVER` when a daemon is to take over the engine that this console held.
+    `allow_start` is called when the user lets the next `connect` start an engine. Without it, the console
+    starts none. `run` returns `HAND_OVER` if a daemon must take over the embedded engine.
     """
 
     TITLE = "victor"
@@ -114,38 +114,40 @@ class VictorApp(Console):
         zone: tzinfo | None = None,
         theme: str | None = None,
         interval: float = INTERVAL,
-        may_start: Callable[[], None] | None = None,
+        allow_start: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(
             connect,
             navigator=ScreenNavigator,
-            dialogs=lambda console: SharedDialogs(console, lambda request: self.announcer.looks_at(request)),
+            dialogs=lambda console: SharedDialogs(
+                console, lambda request: self.announcer.request_opened(request)
+            ),
             clock=clock,
             zone=zone,
             interval=interval,
         )
-        self._may_start = may_start
+        self._allow_start = allow_start
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.owns_engine = False
         self.announcer = Announcer(self)
-        self._readers = Readers(self)
+        self._distributor = FeedDistributor(self)
         self._engine = EngineActions(self)
-        self._warmed = False
+        self._prepared = False
         self._feeding: Worker[None] | None = None
         self._signals: Signals | None = None
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme or theme_name(os.environ)
-        add_line_filter(self, Powerless())
+        add_line_filter(self, ControlCharacterFilter())
 
     def get_driver_class(self) -> type[Driver]:
-        return lasting_driver(super().get_driver_class())
+        return persistent_driver(super().get_driver_class())
 
-    # --- life ---------------------------------------------------------------------------------
+    # --- lifecycle ----------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            self._take_signals()
+            self._install_signals()
         self.feed.keep("requests", open_page)
         self.feed.keep("held", lambda port: port.requests(RequestQuery(statuses=("held",))))
         self.feed.keep("engine", lambda port: port.engine())
@@ -155,8 +157,8 @@ class VictorApp(Console):
     def _start_feed(self) -> None:
         self._feeding = self.run_worker(self.feed.run(), name="feed", group="feed")
 
-    def _take_signals(self) -> None:
-        """Stop on a signal, or when the terminal hangs up, like after the key to quit: stop the commands, too."""
+    def _install_signals(self) -> None:
+        """Exit on a signal, also SIGHUP, in the same way as on the quit key: running commands are stopped."""
         from victor_engine.service.signals import Signals
 
         def stop(done: asyncio.Future[signal.Signals]) -> None:
@@ -168,15 +170,15 @@ class VictorApp(Console):
         self._signals.install()
 
     async def on_unmount(self) -> None:
-        self.announcer.give_back_title()
+        self.announcer.restore_title()
         if self._feeding is not None:
-            # It may be about to become the engine: its port is closed below, or it closes what it has opened.
+            # The feed can be starting an engine: its port is closed below, or the feed closes it.
             self._feeding.cancel()
             with suppress(WorkerCancelled, WorkerFailed):
                 await self._feeding.wait()
         port = self.feed.port
         if self._signals is not None:
-            self._signals.on_repeat = getattr(port, "force_kill", None)  # an engine in this process has it
+            self._signals.on_repeat = getattr(port, "force_kill", None)  # only an embedded engine has it
         if port is not None:
             await port.close()
         if self._signals is not None:
@@ -186,8 +188,8 @@ class VictorApp(Console):
         self.update_header()
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
         if engine is not None and engine.mode == "readonly":
-            self.feed.mark_stale("engine")  # an engine that was killed leaves no event
-        self._readers.tick()
+            self.feed.mark_stale("engine")  # a killed engine writes no event
+        self._distributor.tick()
 
     # --- feed ---------------------------------------------------------------------------------
 
@@ -198,24 +200,24 @@ class VictorApp(Console):
             self.notify("Connected to the engine again.", markup=False)
         self.lost = ""
         if not self.is_headless:
-            self._learn_terminal(Path(engine.workspace))
+            self._detect_terminal(Path(engine.workspace))
         if not engine.trusted:
             self.run_worker(self._engine.ask_for_trust(), group="dialog")
 
     @work(group="terminal", exclusive=True)
-    async def _learn_terminal(self, workspace: Path) -> None:
-        """How this terminal notifies depends on the configuration, which is read once there is time."""
+    async def _detect_terminal(self, workspace: Path) -> None:
+        """Read the notification setting in a thread, and detect the notifications of the terminal."""
         try:
             setting = await asyncio.to_thread(notify_setting, workspace)
         except VictorError as error:
             self.report(error)
             return
-        await self.announcer.learn_terminal(setting, os.environ)
+        await self.announcer.detect_terminal(setting, os.environ)
 
     def on_lost(self, message: Lost) -> None:
-        again = "" if message.retry_in is None else f" · trying again in {message.retry_in:g} s"
-        start = " · F9 starts one here" if again and self._may_start is not None else ""
-        self.lost = clean(message.error.message) + start + again
+        retry = "" if message.retry_in is None else f" · retry in {message.retry_in:g} s"
+        start = " · F9 starts one here" if retry and self._allow_start is not None else ""
+        self.lost = clean(message.error.message) + start + retry
         self.owns_engine = False
         self.update_header()
 
@@ -227,44 +229,44 @@ class VictorApp(Console):
             self.announcer.requests_changed(self.open_requests, self.open_count)
         if message.subject in ("engine", "requests", "held"):
             self.update_header()
-        if message.subject not in KEPT and not self._warmed and not self.is_headless:
-            self._warmed = True
-            self.call_after_refresh(self.warm)
-        self._readers.refreshed(message.subject)
+        if message.subject not in ALWAYS_LOADED and not self._prepared and not self.is_headless:
+            self._prepared = True
+            self.call_after_refresh(self.prepare)
+        self._distributor.refreshed(message.subject)
 
-    @work(group="warm")
-    async def warm(self) -> None:
-        """Get the other main screens ready, once the first shows what it has."""
-        from victor_tui.prepared_screens import warm
+    @work(group="prepare")
+    async def prepare(self) -> None:
+        """Prepare the other main screens after the first has shown its rows."""
+        from victor_tui.prepared_screens import prepare
 
-        await warm(lambda: self.key_queue.lull, self.build)
+        await prepare(lambda: self.key_queue.idle_seconds, self.build)
 
     async def build(self, mode: str) -> None:
-        """Import, compose and lay out a main screen without showing it, and load what it shows for a start."""
+        """Import, compose and lay out a main screen without showing it, and load its first snapshots."""
         await asyncio.to_thread(import_module, _module(mode))
         screen = mode_screen(self, mode) if is_mode_built(self, mode) else await build_mode(self, mode)
         if isinstance(screen, FeedReader):
             await self.feed.prefetch(screen.loaders())
 
     def delay_update(self, delay: float = 0.05) -> None:
-        """Textual draws nothing for so long after it has changed screens. Ours are composed, and draw at once."""
+        """Limit the delay of drawing after a change of screens: the screens here are composed already."""
         super().delay_update(min(delay, TRANSITION))
 
     def on_happened(self, message: Happened) -> None:
         self.announcer.happened(message.event)
 
     def update_header(self) -> None:
-        """Draw header and banner of the screen that is shown."""
-        self._readers.draw_headers(self.owns_engine)
+        """Draw header and banner of the current screen."""
+        self._distributor.draw_headers(self.owns_engine)
 
     # --- actions ------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """With a dialog open, keys that leave the screen or open another dialog do nothing."""
-        if action == "start_engine" and (not self.lost or self._may_start is None):
+        """Disable keys that leave the screen or open another dialog while a dialog is open."""
+        if action == "start_engine" and (not self.lost or self._allow_start is None):
             return False
-        leaves = action in ("show", "answer", "leave", "reload", "drain", "take_back", "start_engine")
-        return not (leaves and self.screen.is_modal)
+        blocked = action in ("show", "answer", "leave", "reload", "drain", "take_back", "start_engine")
+        return not (blocked and self.screen.is_modal)
 
     def action_show(self, mode: str) -> None:
         self.show_mode(mode)
@@ -277,7 +279,7 @@ class VictorApp(Console):
     async def action_answer(self) -> None:
         request = most_urgent(self.open_requests)
         if request is None:
-            self.notify("Nobody is asked anything at the moment.", markup=False)
+            self.notify("There are no open requests.", markup=False)
         else:
             await self.dialogs.answer_request(request)
 
@@ -285,14 +287,14 @@ class VictorApp(Console):
     async def action_take_back(self) -> None:
         request = self.my_answer
         if request is None:
-            self.notify("None of your answers can be taken back any more.", markup=False)
+            self.notify("You have no answer that can be undone.", markup=False)
         else:
-            await self.take_back(request)
+            await self.undo_answer(request)
 
     def action_start_engine(self) -> None:
-        """Start an engine here, unless another one runs by now."""
-        if self._may_start is not None:
-            self._may_start()
+        """Start an engine in this console, unless another one is running."""
+        if self._allow_start is not None:
+            self._allow_start()
             self.feed.retry()
 
     async def action_help(self) -> None:
@@ -307,7 +309,7 @@ class VictorApp(Console):
 
     @work(group="dialog", exclusive=True)
     async def action_drain(self) -> None:
-        """Drain, or end it, after a confirmation."""
+        """Drain the engine, or stop draining, after a confirmation."""
         await self._engine.drain()
 
     @work(group="dialog", exclusive=True)

@@ -1,5 +1,7 @@
-"""What the application is to the screens and dialogs that stand in it: the engine, the time, and ways to
-other screens and dialogs. The application knows them all; they know only this."""
+"""The interface of the application for its screens and dialogs: engine, time, navigation and dialogs.
+
+The application imports the screens. The screens import only this module.
+"""
 
 from __future__ import annotations
 
@@ -13,67 +15,67 @@ from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inbox.open_requests import PAGE
-from victor_tui.key_queue import InOrder
-from victor_tui.screen_lifecycle import Passing
+from victor_tui.key_queue import KeyQueueApp
+from victor_tui.screen_lifecycle import ManagedScreen
 from victor_tui.text import clean
 
 T = TypeVar("T")
-PassOn = Literal["reassign", "delegate", "push_back", "say"]
-"""What can be done with a request other than answering it."""
+Forwarding = Literal["reassign", "delegate", "push_back", "say"]
+"""The commands that forward a request instead of answering it."""
 
 
 class Navigator(Protocol):
-    """The ways to other screens."""
+    """The navigation to other screens."""
 
     def open_run(self, run_id: str) -> None:
-        """Show one run: its graph, state and log."""
+        """Open the screen of one run."""
         ...
 
     def show_runs(self, filter_text: str) -> None:
-        """Go to the Runs screen with this filter."""
+        """Go to the Runs screen, and set its filter."""
         ...
 
     def open_dead_letters(self) -> None:
-        """Show the causes of failures that wait for somebody."""
+        """Open the screen of dead letters."""
         ...
 
     def open_timeline(self, schedule_id: str | None, *, instead: bool = False) -> None:
-        """Show the next day of all schedules; with `instead`, in place of the current page."""
+        """Open the timeline of all schedules; with `instead`, in place of the current screen."""
         ...
 
     def open_month(self, schedule_id: str | None, *, instead: bool = False) -> None:
-        """Show a month of one schedule, or of all; with `instead`, in place of the current page."""
+        """Open the month of one schedule, or of all; with `instead`, in place of the current screen."""
         ...
 
     def back_to_schedule(self, schedule_id: str) -> None:
-        """Close a page of the Schedules screen and put the cursor on this schedule."""
+        """Go back to the Schedules screen, and move the cursor to this schedule."""
         ...
 
 
 class Dialogs(Protocol):
-    """The dialogs that more than one screen opens. Each call needs a worker."""
+    """The dialogs that several screens open. Each call needs a worker."""
 
     async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
-        """Ask before something is done; return the note (maybe empty), or None for no."""
+        """Ask for a confirmation. Return the note, which can be empty, or None for no."""
         ...
 
     async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
+        """Open the dialog of a request. The dialog sends the answer and shows conflicts."""
         ...
 
-    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
-        """Hand a request on, send its run back, or ask back."""
+    async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:
+        """Reassign or delegate a request, send its run back, or ask the requester."""
         ...
 
     async def start_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Ask for the initial state, start a run, and show it."""
+        """Ask for the initial state, start a run, and open it."""
         ...
 
 
-class Console(InOrder[str]):
-    """An application on an engine. `connect` gives a port; it is called again after the engine went away.
+class Console(KeyQueueApp[str]):
+    """An application on an engine. `connect` returns a port, and is called again after the connection is lost.
 
-    `navigator` and `dialogs` are made once, for this application.
+    `navigator` and `dialogs` are factories that are called once.
     """
 
     def __init__(
@@ -89,37 +91,37 @@ class Console(InOrder[str]):
         super().__init__()
         self.clock: Clock = clock or SystemClock()
         self.zone = zone
-        """Zone in which instants are shown; None is the machine's."""
+        """The display time zone; None is the zone of the machine."""
         self.user = current_actor.get().user
-        """Who sits here, as the engine sees them."""
+        """The current user."""
         self.lost = ""
-        """Why the engine cannot be reached; empty while it can."""
+        """The reason why the engine is unreachable; empty while it is connected."""
         self.feed = Feed(connect, self.post_message, interval=interval)
         self.navigator = navigator(self)
         self.dialogs = dialogs(self)
 
     @property
     def port(self) -> Port:
-        """The port in use; raises `EngineUnavailableError` before the first connection."""
+        """The current port. Raises `EngineUnavailableError` before the first connection."""
         if self.feed.port is None:
-            raise EngineUnavailableError("still connecting to the engine: try again in a moment")
+            raise EngineUnavailableError("not connected to the engine yet: try again in a moment")
         return self.feed.port
 
     @property
     def open_requests(self) -> list[RequestInfo]:
-        """The open requests, as of the last refresh: all, or by urgency as many as one page holds."""
+        """The open requests of the last refresh: all, or the most urgent page."""
         return self.feed.snapshots.get("requests") or []
 
     @property
     def open_count(self) -> int:
-        """How many requests are open, also those that are not held here."""
-        here = len(self.open_requests)
+        """The number of open requests, also of those that are not loaded."""
+        loaded = len(self.open_requests)
         engine: EngineInfo | None = self.feed.snapshots.get("engine")
-        return here if here < PAGE or engine is None else max(here, engine.open_requests)
+        return loaded if loaded < PAGE or engine is None else max(loaded, engine.open_requests)
 
     @property
     def held_answers(self) -> list[RequestInfo]:
-        """Answers that their authors can still take back, the one that counts first first."""
+        """The answers that can still be undone, in the order in which they become final."""
         now = self.clock.now()
         held: list[RequestInfo] = self.feed.snapshots.get("held") or []
         return sorted(
@@ -129,20 +131,20 @@ class Console(InOrder[str]):
 
     @property
     def my_answer(self) -> RequestInfo | None:
-        """The newest of one's own answers that can be taken back."""
+        """The newest answer of the current user that can be undone, or None."""
         mine = [each for each in self.held_answers if each.answered_by and each.answered_by.user == self.user]
         return max(mine, key=lambda request: request.answered_at or self.clock.now(), default=None)
 
-    # --- doing things -------------------------------------------------------------------------
+    # --- commands -----------------------------------------------------------------------------
 
     def report(self, error: VictorError) -> None:
-        """Show an error with its remedy where it has one."""
+        """Show an error, with its remedy if it has one."""
         remedy = error.details.get("remedy")
         text = f"{error.message}\n{remedy}" if remedy else error.message
-        self.notify(clean(text), title="That did not work", severity="error", timeout=10, markup=False)
+        self.notify(clean(text), title="Error", severity="error", timeout=10, markup=False)
 
     async def perform(self, action: Awaitable[T], done: str) -> T | None:
-        """Await an action on the port; say that it is done, or what went wrong (then None)."""
+        """Await a command on the port. Show `done`, or show the error and return None."""
         try:
             result = await action
         except VictorError as error:
@@ -152,37 +154,39 @@ class Console(InOrder[str]):
             self.notify(clean(done), timeout=4, markup=False)
         return result
 
-    async def take_back(self, request: RequestInfo) -> None:
-        """Take one's own answer back, while it does not count yet."""
-        await self.perform(self.port.undo_answer(request.id), f"Taken back: {request.title} is asked again.")
+    async def undo_answer(self, request: RequestInfo) -> None:
+        """Undo an answer of the current user that is not final yet."""
+        await self.perform(
+            self.port.undo_answer(request.id), f"Answer undone: {request.title} is open again."
+        )
         self.feed.mark_stale("requests", "held", "done")
 
-    # --- what is shown ------------------------------------------------------------------------
+    # --- screens ------------------------------------------------------------------------------
 
     def show_mode(self, mode: str) -> None:
-        """Close what is open on a main screen and go to another one."""
+        """Close the screens above the main screen, and switch to another main screen."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.switch_mode(mode)
 
     def update_header(self) -> None:
-        """Draw header and banner of the screen that is shown."""
+        """Draw header and banner of the current screen."""
         raise NotImplementedError
 
 
-class InConsole(Passing):
-    """Mix-in for the screens and dialogs of the console: the application, its engine and its time."""
+class InConsole(ManagedScreen):
+    """A mix-in for screens and dialogs, with the application, its port and its time."""
 
     @property
     def console(self) -> Console:
-        """Return the application that this is opened in."""
+        """The application."""
         return cast("Console", self.app)
 
     @property
     def port(self) -> Port:
-        """Return the engine as the console sees it."""
+        """The port of the engine."""
         return self.console.port
 
     def now(self) -> datetime:
-        """Return the engine's time as far as the console knows it, aware."""
+        """Return the current time, aware."""
         return self.console.clock.now()

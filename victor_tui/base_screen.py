@@ -1,4 +1,4 @@
-"""What the screens share: header, banner, footer and the feed; and, of most, a table and a preview."""
+"""The base classes of screens: header, banner, footer and feed, and for most a table and a preview."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from victor_tui.widgets.table import LineTable
 
 
 class ConsoleScreen(Screen[None], InConsole, FeedReader):
-    """A screen of the console. Subclasses say what they watch and draw it."""
+    """A screen of the console. Subclasses return the loaders of their subjects and draw the snapshots."""
 
     MODE: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,16 +29,16 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         Binding("tab", "app.focus_next", "Next pane", id="screen.next", tooltip="Next pane", show=False),
     ]
 
-    # --- to be filled in ----------------------------------------------------------------------
+    # --- for subclasses -----------------------------------------------------------------------
 
     def compose_body(self) -> ComposeResult:
         yield from ()
 
     def draw(self, subject: Subject) -> None:
-        """A subject was loaded again."""
+        """Draw a subject that was loaded again."""
 
     def action_filter(self) -> None:
-        """Go to the filter line."""
+        """Focus the filter bar."""
 
     # --- shared -------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
         yield KeyBar()
 
     def on_screen_resume(self) -> None:
-        if self not in self.console.screen_stack:  # built ahead, or left again
+        if self not in self.console.screen_stack:  # prepared, or closed again
             return
         loaders = self.loaders()
         self.console.feed.watch(loaders)
@@ -71,24 +71,27 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
 
 
 class TableScreen(ConsoleScreen):
-    """A screen with a table, and a preview of the row under the cursor. Subclasses explain a row."""
+    """A screen with a table, and a preview of the row under the cursor. Subclasses implement `explain`."""
 
     LIVE_PREVIEW: ClassVar[bool] = True
-    """Whether the preview depends on the clock."""
+    """Whether the preview depends on the time."""
     AUTO_FOCUS: ClassVar[str | None] = "LineTable"
 
     current: reactive[Any] = reactive(None, bindings=True)
-    """The row under the cursor: what the keys act on."""
+    """The row under the cursor, on which the keys act."""
 
     def explain(self, row: Any) -> Facts | None:
-        """What the preview says about a row."""
+        """Return the preview of a row."""
         return None
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._explain_again, init=False)
 
     def feed_refreshed(self, subject: Subject) -> None:
-        """Draw what is new; a screen that is not composed yet draws it all when it is resumed."""
+        """Draw a refreshed subject.
+
+        A screen that is not composed yet draws all subjects when it is resumed.
+        """
         if self.query(LineTable) and subject in self.loaders():
             self.draw(subject)
 
@@ -100,7 +103,7 @@ class TableScreen(ConsoleScreen):
 
     def on_line_table_highlighted(self, message: LineTable.Highlighted) -> None:
         if not message.table.display:
-            return  # of two tables that share a place, the one in sight says what is current
+            return  # only the visible table sets the current row
         before, self.current = self.current, message.row
         moved = self._identity(before) != self._identity(message.row)
         self._explain(to_top=moved)

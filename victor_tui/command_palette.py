@@ -1,4 +1,4 @@
-"""The command palette: every action that has a key on this screen, and every screen."""
+"""The command palette: all actions with a key on the current screen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 
 class ActionCommands(Provider):
-    """Finds the actions that are available now by their description or tooltip."""
+    """A provider that finds available actions by description or tooltip."""
 
     def _bindings(self) -> Iterator[tuple[Binding, Any]]:
         seen: set[str] = set()
@@ -49,5 +49,5 @@ class ActionCommands(Provider):
 
 
 def _plain(text: str) -> str:
-    """Command titles are markup: square brackets of a key are not meant as such."""
+    """Return a title with escaped square brackets, because titles of commands are parsed as markup."""
     return text.replace("[", "\\[")

@@ -1,4 +1,4 @@
-"""What the console takes from its environment and its configuration. Cheap to import."""
+"""The settings of the console from the environment and the configuration. Cheap to import."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def theme_name(env: Mapping[str, str]) -> str:
-    """`victor-dark` where the terminal has 256 colours or more, `victor-ansi` where it has 16.
+    """Return `victor-dark` for a terminal with 256 colours or more, and `victor-ansi` for 16 colours.
 
-    `VICTOR_THEME` decides where it is set. SSH usually drops `COLORTERM`, so `TERM` counts too.
+    `VICTOR_THEME` has priority. SSH usually drops `COLORTERM`, so `TERM` is used too.
     """
     chosen = env.get("VICTOR_THEME", "").strip()
     if chosen:
@@ -22,7 +22,10 @@ def theme_name(env: Mapping[str, str]) -> str:
 
 
 def notify_setting(workspace: Path) -> str:
-    """`console.notify` as it holds in `workspace`; blocks. Raises `ConfigError` with place and remedy."""
+    """Return the setting `console.notify` of `workspace`. Blocks.
+
+    Raises `ConfigError` with location and remedy.
+    """
     from victor_engine.config import load_config
 
     return load_config(workspace).console.notify

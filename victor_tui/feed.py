@@ -1,8 +1,8 @@
-"""Port to frozen snapshots: one subscription, and refreshes of only what is looked at.
+"""The feed from the port to snapshots: one subscription, and refreshes of watched subjects only.
 
-The feed connects, subscribes to events, and marks subjects as stale. A subject that somebody
-watches is loaded again, at most once per `interval`, and announced by a small message. When the
-engine goes away it says so and tries again, waiting longer each time.
+The feed connects, subscribes to events, and marks subjects as stale. Stale subjects that are watched are
+loaded again, at most once per `interval`, with a message for each. When the connection is lost, the feed
+posts a message and reconnects, with a growing delay.
 """
 
 from __future__ import annotations
@@ -36,16 +36,19 @@ Subject = Literal[
     "letters",
     "agenda",
 ]
-"""What a screen can watch. `done` are decided requests, `found` those that fit a filter, `held` answers that can still be
-taken back, `past` runs in the history, `stats` how they fared, `run` is one run,
-`dead` causes of dead letters, `letters` the runs of one cause, `agenda` what fires in the shown spans."""
+"""The subjects that a screen can watch.
+
+`done` are decided requests, `found` requests that match a filter, `held` answers that can still be undone,
+`past` runs of the history, `stats` their statistics, `run` one run, `dead` the causes of dead letters,
+`letters` the runs of one cause, `agenda` the fires in the visible spans.
+"""
 Loader = Callable[[Port], Awaitable[Any]]
 Sleep = Callable[[float], Awaitable[None]]
 
 INTERVAL = 0.1
-"""Seconds between two refreshes of the same console: at most ten a second."""
+"""Minimum time in seconds between two refreshes."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds to wait before each further try to reach the engine; the last one repeats."""
+"""Delays in seconds before each reconnect. The last one repeats."""
 
 _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("node.", frozenset({"runs", "past", "run"})),
@@ -79,13 +82,13 @@ _STALE: tuple[tuple[str, frozenset[Subject]], ...] = (
     ("engine.", frozenset({"engine", "schedules", "runs", "requests", "found"})),
     ("notify.", frozenset({"engine"})),
 )
-TOLD = frozenset({"sla.breached", "request.reminded", "request.escalated"})
-"""Kinds of events that are announced."""
+NOTIFIED = frozenset({"sla.breached", "request.reminded", "request.escalated"})
+"""Kinds of events with a notification."""
 _EVERYTHING: frozenset[Subject] = frozenset(get_args(Subject))
 
 
 def stale_subjects(kind: str) -> frozenset[Subject]:
-    """What an event of this kind makes out of date; an unknown kind spares nothing."""
+    """Return the subjects that an event of this kind makes stale: all subjects for an unknown kind."""
     for prefix, subjects in _STALE:
         if kind.startswith(prefix):
             return subjects | {"events"}
@@ -94,7 +97,7 @@ def stale_subjects(kind: str) -> frozenset[Subject]:
 
 @dataclass
 class Refreshed(Message):
-    """A subject was loaded again; `Feed.snapshots` holds it."""
+    """A subject was loaded again. `Feed.snapshots` has it."""
 
     subject: Subject
 
@@ -104,14 +107,14 @@ class Refreshed(Message):
 
 @dataclass
 class Connected(Message):
-    """The engine was reached, for the first time or again."""
+    """The feed has connected to the engine, for the first time or again."""
 
     port: Port
 
 
 @dataclass
 class Lost(Message):
-    """The engine cannot be reached. `retry_in` is in seconds; None means that it is hopeless."""
+    """The engine is unreachable. `retry_in` is in seconds; None means that the feed does not retry."""
 
     error: VictorError
     retry_in: float | None
@@ -119,41 +122,41 @@ class Lost(Message):
 
 @dataclass
 class Happened(Message):
-    """An event of which the operator is told at once, whatever is on the screen."""
+    """An event with a notification, independent of the visible screen."""
 
     event: EventInfo
 
 
 @dataclass
 class LoadFailed(Message):
-    """A subject could not be loaded, although the engine answers."""
+    """Loading a subject failed, although the engine is reachable."""
 
     subject: Subject
     error: VictorError
 
 
 class FeedReader:
-    """A screen or dialog that the app tells what is new and that a second has passed.
+    """The base of screens and dialogs that receive refreshes and ticks from the application.
 
-    It registers by having this class among its bases: `ConsoleScreen` and `Dialog` do. Each method may stay as it is.
+    `ConsoleScreen` and `Dialog` inherit from it. All methods are optional.
     """
 
     def loaders(self) -> dict[Subject, Loader]:
-        """Return the subjects that a screen needs while it is visible, and how they are loaded."""
+        """Return the subjects that a screen needs while it is visible, with their loaders."""
         return {}
 
     def feed_refreshed(self, subject: Subject) -> None:
-        """Take up a subject that was loaded again."""
+        """Handle a subject that was loaded again."""
 
     def show_banner(self, text: str) -> None:
-        """Show what concerns the whole console; empty if nothing does."""
+        """Show the text of the banner; empty hides it."""
 
     def tick(self) -> None:
-        """Draw again what depends on the time."""
+        """Redraw the parts that depend on the time. Called every second."""
 
 
 class Feed:
-    """Keeps snapshots of the watched subjects up to date and posts messages about it."""
+    """The snapshots of watched subjects. It refreshes them and posts messages."""
 
     def __init__(
         self,
@@ -172,29 +175,29 @@ class Feed:
         self._always: frozenset[Subject] = frozenset()
         self._stale: set[Subject] = set()
         self._wake = asyncio.Event()
-        self._rest: asyncio.Future[None] | None = None
+        self._interval_timer: asyncio.Future[None] | None = None
         self._retry = asyncio.Event()
         self.port: Port | None = None
         self.snapshots: dict[Subject, Any] = {}
 
     def keep(self, subject: Subject, loader: Loader) -> None:
-        """Keep `subject` fresh whatever screen is visible."""
+        """Refresh `subject` always, independent of the visible screen."""
         self._loaders[subject] = loader
         self._always |= {subject}
         self.mark_stale(subject)
 
     def watch(self, loaders: dict[Subject, Loader]) -> None:
-        """The visible screen needs these, in this order and now; what it needed before is no longer refreshed."""
+        """Watch these subjects instead of the previous ones, and load them now in this order."""
         self._watched = tuple(loaders)
         self._loaders.update(loaders)
         self.mark_stale(*loaders)
-        if self._rest is not None:  # somebody waits for these: the pause is for what changes by itself
-            self._rest.cancel()
+        if self._interval_timer is not None:  # the user waits for these: skip the pause
+            self._interval_timer.cancel()
 
     async def prefetch(self, loaders: dict[Subject, Loader]) -> None:
-        """Load what is not known at all yet, so that a screen has something to show until it is loaded anew.
+        """Load the subjects without a snapshot, so that a screen can draw before its first refresh.
 
-        What goes wrong is said when somebody looks.
+        Errors are ignored here. They are reported when the screen loads the subject.
         """
         for subject, loader in loaders.items():
             if self.port is not None and subject not in self.snapshots:
@@ -203,12 +206,12 @@ class Feed:
                     self.snapshots.setdefault(subject, found)
 
     def mark_stale(self, *subjects: Subject) -> None:
-        """Load these again if they are watched."""
+        """Mark subjects as stale. They are loaded again if they are watched."""
         self._stale.update(subjects)
         self._wake.set()
 
     async def run(self) -> None:
-        """Connect, follow, reconnect, until cancelled or until trying again is hopeless."""
+        """Connect, follow events and reconnect, until cancelled or until an error that a retry cannot solve."""
         tries = 0
         while True:
             try:
@@ -223,7 +226,7 @@ class Feed:
                 await self._follow(port, engine.last_event)
                 error: VictorError = EngineUnavailableError("the engine closed its event feed")
             except (EngineUnavailableError, StorageError) as problem:
-                error = problem  # both pass: an engine comes back, and so does room on a disk
+                error = problem  # both are temporary
             except VictorError as problem:
                 self._post(Lost(problem, None))
                 return
@@ -232,34 +235,34 @@ class Feed:
             tries += 1
             self._post(Lost(error, delay))
             self._retry.clear()
-            rest = asyncio.ensure_future(self._sleep(delay))
+            timer = asyncio.ensure_future(self._sleep(delay))
             now = asyncio.ensure_future(self._retry.wait())
             try:
-                done, _ = await asyncio.wait({rest, now}, return_when=asyncio.FIRST_COMPLETED)
-                if rest in done:
-                    rest.result()
+                done, _ = await asyncio.wait({timer, now}, return_when=asyncio.FIRST_COMPLETED)
+                if timer in done:
+                    timer.result()
             finally:
-                rest.cancel()
+                timer.cancel()
                 now.cancel()
 
     def retry(self) -> None:
-        """Try to connect now, where the next try is waited for."""
+        """Reconnect now if the feed waits for the next attempt."""
         self._retry.set()
 
     async def _drop_port(self) -> None:
-        """Let the broken connection go; `port` stays set, so that actions say what is wrong."""
+        """Close the broken connection. `port` stays set, so that commands raise a useful error."""
         if self.port is not None:
             with suppress(EngineUnavailableError):
                 await self.port.close()
 
     async def _follow(self, port: Port, after: int) -> None:
-        """Refresh and listen until the feed breaks, or an engine in this process is told to stop."""
-        refresher = asyncio.create_task(self._refresh_for_ever(port), name="feed refresh")
+        """Refresh and listen until the connection breaks, or until a stop of the embedded engine is requested."""
+        refresher = asyncio.create_task(self._refresh_loop(port), name="feed refresh")
         listener = asyncio.create_task(self._listen(port, after), name="feed events")
         tasks: list[asyncio.Task[Any]] = [refresher, listener]
-        told: asyncio.Event | None = getattr(port, "stop_requested", None)
-        if told is not None:
-            tasks.append(asyncio.create_task(told.wait(), name="feed stop"))
+        stop: asyncio.Event | None = getattr(port, "stop_requested", None)
+        if stop is not None:
+            tasks.append(asyncio.create_task(stop.wait(), name="feed stop"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -275,10 +278,10 @@ class Feed:
 
     def _note(self, event: EventInfo) -> None:
         self.mark_stale(*stale_subjects(event.kind))
-        if event.kind in TOLD:
+        if event.kind in NOTIFIED:
             self._post(Happened(event))
 
-    async def _refresh_for_ever(self, port: Port) -> None:
+    async def _refresh_loop(self, port: Port) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -290,20 +293,20 @@ class Feed:
             await self._pause()
 
     def _next(self, done: set[Subject]) -> Subject | None:
-        """What is loaded next: what the visible screen needs, which may have become another one meanwhile."""
+        """Return the next stale subject: the watched ones first, which can change between loads."""
         for subject in (*self._watched, *sorted(self._always)):
             if subject in self._stale and subject not in done:
                 return subject
         return None
 
     async def _pause(self) -> None:
-        """Let some time pass, unless a screen is opened."""
-        self._rest = asyncio.ensure_future(self._sleep(self._interval))
+        """Wait for the interval, unless a screen is opened."""
+        self._interval_timer = asyncio.ensure_future(self._sleep(self._interval))
         try:
-            await asyncio.wait({self._rest})
+            await asyncio.wait({self._interval_timer})
         finally:
-            self._rest.cancel()
-            self._rest = None
+            self._interval_timer.cancel()
+            self._interval_timer = None
 
     async def _load(self, port: Port, subject: Subject) -> None:
         try:

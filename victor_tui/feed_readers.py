@@ -1,4 +1,4 @@
-"""The screens and dialogs that are told what is new: the dialogs that are open, and the screen behind them."""
+"""The distribution of refreshes and ticks to the open dialogs and the screen behind them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from victor_tui.screen_lifecycle import is_alive
 from victor_tui.widgets.header import HeaderBar, HeaderState
 
 
-class Readers:
-    """Tells the readers of one application, as far as they are composed."""
+class FeedDistributor:
+    """The distributor of one application. It skips screens that are not composed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def _open(self) -> list[FeedReader]:
         found: list[FeedReader] = []
-        for screen in reversed(self._console.screen_stack):  # there is none while the console ends
+        for screen in reversed(self._console.screen_stack):  # empty while the console is closing
             if is_alive(screen) and isinstance(screen, FeedReader):
                 found.append(screen)
             if not screen.is_modal:
@@ -26,21 +26,23 @@ class Readers:
         return found
 
     def tick(self) -> None:
-        """Tell that a second has passed."""
+        """Call `tick` of the open screens, every second."""
         for reader in self._open():
             reader.tick()
 
     def refreshed(self, subject: Subject) -> None:
-        """Tell that a subject was loaded again. A reader that is not composed yet draws it all when it is."""
+        """Pass a refreshed subject to the open screens. A screen that is not composed draws it later."""
         for reader in self._open():
             reader.feed_refreshed(subject)
 
     def draw_headers(self, owns_engine: bool) -> None:
-        """Draw header and banner of the screen that is shown."""
+        """Draw header and banner of the current screen."""
         console = self._console
         engine: EngineInfo | None = console.feed.snapshots.get("engine")
         state = HeaderState(
-            now=console.clock.now().replace(microsecond=0),  # it shows seconds, and is drawn when they change
+            now=console.clock.now().replace(
+                microsecond=0
+            ),  # the header shows seconds and is redrawn when they change
             engine=engine,
             requests=tuple(console.open_requests),
             asked=console.open_count,

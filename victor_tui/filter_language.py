@@ -1,7 +1,7 @@
 """The language of the filter bar: `workflow:deploy status:failed after:yesterday took:>10m words`.
 
-Words without a colon are searched for as text; several fields are combined with and; a value with
-spaces is put in double quotes. A fault names the word that is wrong and what would be right.
+Words without a colon are searched for as text. Several fields are combined with AND. A value with spaces is
+in double quotes. An error names the invalid word and the valid input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIELDS: dict[str, str] = {
     "after": "after:yesterday, after:2h, after:2026-03-01",
     "before": "before:today",
     "took": "took:>10m, took:<5s, took:1m..1h",
-    "node": "node:build, runs that came to it",
+    "node": "node:build, runs that reached it",
     "error": "error:Timeout, in its type or message",
     "actor": "actor:ana, or the schedule",
     "version": "version:2.1.0",
@@ -42,9 +42,9 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 class FilterError(ValueError):
-    """A filter that cannot be understood; the message says what would be.
+    """An invalid filter. The message names the valid input.
 
-    `start` and `end` are the characters of the filter that are at fault.
+    `start` and `end` are the positions of the invalid characters.
     """
 
     start: int = 0
@@ -53,7 +53,10 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed filter. `took` and `under` are seconds, `after` and `before` are instants."""
+    """A parsed filter.
+
+    `took` and `under` are minimum and maximum durations in seconds, `after` and `before` instants.
+    """
 
     text: str = ""
     workflow: str | None = None
@@ -73,7 +76,7 @@ class Filter:
     fields: frozenset[str] = field(default_factory=frozenset)
 
     def run_query(self, limit: int) -> RunQuery:
-        """The query for runs that this filter means."""
+        """Return the query for the runs that match this filter."""
         words = [word for word in (self.run, self.text) if word]
         return RunQuery(
             workflow=self.workflow,
@@ -93,14 +96,17 @@ class Filter:
 
 
 def parse_duration(text: str) -> float:
-    """`90s`, `10m`, `1h30m`, `2d` in seconds."""
+    """Return the seconds of a duration: `90s`, `10m`, `1h30m`, `2d`. Raises FilterError."""
     if not text or _DURATION.sub("", text):
-        raise FilterError(f"{text or 'nothing'!r} is no duration: write 90s, 10m, 1h30m or 2d")
+        raise FilterError(f"{text or 'nothing'!r} is not a duration: write 90s, 10m, 1h30m or 2d")
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
 
 
 def parse_instant(text: str, now: datetime, zone: tzinfo | None) -> datetime:
-    """`today`, `yesterday`, `2h` (ago), `14:30`, `2026-03-01` or `2026-03-01T14:30`."""
+    """Return the instant of a text: `today`, `yesterday`, `2h` (ago), `14:30`, `2026-03-01` or `2026-03-01T14:30`.
+
+    Raises FilterError for any other text.
+    """
     here = now.astimezone(zone)
     midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
     days = {"now": here, "today": midnight, "yesterday": midnight - timedelta(days=1)}
@@ -119,7 +125,7 @@ def parse_instant(text: str, now: datetime, zone: tzinfo | None) -> datetime:
             pass
         else:
             return found if found.tzinfo else found.replace(tzinfo=here.tzinfo)
-    raise FilterError(f"{text!r} is no time: write today, yesterday, 2h, 14:30 or 2026-03-01")
+    raise FilterError(f"{text!r} is not a time: write today, yesterday, 2h, 14:30 or 2026-03-01")
 
 
 def _statuses(value: str) -> tuple[str, ...]:
@@ -132,12 +138,12 @@ def _statuses(value: str) -> tuple[str, ...]:
         else:
             close = get_close_matches(word, (*STATUSES, *_ALIASES), 1)
             hint = f"did you mean {close[0]}?" if close else "write one of " + ", ".join(STATUSES)
-            raise FilterError(f"no status {word!r}: {hint}")
+            raise FilterError(f"unknown status {word!r}: {hint}")
     return tuple(dict.fromkeys(found))
 
 
 def _took(current: Filter, value: str) -> Filter:
-    """`>10m` (or `10m`), `<5s`, `1m..1h`."""
+    """Return the filter with a duration: `>10m` or `10m`, `<5s`, `1m..1h`."""
     low, dots, high = value.partition("..")
     if dots:
         return replace(current, took=parse_duration(low), under=parse_duration(high))
@@ -177,7 +183,7 @@ def _apply(current: Filter, name: str, value: str, now: datetime, zone: tzinfo |
 
 
 def parse_filter(text: str, now: datetime, zone: tzinfo | None = None) -> Filter:
-    """Read a filter; raises `FilterError` with its place for one that means nothing."""
+    """Parse a filter. Raises `FilterError` with the position for an invalid filter."""
     result, words = Filter(), []
     for match in _WORD.finditer(text):
         try:
@@ -191,7 +197,7 @@ def parse_filter(text: str, now: datetime, zone: tzinfo | None = None) -> Filter
 
 
 def _read(raw: str, result: Filter, now: datetime, zone: tzinfo | None) -> tuple[str, Filter]:
-    """One word: what it says as text, or what the filter is with its field."""
+    """Parse one word. Return its text, empty for a field, and the filter with its field."""
     name, colon, value = raw.partition(":")
     value = value.replace('"', "")
     if not colon or raw.startswith('"') or not name.isalpha():
@@ -199,14 +205,14 @@ def _read(raw: str, result: Filter, now: datetime, zone: tzinfo | None) -> tuple
     if name not in FIELDS:
         close = get_close_matches(name, FIELDS, 1)
         hint = f"did you mean {close[0]}:?" if close else "fields are " + ", ".join(FIELDS)
-        raise FilterError(f"no field {name!r}: {hint}")
+        raise FilterError(f"unknown field {name!r}: {hint}")
     if not value:
         raise FilterError(f"{name}: needs a value, for example {FIELDS[name]}")
     return "", _apply(result, name, value, now, zone)
 
 
 def word_at_end(text: str) -> tuple[int, str]:
-    """The word that is being typed at the end of a filter, and where it begins."""
+    """Return the start and the text of the last word of a filter."""
     words = list(_WORD.finditer(text))
     if not words or words[-1].end() != len(text):
         return len(text), ""
@@ -216,9 +222,9 @@ def word_at_end(text: str) -> tuple[int, str]:
 def complete(
     text: str, known: Mapping[str, Sequence[str]], fields: Sequence[str] = tuple(FIELDS)
 ) -> str | None:
-    """The filter with the word at its end completed; None where nothing is left to add.
+    """Return the filter with its last word completed, or None without a completion.
 
-    `known` are values by field, for those fields whose values are names that can be listed.
+    `known` has the completions of values by field.
     """
     start, word = word_at_end(text)
     name, colon, value = word.partition(":")
@@ -237,7 +243,7 @@ def complete(
 
 
 def hint(text: str, fields: Sequence[str] = tuple(FIELDS)) -> str:
-    """What can be written where the filter ends: the fields, or examples of the one that is begun."""
+    """Return the possible input at the end of the filter: fields, or examples of the current field."""
     _, word = word_at_end(text)
     name, colon, _ = word.partition(":")
     if colon and name == "status":

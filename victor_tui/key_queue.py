@@ -1,9 +1,9 @@
-"""Keys mean what they say when they come in a burst, as over a slow line or from somebody who types ahead.
+"""A queue that handles keys one after the other, also if they arrive in a burst.
 
-Textual hands a key to the widget that has the focus, and looks for its binding only once the key has come
-back up from there. The keys behind it are handed out in between: of `b`, backspace, `c` the backspace takes
-the `c`; of space and tab, the space reaches the next field. Here a key waits until the one before it has
-done all that it does, and what it opens has its cursor.
+Textual sends a key to the focused widget, and looks for its binding only after the key has bubbled up. Later
+keys are sent in between: of `b`, backspace, `c` the backspace deletes the `c`; of space and tab, the space
+reaches the next field. In this queue a key waits until the previous one is handled completely, and until a
+dialog that it opened has the focus.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widget import Widget
 
-from victor_tui.screen_lifecycle import Passing
+from victor_tui.screen_lifecycle import ManagedScreen
 
 ResultT = TypeVar("ResultT")
 
-PATIENCE = 1.0
-"""Seconds after which a key that has not come back no longer holds up those behind it."""
-_LOOK = 0.02
-"""Seconds between looks whether what a key was sent to is still there."""
+KEY_TIMEOUT = 1.0
+"""Time in seconds after which an unhandled key no longer blocks later keys."""
+_CHECK_INTERVAL = 0.02
+"""Time in seconds between checks that the target of a key still exists."""
 
 
 class KeyQueue:
-    """Hands one key after the other to an application. `deliver` gives an event to it."""
+    """The key queue of an application. `deliver` passes an event to the application."""
 
     class Handled(Message):
-        """Follows a key through the same queues, from `target` up to the App, twice.
+        """A message that follows a key through the same queues, from `target` up to the application, twice.
 
-        Its binding runs once the key has come up; what that sends to the target is followed the second time.
+        The binding runs after the key has bubbled up. The second pass waits for the messages of the binding.
         """
 
         def __init__(self, target: MessagePump) -> None:
@@ -47,87 +47,91 @@ class KeyQueue:
     def __init__(self, app: App[Any], deliver: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app = app
         self._deliver = deliver
-        self._behind: deque[events.Event] = deque()
-        self.under_way: KeyQueue.Handled | None = None
-        """What follows the key that is being handled."""
-        self._look: asyncio.TimerHandle | None = None
+        self._waiting: deque[events.Event] = deque()
+        self.pending: KeyQueue.Handled | None = None
+        """The message that follows the current key."""
+        self._check: asyncio.TimerHandle | None = None
         self._entered: Screen[Any] | None = None
-        """The screen that was there, with all that is on it, when the last key came."""
+        """The screen at the time of the last key."""
         self._input_at = float("-inf")
 
     @property
-    def lull(self) -> float:
-        """Seconds since the last key, click or paste."""
+    def idle_seconds(self) -> float:
+        """Time in seconds since the last key, click or paste."""
         return asyncio.get_running_loop().time() - self._input_at
 
     async def add(self, event: events.Event) -> None:
-        """Take a key, click or paste. Deliver it at once if none is being handled."""
+        """Add a key, click or paste. Deliver it now if no other is being handled."""
         self._input_at = asyncio.get_running_loop().time()
-        self._behind.append(event)
-        if self.under_way is None:
-            await self._let_in_what_waits()
+        self._waiting.append(event)
+        if self.pending is None:
+            await self._deliver_waiting()
 
-    async def _let_in_what_waits(self) -> None:
-        while self._behind and self.under_way is None:
+    async def _deliver_waiting(self) -> None:
+        while self._waiting and self.pending is None:
             if self._app.screen is not self._entered:
-                # What comes back from it has gone behind its mounting, and the call that sets its focus.
+                # The message returns after the screen is mounted and its focus is set.
                 self._entered = self._app.screen
                 self._follow(self.Handled(self._app.screen))
             else:
-                await self._let_in(self._behind.popleft())
+                await self._deliver_event(self._waiting.popleft())
 
-    async def _let_in(self, event: events.Event) -> None:
+    async def _deliver_event(self, event: events.Event) -> None:
         screen = self._app.screen
-        if isinstance(event, events.Key) and isinstance(screen, Passing) and screen.typed_ahead(event.key):
+        if (
+            isinstance(event, events.Key)
+            and isinstance(screen, ManagedScreen)
+            and screen.typed_ahead(event.key)
+        ):
             return
         target = self._app.focused or screen
         await self._deliver(event)
         if isinstance(event, events.Key | events.Paste):
-            # Also where a binding has taken the key before the widget saw it.
+            # Also if a priority binding handled the key before the widget.
             self._follow(self.Handled(target))
 
     def _follow(self, message: Handled) -> None:
         if message.target.post_message(message):
-            self.under_way = message
-            self._look_after(message, asyncio.get_running_loop().time() + PATIENCE)
-        else:  # it is being taken away
-            self.under_way = None
+            self.pending = message
+            self._watch_target(message, asyncio.get_running_loop().time() + KEY_TIMEOUT)
+        else:  # the target is being removed
+            self.pending = None
 
-    def _look_after(self, message: Handled, until: float) -> None:
-        """A dialog that a key has closed takes with it what followed the key."""
+    def _watch_target(self, message: Handled, until: float) -> None:
+        """Stop waiting when the target is removed: a dialog that a key closes also removes the message."""
         loop = asyncio.get_running_loop()
-        if loop.time() < until and self._is_there(message.target):
-            self._look = loop.call_later(_LOOK, self._look_after, message, until)
+        if loop.time() < until and self._exists(message.target):
+            self._check = loop.call_later(_CHECK_INTERVAL, self._watch_target, message, until)
         else:
             self.handled(message)
 
-    def _is_there(self, target: MessagePump) -> bool:
+    def _exists(self, target: MessagePump) -> bool:
         return not isinstance(target, Widget) or (
             target.is_attached
             and any(screen in target.ancestors_with_self for screen in self._app.screen_stack)
         )
 
     def handled(self, message: Handled) -> None:
-        """Go on after what followed a key has come up."""
-        if message is self.under_way:
-            if self._look is not None:
-                self._look.cancel()
-            # Behind the calls that the key has left, such as those that set the focus.
+        """Continue after the message of a key has bubbled up."""
+        if message is self.pending:
+            if self._check is not None:
+                self._check.cancel()
+            # After the pending calls of the key, such as changes of the focus.
             self._app.call_later(self._next, message)
 
     async def _next(self, message: Handled) -> None:
-        if message is not self.under_way:
+        if message is not self.pending:
             return
-        self.under_way = None
+        self.pending = None
         if message.again:
             again = self.Handled(message.target)
             again.again = False
             self._follow(again)
-        await self._let_in_what_waits()
+        await self._deliver_waiting()
 
 
-class InOrder(App[ResultT]):
-    """An App that takes one key after the other."""
+class KeyQueueApp(App[ResultT]):
+    """An application that handles one key after the other."""
 
     def __init__(self) -> None:
         super().__init__()

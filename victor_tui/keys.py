@@ -1,4 +1,4 @@
-"""Keys that mean the same on every screen. Letters, digits, F-keys, arrows and safe control keys only."""
+"""The keys that are the same on every screen: letters, digits, F-keys, arrows and safe control keys only."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ SCREENS: tuple[tuple[str, str, str], ...] = (
     ("history", "History", "H"),
     ("versions", "Versions", "V"),
 )
-"""Mode, title and letter of each screen; its digit is its place in this list."""
+"""Mode, title and letter of each screen. Its digit is its position in this list."""
 
 SCREEN_BINDINGS: list[BindingType] = [
     Binding(
-        f"{place},{letter}",
+        f"{number},{letter}",
         f"show('{mode}')",
         title,
         id=f"app.{mode}",
         tooltip=f"Show the {title.lower()} screen",
         show=False,
     )
-    for place, (mode, title, letter) in enumerate(SCREENS, 1)
+    for number, (mode, title, letter) in enumerate(SCREENS, 1)
 ]
 
 APP_BINDINGS: list[BindingType] = [
@@ -31,21 +31,24 @@ APP_BINDINGS: list[BindingType] = [
         "a", "answer", "Answer", id="app.answer", tooltip="Answer the most urgent open request", show=False
     ),
     Binding(
-        "U", "take_back", "Take back", id="app.take_back", tooltip="Take your newest answer back", show=False
+        "U", "take_back", "Undo answer", id="app.take_back", tooltip="Undo your newest answer", show=False
     ),
     Binding(
-        "question_mark", "help", "Help", key_display="?", id="app.help", tooltip="All keys of this screen"
+        "question_mark",
+        "help",
+        "Help",
+        key_display="?",
+        id="app.help",
+        tooltip="Show all keys of this screen",
     ),
-    Binding("f1", "help", "Help", id="app.help1", tooltip="All keys of this screen", show=False),
-    Binding(
-        "f5", "reload", "Reload files", id="app.reload", tooltip="Read the workflow files again", show=False
-    ),
+    Binding("f1", "help", "Help", id="app.help1", tooltip="Show all keys of this screen", show=False),
+    Binding("f5", "reload", "Reload files", id="app.reload", tooltip="Reload the workflow files", show=False),
     Binding(
         "f8",
         "drain",
-        "Drain or undrain",
+        "Drain",
         id="app.drain",
-        tooltip="Start nothing more, or end that",
+        tooltip="Drain, or stop draining",
         show=False,
     ),
     Binding(
@@ -53,7 +56,7 @@ APP_BINDINGS: list[BindingType] = [
         "start_engine",
         "Start an engine",
         id="app.start_engine",
-        tooltip="Start an engine in this console after the other one has ended",
+        tooltip="Start an engine in this console if no other is running",
         show=False,
     ),
     Binding("q", "leave", "Quit", id="app.quit", tooltip="Close the console"),

@@ -1,4 +1,4 @@
-"""The ways from one screen to another. Screens are imported when they are first opened."""
+"""The navigation between screens. Screens are imported on first use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from victor_tui.app_context import Console
 
 
 class ScreenNavigator:
-    """Opens the screens of one application."""
+    """The navigation of one application."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def open_run(self, run_id: str) -> None:
-        """Show one run: its graph, state and log."""
+        """Open the screen of one run."""
         from victor_tui.runs.run_screen import RunScreen
 
         self._open(RunScreen(run_id))
 
     def show_runs(self, filter_text: str) -> None:
-        """Go to the Runs screen with this filter."""
+        """Go to the Runs screen, and set its filter."""
         from victor_tui.runs.screen import RunsScreen
 
         self._console.show_mode("runs")
@@ -31,25 +31,25 @@ class ScreenNavigator:
             screen.show_filter(filter_text)
 
     def open_dead_letters(self) -> None:
-        """Show the causes of failures that wait for somebody."""
+        """Open the screen of dead letters."""
         from victor_tui.runs.dead_letters_screen import DeadScreen
 
         self._open(DeadScreen())
 
     def open_timeline(self, schedule_id: str | None, *, instead: bool = False) -> None:
-        """Show the next day of all schedules; with `instead`, in place of the current page."""
+        """Open the timeline of all schedules; with `instead`, in place of the current screen."""
         from victor_tui.schedules.timeline_screen import TimelineScreen
 
         self._open(TimelineScreen(schedule_id), instead)
 
     def open_month(self, schedule_id: str | None, *, instead: bool = False) -> None:
-        """Show a month of one schedule, or of all; with `instead`, in place of the current page."""
+        """Open the month of one schedule, or of all; with `instead`, in place of the current screen."""
         from victor_tui.schedules.month_screen import MonthScreen
 
         self._open(MonthScreen(schedule_id), instead)
 
     def back_to_schedule(self, schedule_id: str) -> None:
-        """Close a page of the Schedules screen and put the cursor on this schedule."""
+        """Go back to the Schedules screen, and move the cursor to this schedule."""
         from victor_tui.schedules.screen import SchedulesScreen
 
         self._console.pop_screen()

@@ -1,8 +1,8 @@
-"""The last look at what is drawn: whatever widget it comes from, no text commands the terminal.
+"""A filter of drawn lines that removes characters on which a terminal would act.
 
-Screens and dialogs write out what a terminal would act on (`victor_tui.text`). A field that is edited
-cannot: what it holds is what is sent. There this filter takes out, as it is drawn, what has no width and
-puts a sign in the place of the rest; a line is as wide afterwards as it was before.
+Screens and dialogs make control characters visible (`victor_tui.text`). An editable field cannot do this,
+because its text is sent as it is. This filter removes characters without width and replaces others during
+drawing. The width of a line does not change.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from victor_tui.text import is_harmless, steady
+from victor_tui.text import fixed_width, is_harmless
 
 
 @lru_cache(maxsize=8192)
-def powerless(text: str) -> str:
-    """`text` in as many cells, without a character that a terminal acts on or draws as wide as it likes."""
+def filter_controls(text: str) -> str:
+    """Return `text` in the same width, without control characters and characters of ambiguous width."""
     if text.isascii() and text.isprintable():
         return text
     kept = "".join(
         char if is_harmless(char) and char not in "\n\t" else "�" * min(1, cell_len(char))
-        for char in steady(text)
+        for char in fixed_width(text)
     )
     return text if kept == text else set_cell_size(kept, cell_len(text))
 
 
-class Powerless(LineFilter):
-    """Draws every text of a line `powerless`."""
+class ControlCharacterFilter(LineFilter):
+    """A line filter that applies `filter_controls` to every text."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        texts = [powerless(segment.text) for segment in segments]
+        texts = [filter_controls(segment.text) for segment in segments]
         if all(text is segment.text for text, segment in zip(texts, segments, strict=True)):
             return segments
         return [

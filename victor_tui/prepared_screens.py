@@ -1,7 +1,7 @@
-"""Getting the main screens ready while nobody waits for anything, so that the first look at one is quick.
+"""The preparation of the main screens while the user is idle, so that they open quickly.
 
-Of the time to a screen that was never shown, most is importing it, composing it and reading what it shows.
-That is done after the first screen has shown its rows, one screen at a time and never right behind a key.
+Most of the time to the first view of a screen is importing it, composing it and loading its data. This is
+done after the first screen has shown its rows, one screen at a time, and not directly after a key.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 
 from victor_tui.keys import SCREENS
 
-LULL = 0.15
-"""Seconds without a key before each step."""
+IDLE_SECONDS = 0.15
+"""Time in seconds without a key before each step."""
 
 
-async def warm(lull: Callable[[], float], build: Callable[[str], Awaitable[None]]) -> None:
-    """Build the main screens that were not shown yet; `lull` says for how many seconds no key has come."""
+async def prepare(idle_seconds: Callable[[], float], build: Callable[[str], Awaitable[None]]) -> None:
+    """Build the main screens. `idle_seconds` returns the seconds since the last key."""
     for mode, _, _ in SCREENS:
-        while (rest := LULL - lull()) > 0:
+        while (rest := IDLE_SECONDS - idle_seconds()) > 0:
             await asyncio.sleep(rest)
         await build(mode)
         await asyncio.sleep(0)
-    # What stands now stays: to look for garbage among it took 50 ms, often between a key and its screen.
+    # These objects stay. Without the freeze, a collection took 50 ms, often between a key and its screen.
     gc.freeze()

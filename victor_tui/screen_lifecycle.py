@@ -1,7 +1,7 @@
-"""Screens come and go while things happen: what reaches one before it is composed, or while it goes.
+"""The lifecycle of screens: events that arrive before a screen is composed or while it is removed.
 
-A tick, a snapshot, a timer and the answer of the engine come from outside of a screen. Before it is
-composed, and from the moment at which it is taken away, it has no children to show them with.
+Ticks, snapshots, timers and responses of the engine come from outside the screen. Before it is composed, and
+while it is removed, it has no children to show them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 QUIET = 0.25
-"""Seconds without a key before what depends on the keys is asked for or drawn."""
+"""Time in seconds without a key before a preview of the input is loaded or drawn."""
 
 
 def is_alive(node: Widget) -> bool:
-    """Whether `node` has its children: it is composed, and is not being taken away."""
+    """Return whether `node` has its children: it is composed, and is not being removed."""
     return node.is_mounted and node.is_attached and node.display
 
 
-class QuietTimer:
-    """Calls once no key has come for a moment; a later call takes the place of an earlier one."""
+class DebounceTimer:
+    """A debounce timer: it calls after a time without keys, and a later call replaces an earlier one."""
 
     def __init__(self, node: Widget) -> None:
         self._node = node
@@ -29,11 +29,11 @@ class QuietTimer:
 
     @property
     def is_pending(self) -> bool:
-        """Return whether a call waits for a quiet moment."""
+        """Whether a call is pending."""
         return self._timer is not None
 
     def call(self, call: Callable[[], object]) -> None:
-        """Call in a quiet moment, unless the node is taken away before."""
+        """Schedule a call, unless the node is removed before."""
         self.stop()
 
         def now() -> None:
@@ -44,23 +44,23 @@ class QuietTimer:
         self._timer = self._node.set_timer(QUIET, now)
 
     def stop(self) -> None:
-        """Do not call what waits for a quiet moment."""
+        """Cancel the pending call."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
 
 
-class Passing(Widget):
-    """Mix-in for a screen that is opened and closed: what it has begun ends before its children go.
+class ManagedScreen(Widget):
+    """A mix-in for screens that cancels their workers before their children are removed.
 
-    It stands behind the screen among the bases, for Textual takes styles from the first one only.
+    It must come after the screen class in the bases, because Textual takes styles from the first base only.
     """
 
     def on_screen_suspend(self) -> None:
-        """Textual cancels workers only after the children are gone; a worker may wake in between."""
+        """Cancel the workers. Textual cancels them only after it removed the children."""
         if not is_alive(self):
             self.workers.cancel_node(self)
 
     def typed_ahead(self, key: str) -> bool:
-        """Return whether `key` is ignored because nobody can have read yet what it would act on."""
+        """Return whether to ignore `key`, because the user typed it before the dialog was visible."""
         return False

@@ -1,10 +1,9 @@
-"""Notifications of the desktop and the terminal's title: which sequences a terminal knows, and their bytes.
+"""Desktop notifications and the title of the terminal: supported sequences and their bytes.
 
-Some terminals show a notification outside of their window for `OSC 9 ; text` or
-`OSC 777 ; notify ; title ; text`; others print or misread them, so they are only sent to terminals that
-are known to understand them, or where the configuration says so. Inside of tmux they reach the terminal
-around it only where tmux lets them through. Whatever is written is text whose every control character
-has become a visible sign, so that nothing in it can end the sequence.
+Some terminals show a desktop notification for `OSC 9 ; text` or `OSC 777 ; notify ; title ; text`. Others
+print or misinterpret them. The sequences are sent only to terminals that are known to support them, or if the
+configuration selects them. Inside tmux they reach the outer terminal only with passthrough. Control characters
+in the text are made visible, so that the text cannot end the sequence.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _BY_PROGRAM: dict[str, Protocol] = {
     "foot": "osc777",
     "contour": "osc777",
 }
-"""How terminals call themselves (TERM_PROGRAM, or what they answer to XTVERSION), lower case."""
+"""Names of terminals in TERM_PROGRAM or in the response to XTVERSION, in lower case."""
 _BY_TERM: tuple[tuple[str, Protocol], ...] = (
     ("xterm-kitty", "osc9"),
     ("xterm-ghostty", "osc777"),
@@ -36,10 +35,10 @@ _BY_TERM: tuple[tuple[str, Protocol], ...] = (
     ("foot", "osc777"),
     ("contour", "osc777"),
 )
-"""Beginnings of TERM, which unlike TERM_PROGRAM survives SSH."""
+"""Prefixes of TERM, which SSH passes on, unlike TERM_PROGRAM."""
 _TITLE_LIMIT, _BODY_LIMIT = 60, 200
-_TMUX_PATIENCE = 2.0
-"""Seconds in which tmux has to say what it lets through."""
+_TMUX_TIMEOUT = 2.0
+"""Timeout in seconds for an answer of tmux."""
 
 
 def _by_program(name: str) -> Protocol | None:
@@ -53,19 +52,19 @@ def _by_term(term: str) -> Protocol | None:
 
 @dataclass(frozen=True, slots=True)
 class Desktop:
-    """How notifications reach the desktop; without a `protocol` they do not."""
+    """The way of notifications to the desktop. Without a `protocol` they are not sent."""
 
     protocol: Protocol | None = None
     through_tmux: bool = False
 
     def notification(self, title: str, body: str) -> str:
-        """The bytes that show a notification; empty where the terminal knows none."""
+        """Return the sequence of a notification; empty if the terminal does not support it."""
         if self.protocol is None:
             return ""
-        # The semicolon parts the fields of a sequence.
+        # A semicolon separates the fields of a sequence.
         title = _short(title, _TITLE_LIMIT).replace(";", ",")
         body = _short(body, _BODY_LIMIT).replace(";", ",")
-        # Never a digit first: `OSC 9 ; 4` is a progress bar to some terminals.
+        # The text does not start with a digit: `OSC 9 ; 4` is a progress bar in some terminals.
         words = (
             f"9;victor: {title}: {body}" if self.protocol == "osc9" else f"777;notify;victor: {title};{body}"
         )
@@ -81,21 +80,21 @@ def _short(text: str, limit: int) -> str:
 
 
 def terminal_title(words: str) -> str:
-    """The bytes that give the terminal this title."""
+    """Return the sequence that sets the title of the terminal."""
     return f"\x1b]2;{_short(words, _TITLE_LIMIT)}\x07"
 
 
-KEEP_TITLE = "\x1b[22;2t"
-"""Lets the terminal remember its title."""
-GIVE_BACK_TITLE = "\x1b[23;2t"
-"""Gives the terminal the title that it remembers."""
+SAVE_TITLE = "\x1b[22;2t"
+"""The sequence that saves the title of the terminal."""
+RESTORE_TITLE = "\x1b[23;2t"
+"""The sequence that restores the saved title."""
 
 
 def desktop_of(env: Mapping[str, str]) -> Desktop:
-    """What the environment says of a terminal that is not inside of tmux or screen."""
+    """Return the support of the terminal by its environment; none inside tmux or screen."""
     term = env.get("TERM", "")
     if term.startswith(("screen", "tmux")) or env.get("STY"):
-        return Desktop()  # what is around it cannot be known from here
+        return Desktop()  # the outer terminal is unknown
     names = (env.get("TERM_PROGRAM", ""), env.get("LC_TERMINAL", ""))
     found = next((known for name in names if (known := _by_program(name))), None) or _by_term(term)
     if found is None and env.get("KONSOLE_VERSION"):
@@ -104,7 +103,7 @@ def desktop_of(env: Mapping[str, str]) -> Desktop:
 
 
 async def desktop_in_tmux(env: Mapping[str, str]) -> Desktop:
-    """What tmux says of the terminal around it, and whether it lets a notification through."""
+    """Return the support of the terminal outside tmux, if tmux allows passthrough."""
     pane = ("-t", env["TMUX_PANE"]) if env.get("TMUX_PANE") else ()
     allowed = await _ask_tmux(env, "show-options", "-Apv", *pane, "allow-passthrough")
     if allowed not in ("on", "all"):
@@ -115,7 +114,7 @@ async def desktop_in_tmux(env: Mapping[str, str]) -> Desktop:
 
 
 async def _ask_tmux(env: Mapping[str, str], *words: str) -> str:
-    """One line of tmux's answer; empty where it gives none."""
+    """Return the output of a tmux command; empty after an error."""
     try:
         process = await asyncio.create_subprocess_exec(
             "tmux", *words, env=dict(env),
@@ -124,7 +123,7 @@ async def _ask_tmux(env: Mapping[str, str], *words: str) -> str:
     except OSError:
         return ""
     try:
-        async with asyncio.timeout(_TMUX_PATIENCE):
+        async with asyncio.timeout(_TMUX_TIMEOUT):
             out, _ = await process.communicate()
     except TimeoutError:
         with suppress(ProcessLookupError):
@@ -135,10 +134,10 @@ async def _ask_tmux(env: Mapping[str, str], *words: str) -> str:
 
 
 async def find_desktop(setting: str, env: Mapping[str, str]) -> Desktop:
-    """How to notify under the configuration's `console.notify`.
+    """Return the way of desktop notifications for the setting `console.notify`.
 
-    `auto` sends where the terminal is known to understand, `osc9` and `osc777` say that it does, and
-    under `bell` and `none` nothing is sent. A console in a browser has no desktop.
+    `auto` sends them to terminals that are known to support them, `osc9` and `osc777` always send them, `bell`
+    and `none` never. A console in a browser sends none.
     """
     if setting in ("bell", "none") or env.get("TEXTUAL_DRIVER"):
         return Desktop()

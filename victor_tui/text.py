@@ -1,4 +1,4 @@
-"""Words for values: safe text, durations, instants and countdowns, the same on every screen."""
+"""The formats of values on all screens: safe text, durations, instants and countdowns."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from rich.cells import cell_len, set_cell_size
 
 from victor_engine import text as safe
 
-_UNSTEADY = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
-"""Joiners, variants and skin tones: what they make of an emoji is as wide as each terminal thinks, and
-where it is wider than was reckoned with, the frame to the right of it moves."""
+_WIDTH_MODIFIERS = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+"""Joiners, variation selectors and skin tones. Terminals disagree about the width of the resulting emoji, which
+would move the rest of the line."""
 
 
-def steady(text: str) -> str:
-    """`text` whose width all terminals agree on: each emoji stands by itself, in its plain variant."""
-    return text if text.isascii() else _UNSTEADY.sub("", text)
+def fixed_width(text: str) -> str:
+    """Return `text` without modifiers of emoji, so that all terminals use the same width."""
+    return text if text.isascii() else _WIDTH_MODIFIERS.sub("", text)
 
 
 def is_harmless(char: str) -> bool:
-    """Whether a character is drawn as it is."""
+    """Return whether a character can be drawn unchanged."""
     return safe.sign(char) == char
 
 
-def written_out(text: str) -> dict[str, int]:
-    """What stands in `text` that a terminal acts on or that hides from the eye: its sign, and how often."""
+def control_characters(text: str) -> dict[str, int]:
+    """Return the control and invisible characters in `text`: their visible sign, and their number."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return {}
     text = text.replace("\r\n", "\n")
@@ -35,40 +35,40 @@ def written_out(text: str) -> dict[str, int]:
 
 
 def plain(text: str) -> str:
-    """`text` without anything that a terminal acts on: lines stay, tabs become spaces.
+    """Return `text` with visible control characters. Line ends stay, tabs become spaces.
 
-    What it cannot do is written out (`␛[2J`, `<U+202E>`), see `victor_engine.text`. Prompts, states, logs
-    and errors come from files and programs: drawn as they are, their control sequences would move the
-    cursor or set the clipboard, and directions would show something else than what is stored.
+    Control characters are drawn as signs (`␛[2J`, `<U+202E>`), see `victor_engine.text`. Prompts, states, logs
+    and errors come from files and programs. Their control sequences could move the cursor or set the clipboard,
+    and marks of text direction could hide the stored text.
     """
-    return safe.plain(steady(text)).expandtabs(4)
+    return safe.plain(fixed_width(text)).expandtabs(4)
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """`text` on one line of at most `limit` characters; line ends show as ⏎."""
-    return safe.one_line(steady(text[: 5 * limit]).lstrip("\n"), limit)
+    """Return `text` on one line of at most `limit` characters, with line ends as ⏎."""
+    return safe.one_line(fixed_width(text[: 5 * limit]).lstrip("\n"), limit)
 
 
 def clean(text: object) -> str:
-    """The whole text like `one_line`, for what is cut where it is drawn."""
+    """Return the complete text on one line like `one_line`, without a limit."""
     line = str(text)
     if line.isascii() and line.isprintable():
         return line
-    return safe.plain(steady(line).rstrip("\r")).replace("\n", "⏎").replace("\t", " ")
+    return safe.plain(fixed_width(line).rstrip("\r")).replace("\n", "⏎").replace("\t", " ")
 
 
 def clean_lines(text: object) -> str:
-    """Like `plain`, of anything."""
+    """Return any value as text like `plain`."""
     return plain(str(text))
 
 
 def word(value: Any) -> str:
-    """A text as it is, anything else as JSON."""
+    """Return a text unchanged, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
-    """`text` in exactly `width` terminal cells, cut with an ellipsis where it is too long."""
+    """Return `text` in exactly `width` cells, with an ellipsis if it is too long."""
     size = cell_len(text)
     if size > width:
         if width < 2:
@@ -80,7 +80,7 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 
 def fit_path(path: str, width: int, home: str = "") -> str:
-    """A path in at most `width` cells: its end tells it apart, so it is cut at its start."""
+    """Return a path in at most `width` cells, cut at its start, with `home` as `~`."""
     if home.strip("/") and f"{path}/".startswith(f"{home}/"):
         path = f"~{path[len(home) :]}"
     if cell_len(path) <= width:
@@ -92,7 +92,7 @@ def fit_path(path: str, width: int, home: str = "") -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.4s`, `42s`, `3m 05s`, `2h 14m`, `3d 4h`."""
+    """Return a duration as text: `0.4s`, `42s`, `3m 05s`, `2h 14m`, `3d 4h`; `–` for None."""
     if seconds is None:
         return "–"
     seconds = max(0.0, seconds)
@@ -109,7 +109,7 @@ def duration(seconds: float | None) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """The largest unit only: `42s`, `3m`, `2h`, `5d`."""
+    """Return a duration in its largest unit: `42s`, `3m`, `2h`, `5d`."""
     seconds = max(0.0, seconds)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
@@ -118,7 +118,7 @@ def short_duration(seconds: float) -> str:
 
 
 def relative(instant: datetime, now: datetime) -> str:
-    """`in 4m`, `3h ago`, `now`."""
+    """Return an instant relative to `now`: `in 4m`, `3h ago`, `now`."""
     seconds = (instant - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
@@ -127,13 +127,13 @@ def relative(instant: datetime, now: datetime) -> str:
 
 
 def countdown(instant: datetime, now: datetime) -> str:
-    """Time left with seconds when it is short: `4m 12s`, `2h 05m`; `overdue` past the instant."""
+    """Return the remaining time: `4m 12s`, `2h 05m`; `overdue` after the instant."""
     seconds = (instant - now).total_seconds()
     return "overdue" if seconds <= 0 else duration(seconds)
 
 
 def moment(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
-    """Clock time today, with the weekday within a week, with the date otherwise."""
+    """Return an instant as time of day, with the weekday within a week, else with the date."""
     local, here = instant.astimezone(zone), now.astimezone(zone)
     if local.date() == here.date():
         return f"{local:%H:%M:%S}" if instant <= now else f"{local:%H:%M}"
@@ -143,12 +143,12 @@ def moment(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
 
 
 def full(instant: datetime, zone: tzinfo | None) -> str:
-    """`2026-03-10 14:05:07 UTC`"""
+    """Return an instant in full: `2026-03-10 14:05:07 UTC`."""
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def schedule_name(schedule_id: str, workflow: str) -> str:
-    """The workflow and the id; once where they are the same."""
+    """Return the workflow and the id of a schedule, or one of them if they are equal."""
     return schedule_id if schedule_id == workflow else f"{workflow} {schedule_id}"
 
 

@@ -49,7 +49,7 @@ class QuietFile:
     """A text file whose errors do not end the thread that writes to it.
 
     Textual's writer thread ends at the first error of a terminal that is gone. Its queue then fills up, and the
-    event loop waits for a free place in it for ever.
+    event loop waits for a free position in it for ever.
     """
 
     def __init__(self, file: TextIO | None) -> None:
@@ -72,19 +72,19 @@ class QuietFile:
         return self._file.isatty()
 
 
-def lasting_driver(base: type[Driver]) -> type[Driver]:
-    """Return a driver class that outlives its terminal, for a `base` that writes to one."""
+def persistent_driver(base: type[Driver]) -> type[Driver]:
+    """Return a driver class that survives the loss of its terminal, for a `base` that writes to one."""
     from textual.drivers.linux_driver import LinuxDriver
 
     if not issubclass(base, LinuxDriver):
         return base
 
-    class LastingDriver(base):  # type: ignore[valid-type,misc]
+    class PersistentDriver(base):  # type: ignore[valid-type,misc]
         def __init__(self, *args: Any, **more: Any) -> None:
             super().__init__(*args, **more)
             setattr(self, "_file", QuietFile(sys.__stderr__))  # noqa: B010 (its type is TextIO)
 
-    return LastingDriver
+    return PersistentDriver
 
 
 class GutterOptionList(OptionList):
@@ -132,14 +132,14 @@ async def build_mode(app: App[Any], mode: str) -> Screen[Any]:
 
 
 def remove_notification(app: App[Any], notification: Notification, *, refresh: bool = True) -> None:
-    """Take `notification` off the screen; `refresh=False` leaves the redrawing to the caller."""
+    """Remove `notification` from the screen. With `refresh=False` the caller redraws."""
     app._unnotify(notification, refresh=refresh)
 
 
 def write_to_terminal(app: App[Any], sequence: str) -> bool:
     """Write an escape sequence through the driver, so that it never splits a frame.
 
-    Return whether there was a terminal to write to.
+    Return whether a terminal exists.
     """
     driver = app._driver
     if driver is None or app.is_headless:

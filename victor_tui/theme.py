@@ -1,7 +1,7 @@
-"""Colours and marks: one dark theme, one for 16 colours, and a glyph and word for every status.
+"""Colours and marks: a dark theme, a theme for 16 colours, and a glyph and word for every status.
 
-A status never speaks by colour alone: each has a glyph and a word, so the screens stay readable
-under `NO_COLOR`, in 16 colours, and to people who see colours differently.
+Each status has a glyph and a word, so that the screens are readable without colours: under `NO_COLOR`, in 16
+colours, and for users who see colours differently.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ ANSI = Theme(
 THEMES = (DARK, ANSI)
 
 Tone = str
-"""One of ok, busy, wait, warn, bad, dim, head, key, plain: what a colour would say."""
+"""The meaning of a colour: ok, busy, wait, warn, bad, dim, head, key or plain."""
 
 
 class Mark(NamedTuple):
-    """How a status is drawn."""
+    """Glyph, word and tone of a status."""
 
     glyph: str
     word: str
@@ -111,7 +111,7 @@ RUN_MARKS: Mapping[str, Mark] = {
     "cancelled": Mark("⊗", "cancelled", "dim"),
 }
 STUCK_MARK = Mark("▲", "stuck", "bad")
-"""Of a run that is at a node for far longer than that ever takes."""
+"""The mark of a run that has been at a node for far longer than the node ever took."""
 NODE_MARKS: Mapping[str, Mark] = {
     "pending": Mark("·", "pending", "dim"),
     "running": RUN_MARKS["running"],
@@ -159,21 +159,21 @@ def kind_mark(kind: str) -> Mark:
 
 @dataclass(frozen=True)
 class Palette:
-    """Rich styles for what is drawn line by line."""
+    """The Rich styles of widgets that draw line by line."""
 
     tones: Mapping[Tone, Style]
     cursor: Style
     cursor_blurred: Style
     header: Style
     cursor_tones: bool = True
-    """Whether cells keep their tones under the cursor; reversed tones make patches."""
+    """Whether cells keep their tones under the cursor. Reversed tones would look like patches."""
 
     def style(self, tone: Tone) -> Style:
         return self.tones.get(tone, Style.null())
 
 
 def palette_for(theme_name: str) -> Palette:
-    """The palette of a theme; any theme but ours for 16 colours gets the dark one's."""
+    """Return the palette of a theme. Other themes than those for 16 colours get the dark palette."""
     if theme_name == ANSI.name or theme_name.startswith("ansi"):
         return Palette(
             tones={
@@ -209,4 +209,4 @@ def palette_for(theme_name: str) -> Palette:
 
 
 NO_TONES = Palette({}, Style.null(), Style.null(), Style.null())
-"""A palette that leaves everything as it is."""
+"""A palette without styles."""

@@ -22,11 +22,11 @@ async def test_only_what_is_on_the_screen_is_moved(tmp_path: Path) -> None:
         pilot.app.push_screen(MigrateDialog("w", "1.0.0", "2.0.0"))
         await until(pilot, lambda: pilot.app.screen.query("#move"))
         button = pilot.app.screen.query_one("#move", Button)
-        await until(pilot, lambda: str(button.label) == "Move 2 runs, 1 schedule")
+        await until(pilot, lambda: str(button.label) == "Migrate 2 runs, 1 schedule")
         late, _ = await waiting(engine)
         await engine.pause_run(paused)
         button.press()
-        await shows(pilot, "#runs", "1 run moved")
+        await shows(pilot, "#runs", "1 run migrated")
         await shows(
             pilot, "#runs", "left out, because it changed since the plan: was waiting at ok, now paused at ok"
         )
@@ -42,7 +42,7 @@ async def test_a_target_that_changed_is_refused_and_planned_again(tmp_path: Path
         pilot.app.push_screen(MigrateDialog("w", "1.0.0", "next"))
         await until(pilot, lambda: pilot.app.screen.query("#move"))
         button = pilot.app.screen.query_one("#move", Button)
-        await until(pilot, lambda: str(button.label) == "Move 1 run")
+        await until(pilot, lambda: str(button.label) == "Migrate 1 run")
         await engine.set_alias("w", "next", "1.0.0")
         button.press()
         await shows(pilot, "#fault", "to version was 2.0.0, now 1.0.0")

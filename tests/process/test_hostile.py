@@ -136,7 +136,7 @@ async def test_no_control_sequence_reaches_the_terminal(tmp_path: Path) -> None:
                 terminal.keys(key)
                 terminal.eventually("it draws", lambda before=before: len(raw.read_bytes()) > before)
                 terminal.until(fits)
-            terminal.until("All clear")
+            terminal.until("No open requests")
             terminal.keys("v")
             terminal.until("PWNED-CSI", fits)
     text = raw.read_bytes().decode()
@@ -192,6 +192,6 @@ async def test_a_request_is_reported_in_a_real_terminal(tmp_path: Path, notify: 
     text = raw.read_bytes().decode()
     ((kind, words),) = NOTE.findall(text)
     assert kind.startswith("9" if notify == "osc9" else "777")
-    assert "Somebody waits for you" in words
+    assert "New request" in words
     assert "PWNED-CSI" in words
     only_its_own(text)

@@ -49,7 +49,7 @@ async def test_an_attached_console_shows_who_stopped_the_engine_and_waits(tmp_pa
             assert daemon.wait(60) == 0
             # The console checks for an engine several times before the interval is so long.
             words = f"{user_name(os.getuid())} stopped the engine at"
-            terminal.until(words, "F9 starts one here", "trying again in 2 s")
+            terminal.until(words, "F9 starts one here", "retry in 2 s")
             assert owner(root) is None
 
             # The console attaches to another engine automatically.

@@ -53,12 +53,12 @@ async def test_a_question_a_push_back_and_an_undo(tmp_path: Path) -> None:
         terminal.until("Publish it?", "no limit")
 
         terminal.keys("m")
-        terminal.until("The deadline stands still")
+        terminal.until("The deadline is paused")
         terminal.text("Which one?")
         terminal.keys("C-s")
-        terminal.until("‖ asked back", "Which one?")
+        terminal.until("‖ question", "Which one?")
         terminal.keys("m")
-        terminal.until("Reply to what was asked")
+        terminal.until("Reply to the question")
         terminal.text("The long one")
         terminal.keys("C-s")
         terminal.until("The long one", "no limit")
@@ -80,9 +80,9 @@ async def test_a_question_a_push_back_and_an_undo(tmp_path: Path) -> None:
             terminal.until("ctrl+s send")
             terminal.keys("Left")
             terminal.send(gone=["╭──"])
-        terminal.until("U takes it back")
+        terminal.until("U undoes it")
         assert (await detail(root, run.id)).run.status == "waiting"
         terminal.keys("U")
-        terminal.until("taken back by", gone=["U takes it back"])
+        terminal.until("undone by", gone=["U undoes it"])
         assert [status for status, *_ in requests(root)] == ["answered", "answered", "open"]
         assert "published" not in (await detail(root, run.id)).state

@@ -78,9 +78,9 @@ async def test_a_night_of_work_with_schedules(tmp_path: Path) -> None:
         terminal.until(gone=["3 of 3 done"])
         only(terminal, "nightly")
         terminal.keys("w")
-        terminal.until("Why does nightly", "missed: the engine was down from")
+        terminal.until("Why did nightly", "missed: the engine was down from")
         terminal.keys("Escape")
-        terminal.until(gone=["Why does nightly"])
+        terminal.until(gone=["Why did nightly"])
 
         terminal.keys("e")
         terminal.until("Schedule nightly")

@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 
 from victor_tui.app import VictorApp
 from victor_tui.dialogs.base import Dialog
-from victor_tui.key_queue import InOrder
+from victor_tui.key_queue import KeyQueueApp
 
 _ROUNDS = 500
 """Looks after which an application counts as one that waits for something outside."""
@@ -55,9 +55,9 @@ def _is_calm(app: App[Any]) -> bool:
         return False
     if feed is not None and feed.port is None and not app.lost:
         return False
-    if isinstance(app, InOrder) and app.key_queue.under_way is not None:
+    if isinstance(app, KeyQueueApp) and app.key_queue.pending is not None:
         return False
-    if any(isinstance(screen, Dialog) and screen.quiet.is_pending for screen in app.screen_stack):
+    if any(isinstance(screen, Dialog) and screen.debounce.is_pending for screen in app.screen_stack):
         return False
     return all(pump._message_queue.empty() and not pump._next_callbacks for pump in _pumps(app))
 

@@ -13,7 +13,7 @@ from tests.tui.realport import RealPort
 from victor_tui.app import VictorApp
 from victor_tui.feed import Refreshed
 from victor_tui.inbox.answer_dialog import AnswerDialog
-from victor_tui.screen_lifecycle import Passing, QuietTimer, is_alive
+from victor_tui.screen_lifecycle import DebounceTimer, ManagedScreen, is_alive
 
 
 class Slow(Static):
@@ -27,7 +27,7 @@ class Slow(Static):
         await self._let_go.wait()
 
 
-class Waiting(Screen[None], Passing):
+class Waiting(Screen[None], ManagedScreen):
     """A screen that shows what the engine says, whenever that comes."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ async def test_what_waits_for_a_quiet_moment_does_not_reach_a_closed_screen() ->
         screen = Waiting()
         screen.let_go.set()
         await pilot.app.push_screen(screen)
-        quiet = QuietTimer(screen)
+        quiet = DebounceTimer(screen)
         quiet.call(lambda: called.append("first"))
         assert quiet.is_pending
         quiet.call(lambda: called.append("second"))

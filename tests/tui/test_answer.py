@@ -244,7 +244,7 @@ async def test_text_typed_outside_of_a_field_decides_nothing(bare: RealPort, kin
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert not bare.calls
-        assert "Select first" in fault_of(dialog)
+        assert "Select an answer first" in fault_of(dialog)
 
 
 async def test_an_editable_review_opens_with_the_cursor_in_its_document(bare: RealPort) -> None:

@@ -26,14 +26,14 @@ async def test_last_week_is_previewed_and_started(world: World) -> None:
         await go(pilot, "b")
         assert isinstance(app.screen, BackfillDialog)
         await go(pilot, "ctrl+s")
-        assert "Say from when" in text_of(app, "#from-fault")
+        assert "Enter a start" in text_of(app, "#from-fault")
         await fill(pilot, "#from", "last week")
         await fill(pilot, "#note", "the array is back")
         assert await app.screen._check()
         said = text_of(app, "#preview")
         assert "Mon 2026-03-02 00:00 to Sun 2026-03-08 23:59 UTC" in said
         assert "7 runs of version 1.4.2" in said
-        assert "usually 19s each: about 2m 13s in all, 1 at once" in said
+        assert "usually 19s each: about 2m 13s in total, 1 at a time" in said
         assert str(app.screen.query_one("#start", Button).label) == "Start 7 runs"
         await go(pilot, "ctrl+s")
         name, (spec, note, _) = world.calls[-1]
@@ -52,7 +52,7 @@ async def test_what_is_refused_starts_nothing(world: World) -> None:
         table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "b")
         for start, end, fault, words in (
-            ("2016-01-01", "", "#preview", "a backfill runs at most 20,000: narrow it"),
+            ("2016-01-01", "", "#preview", "a backfill runs at most 20,000; choose a shorter range"),
             ("-1d", "-2d", "#to-fault", "before the start"),
             ("some day", "", "#from-fault", "is not a time"),
         ):
@@ -64,7 +64,7 @@ async def test_what_is_refused_starts_nothing(world: World) -> None:
         await fill(pilot, "#to", "")
         await fill(pilot, "#concurrency", "0")
         await go(pilot, "ctrl+s")
-        assert "at least 1" in text_of(app, "#concurrency-fault")
+        assert "1 or more" in text_of(app, "#concurrency-fault")
         assert isinstance(app.screen, BackfillDialog)
         assert not world.calls
 
@@ -108,7 +108,7 @@ async def test_one_under_way_is_held_and_ended(world: World) -> None:
         assert isinstance(app.screen, BackfillProgressDialog)
         said = text_of(app, "#progress")
         assert f"2 of {started.total}  running" in said
-        assert f"· {started.total - 3} to come" in said
+        assert f"· {started.total - 3} pending" in said
         await go(pilot, "p", "c")
         assert "running" in text_of(app, "#progress")  # no letter holds or ends it
         await go(pilot, "tab", "enter")

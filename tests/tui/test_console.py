@@ -86,7 +86,7 @@ class Shown:
 @pytest.mark.parametrize(
     "case",
     [
-        Shown("1", "Workflow", ("host_health", "in 42s", "⚑ paused", "✗ fault")),
+        Shown("1", "Workflow", ("host_health", "in 42s", "⚑ paused", "✗ error")),
         Shown("2", "Status", ("▲ stuck", "◆ waiting", "roll_out 4m 2", "└ deploy_now")),
         Shown("3", "Time left", ("!!     42s", "? confirm", "≡ choice")),
         Shown("4", "When", ("run.created", "node.retrying")),
@@ -142,7 +142,7 @@ async def test_an_empty_workspace_says_what_to_do(bare: RealPort) -> None:
         for key, words in (
             ("1", "schedule a workflow"),
             ("2", "start a workflow"),
-            ("3", "Nobody is asked"),
+            ("3", "No open requests"),
             ("5", "press F5"),
         ):
             await go(pilot, key)
@@ -227,7 +227,7 @@ async def test_the_filter_narrows_and_says_what_is_wrong(world: World) -> None:
         assert {row.status for row in table(app).rows} == {"failed"}  # type: ignore[attr-defined]
         await go(pilot, *",x")
         note = str(app.screen.query_one("FilterBar .note", Static).content)
-        assert "no status 'x'" in note
+        assert "unknown status 'x'" in note
         await go(pilot, "escape")
         assert isinstance(app.focused, LineTable)
         assert len(table(app).rows) == len(await world.engine_.runs(RunQuery(limit=500)))
@@ -419,7 +419,7 @@ async def test_while_the_engine_is_away_the_screen_stays(world: World) -> None:
         await go(pilot)
         world.go_down()
         await settle(pilot)
-        assert "the connection to the engine broke · trying again in 0.5 s" in banner(app)
+        assert "the connection to the engine broke · retry in 0.5 s" in banner(app)
         assert "engine lost" in header(app)
         assert any("host_health" in line for line in lines(app))
 
@@ -523,13 +523,13 @@ async def test_a_broken_promise_is_told_once() -> None:
         await until(pilot, lambda: table(app).rows)
         await port.clock.advance(20)
         await until(pilot, lambda: told)
-        assert [title for title, _ in told] == ["⚑ A promise was not kept"]
+        assert [title for title, _ in told] == ["⚑ Missed expectation"]
         assert told[0][1].startswith("w0: ")
         await port.clock.advance(40)
         await until(pilot, lambda: len(table(app).rows) == 10)
         await port.clock.advance(20)
         await until(pilot, lambda: told[1:])
-        assert [title for title, _ in told[1:]] == ["⚑ 9 promises were not kept"]
+        assert [title for title, _ in told[1:]] == ["⚑ 9 missed expectations"]
         assert "and 6 more" in told[1][1]
 
 

@@ -92,7 +92,7 @@ async def test_an_unchanged_state_is_not_sent_and_another_version_is(world: Worl
         version = pilot.app.screen.query_one("#version", Select)
         await until(pilot, lambda: len(version._options) > 1)
         version.value = "2.0.0"
-        await until(pilot, lambda: "migrated if a migration leads" in shown(pilot, "#changes"))
+        await until(pilot, lambda: "A migration to this version is applied" in shown(pilot, "#changes"))
         await pilot.press("ctrl+s")
         await settle(pilot)
     ((_, node, state, sent, *_),) = calls(world, "redrive_run")
@@ -107,7 +107,7 @@ async def test_the_state_from_before_a_node_cannot_be_edited_as_well(world: Worl
         dialog = pilot.app.screen
         dialog.query_one("#state", TextArea).text = "{"
         await pilot.press("tab", "tab", "space")
-        await until(pilot, lambda: "when the run last came to roll_out" in shown(pilot, "#changes"))
+        await until(pilot, lambda: "before the last attempt of roll_out" in shown(pilot, "#changes"))
         assert dialog.query_one("#state", TextArea).disabled
         await pilot.press("ctrl+s")
         await settle(pilot)
@@ -123,7 +123,7 @@ async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away(world:
         await settle(pilot)
         dialog = pilot.app.screen
         area = dialog.query_one("#state", TextArea)
-        for text, fault in (('{"a": }', "Line 1, column 7"), ("[1]", "A JSON object is wanted")):
+        for text, fault in (('{"a": }', "Line 1, column 7"), ("[1]", "Write a JSON object")):
             area.text = text
             await pilot.press("ctrl+s")
             await settle(pilot)
@@ -220,7 +220,7 @@ async def test_limits_of_the_node_that_retries(world: World) -> None:
         dialog.query_one("#timeout", Input).value = "5x"
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "is no time limit" in shown(pilot, "#fault")
+        assert "is not a time limit" in shown(pilot, "#fault")
         dialog.query_one("#timeout", Input).value = "5m"
         dialog.query_one("#attempts", Input).value = "0"
         await pilot.press("ctrl+s")
@@ -284,7 +284,7 @@ async def test_marked_causes_are_redriven_with_a_result_for_each(world: World) -
         await world.by(BO, "redrive_run", world.run_ids["failed"])
         await pilot.press("b", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, BulkDialog))
-        await until(pilot, lambda: "1 not" in shown(pilot, "#count"))
+        await until(pilot, lambda: "1 failed" in shown(pilot, "#count"))
         lines = pilot.app.screen.query_one("#results", LineView)
         texts = [str(lines.line_at(index)) for index in range(3)]
         assert texts[0].startswith(f"✗ {world.run_ids['failed']}")

@@ -16,13 +16,13 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button, Input, Static
 
+import victor_tui
 from tests.engine.support import engine_on, question, workspace
 from tests.tui.conftest import until
 from victor_engine.api import Actor, Answer, Port, RequestInfo
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.identity import acting_as
-from victor_tui import dialogs, screens
 from victor_tui.app import VictorApp
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.feed import FeedReader
@@ -105,7 +105,7 @@ async def test_the_countdown_goes_on_and_the_deadline_is_told(tmp_path: Path) ->
         assert all(button.disabled for button in pilot.app.screen.query("#actions Button").results(Button))
 
 
-async def test_an_answer_of_somebody_else_is_told(tmp_path: Path) -> None:
+async def test_an_answer_of_another_user_is_shown(tmp_path: Path) -> None:
     async with opened(tmp_path) as (pilot, engine, _, request):
         await pilot.press("ctrl+t", *"my reasons")
         with acting_as(BOB):
@@ -116,7 +116,7 @@ async def test_an_answer_of_somebody_else_is_told(tmp_path: Path) -> None:
         assert all(button.disabled for button in pilot.app.screen.query("#actions Button").results(Button))
 
 
-async def test_votes_questions_replies_and_reassignment_are_told(tmp_path: Path) -> None:
+async def test_votes_questions_replies_and_reassignment_are_shown(tmp_path: Path) -> None:
     async with opened(tmp_path) as (pilot, engine, _, request):
         revision = request.revision
         with acting_as(BOB):
@@ -125,16 +125,16 @@ async def test_votes_questions_replies_and_reassignment_are_told(tmp_path: Path)
         with acting_as(BOB):
             await engine.ask_requester(request.id, "Which one?")
         await shows(pilot, "#messages", "Which one?")
-        await shows(pilot, "#head", "stands still")
+        await shows(pilot, "#head", "paused until the requester replies")
         await engine.reply(request.id, "The second")
         await shows(pilot, "#messages", "The second")
         found = await engine.request(request.id)
         await engine.reassign(request.id, found.revision, ["daemon"], "")
-        await shows(pilot, "#fault", "You are not asked any more: it is for daemon")
+        await shows(pilot, "#fault", "You can no longer answer: it is assigned to daemon")
         assert pilot.app.screen.query_one("#answered", Button).disabled
 
 
-async def test_a_dialog_over_the_dialog_hears_of_it_too(tmp_path: Path) -> None:
+async def test_a_dialog_over_the_dialog_is_refreshed_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as (pilot, engine, _, request):
         await pilot.press("escape")
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
@@ -150,17 +150,14 @@ async def test_a_dialog_over_the_dialog_hears_of_it_too(tmp_path: Path) -> None:
 
 def test_every_screen_and_dialog_is_registered() -> None:
     found = set()
-    for package in (dialogs, screens):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
-            found |= {
-                kind for _, kind in members if issubclass(kind, Screen) and kind.__module__ == module.name
-            }
+    for module in pkgutil.walk_packages(victor_tui.__path__, "victor_tui."):
+        members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+        found |= {kind for _, kind in members if issubclass(kind, Screen) and kind.__module__ == module.name}
     assert {AnswerDialog, ConsoleScreen} <= found
-    told = ("loaders", "feed_refreshed", "show_banner", "tick")
+    methods = ("loaders", "feed_refreshed", "show_banner", "tick")
     assert not [
         kind
         for kind in found
-        if not issubclass(kind, FeedReader) and any(name in vars(kind) for name in told)
+        if not issubclass(kind, FeedReader) and any(name in vars(kind) for name in methods)
     ]
     assert {kind.__name__ for kind in found if not issubclass(kind, FeedReader)} <= {"PickWorkflow"}

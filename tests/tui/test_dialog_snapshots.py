@@ -130,7 +130,7 @@ def filled(dialog: Screen[Any], values: dict[str, str]) -> Screen[Any]:
     def fill() -> None:
         for field, value in values.items():
             dialog.query_one(field, Input).value = value
-        dialog._look()  # type: ignore[attr-defined]
+        dialog._preview()  # type: ignore[attr-defined]
 
     dialog.call_after_refresh(fill)
     return dialog

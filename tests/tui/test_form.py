@@ -205,7 +205,7 @@ async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(bare: RealPort)
         await pilot.press("escape")
         await pilot.pause()
         assert pilot.app.screen is entry
-        assert "esc again leaves it" in str(said.content)
+        assert "esc again discards them" in str(said.content)
         await pilot.press("escape")
         await pilot.pause()
         assert isinstance(pilot.app.screen, AnswerDialog)

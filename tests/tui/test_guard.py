@@ -17,24 +17,24 @@ from tests.tui import absurd
 from tests.tui.conftest import console
 from tests.tui.realport import RealPort
 from victor_tui.inbox.answer_dialog import AnswerDialog
-from victor_tui.output_guard import Powerless, powerless
+from victor_tui.output_guard import ControlCharacterFilter, filter_controls
 from victor_tui.text import is_harmless
 
 
 @given(st.text())
 def test_the_rest_of_the_line_stays_where_it_was(text: str) -> None:
     text = "".join(char for char in text if char not in "\n\t")
-    shown = powerless(text)
+    shown = filter_controls(text)
     assert cell_len(shown) == cell_len(text)
     assert all(is_harmless(char) for char in shown)
-    assert powerless(shown) == shown
+    assert filter_controls(shown) == shown
 
 
 def test_what_is_harmless_is_not_touched() -> None:
     segments = [Segment("│ 日本語 é ", Style(bold=True)), Segment("plain")]
-    assert Powerless().apply(segments, Color(0, 0, 0)) is segments
+    assert ControlCharacterFilter().apply(segments, Color(0, 0, 0)) is segments
     bad = [Segment("a\x1b]0;x\x07\u202eb", Style(bold=True))]
-    assert Powerless().apply(bad, Color(0, 0, 0)) == [Segment("a]0;xb", Style(bold=True))]
+    assert ControlCharacterFilter().apply(bad, Color(0, 0, 0)) == [Segment("a]0;xb", Style(bold=True))]
 
 
 @pytest.mark.parametrize("kind", ["review", "input"])

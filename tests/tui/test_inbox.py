@@ -25,7 +25,7 @@ from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.filter_language import FilterError
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, differences, why_not_together
 from victor_tui.inbox.filter_language import parse_inbox_filter
-from victor_tui.inbox.forward_dialogs import PassingDialog
+from victor_tui.inbox.forward_dialogs import ForwardDialog
 from victor_tui.inbox.screen import InboxScreen
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
@@ -136,7 +136,7 @@ async def test_the_filter_line_narrows_and_says_what_it_does_not_know(port: Inbo
         assert "2 of 5" in drawn(app)
         await pilot.press("slash", *" nosuchword")
         await until(pilot, lambda: ids(app) == [])
-        assert "No request fits the filter" in drawn(app)
+        assert "No request matches the filter" in drawn(app)
         await pilot.press("escape")
         await until(pilot, lambda: len(ids(app)) == 5)
 
@@ -242,17 +242,17 @@ async def test_reassigning_and_delegating_from_the_list(port: Inbox) -> None:
     async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
         await pilot.press("down", "r")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         await pilot.press("ctrl+s")
-        assert "Say who" in drawn(app)
+        assert "Enter at least one user" in drawn(app)
         await pilot.press(*"nobody, @leads", "tab", *"on leave", "ctrl+s")
         await opened(pilot, InboxScreen)
         assert (await port.request(port.q[0])).assignees == ("nobody", "@leads")
         await until(pilot, lambda: table(app).row and table(app).row.id == port.q[0])
         await pilot.press("down", "d")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         await pilot.press(*"nobody root", "ctrl+s")
-        assert "One name" in drawn(app)
+        assert "Enter one name" in drawn(app)
         app.screen.query_one("#to", Input).value = "nobody"
         await pilot.press("ctrl+s")
         await opened(pilot, InboxScreen)
@@ -264,7 +264,7 @@ async def test_a_refusal_is_shown_inside_and_loses_nothing(port: Inbox) -> None:
     async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot)
         await pilot.press("down", "r")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         await pilot.press(*"nobody")
         await port.answer_elsewhere(port.q[0], "approved")
         await pilot.press("ctrl+s")
@@ -280,10 +280,10 @@ async def test_sending_a_run_back_from_the_list(inbox: Inbox) -> None:
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 1)
         await pilot.press("b")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         assert app.screen.query_one("#nodes", OptionList).highlighted == 1
         await pilot.press("up", "enter", "ctrl+s")
-        assert "Say what is to be different" in drawn(app)
+        assert "Describe the required changes" in drawn(app)
         await pilot.press(*"smaller", "ctrl+s")
         await opened(pilot, InboxScreen)
     done = await inbox.request(inbox.q[0])
@@ -299,13 +299,13 @@ async def test_asking_back_and_replying_from_the_list(inbox: Inbox) -> None:
             "the author of the first lets nobody ask"
         )
         await pilot.press("down", "m")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         await pilot.press(*"why?", "ctrl+s")
         await opened(pilot, InboxScreen)
         assert calls(inbox, "ask_requester") == [(inbox.q[1], "why?")]
-        await until(pilot, lambda: "‖ asked back" in drawn(app))
+        await until(pilot, lambda: "‖ question" in drawn(app))
         await pilot.press("m")
-        await opened(pilot, PassingDialog)
+        await opened(pilot, ForwardDialog)
         assert "why?" in drawn(app)
         await pilot.press(*"because", "ctrl+s")
         await opened(pilot, InboxScreen)
@@ -325,14 +325,14 @@ async def test_an_answer_that_does_not_count_yet_is_counted_down_and_taken_back(
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, VictorApp)
-        await until(pilot, lambda: "It counts in 20s; U takes it back" in drawn(app))
+        await until(pilot, lambda: "Final in 20s; U undoes it" in drawn(app))
         await inbox.clock.advance(5)
         app._tick()
         await pilot.pause()
-        assert "It counts in 15s" in drawn(app), "on every screen"
+        assert "Final in 15s" in drawn(app), "on every screen"
         await shown(pilot, 1)
         await pilot.press("home", "u")
-        await until(pilot, lambda: "It counts in" not in drawn(app))
+        await until(pilot, lambda: "Final in" not in drawn(app))
     assert calls(inbox, "undo_answer") == [(inbox.q[0],)]
     assert (await inbox.request(inbox.q[0])).status == "open"
 

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, OptionList, Select, TextArea
 
-from victor_tui.key_queue import InOrder
+from victor_tui.key_queue import KeyQueueApp
 
 
 class Asks(ModalScreen[str]):
@@ -26,7 +26,7 @@ class Asks(ModalScreen[str]):
         self.dismiss(event.value)
 
 
-class Fields(InOrder[None]):
+class Fields(KeyQueueApp[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "ask")]
 
     def compose(self) -> ComposeResult:
@@ -103,8 +103,8 @@ async def test_keys_in_a_burst_do_what_they_do_one_by_one(name: str) -> None:
 async def test_a_key_that_does_not_come_back_holds_up_nothing_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("victor_tui.key_queue.PATIENCE", 0.05)
-    monkeypatch.setattr(InOrder, "on_key_queue_handled", lambda self, message: message.stop())
+    monkeypatch.setattr("victor_tui.key_queue.KEY_TIMEOUT", 0.05)
+    monkeypatch.setattr(KeyQueueApp, "on_key_queue_handled", lambda self, message: message.stop())
     app = Fields()
     async with app.run_test() as pilot:
         app.query_one("#line").focus()

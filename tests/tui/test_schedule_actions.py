@@ -118,7 +118,7 @@ async def test_why_did_last_night_not_run(world: World) -> None:
         table(app).select(world.schedule_ids["daily_report"])
         await go(pilot, "w")
         assert isinstance(app.screen, WhyDialog)
-        assert "as it stands now" in text_of(app, "#at-said")
+        assert "current state" in text_of(app, "#at-said")
         assert "It fires next at" in text_of(app, "#answer")
         assert "excluded by calendar holidays: Founders' Day" in text_of(app, "#answer")
         await go(pilot, "escape")
@@ -173,4 +173,4 @@ async def test_a_filter_narrows_and_all_marks_only_what_it_shows(world: World) -
         bar = app.screen.query_one(FilterBar)
         bar.value = "took:>5m"
         await settle(pilot)
-        assert "took is not known here" in str(bar._note.content)
+        assert "took is not a field here" in str(bar._note.content)

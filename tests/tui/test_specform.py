@@ -65,12 +65,12 @@ def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
         ("jitter: " + "[" * 3000, "nested too deeply"),
         ("- a", "Keys with values"),
         ("jiter: 5m", "jitter"),
-        ("cron: '* * * * *'", "cron is not said here"),
+        ("cron: '* * * * *'", "cron is not a key of this field"),
         ("expect: {finish_by: noon}", "not a time of day"),
         ("max_runs: 0", "at least 1"),
         ("start_date: soon", "not a date or time"),
         ("start_date: 2026-03-02\nend_date: 2026-03-01", "end_date"),
-        ("1: 2", "1 is not said here"),
+        ("1: 2", "1 is not a key of this field"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_key_or_place(text: str, words: str) -> None:
@@ -91,7 +91,7 @@ def test_fires_show_their_offset_and_where_the_clocks_change() -> None:
     lines = [line.plain for line in fire_lines(fires, BERLIN, NOW, {fires[1]: "holidays (fair)"})]
     assert lines[0].startswith("  Fri 2026-03-27 07:30 CET  +01:00  06:30 UTC  in 16d")
     assert lines[1].startswith("× Sat 2026-03-28 07:30")
-    assert lines[1].endswith("left out by holidays (fair)")
+    assert lines[1].endswith("excluded by holidays (fair)")
     assert lines[2] == "  clocks go forward by 1h 00m: +01:00 → +02:00"
     assert lines[3].startswith("  Sun 2026-03-29 07:30 CEST +02:00  05:30 UTC")
     assert len(lines) == 5
@@ -121,7 +121,7 @@ async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -
         assert await dialog._check() is not None
         said = text_of(app, "#preview")
         assert "× Wed 2026-03-11 07:30 CET" in said
-        assert "left out by calendar holidays" in said
+        assert "excluded by calendar holidays" in said
         assert "Sat 2026-03-28 07:30 CET  +01:00" in said
         assert "clocks go forward by 1h 00m: +01:00 → +02:00\n  Sun 2026-03-29 07:30 CEST" in said
         await fill(pilot, "#note", "moved for Berlin")

@@ -37,8 +37,8 @@ from victor_tui.textual_compat import (
     binding_chain,
     build_mode,
     is_mode_built,
-    lasting_driver,
     mode_screen,
+    persistent_driver,
     remove_notification,
     write_to_terminal,
 )
@@ -137,8 +137,8 @@ def test_the_writer_outlives_a_terminal_that_is_gone() -> None:
         writer.write("x")
     writer.stop()
     assert not writer.is_alive()
-    assert issubclass(lasting_driver(LinuxDriver), LinuxDriver)
-    assert lasting_driver(HeadlessDriver) is HeadlessDriver
+    assert issubclass(persistent_driver(LinuxDriver), LinuxDriver)
+    assert persistent_driver(HeadlessDriver) is HeadlessDriver
 
 
 async def test_the_gutter_narrows_the_options() -> None:

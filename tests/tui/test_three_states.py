@@ -24,17 +24,17 @@ from victor_tui.widgets.header import HeaderBar, engine_words
 from victor_tui.widgets.table import LineTable
 
 EMPTY = {
-    "1": "Nothing is scheduled yet",
+    "1": "No schedules yet",
     "2": "No run has been started yet",
-    "3": "Nobody is asked anything",
+    "3": "No open requests",
     "4": "",  # that the engine has started is an event
     "5": "No workflow is registered",
 }
 FILTERED = {
-    "1": "No schedule fits the filter",
-    "2": "No run fits the filter",
-    "3": "No request fits the filter",
-    "4": "Nothing happened that fits the filter",
+    "1": "No schedule matches the filter",
+    "2": "No run matches the filter",
+    "3": "No request matches the filter",
+    "4": "Nothing matches the filter",
 }
 
 
@@ -81,7 +81,7 @@ async def test_a_read_only_view_says_whether_an_engine_runs(tmp_path: Path) -> N
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: app.feed.port and app.screen.query("#banner"))
             banner = app.screen.query_one("#banner", Static)
-            await until(pilot, lambda: "read-only view" in str(banner.content))
+            await until(pilot, lambda: "Read-only view" in str(banner.content))
             state = app.screen.query_one(HeaderBar).state
             assert state is not None
             return str(banner.content), engine_words(state)[0]
@@ -89,10 +89,10 @@ async def test_a_read_only_view_says_whether_an_engine_runs(tmp_path: Path) -> N
     engine = await open_engine(Paths(root, root / ".state"), fire=False)
     try:
         banner, words = await seen()
-        assert "of the engine that runs" in banner
+        assert "of the running engine" in banner
         assert words == f"engine {os.getpid()} · read only"
     finally:
         await engine.close()
     banner, words = await seen()
-    assert "No engine runs here" in banner
+    assert "no engine is running" in banner
     assert words == "no engine · read only"

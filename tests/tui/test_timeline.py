@@ -201,7 +201,7 @@ async def test_without_a_schedule_the_month_is_of_all(bare: RealPort) -> None:
     app = console(bare)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "m")
-        assert "nothing fires" in preview(app)
+        assert "no fires" in preview(app)
         await go(pilot, "a", "enter", "escape", "v")
         assert app.screen.query_one(Timeline).current is None
         await go(pilot, "w", "enter", "down", "right")

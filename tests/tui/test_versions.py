@@ -79,10 +79,10 @@ async def test_notices_are_in_one_place(world: World) -> None:
         await go(pilot, "5", "N")
         text = preview(app)
         assert "data_pipeline 1.0.0" in text
-        assert "1 schedule, 0 active runs still on it" in text
+        assert "1 schedule, 0 active runs still use it" in text
         assert "reads the old feed; use 2.0.0" in text
         await go(pilot, "N")
-        assert "still on it" not in preview(app)
+        assert "still use it" not in preview(app)
 
 
 async def test_removing_and_taking_back(world: World) -> None:
@@ -94,7 +94,7 @@ async def test_removing_and_taking_back(world: World) -> None:
         await go(pilot, "X", *"gone", "ctrl+s")
         assert ("remove_version", ("data_pipeline", "1.0.0", "gone")) in world.calls
         await settle(pilot)
-        assert "nothing new starts on it: gone" in preview(app)
+        assert "removed, new runs cannot start: gone" in preview(app)
         await go(pilot, "U")
         assert ("restore_version", ("data_pipeline", "1.0.0")) in world.calls
 
@@ -122,19 +122,19 @@ async def test_runs_are_tried_and_moved(world: World) -> None:
         assert isinstance(app.screen, MigrateDialog)
         await settle(pilot)
         said = str(app.screen.query_one("#runs", Static).content)
-        assert "would move" in said
-        assert "stands on check → checks" in said
+        assert "would migrate" in said
+        assert "position: check → checks" in said
         state = app.screen.query_one("#state", TextArea).text
         assert json.loads(state)["rows"] == 12
         assert "migrate_runs" not in names(world)
         button = app.screen.query_one("#move", Button)
-        assert str(button.label).startswith("Move 3 runs")
+        assert str(button.label).startswith("Migrate 3 runs")
         button.press()
-        await until(pilot, lambda: "moved" in str(app.screen.query_one("#runs", Static).content))
+        await until(pilot, lambda: "3 runs migrated" in str(app.screen.query_one("#runs", Static).content))
         assert [(await world.run(world.run_ids[f"moving-{n}"])).run.version for n in range(3)] == [
             "2.0.0"
         ] * 3
-        assert "3 runs moved" in str(app.screen.query_one("#runs", Static).content)
+        assert "3 runs migrated" in str(app.screen.query_one("#runs", Static).content)
 
 
 async def test_one_run_is_moved_by_its_id_and_goes_back(world: World) -> None:
@@ -147,17 +147,17 @@ async def test_one_run_is_moved_by_its_id_and_goes_back(world: World) -> None:
         await go(pilot, "m", *run_id)
         button = app.screen.query_one("#move", Button)
         async with asyncio.timeout(20):
-            while str(button.label) != "Move 1 run":
+            while str(button.label) != "Migrate 1 run":
                 await pilot.pause()
         await go(pilot, "tab", "tab", "enter")
-        await until(pilot, lambda: str(button.label) == "Go back")
+        await until(pilot, lambda: str(button.label) == "Undo")
         assert (await world.run(run_id)).run.version == "2.0.0"
         assert (await world.run(world.run_ids["moving-0"])).run.version == "1.1.0"
         await go(pilot, "enter")
         await until(pilot, lambda: "unmigrate_run" in names(world))
-        await until(pilot, lambda: "is back on" in str(app.screen.query_one("#runs", Static).content))
+        await until(pilot, lambda: "Migration undone" in str(app.screen.query_one("#runs", Static).content))
         assert (await world.run(run_id)).run.version == "1.1.0"
-        assert "is back on" in str(app.screen.query_one("#runs", Static).content)
+        assert "Migration undone" in str(app.screen.query_one("#runs", Static).content)
 
 
 async def test_nothing_is_moved_before_the_preview_of_this_input(
@@ -172,13 +172,13 @@ async def test_nothing_is_moved_before_the_preview_of_this_input(
         dialog = app.screen
         button = dialog.query_one("#move", Button)
         async with asyncio.timeout(20):
-            while str(button.label) != "Move 3 runs":
+            while str(button.label) != "Migrate 3 runs":
                 await pilot.pause()
         monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)
         await pilot.press("r")
         await pilot.pause(0.05)
         assert button.disabled  # the preview is about another input
-        dialog._move()  # as a click that was on its way
+        dialog._migrate()  # as a click that was on its way
         await pilot.pause(0.05)
         assert "migrate_runs" not in names(world)
         monkeypatch.setattr(screen_lifecycle, "QUIET", 0.001)

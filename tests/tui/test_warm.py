@@ -91,12 +91,12 @@ async def test_a_main_screen_has_few_widgets(world: World, mode: str) -> None:
 async def test_screens_are_built_ahead_without_a_look_at_them(
     world: World, monkeypatch: pytest.MonkeyPatch, thaw: None
 ) -> None:
-    monkeypatch.setattr(prepared_screens, "LULL", 0.0)
+    monkeypatch.setattr(prepared_screens, "IDLE_SECONDS", 0.0)
     app = console(world)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         first, watched = app.screen, app.feed._watched
-        await app.warm().wait()
+        await app.prepare().wait()
         await pilot.pause()
         assert app.screen is first
         assert app.feed._watched == watched == ("schedules",)
@@ -128,7 +128,7 @@ async def test_nothing_is_built_right_behind_a_key(
             await sleep(0)
 
         monkeypatch.setattr(prepared_screens.asyncio, "sleep", noted)  # type: ignore[attr-defined]
-        await prepared_screens.warm(lambda: lulls.pop(0) if len(lulls) > 1 else lulls[0], app.build)
+        await prepared_screens.prepare(lambda: lulls.pop(0) if len(lulls) > 1 else lulls[0], app.build)
     assert [seconds for seconds in slept if seconds > 0.05][:2] == pytest.approx([0.15, 0.1])
 
 
@@ -142,7 +142,7 @@ async def test_keys_of_the_bar_can_be_clicked(world: World) -> None:
             x += bar.drawn[place].width
             place += 1
         await pilot.hover(KeyBar, offset=(x + 1, 0))
-        assert bar.tooltip == "All keys of this screen"
+        assert bar.tooltip == "Show all keys of this screen"
         await pilot.click(KeyBar, offset=(x + 1, 0))
         await until(pilot, lambda: type(app.screen).__name__ == "HelpDialog")
 

@@ -1,4 +1,4 @@
-"""What all dialogs share: a box whose body scrolls and whose actions are always in sight."""
+"""The base of all dialogs: a box with a scrolling body and actions that are always visible."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from textual.widgets import Button, Input, Select, Static, TextArea
 from victor_engine.text import json_safe
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader
-from victor_tui.screen_lifecycle import QuietTimer, is_alive
+from victor_tui.screen_lifecycle import DebounceTimer, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
 
 ResultT = TypeVar("ResultT")
 
 HOLD = 0.3
-"""Seconds for which a dialog that decides ignores keys once it is drawn."""
+"""Time in seconds for which a confirmation ignores keys after it is drawn."""
 
 
 class DialogBody(VerticalScroll, can_focus=True):
-    """The part of a dialog that scrolls. Focusable, so that the keyboard alone can scroll it."""
+    """The scrolling part of a dialog. It is focusable, so that keys can scroll it."""
 
 
 class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
-    """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape leaves, ctrl+s submits."""
+    """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape closes it, ctrl+s submits it."""
 
     # Absolute: a relative path would be looked for beside the module of each subclass.
     CSS_PATH = Path(__file__).with_name("dialogs.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", id="dialog.leave", tooltip="Close without doing anything"),
-        Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send what is filled in"),
-        # At once, not after the focused field has seen it: what is typed ahead over a slow line goes on
-        # in the next field.
+        Binding("escape", "leave", "Cancel", id="dialog.leave", tooltip="Close without doing anything"),
+        Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send the dialog"),
+        # Priority: the focus moves before later keys arrive, so that keys typed ahead reach the next field.
         Binding("tab", "app.focus_next", "Next field", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", "Previous field", show=False, priority=True),
         Binding("pageup", "scroll_body(-1)", "Scroll up", show=False),
@@ -46,22 +45,22 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.quiet = QuietTimer(self)
+        self.debounce = DebounceTimer(self)
 
     def on_screen_suspend(self) -> None:
         if not is_alive(self):
-            self.quiet.stop()
+            self.debounce.stop()
 
     def on_mount(self) -> None:
         self._fit_body()
-        # What has just appeared has its height only once it is laid out.
+        # A new error line has its height only after the layout.
         self.watch(self.query_one("#fault"), "virtual_size", self._fit_body, init=False)
 
     def on_resize(self) -> None:
         self._fit_body()
 
     def _fit_body(self) -> None:
-        """Leave the body what head, fault and actions leave of the terminal, once they are laid out."""
+        """Limit the height of the body to the space beside head, error and actions, after the layout."""
         self.call_after_refresh(self._limit_body)
 
     def _limit_body(self) -> None:
@@ -71,11 +70,11 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
 
     def typing(self) -> bool:
-        """Whether a letter key belongs to a field that has the focus."""
+        """Return whether the focused field takes letter keys."""
         return isinstance(self.focused, Input | TextArea | Select | One)
 
     def fault(self, text: str, style: str = "$error") -> None:
-        """Say under the body what is wrong; an empty text takes the line away."""
+        """Show an error under the body; an empty text hides the line."""
         line = self.query_one("#fault", Static)
         line.update(Content.styled(plain(text), style))
         line.display = bool(text)
@@ -85,7 +84,7 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
         self.dismiss(None)
 
     def action_submit(self) -> None:
-        """Send what is filled in; dialogs say what that means."""
+        """Submit the dialog. Subclasses implement it."""
 
     def action_scroll_body(self, by: int) -> None:
         body = self.query_one("#body", DialogBody)
@@ -93,7 +92,7 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
 
 
 class Held(Dialog[ResultT]):
-    """A dialog that decides, and ignores keys for the first `HOLD` seconds: they were typed before it was read."""
+    """A confirmation that ignores keys for the first `HOLD` seconds, because the user typed them before reading it."""
 
     _drawn_at: float | None = None
 
@@ -110,12 +109,12 @@ class Held(Dialog[ResultT]):
 
 
 class SendingDialog(Dialog[ResultT]):
-    """A dialog in which one button and Enter do the same as ctrl+s, and every other button leaves."""
+    """A dialog in which one button and Enter submit like ctrl+s, and every other button cancels."""
 
     SENDS: ClassVar[str] = ""
-    """The id of that button."""
+    """The id of the button that submits."""
     ENTER_SENDS: ClassVar[bool] = True
-    """Whether Enter in a field sends; a form of many fields goes on to the next one instead."""
+    """Whether Enter in a field submits. In a form with many fields it moves to the next field."""
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == self.SENDS:
@@ -127,7 +126,7 @@ class SendingDialog(Dialog[ResultT]):
         self.entered()
 
     def entered(self) -> None:
-        """Do what Enter in a line does."""
+        """Handle Enter in a single-line field."""
         if self.ENTER_SENDS:
             self.action_submit()
         else:
@@ -135,14 +134,14 @@ class SendingDialog(Dialog[ResultT]):
 
 
 def json_text(value: object) -> str:
-    """A value as JSON to be edited, in which whatever cannot be seen is written as an escape."""
+    """Return a value as JSON for editing, with escapes for invisible characters."""
     import json
 
     return json_safe(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def json_object(text: str) -> tuple[dict[str, object] | None, str]:
-    """The JSON object in `text`, or None and what is wrong with it, with line and column."""
+    """Return the JSON object in `text`, or None and an error with line and column."""
     import json
 
     try:
@@ -150,7 +149,7 @@ def json_object(text: str) -> tuple[dict[str, object] | None, str]:
     except json.JSONDecodeError as error:
         return None, f"Line {error.lineno}, column {error.colno}: {error.msg}."
     except (ValueError, RecursionError):
-        return None, "It is nested too deeply, or holds a number with thousands of digits."
+        return None, "The JSON is nested too deeply, or has a number with too many digits."
     if not isinstance(value, dict):
-        return None, f"A JSON object is wanted ({{…}}), this is {type(value).__name__}."
+        return None, f"Write a JSON object ({{…}}), not {type(value).__name__}."
     return value, ""

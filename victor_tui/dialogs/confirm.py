@@ -1,4 +1,4 @@
-"""Yes or no, with a note that goes into the audit trail."""
+"""The dialog that asks for a confirmation, with a note for the audit trail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from victor_tui.text import one_line, plain
 
 
 class ConfirmDialog(SendingDialog[str | None], Held[str | None]):
-    """Dismisses with the note (maybe empty), or None for no."""
+    """A confirmation that dismisses with the note, which can be empty, or None for no."""
 
     SENDS = "yes"
 

@@ -1,4 +1,4 @@
-"""Long text in the person's own editor, with the console suspended meanwhile."""
+"""Editing of long texts in $EDITOR, with the console suspended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EditorDialog(Held[ResultT]):
     """A dialog whose long texts can be edited in $EDITOR."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Before the field sees it: there the key cuts, and the editor would be out of reach.
+        # Priority: in a field, ctrl+x cuts.
         Binding(
             "ctrl+x",
             "edit",
@@ -36,29 +36,29 @@ class EditorDialog(Held[ResultT]):
         return action != "edit" or self._long_text() is not None
 
     def _long_text(self) -> TextArea | None:
-        """The long text that has the focus, else the answer's own."""
+        """Return the focused text area, or the text area of the answer."""
         if isinstance(self.focused, TextArea):
             return self.focused
         return next(iter(self.query("#answer").results(TextArea)), None)
 
     def action_edit(self) -> None:
-        """The long text in $EDITOR; where the terminal cannot be handed over, the field stays."""
+        """Edit the long text in $EDITOR, or show an error if the editor is not available."""
         area = self._long_text()
         if area is None:
             return
         try:
             text = edit_text(self.app, area.text, os.environ, area.name or ".md")
         except (OSError, UnicodeDecodeError, SuspendNotSupported) as error:
-            self.fault(f"$EDITOR cannot be used here ({error}); edit in the field.", "$warning")
+            self.fault(f"Cannot use $EDITOR ({error}). Edit in the field.", "$warning")
             return
         area.text = text
         area.focus()
 
 
 def edit_text(app: App[Any], text: str, environment: Mapping[str, str], suffix: str = ".md") -> str:
-    """`text` as the editor left it.
+    """Edit `text` in the editor of `environment`, and return the result.
 
-    Raises OSError where the editor cannot start or fails, SuspendNotSupported in a web terminal.
+    Raises OSError if the editor cannot start or fails, and SuspendNotSupported in a web terminal.
     """
     command = environment.get("VISUAL") or environment.get("EDITOR")
     if not command:
@@ -69,5 +69,5 @@ def edit_text(app: App[Any], text: str, environment: Mapping[str, str], suffix: 
         with app.suspend():
             done = subprocess.run([*shlex.split(command), str(path)], check=False)
         if done.returncode:
-            raise OSError(f"{command} ended with {done.returncode}")
+            raise OSError(f"{command} exited with status {done.returncode}")
         return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every key of a screen and of the console, with what it does."""
+"""The help dialog: all keys of a screen and of the console."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ HelpRow = tuple[str, str, str]
 
 
 def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
-    """The bindings that reach `screen` by group, the nearest to the person first.
+    """Return the bindings that reach `screen` by group.
 
-    Keys that do the same share a row; keys that cannot be used right now are listed too. Those that
-    every terminal program has, without a word of their own, come last.
+    Keys of the same action share a row. Unavailable keys are included. Common keys without a tooltip come
+    last.
     """
     found: dict[str, dict[tuple[str, str], tuple[list[str], str]]] = {}
     for node, bindings in binding_chain(screen):
@@ -47,7 +47,7 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
 
 
 class HelpDialog(Dialog[None]):
-    """The keys of `screen` and of the console; escape closes."""
+    """A list of the keys of `screen` and of the console."""
 
     def __init__(self, screen: Screen[Any]) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class HelpDialog(Dialog[None]):
                 lines.append(Content(""))
             lines.append(Content.styled(title, "$text-muted"))
             for keys, name, tip in rows:
-                # A key list that is too long pushes its own row only: no key is ever cut off.
+                # A long list of keys shifts its row, so that no key is cut off.
                 lines.append(
                     Content.assemble(
                         (f"  {keys:<{_KEYS_WIDTH}} ", "bold $accent"),

@@ -1,4 +1,4 @@
-"""A short list to pick a workflow from."""
+"""The dialog that selects a workflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from victor_tui.widgets.table import LineTable
 
 
 class PickWorkflow(ModalScreen[str | None]):
-    """Returns the name of a workflow, or None."""
+    """A list of workflows that dismisses with a name, or None."""
 
     DEFAULT_CSS = """
     PickWorkflow { align: center middle; }
@@ -26,7 +26,9 @@ class PickWorkflow(ModalScreen[str | None]):
         background: $surface; border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel", id="pick.cancel", tooltip="Start nothing"),
+        Binding(
+            "escape", "dismiss(None)", "Cancel", id="pick.cancel", tooltip="Close without starting a run"
+        ),
         Binding("enter", "pick", "Start", id="pick.start", tooltip="Start this workflow"),
     ]
 

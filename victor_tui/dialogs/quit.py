@@ -1,4 +1,4 @@
-"""Leave a console that holds the engine: what stops, and what the other ways are."""
+"""The dialog that quits a console with an embedded engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QuitChoice = Literal["stop", "stay", "daemon"]
 
 
 class QuitDialog(Dialog[QuitChoice | None]):
-    """Dismisses with stop, stay or daemon."""
+    """A dialog that dismisses with stop, stay or daemon."""
 
     def __init__(self, info: EngineInfo) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class QuitDialog(Dialog[QuitChoice | None]):
     def compose(self) -> ComposeResult:
         info = self._info
         facts = [
-            f"{plural(info.running, 'run')} at work, {info.waiting} waiting for people, {info.queued} queued."
+            f"{plural(info.running, 'run')} running, {info.waiting} waiting for people, {info.queued} queued."
         ]
         if info.next_fire is not None:
             name = one_line(info.next_fire_workflow or "a schedule", 60)
-            facts.append(f"Next to fire: {name} at {info.next_fire.astimezone():%Y-%m-%d %H:%M:%S}.")
-        facts.append("Stopped, nothing fires; runs go on from where they are at the next start.")
+            facts.append(f"Next fire: {name} at {info.next_fire.astimezone():%Y-%m-%d %H:%M:%S}.")
+        facts.append("Without an engine, no schedule fires. Runs continue when an engine starts again.")
         with Vertical(id="box"):
-            yield Static(Content.styled("This console holds the engine", "bold"), id="head")
+            yield Static(Content.styled("This console runs the engine", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Static("\n".join(facts), markup=False, classes="text")
             yield Static(id="fault")

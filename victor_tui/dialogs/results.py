@@ -1,4 +1,4 @@
-"""What became of an action on several things: a line for each."""
+"""The dialog that shows the results of a command on several objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from victor_tui.text import one_line, plain
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one of them; without an `error` it was done."""
+    """The result for one object. An empty `error` means success."""
 
     name: str
     error: str = ""
@@ -24,7 +24,7 @@ class Result:
 
 
 class ResultsDialog(Dialog[None]):
-    """Lists results, those that failed first."""
+    """A list of results, failures first."""
 
     def __init__(self, title: str, results: Sequence[Result]) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class ResultsDialog(Dialog[None]):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
-                hint = "those that failed stay marked · esc close" if failed else "esc close"
+                hint = "failed ones stay marked · esc close" if failed else "esc close"
                 yield Label(hint, classes="hint")
 
     def _listing(self, failed: int) -> Content:

@@ -1,4 +1,4 @@
-"""The dialogs that more than one screen opens. They are imported when they are first opened."""
+"""The dialogs that several screens open. They are imported on first use."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Callable
 
 from victor_engine.api import RequestInfo, RequestStatus
 from victor_engine.errors import VictorError
-from victor_tui.app_context import Console, PassOn
+from victor_tui.app_context import Console, Forwarding
 from victor_tui.feed import Refreshed
 from victor_tui.text import clean
 
 
 class SharedDialogs:
-    """Opens the shared dialogs of one application. `looks_at` is told the id of each request that is opened."""
+    """The shared dialogs of one application. `on_request_opened` gets the id of each opened request."""
 
-    def __init__(self, console: Console, looks_at: Callable[[str], None]) -> None:
+    def __init__(self, console: Console, on_request_opened: Callable[[str], None]) -> None:
         self._console = console
-        self._looks_at = looks_at
+        self._on_request_opened = on_request_opened
 
     async def confirm(self, title: str, body: str, note: bool = True) -> str | None:
-        """Ask before something is done; return the note (maybe empty), or None for no."""
+        """Ask for a confirmation. Return the note, which can be empty, or None for no."""
         from victor_tui.dialogs.confirm import ConfirmDialog
 
         given: str | None = await self._console.push_screen_wait(ConfirmDialog(title, body, note=note))
         return given
 
     async def answer_request(self, request: RequestInfo) -> None:
-        """Open the dialog of a request; the dialog sends the answer and shows conflicts itself."""
+        """Open the dialog of a request. The dialog sends the answer and shows conflicts."""
         from victor_tui.inbox.answer_dialog import AnswerDialog
 
         console = self._console
-        self._looks_at(request.id)
+        self._on_request_opened(request.id)
         answered = await console.push_screen_wait(AnswerDialog(request))
         if answered is not None:
             outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
@@ -40,14 +40,14 @@ class SharedDialogs:
         console.feed.mark_stale("requests", "held")
 
     def _forget_request(self, request_id: str) -> None:
-        """Leave out a request that is decided: the next key opens another one, before the feed has looked again."""
+        """Remove a decided request from the snapshot, so that the next key opens another one before a refresh."""
         console = self._console
         rest = [request for request in console.open_requests if request.id != request_id]
         console.feed.snapshots["requests"] = rest
         console.post_message(Refreshed("requests"))
 
-    async def pass_on(self, how: PassOn, request: RequestInfo) -> RequestInfo | None:
-        """Hand a request on, send its run back, or ask back."""
+    async def forward(self, how: Forwarding, request: RequestInfo) -> RequestInfo | None:
+        """Reassign or delegate a request, send its run back, or ask the requester."""
         from victor_tui.inbox.forward_dialogs import dialog_for
 
         console = self._console
@@ -64,7 +64,7 @@ class SharedDialogs:
         return done
 
     async def start_workflow(self, workflow: str, version: str | None = None) -> None:
-        """Ask for the initial state, start a run, and show it."""
+        """Ask for the initial state, start a run, and open it."""
         from victor_tui.dialogs.start_run import TriggerDialog
 
         console = self._console

@@ -1,4 +1,4 @@
-"""Start a run now: its initial state as JSON, checked while one types, and a note."""
+"""The dialog that starts a run, with an initial state as JSON and a note."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from victor_tui.text import one_line
 
 
 class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
-    """Dismisses with (state, note), or None."""
+    """A form that dismisses with (state, note), or None."""
 
     SENDS = "start"
 
@@ -34,8 +34,8 @@ class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Start", id="start", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s start · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s start · esc cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#state").focus()

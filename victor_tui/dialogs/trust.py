@@ -1,4 +1,4 @@
-"""Trust a workspace, seeing everything that it would execute."""
+"""The dialog that asks for trust in a workspace, with everything that it would execute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from victor_tui.text import one_line
 
 
 class TrustDialog(Dialog[bool | None]):
-    """Dismisses with True when the workspace is trusted."""
+    """A dialog that dismisses with True if the user trusts the workspace."""
 
     def __init__(self, info: TrustInfo) -> None:
         super().__init__()
@@ -27,14 +27,16 @@ class TrustDialog(Dialog[bool | None]):
             yield Static(head, id="head")
             with DialogBody(id="body"):
                 yield Static(
-                    "Its schedules and runs would execute this, as you:", markup=False, classes="text"
+                    "Its schedules and runs would execute the following, as your user:",
+                    markup=False,
+                    classes="text",
                 )
                 yield Static(self._listing(), classes="text")
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Trust", id="yes", variant="warning", compact=True)
-                yield Button("Only look", id="no", compact=True)
-                yield Label("ctrl+s trust · esc only look", classes="hint")
+                yield Button("View only", id="no", compact=True)
+                yield Label("ctrl+s trust · esc view only", classes="hint")
 
     def _listing(self) -> Content:
         parts: list[Content] = []

@@ -1,4 +1,4 @@
-"""The tables of the History screen, and what its preview says about an event or a run."""
+"""The tables of the History screen, and the previews of an event and a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TONES: tuple[tuple[str, Tone], ...] = (
 
 
 def event_state(event: EventInfo) -> str:
-    """What the event led to: a run's status, a fire's or answer's outcome; otherwise empty."""
+    """Return the status of a run or the outcome of a fire or answer in the event; empty for others."""
     return str(event.data.get("status") or event.data.get("outcome") or "")
 
 
@@ -50,13 +50,13 @@ def event_tone(event: EventInfo) -> Tone:
 
 
 def event_subject(event: EventInfo) -> str:
-    """What the event is about, in a few words."""
+    """Return the subject of an event: workflow, schedule or request, and the node."""
     about = event.workflow or event.schedule_id or event.request_id or ""
     return f"{about} · {event.node_id}" if event.node_id else about
 
 
 def event_words(event: EventInfo) -> str:
-    """The data of an event as text: what it led to, then the most telling value."""
+    """Return the data of an event as text: its outcome, then the most important value."""
     state = event_state(event).replace("_", " ")
     for key in ("reason", "error", "message", "note", "comment", "title"):
         value = event.data.get(key)
@@ -70,7 +70,7 @@ def event_words(event: EventInfo) -> str:
 
 
 def event_query(chosen: Filter, limit: int) -> EventQuery:
-    """Return the query for the events that fit a filter."""
+    """Return the query for the events that match a filter."""
     return EventQuery(
         kinds=chosen.kinds,
         run_id=chosen.run,
@@ -86,7 +86,7 @@ def event_query(chosen: Filter, limit: int) -> EventQuery:
 
 
 def seconds_taken(run: RunInfo, now: datetime) -> float | None:
-    """Return how long a run has taken; None before it starts."""
+    """Return the duration of a run in seconds; None before its start."""
     if run.started_at is None:
         return None
     return ((run.finished_at or now) - run.started_at).total_seconds()
@@ -164,14 +164,14 @@ def past_table(now: Callable[[], datetime], zone: tzinfo | None, empty: str) -> 
 
 
 def past_facts(facts: Facts, run: RunInfo, now: datetime, zone: tzinfo | None) -> Facts:
-    """Say how a run went."""
+    """Return the facts of a finished run."""
     mark = run_mark(run.status)
     facts.line((f"{run.workflow} {run.version} ", "head"), (mark.text, mark.tone))
     if run.error is not None:
         facts.text(f"{run.error.type}: {run.error.message}", "bad")
     facts.fact(
         "dead letter",
-        "nobody has dealt with it: d redrives, D discards" if run.dead_letter else "",
+        "needs a decision: d redrives, D discards" if run.dead_letter else "",
         "bad",
     )
     facts.fact("run", run.id).fact("began", full(run.created_at, zone))
@@ -181,7 +181,7 @@ def past_facts(facts: Facts, run: RunInfo, now: datetime, zone: tzinfo | None) -
 
 
 def event_facts(facts: Facts, event: EventInfo, zone: tzinfo | None) -> Facts:
-    """Say what happened, when, and by whom."""
+    """Return the facts of an event."""
     facts.title(event.kind, event_tone(event))
     facts.fact("at", full(event.at, zone))
     via = f" via {event.actor.via}" + (f" on {event.actor.tty}" if event.actor.tty else "")

@@ -1,4 +1,4 @@
-"""History: every event, and every run, found by what, who and when."""
+"""The History screen: events and runs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
 PAGE = 1000
-"""Events or runs shown at once; the filter reaches the older ones."""
-EMPTY = "Nothing has happened yet.\n\nv  events or runs"
-EMPTY_FILTER = """Nothing happened that fits the filter.
+"""Maximum number of listed events or runs. The filter finds older ones."""
+EMPTY = "No events yet.\n\nv  events or runs"
+EMPTY_FILTER = """Nothing matches the filter.
 
 /  change the filter: words, workflow:deploy, kind:request, after:yesterday
 v  events or runs"""
 
 ONLY_RUNS = frozenset({"status", "took", "error", "version"})
-"""Fields that only runs have."""
-LOOK_BACK = 5000
-"""Runs that the statistics are of, at most: they are read again whenever a run ends."""
+"""Filter fields that only runs have."""
+STATS_LIMIT = 5000
+"""Maximum number of runs in the statistics. They are read again after each run."""
 
 
 class HistoryScreen(TableScreen):
@@ -42,9 +42,9 @@ class HistoryScreen(TableScreen):
     LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
-        Binding("l", "run", "Its run", id="history.run", tooltip="Open the run that this is about"),
+        Binding("l", "run", "Run", id="history.run", tooltip="Open the run of this row"),
         Binding("w", "only", "Only this", id="history.only", tooltip="Filter by the workflow of this row"),
-        Binding("t", "trend", "Trend", id="history.trend", tooltip="Durations and outcomes over time"),
+        Binding("t", "trend", "Trend", id="history.trend", tooltip="Show durations and outcomes over time"),
         *control_bindings("history", "compare", "dead_letters"),
     ]
 
@@ -57,7 +57,7 @@ class HistoryScreen(TableScreen):
 
     @property
     def showing_runs(self) -> bool:
-        """A filter that only runs can satisfy shows runs, one on kinds shows events."""
+        """Whether runs are listed. A filter field of runs selects runs, the field `kind` selects events."""
         if self.filter.fields & ONLY_RUNS:
             return True
         return self.wants_runs and "kind" not in self.filter.fields
@@ -79,10 +79,10 @@ class HistoryScreen(TableScreen):
     def loaders(self) -> dict[Subject, Loader]:
         if self.showing_runs:
             runs = self.filter.run_query(PAGE)
-            looked = self.filter.run_query(LOOK_BACK)
+            stats = self.filter.run_query(STATS_LIMIT)
             return {
                 "past": lambda port: port.runs(runs),
-                "stats": lambda port: port.run_stats(looked, BUCKETS),
+                "stats": lambda port: port.run_stats(stats, BUCKETS),
             }
         events = event_query(self.filter, PAGE)
         return {"events": lambda port: port.events(events)}
@@ -98,7 +98,7 @@ class HistoryScreen(TableScreen):
         table.empty = EMPTY if self.filter == Filter() else EMPTY_FILTER
         table.set_rows(rows)
         if subject == "past":
-            self.query_one(FilterBar).learn(known_names(rows))
+            self.query_one(FilterBar).add_completions(known_names(rows))
         word = "runs" if subject == "past" else "events"
         count = f"newest {PAGE} {word}" if len(rows) >= PAGE else f"{len(rows)} {word}"
         self.query_one(FilterBar).note(count)
@@ -125,16 +125,21 @@ class HistoryScreen(TableScreen):
         self.wants_runs = not self.showing_runs
         if self.showing_runs != self.wants_runs:
             self.notify(
-                "The filter decides here: status, took, error and version are of runs, kind is of events.",
+                "The filter decides this: status, took, error and version select runs, kind selects events.",
                 markup=False,
             )
         self._reload()
 
     def action_trend(self) -> None:
-        """The plot in the place of the preview; from the events to the runs, for events take no time."""
+        """Show the trend instead of the preview.
+
+        This also switches to runs, because events have no duration.
+        """
         if not self.showing_runs:
             if "kind" in self.filter.fields:
-                self.notify("The filter shows events: kind is of events, and a trend of runs.", markup=False)
+                self.notify(
+                    "A trend needs runs. The filter kind: selects events: remove it first.", markup=False
+                )
                 return
             self.wants_runs = self.wants_trend = True
         else:
@@ -174,7 +179,7 @@ class HistoryScreen(TableScreen):
         return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
     def _chosen_runs(self) -> Sequence[RunInfo]:
-        """Of events there are none: an event is what was, and its run is opened with l."""
+        """Return the marked runs or the run under the cursor; none for events."""
         if not isinstance(self.current, RunInfo):
             return []
         return self.query_one("#past", LineTable).marked_rows or [self.current]

@@ -1,7 +1,7 @@
-"""How runs fared over time: their durations as columns, and under them what came of them.
+"""The trend of runs: durations as columns over time, with the outcomes below.
 
-A column is solid up to the median and light from there to the 95th percentile, so that it reads the
-same without colours.
+A column is solid up to the median and light from there to the 95th percentile, so that it is readable
+without colours.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from victor_tui.text import duration, short_duration
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _AXIS = 7
-"""Cells for the durations at the left."""
+"""Width of the axis of durations in cells."""
 BUCKETS = 60
-"""Spans that are asked for: as many as an 80 cell terminal has room for."""
+"""Number of requested spans: the number that fits into 80 cells."""
 
 
 def numbers(stats: RunStats) -> Content:
-    """Rate and durations in one line."""
+    """Return success rate and durations on one line."""
     if not stats.looked_at:
         return Content.styled(" no runs", "$foreground-muted")
     rate = "–" if stats.success_rate is None else f"{stats.success_rate:.1%}".replace("%", " %")
@@ -41,11 +41,11 @@ def numbers(stats: RunStats) -> Content:
 
 
 def trend_lines(stats: RunStats, width: int, height: int, zone: tzinfo | None) -> list[Content]:
-    """The plot in `width` by `height` cells: columns, outcomes and an axis of time."""
+    """Return the plot in `width` by `height` cells: columns, outcomes and the axis of time."""
     rows = max(2, height - 2)
     spans = stats.buckets[-max(1, width - _AXIS - 1) :]
     if not spans:
-        return [Content.styled(" nothing has ended yet", "$foreground-muted")]
+        return [Content.styled(" no run has ended yet", "$foreground-muted")]
     wide = max(1, min(4, (width - _AXIS - 1) // len(spans)))
     top = max((span.p95 or 0.0 for span in spans), default=0.0) or 1.0
     lines = []
@@ -60,7 +60,7 @@ def trend_lines(stats: RunStats, width: int, height: int, zone: tzinfo | None) -
 
 
 def _cell(p50: float | None, p95: float | None, top: float, rows: int, low: int) -> str:
-    """One cell of a column, `low` cells above the ground."""
+    """Return one cell of a column, `low` cells above the base."""
     if p50 is None or p95 is None:
         return " "
     eighths = round(p50 / top * rows * 8) - low * 8
@@ -74,7 +74,7 @@ def _cell(p50: float | None, p95: float | None, top: float, rows: int, low: int)
 
 
 def _outcomes(spans: Sequence[StatsBucket], wide: int) -> Content:
-    """Under each column: `✗` where runs failed, `✓` where all succeeded, nothing where none ended."""
+    """Return the line of outcomes: `✗` if runs failed, `✓` if all succeeded, empty if none ended."""
     parts: list[tuple[str, str]] = [(f"{'ended':>{_AXIS - 1}} ", "$foreground-muted")]
     for span in spans:
         sign, style = (" ", "$foreground")
@@ -89,18 +89,18 @@ def _outcomes(spans: Sequence[StatsBucket], wide: int) -> Content:
 
 
 def _axis(stats: RunStats, spans: Sequence[StatsBucket], wide: int, zone: tzinfo | None) -> Content:
-    """When the first column begins and the last one ends, and how long one is."""
+    """Return the axis of time: start of the first column, end of the last, and length of one."""
     first = f"{spans[0].start.astimezone(zone):%d %b %H:%M}"
     end = spans[-1].start + timedelta(seconds=stats.bucket_seconds)
     last = f"{end.astimezone(zone):%d %b %H:%M}"
     each = f"{short_duration(stats.bucket_seconds)} each"
-    room = max(len(first) + len(last) + len(each) + 4, wide * len(spans))
-    middle = each.center(room - len(first) - len(last))
+    width = max(len(first) + len(last) + len(each) + 4, wide * len(spans))
+    middle = each.center(width - len(first) - len(last))
     return Content.styled(f"{' ' * _AXIS}{first}{middle}{last}", "$foreground-muted")
 
 
 class Trend(Static):
-    """The plot, as large as the place that it is given."""
+    """The plot, in the size of its region."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__("", id=id, classes=classes, markup=False)

@@ -1,4 +1,4 @@
-"""The commands on requests from the list: on the marked ones where that makes sense, else on one."""
+"""The commands on requests of the list: the marked requests, or the request under the cursor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from victor_tui.inbox.answer_several_dialog import TogetherDialog, Verdict, why_
 from victor_tui.text import clean
 from victor_tui.widgets.table import LineTable
 
-YES_NO = ("approval", "confirmation")
+APPROVAL_KINDS = ("approval", "confirmation")
 
 
 REQUEST_BINDINGS: list[BindingType] = [
@@ -22,35 +22,35 @@ REQUEST_BINDINGS: list[BindingType] = [
         "request('answer_this')",
         "Answer",
         id="inbox.answer",
-        tooltip="Open the dialog of this request",
+        tooltip="Open this request",
     ),
     Binding(
         "y",
         "request('approve')",
         "Approve",
         id="inbox.approve",
-        tooltip="Approve this one, or all that are marked",
+        tooltip="Approve this request, or the marked requests",
     ),
     Binding(
         "x",
         "request('reject')",
         "Reject",
         id="inbox.reject",
-        tooltip="Reject this one, or all that are marked",
+        tooltip="Reject this request, or the marked requests",
     ),
     Binding(
         "u",
         "request('undo')",
-        "Take back",
+        "Undo",
         id="inbox.undo",
-        tooltip="Take your answer back while it does not count",
+        tooltip="Undo your answer while this is possible",
     ),
     Binding(
         "c",
         "request('claim')",
         "Claim",
         id="inbox.claim",
-        tooltip="Tell the others that you look at it",
+        tooltip="Show the others that you work on it",
         show=False,
     ),
     Binding(
@@ -58,7 +58,7 @@ REQUEST_BINDINGS: list[BindingType] = [
         "request('release')",
         "Release",
         id="inbox.release",
-        tooltip="Let somebody else look at it",
+        tooltip="Give up your claim",
         show=False,
     ),
     Binding(
@@ -66,7 +66,7 @@ REQUEST_BINDINGS: list[BindingType] = [
         "request('reassign')",
         "Reassign",
         id="inbox.reassign",
-        tooltip="Let other people be asked",
+        tooltip="Give this request to other people",
         show=False,
     ),
     Binding(
@@ -74,7 +74,7 @@ REQUEST_BINDINGS: list[BindingType] = [
         "request('delegate')",
         "Delegate",
         id="inbox.delegate",
-        tooltip="Let somebody answer in your place",
+        tooltip="Let another person answer in your place",
         show=False,
     ),
     Binding(
@@ -90,10 +90,10 @@ REQUEST_BINDINGS: list[BindingType] = [
         "request('say')",
         "Ask/reply",
         id="inbox.say",
-        tooltip="Ask the requester, or reply to what was asked",
+        tooltip="Ask the requester, or reply to the question",
         show=False,
     ),
-    Binding("l", "request('run')", "Its run", id="inbox.run", tooltip="Open the run that asks", show=False),
+    Binding("l", "request('run')", "Run", id="inbox.run", tooltip="Open the run of this request", show=False),
 ]
 
 
@@ -105,12 +105,12 @@ class RequestCommands:
         self._table = table
 
     def allows(self, command: str) -> bool:
-        """Return whether a command makes sense for the request under the cursor."""
+        """Return whether a command is available for the request under the cursor."""
         request: RequestInfo | None = self._screen.current
         return request is not None and NEEDS[command](request)
 
     def start(self, command: str) -> None:
-        """Do a command in a worker of the screen."""
+        """Execute a command in a worker of the screen."""
         self._screen.run_worker(self._do(command, self._screen.current), group="action")
 
     async def _do(self, command: str, request: RequestInfo) -> None:
@@ -123,17 +123,17 @@ class RequestCommands:
             case "reject":
                 await self._decide("rejected")
             case "undo":
-                await console.take_back(request)
+                await console.undo_answer(request)
             case "claim":
                 await console.perform(
-                    console.port.claim(request.id), "Claimed: the others see that you look at it."
+                    console.port.claim(request.id), "Claimed: the others see that you work on it."
                 )
                 console.feed.mark_stale("requests")
             case "release":
                 await console.perform(console.port.release(request.id), "Released.")
                 console.feed.mark_stale("requests")
             case "reassign" | "delegate" | "push_back" | "say":
-                await console.dialogs.pass_on(command, request)
+                await console.dialogs.forward(command, request)
             case "run":
                 console.navigator.open_run(request.run_id)
 
@@ -189,7 +189,7 @@ def _accepts(command: RequestCommand) -> Callable[[RequestInfo], bool]:
 def _can_decide(request: RequestInfo) -> bool:
     return (
         request_refused(request, RequestCommand.ANSWER) is None
-        and request.kind in YES_NO
+        and request.kind in APPROVAL_KINDS
         and not request.choices
     )
 
@@ -213,4 +213,4 @@ NEEDS: dict[str, Callable[[RequestInfo], bool]] = {
     "say": _can_say,
     "run": lambda q: True,
 }
-"""What a request must be for an action on it. What it accepts is what the engine accepts."""
+"""The condition of each command: the rule of the engine, and that the command has an effect."""

@@ -1,5 +1,7 @@
-"""One dialog for every kind of question to people. It sends the answer itself, so that a conflict
-or an answer that does not fit is shown inside, and nothing that somebody typed is lost."""
+"""The dialog that answers a request of any kind.
+
+It sends the answer itself, so that it can show a conflict or an invalid answer without losing the input.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ from victor_tui.inbox.question_view import (
     decided_words,
     head_lines,
     message_lines,
-    says_yes_or_no,
+    needs_verdict,
     verdict_label,
     why_refused,
 )
@@ -41,10 +43,13 @@ from victor_tui.widgets.form_fields import FormFault
 
 
 class AnswerDialog(EditorDialog[RequestInfo | None]):
-    """Ask `request`; dismisses with the answered request, or None. Typed text is kept as a draft."""
+    """A form for `request` that dismisses with the answered request, or None.
+
+    It keeps the input as a draft.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Before the body scrolls sideways; in a field and in a tree the arrows move the cursor.
+        # Priority: otherwise the body scrolls sideways. In a field and a tree the arrows move the cursor.
         Binding(
             "left",
             "select('approved')",
@@ -64,17 +69,17 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         Binding("ctrl+t", "comment", "Comment", id="answer.comment", tooltip="Go to the comment"),
         Binding(
             "ctrl+g",
-            "pass_on('push_back')",
+            "forward('push_back')",
             "Send back",
             id="answer.back",
             tooltip="Send the run back to an earlier node",
         ),
         Binding(
             "ctrl+o",
-            "pass_on('say')",
+            "forward('say')",
             "Ask or reply",
             id="answer.say",
-            tooltip="Ask the requester, or reply to what was asked",
+            tooltip="Ask the requester, or reply to the question",
         ),
     ]
 
@@ -104,41 +109,41 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             with Horizontal(id="actions"):
                 yield from compose_actions(request)
 
-    # --- life ----------------------------------------------------------------------------------
+    # --- lifecycle -----------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         self._draw_head()
         self._fields.preselect(self.request)
-        drafts.bring_back(self, self.request.id)
+        drafts.restore(self, self.request.id)
         self._fields.focus_first(self.request)
 
     def feed_refreshed(self, subject: str) -> None:
-        """The shell says that something is new: look whether somebody else has answered."""
+        """Load the request again: another user can have answered it."""
         if subject == "requests" and not self._over and not self._sending:
-            self._look()
+            self._load()
 
     def show_banner(self, text: str) -> None:
-        """Say that the engine is lost, once; and look again when it is back."""
+        """Show once that the connection is lost, and load the request again after a reconnect."""
         lost = bool(self.console.lost)
         if self._over or lost == self._lost:
             return
         self._lost = lost
         self.fault(self.console.lost, "$warning")
         if not lost:
-            self._look()
+            self._load()
 
     def tick(self) -> None:
         self._draw_head()
         deadline = self.request.deadline
         if not self._over and not self._sending and deadline is not None and deadline <= self.now():
-            self._look()
+            self._load()
 
     @work(group="look", exclusive=True)
-    async def _look(self) -> None:
+    async def _load(self) -> None:
         try:
             found = await self.port.request(self.request.id)
         except EngineUnavailableError:
-            return  # the console says so
+            return  # the console shows this error
         except VictorError as error:
             self.fault(error.message)
             return
@@ -149,10 +154,10 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if found.status != RequestStatus.OPEN:
             self._decided(found)
         else:
-            self._allow(found)
+            self._enable(found)
 
-    def _allow(self, request: RequestInfo) -> None:
-        """Disable what the engine would refuse, and say why."""
+    def _enable(self, request: RequestInfo) -> None:
+        """Disable the buttons if the engine would refuse an answer, and show the reason."""
         refused = why_refused(request)
         if refused == self._refused:
             return
@@ -163,11 +168,11 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.refresh_bindings()
 
     def _decided(self, found: RequestInfo) -> None:
-        """Somebody or the deadline was first: say who, when and what; what is typed stays."""
+        """Show that another user or the deadline decided the request. The input stays."""
         if self._over:
             return
         self._over = True
-        self.fault(f"{decided_words(found, self.console.zone)} Your text stays here; esc leaves.", "$warning")
+        self.fault(f"{decided_words(found, self.console.zone)} Your text stays here; esc closes.", "$warning")
         for button in self.query("#actions Button").results(Button):
             button.disabled = button.id != "leave"
 
@@ -176,14 +181,14 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.query_one("#head", Static).update(head_lines(self.request, now))
 
     def _draw_messages(self) -> None:
-        said = self.query_one("#messages", Static)
-        said.update(message_lines(self.request))
-        said.display = bool(self.request.messages)
+        messages = self.query_one("#messages", Static)
+        messages.update(message_lines(self.request))
+        messages.display = bool(self.request.messages)
 
     @work(group="pass-on")
-    async def action_pass_on(self, how: Literal["push_back", "say"]) -> None:
-        """Send the run back, which decides the request, or ask back, which leaves it open."""
-        done = await self.console.dialogs.pass_on(how, self.request)
+    async def action_forward(self, how: Literal["push_back", "say"]) -> None:
+        """Send the run back, which closes the request, or ask or reply, which leaves it open."""
+        done = await self.console.dialogs.forward(how, self.request)
         if done is None:
             return
         if done.status != RequestStatus.OPEN:
@@ -191,14 +196,14 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._over = True
             self.dismiss(done)
         else:
-            self._look()
+            self._load()
 
     def action_leave(self) -> None:
         drafts.keep(self, self.request.id)
         self.dismiss(None)
 
     def typed_ahead(self, key: str) -> bool:
-        """What is typed ahead fills fields and selects; it does not send."""
+        """Return whether `key` would send. Other keys typed ahead fill fields and select."""
         presses = key == "enter" and self.focused is not None and self.focused.id == "answered"
         return (key == "ctrl+s" or presses) and super().typed_ahead(key)
 
@@ -207,8 +212,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "select":
             free = self.focused is None or isinstance(self.focused, Button | DialogBody)
-            return free and says_yes_or_no(self.request) and not self._over and not self._refused
-        if action == "pass_on":
+            return free and needs_verdict(self.request) and not self._over and not self._refused
+        if action == "forward":
             asks = self.request.allow_questions or self.request.held_since is not None
             return not self._over and (parameters != ("say",) or asks)
         if action == "submit":
@@ -225,7 +230,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
                 self.action_leave()
 
     def on_option_list_option_selected(self) -> None:
-        """Enter on a choice goes on to the comment; nothing is sent by pressing one key twice."""
+        """Move from a choice to the comment, so that pressing Enter twice does not send."""
         self.query_one("#comment").focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
@@ -234,7 +239,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self.query_one("#changes", Static).update(changes)
 
     def action_select(self, outcome: Verdict) -> None:
-        """Select what ctrl+s sends."""
+        """Select the outcome that ctrl+s sends."""
         self.selected = outcome
         self.fault("")
         for button in self.query("#approved, #rejected").results(Button):
@@ -245,13 +250,15 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def _send_verdict(self) -> None:
         if self.selected is None:
-            self.fault("Select first: ← or → outside of a field, or tab and enter. ctrl+s sends.", "$warning")
+            self.fault(
+                "Select an answer first: ← or → outside a field, or tab and enter. ctrl+s sends.", "$warning"
+            )
             self.query_one("#body").focus(scroll_visible=False)
             return
         self._send(self._fields.verdict(self.request, self.selected))
 
     def action_submit(self) -> None:
-        if says_yes_or_no(self.request):
+        if needs_verdict(self.request):
             self._send_verdict()
             return
         try:
@@ -279,11 +286,11 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         except InvalidAnswerError as error:
             self._fields.show_faults(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:
-            self.fault(f"{error.message}. Your text stays here; esc leaves.", "$warning")
-            self._look()
+            self.fault(f"{error.message}. Your text stays here; esc closes.", "$warning")
+            self._load()
         except ConflictError as error:
-            self.fault(f"{error.message}. Look again, then send again.", "$warning")
-            self._look()
+            self.fault(f"{error.message}. Check the request, then send again.", "$warning")
+            self._load()
         except VictorError as error:
             self.fault(error.message)
         else:

@@ -1,4 +1,4 @@
-"""The fields in which a request is answered, read as one answer."""
+"""The fields of an answer, and their conversion to an `Answer`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.widgets import Input, OptionList, SelectionList, TextArea
 
 from victor_engine.api import Answer, RequestInfo
 from victor_tui.dialogs.base import Dialog
-from victor_tui.inbox.question_view import says_yes_or_no
+from victor_tui.inbox.question_view import needs_verdict
 from victor_tui.widgets.form import Form
 from victor_tui.widgets.form_fields import FormFault
 
@@ -17,7 +17,7 @@ Verdict = Literal["approved", "rejected"]
 
 
 class AnswerFields:
-    """The fields of one dialog, as `question.compose_answer` draws them, and its comment."""
+    """The fields that `question_view.compose_answer` yields in one dialog, and its comment."""
 
     def __init__(self, dialog: Dialog[Any]) -> None:
         self._dialog = dialog
@@ -27,11 +27,11 @@ class AnswerFields:
         return self._dialog.query_one("#comment", Input).value
 
     def focus_first(self, request: RequestInfo) -> None:
-        """Focus where the answer begins."""
+        """Focus the first field of the answer."""
         dialog = self._dialog
         if request.kind == "review" and request.allow_edit:
             dialog.query_one("#answer").focus()
-        elif says_yes_or_no(request):
+        elif needs_verdict(request):
             dialog.query_one("#body").focus()
         elif request.choices:
             dialog.query_one("#choices").focus()
@@ -41,21 +41,21 @@ class AnswerFields:
             dialog.query_one("#answer").focus()
 
     def preselect(self, request: RequestInfo) -> None:
-        """Put the cursor on the default of a single choice."""
+        """Move the cursor to the default of a single choice."""
         if request.has_default and request.choices and not request.multiple:
-            for place, choice in enumerate(request.choices):
+            for index, choice in enumerate(request.choices):
                 if choice.value == request.default:
-                    self._dialog.query_one("#choices", OptionList).highlighted = place
+                    self._dialog.query_one("#choices", OptionList).highlighted = index
 
     def verdict(self, request: RequestInfo, outcome: Verdict) -> Answer:
-        """Return an approval, with the text as it was edited, or a rejection."""
+        """Return an approval, with the edited text, or a rejection."""
         if request.allow_edit and request.kind == "review" and outcome == "approved":
             text = self._dialog.query_one("#answer", TextArea).text
             return Answer(outcome=outcome, value=text, comment=self._comment)
         return Answer(outcome=outcome, comment=self._comment)
 
     def read(self, request: RequestInfo) -> Answer | None:
-        """Return the answer as it is filled in, or None after saying what is missing. Raise FormFault."""
+        """Return the answer, or None after showing an error. Raises FormFault for an invalid field."""
         comment = self._comment
         if request.choices:
             chooser = self._dialog.query_one("#choices", OptionList)
@@ -63,7 +63,7 @@ class AnswerFields:
                 values = [request.choices[i].value for i in sorted(chooser.selected)]
                 return Answer(outcome="answered", value=values, comment=comment)
             if chooser.highlighted is None:
-                self._dialog.fault("Choose one first.")
+                self._dialog.fault("Choose an option first.")
                 chooser.focus()
                 return None
             return Answer(
@@ -91,17 +91,17 @@ class AnswerFields:
             try:
                 return Answer(outcome="answered", value=json.loads(text), comment=comment)
             except json.JSONDecodeError as error:
-                raise FormFault("", f"JSON is wanted, as in the recommendation: {error.msg}") from None
+                raise FormFault("", f"must be JSON, like the recommendation: {error.msg}") from None
             except (ValueError, RecursionError):
-                raise FormFault("", "it is nested too deeply, or holds a number that is too long") from None
+                raise FormFault("", "is nested too deeply, or has a number that is too long") from None
         if not text.strip():
-            self._dialog.fault("An answer is needed.")
+            self._dialog.fault("Enter an answer.")
             area.focus()
             return None
         return Answer(outcome="answered", value=text, comment=comment)
 
     def show_faults(self, faults: dict[str, str]) -> None:
-        """Show each fault at its field and the first one under the body, and focus where it is mended."""
+        """Show each error at its field and the first under the body, and focus the field to correct."""
         forms = list(self._dialog.query(Form))
         placed = bool(forms) and forms[0].show_faults(faults)
         first_path, first = next(iter(faults.items()))

@@ -1,4 +1,4 @@
-"""Several requests of one node answered at once, after a list of what that means."""
+"""The dialog that answers several requests of one node together, after a list of them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Verdict = Literal["approved", "rejected"]
 
 
 def why_not_together(requests: Sequence[RequestInfo]) -> str:
-    """Why these cannot be answered together; empty where they can."""
+    """Return the reason why these requests cannot be answered together; empty if they can."""
     if any(request.status != RequestStatus.OPEN for request in requests):
-        return "some of the marked requests are decided already"
+        return "some of the marked requests are already decided"
     if any(request.kind not in ("approval", "confirmation") or request.choices for request in requests):
-        return "only approvals and confirmations are answered together"
-    places = {(request.workflow, request.node_id) for request in requests}
-    if len(places) > 1:
-        names = ", ".join(sorted(f"{workflow} · {node}" for workflow, node in places))
-        return f"only requests of one node are answered together, and these are of {names}"
+        return "only approvals and confirmations can be answered together"
+    nodes = {(request.workflow, request.node_id) for request in requests}
+    if len(nodes) > 1:
+        names = ", ".join(sorted(f"{workflow} · {node}" for workflow, node in nodes))
+        return f"only requests of one node can be answered together; these are of {names}"
     return ""
 
 
 def differences(requests: Sequence[RequestInfo]) -> list[str]:
-    """The keys of the context in which the requests differ and whose values fit a line."""
+    """Return the keys of the context in which the requests differ and whose values are scalars."""
     shared = set.intersection(*(set(request.context) for request in requests)) if requests else set()
     return [
         key
@@ -44,7 +44,7 @@ def differences(requests: Sequence[RequestInfo]) -> list[str]:
 
 
 class TogetherDialog(SendingDialog[str | None], Held[str | None]):
-    """Lists what would be answered; dismisses with the comment (maybe empty), or None for no."""
+    """A list of the requests. Dismisses with the comment, which can be empty, or None for no."""
 
     SENDS = "yes"
 
@@ -58,20 +58,20 @@ class TogetherDialog(SendingDialog[str | None], Held[str | None]):
     def compose(self) -> ComposeResult:
         first = self.requests[0]
         title = f"{self._word} {plural(len(self.requests), 'request')}?"
-        place = f"{first.workflow} · {first.node_id}: all of these, and nothing else"
+        scope = f"{first.workflow} · {first.node_id}: these requests only"
         with Vertical(id="box"):
-            head = Content.assemble((title, "bold"), "\n", (one_line(place, 200), "$text-muted"))
+            head = Content.assemble((title, "bold"), "\n", (one_line(scope, 200), "$text-muted"))
             yield Static(head, id="head")
             with DialogBody(id="body", can_focus=False):
                 yield LineView(list(self._lines()), id="together")
                 needed = " (required)" if self._needs_comment else ""
-                yield Label(f"Comment on each of them{needed}", classes="label")
+                yield Label(f"Comment for each request{needed}", classes="label")
                 yield Input(id="comment", compact=True)
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button(f"{self._word} all", id="yes", variant=self._variant, compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label(f"ctrl+s {self._word.lower()} all · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label(f"ctrl+s {self._word.lower()} all · esc cancel", classes="hint")
 
     def _lines(self) -> list[Content]:
         keys = differences(self.requests)

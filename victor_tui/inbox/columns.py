@@ -1,4 +1,4 @@
-"""Columns of the inbox: how long there is, what is asked, by which run, and who else is on it."""
+"""The columns of the inbox: remaining time, kind, question, workflow, people, age and run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ OUTCOME_TONES: dict[str, Tone] = {
 
 
 def left_cell(request: RequestInfo, now: datetime) -> Cell:
-    """Time left and a sign of how much it hurries; what became of it, when it is decided."""
+    """Return the remaining time with a sign of its urgency, or the outcome of a decided request."""
     if request.settles_at is not None and request.settles_at > now:
         return f"↶ {countdown(request.settles_at, now):>8}", "busy"
     if request.status != RequestStatus.OPEN:
         outcome = request.outcome or request.status
         return outcome.replace("_", " "), OUTCOME_TONES.get(outcome, "dim")
     if request.held_since is not None:
-        return "‖ asked back", "busy"
+        return "‖ question", "busy"
     if request.deadline is None:
         return "  no limit", "dim"
     tone = urgency(request, now)
@@ -45,7 +45,7 @@ def kind_cell(request: RequestInfo, now: datetime) -> Cell:
 
 
 def votes_text(request: RequestInfo) -> str:
-    """`1/2`: how many have approved of how many that must; empty where one person decides."""
+    """Return the approvals of the required approvals, `1/2`; empty if one person decides."""
     if request.required_approvals < 2:
         return ""
     given = sum(vote.outcome == "approved" and not vote.undone for vote in request.votes)
@@ -53,7 +53,7 @@ def votes_text(request: RequestInfo) -> str:
 
 
 def who_cell(request: RequestInfo, now: datetime) -> Cell:
-    """Who decided it; or how many votes it has, who looks at it, and whom it asks."""
+    """Return the user who answered; or the votes, the claim and the assignees."""
     if request.answered_by is not None:
         return request.answered_by.user, "plain"
     votes = votes_text(request)
@@ -68,7 +68,7 @@ def age_cell(request: RequestInfo, now: datetime) -> Cell:
 
 
 def inbox_columns(group: Callable[[RequestInfo, datetime], Cell]) -> list[Column[RequestInfo]]:
-    """The columns; `group` draws the workflow, which heads a group where requests are grouped."""
+    """Return the columns. `group` returns the cell of the workflow, which is the heading of a group."""
     return [
         Column("left", "Time left", 12, left_cell, inbox_order, 0, live=True),
         Column("kind", "Asks for", 10, kind_cell, lambda q: q.kind, 2),

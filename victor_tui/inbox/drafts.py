@@ -1,4 +1,4 @@
-"""What somebody has typed into a dialog and not sent: kept while the console runs."""
+"""The drafts of answers: input that was not sent, kept while the console runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _drafts: WeakKeyDictionary[App[Any], dict[str, dict[str, Any]]] = WeakKeyDiction
 
 
 def keep(screen: Screen[Any], key: str) -> None:
-    """Keep what the dialog holds."""
+    """Save the input of the dialog as a draft."""
     _drafts.setdefault(screen.app, {})[key] = _snapshot(screen)
 
 
 def forget(screen: Screen[Any], key: str) -> None:
-    """It was sent."""
+    """Delete the draft after the answer was sent."""
     _drafts.get(screen.app, {}).pop(key, None)
 
 
-def bring_back(screen: Screen[Any], key: str) -> None:
-    """Put back what was kept, if anything was."""
+def restore(screen: Screen[Any], key: str) -> None:
+    """Restore the draft into the dialog, if it exists."""
     draft = _drafts.get(screen.app, {}).get(key)
     if draft is not None:
         _restore(screen, draft)
@@ -55,5 +55,5 @@ def _restore(screen: Screen[Any], draft: Mapping[str, Any]) -> None:
         chooser.highlighted = draft.get("highlighted", chooser.highlighted)
         if isinstance(chooser, SelectionList) and "picked" in draft:
             chooser.deselect_all()
-            for place in draft["picked"]:
-                chooser.select(place)
+            for index in draft["picked"]:
+                chooser.select(index)

@@ -1,4 +1,4 @@
-"""What the pane beside the inbox says about a request: the facts that the clock changes, and the rest."""
+"""The preview of a request: facts that depend on the time, and the rest."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from victor_tui.theme import kind_mark
 from victor_tui.widgets.preview import Facts
 
 _PROMPT_LIMIT = 6000
-"""Characters of a prompt that the pane shows; the dialog shows all."""
+"""Maximum length of a prompt in the preview, in characters. The dialog shows all."""
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
 def value_words(value: Any) -> str:
-    """A value of the state as people write it: text bare, anything else as JSON."""
+    """Return a text unchanged, and any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def prompt_markdown(prompt: str) -> str:
-    """Markdown for the pane: control characters visible, headings as bold lines."""
+    """Return a prompt as Markdown with visible control characters, and with headings as bold lines."""
     text = prompt if len(prompt) <= _PROMPT_LIMIT else prompt[:_PROMPT_LIMIT] + "\n\n…"
     return _HEADING.sub(lambda match: f"**{match[1].replace('**', '')}**\n", clean_lines(text))
 
 
 def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | None) -> Facts:
-    """What it is, how long there is, what happens in silence, and who is on it."""
+    """Return kind, workflow, deadline, the action on a timeout, and the people of a request."""
     mark = kind_mark(request.kind)
     facts.title(request.title)
     facts.line(
@@ -46,7 +46,7 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
     if request.status != RequestStatus.OPEN:
         _decision(facts, request, now, zone)
     elif request.held_since is not None:
-        facts.line(("‖ the requester was asked: the deadline stands still", "busy"), ("  m replies", "dim"))
+        facts.line(("‖ waiting for the requester: the deadline is paused", "busy"), ("  m replies", "dim"))
     elif request.deadline is not None:
         facts.line(
             (f"{countdown(request.deadline, now)} left", urgency(request, now)),
@@ -59,12 +59,12 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
 
 
 def _decision(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | None) -> None:
-    who = request.answered_by.user if request.answered_by else "nobody"
+    who = request.answered_by.user if request.answered_by else "no one"
     when = full(request.answered_at, zone) if request.answered_at else ""
     outcome = (request.outcome or request.status).replace("_", " ")
     if request.settles_at is not None and request.settles_at > now:
         left = countdown(request.settles_at, now)
-        facts.line((f"↶ counts in {left}", "busy"), ("  u takes it back", "dim"))
+        facts.line((f"↶ final in {left}", "busy"), ("  u undoes it", "dim"))
     facts.line((outcome, OUTCOME_TONES.get(request.outcome or "", "dim")), (f" by {who}  {when}", "dim"))
     facts.fact("sent back to", request.pushed_back_to)
     facts.fact("answer", None if request.answer is None else value_words(request.answer))
@@ -76,17 +76,17 @@ def _people(facts: Facts, request: RequestInfo, now: datetime) -> None:
         facts.fact("approvals", f"{votes} needed", "wait")
     for vote in request.votes:
         comment = f": {vote.comment}" if vote.comment else ""
-        undone = ", taken back" if vote.undone else ""
+        undone = ", undone" if vote.undone else ""
         facts.fact("vote", f"{vote.outcome}{undone} by {vote.actor.user} {relative(vote.at, now)}{comment}")
     facts.fact("claimed by", request.claimed_by, "busy")
     if request.chain:
-        facts.fact("one by one", chain_words(request))
+        facts.fact("in turn", chain_words(request))
     else:
         facts.fact("assigned to", ", ".join(request.assignees))
 
 
 def body_facts(facts: Facts, request: RequestInfo) -> Facts:
-    """The prompt, what was said about it, the choices, and what the machine recommends."""
+    """Return the prompt, the messages, the choices and the recommendation of a request."""
     facts.block(Padding(Markdown(prompt_markdown(request.prompt), hyperlinks=False), (1, 0, 0, 0)))
     for message in request.messages:
         sign = "?" if message.kind == "question" else "↳"
@@ -94,5 +94,5 @@ def body_facts(facts: Facts, request: RequestInfo) -> Facts:
     for choice in request.choices:
         facts.line((f"• {choice.label}", "key"), (f"  {choice.description}", "dim"))
     if request.recommendation is not None:
-        facts.fact("recommends", value_words(request.recommendation))
+        facts.fact("recommended", value_words(request.recommendation))
     return facts

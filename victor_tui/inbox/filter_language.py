@@ -1,7 +1,7 @@
 """The filter of the inbox: `mine unclaimed workflow:deploy words`.
 
-Words that name a view narrow to it, fields narrow by their value, all other words are searched for in
-title, prompt and workflow. All of them must hold.
+Names of views select that view, fields select by their value, and all other words are searched for in title,
+prompt and workflow. A request must match all of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from victor_engine.api import RequestInfo, RequestQuery
 from victor_tui.filter_language import FilterError
 from victor_tui.inbox.urgency import SOON_SECONDS
 
-Holds = Callable[[RequestInfo, datetime, str], bool]
-"""Whether a view holds for a request, now, for the user of this name."""
+InView = Callable[[RequestInfo, datetime, str], bool]
+"""Returns whether a request is in a view, at a time, for a user."""
 
 
 def _overdue(request: RequestInfo, now: datetime, me: str) -> bool:
@@ -27,23 +27,23 @@ def _soon(request: RequestInfo, now: datetime, me: str) -> bool:
     return request.deadline is not None and (request.deadline - now).total_seconds() < SOON_SECONDS
 
 
-VIEWS: dict[str, Holds] = {
+VIEWS: dict[str, InView] = {
     "mine": lambda q, now, me: q.asked_as == "name" or q.claimed_by == me,
     "groups": lambda q, now, me: q.asked_as == "group",
     "unclaimed": lambda q, now, me: q.claimed_by is None and not q.votes,
     "soon": _soon,
     "overdue": _overdue,
 }
-"""Named views; `soon` is due within half an hour or overdue."""
+"""Named views. `soon` has the requests that are due within half an hour or overdue."""
 FIELDS: dict[str, str] = {"workflow": "workflow:deploy", "run": "run:r00914", "kind": "kind:approval"}
 """Each field with an example."""
 CYCLE = ("", "mine", "groups", "unclaimed", "overdue")
-"""Filters that one key goes through."""
+"""The filters that one key steps through."""
 
 
 @dataclass(frozen=True)
 class InboxFilter:
-    """A parsed filter; empty lets everything through. Texts are lower case."""
+    """A parsed filter. The empty filter matches every request. Texts are in lower case."""
 
     views: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class InboxFilter:
     kind: str = ""
 
     def query(self, now: datetime, statuses: tuple[str, ...], limit: int) -> RequestQuery:
-        """The query for a store. It may give more than `matches` lets through, but nothing less."""
+        """Return the query for the store. It finds at least the requests that `matches` accepts."""
         due = {"overdue": now, "soon": now + timedelta(seconds=SOON_SECONDS)}
         asked = [view for view in ("mine", "groups") if view in self.views]
         return RequestQuery(
@@ -80,7 +80,7 @@ class InboxFilter:
 
 
 def parse_inbox_filter(text: str, now: datetime, zone: tzinfo | None = None) -> InboxFilter:
-    """Read a filter; raises `FilterError` for one that means nothing."""
+    """Parse a filter. Raises `FilterError` for an invalid filter."""
     views: list[str] = []
     words: list[str] = []
     fields: dict[str, str] = {}
@@ -93,7 +93,7 @@ def parse_inbox_filter(text: str, now: datetime, zone: tzinfo | None = None) -> 
         elif name not in FIELDS:
             close = get_close_matches(name, FIELDS, 1)
             hint = f"did you mean {close[0]}:?" if close else "fields are " + ", ".join(FIELDS)
-            raise FilterError(f"no field {name!r}: {hint}")
+            raise FilterError(f"unknown field {name!r}: {hint}")
         elif not value:
             raise FilterError(f"{name}: needs a value, for example {FIELDS[name]}")
         else:

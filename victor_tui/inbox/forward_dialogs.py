@@ -1,7 +1,6 @@
-"""What is done with a request other than answering it: handing it on, sending its run back, asking back.
+"""The dialogs that reassign or delegate a request, send its run back, or ask the requester.
 
-Each of these dialogs does what it says itself, so that a refusal is shown inside and nothing that was
-typed is lost.
+Each dialog sends its command itself, so that it can show an error without losing the input.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from victor_tui.inbox.question_view import decided_words
 from victor_tui.text import one_line, plain
 
 
-class PassingDialog(SendingDialog[RequestInfo | None]):
-    """Dismisses with the request as it is afterwards, or None when it was left."""
+class ForwardDialog(SendingDialog[RequestInfo | None]):
+    """A dialog that dismisses with the changed request, or None."""
 
     SENDS = "send"
 
     TITLE_WORDS = ""
     BUTTON = "Send"
     DONE = "Done"
-    """How it is told afterwards."""
+    """The word of the notification after the command."""
 
     def __init__(self, request: RequestInfo) -> None:
         super().__init__()
@@ -43,28 +42,30 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
 
     def compose(self) -> ComposeResult:
         request = self.request
-        place = f"{request.workflow} · {request.node_id} · {request.title}"
+        subtitle = f"{request.workflow} · {request.node_id} · {request.title}"
         with Vertical(id="box"):
-            head = Content.assemble((self.TITLE_WORDS, "bold"), "\n", (one_line(place, 200), "$text-muted"))
+            head = Content.assemble(
+                (self.TITLE_WORDS, "bold"), "\n", (one_line(subtitle, 200), "$text-muted")
+            )
             yield Static(head, id="head")
             with DialogBody(id="body", can_focus=False):
                 yield from self.compose_fields()
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button(self.BUTTON, id="send", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label(f"ctrl+s {self.BUTTON.lower()} · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label(f"ctrl+s {self.BUTTON.lower()} · esc cancel", classes="hint")
 
     def compose_fields(self) -> Iterator[Widget]:
-        """The fields of this dialog."""
+        """Yield the fields of this dialog."""
         yield from ()
 
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:
-        """What is sent; None after saying what is missing."""
+        """Return the command to send, or None after showing an error."""
         raise NotImplementedError
 
     def missing(self, text: str, field: str) -> None:
-        """Say what is missing and go there."""
+        """Show what is missing, and focus the field."""
         self.fault(text)
         self.query_one(field).focus()
 
@@ -83,7 +84,7 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
             done = await action
         except ConflictError as error:
             self.fault(f"{error.message}. Your text stays here.", "$warning")
-            await self._look_again()
+            await self._reload()
         except VictorError as error:
             self.fault(error.message)
         else:
@@ -93,19 +94,19 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
 
     def feed_refreshed(self, subject: Subject) -> None:
         if subject == "requests" and not self._sending:
-            self._look()
+            self._check_open()
 
     @work(group="look", exclusive=True)
-    async def _look(self) -> None:
-        """Say that the request was decided meanwhile; then nothing of this can be done with it."""
-        await self._look_again()
+    async def _check_open(self) -> None:
+        """Load the request. If it is decided, show this and disable sending."""
+        await self._reload()
         if self.request.status != RequestStatus.OPEN:
             words = decided_words(self.request, self.console.zone)
-            self.fault(f"{words} Your text stays here; esc leaves.", "$warning")
+            self.fault(f"{words} Your text stays here; esc closes.", "$warning")
             self.query_one("#send", Button).disabled = True
 
-    async def _look_again(self) -> None:
-        """After a conflict: the next try is about the request as it is now."""
+    async def _reload(self) -> None:
+        """Load the current request, so that the next attempt uses its revision."""
         try:
             self.request = await self.port.request(self.request.id)
         except VictorError as error:
@@ -113,12 +114,12 @@ class PassingDialog(SendingDialog[RequestInfo | None]):
 
 
 def names_in(text: str) -> list[str]:
-    """Users, groups and roles, parted by commas or blanks."""
+    """Return the users, groups and roles of a text, separated by commas or spaces."""
     return [name for name in re.split(r"[,\s]+", text.strip()) if name]
 
 
-class ReassignDialog(PassingDialog):
-    """Other people are asked in the place of those who are."""
+class ReassignDialog(ForwardDialog):
+    """Assign the request to other people."""
 
     TITLE_WORDS = "Reassign"
     BUTTON = "Reassign"
@@ -126,10 +127,10 @@ class ReassignDialog(PassingDialog):
 
     def compose_fields(self) -> Iterator[Widget]:
         now = ", ".join(self.request.assignees) or "anyone"
-        yield Static(Content.styled(plain(f"Now for {now}."), "$text-muted"), classes="text")
-        yield Label("To (users, groups, @roles)", classes="label")
+        yield Static(Content.styled(plain(f"Currently assigned to {now}."), "$text-muted"), classes="text")
+        yield Label("New assignees (users, groups, @roles)", classes="label")
         yield Input(id="to", placeholder="ana, group:ops, @lead", compact=True)
-        yield Label("Note (they see it, and it goes into the audit trail)", classes="label")
+        yield Label("Note (shown to them, and in the audit trail)", classes="label")
         yield Input(id="note", compact=True)
 
     def on_mount(self) -> None:
@@ -138,30 +139,30 @@ class ReassignDialog(PassingDialog):
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:
         names, note = names_in(self.query_one("#to", Input).value), self.query_one("#note", Input).value
         if not names:
-            self.missing("Say who is to be asked.", "#to")
+            self.missing("Enter at least one user, group or role.", "#to")
             return None
-        return self.hand_on(port, names, note)
+        return self.send_names(port, names, note)
 
-    def hand_on(self, port: Port, names: list[str], note: str) -> Awaitable[RequestInfo] | None:
+    def send_names(self, port: Port, names: list[str], note: str) -> Awaitable[RequestInfo] | None:
         return port.reassign(self.request.id, self.request.revision, names, note)
 
 
 class DelegateDialog(ReassignDialog):
-    """Somebody else answers in one's own place; the others stay asked."""
+    """Let another person answer in the place of the user. Other assignees stay."""
 
-    TITLE_WORDS = "Delegate: somebody answers in your place"
+    TITLE_WORDS = "Delegate: another person answers in your place"
     BUTTON = "Delegate"
     DONE = "Delegated"
 
-    def hand_on(self, port: Port, names: list[str], note: str) -> Awaitable[RequestInfo] | None:
+    def send_names(self, port: Port, names: list[str], note: str) -> Awaitable[RequestInfo] | None:
         if len(names) > 1:
-            self.missing("One name: reassign (r) is for several.", "#to")
+            self.missing("Enter one name. To ask several people, use reassign (r).", "#to")
             return None
         return port.delegate(self.request.id, self.request.revision, names[0], note)
 
 
-class PushBackDialog(PassingDialog):
-    """The run goes back to a node that it has been at, with a comment for the work there."""
+class PushBackDialog(ForwardDialog):
+    """Send the run back to a node that it has visited, with a comment."""
 
     TITLE_WORDS = "Send the run back to an earlier node"
     BUTTON = "Send back"
@@ -171,55 +172,55 @@ class PushBackDialog(PassingDialog):
         yield Label("To", classes="label")
         nodes = [Option(Content(one_line(node, 120))) for node in self.request.can_go_back_to]
         yield OptionList(*nodes, id="nodes", compact=True)
-        yield Label("What is to be different (needed; the rerun finds it in its state)", classes="label")
+        yield Label("Required changes (the node finds this text in its state)", classes="label")
         yield TextArea(id="comment", compact=True)
 
     def on_mount(self) -> None:
         nodes = self.query_one("#nodes", OptionList)
-        nodes.highlighted = len(self.request.can_go_back_to) - 1  # the step before is meant most often
+        nodes.highlighted = len(self.request.can_go_back_to) - 1  # usually the previous step
         (nodes if len(self.request.can_go_back_to) > 1 else self.query_one("#comment")).focus()
 
     def on_option_list_option_selected(self) -> None:
         self.query_one("#comment").focus()
 
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:
-        place, text = (
+        index, text = (
             self.query_one("#nodes", OptionList).highlighted,
             self.query_one("#comment", TextArea).text,
         )
-        if place is None:
+        if index is None:
             self.missing("Choose a node.", "#nodes")
             return None
         if not text.strip():
-            self.missing("Say what is to be different.", "#comment")
+            self.missing("Describe the required changes.", "#comment")
             return None
         return port.push_back(
-            self.request.id, self.request.revision, self.request.can_go_back_to[place], text
+            self.request.id, self.request.revision, self.request.can_go_back_to[index], text
         )
 
 
-class SayDialog(PassingDialog):
-    """A question to whoever wants the answer, or the reply to one that is open."""
+class SayDialog(ForwardDialog):
+    """Ask the requester a question, or reply to an open question."""
 
     def __init__(self, request: RequestInfo) -> None:
         super().__init__(request)
         self._reply = request.held_since is not None
         self.TITLE_WORDS = (
-            "Reply to what was asked" if self._reply else f"Ask {one_line(request.requested_by, 60)}"
+            "Reply to the question" if self._reply else f"Ask {one_line(request.requested_by, 60)}"
         )
         self.BUTTON = "Reply" if self._reply else "Ask"
-        self.DONE = "Replied" if self._reply else "Asked back"
+        self.DONE = "Replied" if self._reply else "Asked"
 
     def compose_fields(self) -> Iterator[Widget]:
         for message in self.request.messages:
             sign = "?" if message.kind == "question" else "↳"
             who = one_line(message.actor.user, 60)
-            said = Content.assemble((f"{sign} {who}  ", "bold"), (plain(message.text), ""))
-            yield Static(said, classes="text said")
+            line = Content.assemble((f"{sign} {who}  ", "bold"), (plain(message.text), ""))
+            yield Static(line, classes="text said")
         held = (
-            "The deadline goes on with what is left of it."
+            "The deadline continues with the remaining time."
             if self._reply
-            else "The deadline stands still until then."
+            else "The deadline is paused until the reply."
         )
         yield Label(f"{'Reply' if self._reply else 'Question'}. {held}", classes="label")
         yield TextArea(id="text", compact=True)
@@ -230,7 +231,7 @@ class SayDialog(PassingDialog):
     def action(self, port: Port) -> Awaitable[RequestInfo] | None:
         text = self.query_one("#text", TextArea).text
         if not text.strip():
-            self.missing("There is nothing to send yet.", "#text")
+            self.missing("Enter a text first.", "#text")
             return None
         if self._reply:
             return port.reply(self.request.id, text)
@@ -243,18 +244,18 @@ COMMANDS = {
     "push_back": (RequestCommand.PUSH_BACK,),
     "say": (RequestCommand.ASK, RequestCommand.REPLY),
 }
-"""What each way sends; one of the commands must be accepted."""
+"""The commands of each dialog. The engine must accept one of them."""
 
 
 def dialog_for(
     how: Literal["reassign", "delegate", "push_back", "say"], request: RequestInfo
-) -> PassingDialog:
-    """The dialog that does this with `request`. UsageError says why nothing can be done."""
+) -> ForwardDialog:
+    """Return the dialog for a command on `request`. Raises UsageError if the engine would refuse it."""
     reasons = [request_refused(request, command) for command in COMMANDS[how]]
     if all(reasons):
         raise UsageError(f"this request {reasons[0]}")
     if how == "push_back" and not request.can_go_back_to:
-        raise UsageError("there is no earlier node that this run can go back to")
+        raise UsageError("this run has no earlier node to go back to")
     kinds = {
         "reassign": ReassignDialog,
         "delegate": DelegateDialog,

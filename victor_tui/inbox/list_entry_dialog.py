@@ -1,4 +1,4 @@
-"""One entry of a list of objects, as a form of its own."""
+"""The dialog that edits one entry of a list of objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from victor_tui.widgets.form_fields import FormFault
 
 
 class RowDialog(EditorDialog[dict[str, Any] | None]):
-    """Dismisses with an object that fits `schema`, or None. What is filled in is not left by one stray key."""
+    """A form that dismisses with an object that matches `schema`, or None.
+
+    Escape asks before it discards edits.
+    """
 
     def __init__(self, title: str, schema: Mapping[str, Any], row: Any) -> None:
         super().__init__()
@@ -34,8 +37,8 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Keep", id="keep", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s keep · tab · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s keep · tab · esc cancel", classes="hint")
 
     def on_mount(self) -> None:
         form = self.query_one(Form)
@@ -43,7 +46,7 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
         form.focus_first()
 
     def typed_ahead(self, key: str) -> bool:
-        """Take each key at once: the dialog decides nothing."""
+        """Return False: keys typed ahead are safe, because the dialog sends nothing."""
         return False
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -55,7 +58,9 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
     def action_leave(self) -> None:
         if self.query_one(Form).snapshot() != self._before and not self._warned:
             self._warned = True
-            self.fault("This is not kept yet: ctrl+s keeps it, esc again leaves it.", "$warning")
+            self.fault(
+                "Your changes are not kept yet: ctrl+s keeps them, esc again discards them.", "$warning"
+            )
         else:
             self.dismiss(None)
 

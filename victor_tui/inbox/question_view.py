@@ -1,4 +1,4 @@
-"""How a question to people is shown: its head, its words, its context, and the widgets of its answer."""
+"""The view of a request: its head, its prompt, its context, and the widgets of its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.widgets.selection_list import Selection
 from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.inbox.request_context import context_pieces
-from victor_tui.text import countdown, duration, full, one_line, plain, plural, word, written_out
+from victor_tui.text import control_characters, countdown, duration, full, one_line, plain, plural, word
 from victor_tui.theme import kind_mark
 from victor_tui.widgets.choices import PICKED, UNPICKED, Several
 from victor_tui.widgets.form import Form
@@ -23,26 +23,26 @@ from victor_tui.widgets.json_view import ValueTree, diff_style, looks_like_diff,
 from victor_tui.widgets.lines import LineView
 
 _PROMPT_LIMIT = 20_000
-"""Characters of a prompt rendered as Markdown; more is shown as lines of text."""
+"""Maximum length of a prompt that is rendered as Markdown, in characters. A longer prompt is plain text."""
 _COMPARED = 4000
-"""Lines of a document and its edit that are compared while somebody types."""
+"""Maximum number of lines of a document and its edit for a diff during typing."""
 _WRAPPED = 2000
-"""Lines of a document up to which its long lines are wrapped in the field; it takes time for each."""
+"""Maximum number of lines of a document for soft wrap in the field. Each line takes time."""
 _CHOICE_STYLES = {"success": "$success", "warning": "$warning", "danger": "$error", "primary": "$primary"}
 
 
-def says_yes_or_no(request: RequestInfo) -> bool:
-    """Whether it is approved or rejected, rather than given a value."""
+def needs_verdict(request: RequestInfo) -> bool:
+    """Return whether a request is approved or rejected, instead of answered with a value."""
     return request.kind == "review" or (request.kind in ("approval", "confirmation") and not request.choices)
 
 
 def markdown_source(prompt: str) -> str:
-    """A prompt as Markdown whose raw HTML and images stay text."""
+    """Return a prompt as Markdown in which raw HTML and images stay text."""
     return plain(prompt).replace("![", "\\![").replace("<", "\\<")
 
 
 def choice_line(choice: ChoiceInfo) -> Content:
-    """A choice as its label and description, in the colour that its author gave it."""
+    """Return label and description of a choice, in the style of the choice."""
     label = (one_line(choice.label or str(choice.value), 200), _CHOICE_STYLES.get(choice.style, "") or "bold")
     if not choice.description:
         return Content.assemble(label)
@@ -53,12 +53,12 @@ def choice_line(choice: ChoiceInfo) -> Content:
 
 
 def head_lines(request: RequestInfo, now: datetime) -> Content:
-    """What it is, where it comes from, how long there is, and who else is on it."""
+    """Return kind, title, origin, remaining time and people of a request."""
     sign = kind_mark(request.kind)
-    place = f"{request.workflow}@{request.version} · {request.node_id} · asked by {request.requested_by}"
+    origin = f"{request.workflow}@{request.version} · {request.node_id} · asked by {request.requested_by}"
     parts = [
         Content.assemble((f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")),
-        Content.styled(one_line(place, 300), "$text-muted"),
+        Content.styled(one_line(origin, 300), "$text-muted"),
     ]
     if request.status != RequestStatus.OPEN:
         parts.append(
@@ -66,14 +66,12 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
         )
     elif request.held_since is not None:
         parts.append(
-            Content.styled(
-                "⏱ stands still until the requester replies (ctrl+o) to what was asked", "$warning"
-            )
+            Content.styled("⏱ paused until the requester replies to the question (ctrl+o)", "$warning")
         )
     elif request.deadline is not None:
         left = (request.deadline - now).total_seconds()
         style = "$error bold" if left < 60 else "$warning" if left < 600 else "$success"
-        text = one_line(request.on_timeout_text or f"If nobody answers: {request.on_timeout}", 200)
+        text = one_line(request.on_timeout_text or f"Without an answer: {request.on_timeout}", 200)
         parts.append(
             Content.assemble((f"⏱ {countdown(request.deadline, now)}  ", style), (text, "$text-muted"))
         )
@@ -83,7 +81,7 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
 
 
 def decided_words(request: RequestInfo, zone: tzinfo | None) -> str:
-    """Return who or what decided a request, when, and what was decided."""
+    """Return a sentence with the user or the deadline that decided a request, the time and the outcome."""
     outcome = str(request.outcome or "").replace("_", " ")
     when = f" at {full(request.answered_at, zone)}" if request.answered_at else ""
     if request.status == RequestStatus.ANSWERED and request.answered_by is not None:
@@ -94,14 +92,14 @@ def decided_words(request: RequestInfo, zone: tzinfo | None) -> str:
 
 
 def why_refused(request: RequestInfo) -> str:
-    """Return why an open request takes no answer of the person who looks; empty where it may take one."""
+    """Return the reason why the current user cannot answer an open request; empty if they can."""
     if request.assignees and not request.asked_as:
-        return f"You are not asked any more: it is for {one_line(', '.join(request.assignees), 120)}."
+        return f"You can no longer answer: it is assigned to {one_line(', '.join(request.assignees), 120)}."
     return ""
 
 
 def people_line(request: RequestInfo) -> str:
-    """Who has it, who has voted, who is asked."""
+    """Return the claim, the votes, the assignees and the rules of a request on one line."""
     facts = []
     if request.claimed_by:
         facts.append(f"claimed by {request.claimed_by}")
@@ -113,23 +111,23 @@ def people_line(request: RequestInfo) -> str:
             f"{yes} of {plural(request.required_approvals, 'approval')}" + (f" ({names})" if names else "")
         )
     if request.chain:
-        facts.append("one after the other: " + chain_words(request))
+        facts.append("in turn: " + chain_words(request))
     elif request.assignees:
         facts.append("for " + ", ".join(request.assignees))
     if not request.allow_self_approval:
-        facts.append("not by who started the run")
+        facts.append("not by the user who started the run")
     if request.undo_window:
-        facts.append(f"an answer can be taken back for {duration(request.undo_window)}")
+        facts.append(f"an answer can be undone for {duration(request.undo_window)}")
     return " · ".join(facts)
 
 
 def chain_words(request: RequestInfo) -> str:
-    """The places of a chain: those that have approved, the present one, and who comes after."""
+    """Return the stages of a chain: past approvals, the current stage in brackets, and later stages."""
     words = []
-    for place, name in enumerate(request.chain):
-        if place < request.stage:
+    for stage, name in enumerate(request.chain):
+        if stage < request.stage:
             words.append(f"✓{name}")
-        elif place == request.stage:
+        elif stage == request.stage:
             words.append(f"[{', '.join(request.assignees)}]")
         else:
             words.append(name)
@@ -148,7 +146,7 @@ def compose_prompt(request: RequestInfo) -> ComposeResult:
 
 
 def compose_context(request: RequestInfo) -> ComposeResult:
-    # A text to be reviewed is shown as the document.
+    # The document shows the reviewed text already.
     reviewed = request.document if request.kind == "review" else None
     context = {
         name: value for name, value in request.context.items() if reviewed is None or value != reviewed
@@ -167,7 +165,7 @@ def compose_answer(request: RequestInfo) -> ComposeResult:
     elif request.kind == "override":
         yield Label("Recommended", classes="label")
         yield ValueTree({"value": request.recommendation}, id="recommendation")
-        yield Label("Instead (empty: the recommendation is accepted)", classes="label")
+        yield Label("Your value (empty accepts the recommendation)", classes="label")
     if request.choices:
         yield from _compose_choices(request)
     elif request.kind in ("input", "choice", "override"):
@@ -177,7 +175,7 @@ def compose_answer(request: RequestInfo) -> ComposeResult:
             yield Form(request.input_schema, initial, row_dialog=RowDialog)
         else:
             text = ""
-            if request.kind != "override":  # there an empty field takes what is recommended
+            if request.kind != "override":  # an empty field accepts the recommendation
                 yield Label("Answer", classes="label")
                 if request.has_default and request.default is not None:
                     text = word(request.default)
@@ -199,7 +197,7 @@ def _compose_review(request: RequestInfo) -> ComposeResult:
             show_line_numbers=True,
             soft_wrap=not long,
         )
-        if long:  # given to its constructor it would be laid out again for each of its settings
+        if long:  # the constructor would lay the text out again for each setting
             area.load_text(document)
         yield area
         yield Static(id="changes", classes="text")
@@ -210,11 +208,13 @@ def _compose_review(request: RequestInfo) -> ComposeResult:
 
 
 def hidden_words(text: str) -> str:
-    """What a field that is edited holds and cannot show; empty where it shows all."""
-    found = written_out(text)
+    """Return the invisible characters of an edited text; empty if all are visible."""
+    found = control_characters(text)
     if not found:
         return ""
-    return "Not seen in the field: " + ", ".join(f"{sign} × {count}" for sign, count in found.items())
+    return "Invisible characters in the field: " + ", ".join(
+        f"{sign} × {count}" for sign, count in found.items()
+    )
 
 
 def _compose_choices(request: RequestInfo) -> ComposeResult:
@@ -229,13 +229,13 @@ def _compose_choices(request: RequestInfo) -> ComposeResult:
 
 
 def verdict_label(request: RequestInfo, outcome: str, *, selected: bool) -> str:
-    """Return the label of the button that selects `outcome`, with a sign that says whether it is selected."""
+    """Return the label of the button that selects `outcome`, with a sign if it is selected."""
     yes = "Confirm" if request.kind == "confirmation" else "Approve"
     return f"{PICKED if selected else UNPICKED}{yes if outcome == 'approved' else 'Reject'}"
 
 
 def compose_actions(request: RequestInfo) -> ComposeResult:
-    if says_yes_or_no(request):
+    if needs_verdict(request):
         for outcome in ("approved", "rejected"):
             label = verdict_label(request, outcome, selected=False)
             variant: Literal["success", "error"] = "success" if outcome == "approved" else "error"
@@ -244,18 +244,18 @@ def compose_actions(request: RequestInfo) -> ComposeResult:
         yield Label("← → select · ctrl+s send · esc", classes="hint")
     else:
         yield Button("Send", id="answered", variant="primary", compact=True)
-        yield Button("Leave", id="leave", compact=True)
+        yield Button("Close", id="leave", compact=True)
         yield Label("ctrl+s send · tab · esc keeps as draft", classes="hint")
 
 
 def compose_messages(request: RequestInfo) -> ComposeResult:
-    said = Static(message_lines(request), id="messages", classes="text said")
-    said.display = bool(request.messages)
-    yield said
+    messages = Static(message_lines(request), id="messages", classes="text said")
+    messages.display = bool(request.messages)
+    yield messages
 
 
 def message_lines(request: RequestInfo) -> Content:
-    """What was asked back, and what the requester said."""
+    """Return the questions to the requester and the replies."""
     lines = []
     for message in request.messages:
         mark = "?" if message.kind == "question" else "↳"
@@ -265,7 +265,7 @@ def message_lines(request: RequestInfo) -> Content:
 
 
 def changes_of(before: str, after: str) -> Content:
-    """The difference that an edit makes, as far as it can be shown while somebody types."""
+    """Return the diff of an edit, or a note if the document is too long for a diff during typing."""
     old, new = before.splitlines(), after.splitlines()
     if old == new:
         return Content.styled("Unchanged.", "$text-muted")

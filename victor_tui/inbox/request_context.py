@@ -1,7 +1,7 @@
-"""What a request was asked about, each value in the form that shows it best.
+"""The context of a request, each value in the best form.
 
-Two versions of a thing become a diff, a list of like objects a table, source and configuration text is
-highlighted, everything else that has members goes into one tree.
+Two versions of a value become a diff, a list of objects with the same keys becomes a table, source and
+configuration text is highlighted, and all other values go into one tree.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from victor_tui.widgets.json_view import (
 Kind = Literal["diff", "table", "code", "text", "tree"]
 
 _COMPARED = 4000
-"""Lines of two versions together up to which they are compared."""
+"""Maximum total number of lines of two versions for a diff."""
 _HIGHLIGHTED = 100_000
-"""Characters up to which text is highlighted."""
+"""Maximum length of highlighted text, in characters."""
 _PAIRS = (("before", "after"), ("old", "new"), ("current", "proposed"), ("from", "to"), ("live", "planned"))
-"""What two versions of one thing are called."""
+"""Names of two versions of one value."""
 _LANGUAGES = {
     "py": "python", "sh": "bash", "js": "javascript", "ts": "typescript", "tf": "terraform", "rb": "ruby",
     "sql": "sql", "json": "json", "yaml": "yaml", "yml": "yaml", "toml": "toml", "ini": "ini", "xml": "xml",
@@ -45,7 +45,7 @@ _YAML_LINE = re.compile(r"\s*(?:- )*[\w.\-\"'/]+:(?:\s|$)|\s*- \S|\s*#|\s*$|---$
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A named part of a context: its lines, or for a `tree` the value whose members fold."""
+    """A named part of a context: its lines, or for a `tree` the value."""
 
     label: str
     kind: Kind
@@ -54,7 +54,7 @@ class Piece:
 
 
 def context_pieces(context: Mapping[str, Any]) -> list[Piece]:
-    """The parts of a context in its own order; what goes into the tree comes last, as one part."""
+    """Return the parts of a context in its order. The tree is the last part."""
     found: list[Piece] = []
     tree: dict[str, Any] = {}
     rest = dict(context)
@@ -102,7 +102,7 @@ def _text_piece(key: str, text: str) -> Piece:
 
 
 def language_of(key: str, text: str) -> str | None:
-    """The language of a text by its key, its first line, or its look; None for plain words."""
+    """Return the language of a text by its key, its first line, or its structure; None for plain text."""
     name = re.split(r"[._\-]", key.lower())[-1]
     if name in _LANGUAGES:
         return _LANGUAGES[name]
@@ -128,7 +128,7 @@ def language_of(key: str, text: str) -> str | None:
 
 
 def _partner(key: str, context: Mapping[str, Any]) -> str | None:
-    """The key that holds the version after the one of `key`: `config_before` and `config_after`."""
+    """Return the key of the newer version of `key`: `config_after` for `config_before`."""
     for before, after in _PAIRS:
         for pattern in (rf"^{before}$", rf"^{before}(?=[_.\-])", rf"(?<=[_.\-]){before}$"):
             other = re.sub(pattern, after, key)
@@ -138,7 +138,7 @@ def _partner(key: str, context: Mapping[str, Any]) -> str | None:
 
 
 def _compare(key: str, old: Any, other: str, new: Any) -> Piece | None:
-    """A diff of two texts or two structures; None where they are neither, or too long to compare."""
+    """Return a diff of two texts or two structures; None for other values, or if they are too long."""
     before, after = _as_lines(old), _as_lines(new)
     if before is None or after is None or len(before) + len(after) > _COMPARED:
         return None
@@ -161,7 +161,7 @@ def _as_lines(value: Any) -> list[str] | None:
 
 
 def context_content(pieces: Sequence[Piece], limit: int, more: str) -> Content:
-    """All parts as one text of at most `limit` lines each; `more` says where the rest is."""
+    """Return all parts as one text with at most `limit` lines each. `more` is the hint to the rest."""
     blocks: list[Content] = []
     for piece in pieces:
         lines = piece.lines if piece.kind != "tree" else ValueTree(piece.value).shown_lines

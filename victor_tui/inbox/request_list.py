@@ -1,4 +1,4 @@
-"""Which requests the inbox shows: open or decided ones that fit a filter, and of how many."""
+"""The requests that the inbox lists: open or decided requests that match a filter, and their total."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DECIDED = ("answered", "expired", "withdrawn")
 
 
 class InboxList:
-    """The requests of one inbox, out of the snapshots of its screen. `decided` shows those that are decided."""
+    """The requests of one inbox, from the snapshots of its screen. `decided` selects decided requests."""
 
     def __init__(self, screen: ConsoleScreen) -> None:
         self._screen = screen
@@ -29,32 +29,32 @@ class InboxList:
         return self.filter != InboxFilter()
 
     @property
-    def asks_store(self) -> bool:
-        """Whether more requests may be open than the console holds, so that the store has to filter them."""
+    def needs_store_filter(self) -> bool:
+        """Whether the store must filter, because more requests can be open than the console has loaded."""
         return not self.decided and self.is_filtered and len(self._screen.console.open_requests) >= PAGE
 
     @property
     def subject(self) -> Subject:
-        """The snapshot that the rows come from."""
-        return "done" if self.decided else "found" if self.asks_store else "requests"
+        """The subject of the snapshot with the rows."""
+        return "done" if self.decided else "found" if self.needs_store_filter else "requests"
 
     def loaders(self) -> dict[Subject, Loader]:
-        """Return what the screen watches."""
+        """Return the loaders of the screen."""
         if self.decided:
             return {"done": self._found(DECIDED)}
-        # The application keeps these two fresh whatever is shown; here they are drawn.
+        # The application always keeps these two fresh. Here they are drawn.
         kept: dict[Subject, Loader] = {
             "requests": open_page,
             "held": lambda port: port.requests(RequestQuery(statuses=("held",))),
         }
-        return {**kept, "found": self._found(("open",))} if self.asks_store else kept
+        return {**kept, "found": self._found(("open",))} if self.needs_store_filter else kept
 
     def _found(self, statuses: tuple[str, ...]) -> Loader:
         chosen, screen = self.filter, self._screen
         return lambda port: found_page(port, chosen.query(screen.now(), statuses, PAGE))
 
     def rows(self) -> list[RequestInfo]:
-        """Return the requests to show; of decided ones the newest first."""
+        """Return the requests to list. Decided requests are in the order newest first."""
         now, me = self._screen.now(), self._screen.console.user
         return [request for request in self._unfiltered() if self.filter.matches(request, now, me)]
 
@@ -65,28 +65,28 @@ class InboxList:
             done: Page | None = screen.snapshot("done")
             rows = done.rows if done is not None else []
             return sorted(rows, key=lambda q: q.answered_at or oldest, reverse=True)
-        found: Page | None = screen.snapshot("found") if self.asks_store else None
-        asked = found.rows if found is not None else screen.console.open_requests
-        return [*screen.console.held_answers, *asked]
+        found: Page | None = screen.snapshot("found") if self.needs_store_filter else None
+        opened = found.rows if found is not None else screen.console.open_requests
+        return [*screen.console.held_answers, *opened]
 
     def total(self, shown: int) -> int:
-        """Return how many fit in all, where `shown` are shown."""
+        """Return the total number of matches, of which `shown` are listed."""
         page: Page | None = self._screen.snapshot("done" if self.decided else "found")
         if not self.decided and not self.is_filtered:
             return self.count_open()
-        if page is not None and (self.decided or self.asks_store):
+        if page is not None and (self.decided or self.needs_store_filter):
             return page.total if len(page.rows) < page.total else shown
         return shown
 
     def count_open(self) -> int:
-        """Return how many are open or can still be taken back."""
+        """Return the number of requests that are open or whose answer can be undone."""
         return self._screen.console.open_count + len(self._screen.console.held_answers)
 
 
 class WorkflowGroups:
-    """The groups of a table by workflow: the first request of each workflow names it and its size.
+    """The groups of a table by workflow. The first request of a group shows the workflow and the group size.
 
-    `shown` returns whether the table is grouped now.
+    `shown` returns whether the table is grouped.
     """
 
     def __init__(self, shown: Callable[[], bool]) -> None:
@@ -107,7 +107,10 @@ class WorkflowGroups:
         self._counts = Counter(request.workflow for request in rows)
 
     def find_heads(self, rows: Sequence[RequestInfo]) -> bool:
-        """Find the heads in the order on the screen. Return whether other ones head their groups now."""
+        """Find the first request of each group in the order of the table.
+
+        Return whether they have changed.
+        """
         heads, before = set(), None
         for request in rows:
             if request.workflow != before:

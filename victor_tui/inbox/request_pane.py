@@ -1,6 +1,6 @@
-"""The pane beside the inbox: facts that change with the clock above, prompt and context below.
+"""The preview pane of the inbox: facts at the top, prompt and context below.
 
-Only the facts are drawn again each second; prompt and context are laid out when they change.
+The facts are redrawn every second. Prompt and context are laid out only when they change.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from victor_tui.widgets.json_view import diff_style, looks_like_diff, text_lines
 from victor_tui.widgets.preview import Facts
 
 _LINES = 60
-"""Lines of each part of the context that the pane shows."""
+"""Maximum number of lines of each part of the context."""
 
 
 class RequestPreview(VerticalScroll, can_focus=True):
-    """Shows one request, or nothing."""
+    """A pane that shows one request, or nothing."""
 
     DEFAULT_CSS = """
     RequestPreview Static { height: auto; }
@@ -45,7 +45,7 @@ class RequestPreview(VerticalScroll, can_focus=True):
         self._facts.update(facts.renderable())
 
     def is_showing(self, key: Hashable) -> bool:
-        """Whether prompt and context of this key are there already."""
+        """Return whether the pane shows prompt and context of this key."""
         return self._shown == key
 
     def show_body(self, key: Hashable, facts: Facts, context: Content, *, to_top: bool) -> None:
@@ -58,7 +58,7 @@ class RequestPreview(VerticalScroll, can_focus=True):
 
 
 def request_context(request: RequestInfo) -> Content:
-    """The context of a request and the document that it is about, as far as a pane shows them."""
+    """Return the context and the document of a request, with at most `_LINES` lines for each part."""
     pieces = context_pieces(request.context)
     if request.document is not None:
         style = diff_style if looks_like_diff(request.document) else None

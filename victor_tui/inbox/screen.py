@@ -1,4 +1,4 @@
-"""Inbox: who is asked what, how long there is, and what happens in silence."""
+"""The Inbox screen: requests to people."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from victor_tui.inbox.request_pane import RequestPreview, request_context
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
 
-EMPTY = """Nobody is asked anything. All clear.
+EMPTY = """No open requests.
 
-A workflow that needs a person puts its question here, rings the bell,
-and shows it in the header of every screen.
+A request of a workflow appears here, rings the bell,
+and is counted in the header of every screen.
 
-v  show what was decided before"""
-EMPTY_DONE = "Nothing has been decided yet.\n\nv  back to open requests"
-EMPTY_FILTER = "No request fits the filter.\n\n/ changes it, f goes on to the next view"
+v  show decided requests"""
+EMPTY_DONE = "No decided requests yet.\n\nv  back to the open requests"
+EMPTY_FILTER = "No request matches the filter.\n\n/  change the filter\nf  next view"
 
 
 class InboxScreen(TableScreen):
@@ -40,7 +40,11 @@ class InboxScreen(TableScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         *REQUEST_BINDINGS,
         Binding(
-            "f", "next_view", "View", id="inbox.view", tooltip="All, mine, my groups, unclaimed, overdue"
+            "f",
+            "next_view",
+            "View",
+            id="inbox.view",
+            tooltip="Next view: all, mine, my groups, unclaimed, overdue",
         ),
         Binding(
             "w",
@@ -50,7 +54,9 @@ class InboxScreen(TableScreen):
             tooltip="Group by workflow, or sort by urgency",
             show=False,
         ),
-        Binding("v", "toggle_done", "Done", id="inbox.done", tooltip="Open requests, or decided ones"),
+        Binding(
+            "v", "toggle_done", "Done", id="inbox.done", tooltip="Show open requests, or decided requests"
+        ),
     ]
 
     show_done: reactive[bool] = reactive(False)
@@ -77,9 +83,9 @@ class InboxScreen(TableScreen):
         )
         bar.display = False
         yield bar
-        told = Static("", id="cut", markup=False)
-        told.display = False
-        yield told
+        notice = Static("", id="cut", markup=False)
+        notice.display = False
+        yield notice
         with Container(classes="body tall"):
             yield LineTable[RequestInfo](
                 inbox_columns(self.groups.cell),
@@ -112,26 +118,26 @@ class InboxScreen(TableScreen):
         table.set_rows(rows)
         if self.groups.find_heads(table.rows):
             table.redraw()
-        self._tell_cut(len(rows))
+        self._show_limit(len(rows))
 
-    def _tell_cut(self, shown: int) -> None:
-        """Say how many are shown of how many, in the bar of the filter and where not all are."""
+    def _show_limit(self, shown: int) -> None:
+        """Show the numbers of listed and matching requests in the filter bar, and if the list is incomplete."""
         total = self.requests.total(shown)
-        told = self.query_one("#cut", Static)
-        told.display = shown < total
-        if told.display:
+        notice = self.query_one("#cut", Static)
+        notice.display = shown < total
+        if notice.display:
             order = "the newest" if self.show_done else "the most urgent"
-            told.update(f"{shown} of {total} shown, {order} · / searches all of them")
+            notice.update(f"{shown} of {total} shown, {order} · / searches all")
         if self.requests.is_filtered:
             chosen_from = 0 if self.show_done else self.requests.count_open()
             self.query_one(FilterBar).note(f"{shown} of {max(total, chosen_from)}")
 
     def tick(self) -> None:
-        # Time alone moves a request into a view, and an answer out of reach of being taken back.
+        # Views and the undo window depend on the time.
         views = self.requests.filter.views
         if views or (not self.show_done and self.snapshot("held")):
             self._fill()
-        if self.requests.asks_store and {"soon", "overdue"} & set(views):
+        if self.requests.needs_store_filter and {"soon", "overdue"} & set(views):
             self.console.feed.mark_stale("found")
         super().tick()
 
@@ -150,7 +156,7 @@ class InboxScreen(TableScreen):
             self._fill()
 
     def _sort(self) -> None:
-        """By urgency, grouped by workflow, or (what is decided) newest first."""
+        """Sort by urgency, by workflow if grouped, or newest first for decided requests."""
         table = self.requests_table
         table.sort_key = "workflow" if self.grouped else None if self.show_done else "left"
         table.sort_reverse = False
@@ -198,15 +204,15 @@ class InboxScreen(TableScreen):
         bar.edit()
 
     def action_next_view(self) -> None:
-        """From one of the views to the next; a filter of one's own gives way to the first."""
+        """Switch to the next view. Any other filter is replaced by the first view."""
         bar = self.query_one(FilterBar)
-        place = CYCLE.index(bar.value) if bar.value in CYCLE else -1
-        bar.value = CYCLE[(place + 1) % len(CYCLE)]
+        index = CYCLE.index(bar.value) if bar.value in CYCLE else -1
+        bar.value = CYCLE[(index + 1) % len(CYCLE)]
         bar.display = bool(bar.value)
 
     def on_filter_bar_changed(self, message: FilterBar.Changed) -> None:
         self.requests.filter = message.filter
-        if self.show_done or self.requests.asks_store:
+        if self.show_done or self.requests.needs_store_filter:
             self.console.feed.watch(self.loaders())
         if not self.requests.is_filtered:
             self.query_one(FilterBar).note("")

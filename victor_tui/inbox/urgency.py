@@ -1,4 +1,4 @@
-"""How much a request hurries, and in which order requests want an answer."""
+"""The urgency of a request, and the order of requests by urgency."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.theme import Tone
 
 URGENT_SECONDS = 300.0
-"""Less than this before its deadline, a request is urgent."""
+"""Remaining time below which a request is urgent."""
 SOON_SECONDS = 1800.0
-"""Less than this before its deadline, a request is due soon."""
+"""Remaining time below which a request is due soon."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def urgency(request: RequestInfo, now: datetime) -> Tone:
-    """`bad` for urgent, `warn` for soon, `wait` for the rest, `dim` for what is decided."""
+    """Return `bad` for urgent, `warn` for soon, `wait` for later, and `dim` for decided requests."""
     if request.status != RequestStatus.OPEN:
         return "dim"
     if request.deadline is None:
@@ -26,7 +26,7 @@ def urgency(request: RequestInfo, now: datetime) -> Tone:
 
 
 def urgency_order(request: RequestInfo) -> tuple[bool, datetime, int, datetime]:
-    """Sort key: open first, nearest deadline, then higher priority, then the one that waits longest."""
+    """Return the sort key: open first, then deadline, then priority, then age."""
     return (
         request.status != RequestStatus.OPEN,
         request.deadline or _NEVER,
@@ -36,10 +36,10 @@ def urgency_order(request: RequestInfo) -> tuple[bool, datetime, int, datetime]:
 
 
 def inbox_order(request: RequestInfo) -> tuple[bool, bool, datetime, int, datetime]:
-    """Sort key: answers that can still be taken back for some seconds, then by urgency."""
+    """Return the sort key: answers that can still be undone first, then by urgency."""
     return request.settles_at is None, *urgency_order(request)
 
 
 def most_urgent(requests: Iterable[RequestInfo]) -> RequestInfo | None:
-    """The open request that should be answered first."""
+    """Return the most urgent open request, or None."""
     return min((r for r in requests if r.status == RequestStatus.OPEN), key=urgency_order, default=None)

@@ -1,4 +1,4 @@
-"""The commands on runs, the same on every screen that shows them: keys, conditions, dialogs."""
+"""The commands on runs: their keys, conditions and dialogs. Every screen with runs uses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from victor_engine.api import RunCommand, RunDetail, RunInfo, RunStatus, refusal
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.runs.columns import now_cell
-from victor_tui.runs.run_plans import do_to_all
+from victor_tui.runs.run_plans import apply_to_all
 from victor_tui.text import clean
 
 
@@ -31,32 +31,32 @@ ALLOWED: dict[str, Callable[[RunInfo], bool]] = {
     "override": lambda run: accepts(run, RunCommand.OVERRIDE),
     "compare": lambda run: True,
 }
-"""Whether an action makes sense for a run. What is not allowed has no key and is not in the palette."""
+"""The condition of each action. An action that is not allowed has no key and is not in the palette."""
 
 _KEYS: tuple[tuple[str, str, str, str], ...] = (
-    ("c", "cancel", "Cancel", "Cancel this run, or all marked ones"),
-    ("c", "kill", "Kill", "End what does not want to go, at once"),
-    ("p", "pause", "Pause", "Hold this run before its next node"),
-    ("r", "resume", "Resume", "Let this run go on"),
-    ("r", "retry", "Retry", "Try again from where it stopped"),
-    ("d", "redrive", "Redrive", "Go on from any node, with another state or version"),
-    ("e", "rerun", "Rerun", "A new run with the same input or another, on this version or another"),
-    ("D", "discard", "Discard", "Take this failure off the list of dead letters"),
-    ("m", "override", "Limits", "A node's time limit and attempts, for this run only"),
-    ("C", "compare", "Compare", "Two marked runs; or this one with the last that succeeded"),
-    ("x", "dead_letters", "Dead letters", "What failed for good and waits for somebody, by cause"),
+    ("c", "cancel", "Cancel", "Cancel this run, or the marked runs"),
+    ("c", "kill", "Kill", "Force-kill the commands of this run"),
+    ("p", "pause", "Pause", "Pause this run before its next node"),
+    ("r", "resume", "Resume", "Resume this run"),
+    ("r", "retry", "Retry", "Retry from the node where it stopped"),
+    ("d", "redrive", "Redrive", "Continue from a chosen node, state or version"),
+    ("e", "rerun", "Rerun", "Start a new run, with the same or another input and version"),
+    ("D", "discard", "Discard", "Remove this run from the dead letters"),
+    ("m", "override", "Limits", "Set the time limit and attempts of a node for this run"),
+    ("C", "compare", "Compare", "Compare two marked runs, or this run with the last success"),
+    ("x", "dead_letters", "Dead letters", "Show failed runs that need a decision, by cause"),
 )
 _IDS = {"dead_letters": "dead"}
 
 
-def control_bindings(place: str, *shown: str, without: Sequence[str] = ()) -> list[BindingType]:
-    """The keys, with ids of their own for each screen (`place`); the footer has those actions `shown`."""
+def control_bindings(screen: str, *shown: str, without: Sequence[str] = ()) -> list[BindingType]:
+    """Return the key bindings of the screen `screen`. The footer shows the actions in `shown`."""
     return [
         Binding(
             key,
             f"run_command('{action}')",
             title,
-            id=f"{place}.{_IDS.get(action, action)}",
+            id=f"{screen}.{_IDS.get(action, action)}",
             tooltip=tooltip,
             show=action in shown,
         )
@@ -66,26 +66,26 @@ def control_bindings(place: str, *shown: str, without: Sequence[str] = ()) -> li
 
 
 _ASKED = {
-    "cancel": "What it started is ended, with all its processes; after a grace period by force.",
-    "kill": "What it started and still runs is ended by force now, and cannot clean up.",
-    "retry": "It goes on from where it stopped; finished nodes stay.",
+    "cancel": "Its processes are terminated, and killed after the grace period.",
+    "kill": "Its processes are killed now and cannot clean up.",
+    "retry": "It continues at the node where it stopped. Finished nodes are kept.",
 }
-"""What is asked before a command. The others are done at once to a single run."""
+"""The text of the confirmation of a command. Other commands act on a single run without one."""
 
 _DONE = {
     "cancel": "Cancelling {}.",
-    "kill": "What {} started is ended by force.",
-    "pause": "{} is held before its next node.",
-    "resume": "{} goes on.",
-    "retry": "{} tries again.",
+    "kill": "Killing the processes of {}.",
+    "pause": "{} pauses before its next node.",
+    "resume": "{} resumes.",
+    "retry": "Retrying {}.",
 }
 
 
 class RunCommands:
-    """The commands on the runs that one screen has chosen.
+    """The commands on the selected runs of one screen.
 
-    `runs` returns the chosen runs, marked ones first; `node` the node that is looked at, if one is;
-    `done` is called after something was done to the runs.
+    `runs` returns the selected runs: the marked runs, or the run under the cursor. `node` returns the
+    selected node, or None. `done` is called after a command.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class RunCommands:
         self._node = node
 
     def allows(self, command: str) -> bool:
-        """Return whether a command does something now."""
+        """Return whether a command is available now."""
         return command not in ALLOWED or bool(self._fit(command))
 
     def start(self, command: str) -> None:
-        """Do a command in a worker of the screen."""
+        """Execute a command in a worker of the screen."""
         self._screen.run_worker(self._do(command), group="action")
 
     async def _do(self, command: str) -> None:
@@ -133,10 +133,10 @@ class RunCommands:
         return [run for run in self._runs() if ALLOWED[command](run)]
 
     async def _control(self, command: str) -> None:
-        """Stop the runs, hold them, or let them go on."""
+        """Cancel, pause, resume or retry the runs."""
         runs, console = self._fit(command), self._screen.console
         port = console.port
-        does: dict[str, Callable[..., Awaitable[RunInfo]]] = {
+        methods: dict[str, Callable[..., Awaitable[RunInfo]]] = {
             "cancel": port.cancel_run,
             "kill": port.cancel_run,
             "pause": port.pause_run,
@@ -150,12 +150,12 @@ class RunCommands:
             note: str | None = ""
             if words:
                 title = f"{command.capitalize()} run {runs[0].id}?"
-                note = await console.dialogs.confirm(title, f"{self._what(runs[0])}\n{words}")
+                note = await console.dialogs.confirm(title, f"{self._summary(runs[0])}\n{words}")
             if note is not None:
-                await console.perform(does[command](runs[0].id, note), _DONE[command].format(runs[0].id))
+                await console.perform(methods[command](runs[0].id, note), _DONE[command].format(runs[0].id))
 
-    def _what(self, run: RunInfo) -> str:
-        """The run in a line: what is about to be acted on is said before it is."""
+    def _summary(self, run: RunInfo) -> str:
+        """Return one line about a run for the confirmation."""
         now = self._screen.now()
         return clean(f"{run.workflow} {run.version}, {run.status}: {now_cell(run, now)[0]}")
 
@@ -172,7 +172,7 @@ class RunCommands:
             console.push_screen(CompareScreen(runs[0]))
 
     async def _detail(self, run: RunInfo) -> RunDetail | None:
-        """Return all of a run, or None after the error is shown."""
+        """Return the details of a run, or None after it showed the error."""
         console = self._screen.console
         try:
             return await console.port.run(run.id)
@@ -185,19 +185,19 @@ class RunCommands:
 
         runs, console = self._fit("redrive"), self._screen.console
         if len(runs) > 1:
-            words = "Each goes on from where it stopped, with its state as it is."
+            words = "Each run continues at the node where it stopped, with its current state."
             await self._many(runs, "redrive", words)
         elif runs and (detail := await self._detail(runs[0])) is not None:
             found = await console.push_screen_wait(RedriveDialog(detail, self._node()))
             if found is not None:
-                console.notify(clean(f"{found.id} goes on."), timeout=4, markup=False)
+                console.notify(clean(f"Redrove {found.id}."), timeout=4, markup=False)
 
     async def _rerun(self) -> None:
         from victor_tui.runs.rerun_dialog import RerunDialog
 
         runs, console = self._fit("rerun"), self._screen.console
         if len(runs) > 1:
-            words = "A new run for each, with the same input and version."
+            words = "A new run starts for each, with the same input and version."
             await self._many(runs, "rerun", words)
         elif runs and (detail := await self._detail(runs[0])) is not None:
             new = await console.push_screen_wait(RerunDialog(detail))
@@ -206,14 +206,14 @@ class RunCommands:
 
     async def _discard(self) -> None:
         runs, console = self._fit("discard"), self._screen.console
-        words = "It stays failed and in the history; nobody is asked to deal with it any more."
+        words = "It stays failed and in the history, and leaves the list of dead letters."
         if len(runs) > 1:
             await self._many(runs, "discard", words)
         elif runs:
             note = await console.dialogs.confirm(f"Discard run {runs[0].id}?", words)
             if note is not None:
                 action = console.port.discard_run(runs[0].id, note)
-                await console.perform(action, f"{runs[0].id} is off the list.")
+                await console.perform(action, f"Discarded {runs[0].id}.")
 
     async def _override(self) -> None:
         from victor_tui.runs.override_dialog import OverrideDialog
@@ -222,7 +222,7 @@ class RunCommands:
         if runs and (detail := await self._detail(runs[0])) is not None:
             found = await console.push_screen_wait(OverrideDialog(detail, self._node()))
             if found is not None:
-                console.notify("Set for this run.", timeout=4, markup=False)
+                console.notify("Limits set for this run.", timeout=4, markup=False)
 
     async def _many(self, runs: Sequence[RunInfo], command: str, words: str) -> None:
-        await do_to_all(self._screen.console, [run.id for run in runs], command, words)
+        await apply_to_all(self._screen.console, [run.id for run in runs], command, words)

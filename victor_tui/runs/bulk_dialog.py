@@ -1,4 +1,4 @@
-"""One thing done to many runs, with a result for each as it comes."""
+"""The dialog that executes one command on many runs and shows the result of each."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from victor_tui.dialogs.base import Dialog, DialogBody
 from victor_tui.text import one_line, plural
 from victor_tui.widgets.lines import LineView
 
-AT_ONCE = 16
-"""Runs that are worked on at the same time: their writes share commits."""
+CONCURRENCY = 16
+"""Number of concurrent commands. Their writes share commits."""
 
 
 class BulkDialog(Dialog[int]):
-    """Does `action` to every id and lists what became of each, failures first when all are done.
+    """Execute `action` for every id and list the results, failures first.
 
-    Dismisses with how many failed. Leaving early lets what has begun end, and begins no more.
+    Dismisses with the number of failures. Closing the dialog early starts no further actions.
     """
 
     def __init__(self, title: str, ids: Sequence[str], action: Callable[[str], Awaitable[RunInfo]]) -> None:
         super().__init__()
         self._title, self._ids, self._action = title, list(ids), action
-        self._good: list[Content] = []
-        self._bad: list[Content] = []
-        self._leaving = False
+        self._succeeded: list[Content] = []
+        self._failed: list[Content] = []
+        self._stopping = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -53,16 +53,16 @@ class BulkDialog(Dialog[int]):
         self.action_leave()
 
     def action_leave(self) -> None:
-        self._leaving = True
-        self.dismiss(len(self._bad))
+        self._stopping = True
+        self.dismiss(len(self._failed))
 
     @work(group="bulk")
     async def _run(self) -> None:
-        places = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(run_id: str) -> None:
-            async with places:
-                if not self._leaving:
+            async with slots:
+                if not self._stopping:
                     await self._one(run_id)
 
         self._draw()
@@ -73,7 +73,7 @@ class BulkDialog(Dialog[int]):
         try:
             run = await self._action(run_id)
         except VictorError as error:
-            self._bad.append(
+            self._failed.append(
                 Content.assemble(
                     ("✗ ", "$text-error"),
                     (one_line(run_id, 40), "bold"),
@@ -81,7 +81,7 @@ class BulkDialog(Dialog[int]):
                 )
             )
         else:
-            self._good.append(
+            self._succeeded.append(
                 Content.assemble(
                     ("✓ ", "$text-success"), (run.id, "bold"), (f"  {one_line(run.status)}", "$text-muted")
                 )
@@ -91,13 +91,12 @@ class BulkDialog(Dialog[int]):
     def _draw(self, done: bool = False) -> None:
         if not self.is_mounted:
             return
-        count, total = len(self._good) + len(self._bad), len(self._ids)
-        words = f"{len(self._good)} done" + (f", {len(self._bad)} not" if self._bad else "")
+        count, total = len(self._succeeded) + len(self._failed), len(self._ids)
+        words = f"{len(self._succeeded)} done" + (f", {len(self._failed)} failed" if self._failed else "")
         if not done:
             words += f", {plural(total - count, 'run')} to go"
         self.query_one("#count", Static).update(
-            Content.styled(words, "$text-error" if self._bad else "$foreground")
+            Content.styled(words, "$text-error" if self._failed else "$foreground")
         )
-        # While it runs, the newest are of interest; at the end, what did not work.
-        self.query_one("#results", LineView).set_lines([*self._bad, *self._good])
+        self.query_one("#results", LineView).set_lines([*self._failed, *self._succeeded])
         self._fit_body()

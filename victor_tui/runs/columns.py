@@ -1,4 +1,4 @@
-"""How a run reads in a table: status, progress, time against what is usual, what it does; and the order."""
+"""The cells of a run in a table, and the order of runs."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from victor_tui.theme import STUCK_MARK, run_mark
 from victor_tui.widgets.columns import Cell
 
 BAR = 5
-"""Cells of the bar that shows how far a run has come."""
+"""Width of the progress bar in cells."""
 
 
 def elapsed(run: RunInfo, now: datetime) -> float | None:
-    """Seconds since its start, or from start to end."""
+    """Return the seconds from the start of a run to its end, or to `now`. None before the start."""
     if run.started_at is None:
         return None
     return ((run.finished_at or now) - run.started_at).total_seconds()
 
 
 def is_stuck(run: RunInfo, now: datetime) -> bool:
-    """Whether it has been at a node for far longer than that ever takes."""
+    """Return whether a run has been at a node for far longer than the node ever took."""
     return run.status in ("running", "pausing") and run.stuck_at is not None and now >= run.stuck_at
 
 
 def is_late(run: RunInfo, now: datetime) -> bool:
-    """Whether it is at work for longer than 95 of 100 runs of its workflow took."""
+    """Return whether an active run takes longer than the 95th percentile of its workflow."""
     seconds = elapsed(run, now)
     working = run.status in ("running", "pausing", "cancelling")
     return working and seconds is not None and run.slow_seconds is not None and seconds > run.slow_seconds
 
 
 def version_cell(run: RunInfo, now: datetime) -> Cell:
-    """The version, marked where it is deprecated."""
+    """Return the version, marked if it is deprecated."""
     return (f"{run.version} !", "warn") if run.deprecated else (run.version, "dim")
 
 
@@ -44,7 +44,7 @@ def status_cell(run: RunInfo, now: datetime) -> Cell:
 
 
 def progress_cell(run: RunInfo, now: datetime) -> list[Cell]:
-    """A bar of done against expected nodes, and the numbers. Loops may do more than expected."""
+    """Return a progress bar and the numbers of finished and expected nodes. A loop can exceed them."""
     if not run.nodes_expected:
         return [(f"{run.nodes_done} done", "dim")]
     share = min(1.0, run.nodes_done / run.nodes_expected)
@@ -58,7 +58,7 @@ def progress_cell(run: RunInfo, now: datetime) -> list[Cell]:
 
 
 def elapsed_cell(run: RunInfo, now: datetime) -> list[Cell]:
-    """How long it has taken, and what is usual; `!` past what 95 of 100 runs took."""
+    """Return the elapsed and the usual time, with `!` above the 95th percentile."""
     late = is_late(run, now)
     found: list[Cell] = [(duration(elapsed(run, now)), "warn" if late else "plain")]
     if late:
@@ -69,18 +69,18 @@ def elapsed_cell(run: RunInfo, now: datetime) -> list[Cell]:
 
 
 def now_cell(run: RunInfo, now: datetime) -> Cell:
-    """What it does and since when, waits for, or died of."""
+    """Return the error, the active nodes, the wait, or the note of a run."""
     if run.error is not None:
         return f"{run.error.type}: {run.error.message}", "bad"
     if run.current and not run.waits_for:
-        return at_work(run, now), "bad" if is_stuck(run, now) else "busy"
+        return active_nodes(run, now), "bad" if is_stuck(run, now) else "busy"
     if run.waits_for:
         return run.waits_for, "wait"
     return run.note, "dim"
 
 
-def at_work(run: RunInfo, now: datetime) -> str:
-    """The nodes at work, for how long, and how long that usually takes."""
+def active_nodes(run: RunInfo, now: datetime) -> str:
+    """Return the active nodes with their elapsed and usual time."""
     words = ", ".join(run.current)
     if run.since is None:
         return words
@@ -97,16 +97,16 @@ def _rank(run: RunInfo, now: datetime) -> int:
 
 
 def arrange(runs: Sequence[RunInfo], now: datetime) -> list[tuple[RunInfo, int]]:
-    """Runs in the order in which they want attention, each with its depth below the run that started it.
+    """Return the runs by urgency, each with its depth below its parent run.
 
-    What is stuck comes first, then what is late, then what is active, then what has ended, each in the
-    given order. Runs that were started by another one that is here follow it, and count for it.
+    Stuck runs come first, then late, active and finished runs, each in the given order. Child runs follow
+    their parent, and the most urgent of them decides the position of all.
     """
-    here = {run.id for run in runs}
+    ids = {run.id for run in runs}
     below: dict[str, list[RunInfo]] = {}
     roots: list[RunInfo] = []
     for run in runs:
-        if run.trigger == "parent" and run.parent_run in here and run.parent_run != run.id:
+        if run.trigger == "parent" and run.parent_run in ids and run.parent_run != run.id:
             below.setdefault(str(run.parent_run), []).append(run)
         else:
             roots.append(run)
@@ -116,7 +116,7 @@ def arrange(runs: Sequence[RunInfo], now: datetime) -> list[tuple[RunInfo, int]]
 
 
 def family(root: RunInfo, below: dict[str, list[RunInfo]]) -> list[tuple[RunInfo, int]]:
-    """A run and everything that it has started, each with its depth."""
+    """Return a run and its descendants, each with its depth."""
     found = []
     pending = [(root, 0)]
     while pending:
@@ -127,7 +127,7 @@ def family(root: RunInfo, below: dict[str, list[RunInfo]]) -> list[tuple[RunInfo
 
 
 def known_names(runs: Iterable[RunInfo]) -> dict[str, list[str]]:
-    """What completes the values of a filter: the names that these runs have."""
+    """Return the names in these runs by filter field, for the completion of a filter."""
     fields: dict[str, set[str]] = {
         name: set() for name in ("workflow", "version", "actor", "node", "schedule", "error")
     }

@@ -1,4 +1,4 @@
-"""Two runs compared: what came of them, how long each node took, and what differs in what they knew."""
+"""The screen that compares two runs: outcomes, durations of nodes, inputs and states."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from victor_tui.theme import run_mark
 from victor_tui.widgets.lines import LineView
 
 EARLIER = 200
-"""Earlier runs of the workflow that one can step through."""
+"""Number of earlier runs that the keys can step through."""
 
 
 class CompareScreen(ConsoleScreen):
-    """A run beside an earlier one: the given one, or the last that succeeded before it."""
+    """A run beside an earlier run: `other`, or the last success before it."""
 
     MODE = "history"
     CSS_PATH = "compare_screen.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "LineView"
     LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="compare.back", tooltip="Back to where you were"),
+        Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the previous screen"),
         Binding("o", "step(1)", "Older", id="compare.older", tooltip="Compare with the run before that one"),
         Binding("n", "step(-1)", "Newer", id="compare.newer", tooltip="Compare with the run after that one"),
         Binding(
@@ -41,7 +41,13 @@ class CompareScreen(ConsoleScreen):
             id="compare.yesterday",
             tooltip="Compare with the run of the day before",
         ),
-        Binding("d", "different", "Differences", id="compare.different", tooltip="Only what differs, or all"),
+        Binding(
+            "d",
+            "different",
+            "Differences",
+            id="compare.different",
+            tooltip="Show only differences, or all rows",
+        ),
         Binding("l", "open_older", "Open older", id="compare.left", tooltip="Open the older run", show=False),
         Binding("enter", "open_newer", "Open", id="compare.right", tooltip="Open the newer run"),
     ]
@@ -73,7 +79,7 @@ class CompareScreen(ConsoleScreen):
 
     @work(group="compare", exclusive=True)
     async def _begin(self) -> None:
-        """Read the earlier runs, and choose one if none was given."""
+        """Load the earlier runs, and select one if `other` is None."""
         query = RunQuery(workflow=self.run.workflow, before_id=self.run.id, limit=EARLIER)
         try:
             self._earlier = await self.port.runs(query)
@@ -102,22 +108,22 @@ class CompareScreen(ConsoleScreen):
         self._draw_all()
 
     @property
-    def _place(self) -> int:
-        """Where the other run is among the earlier ones; -1 if it is none of them."""
+    def _position(self) -> int:
+        """The index of the other run in the earlier runs, or -1."""
         return next((i for i, run in enumerate(self._earlier) if run.id == self.other), -1)
 
     def action_step(self, by: int) -> None:
-        place = self._place + by
-        if 0 <= place < len(self._earlier):
-            self.other = self._earlier[place].id
+        position = self._position + by
+        if 0 <= position < len(self._earlier):
+            self.other = self._earlier[position].id
             self._compare()
         else:
-            self.notify("There is no further run of this workflow that way.", markup=False)
+            self.notify("This workflow has no more runs in that direction.", markup=False)
 
     def action_yesterday(self) -> None:
         wanted = self.run.created_at - timedelta(days=1)
         if not self._earlier:
-            self.notify("There is no earlier run of this workflow.", markup=False)
+            self.notify("This workflow has no earlier run.", markup=False)
             return
         self.other = min(self._earlier, key=lambda run: abs(run.created_at - wanted)).id
         self._compare()
@@ -133,14 +139,14 @@ class CompareScreen(ConsoleScreen):
         now, zone = self.now(), self.console.zone
         left, right = self.found.left.run, self.found.right.run
         marks = run_mark(left.status), run_mark(right.status)
-        place = f"  −{self._place + 1}" if self._place >= 0 else ""
+        offset = f"  −{self._position + 1}" if self._position >= 0 else ""
         self.query_one("#compare-head", Static).update(
             Content.assemble(
                 (f" {clean(right.workflow)} ", "bold"),
                 (f"{marks[0].glyph} {left.id} {moment(left.created_at, now, zone)}", "$foreground"),
-                (" against ", "$foreground-muted"),
+                (" compared with ", "$foreground-muted"),
                 (f"{marks[1].glyph} {right.id} {moment(right.created_at, now, zone)}", "$foreground"),
-                (place, "$foreground-muted"),
+                (offset, "$foreground-muted"),
             )
         )
         view = self.query_one(LineView)

@@ -1,4 +1,4 @@
-"""Two runs side by side as lines: outcome, times, nodes, input, state and definition."""
+"""The lines of a comparison of two runs: outcome, times, nodes, input, state and definition."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from victor_tui.theme import node_mark, run_mark
 from victor_tui.widgets.graph import toned
 
 _NAME = 20
-"""Cells for what is compared."""
+"""Width of the labels in cells."""
 _DELTA = 10
 _MOST = 300
-"""Changes of one value that are listed."""
+"""Maximum number of listed changes of one value."""
 _SIGNIFICANT = 0.1
-"""Seconds that a node must differ by to be marked."""
+"""Minimum difference in seconds of a marked duration."""
 
 _OWN = frozenset({"run", "began"})
-"""What every run has of its own, and is not told as a difference."""
+"""Facts that always differ. They are not marked as differences."""
 
 Side = tuple[str, str]
 """Text and tone of one side."""
@@ -32,7 +32,7 @@ Side = tuple[str, str]
 def comparison_lines(
     found: RunComparison, width: int, zone: tzinfo | None, now: datetime, only_different: bool = False
 ) -> list[Content]:
-    """The whole comparison, in `width` cells. The left run is the older one."""
+    """Return the lines of a comparison, `width` cells wide. The left run is the older one."""
     column = max(12, (width - _NAME - _DELTA - 3) // 2)
     lines = [_head("", column, ("older", "dim"), ("newer", "dim"))]
     for name, left, right, delta in _facts(found.left, found.right, zone):
@@ -97,7 +97,7 @@ def _facts(
 
 
 def delta(left: float | None, right: float | None) -> str:
-    """How much longer the right one took: `+2m 10s`, `−3s`."""
+    """Return the difference of two durations: `+2m 10s`, `−3s`."""
     if left is None or right is None or abs(right - left) < _SIGNIFICANT:
         return ""
     return f"{'+' if right > left else '−'}{duration(abs(right - left))}"
@@ -114,7 +114,7 @@ def _nodes(nodes: Sequence[NodeComparison], column: int, only_different: bool) -
         differs = statuses[0] != statuses[1] or attempts[0] != attempts[1]
         if differs or change or not only_different:
             lines.append(_head(node.node_id, column, left, right, change, differs))
-    return lines or [Content.styled("  every node did the same", "$foreground-muted")]
+    return lines or [Content.styled("  no difference between the nodes", "$foreground-muted")]
 
 
 def _node(facts: NodeFacts | None) -> Side:
@@ -128,7 +128,7 @@ def _node(facts: NodeFacts | None) -> Side:
 
 
 def change_lines(changes: Sequence[ValueChange], width: int) -> list[Content]:
-    """Differences of a JSON value: the path, then what was and what is."""
+    """Return the lines of the differences of a JSON value: path, old value, new value."""
     return _changes(changes, width)
 
 

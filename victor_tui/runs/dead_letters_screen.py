@@ -1,4 +1,4 @@
-"""Dead letters: what failed for good and waits for somebody, by cause; redriven or discarded in bulk."""
+"""The dead letters: failed runs that need a decision, grouped by cause."""
 
 from __future__ import annotations
 
@@ -18,40 +18,42 @@ from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.runs.actions import RunCommands
-from victor_tui.runs.run_plans import do_to_all
+from victor_tui.runs.run_plans import apply_to_all
 from victor_tui.text import clean, full, moment, plural, relative
 from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
 PAGE = 1000
-"""Runs of one cause that are listed."""
+"""Maximum number of listed runs of one cause."""
 
 AT_MOST = 100_000
-"""Runs of marked causes that one bulk action takes."""
+"""Maximum number of runs of one bulk action."""
 
-EMPTY = """No dead letters: whatever failed has been dealt with.
+EMPTY = """No dead letters: no failed run needs a decision.
 
 esc  back"""
 
 
 _WORDS = {
-    "redrive": "Each goes on from where it stopped, with its state as it is.",
-    "discard": "They stay failed; nobody is asked to deal with them any more.",
-    "rerun": "A new run for each, with the same input and version.",
+    "redrive": "Each run continues at the node where it stopped, with its current state.",
+    "discard": "They stay failed and leave the list of dead letters.",
+    "rerun": "A new run starts for each, with the same input and version.",
 }
-"""What is asked before a command on all runs of some causes."""
+"""The text of the confirmation of a command on all runs of some causes."""
 
 
 class DeadScreen(TableScreen):
-    """Causes first; enter goes into one, esc comes back."""
+    """A table of causes. Enter opens the runs of one cause, escape goes back."""
 
     MODE = "history"
     CSS_PATH = "dead_letters_screen.tcss"
     LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="dead.back", tooltip="To the causes, or back where you were"),
-        Binding("enter", "open", "Open", id="dead.open", tooltip="The runs of this cause, or this run"),
+        Binding(
+            "escape", "back", "Back", id="dead.back", tooltip="Back to the causes, or to the previous screen"
+        ),
+        Binding("enter", "open", "Open", id="dead.open", tooltip="Open the runs of this cause, or this run"),
         Binding(
             "d",
             "run_command('redrive')",
@@ -64,10 +66,14 @@ class DeadScreen(TableScreen):
             "run_command('discard')",
             "Discard",
             id="dead.discard",
-            tooltip="Take these runs, or the marked ones, off",
+            tooltip="Discard these runs, or the marked ones",
         ),
         Binding(
-            "e", "run_command('rerun')", "Rerun", id="dead.rerun", tooltip="New runs with the same input"
+            "e",
+            "run_command('rerun')",
+            "Rerun",
+            id="dead.rerun",
+            tooltip="Start new runs with the same input",
         ),
         Binding("l", "newest", "Newest run", id="dead.newest", tooltip="Open the newest run of this cause"),
     ]
@@ -114,7 +120,7 @@ class DeadScreen(TableScreen):
                 ],
                 key=lambda run: run.id,
                 now=self.now,
-                empty="All runs of this cause have been dealt with.\n\nesc  to the causes",
+                empty="This cause has no more dead letters.\n\nesc  back to the causes",
                 id="letters",
             )
             yield Preview()
@@ -140,7 +146,7 @@ class DeadScreen(TableScreen):
         groups: Sequence[DeadLetterGroup] = self.console.feed.snapshots.get("dead") or ()
         if self.cause is None:
             total = sum(group.count for group in groups)
-            words = f"{plural(total, 'run')} of {plural(len(groups), 'cause')} wait to be dealt with"
+            words = f"{plural(total, 'run')} of {plural(len(groups), 'cause')} need a decision"
             parts: list[tuple[str, str]] = [(" Dead letters  ", "bold"), (words, "$foreground-muted")]
         else:
             cause = self.cause
@@ -187,7 +193,7 @@ class DeadScreen(TableScreen):
         facts.fact("newest", ", ".join(group.run_ids[:3]))
         return facts.fact("cause", group.cause, "dim")
 
-    # --- going in and out -----------------------------------------------------------------------
+    # --- navigation -----------------------------------------------------------------------------
 
     def action_back(self) -> None:
         if self.cause is None:
@@ -242,7 +248,7 @@ class DeadScreen(TableScreen):
 
     @work(group="action")
     async def _all_of_causes(self, command: str) -> None:
-        """Do a command to every run of the marked causes, or of the one under the cursor."""
+        """Execute a command on every run of the marked causes, or of the cause under the cursor."""
         table: LineTable[DeadLetterGroup] = self.query_one("#dead", LineTable)
         groups = table.marked_rows or ([table.row] if table.row is not None else [])
         ids: list[str] = []
@@ -258,7 +264,7 @@ class DeadScreen(TableScreen):
             for group in groups[:6]
         )
         more = f"\nand {len(groups) - 6} more causes" if len(groups) > 6 else ""
-        await do_to_all(self.console, ids, command, _WORDS[command], f"{names}{more}")
+        await apply_to_all(self.console, ids, command, _WORDS[command], f"{names}{more}")
         table.marked.clear()
         self._mark_stale()
 

@@ -1,4 +1,4 @@
-"""The attempts of a run as bars over time: queued, running, waiting, and waiting for another attempt."""
+"""The attempts of a run as bars over time: queued, running, waiting, and waiting for a retry."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from victor_tui.widgets.graph import toned
 from victor_tui.widgets.lines import LineView
 
 SIGNS: dict[str, str] = {"queued": "░", "running": "━", "waiting": "╌", "retrying": "·"}
-"""What each kind of time is drawn with; none needs a colour to be told from the others."""
+"""The character of each kind of time. They differ without colours."""
 WAITS = frozenset({"hitl", "wait", "workflow"})
-"""Types of nodes that wait rather than work."""
+"""Types of nodes that wait."""
 
 _NAME = 15
 _TOOK = 8
 _LEAST_BAR = 10
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400)
-"""Seconds between two marks of the scale."""
+"""Possible distances of two marks of the scale, in seconds."""
 _MARK_CELLS = 10
-"""Cells that a mark of the scale needs for its words."""
+"""Width of the label of a mark, in cells."""
 CLOSEST = 0.1
-"""Seconds that the whole width shows when zoomed in as far as it goes."""
+"""Shortest period that the full width shows, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time of one row, and what it was spent on."""
+    """A period of one row, and its kind: a key of `SIGNS`."""
 
     start: datetime
     end: datetime
@@ -45,7 +45,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One row: an attempt, or (without one) the time until the run started."""
+    """One row: an attempt, or without one the time until the run started."""
 
     name: str
     tone: Tone
@@ -56,7 +56,7 @@ class Bar:
 
 
 def bars(run: RunInfo, attempts: Sequence[AttemptInfo], now: datetime) -> list[Bar]:
-    """The rows of a run, oldest first."""
+    """Return the rows of a run, oldest first."""
     found = []
     began = run.started_at or now
     if began > run.created_at:
@@ -88,29 +88,29 @@ def _bar(attempt: AttemptInfo, after: AttemptInfo | None, now: datetime) -> Bar:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time that is shown: from `start`, `seconds` of it on `cells` cells."""
+    """The visible period: `seconds` from `start`, drawn on `cells` cells."""
 
     start: datetime
     seconds: float
     cells: int
 
-    def place(self, instant: datetime) -> float:
-        """Cells from the left edge; negative before it."""
+    def position(self, instant: datetime) -> float:
+        """Return the cells between the left edge and an instant; negative before the edge."""
         return (instant - self.start).total_seconds() / self.seconds * self.cells
 
     def draw(self, spans: Sequence[Span]) -> str:
-        """The spans as one line; what lies outside is shown by an arrow at that edge."""
+        """Return the spans as one line, with an arrow at an edge if a span continues beyond it."""
         cells = [" "] * self.cells
         before = after = False
         for span in spans:
-            low, high = self.place(span.start), self.place(span.end)
+            low, high = self.position(span.start), self.position(span.end)
             before = before or low < 0
             after = after or high > self.cells + 0.5
-            # What took no time at the very end is still a cell of it.
+            # A span without length at the right edge takes the last cell.
             begin = self.cells - 1 if low == self.cells else int(low)
             first, last = max(0, begin), min(self.cells, max(begin + 1, round(high)))
-            for place in range(first, last):
-                cells[place] = SIGNS[span.kind]
+            for cell in range(first, last):
+                cells[cell] = SIGNS[span.kind]
         if before and cells[0] == " ":
             cells[0] = "‹"
         if after and cells[-1] == " ":
@@ -118,15 +118,15 @@ class Window:
         return "".join(cells)
 
     def scale(self, origin: datetime) -> str:
-        """Marks with the time since `origin`."""
+        """Return the scale: marks with the time since `origin`."""
         step = next((s for s in _STEPS if s / self.seconds * self.cells >= _MARK_CELLS), _STEPS[-1])
         while step / self.seconds * self.cells < _MARK_CELLS:
             step *= 2
         line = [" "] * self.cells
         offset = (self.start - origin).total_seconds()
         number = int(offset // step)
-        while (place := self.place(origin + timedelta(seconds=number * step))) < self.cells:
-            at = round(place)
+        while (position := self.position(origin + timedelta(seconds=number * step))) < self.cells:
+            at = round(position)
             if 0 <= at < self.cells and number >= 0:
                 for index, char in enumerate(f"╵{_short(number * step)}"[: self.cells - at]):
                     line[at + index] = char
@@ -143,7 +143,7 @@ def _short(seconds: int) -> str:
 
 
 class Gantt(LineView):
-    """Bars with a cursor. z and Z zoom around what the cursor is on, left and right move, W shows all."""
+    """Bars with a cursor. z and Z zoom around the selected bar, left and right scroll, W shows all."""
 
     show_cursor = True
     DEFAULT_CSS = """
@@ -151,18 +151,24 @@ class Gantt(LineView):
     Gantt > .lineview--cursor-blurred { background: $block-cursor-blurred-background; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "State", id="gantt.choose", tooltip="The state around this attempt"),
-        Binding("z", "zoom(0.5)", "Zoom in", id="gantt.in", tooltip="Show less time, larger"),
-        Binding("Z", "zoom(2)", "Zoom out", id="gantt.out", tooltip="Show more time", show=False),
         Binding(
-            "W", "whole", "Whole", id="gantt.whole", tooltip="Show the time of the whole run", show=False
+            "enter",
+            "choose",
+            "State",
+            id="gantt.choose",
+            tooltip="Show the state before and after this attempt",
         ),
-        Binding("left,h", "pan(-1)", "Earlier", id="gantt.left", tooltip="Earlier", show=False),
-        Binding("right", "pan(1)", "Later", id="gantt.right", tooltip="Later", show=False),
+        Binding("z", "zoom(0.5)", "Zoom in", id="gantt.in", tooltip="Show a shorter period"),
+        Binding("Z", "zoom(2)", "Zoom out", id="gantt.out", tooltip="Show a longer period", show=False),
+        Binding("W", "whole", "Whole", id="gantt.whole", tooltip="Show the whole run", show=False),
+        Binding(
+            "left,h", "pan(-1)", "Earlier", id="gantt.left", tooltip="Move to an earlier period", show=False
+        ),
+        Binding("right", "pan(1)", "Later", id="gantt.right", tooltip="Move to a later period", show=False),
     ]
 
     class Selected(Message):
-        """The cursor is on another row, or the time that is shown has changed."""
+        """The cursor is on another row, or the visible period has changed."""
 
         def __init__(self, attempt: AttemptInfo | None) -> None:
             super().__init__()
@@ -180,12 +186,12 @@ class Gantt(LineView):
         self.bars: list[Bar] = []
         self._first = self._last = datetime.min
         self._zoom = 1.0
-        """Share of the whole time that is shown."""
+        """Visible share of the duration of the run."""
         self._start = 0.0
-        """Where the shown time begins, as a share of the whole."""
+        """Start of the visible period, as a share of the duration of the run."""
 
     def show(self, run: RunInfo, attempts: Sequence[AttemptInfo], now: datetime) -> None:
-        """Draw the attempts of a run, oldest first; the time that is shown stays the same share of it."""
+        """Draw the attempts of a run, oldest first. The visible share of the duration stays the same."""
         at_end = self.cursor >= len(self.bars) - 1
         self.bars = bars(run, attempts, now)
         ends = [span.end for bar in self.bars for span in bar.spans]
@@ -206,7 +212,7 @@ class Gantt(LineView):
         return Window(self._first + timedelta(seconds=self._start * whole), self._zoom * whole, cells)
 
     def scale(self) -> str:
-        """The line above the bars."""
+        """Return the line above the bars."""
         return " " * (_NAME + _TOOK + 3) + self.window.scale(self._first)
 
     # --- drawing ------------------------------------------------------------------------------
@@ -230,7 +236,7 @@ class Gantt(LineView):
     # --- moving -------------------------------------------------------------------------------
 
     def select(self, attempt_id: int) -> None:
-        """Put the cursor on an attempt."""
+        """Move the cursor to an attempt."""
         for index, bar in enumerate(self.bars):
             if bar.attempt is not None and bar.attempt.id == attempt_id:
                 self.move_to(index)

@@ -1,4 +1,4 @@
-"""The lines of a log: they stay at their end until somebody scrolls up to read, or goes to a match."""
+"""The lines of a log. The view follows the end until the user scrolls up or goes to a match."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from victor_tui.text import clean, moment, one_line
 from victor_tui.widgets.lines import LineView
 
 LONGEST = 4000
-"""Characters of a line that are drawn."""
+"""Maximum number of drawn characters of a line."""
 MOST = 20_000
-"""Lines kept in memory by one console; the command line prints any number."""
+"""Maximum number of lines in memory. The command line prints any number."""
 _LEAD = 30
-"""Cells that time and node take before the text, about."""
+"""Approximate width of time and node before the text, in cells."""
 
 
 class LogLines(LineView):
-    """The log of a run, of all nodes or one, with what is searched for marked.
+    """The log of a run, of all nodes or of one, with marked matches of a search.
 
-    It keeps to its end as long as `follow` is set. Lines are drawn when they are seen.
+    The view stays at the end while `follow` is set. Only visible lines are drawn.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,30 +42,30 @@ class LogLines(LineView):
     follow = True
 
     class Released(Message):
-        """Whether the end is followed has changed by scrolling."""
+        """Scrolling has changed `follow`."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.zone: tzinfo | None = None
         self.today = datetime.min
-        """When it is: lines of today show the time of day only."""
+        """The current time. Lines of today show only the time of day."""
         self.node: str | None = None
-        """The node whose lines are shown; None shows all."""
+        """The node whose lines are visible; None shows all lines."""
         self.search = ""
         self.matches: list[int] = []
-        """Numbers of the shown lines that hold what is searched for."""
+        """Indexes of the visible lines that match the search."""
         self.match: int | None = None
-        """The place in `matches` that was gone to."""
+        """Index of the current match in `matches`."""
         self.last_seq = 0
-        """Sequence of the newest line, shown or not."""
+        """Sequence number of the newest line, visible or not."""
         self._all: list[LogLine] = []
         self._shown: list[LogLine] = []
         self._widest_text = 0
 
-    # --- what is shown --------------------------------------------------------------------------
+    # --- content --------------------------------------------------------------------------------
 
     def extend(self, lines: Sequence[LogLine]) -> None:
-        """Add lines at the end; the oldest go where there are too many."""
+        """Append lines, and drop the oldest lines above the maximum."""
         if not lines:
             return
         self.last_seq = lines[-1].seq
@@ -78,7 +78,7 @@ class LogLines(LineView):
         self._settle()
 
     def narrow(self) -> None:
-        """Show what fits `node` and `search` as they are now."""
+        """Show the lines that match the current `node` and `search`."""
         self._shown, self.matches, self.match, self._widest_text = [], [], None, 0
         self._add([line for line in self._all if self.node in (None, line.node_id)])
         self._settle()
@@ -113,19 +113,19 @@ class LogLines(LineView):
         )
 
     def _marked(self, text: Content) -> Content:
-        """The text with every place that is searched for in reverse."""
+        """Return the text with every match in reverse style."""
         wanted = self.search.lower()
         if not wanted:
             return text
-        low, place = text.plain.lower(), -1
-        while (place := low.find(wanted, place + 1)) >= 0:
-            text = text.stylize("reverse", place, place + len(wanted))
+        low, at = text.plain.lower(), -1
+        while (at := low.find(wanted, at + 1)) >= 0:
+            text = text.stylize("reverse", at, at + len(wanted))
         return text
 
     # --- searching ------------------------------------------------------------------------------
 
-    def look_for(self, text: str) -> None:
-        """Search for `text` as it is being typed, and go to the first match from here on."""
+    def search_for(self, text: str) -> None:
+        """Search for `text`, and go to the first match from the visible lines on."""
         self.search = text
         self.narrow()
         if self.matches:
@@ -133,7 +133,7 @@ class LogLines(LineView):
             self._go_to(min(at, len(self.matches) - 1))
 
     def step(self, by: int) -> None:
-        """Go to the next or previous match, around the end."""
+        """Go to the next or previous match, and continue at the other end."""
         if not self.matches:
             return
         if self.match is None:
@@ -150,10 +150,10 @@ class LogLines(LineView):
         self.scroll_to(y=max(0, self.matches[match] - self.size.height // 2), animate=False, immediate=True)
         self.refresh()
 
-    # --- the end ---------------------------------------------------------------------------------
+    # --- following -------------------------------------------------------------------------------
 
     def keep_up(self) -> None:
-        """Go to the end if it is followed, once the lines and the size are settled."""
+        """Scroll to the end after the next refresh if `follow` is set."""
         if self.follow:
             self.call_after_refresh(self._to_end)
 

@@ -1,4 +1,4 @@
-"""A node's time limit and attempts, set for one run while it is on its way."""
+"""The dialog that sets the time limit and attempts of a node for one active run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from victor_tui.theme import node_mark
 from victor_tui.widgets.choices import Tick
 
 SETTABLE = ("agent", "compute", "team", "workflow")
-"""Types of nodes that do work, so that they have a limit and attempts."""
+"""Types of nodes that have a time limit and attempts."""
 
 
 def seconds(text: str) -> float | None:
-    """Seconds from `90`, `90s`, `5m` or `2h`; None if empty. ValueError says what is wrong."""
+    """Return the seconds of `90`, `90s`, `5m` or `2h`, or None for an empty text.
+
+    Raises ValueError for any other text.
+    """
     text = text.strip().lower()
     if not text:
         return None
@@ -28,14 +31,14 @@ def seconds(text: str) -> float | None:
     try:
         found = float(text[:-1] if unit else text) * (unit or 1)
     except ValueError:
-        raise ValueError(f"{one_line(text, 40)} is no time limit. Write 90, 90s, 5m or 2h.") from None
+        raise ValueError(f"{one_line(text, 40)} is not a time limit. Write 90, 90s, 5m or 2h.") from None
     if not 0 < found < 1e9:
-        raise ValueError("A time limit is above 0.")
+        raise ValueError("The time limit must be greater than 0.")
     return found
 
 
 class OverrideDialog(SendingDialog[RunInfo | None]):
-    """Sets it on the engine itself. Dismisses with the run, or None."""
+    """A dialog that sends the limits to the engine. It dismisses with the run, or None."""
 
     SENDS = "set"
 
@@ -61,7 +64,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
             )
             with DialogBody(id="body", can_focus=False):
                 yield Static(
-                    "For this run only, from the next attempt on. What is left empty stays.",
+                    "For this run only, from the next attempt on. An empty field changes nothing.",
                     classes="text hint-line",
                 )
                 with Horizontal(classes="pair"):
@@ -78,16 +81,16 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                     yield Input(placeholder="90s, 5m, 2h", id="timeout", compact=True)
                 with Horizontal(classes="pair"):
                     yield Label("Attempts", classes="name")
-                    yield Input(placeholder="in all, with the first one", id="attempts", compact=True)
+                    yield Input(placeholder="total, including the first", id="attempts", compact=True)
                 if self._retrying:
-                    yield Tick("Try again at once", True, id="now", compact=True)
+                    yield Tick("Retry now", True, id="now", compact=True)
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Set", id="set", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s set · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s set · esc cancel", classes="hint")
 
     def _label(self, name: str) -> str:
         waits = self._retrying.get(name)
@@ -97,7 +100,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
             return f"{mark.glyph} {one_line(name, 60)}  {mark.word}"
         left = ""
         if waits.retry_at is not None:
-            left = f", again in {countdown(waits.retry_at, self.now())}"
+            left = f", retry in {countdown(waits.retry_at, self.now())}"
         return f"↻ {one_line(name, 60)}  attempt {waits.number} failed{left}"
 
     def on_mount(self) -> None:
@@ -116,7 +119,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
         try:
             timeout = seconds(self.query_one("#timeout", Input).value)
             if tries and (not tries.isdecimal() or int(tries) < 1):
-                raise ValueError("Attempts are a whole number, 1 or more.")
+                raise ValueError("Attempts must be a whole number of 1 or more.")
         except ValueError as error:
             self.fault(str(error))
             return

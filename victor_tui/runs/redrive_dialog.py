@@ -1,4 +1,5 @@
-"""Let a run go on from a node: which, with which version, and with which state, shown as a difference."""
+"""The dialog that redrives a run from a node, with a version and a state. It shows the changed state as a
+diff."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from victor_tui.widgets.json_view import diff_style
 
 
 def start_node(detail: RunDetail) -> str:
-    """Where the run stopped: the failed node, else the last one that was tried, else the first."""
+    """Return the node where the run stopped: the failed node, else the last attempted, else the first."""
     error = detail.run.error
     nodes = [node.id for node in detail.graph.nodes]
     if error is not None and error.node_id in nodes:
@@ -32,12 +33,15 @@ def start_node(detail: RunDetail) -> str:
 
 
 class RedriveDialog(VersionedDialog):
-    """Redrives the run itself, so that a conflict takes no edit away. Dismisses with the run, or None."""
+    """A dialog that sends the redrive and keeps edits after a conflict.
+
+    It dismisses with the run, or None.
+    """
 
     SENDS = "redrive"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+t", "look_again", "Look again", show=False, tooltip="Take the run as it is now"),
+        Binding("ctrl+t", "reload", "Reload", show=False, tooltip="Load the current run; your edits stay"),
     ]
 
     def __init__(self, detail: RunDetail, from_node: str | None = None) -> None:
@@ -60,7 +64,7 @@ class RedriveDialog(VersionedDialog):
             )
             with DialogBody(id="body", can_focus=False):
                 with Horizontal(classes="pair"):
-                    yield Label("Go on from", classes="name")
+                    yield Label("From node", classes="name")
                     yield Select(
                         self._choices(), value=self._first, allow_blank=False, id="node", compact=True
                     )
@@ -73,20 +77,20 @@ class RedriveDialog(VersionedDialog):
                         id="version",
                         compact=True,
                     )
-                yield Tick("With the state from before this node", id="rewind", compact=True)
+                yield Tick("Use the state from before this node", id="rewind", compact=True)
                 yield from self._state_part()
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Redrive", id="redrive", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s redrive · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s redrive · esc cancel", classes="hint")
 
     def _state_part(self) -> ComposeResult:
         if len(self._text) > EDITABLE:
             words = (
-                f"The state is kept; its {len(self._text):,} characters are too many to edit here. "
+                f"The state is kept. It has {len(self._text):,} characters, too many to edit here. "
                 f"Use victor runs redrive {self.detail.run.id} --set KEY=VALUE or --state-file."
             )
             yield Static(words, markup=False, classes="text label")
@@ -110,7 +114,7 @@ class RedriveDialog(VersionedDialog):
     # --- state ---------------------------------------------------------------------------------
 
     def on_text_area_changed(self) -> None:
-        self.quiet.call(self._draw_changes)
+        self.debounce.call(self._draw_changes)
 
     def on_select_changed(self) -> None:
         self._draw_changes()
@@ -125,7 +129,7 @@ class RedriveDialog(VersionedDialog):
         return self.query_one("#rewind", Tick).value
 
     def _state(self) -> tuple[dict[str, Any] | None, str]:
-        """The edited state (None: as it is), and what is wrong with it."""
+        """Return the edited state (None if unchanged), and its error."""
         if self._rewinds:
             return None, ""
         for area in self.query("#state").results(TextArea):
@@ -138,7 +142,7 @@ class RedriveDialog(VersionedDialog):
     def _draw_changes(self) -> None:
         state, problem = self._state()
         if problem != self._problem:
-            # Only its own words are taken away again, not those of a conflict.
+            # Clear only an error of the state, not the message of a conflict.
             self._problem = problem
             self.fault(problem)
         for line in self.query("#changes").results(Static):
@@ -148,16 +152,22 @@ class RedriveDialog(VersionedDialog):
         other = self.query_one("#version", Select).value != self.detail.run.version
         if self._rewinds:
             node = one_line(str(self.query_one("#node", Select).value), 60)
-            return Content.styled(f"As it was when the run last came to {node}.", "$warning")
+            return Content.styled(f"The state from before the last attempt of {node}.", "$warning")
         if state is None:
-            words = "Unchanged." if not other else "Unchanged; migrated if a migration leads to this version."
+            words = (
+                "Unchanged."
+                if not other
+                else "Unchanged. A migration to this version is applied if one exists."
+            )
             return Content.styled(words, "$text-muted")
         rows = changed_lines(self.detail.state, state)
         shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:SHOWN]]
         if len(rows) > SHOWN:
             shown.append(Content.styled(f"… {len(rows) - SHOWN} more lines", "$text-muted"))
         if other:
-            shown.insert(0, Content.styled("Taken as it is written here, not migrated.", "$text-muted"))
+            shown.insert(
+                0, Content.styled("This state is used as written. It is not migrated.", "$text-muted")
+            )
         return Content("\n").join(shown)
 
     # --- sending -------------------------------------------------------------------------------
@@ -167,7 +177,7 @@ class RedriveDialog(VersionedDialog):
 
     @work(group="send", exclusive=True)
     async def _send(self) -> None:
-        self.quiet.stop()
+        self.debounce.stop()
         self._draw_changes()
         state, problem = self._state()
         if problem:
@@ -187,15 +197,15 @@ class RedriveDialog(VersionedDialog):
                 self._rewinds,
             )
         except ConflictError as error:
-            self.fault(f"{one_line(error.message)}\nctrl+t takes the run as it is now; what you wrote stays.")
+            self.fault(f"{one_line(error.message)}\nctrl+t loads the current run; your edits stay.")
         except VictorError as error:
             self.fault(one_line(error.message))
         else:
             self.dismiss(found)
 
     @work(group="send", exclusive=True)
-    async def action_look_again(self) -> None:
-        """After a conflict: compare with the run as it is now. The text stays as it was typed."""
+    async def action_reload(self) -> None:
+        """Load the current run after a conflict. Edits stay."""
         try:
             self.detail = await self.port.run(self.detail.run.id)
         except VictorError as error:

@@ -1,4 +1,4 @@
-"""Start a run again: with the input that it had or another one, on its version or another one."""
+"""The dialog that reruns a run, with the same or another input and version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from victor_tui.widgets.json_view import diff_style
 
 
 class RerunDialog(VersionedDialog):
-    """Starts the new run itself, so that a refusal takes no edit away. Dismisses with it, or None."""
+    """A dialog that sends the rerun and keeps edits after an error.
+
+    It dismisses with the new run, or None.
+    """
 
     SENDS = "rerun"
 
@@ -36,14 +39,14 @@ class RerunDialog(VersionedDialog):
             title = one_line(f"{run.workflow} {run.id}", 80)
             yield Static(Content.assemble(("Rerun ", "bold"), (title, "bold $primary")), id="head")
             with DialogBody(id="body", can_focus=False):
-                yield Static("A new run; the old one stays as it is.", classes="text")
+                yield Static("Starts a new run. The old run does not change.", classes="text")
                 with Horizontal(classes="pair"):
                     yield Label("Version", classes="name")
                     options = version_options(run, ())
                     yield Select(options, value=run.version, allow_blank=False, id="version", compact=True)
                 if len(self._text) > EDITABLE:
                     words = (
-                        f"The input is kept; its {len(self._text):,} characters are too many to edit here."
+                        f"The input is kept. It has {len(self._text):,} characters, too many to edit here."
                     )
                     yield Static(words, markup=False, classes="text label")
                 else:
@@ -55,22 +58,22 @@ class RerunDialog(VersionedDialog):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Rerun", id="rerun", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s rerun · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s rerun · esc cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#version").focus()
         self._draw_changes()
 
     def _state(self) -> tuple[dict[str, Any] | None, str]:
-        """The edited input (None: as it was), and what is wrong with it."""
+        """Return the edited input (None if unchanged), and its error."""
         for area in self.query("#state").results(TextArea):
             state, problem = json_object(area.text)
             return (None if problem or state == self.detail.input else state), problem
         return None, ""
 
     def on_text_area_changed(self) -> None:
-        self.quiet.call(self._draw_changes)
+        self.debounce.call(self._draw_changes)
 
     def _draw_changes(self) -> None:
         state, problem = self._state()
@@ -78,7 +81,7 @@ class RerunDialog(VersionedDialog):
         rows = [] if state is None else changed_lines(self.detail.input, state)
         shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:SHOWN]]
         if not rows and not problem:
-            shown = [Content.styled("As it was.", "$text-muted")]
+            shown = [Content.styled("Unchanged.", "$text-muted")]
         for line in self.query("#changes").results(Static):
             line.update(Content("\n").join(shown))
 

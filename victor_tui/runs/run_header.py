@@ -1,4 +1,4 @@
-"""What the screen of one run says above and beside its panes."""
+"""The header of the screen of one run, and the summaries of its panes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from textual.content import Content
 
 from victor_engine.api import AttemptInfo, RequestInfo, RequestStatus, RunInfo
-from victor_tui.runs.columns import at_work, elapsed, is_late, is_stuck
+from victor_tui.runs.columns import active_nodes, elapsed, is_late, is_stuck
 from victor_tui.runs.log_view import LogLines
 from victor_tui.text import clean, duration, full, moment
 from victor_tui.theme import STUCK_MARK, kind_mark, node_mark, run_mark
@@ -16,7 +16,7 @@ from victor_tui.widgets.graph import toned
 
 
 def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
-    """Which run it is, how it stands, and what it does, waits for or died of: at most three lines."""
+    """Return at most three lines: the run, its status, and its activity, wait or error."""
     stuck, late = is_stuck(run, now), is_late(run, now)
     mark = STUCK_MARK if stuck else run_mark(run.status)
     usual = f" (usually {duration(run.typical_seconds)})" if run.typical_seconds else ""
@@ -44,14 +44,14 @@ def head(run: RunInfo, now: datetime, zone: tzinfo | None) -> Content:
     elif run.current:
         since = f", since {moment(run.since, now, zone)}" if run.since is not None else ""
         style = "$text-error" if stuck else "$text-primary"
-        parts.append((f"\n {mark.glyph} at {clean(at_work(run, now))}{since}", style))
+        parts.append((f"\n {mark.glyph} at {clean(active_nodes(run, now))}{since}", style))
     return Content.assemble(*parts)
 
 
 def attempt_facts(attempt: AttemptInfo | None) -> Content:
-    """One attempt in a line: what did it, where it led, what it died of."""
+    """Return one line about an attempt: its binding or error, its branch and its child run."""
     if attempt is None:
-        return Content.styled(" waiting for a free place", "$foreground-muted")
+        return Content.styled(" waiting for a free slot", "$foreground-muted")
     mark = node_mark(attempt.status)
     parts: list[tuple[str, str]] = [(f" {mark.text} ", toned(mark.tone))]
     if attempt.error is not None:
@@ -66,20 +66,20 @@ def attempt_facts(attempt: AttemptInfo | None) -> Content:
 
 
 def log_facts(log: LogLines) -> Content:
-    """Whether the end is followed, whose lines are shown, and which match one is at."""
+    """Return one line about a log: follow mode, node and current match."""
     parts: list[tuple[str, str]] = [
-        (" following its end" if log.follow else " f follows its end", "$foreground-muted"),
-        (f"  only {clean(log.node)}" if log.node else "  o only one node", "$foreground-muted"),
+        (" following new lines" if log.follow else " f follows new lines", "$foreground-muted"),
+        (f"  only {clean(log.node)}" if log.node else "  o one node only", "$foreground-muted"),
     ]
     if log.search:
-        place = "–" if log.match is None else f"{log.match + 1:,}"
-        words = f"  /{clean(log.search)}  {place} of {len(log.matches):,}, n N"
+        number = "–" if log.match is None else f"{log.match + 1:,}"
+        words = f"  /{clean(log.search)}  {number} of {len(log.matches):,}, n N"
         parts = [(words, "$text-accent"), *parts]
     return Content.assemble(*parts)
 
 
 def questions(requests: Sequence[RequestInfo], zone: tzinfo | None) -> list[Content]:
-    """What people were asked, and what they said."""
+    """Return the requests of a run with their answers."""
     lines: list[Content] = []
     for request in requests:
         mark = kind_mark(request.kind)
@@ -91,10 +91,10 @@ def questions(requests: Sequence[RequestInfo], zone: tzinfo | None) -> list[Cont
             )
         )
         if request.outcome is not None:
-            who = request.answered_by.user if request.answered_by else "nobody"
+            who = request.answered_by.user if request.answered_by else "no one"
             when = full(request.answered_at, zone) if request.answered_at else ""
             words = f"   {clean(request.outcome)} by {clean(who)}, {when}"
             lines.append(Content.styled(words, "$foreground-muted"))
         if request.comment:
             lines.append(Content.styled(f"   “{clean(request.comment)}”", "italic"))
-    return lines or [Content.styled(" nobody was asked anything", "$foreground-muted")]
+    return lines or [Content.styled(" no questions", "$foreground-muted")]

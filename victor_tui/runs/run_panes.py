@@ -1,4 +1,4 @@
-"""The panes of the screen of one run, and what reads them from the engine."""
+"""The panes of the screen of one run, and the reader of their data."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from victor_tui.runs.log_view import LogLines
 from victor_tui.text import clean
 
 _PAGE = 2000
-"""Log lines that are read at once."""
+"""Maximum number of log lines of one read."""
 
 
 class RunReader:
-    """Reads the parts of a run that a screen does not watch. Errors are shown in the banner of the screen."""
+    """A reader of the parts of a run that the feed does not load. It shows errors in the banner."""
 
     def __init__(self, screen: ConsoleScreen, run_id: str) -> None:
         self.screen = screen
         self._run_id = run_id
 
     async def attempt_state(self, attempt: int) -> AttemptState | None:
-        """Return the state around an attempt, or None after an error."""
+        """Return the state before and after an attempt, or None after an error."""
         try:
             return await self.screen.port.attempt_state(self._run_id, attempt)
         except VictorError as error:
@@ -38,7 +38,7 @@ class RunReader:
             return None
 
     async def log_page(self, after: int) -> Sequence[LogLine] | None:
-        """Return the lines after a sequence number, at most a page, or None after an error."""
+        """Return at most one page of lines after a sequence number, or None after an error."""
         try:
             return await self.screen.port.run_log(self._run_id, after, _PAGE)
         except VictorError as error:
@@ -47,7 +47,7 @@ class RunReader:
 
 
 class LogPane(Vertical):
-    """The log of a run, and a line of facts about it."""
+    """The log of a run, with a summary line."""
 
     def __init__(self, reader: RunReader, *, id: str) -> None:
         super().__init__(id=id)
@@ -67,11 +67,11 @@ class LogPane(Vertical):
     def draw_facts(self) -> None:
         self._facts.update(run_header.log_facts(self.lines))
 
-    def read_on(self) -> None:
-        """Read what is new, in a worker."""
-        self._reader.screen.run_worker(self._read_on(), group="log")
+    def read_new_lines(self) -> None:
+        """Read new lines in a worker."""
+        self._reader.screen.run_worker(self._read_new_lines(), group="log")
 
-    async def _read_on(self) -> None:
+    async def _read_new_lines(self) -> None:
         if self._reading:
             return
         self._reading = True
@@ -79,7 +79,7 @@ class LogPane(Vertical):
             self.lines.today = self._reader.screen.now()
             while (page := await self._reader.log_page(self.lines.last_seq)) is not None:
                 if not self.is_attached:
-                    return  # the screen was closed meanwhile
+                    return  # the screen was closed during the read
                 self.lines.extend(page)
                 if len(page) < _PAGE:
                     break
@@ -91,29 +91,29 @@ class LogPane(Vertical):
         self.draw_facts()
 
     def toggle_follow(self) -> None:
-        """Keep to the end of the log, or do not."""
+        """Switch follow mode on or off."""
         self.lines.follow = not self.lines.follow
         self.lines.keep_up()
         self.draw_facts()
 
     def narrow_to(self, node: str | None) -> None:
-        """Show the lines of one node only, or of all again."""
+        """Show the lines of one node only, or of all nodes again."""
         self.lines.node = None if self.lines.node is not None else node
         self.lines.narrow()
 
-    def look_for(self, text: str) -> None:
-        """Mark a text and go to its next place."""
-        self.lines.look_for(text)
+    def search_for(self, text: str) -> None:
+        """Mark the matches of a text and go to the next one."""
+        self.lines.search_for(text)
         self.draw_facts()
 
     def step(self, by: int) -> None:
-        """Go to the next or previous place of the text that is searched for."""
+        """Go to the next or previous match."""
         self.lines.step(by)
         self.draw_facts()
 
 
 class AttemptsPane(Vertical):
-    """The attempts of a run as bars over time, with a scale and facts about the one under the cursor."""
+    """The attempts of a run as bars over time, with a scale and the facts of the selected attempt."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)

@@ -1,4 +1,4 @@
-"""A command on several runs: planned, asked about, and then done exactly as it was shown."""
+"""A command on several runs: plan, confirmation, execution of the plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from victor_tui.app_context import Console
 
 _NAMED = 6
-"""Runs that a question names before it only counts them."""
+"""Maximum number of runs that a confirmation names."""
 
 PLANNED: dict[str, RunPlanCommand] = {
     "cancel": "cancel",
@@ -25,13 +25,15 @@ PLANNED: dict[str, RunPlanCommand] = {
     "rerun": "rerun",
     "discard": "discard",
 }
-"""The command of the engine for each command of the keys."""
+"""The engine command of each key command."""
 
 
-async def do_to_all(console: Console, ids: Sequence[str], command: str, words: str, which: str = "") -> None:
-    """Plan a command, ask once, do exactly that, and show what became of each run. Needs a worker.
+async def apply_to_all(
+    console: Console, ids: Sequence[str], command: str, words: str, which: str = ""
+) -> None:
+    """Plan a command, confirm it, apply the plan, and show the result of each run. Needs a worker.
 
-    `which` says which runs these are; by default they are named.
+    `which` describes the runs; by default the text names them.
     """
     from victor_tui.runs.bulk_dialog import BulkDialog
 
@@ -47,7 +49,7 @@ async def do_to_all(console: Console, ids: Sequence[str], command: str, words: s
         console.notify(clean(f"Nothing to do: {reasons}."), severity="warning", markup=False)
         return
     title = f"{verb} {plural(len(ready), 'run')}"
-    body = f"{which or _listed(ready)}{_staying(plan)}\n\n{words}".rstrip()
+    body = f"{which or _listed(ready)}{_unchanged(plan)}\n\n{words}".rstrip()
     note = await console.dialogs.confirm(f"{title}?", body)
     if note is None:
         return
@@ -71,15 +73,15 @@ def _action(port: Port, command: RunPlanCommand) -> Callable[..., Awaitable[RunI
 
 
 def _listed(items: Sequence[RunPlanItem]) -> str:
-    """Return a line for each of the first runs, with what would be done to it."""
+    """Return a line for each of the first runs, with the effect of the command."""
     lines = [clean(f"{item.workflow} {item.run_id} {item.effect}") for item in items[:_NAMED]]
     return "\n".join([*lines, *([f"and {len(items) - _NAMED} more"] if len(items) > _NAMED else [])])
 
 
-def _staying(plan: RunsPlan) -> str:
-    """Return a line about the runs to which nothing would be done; empty if there are none."""
-    staying = [item for item in plan.items if not item.effect]
-    if not staying:
+def _unchanged(plan: RunsPlan) -> str:
+    """Return a line about the runs that the command does not change; empty if it changes all."""
+    unchanged = [item for item in plan.items if not item.effect]
+    if not unchanged:
         return ""
-    first = f"{staying[0].run_id} {staying[0].reason}"
-    return f"\n{plural(len(staying), 'run')} left alone: {clean(first)}"
+    first = f"{unchanged[0].run_id} {unchanged[0].reason}"
+    return f"\n{plural(len(unchanged), 'run')} unchanged: {clean(first)}"

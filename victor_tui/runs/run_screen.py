@@ -1,4 +1,4 @@
-"""One run: its graph, state, log and attempts, live, with every control."""
+"""The screen of one run: graph, state, log, attempts and commands."""
 
 from __future__ import annotations
 
@@ -35,25 +35,33 @@ class RunScreen(ConsoleScreen):
     AUTO_FOCUS: ClassVar[str | None] = "RunGraph"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="run.back", tooltip="Back to the list"),
-        _pane("s", "state", "State", "The state, and what each attempt made of it"),
-        _pane("l", "log", "Log", "What commands and agents wrote"),
-        _pane("t", "attempts", "Attempts", "Every attempt, over time"),
-        _pane("u", "questions", "Questions", "What people were asked", show=False),
-        Binding("a,w", "answer_run", "Answer it", id="run.answer", tooltip="Answer what this run waits for"),
+        _pane("s", "state", "State", "Show the state and its change by each attempt"),
+        _pane("l", "log", "Log", "Show the output of commands and agents"),
+        _pane("t", "attempts", "Attempts", "Show every attempt over time"),
+        _pane("u", "questions", "Questions", "Show the questions to people and their answers", show=False),
+        Binding(
+            "a,w",
+            "answer_run",
+            "Answer",
+            id="run.answer",
+            tooltip="Answer the request that this run waits for",
+        ),
         *control_bindings(
             "run", "cancel", "kill", "pause", "resume", "retry", "redrive", without=("dead_letters",)
         ),
         _key("g", "graph", "Graph", "graph", "Go to the graph"),
         _key("v", "lanes", "Lanes or outline", "lanes", "Draw the graph in lanes, or as an outline"),
-        _key("F", "full", "Full width", "full", "The pane that one is in over the whole width, or both"),
-        _key("P", "parent", "Parent", "parent", "Open the run that this one is part of, or a rerun of"),
+        _key("F", "full", "Full width", "full", "Show the focused pane at full width, or both panes"),
+        _key("P", "parent", "Parent", "parent", "Open the parent run, or the run of which this is a rerun"),
         _key(
-            "b", "turn", "After/before/changes", "turn", "The state after it, before it, or what it changed"
+            "b",
+            "turn",
+            "After/before/changes",
+            "turn",
+            "Show the state after the attempt, before it, or its changes",
         ),
-        _key(
-            "K", "attempt(-1)", "Earlier attempt", "earlier", "The state around the attempt before this one"
-        ),
-        _key("J", "attempt(1)", "Later attempt", "later", "The state around the attempt after this one"),
+        _key("K", "attempt(-1)", "Earlier attempt", "earlier", "Show the state of the previous attempt"),
+        _key("J", "attempt(1)", "Later attempt", "later", "Show the state of the next attempt"),
         Binding(
             "slash",
             "filter",
@@ -63,12 +71,10 @@ class RunScreen(ConsoleScreen):
             tooltip="Search the log",
             show=False,
         ),
-        _key("n", "match(1)", "Next match", "next", "The next line with what is searched for"),
-        _key("N", "match(-1)", "Previous match", "previous", "The line before with what is searched for"),
-        _key(
-            "f", "follow", "Follow", "follow", "Keep to the end of the log; in the graph, to what is at work"
-        ),
-        _key("o", "only_node", "Only this node", "node", "Log of this node only, or of all"),
+        _key("n", "match(1)", "Next match", "next", "Go to the next matching line"),
+        _key("N", "match(-1)", "Previous match", "previous", "Go to the previous matching line"),
+        _key("f", "follow", "Follow", "follow", "Follow new log lines; in the graph, the active node"),
+        _key("o", "only_node", "Only this node", "node", "Show the log of this node only, or of all nodes"),
     ]
 
     detail: reactive[RunDetail | None] = reactive(None, bindings=True)
@@ -78,7 +84,7 @@ class RunScreen(ConsoleScreen):
         self.run_id = run_id
         self.view = RunView(RunReader(self, run_id), id="run-body")
         self.commands = RunCommands(
-            self, runs=self._chosen_runs, done=self._mark_stale, node=self._chosen_node
+            self, runs=self._selected_runs, done=self._mark_stale, node=self._selected_node
         )
 
     def compose_body(self) -> ComposeResult:
@@ -89,7 +95,7 @@ class RunScreen(ConsoleScreen):
         return {"run": lambda port: port.run(self.run_id)}
 
     def on_screen_resume(self) -> None:
-        # The snapshot that is there may be of another run.
+        # The present snapshot can belong to another run.
         self.console.feed.watch(self.loaders())
         self.console.update_header()
 
@@ -114,7 +120,7 @@ class RunScreen(ConsoleScreen):
         head = run_header.head(run, self.now(), self.console.zone)
         self.query_one("#run-head", Static).update(head)
 
-    # --- going about ---------------------------------------------------------------------------
+    # --- navigation ----------------------------------------------------------------------------
 
     def action_pane(self, name: str) -> None:
         self.view.go_to_pane(name)
@@ -183,11 +189,11 @@ class RunScreen(ConsoleScreen):
     def action_run_command(self, command: str) -> None:
         self.commands.start(command)
 
-    def _chosen_runs(self) -> Sequence[RunInfo]:
+    def _selected_runs(self) -> Sequence[RunInfo]:
         return [self.detail.run] if self.detail is not None else []
 
-    def _chosen_node(self) -> str | None:
-        """The node that somebody has moved to in the graph, or where it stands by itself after the start."""
+    def _selected_node(self) -> str | None:
+        """Return the node under the cursor if the user has moved it or it is not the first node."""
         graph = self.view.graph
         return graph.selected if graph.cursor > 0 or not graph.follows else None
 

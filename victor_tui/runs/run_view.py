@@ -21,7 +21,7 @@ PANES = {"state": "s State", "log": "l Log", "attempts": "t Attempts", "question
 
 
 class RunView(Horizontal):
-    """Draws a run. It owns the graph, the panes, which pane is in sight, and the attempt whose state is shown."""
+    """The view of one run. It owns the graph, the panes, the visible pane and the selected attempt."""
 
     pane: reactive[str] = reactive("state", bindings=True)
     searched: reactive[str] = reactive("", bindings=True)
@@ -38,7 +38,7 @@ class RunView(Horizontal):
         self._search = Input(placeholder="search the log", id="run-search")
         self._detail: RunDetail | None = None
         self._attempt: int | None = None
-        """The attempt around which the state is shown; None shows the last one of the chosen node."""
+        """The selected attempt of the state pane; None selects the last attempt of the selected node."""
 
     def compose(self) -> ComposeResult:
         yield self.graph
@@ -57,20 +57,20 @@ class RunView(Horizontal):
     # --- drawing -------------------------------------------------------------------------------
 
     def show(self, detail: RunDetail) -> None:
-        """Draw a run as it was loaded, and read on in its log."""
+        """Draw a loaded run, and read new lines of its log."""
         self._detail = detail
         self._draw_graph(detail)
         self._draw_pane()
-        self.log_pane.read_on()
+        self.log_pane.read_new_lines()
 
     def tick(self) -> None:
-        """Draw again what depends on the time while the run is active."""
+        """Redraw the parts that depend on the time while the run is active."""
         detail = self._detail
         if detail is not None and detail.run.status in ACTIVE_RUN_STATUSES:
             self._draw_graph(detail)
             if self.pane == "attempts":
                 self._draw_pane()
-            self.log_pane.read_on()
+            self.log_pane.read_new_lines()
 
     def _draw_graph(self, detail: RunDetail) -> None:
         states = {state.node_id: state for state in detail.nodes}
@@ -95,10 +95,10 @@ class RunView(Horizontal):
         elif self.pane == "questions":
             self.questions.set_lines(run_header.questions(detail.requests, screen.console.zone))
 
-    # --- going about ---------------------------------------------------------------------------
+    # --- navigation ----------------------------------------------------------------------------
 
     def go_to_pane(self, name: str) -> None:
-        """Bring a pane into sight and give it the focus."""
+        """Show a pane and focus it."""
         self.remove_class("-graph")
         self.pane = name
         self.query_one("#run-panes", ContentSwitcher).current = f"pane-{name}"
@@ -117,28 +117,28 @@ class RunView(Horizontal):
         self.log_pane.lines.keep_up()
 
     def go_to_graph(self) -> None:
-        """Give the focus to the graph."""
+        """Focus the graph."""
         self.remove_class("-side")
         self.graph.focus()
 
     def toggle_full(self) -> None:
-        """Give the whole width to the graph or the panes, whichever has the focus; or show both again."""
+        """Show the focused part, graph or panes, at full width; or show both again."""
         if self.has_class("-graph") or self.has_class("-side"):
             self.remove_class("-graph", "-side")
         else:
             self.add_class("-graph" if self.graph.has_focus else "-side")
 
     def follow(self) -> None:
-        """Follow what is at work in the graph if that has the focus, else the end of the log."""
+        """Follow the active node if the graph has the focus, else switch follow mode of the log."""
         if self.graph.has_focus:
             self.graph.follow()
         else:
             self.log_pane.toggle_follow()
 
-    # --- the attempt whose state is shown ------------------------------------------------------
+    # --- the selected attempt ------------------------------------------------------------------
 
     def _chosen_attempt(self) -> AttemptInfo | None:
-        """The attempt around which the state is shown: the chosen one, or the last of the chosen node."""
+        """Return the selected attempt, or the last attempt of the selected node."""
         tries = self._detail.attempts if self._detail is not None else ()
         if self._attempt is not None:
             return next((attempt for attempt in tries if attempt.id == self._attempt), None)
@@ -146,7 +146,7 @@ class RunView(Horizontal):
         return next((attempt for attempt in reversed(tries) if attempt.node_id == node), None)
 
     def _show_attempt(self, attempt: AttemptInfo) -> None:
-        """The state around an attempt, with the graph on its node."""
+        """Show the state of an attempt, with the graph cursor on its node."""
         self.graph.follows = False
         with self.graph.prevent(RunGraph.Selected):
             self.graph.go_to(attempt.node_id)
@@ -154,11 +154,11 @@ class RunView(Horizontal):
         self.go_to_pane("state")
 
     def step_attempt(self, by: int) -> None:
-        """Go to the attempt before or after the one whose state is shown."""
+        """Select the previous or next attempt."""
         tries, chosen = self._detail.attempts if self._detail is not None else (), self._chosen_attempt()
-        place = len(tries) if chosen is None else tries.index(chosen) + by
+        index = len(tries) if chosen is None else tries.index(chosen) + by
         if tries:
-            self._show_attempt(tries[max(0, min(place, len(tries) - 1))])
+            self._show_attempt(tries[max(0, min(index, len(tries) - 1))])
 
     def on_run_graph_selected(self) -> None:
         self._attempt = None
@@ -171,13 +171,13 @@ class RunView(Horizontal):
     # --- searching the log ---------------------------------------------------------------------
 
     def start_search(self) -> None:
-        """Show the log and the field for what is searched in it."""
+        """Show the log and its search field."""
         self.go_to_pane("log")
         self._search.add_class("-shown")
         self._search.focus()
 
     def leave_search(self) -> bool:
-        """End the search if there is one. Return whether there was."""
+        """End an active search. Return whether one was active."""
         if not self._search.has_class("-shown") and not (self.searched and self.pane == "log"):
             return False
         self._end_search("")
@@ -190,7 +190,7 @@ class RunView(Horizontal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.searched = event.value
-        self.log_pane.look_for(event.value)
+        self.log_pane.search_for(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._end_search(event.value)

@@ -1,4 +1,4 @@
-"""Runs: what is at work, what waits for whom, and what became of the rest."""
+"""The Runs screen: active, waiting and finished runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import RUN_FIELDS, Filter
 from victor_tui.runs.actions import RunCommands, control_bindings
 from victor_tui.runs.columns import (
+    active_nodes,
     arrange,
-    at_work,
     elapsed,
     elapsed_cell,
     is_late,
@@ -39,31 +39,42 @@ from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
 PAGE = 500
-"""Runs shown at once; the filter reaches the older ones."""
+"""Maximum number of listed runs. The filter finds older runs."""
 
 EMPTY = """No run has been started yet.
 
 n  start a workflow
-1  see what is scheduled"""
-EMPTY_FILTER = "No run fits the filter.\n\n/  change the filter"
+1  show the schedules"""
+EMPTY_FILTER = "No run matches the filter.\n\n/  change the filter"
 
 
 class RunsScreen(TableScreen):
     MODE = "runs"
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", id="runs.open", tooltip="Graph, state and log of this run"),
+        Binding("enter", "open", "Open", id="runs.open", tooltip="Open graph, state and log of this run"),
         Binding("n", "new", "Start", id="runs.new", tooltip="Start a workflow now"),
-        Binding("w", "answer_run", "Answer it", id="runs.answer", tooltip="Answer what this run waits for"),
+        Binding(
+            "w",
+            "answer_run",
+            "Answer",
+            id="runs.answer",
+            tooltip="Answer the request that this run waits for",
+        ),
         *control_bindings("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
         Binding(
-            "A", "active", "Active only", id="runs.active", tooltip="Only active runs, or all", show=False
+            "A",
+            "active",
+            "Active only",
+            id="runs.active",
+            tooltip="Show only active runs, or all runs",
+            show=False,
         ),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self.commands = RunCommands(self, runs=self._chosen_runs, done=self._mark_stale)
+        self.commands = RunCommands(self, runs=self._selected_runs, done=self._mark_stale)
         self.filter = Filter()
         self._wanted: str | None = None
         self._depths: dict[str, int] = {}
@@ -142,7 +153,7 @@ class RunsScreen(TableScreen):
             self._depths = depths
             table.redraw()
         bar = self.query_one(FilterBar)
-        bar.learn(known_names(runs))
+        bar.add_completions(known_names(runs))
         more = f"newest {PAGE}" if len(runs) >= PAGE else str(len(runs))
         late = f"▲ {len(self._stuck)} stuck · " if self._stuck else ""
         bar.note(f"{late}{more}", bad=bool(self._stuck))
@@ -152,7 +163,7 @@ class RunsScreen(TableScreen):
         return frozenset(run.id for run in self.snapshot("runs") or () if is_stuck(run, now))
 
     def tick(self) -> None:
-        # A run that hangs says nothing: time alone makes it stuck.
+        # A run becomes stuck without an event.
         if self.query("#runs") and self._stuck != self._stuck_now():
             self.draw("runs")
         super().tick()
@@ -160,7 +171,7 @@ class RunsScreen(TableScreen):
     # --- filter -------------------------------------------------------------------------------
 
     def show_filter(self, text: str) -> None:
-        """Show only what this filter means, as soon as there is a filter bar."""
+        """Set the filter, now or when the filter bar is mounted."""
         self._wanted = text
         for bar in self.query(FilterBar):
             bar.value = text
@@ -197,8 +208,10 @@ class RunsScreen(TableScreen):
             facts.text(f"! {run.version} is deprecated: {run.deprecated}", "warn")
         facts.fact("run", run.id)
         if is_stuck(run, now):
-            facts.text("▲ stuck: at this node for far longer than it ever takes", "bad")
-        facts.fact("at", at_work(run, now) if run.current else "", "bad" if is_stuck(run, now) else "busy")
+            facts.text("▲ stuck: this node takes far longer than it ever did", "bad")
+        facts.fact(
+            "at", active_nodes(run, now) if run.current else "", "bad" if is_stuck(run, now) else "busy"
+        )
         facts.fact("since", full(run.since, zone) if run.since else "")
         expected = f" of about {run.nodes_expected}" if run.nodes_expected else ""
         facts.fact("nodes", f"{run.nodes_done}{expected} done")
@@ -213,7 +226,7 @@ class RunsScreen(TableScreen):
         facts.fact("rerun of" if run.trigger == "rerun" else "parent", run.parent_run)
         facts.fact(
             "dead letter",
-            "nobody has dealt with it: d redrives, D discards" if run.dead_letter else "",
+            "needs a decision: d redrives, D discards" if run.dead_letter else "",
             "bad",
         )
         facts.fact("note", run.note)
@@ -229,7 +242,7 @@ class RunsScreen(TableScreen):
             return run is not None and run.status == "waiting" and run.request_id is not None
         return self.commands.allows(str(parameters[0])) if action == "run_command" else True
 
-    def _chosen_runs(self) -> Sequence[RunInfo]:
+    def _selected_runs(self) -> Sequence[RunInfo]:
         for table in self.query("#runs").results(LineTable):
             if table.marked_rows:
                 return table.marked_rows
@@ -266,7 +279,7 @@ class RunsScreen(TableScreen):
         run: RunInfo = self.current
         request = next((q for q in self.console.open_requests if q.id == run.request_id), None)
         if request is None and run.request_id is not None:
-            # There are more open requests than the console holds.
+            # The request can be beyond the loaded page.
             try:
                 request = await self.port.request(run.request_id)
             except VictorError as error:
@@ -283,7 +296,7 @@ def _usually(run: RunInfo) -> str:
 
 
 async def newest_and_active(port: Port, query: RunQuery) -> list[RunInfo]:
-    """A page of the newest runs, and the active ones that are older: what hangs began long ago."""
+    """Return a page of the newest runs, and the older active runs, because a stuck run can be old."""
     newest = await port.runs(query)
     if len(newest) < query.limit:
         return newest

@@ -1,4 +1,4 @@
-"""The state of a run around one attempt: before it, after it, and the difference that it made."""
+"""The state of a run before and after one attempt, and the changes of the attempt."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from victor_tui.widgets.json_view import ValueTree
 from victor_tui.widgets.lines import LineView
 
 VIEWS = ("after", "before", "changes")
-"""What can be shown of an attempt, in the order in which one steps through it."""
+"""The views of an attempt, in the order of the key that switches them."""
 
 
 class StatePane(Vertical):
-    """Shows a state as a tree, or what an attempt changed as lines."""
+    """A state as a tree, or the changes of an attempt as lines."""
 
     DEFAULT_CSS = """
     StatePane #state-head { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -31,14 +31,14 @@ class StatePane(Vertical):
     """
 
     def __init__(self, read: Callable[[int], Awaitable[AttemptState | None]], *, id: str) -> None:
-        """`read` returns the state around an attempt, or None after it has shown an error."""
+        """Create the pane. `read` returns the state of an attempt, or None after it showed an error."""
         super().__init__(id=id)
         self.view = VIEWS[0]
         self._read_around = read
         self._state: dict[str, Any] = {}
         self.around: AttemptState | None = None
         self._known: tuple[int, str] | None = None
-        """The attempt of `around` and its status: the state is read again when that changes."""
+        """The attempt of `around` and its status. The state is read again when they change."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="state-head", markup=False)
@@ -47,7 +47,7 @@ class StatePane(Vertical):
             yield LineView(id="state-changes")
 
     def show(self, state: dict[str, Any], attempt: AttemptInfo | None) -> None:
-        """Show what an attempt did, once it is read; without one the state as it is."""
+        """Show the state of an attempt when it is loaded; without an attempt the current state."""
         self._state = state
         if attempt is None:
             self._known = self.around = None
@@ -76,44 +76,44 @@ class StatePane(Vertical):
             around.before if self.view == "before" else around.after,
             {} if self.view == "before" else _marks(around.attempt.changes),
         )
-        nothing = [Content.styled("  it changed nothing", "$foreground-muted")]
+        nothing = [Content.styled("  no changes", "$foreground-muted")]
         changes.set_lines(change_lines(around.changes, max(40, self.size.width)) or nothing)
 
     def _head(self, around: AttemptState | None) -> Content:
         if around is None:
-            return Content.styled(" as it is now", "$foreground-muted")
+            return Content.styled(" current state", "$foreground-muted")
         attempt = around.attempt
         mark = node_mark(attempt.status)
         again = f" #{attempt.number}" if attempt.number > 1 else ""
         loop = f" ×{attempt.iteration}" if attempt.iteration > 1 else ""
         words = {
             "after": f"{plural(len(around.changes), 'change')}",
-            "before": "as it was before",
-            "changes": "what it changed",
+            "before": "state before it",
+            "changes": "its changes",
         }[self.view]
         return Content.assemble(
             (f" {'before' if self.view == 'before' else 'after'} ", "$foreground-muted"),
             (clean(f"{attempt.node_id}{loop}{again}"), "bold"),
             (f" {mark.glyph} ", toned(mark.tone)),
             (words, "$foreground-muted"),
-            ("  b turns", "$foreground-muted"),
+            ("  b switches", "$foreground-muted"),
         )
 
     def turn(self) -> None:
-        """The next view of the same attempt."""
+        """Show the next view of the same attempt."""
         self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
         if self.around is not None:
             self._draw()
         self.focus_view()
 
     def focus_view(self) -> None:
-        """Give the focus to what is shown."""
+        """Focus the visible view."""
         shown = "#state-changes" if self.view == "changes" and self.around is not None else "#state-tree"
         self.query_one(shown).focus()
 
 
 def _marks(changes: dict[str, Any]) -> dict[str, str]:
-    """The signs of the top-level keys that an attempt changed."""
+    """Return the signs of the top-level keys that an attempt changed."""
     marks = dict.fromkeys(changes.get("set", {}), "+")
     marks |= dict.fromkeys(changes.get("merged", {}), "~")
     return marks | dict.fromkeys(changes.get("deleted", []), "-")

@@ -1,4 +1,4 @@
-"""What dialogs share that start something on the run's own version or on another one."""
+"""The version field of the dialogs that redrive or rerun a run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from victor_tui.text import one_line
 from victor_tui.versions.migrate_dialog import state_diff
 
 EDITABLE = 200_000
-"""Characters of a state that can be edited here; a larger one is edited in a file."""
+"""Maximum length of a state that the dialog can edit, in characters."""
 
 SHOWN = 200
-"""Lines of a difference that are shown."""
+"""Maximum number of visible lines of a diff."""
 
 
 def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """A unified diff of those keys that differ, so that its cost follows the change."""
+    """Return a unified diff of the changed keys only, so that the cost depends on the change."""
     missing = object()
     keys = [key for key in {**before, **after} if before.get(key, missing) != after.get(key, missing)]
     old = {key: before[key] for key in keys if key in before}
@@ -32,9 +32,9 @@ def changed_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[Content, str]]:
-    """Versions to choose from, the run's own first."""
+    """Return the options of the version field, the version of the run first."""
     return [
-        (Content(f"{one_line(run.version, 60)} (its own)"), run.version),
+        (Content(f"{one_line(run.version, 60)} (unchanged)"), run.version),
         *(
             (
                 Content(f"{one_line(version.version, 60)}{' (current)' if version.current else ''}"),
@@ -47,7 +47,7 @@ def version_options(run: RunInfo, known: Iterable[VersionInfo]) -> list[tuple[Co
 
 
 class VersionedDialog(SendingDialog[RunInfo | None]):
-    """A dialog on one run with a `#version` to choose. Dismisses with the run that goes on, or None."""
+    """A dialog on one run with a `#version` field. Dismisses with the resulting run, or None."""
 
     def __init__(self, detail: RunDetail) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class VersionedDialog(SendingDialog[RunInfo | None]):
 
     @work(group="preview")
     async def _read_versions(self) -> None:
-        """Offer what the workflow has; until then, and where it cannot be read, the run's own version."""
+        """Load the versions of the workflow into the field. Until then it has the version of the run only."""
         run = self.detail.run
         try:
             found = await self.port.workflows(run.workflow)

@@ -1,4 +1,4 @@
-"""The commands on schedules: on the marked ones, else on the one under the cursor."""
+"""The commands on schedules: the marked schedules, or the schedule under the cursor."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from victor_tui.text import clean, full, plural, schedule_name
 from victor_tui.widgets.table import LineTable
 
 _NAMED = 12
-"""Schedules that a dialog names before it only counts them."""
+"""Maximum number of schedules that a dialog names."""
 
 
 def name_of(schedule: ScheduleInfo) -> str:
     return schedule_name(schedule.id, schedule.spec.workflow)
 
 
-def listing(schedules: Sequence[ScheduleInfo], say: Callable[[ScheduleInfo], str] | None = None) -> str:
-    """A line for each, with what there is to say of it."""
-    lines = [f"{name_of(each)}{': ' + say(each) if say else ''}" for each in schedules[:_NAMED]]
+def listing(schedules: Sequence[ScheduleInfo], describe: Callable[[ScheduleInfo], str] | None = None) -> str:
+    """Return a line for each schedule, with the text of `describe`."""
+    lines = [f"{name_of(each)}{': ' + describe(each) if describe else ''}" for each in schedules[:_NAMED]]
     if len(schedules) > _NAMED:
         lines.append(f"and {len(schedules) - _NAMED:,} more")
     return "\n".join(clean(line) for line in lines)
@@ -49,18 +49,18 @@ class ScheduleCommands:
         }
 
     def allows(self, command: str) -> bool:
-        """Return whether a command does something now."""
+        """Return whether a command is available now."""
         if command == "new":
             return True
         targets = self._targets() if self._screen.is_mounted else []
         return any(_NEEDS[command](schedule) if command in _NEEDS else True for schedule in targets)
 
     def start(self, command: str) -> None:
-        """Do a command in a worker of the screen."""
+        """Execute a command in a worker of the screen."""
         self._screen.run_worker(self._commands[command](), group="action")
 
     def _targets(self) -> list[ScheduleInfo]:
-        """The marked schedules, else the one under the cursor."""
+        """Return the marked schedules, or the schedule under the cursor."""
         current: ScheduleInfo | None = self._screen.current
         return self._table().marked_rows or ([current] if current is not None else [])
 
@@ -71,7 +71,7 @@ class ScheduleCommands:
         title: str,
         done: Callable[[ScheduleInfo], str],
     ) -> None:
-        """Do it to each of them. Of several, say in a dialog what became of each; failed ones stay marked."""
+        """Execute `act` on each schedule. For several, show a dialog of results; failed ones stay marked."""
         if len(schedules) == 1:
             await self._screen.console.perform(act(schedules[0]), done(schedules[0]))
             self._screen.console.feed.mark_stale("schedules")
@@ -94,7 +94,7 @@ class ScheduleCommands:
     async def _trigger(self) -> None:
         targets = self._targets()
         if len(targets) > 1:
-            body = listing(targets) + "\nEach starts with its own initial state."
+            body = listing(targets) + "\nEach run starts with the initial state of its schedule."
             note = await self._screen.console.dialogs.confirm(
                 f"Start a run of {len(targets)} schedules now?", body
             )
@@ -130,14 +130,14 @@ class ScheduleCommands:
             return
         note, until = found
 
-        def said(schedule: ScheduleInfo) -> str:
+        def done(schedule: ScheduleInfo) -> str:
             return f"Paused {name_of(schedule)}{self._until(until)}."
 
         await self._on_each(
             targets,
             lambda each: self._screen.port.pause_schedule(each.id, note, until),
             f"Pause{self._until(until)}",
-            said,
+            done,
         )
 
     def _until(self, until: datetime | None) -> str:
@@ -147,17 +147,17 @@ class ScheduleCommands:
         targets = [each for each in self._targets() if _can_resume(each)]
         note = ""
         if len(targets) > 1:
-            asked = await self._screen.console.dialogs.confirm(
+            given = await self._screen.console.dialogs.confirm(
                 f"Resume {len(targets)} schedules?", listing(targets)
             )
-            if asked is None:
+            if given is None:
                 return
-            note = asked
+            note = given
         await self._on_each(
             targets,
             lambda each: self._screen.port.resume_schedule(each.id, note),
             "Resume",
-            lambda each: f"{name_of(each)} fires again.",
+            lambda each: f"Resumed {name_of(each)}.",
         )
 
     async def _new(self) -> None:
@@ -168,8 +168,8 @@ class ScheduleCommands:
             spec, note, _ = found
             added = await self._screen.console.perform(self._screen.port.add_schedule(spec, note), "")
             if added is not None:
-                said = "Scheduled" if added.created else "There was already such a schedule of"
-                self._screen.console.notify(clean(f"{said} {spec.workflow}."), timeout=4, markup=False)
+                words = "Scheduled" if added.created else "The same schedule already exists:"
+                self._screen.console.notify(clean(f"{words} {spec.workflow}."), timeout=4, markup=False)
             self._screen.console.feed.mark_stale("schedules")
 
     async def _edit(self) -> None:
@@ -193,7 +193,7 @@ class ScheduleCommands:
             title, body = f"Skip the next fire of {len(targets)} schedules?", listing(targets, when)
         else:
             title = f"Skip the next fire of {name_of(targets[0])}?"
-            body = f"{when(targets[0])} will not start a run."
+            body = f"The fire at {when(targets[0])} will not start a run."
         note = await self._screen.console.dialogs.confirm(title, body)
         if note is not None:
             await self._on_each(
@@ -211,16 +211,14 @@ class ScheduleCommands:
             title, body = f"Remove {len(targets)} schedules?", listing(targets, lambda each: each.summary)
         else:
             title, body = f"Remove the schedule {name_of(targets[0])}?", targets[0].summary
-        body += f"\n{plural(active, 'active run')} will go on; history stays."
+        body += f"\n{plural(active, 'active run')} will continue. The history is kept."
         if len(declared) == 1:
             body += (
-                f"\n{name_of(declared[0])} is declared in {declared[0].path}: change that too, or reading it"
+                f"\n{name_of(declared[0])} is declared in {declared[0].path}. Change this file too, or a reload"
                 " adds it again."
             )
         elif declared:
-            body += (
-                f"\n{len(declared)} are declared in files: change those too, or reading them adds them again."
-            )
+            body += f"\n{len(declared)} are declared in files. Change these too, or a reload adds them again."
         note = await self._screen.console.dialogs.confirm(title, body)
         if note is not None:
             await self._on_each(
@@ -261,11 +259,11 @@ class ScheduleCommands:
             [each for each in targets if each.id in by_id],
             start,
             "Backfill",
-            lambda each: f"The backfill of {name_of(each)} has begun: b shows how far it is.",
+            lambda each: f"Backfill of {name_of(each)} started: b shows its progress.",
         )
         if left_out:
             lines = "\n".join([*left_out[:_NAMED], *(["…"] if len(left_out) > _NAMED else [])])
-            words = f"Left out, they changed since they were shown ({len(left_out)}):\n{clean(lines)}"
+            words = f"Left out because they changed after the preview ({len(left_out)}):\n{clean(lines)}"
             self._screen.console.notify(words, severity="warning", timeout=20, markup=False)
 
     async def _runs(self) -> None:
@@ -276,13 +274,13 @@ class ScheduleCommands:
         """Open the run of the last fire."""
         run_id = next((fire.run_id for fire in schedule.recent if fire.run_id), None)
         if run_id is None:
-            words = f"{name_of(schedule)} has started no run yet: t starts one."
+            words = f"{name_of(schedule)} has not started a run yet: t starts one."
             self._screen.notify(words, markup=False)
         else:
             await self._open_run(run_id)
 
     async def _open_run(self, run_id: str) -> None:
-        """Show a run if the store still has it."""
+        """Open a run, or show the error if the store has deleted it."""
         console = self._screen.console
         try:
             await console.port.run(run_id)
@@ -305,4 +303,4 @@ def _can_skip(schedule: ScheduleInfo) -> bool:
 
 
 _NEEDS = {"pause": _can_pause, "resume": _can_resume, "skip": _can_skip}
-"""What a schedule must be for a command. What it accepts is what the engine accepts."""
+"""The condition of each command: the rule of the engine, and that the command has an effect."""

@@ -1,4 +1,4 @@
-"""Run what should have run: a range of a schedule's fires, with a preview of it before it starts."""
+"""The dialog that starts a backfill, with a preview."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from victor_tui.schedules.time_fields import RangeError, parse_range
 from victor_tui.text import one_line, plain, plural, schedule_name
 
 HINT = "last week, yesterday, -7d, mon, 2026-03-01 or 2026-03-01 02:00"
-ORDERS = (("oldest first", "oldest"), ("newest first", "newest"))
-REDOS = (
-    ("those that started no run", "missing"),
-    ("those, and the ones that failed", "failed"),
-    ("all, also what succeeded", "all"),
+ORDER_OPTIONS = (("oldest first", "oldest"), ("newest first", "newest"))
+REDO_OPTIONS = (
+    ("missing fires", "missing"),
+    ("missing and failed fires", "failed"),
+    ("all fires, also successful ones", "all"),
 )
 
 Shown = tuple[tuple[BackfillSpec, str], ...]
-"""What a preview shows as ready: a backfill for each schedule, and its plan."""
+"""The backfills of a preview, one for each schedule, with their plans."""
 
 BackfillChoice = tuple[Shown, str]
-"""What is to be started, and the note."""
+"""The backfills to start, and the note."""
 
 
 class BackfillDialog(SendingDialog[BackfillChoice | None]):
-    """Dismisses with the backfills to start and a note, or None. Several schedules share the range."""
+    """A form that dismisses with the backfills and a note, or None. Several schedules share the range."""
 
     SENDS = "start"
     ENTER_SENDS = False
@@ -45,11 +45,11 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         self._schedules = schedules
         self._touched = False
         self._shown: tuple[tuple[object, ...], Shown] | None = None
-        """What was filled in when the preview on the screen was made, and what that shows as ready."""
+        """The input of the visible preview, and its backfills."""
 
     @property
     def _zone(self) -> tzinfo | None:
-        """The schedule's own zone; of several, the operator's."""
+        """The time zone of the schedule; for several schedules, the zone of the console."""
         if len(self._schedules) > 1:
             return self.console.zone
         from victor_tui.schedules.spec_form import zone_or_utc
@@ -59,26 +59,26 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     def compose(self) -> ComposeResult:
         one = len(self._schedules) == 1
         first = self._schedules[0]
-        what = schedule_name(first.id, first.spec.workflow) if one else f"{len(self._schedules)} schedules"
+        title = schedule_name(first.id, first.spec.workflow) if one else f"{len(self._schedules)} schedules"
         with Vertical(id="box"):
-            yield Static(Content.styled(f"Backfill {one_line(what, 60)}", "bold"), id="head")
+            yield Static(Content.styled(f"Backfill {one_line(title, 60)}", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield from self._row("from", "From", Input(placeholder=HINT, id="from", compact=True))
                 yield from self._row(
-                    "to", "To", Input(placeholder="empty: the period's end, or now", id="to", compact=True)
+                    "to",
+                    "To",
+                    Input(placeholder="empty: the end of the period, or now", id="to", compact=True),
                 )
-                yield from self._row("redo", "Which fires", self._select("redo", REDOS))
-                yield from self._row("order", "Order", self._select("order", ORDERS))
-                yield from self._row(
-                    "concurrency", "Runs at once", Input("1", id="concurrency", compact=True)
-                )
+                yield from self._row("redo", "Which fires", self._select("redo", REDO_OPTIONS))
+                yield from self._row("order", "Order", self._select("order", ORDER_OPTIONS))
+                yield from self._row("concurrency", "Concurrency", Input("1", id="concurrency", compact=True))
                 yield Static(id="preview", classes="text")
                 yield from self._row("note", "Note", Input(id="note", compact=True))
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Start", id="start", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s start · tab next · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s start · tab next · esc cancel", classes="hint")
 
     @staticmethod
     def _row(name: str, title: str, field: Widget) -> ComposeResult:
@@ -92,12 +92,12 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
 
     def on_mount(self) -> None:
         self.query_one("#from").focus()
-        self._look()
+        self._preview()
 
     # --- reading --------------------------------------------------------------------------------
 
     def _read(self) -> tuple[tuple[BackfillSpec, ...], dict[str, str]]:
-        """A spec for each schedule, and what is wrong by field (then no spec)."""
+        """Return a spec for each schedule and no errors, or no specs and the errors by field."""
         faults: dict[str, str] = {}
         now = self.now()
         start = end = now
@@ -108,7 +108,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
             faults[error.field] = str(error)
         text = self.query_one("#concurrency", Input).value.strip()
         if not text.isdecimal() or not int(text):
-            faults["concurrency"] = "A whole number of at least 1 is needed."
+            faults["concurrency"] = "Enter a whole number of 1 or more."
         if faults:
             return (), faults
         order, redo = self.query_one("#order", Select).value, self.query_one("#redo", Select).value
@@ -128,31 +128,31 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id != "note":
-            self._later()
+            self._preview_later()
 
     def on_select_changed(self) -> None:
-        self._later()
+        self._preview_later()
 
-    def _later(self) -> None:
-        self.quiet.call(self._look)
+    def _preview_later(self) -> None:
+        self.debounce.call(self._preview)
 
-    def _filled_in(self) -> tuple[object, ...]:
+    def _input(self) -> tuple[object, ...]:
         fields = [self.query_one(f"#{name}", Input).value for name in ("from", "to", "concurrency")]
         return (*fields, *(self.query_one(f"#{name}", Select).value for name in ("order", "redo")))
 
     @work(group="preview", exclusive=True)
-    async def _look(self) -> None:
+    async def _preview(self) -> None:
         await self._check()
 
     async def _check(self) -> Shown:
-        """Show faults and preview; return what would run something."""
+        """Show the errors and the preview. Return the backfills that start at least one run."""
         self._shown = None
         self.fault("")
-        filled_in = self._filled_in()
+        current = self._input()
         specs, faults = self._read()
         self._show_faults(faults)
         if faults:
-            words = "What will run is shown here." if not self.query_one("#from", Input).value else ""
+            words = "The preview is shown here." if not self.query_one("#from", Input).value else ""
             self.query_one("#preview", Static).update(Content.styled(words, "$text-muted"))
             self._offer(0)
             return ()
@@ -169,7 +169,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
             lines = preview_of_several(found, workflows, self._zone)
         self.query_one("#preview", Static).update(Content("\n").join(lines))
         good = tuple((spec, preview.plan) for spec, preview in found if preview.count and not preview.problem)
-        self._shown = filled_in, good
+        self._shown = current, good
         self._offer(sum(preview.count for _, preview in found if not preview.problem))
         return good
 
@@ -187,18 +187,18 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
             line.display = bool(text)
             line.update(Content(plain(text)))
 
-    # --- leaving --------------------------------------------------------------------------------
+    # --- submitting -----------------------------------------------------------------------------
 
     def action_submit(self) -> None:
         self._start()
 
     @work(group="preview", exclusive=True)
     async def _start(self) -> None:
-        """Start what the preview on the screen shows. Show it first if it is of other input."""
+        """Start the backfills of the visible preview. If the input has changed, show a new preview first."""
         self._touched = True
-        seen = self._shown is not None and self._shown[0] == self._filled_in()
+        seen = self._shown is not None and self._shown[0] == self._input()
         if not seen and await self._check():
-            self.fault("This is what will run: ctrl+s again starts it.", "$warning")
+            self.fault("Check the preview: ctrl+s again starts it.", "$warning")
             return
         if self._shown is not None and self._shown[1]:
             self.dismiss((self._shown[1], self.query_one("#note", Input).value))

@@ -1,4 +1,4 @@
-"""What a backfill starts, in words, before it is started."""
+"""The text of the preview of a backfill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from victor_engine.api import BackfillPreview, BackfillSpec
 from victor_tui.text import duration, one_line, plain, plural, schedule_name
 
 _LISTED = 8
-"""Schedules that the preview names."""
+"""Maximum number of schedules that the preview names."""
 
 
 def _range(spec: BackfillSpec, zone: tzinfo | None) -> Content:
@@ -20,7 +20,7 @@ def _range(spec: BackfillSpec, zone: tzinfo | None) -> Content:
 
 
 def preview_of_one(spec: BackfillSpec, preview: BackfillPreview, zone: tzinfo | None) -> list[Content]:
-    """Say which runs the backfill of one schedule starts, and how long that takes."""
+    """Return the preview of one schedule: the runs and their estimated duration."""
     lines = [_range(spec, zone)]
     if preview.problem:
         return [*lines, Content.styled(f"✗ {plain(preview.problem)}", "$error")]
@@ -44,7 +44,7 @@ def preview_of_one(spec: BackfillSpec, preview: BackfillPreview, zone: tzinfo | 
     if preview.typical_seconds is not None and preview.estimate_seconds is not None:
         each = duration(preview.typical_seconds)
         whole = duration(preview.estimate_seconds)
-        lines.append(Content(f"usually {each} each: about {whole} in all, {spec.concurrency} at once"))
+        lines.append(Content(f"usually {each} each: about {whole} in total, {spec.concurrency} at a time"))
     if preview.count > 2:
         sample = [f"{at.astimezone(zone):%d %b %H:%M}" for at in preview.sample]
         more = " …" if preview.count > len(sample) else ""
@@ -55,7 +55,7 @@ def preview_of_one(spec: BackfillSpec, preview: BackfillPreview, zone: tzinfo | 
 def preview_of_several(
     found: Sequence[tuple[BackfillSpec, BackfillPreview]], workflows: Mapping[str, str], zone: tzinfo | None
 ) -> list[Content]:
-    """Say how many runs the backfill of each schedule starts. `workflows` are their workflows by schedule."""
+    """Return the preview of several schedules. `workflows` maps ids of schedules to workflows."""
     total = sum(preview.count for _, preview in found if not preview.problem)
     lines = [_range(found[0][0], zone), Content.styled(plural(total, "run"), "bold $success")]
     for spec, preview in found[:_LISTED]:
@@ -72,10 +72,10 @@ def preview_of_several(
 
 
 def _aside(preview: BackfillPreview) -> str:
-    """What of the range is not run, and why."""
+    """Return the numbers of fires that the backfill leaves out, with the reasons."""
     words = []
     if preview.left_out:
-        words.append(f"{preview.left_out:,} left out that ran already")
+        words.append(f"{preview.left_out:,} left out: they already ran")
     if preview.excluded:
-        words.append(f"{preview.excluded:,} left out by a calendar")
+        words.append(f"{preview.excluded:,} excluded by a calendar")
     return ", ".join(words)

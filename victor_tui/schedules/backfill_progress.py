@@ -1,4 +1,4 @@
-"""A backfill under way: how far it is, and the means to hold or end it."""
+"""The dialog that shows the progress of a backfill, and pauses, resumes or cancels it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from victor_tui.screen_lifecycle import is_alive
 from victor_tui.text import clean, full, one_line, plain, plural, schedule_name
 
 _BAR = 40
-"""Cells of the bar."""
+"""Width of the progress bar in cells."""
 _ORDERS = {"oldest": "oldest first", "newest": "newest first"}
 _REDOS = {
-    "missing": "fires without a run",
-    "failed": "fires without a run that succeeded",
+    "missing": "missing fires",
+    "failed": "missing and failed fires",
     "all": "all fires",
 }
 
 
 class BackfillProgressDialog(Dialog[None]):
-    """Follows one backfill until it is closed."""
+    """A dialog that shows one backfill and refreshes every second."""
 
     def __init__(self, backfill: BackfillInfo) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class BackfillProgressDialog(Dialog[None]):
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
                 yield Button("Pause", id="hold", compact=True)
-                yield Button("Cancel it", id="end", compact=True)
-                yield Label("tab and enter: a button · esc close", classes="hint")
+                yield Button("Cancel backfill", id="end", compact=True)
+                yield Label("tab enter press · esc close", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#leave").focus()
         self._show()
-        self.set_interval(1.0, self._again)
+        self.set_interval(1.0, self._tick)
 
-    def _again(self) -> None:
+    def _tick(self) -> None:
         if is_alive(self):
             self._refresh()
 
@@ -86,7 +86,7 @@ class BackfillProgressDialog(Dialog[None]):
                 (f"✓ {info.succeeded:,} succeeded  ", "$success"),
                 (f"✗ {info.failed:,} failed  ", "$error" if info.failed else "$text-muted"),
                 (f"● {info.running:,} running  ", "$primary"),
-                (f"· {left:,} to come", "$text-muted"),
+                (f"· {left:,} pending", "$text-muted"),
             ),
         ]
         if info.problem:
@@ -95,7 +95,7 @@ class BackfillProgressDialog(Dialog[None]):
         lines += [
             Content(""),
             Content(f"{full(spec.start, zone)} to {full(spec.end, zone)}"),
-            Content(f"{_REDOS[spec.redo]}, {_ORDERS[spec.order]}, {spec.concurrency} at once"),
+            Content(f"{_REDOS[spec.redo]}, {_ORDERS[spec.order]}, {spec.concurrency} at a time"),
             Content(f"backfill {info.id}, started by {clean(info.by)} at {full(info.created_at, zone)}"),
         ]
         if info.note:
@@ -103,7 +103,7 @@ class BackfillProgressDialog(Dialog[None]):
         self.query_one("#progress", Static).update(Content("\n").join(lines))
         hold = self.query_one("#hold", Button)
         hold.label = "Resume" if self._accepts(BackfillCommand.RESUME) else "Pause"
-        words = "tab and enter: a button · esc close"
+        words = "tab enter press · esc close"
         ended = not self._accepts(BackfillCommand.CANCEL)
         self.query_one(".hint", Label).update("esc close" if ended else words)
         for button in (hold, self.query_one("#end", Button)):
@@ -121,13 +121,13 @@ class BackfillProgressDialog(Dialog[None]):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "hold":
-            self.action_hold()
+            self.action_pause_or_resume()
         elif event.button.id == "end":
-            self.action_end()
+            self.action_cancel()
         else:
             self.dismiss(None)
 
-    async def _do(self, action: Awaitable[BackfillInfo]) -> None:
+    async def _execute(self, action: Awaitable[BackfillInfo]) -> None:
         try:
             self._backfill = await action
         except VictorError as error:
@@ -137,23 +137,23 @@ class BackfillProgressDialog(Dialog[None]):
         self._show()
 
     @work(group="action", exclusive=True)
-    async def action_hold(self) -> None:
+    async def action_pause_or_resume(self) -> None:
         if self._accepts(BackfillCommand.RESUME):
-            await self._do(self.port.resume_backfill(self._backfill.id))
+            await self._execute(self.port.resume_backfill(self._backfill.id))
         elif self._accepts(BackfillCommand.PAUSE):
-            await self._do(self.port.pause_backfill(self._backfill.id))
+            await self._execute(self.port.pause_backfill(self._backfill.id))
 
     @work(group="action", exclusive=True)
-    async def action_end(self) -> None:
+    async def action_cancel(self) -> None:
         info = self._backfill
         if not self._accepts(BackfillCommand.CANCEL):
             return
         left = max(0, info.total - info.succeeded - info.failed - info.running)
-        body = f"{plural(left, 'fire')} will not be run; what runs goes on."
+        body = f"{plural(left, 'fire')} will be skipped; active runs continue."
         dialog = ConfirmDialog("Cancel this backfill?", body, danger=True)
         note = await self.app.push_screen_wait(dialog)
         if note is not None:
-            await self._do(self.port.cancel_backfill(info.id, note))
+            await self._execute(self.port.cancel_backfill(info.id, note))
 
     def action_submit(self) -> None:
         self.dismiss(None)

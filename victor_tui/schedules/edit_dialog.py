@@ -1,4 +1,4 @@
-"""A schedule as a form, with what it would do shown while one types."""
+"""The dialog that creates or edits a schedule, with a preview of its fires."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FIRES = 10
 
 
 def offset_text(offset: timedelta) -> str:
-    """`+02:00`"""
+    """Return an offset from UTC as text: `+02:00`."""
     minutes = round(offset.total_seconds() / 60)
     sign = "-" if minutes < 0 else "+"
     return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 def clock_change(before: timedelta, after: timedelta) -> str:
-    """`clocks go forward by 1h 00m: +01:00 → +02:00`"""
+    """Return the text of a change of the clocks: `clocks go forward by 1h 00m: +01:00 → +02:00`."""
     way = "forward" if after > before else "back"
     size = duration(abs((after - before).total_seconds()))
     return f"clocks go {way} by {size}: {offset_text(before)} → {offset_text(after)}"
@@ -43,13 +43,13 @@ def fire_lines(
     fires: tuple[datetime, ...],
     zone: ZoneInfo,
     now: datetime,
-    left_out: Mapping[datetime, str],
+    excluded: Mapping[datetime, str],
     begin: datetime | None = None,
 ) -> list[Content]:
-    """Each instant in the schedule's zone and in UTC; a change of the clocks stands where it happens.
+    """Return a line for each fire in `zone` and in UTC, with a line for each change of the clocks.
 
-    `left_out` has the fires that a calendar skips, with its reason; `begin` is when the clocks are first looked
-    at, `now` by default.
+    `excluded` maps the fires that a calendar excludes to the reason. Changes of the clocks count from `begin`,
+    by default `now`.
     """
     lines = []
     before = (begin or now).astimezone(zone).utcoffset()
@@ -58,7 +58,7 @@ def fire_lines(
         offset = local.utcoffset() or timedelta()
         if before is not None and offset != before:
             lines.append(Content.styled(f"  {clock_change(before, offset)}", "$warning"))
-        reason = left_out.get(fire)
+        reason = excluded.get(fire)
         seconds = ":%S" if local.second else ""
         lines.append(
             Content.assemble(
@@ -67,7 +67,7 @@ def fire_lines(
                 (f"{_abbreviation(local)}{offset_text(offset)}", "$text-muted"),
                 (fire.astimezone(UTC).strftime(f"  %H:%M{seconds} UTC") if offset else "", "$text-muted"),
                 (f"  {relative(fire, now):<8}", "$text-muted"),
-                (f"left out by {one_line(reason, 60)}" if reason else "", "$warning"),
+                (f"excluded by {one_line(reason, 60)}" if reason else "", "$warning"),
             )
         )
         before = offset
@@ -75,18 +75,18 @@ def fire_lines(
 
 
 def _abbreviation(local: datetime) -> str:
-    """`CEST `; nothing for zones that have an offset for a name."""
+    """Return the abbreviation of the zone, `CEST `; empty if its name is an offset."""
     name = f"{local:%Z}"
     return f"{name} ".ljust(5) if name[:1].isalpha() else ""
 
 
 def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -> list[Content]:
-    """Say what an edit changes, and when the schedule fires next."""
+    """Return the changes of an edit, and the next fires."""
     lines = [Content.styled(one_line(change, 200), "$warning") for change in preview.changes]
     lines.append(Content.styled(one_line(preview.summary, 200), "$success"))
-    left_out = {each.at: each.reason for each in preview.excluded}
+    excluded = {each.at: each.reason for each in preview.excluded}
     zone = ZoneInfo(spec.timezone)
-    lines += fire_lines(preview.fires, zone, now, left_out)
+    lines += fire_lines(preview.fires, zone, now, excluded)
     change = preview.clock_change
     if change is not None:
         later = tuple(fire for fire in (change.before, change.after) if fire is not None)
@@ -96,9 +96,9 @@ def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -
 
 
 class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
-    """Dismisses with the spec as filled in, a note for the audit trail and the plan of an edit, or None.
+    """A form that dismisses with the spec, a note for the audit trail and the plan of an edit, or None.
 
-    `spec` is the one to change, of the schedule `schedule_id`; None starts a new one.
+    `spec` is the spec of the schedule `schedule_id`. None creates a schedule.
     """
 
     SENDS = "save"
@@ -111,7 +111,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         self._start = fields_from(spec) if spec is not None else SpecFields()
         self._shown_all = False
         self._shown: tuple[SpecFields, str] | None = None
-        """What was filled in when the preview on the screen was made, and the plan of that."""
+        """The input of the visible preview, and its plan."""
 
     def compose(self) -> ComposeResult:
         title = f"Schedule {one_line(self._base.workflow, 60)}" if self._base else "New schedule"
@@ -124,12 +124,12 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Save", id="save", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s save · tab next · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s save · tab next · esc cancel", classes="hint")
 
     @staticmethod
     def _row(name: str, title: str, field: Widget) -> ComposeResult:
-        """A field beside its name, and under it the place where its fault is shown."""
+        """Yield a label with a field, and the line for its error."""
         yield Horizontal(Label(title, classes="name"), field, classes="row")
         yield Static(classes="fault-field", id=f"{name}-fault")
 
@@ -163,7 +163,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         more = TextArea(
             start.more, id="more", compact=True, tab_behavior="focus", placeholder=Content(EXAMPLE)
         )
-        yield from self._row("more", "More, as YAML", more)
+        yield from self._row("more", "More (YAML)", more)
         version = Input(start.version, placeholder="latest", id="version", compact=True)
         yield from self._row("version", "Version", version)
         overlaps = [(word.replace("_", " "), word) for word in OVERLAPS]
@@ -172,7 +172,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             "If still running",
             Select(overlaps, value=start.overlap, allow_blank=False, id="overlap", compact=True),
         )
-        yield from self._row("active", "Runs at once", Input(start.active, id="active", compact=True))
+        yield from self._row("active", "Max. active", Input(start.active, id="active", compact=True))
         yield from self._row(
             "catchup",
             "Missed fires",
@@ -184,16 +184,14 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 compact=True,
             ),
         )
-        yield from self._row(
-            "enabled", "Enabled", Tick("it fires", start.enabled, id="enabled", compact=True)
-        )
-        note = Input(placeholder="why, for the audit trail", id="note", compact=True)
+        yield from self._row("enabled", "Enabled", Tick("fires", start.enabled, id="enabled", compact=True))
+        note = Input(placeholder="reason, for the audit trail", id="note", compact=True)
         yield from self._row("note", "Note", note)
 
     def on_mount(self) -> None:
         self._load_workflows()
         self.query_one("#expression" if self._base else "#workflow").focus()
-        self._look()
+        self._preview()
 
     @work(group="workflows")
     async def _load_workflows(self) -> None:
@@ -240,26 +238,26 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
 
     def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
         self.query_one("#expression", Input).placeholder = HINTS[WAYS[event.index]]
-        self._later()
+        self._preview_later()
 
     def on_input_changed(self) -> None:
-        self._later()
+        self._preview_later()
 
     def on_text_area_changed(self) -> None:
-        self._later()
+        self._preview_later()
 
     def on_select_changed(self) -> None:
-        self._later()
+        self._preview_later()
 
-    def _later(self) -> None:
-        self.quiet.call(self._look)
+    def _preview_later(self) -> None:
+        self.debounce.call(self._preview)
 
     @work(group="preview", exclusive=True)
-    async def _look(self) -> None:
+    async def _preview(self) -> None:
         await self._check()
 
     async def _check(self) -> ScheduleSpec | None:
-        """Show faults and preview; the spec where there is nothing against it."""
+        """Show the errors and the preview. Return the spec if it has no errors."""
         self._shown = None
         fields = self._read()
         spec, faults = spec_from(fields, self._base)
@@ -273,19 +271,19 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 of_calendar = preview.problem.startswith("exclude: ")
                 faults["more" if of_calendar else "expression"] = preview.problem
             elif fields.way == "once" and not preview.fires:
-                faults["expression"] = "That instant has passed."
+                faults["expression"] = "That time has passed."
         self._show_faults(faults, fields)
         shown = preview_lines(spec, preview, self.now()) if spec and preview and not preview.problem else []
         lines = shown or [Content.styled("The next fires are shown here.", "$text-muted")]
         self.query_one("#preview", Static).update(Content("\n").join(lines))
-        if faults or not await self._is_what_was_opened():
+        if faults or not await self._is_unchanged():
             return None
         if preview is not None:
             self._shown = fields, preview.plan
         return spec
 
-    async def _is_what_was_opened(self) -> bool:
-        """Say where somebody has changed the schedule since: the form would take that back unseen."""
+    async def _is_unchanged(self) -> bool:
+        """Return whether the stored spec is the opened one, or show an error: saving would undo a change."""
         if self._schedule_id is None:
             return True
         try:
@@ -297,12 +295,12 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             self.fault("")
             return True
         self.fault(
-            "The schedule was changed since you opened it. Your text stays here; leave and open it again."
+            "The schedule has changed since you opened it. Your text stays here: cancel and edit again."
         )
         return False
 
     def _show_faults(self, faults: dict[str, str], fields: SpecFields) -> None:
-        """Put each fault under its field; what nobody has filled in yet is no fault before saving."""
+        """Show each error under its field. Before saving, an empty field is not an error."""
         untouched = set() if self._shown_all else {
             name for name in ("workflow", "expression") if not getattr(fields, name)
         }  # fmt: skip
@@ -312,7 +310,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             line.display = bool(text)
             line.update(Content(plain(text)))
 
-    # --- leaving ------------------------------------------------------------------------------
+    # --- submitting ---------------------------------------------------------------------------
 
     def action_submit(self) -> None:
         self._save()
@@ -327,7 +325,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             if self._schedule_id is None or (seen is not None and seen[0] == fields):
                 self.dismiss((spec, self.query_one("#note", Input).value.strip(), plan or None))
             else:
-                self.fault("This is what changes: ctrl+s again saves it.", "$warning")
+                self.fault("Check the changes: ctrl+s again saves them.", "$warning")
             return
         shown = [line for line in self.query(".fault-field").results(Static) if line.display]
         if shown:

@@ -1,4 +1,4 @@
-"""Why a schedule did or did not run: as it stands, or at an instant or on a day that is typed."""
+"""The dialog that explains why a schedule fired or did not fire: now, at an instant, or on a day."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from victor_tui.widgets.preview import Facts
 HINT = "empty: now · 02:30 · yesterday 02:00 · last night · 2026-03-08 · 2026-03-08 02:30"
 
 
-def said(span: Span, zone: tzinfo | None) -> str:
-    """A span in full, as it was understood."""
+def span_text(span: Span, zone: tzinfo | None) -> str:
+    """Return a parsed span in full."""
     if span.kind == "instant":
         local = span.start.astimezone(zone)
         return f"{local:%A} {full(span.start, zone)}"
@@ -33,9 +33,9 @@ def said(span: Span, zone: tzinfo | None) -> str:
 
 
 class WhyDialog(Dialog[str | None]):
-    """Explains `schedule`; dismisses with the id of a run to open, or None.
+    """A dialog that explains `schedule`. Dismisses with the id of a run to open, or None.
 
-    `at` is typed in at first; `span` is explained as long as nothing is typed.
+    `at` is the initial text of the field. `span` is explained while the field is empty.
     """
 
     def __init__(self, schedule: ScheduleInfo, at: str = "", span: Span | None = None) -> None:
@@ -52,7 +52,7 @@ class WhyDialog(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         name = one_line(schedule_name(self._schedule.id, self._schedule.spec.workflow), 60)
         with Vertical(id="box"):
-            yield Static(Content.styled(f"Why does {name} run, or not?", "bold"), id="head")
+            yield Static(Content.styled(f"Why did {name} fire, or not?", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 zone = one_line(self._schedule.spec.timezone, 40)
                 yield Label(f"At ({zone})", classes="label first", markup=False)
@@ -62,33 +62,33 @@ class WhyDialog(Dialog[str | None]):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
-                yield Button("Open its run", id="open", compact=True)
+                yield Button("Open run", id="open", compact=True)
                 yield Label("pgup pgdn scroll · esc close", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#open", Button).display = False
         self.query_one("#at").focus()
-        self._ask()
+        self._explain()
 
     def on_input_changed(self) -> None:
-        self.quiet.call(self._ask)
+        self.debounce.call(self._explain)
 
     def on_input_submitted(self) -> None:
-        self._ask()
+        self._explain()
 
     @work(group="preview", exclusive=True)
-    async def _ask(self) -> None:
+    async def _explain(self) -> None:
         text = self.query_one("#at", Input).value.strip()
         span = self._span
         if text:
             try:
                 span = parse_span(text, self.now(), self._zone, ahead=False)
             except ValueError as error:
-                self._say(str(error), "$error")
+                self._show_span(str(error), "$error")
                 return
-        self._say("as it stands now" if span is None else said(span, self._zone), "$text-muted")
+        self._show_span("current state" if span is None else span_text(span, self._zone), "$text-muted")
         if span is not None and span.note:
-            self._say(f"{said(span, self._zone)}. {span.note}", "$warning")
+            self._show_span(f"{span_text(span, self._zone)}. {span.note}", "$warning")
         at = None if span is None else span.start
         until = None if span is None or span.kind == "instant" else span.end
         try:
@@ -99,7 +99,7 @@ class WhyDialog(Dialog[str | None]):
         self.fault("")
         self._show(answer)
 
-    def _say(self, text: str, style: str) -> None:
+    def _show_span(self, text: str, style: str) -> None:
         self.query_one("#at-said", Static).update(Content.styled(plain(text), style))
 
     def _show(self, answer: Explanation) -> None:
@@ -118,4 +118,4 @@ class WhyDialog(Dialog[str | None]):
         self.dismiss(self._run if event.button.id == "open" else None)
 
     def action_submit(self) -> None:
-        self._ask()
+        self._explain()

@@ -1,4 +1,4 @@
-"""The keys of a schedule that have no field of their own, as YAML: written, read, and checked."""
+"""The keys of a schedule without a field in the form, as YAML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MORE_KEYS = (
     "pause_after_failures",
     "anchor",
 )
-"""What can be said here; everything else has a field."""
+"""The keys of the YAML field. All others have their own field."""
 _SECONDS = ("jitter", "misfire_grace", "catchup_window")
 _INSTANTS = ("start_date", "end_date", "anchor")
 EXAMPLE = """jitter: 2m
@@ -31,7 +31,7 @@ pause_after_failures: 3"""
 
 
 def more_text(spec: ScheduleSpec, zone: tzinfo) -> str:
-    """What `spec` says beside its fields, as YAML; instants in `zone`, with their offset."""
+    """Return the keys of `spec` without a field as YAML, with instants in `zone` and their offset."""
     import yaml
 
     plain = ScheduleSpec(spec.workflow)
@@ -48,7 +48,7 @@ def more_text(spec: ScheduleSpec, zone: tzinfo) -> str:
 
 
 def interval_text(seconds: float) -> str:
-    """`1h30m` for 5400; read back it is the same number."""
+    """Return an interval as text that parses to the same number: `1h30m` for 5400."""
     if seconds != int(seconds):
         return f"{seconds:g}s"
     parts, rest = [], int(seconds)
@@ -78,9 +78,9 @@ def _plain(key: str, value: Any, zone: tzinfo) -> Any:
 
 
 def read_more(text: str, workflow: str, timezone: str) -> dict[str, Any]:
-    """The members of a spec that the YAML says, and the defaults of those that it does not.
+    """Return the members of a spec for all keys of the YAML field, with defaults for missing keys.
 
-    Raises ValueError with the line, or the key, and what is wrong with it.
+    Raises ValueError with the line or the key.
     """
     import yaml
 
@@ -90,21 +90,21 @@ def read_more(text: str, workflow: str, timezone: str) -> dict[str, Any]:
         block = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        raise ValueError(f"{place}{error.problem or error.context or 'that is no YAML'}.") from None
+        location = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise ValueError(f"{location}{error.problem or error.context or 'not valid YAML'}.") from None
     except RecursionError:
-        raise ValueError("It is nested too deeply.") from None
+        raise ValueError("The YAML is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"That is no YAML: {str(error).splitlines()[0]}.") from None
+        raise ValueError(f"Not valid YAML: {str(error).splitlines()[0]}.") from None
     if block is None:
         block = {}
     if not isinstance(block, dict):
-        raise ValueError("Keys with values are wanted, such as jitter: 2m.")
+        raise ValueError("Write keys with values, such as jitter: 2m.")
     for key in block:
         if key not in MORE_KEYS:
             remedy = did_you_mean(str(key), MORE_KEYS)
-            raise ValueError(f"{key!s} is not said here. {remedy}")
-    # The block needs a time of its own to be read; that of the fields is checked with them.
+            raise ValueError(f"{key!s} is not a key of this field. {remedy}")
+    # A block needs a time. The form checks its own time separately.
     spec, faults = spec_from_block(workflow or "w", {"every": "1d", "timezone": timezone, **block})
     if spec is None:
         raise ValueError(

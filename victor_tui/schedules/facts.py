@@ -1,4 +1,4 @@
-"""What is said of a schedule: the cells of its row, the facts of its preview, an explanation."""
+"""The texts about a schedule: the cells of its row, its preview, and an explanation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from victor_tui.widgets.preview import Facts
 
 BARS = "▁▂▃▄▅▆▇█"
 BREACH = "⚑"
-"""A promise that was not kept."""
+"""The sign of a missed expectation."""
 _BREACH_SHOWN = timedelta(days=1)
-"""How long a breach marks the row; the preview tells it for longer."""
+"""Time for which a breach marks the row. The preview shows it longer."""
 _TONES: dict[str, tuple[str, Tone]] = {
     "good": ("✓", "ok"),
     "warn": ("!", "warn"),
@@ -43,7 +43,7 @@ def state_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
 
 def _state(schedule: ScheduleInfo) -> tuple[str, str, Tone]:
     if schedule.problem:
-        return "✗", "fault", "bad"
+        return "✗", "error", "bad"
     if schedule.paused:
         return "‖", "paused", "warn"
     if not schedule.spec.enabled:
@@ -56,7 +56,7 @@ def _state(schedule: ScheduleInfo) -> tuple[str, str, Tone]:
 
 
 def state_words(schedule: ScheduleInfo, now: datetime) -> str:
-    """The state in words, for a filter."""
+    """Return the state as words for a filter."""
     return _state(schedule)[1] + (" breached" if breached_lately(schedule, now) else "")
 
 
@@ -65,7 +65,7 @@ def breached_lately(schedule: ScheduleInfo, now: datetime) -> bool:
 
 
 def outcome_of(fire: FireInfo) -> tuple[str, str, Tone]:
-    """Glyph, word and tone of a fire: the run's status where it started one."""
+    """Return glyph, word and tone of a fire: the status of its run, or its outcome."""
     mark = run_mark(fire.run_status) if fire.run_status else fire_mark(fire.outcome)
     return mark.glyph, mark.word, mark.tone
 
@@ -78,7 +78,7 @@ def last_cell(schedule: ScheduleInfo, now: datetime) -> Cell:
 
 
 def recent_cell(schedule: ScheduleInfo, now: datetime, width: int = 10) -> list[Cell]:
-    """The last fires, oldest first: bars for how long runs took, glyphs for everything else."""
+    """Return the last fires, oldest first: bars for durations of successful runs, glyphs for all others."""
     fires = list(reversed(schedule.recent[:width]))
     longest = max((fire.run_seconds or 0.0 for fire in fires), default=0.0) or 1.0
     cells: list[Cell] = [(" " * (width - len(fires)), "plain")]
@@ -102,9 +102,9 @@ def policy_words(schedule: ScheduleInfo) -> str:
     spec = schedule.spec
     words = [f"overlap {spec.overlap.replace('_', ' ')}"]
     if spec.catchup != "none":
-        words.append(f"catch up {spec.catchup}")
+        words.append(f"catch-up {spec.catchup}")
     if spec.max_active_runs != 1:
-        words.append(f"at most {spec.max_active_runs} at once")
+        words.append(f"at most {spec.max_active_runs} active")
     if spec.jitter:
         words.append(f"jitter {duration(spec.jitter)}")
     if spec.exclude:
@@ -115,7 +115,7 @@ def policy_words(schedule: ScheduleInfo) -> str:
 
 
 def expect_words(expect: Expect) -> str:
-    """`starts within 5m 00s, finished by 07:30`"""
+    """Return an expectation as words: `starts within 5m 00s, has succeeded by 07:30`."""
     words = []
     if expect.start_within is not None:
         words.append(f"starts within {duration(expect.start_within)}")
@@ -127,7 +127,7 @@ def expect_words(expect: Expect) -> str:
 
 
 def backfill_words(backfill: BackfillInfo) -> str:
-    """`7 of 20 done, 1 failed, 2 running`"""
+    """Return the progress of a backfill: `7 of 20 done, 1 failed, 2 running`."""
     done = backfill.succeeded + backfill.failed
     words = f"{done:,} of {backfill.total:,} done"
     if backfill.failed:
@@ -143,10 +143,10 @@ def backfill_words(backfill: BackfillInfo) -> str:
 def schedule_facts(
     facts: Facts, schedule: ScheduleInfo, chain: Chain, now: datetime, zone: tzinfo | None
 ) -> Facts:
-    """What the pane beside the table says: what is wrong first, then what comes, then what was."""
+    """Return the preview of a schedule: problems, next fire, settings, dependencies and recent fires."""
     spec = schedule.spec
     facts.title(schedule_name(schedule.id, spec.workflow))
-    _troubles(facts, schedule, now, zone)
+    _problems(facts, schedule, now, zone)
     if schedule.next_fire:
         skipped = " (will be skipped)" if schedule.skip_next else ""
         facts.fact("next", f"{full(schedule.next_fire, zone)}, {relative(schedule.next_fire, now)}{skipped}")
@@ -154,14 +154,14 @@ def schedule_facts(
         if there != full(schedule.next_fire, zone):
             facts.fact("", there, "dim")
     if schedule.next_excluded:
-        facts.fact("left out", f"the next fire, by {schedule.next_excluded}", "warn")
+        facts.fact("excluded", f"the next fire, by {schedule.next_excluded}", "warn")
     facts.fact("when", schedule.summary)
     facts.fact("spec", f"{spec.cron}  ({spec.timezone})" if spec.cron else "")
     _waits_for(facts, schedule, now)
     facts.fact("workflow", f"{spec.workflow} {spec.version or 'latest'} → {schedule.resolved_version or '–'}")
-    facts.fact("promises", expect_words(spec.expect) if spec.expect else "")
+    facts.fact("expects", expect_words(spec.expect) if spec.expect else "")
     facts.fact("policy", policy_words(schedule))
-    facts.fact("declared", schedule.path or f"by hand ({schedule.origin})")
+    facts.fact("declared", schedule.path or f"not in a file ({schedule.origin})")
     if schedule.overridden:
         facts.fact("overridden", ", ".join(schedule.overridden) + " differ from the file", "warn")
     facts.fact("runs", f"{schedule.runs_started:,} started, {schedule.active_runs} active")
@@ -185,7 +185,7 @@ def schedule_facts(
     return facts
 
 
-def _troubles(facts: Facts, schedule: ScheduleInfo, now: datetime, zone: tzinfo | None) -> None:
+def _problems(facts: Facts, schedule: ScheduleInfo, now: datetime, zone: tzinfo | None) -> None:
     if schedule.problem:
         facts.text(f"✗ cannot fire: {schedule.problem}", "bad")
     if schedule.paused:
@@ -198,15 +198,15 @@ def _troubles(facts: Facts, schedule: ScheduleInfo, now: datetime, zone: tzinfo 
         tone = "bad" if breached_lately(schedule, now) else "warn"
         facts.text(f"{BREACH} {breach.local.replace('T', ' ')}: {breach.text}", tone)
         if schedule.breaches > 1:
-            facts.text(f"  {schedule.breaches} promises broken in 7 days", tone)
+            facts.text(f"  {schedule.breaches} missed expectations in 7 days", tone)
     if schedule.failures:
         limit = schedule.spec.pause_after_failures
-        more = f"; {limit} pause it" if limit is not None and not schedule.paused else ""
+        more = f"; paused after {limit}" if limit is not None and not schedule.paused else ""
         facts.text(f"✗ {plural(schedule.failures, 'failed run')} in a row{more}", "bad")
     if schedule.backfill is not None:
         backfill = schedule.backfill
         facts.text(
-            f"+ backfill {backfill.id} {backfill.status}: {backfill_words(backfill)} (b shows it)",
+            f"+ backfill {backfill.id} {backfill.status}: {backfill_words(backfill)} (b: details)",
             "busy" if backfill.status == "running" else "warn",
         )
         if backfill.problem:
@@ -227,7 +227,7 @@ def _special(drawing: list[str]) -> bool:
 
 
 def _zone(name: str) -> tzinfo | None:
-    """A zone by name; the machine's where there is none of that name."""
+    """Return a zone by name, or None, the zone of the machine, if it does not exist."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
@@ -240,7 +240,7 @@ def _zone(name: str) -> tzinfo | None:
 
 
 def explained(facts: Facts, explanation: Explanation, now: datetime, zone: tzinfo | None) -> Facts:
-    """Headline and lines of an explanation, each line with its time in `zone`."""
+    """Return the headline and lines of an explanation, with times in `zone`."""
     headline = explanation.headline
     facts.title(headline[:1].upper() + headline[1:])
     grid = Table.grid(padding=(0, 1))
@@ -256,7 +256,7 @@ def explained(facts: Facts, explanation: Explanation, now: datetime, zone: tzinf
 
 
 def stamp(instant: datetime, now: datetime, zone: tzinfo | None) -> str:
-    """Weekday, day and time; the year where it is another one."""
+    """Return weekday, day and time, with the year if it is not the current year."""
     local, here = instant.astimezone(zone), now.astimezone(zone)
     year = f" {local:%Y}" if local.year != here.year else ""
     return f"{local:%a %d %b}{year} {local:%H:%M}"

@@ -1,4 +1,4 @@
-"""A month of one schedule or of all: what fires each day, and what became of it."""
+"""The screen of a month of one schedule or of all: planned and past fires of each day."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from victor_tui.text import clean, fit, plural, schedule_name
 from victor_tui.widgets.preview import Facts, Preview
 
 _LISTED = 40
-"""Schedules that the detail of a day names."""
+"""Maximum number of schedules in the details of a day."""
 
 
 class MonthScreen(SchedulePage):
-    """`schedule_id` is the one whose month it is; None shows all."""
+    """A month of the schedule `schedule_id`; None shows all schedules."""
 
     AUTO_FOCUS: ClassVar[str | None] = "Month"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,m", "back", "Back", id="months.back", tooltip="Back to the list"),
-        Binding("a", "toggle_all", "One or all", id="months.all", tooltip="This schedule, or all together"),
-        Binding("v", "timeline", "Day", id="months.timeline", tooltip="A day of all schedules"),
+        Binding(
+            "a", "toggle_all", "One or all", id="months.all", tooltip="Show this schedule, or all schedules"
+        ),
+        Binding("v", "timeline", "Day", id="months.timeline", tooltip="Show a day of all schedules"),
     ]
 
     def __init__(self, schedule_id: str | None = None) -> None:
         super().__init__()
         self._schedule = schedule_id
         self._all = schedule_id is None
-        self._asked: tuple[object, ...] = ()
+        self._requested: tuple[object, ...] = ()
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="month-head", markup=False)
@@ -51,14 +53,14 @@ class MonthScreen(SchedulePage):
 
     @property
     def _title_of(self) -> str:
-        """Workflow and id of the schedule whose month it is, as far as it is known."""
+        """The workflow, if known, and the id of the schedule."""
         known = self.snapshot("schedules") or ()
         workflow = next((each.spec.workflow for each in known if each.id == self._schedule), None)
         return schedule_name(self._schedule or "", workflow or self._schedule or "")
 
     @property
     def shown(self) -> str | None:
-        """The schedule that is shown; None for all."""
+        """The id of the visible schedule; None for all."""
         return None if self._all else self._schedule
 
     # --- data -----------------------------------------------------------------------------------
@@ -66,14 +68,14 @@ class MonthScreen(SchedulePage):
     def loaders(self) -> dict[Subject, Loader]:
         days, zone, shown = self.month.days, self.console.zone, self.shown
         edges = [midnight(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
-        self._asked = (*edges, shown)
+        self._requested = (*edges, shown)
         return {"agenda": lambda port: port.agenda(edges, shown)}
 
     def on_screen_resume(self) -> None:
-        self._ask()
+        self._load()
         self.console.update_header()
 
-    def _ask(self) -> None:
+    def _load(self) -> None:
         if self.query(Month):
             self.console.feed.watch(self.loaders())
             self._draw_head()
@@ -84,29 +86,29 @@ class MonthScreen(SchedulePage):
 
     def draw(self, subject: Subject) -> None:
         agenda: Agenda = self.snapshot("agenda")
-        if agenda.edges != self._asked[:-1]:
+        if agenda.edges != self._requested[:-1]:
             return
         self.month.show(agenda, self.shown)
-        self._detail()
+        self._show_day()
 
     def tick(self) -> None:
         today = self.now().astimezone(self.console.zone).date()
         if today != self.month.today:
             self.month.today = today
-            self._ask()
+            self._load()
 
     def _draw_head(self) -> None:
         month = self.month
         of = "all schedules" if self.shown is None else clean(self._title_of)
-        keys = "▸ to come ✓ done ✗ failed ! missed × left out"
+        keys = "▸ planned ✓ done ✗ failed ! missed × excluded"
         self.query_one("#month-head", Static).update(f" {month.days[15]:%B %Y} · {of}   {keys}")
 
     # --- the day --------------------------------------------------------------------------------
 
     def on_month_moved(self) -> None:
         if self.month.counts(0) is None:
-            self._ask()
-        self._detail()
+            self._load()
+        self._show_day()
 
     @property
     def _span(self) -> Span:
@@ -114,8 +116,8 @@ class MonthScreen(SchedulePage):
         return Span(midnight(day, zone), midnight(day + timedelta(days=1), zone), "day")
 
     @work(group="detail", exclusive=True)
-    async def _detail(self) -> None:
-        """What happens on the day under the cursor."""
+    async def _show_day(self) -> None:
+        """Show the details of the day under the cursor."""
         facts, month = self.facts(), self.month
         facts.line((f"{month.day:%A %d %B %Y}", "head"))
         counts = month.counts(month.index)
@@ -129,7 +131,7 @@ class MonthScreen(SchedulePage):
                 facts.text(error.message, "bad")
             else:
                 if counts.planned:
-                    facts.text(f"{plural(counts.planned, 'fire')} to come", "busy")
+                    facts.text(f"{plural(counts.planned, 'fire')} planned", "busy")
                 explained(facts, answer, self.now(), self.console.zone)
         else:
             self._list_all(facts)
@@ -144,7 +146,7 @@ class MonthScreen(SchedulePage):
             if counts.planned or counts.excluded or counts.past:
                 found.append((lane, counts))
         if not found:
-            facts.text("nothing fires", "dim")
+            facts.text("no fires", "dim")
         for lane, counts in found[:_LISTED]:
             pieces = [(f"{fit(schedule_name(lane.schedule_id, lane.workflow), 32)} ", "plain")]
             if counts.planned:
@@ -159,10 +161,10 @@ class MonthScreen(SchedulePage):
 
     def action_toggle_all(self) -> None:
         if self._schedule is None:
-            self.notify("No schedule is chosen: this is all of them.", markup=False)
+            self.notify("No schedule is selected: all schedules are shown.", markup=False)
             return
         self._all = not self._all
-        self._ask()
+        self._load()
 
     def on_month_chosen(self) -> None:
         if self.shown is not None:

@@ -1,4 +1,4 @@
-"""A month of fires: a week a row, each day with what is to come and what became of it."""
+"""The widget of a month of fires: one row per week, each day with planned and past fires."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SHOWN: tuple[tuple[str, Tone, frozenset[str]], ...] = (
     ("–", "dim", frozenset({"skipped"})),
     ("✓", "ok", frozenset({"succeeded", "started", "backfilled"})),
 )
-"""What a day says of the past, by urgency: glyph, tone, and the outcomes that it counts."""
+"""The past outcomes of a day, by urgency: glyph, tone, and the counted outcomes."""
 
 
 def midnight(day: date, zone: tzinfo | None) -> datetime:
-    """The first instant of a day in `zone`, also where its clocks leave midnight out."""
+    """Return the first instant of a day in `zone`, also if a change of the clocks skips midnight."""
     instant = datetime.combine(day, time()).replace(tzinfo=zone).astimezone(UTC)
     while instant.astimezone(zone).date() < day:
         instant += timedelta(minutes=15)
@@ -39,14 +39,14 @@ def midnight(day: date, zone: tzinfo | None) -> datetime:
 
 
 def month_days(day: date) -> list[date]:
-    """The days of the weeks that a month touches, from a Monday, always as many."""
+    """Return the days of `WEEKS` weeks around a month, from a Monday."""
     first = day.replace(day=1)
     start = first - timedelta(days=first.weekday())
     return [start + timedelta(days=n) for n in range(7 * WEEKS)]
 
 
 def next_month(day: date, by: int) -> date:
-    """The same day `by` months on, or the last day of that month."""
+    """Return the same day `by` months later, or the last day of that month."""
     months = day.year * 12 + day.month - 1 + by
     year, month = max(1, min(9998, months // 12)), months % 12 + 1
     last = (date(year, month, 1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
@@ -55,7 +55,7 @@ def next_month(day: date, by: int) -> date:
 
 @dataclass(slots=True)
 class DayCounts:
-    """What fires on one day, over the schedules that are shown."""
+    """The fires of one day of the visible schedules."""
 
     planned: int = 0
     excluded: int = 0
@@ -73,7 +73,7 @@ class DayCounts:
         return counts
 
     def outcomes(self) -> list[tuple[str, Tone]]:
-        """`✗1`, `✓12` and the like, the most urgent first."""
+        """Return texts such as `✗1` and `✓12` with tones, the most urgent first."""
         found = []
         for glyph, tone, names in _SHOWN:
             count = sum(self.past.get(name, 0) for name in names)
@@ -83,12 +83,12 @@ class DayCounts:
 
 
 def short_count(count: int) -> str:
-    """At most four characters."""
+    """Return a count in at most four characters."""
     return str(count) if count < 10_000 else f"{count // 1000}k"
 
 
 class Month(Widget, can_focus=True):
-    """Draws days of an `Agenda` whose spans are days."""
+    """A month of an `Agenda` whose spans are days."""
 
     DEFAULT_CSS = """
     Month { height: auto; background: $background; color: $foreground; }
@@ -105,14 +105,14 @@ class Month(Widget, can_focus=True):
             "pagedown", "month(1)", "Month after", show=False, tooltip="The month after", id="month.after"
         ),
         Binding("home", "today", "Today", show=False, tooltip="Back to today", id="month.today"),
-        Binding("enter", "choose", "Why", tooltip="What fired that day, and why", id="month.choose"),
+        Binding("enter", "choose", "Why", tooltip="Explain the fires of this day", id="month.choose"),
     ]
 
     class Moved(Message):
-        """Another day has the cursor."""
+        """The cursor is on another day."""
 
     class Chosen(Message):
-        """Enter was pressed on the day."""
+        """Enter was pressed on a day."""
 
     def __init__(self, today: date, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -125,7 +125,7 @@ class Month(Widget, can_focus=True):
         self._palette: Palette = palette_for("")
 
     def show(self, agenda: Agenda, schedule_id: str | None) -> None:
-        """Draw this, of one schedule or of all; its spans are `days`."""
+        """Draw an agenda of one schedule or of all. Its spans must be `days`."""
         self.agenda, self.schedule_id, self._drawn = agenda, schedule_id, list(self.days)
         self.refresh()
 
@@ -134,7 +134,7 @@ class Month(Widget, can_focus=True):
         return self.days.index(self.day)
 
     def counts(self, index: int) -> DayCounts | None:
-        """What fires on a day; None while that is not known."""
+        """Return the fires of a day, or None if they are not loaded."""
         if self.agenda is None or self._drawn != self.days:
             return None
         return DayCounts.of(self.agenda, index, self.schedule_id)
@@ -195,7 +195,7 @@ class Month(Widget, can_focus=True):
     # --- moving ---------------------------------------------------------------------------------
 
     def go(self, day: date) -> None:
-        """Put the cursor on a day, in its month."""
+        """Move the cursor to a day, and show its month."""
         self.day = day
         if (day.year, day.month) != (self.days[15].year, self.days[15].month):
             self.days = month_days(day)

@@ -1,4 +1,4 @@
-"""Hold a schedule, with a note for whoever wonders and, if wanted, an end."""
+"""The dialog that pauses schedules, with a reason and an optional end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from victor_tui.dialogs.base import DialogBody, SendingDialog
 from victor_tui.schedules.time_fields import parse_until
 from victor_tui.text import one_line, plain, relative
 
-HINT = "empty: until somebody resumes it · 4h · monday · mon 07:30 · tomorrow 08:00 · 2026-03-10 14:00"
+HINT = "empty: until resumed · 4h · monday · mon 07:30 · tomorrow 08:00 · 2026-03-10 14:00"
 
 
 class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
-    """Dismisses with (note, until), or None. `names` are what is paused, where it is several things."""
+    """A form that dismisses with (note, until), or None. `names` are the schedules if there are several."""
 
     SENDS = "pause"
 
@@ -33,7 +33,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
             with DialogBody(id="body", can_focus=False):
                 if self._names:
                     yield Static(Content(plain(", ".join(self._names))), classes="text names")
-                yield Label("Why (shown to everyone)", classes="label")
+                yield Label("Reason (shown to everyone)", classes="label")
                 yield Input(id="note", compact=True)
                 yield Label("Until", classes="label")
                 yield Input(id="until", placeholder=HINT, compact=True)
@@ -41,35 +41,35 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Pause", id="pause", variant="primary", compact=True)
-                yield Button("Leave", id="leave", compact=True)
-                yield Label("ctrl+s pause · esc leave", classes="hint")
+                yield Button("Cancel", id="leave", compact=True)
+                yield Label("ctrl+s pause · esc cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#note").focus()
-        self._look()
+        self._preview()
 
     def on_input_changed(self) -> None:
-        self._look()
+        self._preview()
 
-    def _look(self) -> bool:
-        """Say in full what is typed as the end, or what is wrong with it; whether it is right."""
-        said = self.query_one("#until-said", Static)
+    def _preview(self) -> bool:
+        """Show the parsed end in full, or its error. Return whether it is valid."""
+        line = self.query_one("#until-said", Static)
         try:
             span = parse_until(self.query_one("#until", Input).value, self.now(), self.console.zone)
         except ValueError as error:
-            said.update(Content.styled(plain(str(error)), "$error"))
+            line.update(Content.styled(plain(str(error)), "$error"))
             return False
         self.until = None if span is None else span.start
         if span is None:
-            said.update(Content.styled("until somebody resumes it", "$text-muted"))
+            line.update(Content.styled("until resumed", "$text-muted"))
             return True
         local = span.start.astimezone(self.console.zone)
         words = f"until {local:%A %Y-%m-%d %H:%M %Z}, {relative(span.start, self.now())}"
-        said.update(Content.styled(f"{words}. {span.note}" if span.note else words, "$success"))
+        line.update(Content.styled(f"{words}. {span.note}" if span.note else words, "$success"))
         return True
 
     def action_submit(self) -> None:
-        if not self._look():
+        if not self._preview():
             self.query_one("#until").focus()
             return
         self.dismiss((self.query_one("#note", Input).value, self.until))

@@ -1,4 +1,4 @@
-"""Schedules: what fires when, what became of the last fires, and why."""
+"""The Schedules screen: schedules with their next and recent fires."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
 from victor_tui.widgets.table import LineTable
 
-EMPTY = """Nothing is scheduled yet.
+EMPTY = """No schedules yet.
 
-n  schedule a workflow from here
-   or give a workflow file a schedule: block and press F5"""
-EMPTY_FILTER = "No schedule fits the filter.\n\n/  change the filter"
+n  schedule a workflow
+   or add a schedule: block to a workflow file and press F5"""
+EMPTY_FILTER = "No schedule matches the filter.\n\n/  change the filter"
 
 
 def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
-    """Whether a schedule has every word of the filter in its names, state, time or description."""
+    """Return whether names, state, time or description of a schedule contain every word of the filter."""
     spec = schedule.spec
-    said = f"{schedule.id} {spec.workflow} {state_words(schedule, now)} {schedule.summary} {spec.description}"
+    text = f"{schedule.id} {spec.workflow} {state_words(schedule, now)} {schedule.summary} {spec.description}"
     return (
         (wanted.workflow or "").lower() in spec.workflow.lower()
         and (wanted.schedule or "") in schedule.id
-        and all(word in said.lower() for word in wanted.text.lower().split())
+        and all(word in text.lower() for word in wanted.text.lower().split())
     )
 
 
@@ -59,22 +59,22 @@ class SchedulesScreen(TableScreen):
             "schedule('pause')",
             "Pause",
             id="schedules.pause",
-            tooltip="Pause it, with a note and an end",
+            tooltip="Pause it, with a reason and an end",
         ),
-        Binding("p", "schedule('resume')", "Resume", id="schedules.resume", tooltip="Let it fire again"),
-        Binding("w", "schedule('why')", "Why", id="schedules.why", tooltip="Why it ran, or why it did not"),
+        Binding("p", "schedule('resume')", "Resume", id="schedules.resume", tooltip="Resume this schedule"),
+        Binding(
+            "w", "schedule('why')", "Why", id="schedules.why", tooltip="Explain why it fired, or did not fire"
+        ),
         Binding(
             "b",
             "schedule('backfill')",
             "Backfill",
             id="schedules.backfill",
-            tooltip="Run what should have run",
+            tooltip="Start the runs of a past period",
         ),
         Binding("e", "schedule('edit')", "Edit", id="schedules.edit", tooltip="Change this schedule"),
-        Binding(
-            "v", "timeline", "Day", id="schedules.timeline", tooltip="A timeline of the next day, of all"
-        ),
-        Binding("m", "month", "Month", id="schedules.month", tooltip="A month of this schedule, or of all"),
+        Binding("v", "timeline", "Day", id="schedules.timeline", tooltip="Show 24 hours of all schedules"),
+        Binding("m", "month", "Month", id="schedules.month", tooltip="Show a month of one or all schedules"),
         Binding("n", "schedule('new')", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
         Binding(
             "slash",
@@ -82,7 +82,7 @@ class SchedulesScreen(TableScreen):
             "Filter",
             key_display="/",
             id="schedules.filter",
-            tooltip="Only those with these words",
+            tooltip="Filter the schedules",
             show=False,
         ),
         Binding(
@@ -90,7 +90,7 @@ class SchedulesScreen(TableScreen):
             "schedule('resume')",
             "Resume marked",
             id="schedules.resume2",
-            tooltip="Let paused ones fire again",
+            tooltip="Resume the marked schedules",
             show=False,
         ),
         Binding(
@@ -98,7 +98,7 @@ class SchedulesScreen(TableScreen):
             "schedule('skip')",
             "Skip next",
             id="schedules.skip",
-            tooltip="Leave out the next fire",
+            tooltip="Skip the next fire",
             show=False,
         ),
         Binding(
@@ -122,7 +122,7 @@ class SchedulesScreen(TableScreen):
             "app.drain",
             "Drain",
             id="schedules.drain",
-            tooltip="Start nothing more, or end that",
+            tooltip="Drain, or stop draining",
             show=False,
         ),
         Binding(
@@ -189,7 +189,7 @@ class SchedulesScreen(TableScreen):
         self.table.set_rows(shown)
         elsewhere = self._filter.fields - {"workflow", "schedule"}
         if elsewhere:
-            words = f"{', '.join(sorted(elsewhere))} is not known here: write words, workflow: or schedule:"
+            words = f"{', '.join(sorted(elsewhere))} is not a field here: write words, workflow: or schedule:"
             self.query_one(FilterBar).note(words, bad=True)
         else:
             self.query_one(FilterBar).note(f"{len(shown):,} of {len(schedules):,}")
@@ -201,7 +201,8 @@ class SchedulesScreen(TableScreen):
         facts, marked = self.facts(), len(self.table.marked_rows)
         if marked:
             facts.text(
-                f"• {plural(marked, 'schedule')} marked: t p r s d b act on them, A marks all or none", "key"
+                f"• {plural(marked, 'schedule')} marked: t p r s d b act on them, A marks or unmarks all",
+                "key",
             )
         return schedule_facts(facts, row, chain, self.now(), self.console.zone)
 

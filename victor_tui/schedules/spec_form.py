@@ -1,4 +1,4 @@
-"""Between a schedule's spec and the text of its fields: no widgets, so that both ways are tested alone."""
+"""The conversion between the spec of a schedule and the texts of the form. It uses no widgets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HINTS: Mapping[Way, str] = {
     "cron": "minute hour day month weekday, such as 30 6 * * mon-fri",
     "every": "90s, 15m, 1h30m or 2d",
     "once": "2026-03-10 14:00, in the time zone below",
-    "after": "names of workflows with commas, or {workflows: [a, b], require: any, on: failure}",
+    "after": "workflows separated by commas, or {workflows: [a, b], require: any, on: failure}",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SpecFields:
-    """What the fields of a schedule hold, as typed."""
+    """The texts of the fields of a schedule."""
 
     workflow: str = ""
     way: Way = "cron"
@@ -44,7 +44,7 @@ class SpecFields:
 
 
 def fields_from(spec: ScheduleSpec) -> SpecFields:
-    """The fields that `spec` fills."""
+    """Return the texts of the fields for `spec`."""
 
     way: Way
     if spec.cron is not None:
@@ -82,26 +82,26 @@ def zone_or_utc(name: str) -> ZoneInfo:
 
 
 def parse_once(text: str, zone: ZoneInfo) -> datetime:
-    """The instant of wall time `text` in `zone`, in UTC; the first one where clocks are put back.
+    """Return the instant of the wall time `text` in `zone`, in UTC; the first if the wall time occurs twice.
 
-    Raises ValueError for what is no time, and for a time that the clocks leave out.
+    Raises ValueError for an invalid time, and for a time that the clocks skip.
     """
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError("That is not a time. Write 2026-03-10 14:00.") from None
+        raise ValueError("Not a time. Write 2026-03-10 14:00.") from None
     if found.tzinfo is not None:
         return found.astimezone(UTC)
     instant = found.replace(tzinfo=zone).astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) != found:
-        raise ValueError(f"{found:%H:%M} does not exist on that day in {zone.key}: clocks are put forward.")
+        raise ValueError(f"{found:%H:%M} does not exist on that day in {zone.key}: the clocks go forward.")
     return instant
 
 
 def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSpec | None, dict[str, str]]:
-    """The spec that the fields say, and the faults by field; without a spec where one is needed to go on.
+    """Return the spec of the fields, and the errors by field. The spec is None without a valid time.
 
-    What is not changed is kept from `base` as it is, also where its text is coarser.
+    Unchanged fields keep the exact values of `base`, because their texts can be less precise.
     """
     from victor_engine.inputs import get_zone
 
@@ -137,7 +137,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
     if fields.active.strip().isdecimal() and int(fields.active) >= 1:
         changes["max_active_runs"] = int(fields.active)
     else:
-        faults["active"] = "A whole number of at least 1 is needed."
+        faults["active"] = "Enter a whole number of 1 or more."
     was = fields_from(base) if base is not None else SpecFields()
     if fields.more.strip() != was.more.strip():
         try:
@@ -155,10 +155,10 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
 
 
 def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
-    """The one member of a spec that says when; ValueError for what cannot be read."""
+    """Return the member of a spec that has the time. Raises ValueError for an invalid text."""
     text = fields.expression.strip()
     if not text:
-        raise ValueError(f"Say when: {HINTS[fields.way]}.")
+        raise ValueError(f"Enter a time: {HINTS[fields.way]}.")
     match fields.way:
         case "cron":
             return {"cron": text}
@@ -167,7 +167,7 @@ def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
 
             seconds = parse_duration(text)
             if not seconds:
-                raise ValueError(f"That is not an interval. Write {HINTS['every']}.")
+                raise ValueError(f"Not an interval. Write {HINTS['every']}.")
             return {"every_seconds": seconds}
         case "once":
             return {"at": parse_once(text, zone)}
@@ -176,7 +176,7 @@ def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:
 
 
 def after_text(after: After | None) -> str:
-    """Names with commas; where more is said than names, a mapping as in YAML."""
+    """Return names separated by commas, or a YAML mapping if `after` has more than names."""
     if after is None:
         return ""
     if after == After(workflows=after.workflows):
@@ -189,7 +189,7 @@ def after_text(after: After | None) -> str:
 
 
 def parse_after(text: str) -> After:
-    """Names with commas, or a mapping in braces; ValueError for anything else."""
+    """Parse names separated by commas, or a mapping in braces. Raises ValueError for an invalid text."""
     import yaml
 
     from victor_engine.errors import UsageError
@@ -202,6 +202,6 @@ def parse_after(text: str) -> After:
     except UsageError as error:
         raise ValueError(error.message) from None
     except RecursionError:
-        raise ValueError("It is nested too deeply.") from None
+        raise ValueError("The mapping is nested too deeply.") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"That is no mapping: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"Not a valid mapping: {str(error).splitlines()[0]}") from None

@@ -1,4 +1,4 @@
-"""What the pages that open from the Schedules screen share: the way back, and why something fires."""
+"""The base of the screens that open from the Schedules screen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from victor_tui.schedules.time_fields import Span
 
 
 class SchedulePage(ConsoleScreen):
-    """A page about times of schedules."""
+    """A screen about the times of schedules."""
 
     MODE = "schedules"
     CSS_PATH = "screen.tcss"
@@ -21,13 +21,13 @@ class SchedulePage(ConsoleScreen):
     def action_back(self) -> None:
         self.console.pop_screen()
 
-    def leave_to(self, schedule_id: str) -> None:
-        """Back to the list, with the cursor on this schedule."""
+    def back_to(self, schedule_id: str) -> None:
+        """Go back to the list, with the cursor on this schedule."""
         self.console.navigator.back_to_schedule(schedule_id)
 
     @work(group="action")
     async def explain_span(self, schedule_id: str, span: Span) -> None:
-        """Show why a schedule fires or not within a span; then maybe the run that it started."""
+        """Explain why a schedule fires or does not fire within a span, and open its run on request."""
         from victor_tui.schedules.explain_dialog import WhyDialog
 
         try:

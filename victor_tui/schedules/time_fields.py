@@ -1,4 +1,4 @@
-"""What the fields of dialogs take as a time: an end that lies ahead, a range that lies behind."""
+"""The parsers of the time fields of dialogs: an end in the future, and a range in the past."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ __all__ = ["RangeError", "Span", "parse_range", "parse_span", "parse_until"]
 
 
 def parse_until(text: str, now: datetime, zone: tzinfo | None) -> Span | None:
-    """An instant to come (a day means its start); None for an empty text. ValueError with the remedy."""
+    """Return a future instant (the start of a day), or None for an empty text.
+
+    Raises ValueError with the remedy.
+    """
     if not text.strip():
         return None
     found = parse_span(text, now, zone, ahead=True)
     if found.start <= now:
-        raise ValueError("That instant has passed.")
+        raise ValueError("That time has passed.")
     return found
 
 
 def parse_range(start: str, end: str, now: datetime, zone: tzinfo | None) -> tuple[datetime, datetime]:
-    """The two ends of what lies behind, both included.
+    """Return the two ends of a past range, both included.
 
     A period such as `last week` fills both where `end` is empty; otherwise an empty end is now.
-    Raises RangeError, which knows the field.
+    Raises RangeError with the field.
     """
     if not start.strip():
-        raise RangeError("from", "Say from when: last week, -7d or 2026-03-01.")
+        raise RangeError("from", "Enter a start: last week, -7d or 2026-03-01.")
     try:
         first = parse_span(start, now, zone, ahead=False)
     except ValueError as error:
@@ -41,12 +44,12 @@ def parse_range(start: str, end: str, now: datetime, zone: tzinfo | None) -> tup
         raise RangeError("to", str(error)) from None
     until = last.end if last.kind == "instant" else last.end - tick
     if until < first.start:
-        raise RangeError("to", "That is before the start.")
+        raise RangeError("to", "The end is before the start.")
     return first.start, until
 
 
 class RangeError(ValueError):
-    """A range that cannot be read; `field` is `from` or `to`."""
+    """An invalid range. `field` is `from` or `to`."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The next 24 hours of all schedules: what fires when, and what coincides with what."""
+"""The screen of the next 24 hours of all schedules."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from victor_tui.theme import fire_mark, run_mark
 from victor_tui.widgets.preview import Facts, Preview
 
 SHIFT = timedelta(hours=6)
-"""How far the view moves when the cursor leaves it."""
+"""Time by which the view moves when the cursor leaves it."""
 _NAMED = 6
-"""Schedules that are named as firing in the same cell."""
+"""Maximum number of named schedules that fire in the same cell."""
 
 
 class TimelineScreen(SchedulePage):
-    """Lanes of all schedules. `schedule_id` is the one that the cursor begins on."""
+    """A timeline with a lane for each schedule. The cursor starts on `schedule_id`."""
 
     AUTO_FOCUS: ClassVar[str | None] = "Timeline"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,v", "back", "Back", id="timelines.back", tooltip="Back to the list"),
-        Binding("n", "today", "Now", id="timelines.now", tooltip="Back to the cell of this moment"),
-        Binding("m", "month", "Month", id="timelines.month", tooltip="A month of this schedule"),
-        Binding("w", "why", "Why", id="timelines.why", tooltip="Why it fires, or not, in this cell"),
+        Binding("n", "today", "Now", id="timelines.now", tooltip="Back to the current time"),
+        Binding("m", "month", "Month", id="timelines.month", tooltip="Show a month of this schedule"),
+        Binding("w", "why", "Why", id="timelines.why", tooltip="Explain the fires of this cell"),
     ]
 
     def __init__(self, schedule_id: str | None = None) -> None:
         super().__init__()
         self._wanted = schedule_id
         self._start: datetime | None = None
-        self._asked: list[datetime] = []
+        self._requested: list[datetime] = []
 
     def compose_body(self) -> ComposeResult:
         yield Timeline(self.console.zone, id="timeline")
@@ -52,7 +52,7 @@ class TimelineScreen(SchedulePage):
     # --- data -----------------------------------------------------------------------------------
 
     def loaders(self) -> dict[Subject, Loader]:
-        self._asked = edges = self._edges()
+        self._requested = edges = self._edges()
         return {"agenda": lambda port: port.agenda(edges)}
 
     def _edges(self) -> list[datetime]:
@@ -60,16 +60,16 @@ class TimelineScreen(SchedulePage):
         return make_edges(self._start or first_edge(self.now(), self.console.zone, per_hour), per_hour)
 
     def on_screen_resume(self) -> None:
-        # The snapshot that is there may be of another span.
+        # The present snapshot can have another span.
         self.console.feed.watch(self.loaders())
         self.console.update_header()
 
     def on_timeline_resized(self) -> None:
-        self._again()
+        self._load_if_needed()
 
-    def _again(self) -> None:
-        """Ask for the span that is wanted now, unless it is the one that was asked for."""
-        if self.is_current and self._edges() != self._asked:
+    def _load_if_needed(self) -> None:
+        """Load the current span, unless it was requested already."""
+        if self.is_current and self._edges() != self._requested:
             self.console.feed.watch(self.loaders())
 
     def feed_refreshed(self, subject: Subject) -> None:
@@ -78,7 +78,7 @@ class TimelineScreen(SchedulePage):
 
     def draw(self, subject: Subject) -> None:
         agenda: Agenda = self.snapshot("agenda")
-        if list(agenda.edges) != self._asked:
+        if list(agenda.edges) != self._requested:
             return
         self.timeline.show(agenda, self.now())
         if self._wanted is not None:
@@ -86,7 +86,7 @@ class TimelineScreen(SchedulePage):
             self._wanted = None
 
     def tick(self) -> None:
-        self._again()
+        self._load_if_needed()
 
     # --- the cell under the cursor ----------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class TimelineScreen(SchedulePage):
             (f"{start:%a %d %b %H:%M} to {end:%H:%M %Z}  ", "head"),
             (schedule_name(lane.schedule_id, lane.workflow), "head"),
         )
-        _of_lane(facts, lane, line.span)
+        _lane_facts(facts, lane, line.span)
         others = [each for each in agenda.lanes if each is not lane and each.planned[line.span]]
         count, schedules = planned_total(agenda, line.span)
         if others:
@@ -113,23 +113,23 @@ class TimelineScreen(SchedulePage):
             names = ("with " if together else "") + ", ".join(words) + more
             facts.fact("together" if together else "others", names, "warn" if together else "plain")
         if schedules > 1:
-            facts.fact("in all", f"{plural(count, 'fire')} of {schedules} schedules")
+            facts.fact("total", f"{plural(count, 'fire')} of {schedules} schedules")
         return facts
 
     # --- actions --------------------------------------------------------------------------------
 
     def action_today(self) -> None:
         self._start = None
-        self._again()
+        self._load_if_needed()
         self.timeline.action_span(-self.timeline.span)
 
     def on_timeline_beyond(self, message: Timeline.Beyond) -> None:
-        edges = self._asked
+        edges = self._requested
         self._start = edges[0] + SHIFT * message.way
-        self._again()
+        self._load_if_needed()
 
     def on_timeline_chosen(self, message: Timeline.Chosen) -> None:
-        self.leave_to(message.schedule_id)
+        self.back_to(message.schedule_id)
 
     def action_month(self) -> None:
         lane = self.timeline.current
@@ -143,18 +143,18 @@ class TimelineScreen(SchedulePage):
 
 
 def _short(lane: AgendaLane, among: Sequence[AgendaLane]) -> str:
-    """The workflow of a lane, with its id only where another one is of the same workflow."""
+    """Return the workflow of a lane, with the id if several lanes have the same workflow."""
     alone = sum(each.workflow == lane.workflow for each in among) == 1
     return lane.workflow if alone else schedule_name(lane.schedule_id, lane.workflow)
 
 
-def _of_lane(facts: Facts, lane: AgendaLane, span: int) -> None:
-    """What one lane does in a span."""
+def _lane_facts(facts: Facts, lane: AgendaLane, span: int) -> None:
+    """Add the facts of one lane in a span."""
     usual = f", usually {duration(lane.typical_seconds)}" if lane.typical_seconds else ""
     if lane.planned[span]:
         facts.fact("fires", f"{plural(lane.planned[span], 'time')}{usual}", "busy")
     if lane.excluded[span]:
-        facts.fact("left out", f"{plural(lane.excluded[span], 'fire')}, by a calendar", "warn")
+        facts.fact("excluded", f"{plural(lane.excluded[span], 'fire')}, by a calendar", "warn")
     past = [
         f"{mark.glyph} {count} {mark.word}"
         for name, count in lane.past[span].items()
@@ -162,4 +162,4 @@ def _of_lane(facts: Facts, lane: AgendaLane, span: int) -> None:
     ]
     facts.fact("so far", ", ".join(past))
     if not lane.planned[span] and not lane.excluded[span] and not past:
-        facts.fact("fires", "paused" if lane.paused else "nothing", "dim")
+        facts.fact("fires", "paused" if lane.paused else "none", "dim")

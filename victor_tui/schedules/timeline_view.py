@@ -1,4 +1,4 @@
-"""A day of all schedules at once: a lane for each, a cell for each span, and what coincides."""
+"""The widget of a day of all schedules: a lane for each schedule, a cell for each span, and totals."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from victor_tui.theme import Palette, Tone, fire_mark, palette_for, run_mark
 
 HOURS = 24
 _PER_HOUR = (6, 4, 3, 2, 1)
-"""Cells of an hour, the finest first: 10, 15, 20, 30 or 60 minutes each."""
+"""Possible numbers of cells per hour: 10, 15, 20, 30 or 60 minutes each."""
 _NAMES = 14
-"""Cells that names of lanes need at least."""
+"""Minimum width of the names of lanes, in cells."""
 _HEAD = 2
 _DENSITY = ((10, "█"), (4, "▆"), (2, "▄"), (1, "▂"))
 _WORST = ("failed", "missed", "rejected", "cancelled", "running", "queued", "skipped", "succeeded")
@@ -33,18 +33,21 @@ Glyph = tuple[str, Tone]
 
 
 def cells_per_hour(width: int) -> int:
-    """How finely an hour can be drawn on `width` cells with names beside it."""
+    """Return the number of cells per hour that fits into `width` cells beside the names."""
     return next((each for each in _PER_HOUR if HOURS * each <= width - _NAMES - 2), 1)
 
 
 def make_edges(start: datetime, per_hour: int) -> list[datetime]:
-    """The edges of `HOURS` from `start`, each cell as long as the others whatever the clocks do."""
+    """Return the edges of the cells of `HOURS` from `start`.
+
+    Changes of the clocks do not change their length.
+    """
     step = timedelta(hours=1) / per_hour
     return [start + step * n for n in range(HOURS * per_hour + 1)]
 
 
 def first_edge(now: datetime, zone: tzinfo | None, per_hour: int) -> datetime:
-    """The start of the cell that `now` is in, by the clock of `zone`."""
+    """Return the start of the cell of `now`, by the clock of `zone`."""
     local = now.astimezone(zone)
     into = timedelta(
         minutes=local.minute % (60 // per_hour), seconds=local.second, microseconds=local.microsecond
@@ -53,7 +56,7 @@ def first_edge(now: datetime, zone: tzinfo | None, per_hour: int) -> datetime:
 
 
 def worst(past: Mapping[str, int]) -> Glyph:
-    """Glyph and tone of the outcome that wants attention most."""
+    """Return glyph and tone of the most urgent outcome."""
     names = [name for name in _WORST if past.get(name)] or list(past)
     if not names:
         return "·", "dim"
@@ -62,7 +65,7 @@ def worst(past: Mapping[str, int]) -> Glyph:
 
 
 def cell_of(lane: AgendaLane, index: int) -> Glyph:
-    """What a lane shows in one span: fires to come by their density, else what became of past ones."""
+    """Return the cell of a lane in one span: the density of planned fires, else the worst past outcome."""
     planned = lane.planned[index]
     if planned:
         glyph = next(glyph for least, glyph in _DENSITY if planned >= least)
@@ -73,13 +76,13 @@ def cell_of(lane: AgendaLane, index: int) -> Glyph:
 
 
 def planned_total(agenda: Agenda, index: int) -> tuple[int, int]:
-    """Fires to come in one span, and how many schedules they are of."""
+    """Return the number of planned fires in one span, and the number of their schedules."""
     counts = [lane.planned[index] for lane in agenda.lanes]
     return sum(counts), sum(1 for count in counts if count)
 
 
 class Timeline(ScrollView, can_focus=True):
-    """Draws an `Agenda`. Up and down go through lanes, left and right through time."""
+    """A timeline of an `Agenda`. Up and down move through lanes, left and right through time."""
 
     DEFAULT_CSS = """
     Timeline { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
@@ -87,9 +90,11 @@ class Timeline(ScrollView, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "lane(-1)", "Lane up", show=False, tooltip="The schedule above", id="timeline.up"),
-        Binding("down,j", "lane(1)", "Lane down", show=False, tooltip="The one below", id="timeline.down"),
-        Binding("left", "span(-1)", "Earlier", show=False, tooltip="Earlier by a cell", id="timeline.left"),
-        Binding("right", "span(1)", "Later", show=False, tooltip="Later by a cell", id="timeline.right"),
+        Binding(
+            "down,j", "lane(1)", "Lane down", show=False, tooltip="The schedule below", id="timeline.down"
+        ),
+        Binding("left", "span(-1)", "Earlier", show=False, tooltip="One cell earlier", id="timeline.left"),
+        Binding("right", "span(1)", "Later", show=False, tooltip="One cell later", id="timeline.right"),
         Binding(
             "pageup",
             "page(-1)",
@@ -99,21 +104,28 @@ class Timeline(ScrollView, can_focus=True):
             id="timeline.pageup",
         ),
         Binding(
-            "pagedown", "page(1)", "Page down", show=False, tooltip="A page down", id="timeline.pagedown"
+            "pagedown",
+            "page(1)",
+            "Page down",
+            show=False,
+            tooltip="A page of schedules down",
+            id="timeline.pagedown",
         ),
         Binding("home,g", "edge(0)", "Top", show=False, tooltip="First schedule", id="timeline.top"),
         Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last schedule", id="timeline.bottom"),
-        Binding("enter", "choose", "Go to it", tooltip="Go to this schedule", id="timeline.choose"),
+        Binding(
+            "enter", "choose", "Go to it", tooltip="Select this schedule in the list", id="timeline.choose"
+        ),
     ]
 
     class Moved(Message):
-        """The cursor is on another cell, or the cell says something else."""
+        """The cursor is on another cell, or the cell has changed."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, Timeline.Moved)
 
     class Beyond(Message):
-        """The cursor was moved over the end of the span, back (-1) or on (1)."""
+        """The cursor was moved beyond the start (-1) or the end (1) of the timeline."""
 
         def __init__(self, way: int) -> None:
             super().__init__()
@@ -125,7 +137,7 @@ class Timeline(ScrollView, can_focus=True):
             self.schedule_id = schedule_id
 
     class Resized(Message):
-        """There is room for another number of cells."""
+        """The number of cells that fit has changed."""
 
     def __init__(self, zone: tzinfo | None, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -143,7 +155,7 @@ class Timeline(ScrollView, can_focus=True):
         return cells_per_hour(self.size.width)
 
     def show(self, agenda: Agenda, now: datetime) -> None:
-        """Draw this; the cursor stays on its schedule and, as far as it is shown, its instant."""
+        """Draw an agenda. The cursor stays on its schedule and, if visible, its instant."""
         chosen = self.current
         at = self.agenda.edges[self.span] if self.agenda is not None else now
         self.agenda, self.now = agenda, now
@@ -164,7 +176,7 @@ class Timeline(ScrollView, can_focus=True):
         return lanes[self.lane] if self.lane < len(lanes) else None
 
     def select(self, schedule_id: str) -> None:
-        """Put the cursor on the lane of this schedule, if it is shown."""
+        """Move the cursor to the lane of this schedule, if it is visible."""
         for index, lane in enumerate(self.agenda.lanes if self.agenda is not None else ()):
             if lane.schedule_id == schedule_id:
                 self._go(index, self.span)
@@ -215,24 +227,24 @@ class Timeline(ScrollView, can_focus=True):
         ).adjust_cell_length(self.size.width, base)
 
     def _draw_days(self, agenda: Agenda) -> Strip:
-        """The days, and what the clocks do."""
+        """Draw the days and the changes of the clocks."""
         spans = len(agenda.edges) - 1
         marks: list[tuple[int, str, Tone]] = []
         before: datetime | None = None
         for index, edge in enumerate(agenda.edges[:-1]):
             local = edge.astimezone(self.zone)
-            if before is not None and (moved := _moved(before, local)):
+            if before is not None and (moved := _clock_change(before, local)):
                 marks.append((index, moved, "warn"))
             elif index == 0 or (before is not None and local.date() != before.date()):
                 marks.append((index, f"{local:%a %d %b}", "head"))
             before = local
         pieces: list[Glyph] = [(" " * (self._names_width + 1), "plain")]
         at = 0
-        for place, (index, text, tone) in enumerate(marks):
+        for number, (index, text, tone) in enumerate(marks):
             if index < at:
                 continue
-            room = (marks[place + 1][0] if place + 1 < len(marks) else spans + 8) - index - 1
-            words = text if len(text) <= room or tone == "warn" else text[: max(0, room)].rstrip()
+            space = (marks[number + 1][0] if number + 1 < len(marks) else spans + 8) - index - 1
+            words = text if len(text) <= space or tone == "warn" else text[: max(0, space)].rstrip()
             pieces += [(" " * (index - at), "plain"), (words, tone)]
             at = index + len(words)
         return self._line(pieces)
@@ -272,7 +284,7 @@ class Timeline(ScrollView, can_focus=True):
         return Strip(pieces).adjust_cell_length(self.size.width, base)
 
     def _draw_totals(self, agenda: Agenda) -> Strip:
-        """How many fires there are in each span; where several schedules meet it stands out."""
+        """Draw the number of fires of each span. Spans with several schedules stand out."""
         more = f" (+{agenda.more:,} not shown)" if agenda.more else ""
         pieces: list[Glyph] = [(fit(f" all fires{more}", self._names_width + 1), "head")]
         for index in range(len(agenda.edges) - 1):
@@ -326,8 +338,8 @@ class Timeline(ScrollView, can_focus=True):
             self._go(index, span if inside else self.span)
 
 
-def _moved(before: datetime, after: datetime) -> str:
-    """`clocks +1h` where the offset changes between two local times."""
+def _clock_change(before: datetime, after: datetime) -> str:
+    """Return a text such as `clocks +1h` if the offset changes between two local times; else empty."""
     old, new = before.utcoffset(), after.utcoffset()
     if old is None or new is None or old == new:
         return ""

@@ -39,7 +39,7 @@ class VersionCommands:
         }
 
     def allows(self, command: str) -> bool:
-        """Return whether a command does something now."""
+        """Return whether a command is available now."""
         row: VersionRow | None = self._screen.current
         if row is None:
             return False
@@ -57,11 +57,11 @@ class VersionCommands:
         return True
 
     def start(self, command: str) -> None:
-        """Do a command in a worker of the screen."""
+        """Execute a command in a worker of the screen."""
         self._screen.run_worker(self._commands[command](), group="action")
 
     def pair(self) -> tuple[VersionRow, VersionRow] | None:
-        """What to compare: two marked versions, or the one under the cursor with the one before it."""
+        """Return the versions to compare: two marked ones, or the one under the cursor and its predecessor."""
         table = self._table()
         marked = table.marked_rows
         if len(marked) == 2:
@@ -75,7 +75,7 @@ class VersionCommands:
         return (below[0], table.row) if same else None
 
     def _migration(self) -> tuple[str, str, str] | None:
-        """Workflow and versions, older first: two marked ones, else the last origin of the one shown."""
+        """Return workflow, old and new version of a migration: two marked versions, or the newest migration source."""
         table = self._table()
         pair = self.pair() if table.marked_rows else None
         if pair is not None and pair[0].info.workflow == pair[1].info.workflow:
@@ -96,9 +96,9 @@ class VersionCommands:
     async def _deprecate(self) -> None:
         info: VersionInfo = self._screen.current.info
         body = (
-            "Runs and schedules that use it go on, and say that it is deprecated.\n"
+            "Runs and schedules that use it continue, with a warning.\n"
             f"It has {plural(info.schedules, 'schedule')} and {plural(info.active_runs, 'active run')}.\n"
-            "The note is what they are told: say what to use instead."
+            "Your note is shown with the warning: name the version to use instead."
         )
         note = await self._screen.console.dialogs.confirm(f"Deprecate {info.workflow} {info.version}?", body)
         if note is not None:
@@ -109,21 +109,19 @@ class VersionCommands:
     async def _remove(self) -> None:
         info: VersionInfo = self._screen.current.info
         body = (
-            "Nothing new starts on it any more; what runs on it goes on. Fires of schedules that name it are\n"
+            "New runs cannot start on it. Active runs continue. Fires of schedules that use it are\n"
             f"skipped with your note. It has {plural(info.schedules, 'schedule')} and "
             f"{plural(info.active_runs, 'active run')}."
         )
         note = await self._screen.console.dialogs.confirm(f"Remove {info.workflow} {info.version}?", body)
         if note is not None:
             action = self._screen.port.remove_version(info.workflow, info.version, note)
-            await self._screen.console.perform(
-                action, f"Nothing new starts on {info.workflow} {info.version}."
-            )
+            await self._screen.console.perform(action, f"Removed {info.workflow} {info.version}.")
 
     async def _restore(self) -> None:
         info: VersionInfo = self._screen.current.info
         action = self._screen.port.restore_version(info.workflow, info.version)
-        await self._screen.console.perform(action, f"{info.workflow} {info.version} may be started on again.")
+        await self._screen.console.perform(action, f"Restored {info.workflow} {info.version}.")
 
     async def _alias(self) -> None:
         from victor_tui.versions.alias_dialog import AliasDialog
@@ -132,7 +130,7 @@ class VersionCommands:
         await self._screen.console.push_screen_wait(AliasDialog(info, self._aliases(info.workflow)))
 
     def _rollout(self, action: str) -> AliasInfo | None:
-        """The alias that a promotion or roll-back would change: one that points at this version first."""
+        """Return the alias that a promotion or rollback changes, preferably one that points at this version."""
         if self._screen.current is None:
             return None
         row: VersionRow = self._screen.current
@@ -149,21 +147,21 @@ class VersionCommands:
         if info is None:
             return
         old, new = info.sides
-        body = f"All that starts by {info.name} is {new.version} then; now {old.weight}% is {old.version}."
+        body = f"All new runs of {info.name} will use {new.version}. Now {old.weight}% use {old.version}."
         note = await self._screen.console.dialogs.confirm(f"Promote {info.workflow} {new.version}?", body)
         if note is not None:
             action = self._screen.port.promote_alias(info.workflow, info.name, note=note)
-            await self._screen.console.perform(action, f"{info.name} is {new.version}.")
+            await self._screen.console.perform(action, f"{info.name} now points to {new.version}.")
 
     async def _roll_back(self) -> None:
         info = self._rollout("roll_back")
         if info is None:
             return
-        body = f"All that starts by {info.name} is {info.rolls_back_to} then. What runs goes on."
+        body = f"All new runs of {info.name} will use {info.rolls_back_to}. Active runs continue."
         note = await self._screen.console.dialogs.confirm(f"Roll {info.workflow} {info.name} back?", body)
         if note is not None:
             action = self._screen.port.roll_back_alias(info.workflow, info.name, note=note)
-            await self._screen.console.perform(action, f"{info.name} is {info.rolls_back_to}.")
+            await self._screen.console.perform(action, f"{info.name} now points to {info.rolls_back_to}.")
 
     async def _runs(self) -> None:
         self._screen.console.navigator.show_runs(f"workflow:{self._screen.current.info.workflow}")

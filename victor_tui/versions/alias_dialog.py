@@ -1,4 +1,4 @@
-"""Point an alias at a version, or give the version a share of what starts by it."""
+"""The dialog that points an alias at a version, or sends it a percentage of new runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from victor_tui.text import one_line
 
 
 class AliasDialog(SendingDialog[None]):
-    """Sends what is filled in by itself, and stays open with the reason if that is refused."""
+    """A dialog that sends the alias itself and stays open after an error."""
 
     SENDS = "yes"
 
@@ -41,19 +41,17 @@ class AliasDialog(SendingDialog[None]):
             with DialogBody(id="body", can_focus=False):
                 yield Label("Alias", classes="label")
                 yield Input(name, id="alias", compact=True)
-                yield Label(
-                    "Percent of what starts (100 is all; less leaves the rest where it is)", classes="label"
-                )
+                yield Label("Traffic % (the rest stays on the current version)", classes="label")
                 yield Input("100", id="weight", type="integer", compact=True)
-                yield Label("Note (goes into the history)", classes="label")
+                yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
                 if known:
                     yield Static(one_line(known, 300), markup=False, classes="text")
             yield Static(id="fault")
             with Horizontal(id="actions"):
                 yield Button("Set", id="yes", variant="primary", compact=True)
-                yield Button("Leave", id="no", compact=True)
-                yield Label("ctrl+s set · esc leave", classes="hint")
+                yield Button("Cancel", id="no", compact=True)
+                yield Label("ctrl+s set · esc cancel", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#alias").focus()
@@ -63,17 +61,19 @@ class AliasDialog(SendingDialog[None]):
 
     @work(group="send", exclusive=True)
     async def _send(self) -> None:
-        """Set the alias as it is filled in."""
+        """Set the alias."""
         name, weight, note = (
             self.query_one(f"#{field}", Input).value.strip() for field in ("alias", "weight", "note")
         )
         old = self._aliases.get(name)
         share = int(weight) if weight.isdigit() else 0
         if not 1 <= share <= 100:
-            self.fault("The share must be 1 to 100 percent.")
+            self.fault("The traffic must be 1 to 100 percent.")
             return
         if share < 100 and (old is None or old.version == self._info.version):
-            self.fault(f"{name or 'It'} points nowhere else, so there is nothing to share with: make it 100.")
+            self.fault(
+                f"{name or 'The alias'} points to no other version that could take the rest: enter 100."
+            )
             return
         workflow, version = self._info.workflow, self._info.version
         try:

@@ -1,4 +1,4 @@
-"""What the Versions screen says beside its tree: rollouts, differences, graphs, migrations, notices."""
+"""The preview of the Versions screen: rollouts, differences, graphs, migrations and notices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIGNS: dict[str, tuple[str, Tone]] = {"added": ("+", "ok"), "removed": ("-", "ba
 
 
 def status_of(info: VersionInfo) -> tuple[str, Tone]:
-    """The status of a version, with the number that belongs to it."""
+    """Return the status of a version, with its number of runs or its percentage."""
     text, tone = STATUS[info.status]
     if info.status == "draining":
         return f"{text} {info.active_runs}", tone
@@ -38,20 +38,20 @@ def status_of(info: VersionInfo) -> tuple[str, Tone]:
 
 
 def notice_facts(facts: Facts, info: VersionInfo) -> Facts:
-    """Why a version should not be started on, what to use instead, and until when it goes on."""
+    """Add the deprecation or removal of a version, its successor, and the date of removal."""
     if info.removed is not None:
-        facts.text(f"✗ nothing new starts on it: {info.removed}", "bad")
+        facts.text(f"✗ removed, new runs cannot start: {info.removed}", "bad")
     if info.deprecated is not None:
         successor = f" → {info.successor}" if info.successor else ""
         by = f" (by {info.deprecated_by})" if info.deprecated_by else ""
         facts.text(f"! {info.deprecated}{successor}{by}", "warn")
     if info.removal_at is not None and info.removed is None:
-        facts.text(f"! to be removed {info.removal_at:%Y-%m-%d}", "warn")
+        facts.text(f"! will be removed on {info.removal_at:%Y-%m-%d}", "warn")
     return facts
 
 
 def alias_facts(facts: Facts, aliases: Iterable[AliasInfo], zone: tzinfo | None) -> Facts:
-    """Where each alias points, and what became of the runs on each side, one beside the other."""
+    """Add the versions of each alias, side by side, with the outcomes of their runs."""
     for info in aliases:
         facts.heading(f"Alias {info.name}")
         grid = Table.grid(padding=(0, 2))
@@ -68,7 +68,7 @@ def alias_facts(facts: Facts, aliases: Iterable[AliasInfo], zone: tzinfo | None)
             texts = [Text(clean(text), style=facts.style(tone)) for text, tone in cells]
             grid.add_row(Text(label, style=facts.style("dim")), *texts)
         facts.block(grid)
-        back = f" · b goes back to {info.rolls_back_to}" if info.rolls_back_to else ""
+        back = f" · b rolls back to {info.rolls_back_to}" if info.rolls_back_to else ""
         by = f"since {full(info.since, zone)} by {info.set_by}"
         facts.text(f"{by}, {plural(info.schedules, 'schedule')}{back}", "dim")
         facts.text(info.note, "dim") if info.note else None
@@ -87,7 +87,7 @@ def _p50(side: AliasSide) -> str:
 
 
 def migration_facts(facts: Facts, edges: Iterable[MigrationEdge], version: str) -> Facts:
-    """The migration graph: every way between two versions, those of one version first marked."""
+    """Add the migration graph, with the migrations of `version` marked."""
     found = list(edges)
     if not found:
         return facts
@@ -108,11 +108,11 @@ def migration_facts(facts: Facts, edges: Iterable[MigrationEdge], version: str) 
 
 
 def diff_facts(facts: Facts, found: DefinitionDiff, before: str, after: str) -> Facts:
-    """What differs by nodes, edges, limits and schedule; both graphs side by side; the text."""
+    """Add the differences of two definitions by section, both graphs side by side, and the diff of the text."""
     facts.title(f"{found.workflow} {found.old} → {found.workflow} {found.new}")
     lines = list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3))[2:]
     if not found.lines and not lines:
-        return facts.text("The two definitions are the same.", "dim")
+        return facts.text("The two definitions are identical.", "dim")
     for section in dict.fromkeys(line.section for line in found.lines):
         facts.heading(section.capitalize())
         for line in found.lines:
@@ -130,7 +130,7 @@ def diff_facts(facts: Facts, found: DefinitionDiff, before: str, after: str) -> 
 
 
 def _graphs(facts: Facts, found: DefinitionDiff) -> Table:
-    """Two outlines; what changed carries a sign, so that it needs no colour."""
+    """Return two outlines. Changed nodes have a sign, so that they are visible without colours."""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -138,8 +138,8 @@ def _graphs(facts: Facts, found: DefinitionDiff) -> Table:
     new = _outlined(facts, found.new_graph, found.marks, "added")
     grid.add_row(Text(found.old, style=facts.style("dim")), Text(found.new, style=facts.style("dim")))
     blank = Text("")
-    for place in range(max(len(old), len(new))):
-        grid.add_row(old[place] if place < len(old) else blank, new[place] if place < len(new) else blank)
+    for index in range(max(len(old), len(new))):
+        grid.add_row(old[index] if index < len(old) else blank, new[index] if index < len(new) else blank)
     return grid
 
 
@@ -161,7 +161,7 @@ def _outlined(facts: Facts, graph: GraphInfo, marks: dict[str, str], here: str) 
 
 
 def notices(versions: Iterable[VersionInfo]) -> list[VersionInfo]:
-    """Versions with a notice, those that are still used first, then by when they are to be removed."""
+    """Return the versions with a notice: used versions first, then by date of removal."""
     found = [info for info in versions if info.deprecated is not None or info.removed is not None]
     far = datetime.max.replace(tzinfo=None)
 
@@ -173,7 +173,7 @@ def notices(versions: Iterable[VersionInfo]) -> list[VersionInfo]:
 
 
 def notices_facts(facts: Facts, found: list[VersionInfo]) -> Facts:
-    """All deprecation notices in one place, with who still depends on them."""
+    """Add all deprecation notices, with the number of schedules and active runs that use the versions."""
     facts.title(f"{plural(len(found), 'notice')}")
     if not found:
         return facts.text("No version is deprecated or removed.", "dim")
@@ -181,7 +181,7 @@ def notices_facts(facts: Facts, found: list[VersionInfo]) -> Facts:
         facts.heading(f"{info.workflow} {info.version}")
         used = info.schedules or info.active_runs
         facts.line(
-            (f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')} still on it",
+            (f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')} still use it",
              "wait" if used else "dim")
         )  # fmt: skip
         notice_facts(facts, info)

@@ -1,4 +1,4 @@
-"""A migration tried first: on the runs that wait for it, or on a state that is pasted; then applied."""
+"""The dialog that previews a migration, on runs or on a pasted state, and applies it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from victor_tui.text import one_line, plural
 from victor_tui.widgets.json_view import diff_style
 
 _REASONS = 5
-"""Reasons for staying behind that are listed."""
+"""Maximum number of listed reasons against a migration."""
 _SHOWN = 400
-"""Lines of a difference that are shown."""
+"""Maximum number of visible lines of a diff."""
 
 
 def state_diff(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """A unified diff of two states as JSON, whole where they are small; empty where nothing changes."""
+    """Return a unified diff of two states as JSON; empty if they are equal."""
 
     def lines(state: dict[str, Any]) -> list[str]:
         return json.dumps(state, indent=2, ensure_ascii=False, sort_keys=True, default=str).splitlines()
@@ -49,28 +49,28 @@ def _line(text: str, style: str, indent: int = 0) -> Content:
 
 
 def _steps(steps: tuple[MigrationStepResult, ...]) -> list[Content]:
-    """Each step in words, with what it means to where a run stands and what it changes of the state."""
+    """Return the lines of the steps: text, change of the position, and changes of the state."""
     lines = []
     for step in steps:
-        said = f": {step.position}" if step.position else ""
-        lines.append(_line(f"{step.step}{said}", "$text-muted", 2))
+        position = f": {step.position}" if step.position else ""
+        lines.append(_line(f"{step.step}{position}", "$text-muted", 2))
         lines += [_line(row, diff_style(row), 4) for row in step.changes]
     return lines
 
 
 def _alternatives(paths: tuple[tuple[str, ...], ...]) -> list[Content]:
-    return [_line(f"another way: {_chain(path)}", "$text-muted", 2) for path in paths]
+    return [_line(f"alternative: {_chain(path)}", "$text-muted", 2) for path in paths]
 
 
 def preview_text(preview: MigrationPreview) -> Content:
-    """The path, the steps in words and the difference."""
+    """Return path, steps and diff of a preview."""
     lines = [Content.styled(one_line(_chain(preview.path), 300) or "no migration", "bold")]
     if preview.breaking:
-        lines.append(Content.styled("! breaking: what reads the old state needs a change too", "$warning"))
+        lines.append(Content.styled("! breaking: readers of the old state must change too", "$warning"))
     lines += _steps(preview.steps) + _alternatives(preview.alternatives)
     rows = state_diff(preview.before, preview.after)
     if not rows:
-        lines.append(Content.styled("The state stays as it is.", "$text-muted"))
+        lines.append(Content.styled("The state does not change.", "$text-muted"))
     lines += [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:_SHOWN]]
     if len(rows) > _SHOWN:
         lines.append(Content.styled(f"… {len(rows) - _SHOWN} more lines", "$text-muted"))
@@ -78,7 +78,7 @@ def preview_text(preview: MigrationPreview) -> Content:
 
 
 def _reasons(report: MigrationReport) -> list[tuple[str, int]]:
-    """Why runs stay behind, the commonest reason first."""
+    """Return the reasons why runs do not migrate, with their counts, the most frequent first."""
     found: dict[str, int] = {}
     for move in report.runs:
         if move.outcome == "refused":
@@ -87,9 +87,9 @@ def _reasons(report: MigrationReport) -> list[tuple[str, int]]:
 
 
 def report_text(report: MigrationReport, example: RunMove | None) -> Content:
-    """How many runs and schedules move, why others do not, and one run step by step."""
+    """Return the numbers of migrated runs and schedules, the reasons against others, and one run in detail."""
     done = report.count("migrated" if report.applied else "ready")
-    verb = "moved" if report.applied else "would move"
+    verb = "migrated" if report.applied else "would migrate"
     tone = "$text-success" if done else "$text-muted"
     lines = [Content.styled(f"{plural(done, 'run')} {verb}", f"bold {tone}")]
     lines += [
@@ -103,25 +103,27 @@ def report_text(report: MigrationReport, example: RunMove | None) -> Content:
     if example is not None and example.outcome != "refused":
         lines.append(_line(f"Run {example.run_id}:", "bold"))
         lines += _steps(example.steps)
-        where = f"{', '.join(example.stands_on)} → {', '.join(example.goes_on_at)}"
-        lines.append(_line(f"stands on {where}", "$text-primary", 2))
+        position = f"{', '.join(example.stands_on)} → {', '.join(example.goes_on_at)}"
+        lines.append(_line(f"position: {position}", "$text-primary", 2))
         lines += [_line(words, "$text-muted", 2) for words in (*example.questions, *example.timers)]
         lines += _alternatives(example.alternatives)
     return Content("\n").join(lines)
 
 
 class MigrateDialog(Dialog[None]):
-    """Shows what the migrations from one version to another do to the runs that wait on it, or to one of
-    them, and to the state typed in. Nothing is changed until the runs are told to move."""
+    """A dry run of a migration on all waiting runs or one run, and on the test state.
+
+    Nothing changes until the user migrates the runs.
+    """
 
     def __init__(self, workflow: str, from_version: str, to_version: str) -> None:
         super().__init__()
         self._of = workflow, from_version, to_version
-        self._given = "{}"  # the state that was filled in, until somebody edits it
-        self._moved: str | None = None  # the one run that was moved, and can go back
-        self._shown: tuple[MigrationSpec, str] | None = None  # what was asked for, and the plan on the screen
-        self._moving = False
-        self._bad_state = False  # the fault on the screen is about the state that is tried
+        self._given = "{}"  # the state that the dialog filled in
+        self._migrated: str | None = None  # the only migrated run, whose migration can be undone
+        self._shown: tuple[MigrationSpec, str] | None = None  # the spec and plan of the visible report
+        self._migrating = False
+        self._bad_state = False  # the visible error is about the test state
 
     def compose(self) -> ComposeResult:
         workflow, old, new = (one_line(part, 60) for part in self._of)
@@ -131,34 +133,34 @@ class MigrateDialog(Dialog[None]):
                 id="head",
             )
             with DialogBody(id="body", can_focus=False):
-                yield Label(f"Run (its id; empty for all that wait on {old})", classes="label", markup=False)
+                yield Label(f"Run id (empty: all waiting runs on {old})", classes="label", markup=False)
                 yield Input(id="run", compact=True)
-                yield Static("Looking at the runs…", id="runs", classes="text")
-                yield Label("State to try it on (a JSON object; nothing is changed)", classes="label")
+                yield Static("Planning the migration…", id="runs", classes="text")
+                yield Label("Test state (a JSON object; a dry run)", classes="label")
                 yield TextArea(self._given, id="state", compact=True)
                 yield Static(id="result", classes="text")
             yield Static(id="fault")
             with Horizontal(id="actions"):
-                yield Button("Move", id="move", variant="warning", compact=True, disabled=True)
+                yield Button("Migrate", id="move", variant="warning", compact=True, disabled=True)
                 yield Button("Close", id="leave", compact=True)
-                yield Label("ctrl+s try now · pgup pgdn scroll · esc close", classes="hint")
+                yield Label("ctrl+s test · pgup pgdn scroll · esc", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one("#run", Input).focus()
-        self._try()
+        self._preview_state()
         self._plan()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id != "move":
             self.dismiss(None)
-        elif self._moved is not None:
-            self._go_back(self._moved)
+        elif self._migrated is not None:
+            self._undo(self._migrated)
         else:
-            self._move()
+            self._migrate()
 
     @property
-    def _wanted(self) -> str:
-        """The run that is typed in; empty for all that wait."""
+    def _run_id(self) -> str:
+        """The entered run id; empty for all waiting runs."""
         return self.query_one("#run", Input).value.strip()
 
     def _spec(self, wanted: str) -> MigrationSpec:
@@ -169,10 +171,10 @@ class MigrateDialog(Dialog[None]):
 
     @work(group="preview-runs", exclusive=True)
     async def _plan(self) -> None:
-        """The dry run of all that is asked for, and of one run step by step."""
-        if self._moving:
+        """Show the dry run of the selected runs, and one run step by step."""
+        if self._migrating:
             return
-        wanted = self._wanted
+        wanted = self._run_id
         try:
             report = await self.port.plan_migration(self._spec(wanted))
             ready = next((move for move in report.runs if move.outcome == "ready"), None)
@@ -181,21 +183,21 @@ class MigrateDialog(Dialog[None]):
                 example = (await self.port.plan_migration(self._spec(ready.run_id))).runs[0]
         except VictorError as error:
             self.query_one("#runs", Static).update(_line(error.message, "$text-warning"))
-            self._offer("Move", enabled=False)
+            self._set_button("Migrate", enabled=False)
             return
-        if wanted != self._wanted or self._moving:
-            return  # the preview of what is typed in now follows
+        if wanted != self._run_id or self._migrating:
+            return  # a preview of the current input follows
         self._show(report, example)
         self._shown = self._spec(wanted), report.plan
         runs = report.count("ready")
         schedules = sum(move.outcome == "ready" for move in report.schedules)
         also = f", {plural(schedules, 'schedule')}" if schedules else ""
-        self._offer(f"Move {plural(runs, 'run')}{also}", enabled=bool(runs or schedules))
+        self._set_button(f"Migrate {plural(runs, 'run')}{also}", enabled=bool(runs or schedules))
         if example is not None:
             await self._fill_in(example.run_id)
 
     async def _fill_in(self, run_id: str) -> None:
-        """Try it on the state of a real run, unless somebody has typed one."""
+        """Fill in the state of a real run, unless the user has edited the test state."""
         area = self.query_one("#state", TextArea)
         if area.text != self._given:
             return
@@ -208,47 +210,47 @@ class MigrateDialog(Dialog[None]):
         area.load_text(self._given)
 
     @work(group="move", exclusive=True)
-    async def _move(self) -> None:
-        shown, wanted, self._shown = self._shown, self._wanted, None
-        if shown is None or self._moving:
+    async def _migrate(self) -> None:
+        shown, wanted, self._shown = self._shown, self._run_id, None
+        if shown is None or self._migrating:
             return
-        self._moving = True
+        self._migrating = True
         self.fault("")
-        self._offer("Moving…", enabled=False)
+        self._set_button("Migrating…", enabled=False)
         try:
             spec, plan = shown
             report = await self.port.migrate_runs(spec, plan=plan)
         except VictorError as error:
             self.fault(error.message)
-            self._moving = False
-            self._look_again()
+            self._migrating = False
+            self._replan()
             return
-        self._moving = False
+        self._migrating = False
         self._show(report, None)
-        if wanted != self._wanted:
-            self._look_again()
+        if wanted != self._run_id:
+            self._replan()
         elif len(report.runs) == 1 and report.runs[0].outcome == "migrated":
-            self._moved = report.runs[0].run_id
-            self._offer("Go back", enabled=True)
-            self.query_one("#move", Button).focus()  # which it has lost while it was disabled
+            self._migrated = report.runs[0].run_id
+            self._set_button("Undo", enabled=True)
+            self.query_one("#move", Button).focus()  # a disabled button loses the focus
         else:
-            self._offer("Moved", enabled=False)
+            self._set_button("Migrated", enabled=False)
 
     @work(group="move", exclusive=True)
-    async def _go_back(self, run_id: str) -> None:
-        self._offer("Going back…", enabled=False)
+    async def _undo(self, run_id: str) -> None:
+        self._set_button("Undoing…", enabled=False)
         try:
             run = await self.port.unmigrate_run(run_id)
         except VictorError as error:
             self.fault(error.message)
-            self._offer("Go back", enabled=False)
+            self._set_button("Undo", enabled=False)
             return
-        self._moved = None
-        words = f"Run {run.id} is back on {run.version}, as it was."
+        self._migrated = None
+        words = f"Migration undone: run {run.id} is on {run.version} again."
         self.query_one("#runs", Static).update(_line(words, "bold $text-success"))
-        self._offer("Back", enabled=False)
+        self._set_button("Undone", enabled=False)
 
-    def _offer(self, label: str, *, enabled: bool) -> None:
+    def _set_button(self, label: str, *, enabled: bool) -> None:
         button = self.query_one("#move", Button)
         button.label = label
         button.disabled = not enabled
@@ -257,27 +259,27 @@ class MigrateDialog(Dialog[None]):
     def _show(self, report: MigrationReport, example: RunMove | None) -> None:
         self.query_one("#runs", Static).update(report_text(report, example))
         if report.runs:
-            # What becomes of real runs comes first, wherever the focus is.
+            # Show the result of real runs first.
             self.call_after_refresh(self.query_one("#body", DialogBody).scroll_home, animate=False)
 
     def on_input_changed(self) -> None:
-        self._look_again()
+        self._replan()
 
-    def _look_again(self) -> None:
-        """Offer nothing before the preview of what is typed in now is shown."""
-        self._shown = self._moved = None
-        if not self._moving:
-            self._offer("Move", enabled=False)
-        self.quiet.call(self._plan)
+    def _replan(self) -> None:
+        """Disable the button until the preview of the current input is visible."""
+        self._shown = self._migrated = None
+        if not self._migrating:
+            self._set_button("Migrate", enabled=False)
+        self.debounce.call(self._plan)
 
     def on_text_area_changed(self) -> None:
-        self.quiet.call(self._try)
+        self.debounce.call(self._preview_state)
 
     def action_submit(self) -> None:
-        self._try()
+        self._preview_state()
 
     @work(group="preview", exclusive=True)
-    async def _try(self) -> None:
+    async def _preview_state(self) -> None:
         result = self.query_one("#result", Static)
         state, problem = json_object(self.query_one("#state", TextArea).text)
         if state is None:

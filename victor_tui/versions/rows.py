@@ -1,4 +1,4 @@
-"""The rows of the Versions screen: workflows, each with its versions, folded or not."""
+"""The rows of the Versions screen: workflows with their versions, folded or unfolded."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from victor_tui.widgets.columns import Cell, Column
 from victor_tui.widgets.table import LineTable
 
 UNFOLDED_AT_FIRST = 100
-"""Up to how many versions every workflow is shown with all of its own. Of more, only those that are
-unfolded are asked for."""
+"""Maximum number of versions up to which all workflows are unfolded. Above it, versions are loaded on
+unfolding."""
 
 EMPTY = """No workflow is registered.
 
-Put a workflow file into the workspace's workflows/ folder and press F5."""
+Put a workflow file into workflows/ of the workspace and press F5."""
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version, with what is known of its workflow."""
+    """One version, with the facts of its workflow."""
 
     info: VersionInfo
     description: str
     problems: tuple[ProblemInfo, ...]
     first: bool
     last: bool
-    folded: int = 0  # versions that are folded away under it
+    folded: int = 0  # number of hidden versions
 
     @property
     def id(self) -> tuple[str, str]:
@@ -38,9 +38,9 @@ class VersionRow:
 
 
 def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None = None) -> list[VersionRow]:
-    """Workflows by name, each with its versions, newest first; of a folded one only the current one.
+    """Return workflows by name with their versions, newest first. A folded workflow has only its current version.
 
-    `unfolded` None unfolds all.
+    `unfolded` has the names of unfolded workflows; None unfolds all.
     """
     rows = []
     for workflow in sorted(workflows, key=lambda w: w.name):
@@ -49,17 +49,17 @@ def version_rows(workflows: list[WorkflowInfo], unfolded: Collection[str] | None
             versions = (next((v for v in versions if v.current), versions[0]),)
         folded = max(workflow.version_count, len(workflow.versions)) - len(versions)
         end = len(versions) - 1
-        for place, info in enumerate(versions):
-            first = place == 0
+        for index, info in enumerate(versions):
+            first = index == 0
             rows.append(
-                VersionRow(info, workflow.description, workflow.problems, first, place == end, folded)
+                VersionRow(info, workflow.description, workflow.problems, first, index == end, folded)
             )
     return rows
 
 
 def status_cell(row: VersionRow, now: datetime) -> Cell:
     if row.first and any(problem.severity == "error" for problem in row.problems):
-        return "✗ fault", "bad"
+        return "✗ error", "bad"
     return status_of(row.info)
 
 
@@ -114,34 +114,36 @@ def versions_table(now: Callable[[], datetime]) -> LineTable[VersionRow]:
 
 
 class VersionTree:
-    """Which workflows show all of their versions. Where there are many, only these are loaded whole."""
+    """The unfolded workflows. If there are many versions, only unfolded workflows are loaded completely."""
 
     def __init__(self) -> None:
-        self._unfolded: set[str] | None = None  # None: all, as long as they are few
-        self._whole: dict[str, WorkflowInfo] = {}  # with all versions, where the snapshot has only one
+        self._unfolded: set[str] | None = None  # None: all
+        self._complete: dict[str, WorkflowInfo] = {}  # workflows with all versions
 
     async def load(self, port: Port) -> list[WorkflowInfo]:
-        """Load every workflow, with all versions where they are few or unfolded, else with the current one."""
+        """Load all workflows, with all versions if there are few, else with the current version."""
         heads = await port.workflows(shown="heads")
         if sum(workflow.version_count for workflow in heads) <= UNFOLDED_AT_FIRST:
             return await port.workflows()
-        self._whole = {name: found for name in self._unfolded or () for found in await port.workflows(name)}
+        self._complete = {
+            name: found for name in self._unfolded or () for found in await port.workflows(name)
+        }
         return heads
 
     def rows(self, workflows: list[WorkflowInfo]) -> list[VersionRow]:
-        """Return the rows for the workflows that were loaded."""
+        """Return the rows of the loaded workflows."""
         if self._unfolded is None and sum(w.version_count for w in workflows) > UNFOLDED_AT_FIRST:
             self._unfolded = set()
-        known = [self._whole.get(workflow.name, workflow) for workflow in workflows]
+        known = [self._complete.get(workflow.name, workflow) for workflow in workflows]
         return version_rows(known, self._unfolded)
 
     def fold(self, name: str, folded: bool, workflows: list[WorkflowInfo]) -> bool:
-        """Show one version of a workflow, or all. Return whether the others have yet to be loaded."""
+        """Fold or unfold a workflow. Return whether its other versions must be loaded."""
         if self._unfolded is None:
             self._unfolded = {workflow.name for workflow in workflows}
         self._unfolded = self._unfolded - {name} if folded else self._unfolded | {name}
         return not folded and any(w.name == name and len(w.versions) < w.version_count for w in workflows)
 
     def add(self, workflows: Iterable[WorkflowInfo]) -> None:
-        """Take workflows with all of their versions."""
-        self._whole |= {workflow.name: workflow for workflow in workflows}
+        """Add workflows that were loaded with all versions."""
+        self._complete |= {workflow.name: workflow for workflow in workflows}

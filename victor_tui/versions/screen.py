@@ -1,4 +1,4 @@
-"""Versions: which definitions there are, who uses them, and how two of them differ."""
+"""The Versions screen: versions of workflows, their use, and their differences."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from victor_tui.widgets.table import LineTable
 
 
 class VersionTexts:
-    """The YAML of versions and the migrations of workflows, read when they are first looked at."""
+    """The YAML of versions and the migrations of workflows, loaded on first use."""
 
     def __init__(self, screen: TableScreen) -> None:
         self._screen = screen
         self.known: dict[tuple[str, str], str] = {}
-        """The YAML of each version; a version never changes, so it is asked for once."""
+        """The YAML of each version. A version never changes, so it is loaded once."""
         self.edges: dict[str, list[MigrationEdge]] = {}
         """The migrations of each workflow."""
 
     async def read(self, row: VersionRow) -> str | None:
-        """Return the YAML of a version, or None after the error is shown."""
+        """Return the YAML of a version, or None after it showed the error."""
         console = self._screen.console
         if row.id not in self.known:
             try:
@@ -68,36 +68,36 @@ class VersionsScreen(TableScreen):
     LIVE_PREVIEW = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "version('start')", "Start", id="versions.start", tooltip="Start a run of this version"),
-        Binding("f", "diff", "Diff", id="versions.diff", tooltip="Differences of two marked versions"),
+        Binding("f", "diff", "Diff", id="versions.diff", tooltip="Compare two marked versions"),
         Binding(
             "m",
             "version('migrate')",
             "Migrate",
             id="versions.migrate",
-            tooltip="Try a migration, and move runs",
+            tooltip="Preview a migration, and migrate runs",
         ),
         Binding(
             "p",
             "version('promote')",
             "Promote",
             id="versions.promote",
-            tooltip="Give the new side everything",
+            tooltip="Send all new runs to the new version",
         ),
         Binding(
             "b",
             "version('roll_back')",
             "Roll back",
             id="versions.back",
-            tooltip="Give the old side everything",
+            tooltip="Send all new runs to the old version",
         ),
-        Binding("N", "notices", "Notices", id="versions.notices", tooltip="All deprecation notices"),
-        # In the help and the palette: the footer of a narrow terminal has room for the rest only.
+        Binding("N", "notices", "Notices", id="versions.notices", tooltip="Show all deprecation notices"),
+        # Only in the help and the palette: the footer of a narrow terminal is too short for all keys.
         Binding(
             "A",
             "version('alias')",
             "Set alias",
             id="versions.alias",
-            tooltip="Point an alias here",
+            tooltip="Point an alias at this version",
             show=False,
         ),
         Binding(
@@ -105,7 +105,7 @@ class VersionsScreen(TableScreen):
             "version('deprecate')",
             "Deprecate",
             id="versions.deprecate",
-            tooltip="Warn everyone who still uses it",
+            tooltip="Warn users of this version",
             show=False,
         ),
         Binding(
@@ -113,15 +113,15 @@ class VersionsScreen(TableScreen):
             "version('remove')",
             "Remove",
             id="versions.remove",
-            tooltip="Let nothing new start on it",
+            tooltip="Stop new runs of this version",
             show=False,
         ),
         Binding(
             "U",
             "version('restore')",
-            "Take back",
+            "Restore",
             id="versions.restore",
-            tooltip="Take a deprecation or removal back",
+            tooltip="Undo a deprecation or removal",
             show=False,
         ),
         Binding(
@@ -183,19 +183,19 @@ class VersionsScreen(TableScreen):
             self._fold(self.current, folded)
 
     def _fold(self, row: VersionRow, folded: bool) -> None:
-        """Show one version of a workflow, or all."""
+        """Fold or unfold a workflow."""
         workflows: list[WorkflowInfo] = self.snapshot("workflows") or []
         name = row.info.workflow
         if self.versions.fold(name, folded, workflows):
-            self._load_whole(name)
+            self._load_versions(name)
         self._show_rows(workflows)
         if not self.table.select(row.id):
             heads = [found.id for found in self.table.rows if found.info.workflow == name]
             self.table.select(heads[0]) if heads else None
 
-    @work(group="whole")
-    async def _load_whole(self, name: str) -> None:
-        """The other versions of a workflow that has been unfolded."""
+    @work(group="versions")
+    async def _load_versions(self, name: str) -> None:
+        """Load the other versions of an unfolded workflow."""
         try:
             found = await self.port.workflows(name)
         except VictorError as error:
@@ -240,14 +240,14 @@ class VersionsScreen(TableScreen):
         facts.text(version.description, "dim")
         notice_facts(facts, info)
         if info.unversioned:
-            facts.text("The file names no version: this number counts its changes.", "dim")
+            facts.text("The file gives no version: this is a revision number.", "dim")
         for problem in version.problems:
-            place = f"{problem.path}:{problem.line}:{problem.column}: " if problem.path else ""
+            location = f"{problem.path}:{problem.line}:{problem.column}: " if problem.path else ""
             bad: Tone = "bad" if problem.severity == "error" else "warn"
-            facts.text(f"{problem.severity}: {place}{problem.message} {problem.remedy}", bad)
+            facts.text(f"{problem.severity}: {location}{problem.message} {problem.remedy}", bad)
         facts.fact(
             "in use",
-            f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')}, {info.total_runs:,} in all",
+            f"{plural(info.schedules, 'schedule')}, {plural(info.active_runs, 'active run')}, {info.total_runs:,} total",
         )
         facts.fact("since", full(info.registered_at, zone))
         facts.fact("file", info.path).fact("checksum", info.checksum[:16])
@@ -277,7 +277,7 @@ class VersionsScreen(TableScreen):
         elif (pair := self.commands.pair()) is not None:
             old, new = pair
             if old.info.workflow != new.info.workflow:
-                self.notify("Versions of one workflow are compared.", markup=False)
+                self.notify("Mark two versions of the same workflow.", markup=False)
                 return
             texts = [await self.texts.read(row) for row in pair]
             numbers = [row.info.version for row in pair]

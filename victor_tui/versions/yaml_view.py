@@ -1,4 +1,4 @@
-"""YAML in tones, line by line: keys, strings, numbers and comments. Loads no lexer."""
+"""A YAML highlighter that needs no lexer: keys, strings, numbers and comments, line by line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TONES = {"comment": "dim", "string": "ok", "word": "warn", "mark": "dim"}
 
 
 def highlight_yaml(text: str, palette: Palette) -> Text:
-    """`text` with tones; its control characters are made visible."""
+    """Return `text` with styles and visible control characters."""
     result = Text(no_wrap=True)
     for number, raw in enumerate(text.rstrip("\n").split("\n")):
         line = clean(raw)
@@ -31,10 +31,10 @@ def highlight_yaml(text: str, palette: Palette) -> Text:
         indent = line[: len(line) - len(key) - len(rest)]
         result.append(indent, palette.style("dim"))
         result.append(key, palette.style("busy"))
-        place = 0
+        at = 0
         for token in _TOKEN.finditer(rest):
-            result.append(rest[place : token.start()])
+            result.append(rest[at : token.start()])
             result.append(token.group(), palette.style(_TONES[token.lastgroup or "mark"]))
-            place = token.end()
-        result.append(rest[place:])
+            at = token.end()
+        result.append(rest[at:])
     return result

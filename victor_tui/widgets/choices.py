@@ -1,4 +1,4 @@
-"""What is chosen from: each sign says by itself what is chosen, where colours are missing too."""
+"""Check boxes, radio buttons and option lists whose signs show the selection without colours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICKED, UNPICKED = "◉ ", "○ "
 
 
 class Tick(Checkbox):
-    """A box that is ticked or not."""
+    """A check box."""
 
     def render(self) -> Content:
         sign = TICKED if self.value else UNTICKED
@@ -31,7 +31,7 @@ class Tick(Checkbox):
 
 
 class Pick(RadioButton):
-    """One of the buttons of a RadioSet."""
+    """A button of a RadioSet."""
 
     def render(self) -> Content:
         return Content(f"{PICKED if self.value else UNPICKED}{self.label.plain}")
@@ -41,13 +41,13 @@ class Pick(RadioButton):
 
 
 class _Marked(GutterOptionList):
-    """Options of one line each, with a sign before each."""
+    """An option list with one line and one sign for each option."""
 
     DEFAULT_CSS = """
     _Marked { text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def sign(self, place: int) -> str:
+    def sign(self, index: int) -> str:
         raise NotImplementedError
 
     def gutter_width(self) -> int:
@@ -55,27 +55,27 @@ class _Marked(GutterOptionList):
 
     def render_line(self, y: int) -> Strip:
         line = OptionList.render_line(self, y)
-        place = self.scroll_offset.y + y
-        if place >= self.option_count:
+        index = self.scroll_offset.y + y
+        if index >= self.option_count:
             return line
         first = next(iter(line), None)
         style = (first.style if first is not None else None) or self.rich_style
-        return Strip([Segment(self.sign(place), style + Style(meta={"option": place})), *line])
+        return Strip([Segment(self.sign(index), style + Style(meta={"option": index})), *line])
 
 
 class Several(_Marked, SelectionList[int]):
-    """Options of which several may be ticked."""
+    """An option list in which several options can be selected."""
 
-    def sign(self, place: int) -> str:
-        if place >= self.option_count:
+    def sign(self, index: int) -> str:
+        if index >= self.option_count:
             return UNTICKED
-        return TICKED if self.get_option_at_index(place).value in self.selected else UNTICKED
+        return TICKED if self.get_option_at_index(index).value in self.selected else UNTICKED
 
 
 class One(_Marked):
-    """Options of which one is picked: the one under the cursor. Letters go to the option that they begin.
+    """An option list in which the option under the cursor is selected. Letters go to the option that starts with them.
 
-    `picked` is its place among `labels`, or None. What may be left out has a line of its own for that.
+    `picked` is the index of the option in `labels`, or None. An optional field has a line for no value.
     """
 
     LEFT_OUT = "(left out)"
@@ -94,23 +94,23 @@ class One(_Marked):
 
     @property
     def picked(self) -> int | None:
-        place = self.highlighted
-        return None if place is None or place < self._before else place - self._before
+        index = self.highlighted
+        return None if index is None or index < self._before else index - self._before
 
     @picked.setter
-    def picked(self, place: int | None) -> None:
-        if place is not None:
-            self.highlighted = place + self._before
+    def picked(self, index: int | None) -> None:
+        if index is not None:
+            self.highlighted = index + self._before
         else:
             self.highlighted = 0 if self._before else None
 
-    def sign(self, place: int) -> str:
-        if self.highlighted is None and place == 0 and self.has_focus:
-            return "› "  # the cursor, before anything is picked
-        return PICKED if place == self.highlighted else UNPICKED
+    def sign(self, index: int) -> str:
+        if self.highlighted is None and index == 0 and self.has_focus:
+            return "› "  # the cursor while no option is selected
+        return PICKED if index == self.highlighted else UNPICKED
 
     def action_select(self) -> None:
-        """What is under the cursor is picked already; before there is a cursor, the first is."""
+        """Select the first option if none is selected."""
         if self.highlighted is None:
             self.action_first()
 
@@ -128,13 +128,13 @@ class One(_Marked):
         event.prevent_default()
 
     def _go_to(self, text: str) -> None:
-        """To the next label that begins with what was typed since the cursor moved, else with `text` alone."""
+        """Go to the next label that starts with the typed letters, or else with `text` alone."""
         here = self.picked if self.picked is not None else -1
         order = [*range(max(here, 0), len(self._labels)), *range(max(here, 0))]
-        for typed, places in ((self._typed + text, order), (text, [*order[here >= 0 :], *order[:1]])):
-            for place in places:
-                if self._labels[place].startswith(typed):
-                    self._typed, self.picked = typed, place
+        for typed, indexes in ((self._typed + text, order), (text, [*order[here >= 0 :], *order[:1]])):
+            for index in indexes:
+                if self._labels[index].startswith(typed):
+                    self._typed, self.picked = typed, index
                     return
 
     def on_blur(self) -> None:

@@ -1,4 +1,4 @@
-"""The columns of a table: which of them fit, how their cells are drawn, and the order of rows by one."""
+"""The columns of a table: their layout, their cells, and the order of rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Cell = tuple[str, Tone]
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """One column. Lower `priority` numbers stay longest when space is short.
+    """One column. Columns with a higher `priority` number are dropped first if the table is too narrow.
 
-    `cell` gives text and tone, or several pieces of them; `sort` gives the value to sort on.
-    `grow` columns share what is left. `live` cells depend on the clock.
+    `cell` returns text and tone, or several pieces of them. `sort` returns the sort key. Columns with `grow`
+    share the remaining width by this weight. The cells of `live` columns depend on the time.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Column(Generic[R]):
 
 @dataclass(frozen=True)
 class Placed(Generic[R]):
-    """A column with the width and place that it has at the current size."""
+    """A column with its position and width at the current size."""
 
     column: Column[R]
     x: int
@@ -49,7 +49,7 @@ class Placed(Generic[R]):
 
 
 def place_columns(columns: Sequence[Column[R]], width: int) -> list[Placed[R]]:
-    """Choose the columns that fit into `width` cells and share out what is left."""
+    """Return the columns that fit into `width` cells, with the remaining width distributed."""
     kept = list(columns)
     while len(kept) > 1 and sum(c.width + 2 for c in kept) - 1 > width:
         worst = max(c.priority for c in kept)
@@ -65,7 +65,7 @@ def place_columns(columns: Sequence[Column[R]], width: int) -> list[Placed[R]]:
 
 
 def sort_rows(rows: Iterable[R], column: Column[R] | None, reverse: bool) -> list[R]:
-    """Return the rows in the order of a column; those without a value come last."""
+    """Return the rows in the order of a column. Rows without a value come last."""
     if column is None or column.sort is None:
         return list(rows)
     value = column.sort
@@ -80,7 +80,7 @@ def sort_rows(rows: Iterable[R], column: Column[R] | None, reverse: bool) -> lis
 def draw_header(
     columns: Sequence[Placed[R]], sort_key: str | None, reverse: bool, width: int, style: Style
 ) -> Strip:
-    """Draw the titles, with a sign at the column that the rows are sorted by."""
+    """Draw the titles, with a sign at the sorted column."""
     pieces, x = [Segment(" ", style)], 1
     for placed in columns:
         title = placed.column.title
@@ -93,7 +93,7 @@ def draw_header(
 
 
 def draw_cell(placed: Placed[R], row: R, now: datetime, base: Style, palette: Palette) -> list[Segment]:
-    """Draw the cell of a row, as wide as its column."""
+    """Draw the cell of a row in the width of its column."""
     content = placed.column.cell(row, now)
     if isinstance(content, tuple):
         text = fit(clean(content[0]), placed.width, placed.column.align)

@@ -1,4 +1,5 @@
-"""The filter line above a table: understood while it is typed, with its fault shown at its place."""
+"""The filter line above a table. It is parsed while the user types, and errors are marked at their
+position."""
 
 from __future__ import annotations
 
@@ -19,16 +20,16 @@ from victor_tui.filter_language import FIELDS, Filter, FilterError, complete, hi
 from victor_tui.text import clean
 
 _PROMPT = 3
-"""Cells before the first character of the filter."""
+"""Width of the prompt in cells."""
 _NAMES = 1000
-"""Names of a field that are remembered."""
+"""Maximum number of completions of a field."""
 
 
 class FilterBar(Vertical):
-    """An input for the filter language. Enter goes back to the table, escape also clears.
+    """An input for the filter language. Enter returns to the table, escape also clears the filter.
 
-    While it has the focus a second line says what can be written, or marks what is wrong. `fields` are
-    those that mean something here; tab completes the word at the end.
+    While it has the focus, a second line shows possible input or marks an error. `fields` are the supported
+    fields. Tab completes the last word.
     """
 
     DEFAULT_CSS = """
@@ -44,18 +45,18 @@ class FilterBar(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", "Clear filter", id="filter.clear", tooltip="Clear the filter"),
-        Binding("tab", "complete", "Complete", id="filter.complete", tooltip="Complete the word"),
+        Binding("tab", "complete", "Complete", id="filter.complete", tooltip="Complete the last word"),
     ]
 
     class Changed(Message):
-        """What stands there means this: a `Filter`, or what the bar's own `parse` gives."""
+        """The filter has changed. `filter` is a `Filter`, or the result of the `parse` of the bar."""
 
         def __init__(self, filter: Any) -> None:
             super().__init__()
             self.filter = filter
 
     class Done(Message):
-        """The operator is done typing."""
+        """The user has finished the filter."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class FilterBar(Vertical):
         self.zone = zone
         self.fields = tuple(fields)
         self.known: dict[str, list[str]] = {}
-        """Names that complete values, by field, in alphabetical order."""
+        """The completions of values by field, in alphabetical order."""
         self.filter: Any = Filter()
         self._input = Input(
             placeholder=placeholder, compact=True, select_on_focus=False, suggester=_Words(self)
@@ -87,7 +88,7 @@ class FilterBar(Vertical):
         yield self._help
 
     def on_mount(self) -> None:
-        self._advise(None)
+        self._show_help(None)
 
     def on_descendant_focus(self) -> None:
         self._help.add_class("-shown")
@@ -108,19 +109,19 @@ class FilterBar(Vertical):
         self._input.focus()
 
     def note(self, text: str, bad: bool = False) -> None:
-        """Say how many were found, or what is wrong."""
+        """Show the number of matches, or an error."""
         self._note.update(text)
-        # Not `auto`: Textual would keep the width of a text that gives way to the next before it is drawn.
+        # Not `auto`: Textual would keep the width of a text that is replaced before it is drawn.
         self._note.styles.width = cell_len(text) + 1
         self._note.set_class(bad, "-bad")
 
-    def learn(self, names: Mapping[str, Iterable[str]]) -> None:
-        """Names that were seen complete values from now on, also when the filter hides them."""
+    def add_completions(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Add names to the completions. They stay also when the filter hides their rows."""
         for field, found in names.items():
             self.known[field] = sorted({*self.known.get(field, ()), *found})[:_NAMES]
 
     def completed(self, text: str) -> str | None:
-        """The filter with its last word completed."""
+        """Return the filter with its last word completed, or None."""
         return complete(text, self.known, self.fields)
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -129,15 +130,15 @@ class FilterBar(Vertical):
             found = self._parse(event.value, self._now(), self.zone)
         except FilterError as error:
             self.note(clean(error), bad=True)
-            self._advise(error)
+            self._show_help(error)
             return
         self.note("")
-        self._advise(None)
+        self._show_help(None)
         self.filter = found
         self.post_message(self.Changed(found))
 
-    def _advise(self, error: FilterError | None) -> None:
-        """Mark what is wrong under its place, or say what can be written."""
+    def _show_help(self, error: FilterError | None) -> None:
+        """Mark the error under its position, or show possible input."""
         indent = " " * _PROMPT
         if error is None:
             words = f"{indent}{hint(self.value, self.fields)}  tab completes"
@@ -169,7 +170,7 @@ class FilterBar(Vertical):
 
 
 class _Words(Suggester):
-    """Shows behind the cursor what tab would add."""
+    """The suggester that shows the completion behind the cursor."""
 
     def __init__(self, bar: FilterBar) -> None:
         super().__init__(use_cache=False, case_sensitive=True)

@@ -1,4 +1,4 @@
-"""A form drawn from a JSON Schema as real widgets, read back as one typed JSON value."""
+"""A form of widgets for a JSON Schema, which reads one typed JSON value."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from victor_tui.widgets.form_fields import (
     Field,
     FormFault,
     fields_of,
+    index_of,
     is_inside,
-    place_of,
     read_scalar,
     value_at,
 )
@@ -38,9 +38,9 @@ _HINTS = {
 
 
 class Form(Vertical):
-    """The widgets of a schema. `read` gives the value; `show_faults` marks fields and focuses the first.
+    """The widgets of a schema. `read` returns the value, `show_faults` marks fields and focuses the first.
 
-    `row_dialog` makes the dialog of one entry of a list of objects.
+    `row_dialog` creates the dialog of one entry of a list of objects.
     """
 
     DEFAULT_CSS = """
@@ -71,7 +71,7 @@ class Form(Vertical):
 
     def compose(self) -> ComposeResult:
         if not self.drawable:
-            yield Label("This schema has no form: the answer is written as JSON.", classes="label")
+            yield Label("No form exists for this schema: write the answer as JSON.", classes="label")
         for index, field in enumerate(self._fields):
             star = ("*", "$warning") if field.required else (" optional", "$text-muted")
             yield Label(Content.assemble((field.title, "bold"), star), classes="label")
@@ -82,10 +82,10 @@ class Form(Vertical):
             yield Static(classes="fault-field", id=f"fault-{index}")
 
     def on_mount(self) -> None:
-        """Keep what stands there before anybody types: an object that nobody touched may be left out."""
-        self._untouched = [self._read_if_sound(index, field) for index, field in enumerate(self._fields)]
+        """Save the initial values: an optional object that the user did not change can be left out."""
+        self._untouched = [self._read_if_valid(index, field) for index, field in enumerate(self._fields)]
 
-    def _read_if_sound(self, index: int, field: Field) -> Any:
+    def _read_if_valid(self, index: int, field: Field) -> Any:
         try:
             return self._read(index, field)
         except FormFault:
@@ -103,7 +103,7 @@ class Form(Vertical):
             case "enum":
                 values = list(field.schema["enum"])
                 labels = [one_line(word(item), 200) for item in values]
-                return One(labels, place_of(values, start), optional=not field.required, id=name)
+                return One(labels, index_of(values, start), optional=not field.required, id=name)
             case "multi":
                 members = field.schema["items"]["enum"]
                 ticked = start if isinstance(start, list) else []
@@ -124,8 +124,8 @@ class Form(Vertical):
                     text = "\n".join(str(item) for item in start)
                 else:
                     text = start if field.kind == "text" else json.dumps(start, indent=2, ensure_ascii=False)
-                hint = {"list": "one entry a line", "json": "JSON", "text": ""}[field.kind]
-                # Its name is how an editor is told what kind of text it is.
+                hint = {"list": "one entry per line", "json": "JSON", "text": ""}[field.kind]
+                # The name is the suffix of the file in $EDITOR.
                 kind = ".json" if field.kind == "json" else ".txt"
                 return TextArea(text, name=kind, id=name, placeholder=hint, compact=True)
             case _:
@@ -134,10 +134,10 @@ class Form(Vertical):
                 return Input(text, id=name, placeholder=hint, compact=True)
 
     def read(self) -> Any:
-        """The value as it stands; an empty optional field is left out. Raises FormFault.
+        """Return the value of the form. Raises FormFault for an invalid field.
 
-        So is an optional object that lacks what it needs and that nobody has touched: a box that is not
-        ticked is no reason to ask for the rest.
+        Empty optional fields are left out. So are incomplete optional objects that the user did not change:
+        an unticked check box alone does not require the rest.
         """
         if not self._fields[0].path:
             value = self._read(0, self._fields[0])
@@ -155,7 +155,7 @@ class Form(Vertical):
         return read
 
     def _left_out(self, values: list[Any]) -> list[tuple[str, ...]]:
-        """The optional objects that are incomplete and as they were drawn."""
+        """Return the paths of optional objects that are incomplete and unchanged."""
         ways = {field.path[:length] for field in self._fields for length in field.optional}
         left: list[tuple[str, ...]] = []
         for way in sorted(ways, key=len):
@@ -194,11 +194,11 @@ class Form(Vertical):
             try:
                 return json.loads(text)
             except json.JSONDecodeError as error:
-                place = f"line {error.lineno}, column {error.colno}: {error.msg}"
-                raise FormFault(field.name, place) from None
+                text = f"line {error.lineno}, column {error.colno}: {error.msg}"
+                raise FormFault(field.name, text) from None
             except (ValueError, RecursionError):
                 raise FormFault(
-                    field.name, "it is nested too deeply, or holds a number that is too long"
+                    field.name, "is nested too deeply, or has a number that is too long"
                 ) from None
         return read_scalar(field.kind, text, field.name)
 
@@ -213,7 +213,7 @@ class Form(Vertical):
         self._check_while_typing(event.rows)
 
     def _check_while_typing(self, widget: Widget) -> None:
-        """Say under a field what is wrong with what stands in it; an empty one is left alone."""
+        """Show the errors of a field under it. An empty field has no errors."""
         index = int((widget.id or "field-0").removeprefix("field-"))
         field = self._fields[index]
         faults: dict[str, str] = {}
@@ -226,15 +226,15 @@ class Form(Vertical):
                 from victor_engine.inputs import validate
 
                 faults = validate(field.schema, value)
-        self._say(index, [f"{path}: {text}" if path else text for path, text in faults.items()])
+        self._show_errors(index, [f"{path}: {text}" if path else text for path, text in faults.items()])
 
-    def _say(self, index: int, faults: list[str]) -> None:
+    def _show_errors(self, index: int, faults: list[str]) -> None:
         line = self.query_one(f"#fault-{index}", Static)
         line.display = bool(faults)
         line.update(Content(plain("; ".join(faults))))
 
     def snapshot(self) -> dict[str, Any]:
-        """What every widget holds, for a draft."""
+        """Return the values of all widgets for a draft."""
         found: dict[str, Any] = {}
         for index in range(len(self._fields)):
             widget = self.query_one(f"#field-{index}")
@@ -251,7 +251,7 @@ class Form(Vertical):
         return found
 
     def restore(self, draft: Mapping[str, Any]) -> None:
-        """Put a snapshot back."""
+        """Restore the values of a snapshot."""
         for name, value in draft.items():
             widget = self.query_one(f"#{name}")
             if isinstance(widget, Several):
@@ -268,11 +268,14 @@ class Form(Vertical):
                 widget.value = value
 
     def show_faults(self, faults: Mapping[str, str]) -> bool:
-        """Put each fault under its field and focus the first; False if none belongs to a field."""
+        """Show each error under its field and focus the first field.
+
+        Return False if no error belongs to a field.
+        """
         first = True
         for index, field in enumerate(self._fields):
             own = [text for path, text in faults.items() if path == field.name or is_inside(path, field.name)]
-            self._say(index, own)
+            self._show_errors(index, own)
             if own and first:
                 first = False
                 self.query_one(f"#field-{index}").focus()

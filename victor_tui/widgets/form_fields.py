@@ -1,4 +1,4 @@
-"""The fields of a form: what a JSON Schema asks for, how each is drawn, and how its text is read."""
+"""The fields of a form for a JSON Schema: their kinds, and the parsing of their texts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _DRAWN_KEYWORDS = frozenset(
         *("examples", "additionalProperties", "$schema", "$id", "$comment", "deprecated"),
     }
 )
-"""What a schema may say and still be drawn; anything else goes to the editor."""
+"""The supported keywords of a schema. A schema with others is edited as JSON."""
 ABSENT: Any = object()
-"""In place of a value that is left out; `None` is a value, `null`."""
+"""The value of a field that is left out. `None` is the value `null`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One widget of a form: where its value goes, how it is drawn, what its schema says.
+    """One widget of a form: the path of its value, its kind, and its schema.
 
-    `required` is whether the form needs it, `in_object` whether the object around it does. `optional`
-    are the lengths of `path` at which an object stands that may be left out.
+    `required` is whether the form requires it, `in_object` whether its object requires it. `optional` has the
+    lengths of `path` that lead to optional objects.
     """
 
     path: tuple[str, ...]
@@ -48,7 +48,7 @@ class Field:
 
 
 def _kind_of(schema: Mapping[str, Any]) -> FieldKind | None:
-    """How a member that is no object is drawn; None for what no widget can hold."""
+    """Return the kind of field of a schema that is not an object; None if no widget supports it."""
     if not set(schema) <= _DRAWN_KEYWORDS:
         return None
     if "enum" in schema:
@@ -80,7 +80,7 @@ def fields_of(
     in_object: bool = True,
     optional: tuple[int, ...] = (),
 ) -> list[Field] | None:
-    """The fields of a schema in its own order, or None where the form cannot draw it."""
+    """Return the fields of a schema in its order, or None if the form does not support it."""
     if schema.get("type") == "object" or "properties" in schema:
         if not set(schema) <= _DRAWN_KEYWORDS or not schema.get("properties"):
             return None
@@ -112,7 +112,7 @@ def value_at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 class FormFault(ValueError):
-    """A field holds what cannot be read as its type. `path` is dotted, empty for the whole."""
+    """An invalid value in a field. `path` is dotted, and empty for the whole form."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
@@ -123,11 +123,11 @@ def is_inside(path: str, name: str) -> bool:
     return bool(name) and path.startswith(name + ".")
 
 
-def place_of(values: list[Any], wanted: Any) -> int | None:
-    """Where `wanted` stands; unlike Python, JSON tells 1 from true."""
-    for place, value in enumerate(values):
+def index_of(values: list[Any], wanted: Any) -> int | None:
+    """Return the index of `wanted`, or None. Unlike in Python, 1 and true differ in JSON."""
+    for index, value in enumerate(values):
         if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
-            return place
+            return index
     return None
 
 

@@ -1,8 +1,7 @@
-"""The graph of a run with its states: in lanes, or as an outline where lanes do not fit.
+"""The graph of a run with the states of its nodes: in lanes, or as an outline if lanes do not fit.
 
-The outline has one line a node, branches and members indented under theirs. Loops and joins are shown
-where they lead back or together: `↺ name` goes back to a node above that is being walked, `→ name` on
-to one that is drawn elsewhere.
+The outline has one line per node, with branches and members indented. Loops and joins are references:
+`↺ name` goes back to an ancestor, `→ name` goes to a node that is drawn elsewhere.
 """
 
 from __future__ import annotations
@@ -43,24 +42,24 @@ TYPE_MARKS = {
     "workflow": "⤷",
 }
 _NAMES = 16
-"""Cells that names need beside lanes at least; where there are fewer an outline is drawn."""
+"""Minimum width of names beside lanes, in cells. With less space the outline is drawn."""
 _MEASURED = 200
-"""Rows up to which a graph is measured by drawing it."""
+"""Maximum number of rows that are drawn to measure the width."""
 _FACTS = 40
-"""Cells that a node's kind, counts and times may take behind its name."""
+"""Estimated width of type, counts and times behind the name of a node, in cells."""
 
 
 def toned(tone: str) -> str:
-    """The style that a tone has in content."""
+    """Return the style of a tone in content."""
     return TONES.get(tone, "$foreground")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphRow:
-    """One line: a node, or a reference to one that is drawn elsewhere."""
+    """One line of the outline: a node, or a reference to a node that is drawn elsewhere."""
 
     node_id: str
-    lead: str  # what is drawn before it: the lines of the outline
+    lead: str  # the lines before the node
     label: str = ""
     kind: str = "next"
     back: bool = False
@@ -68,7 +67,7 @@ class GraphRow:
 
 
 def outline(graph: GraphInfo) -> list[GraphRow]:
-    """The rows of a graph, from its start, each node once."""
+    """Return the rows of the outline from the start node, with each node once."""
     edges: dict[str, list[tuple[str, str, str]]] = {node.id: [] for node in graph.nodes}
     for edge in graph.edges:
         edges.setdefault(edge.source, []).append((edge.target, edge.label, edge.kind))
@@ -82,7 +81,7 @@ def outline(graph: GraphInfo) -> list[GraphRow]:
             node_id = parents.get(node_id)
         return False
 
-    # What is still to draw, the next one last: node, the node before it, lead, lead below, label, kind.
+    # The stack of nodes to draw: node, predecessor, lead, lead below, label, kind.
     pending: list[tuple[str, str | None, str, str, str, str]] = []
     for node in reversed(graph.nodes):
         pending.append((node.id, None, "", "", "", "root"))
@@ -112,7 +111,7 @@ def outline(graph: GraphInfo) -> list[GraphRow]:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What a graph is drawn with: the state of each node, the branch that each took, and child runs."""
+    """The data of a run in its graph: states of nodes, taken branches, and child runs."""
 
     states: Mapping[str, NodeState]
     taken: Mapping[str, str]
@@ -135,7 +134,7 @@ class RunGraph(LineView):
             "choose",
             "Enter",
             id="graph.choose",
-            tooltip="The run that this node has started, or its state",
+            tooltip="Open the child run of this node, or show its state",
             show=False,
         ),
     ]
@@ -158,9 +157,9 @@ class RunGraph(LineView):
         super().__init__(id=id)
         self.rows: Sequence[GraphRow | LaneRow] = ()
         self.wants_lanes = True
-        """Whether lanes are drawn where they fit."""
+        """Whether lanes are preferred to the outline."""
         self.follows = True
-        """Whether the cursor stands on what is at work; it does until somebody moves it."""
+        """Whether the cursor follows the active node. Moving the cursor turns this off."""
         self._graph: GraphInfo | None = None
         self._layout: Layout | None = None
         self._outline: list[GraphRow] = []
@@ -184,9 +183,9 @@ class RunGraph(LineView):
         now: datetime,
         children: Mapping[str, RunInfo] | None = None,
     ) -> None:
-        """Draw the graph with what became of each node.
+        """Draw the graph with the states of its nodes.
 
-        `taken` is the branch label that a node took, `children` the runs that nodes have started, by id.
+        `taken` maps nodes to the labels of taken branches, `children` maps ids to child runs.
         """
         if self._graph != graph:
             self._graph = graph
@@ -197,10 +196,10 @@ class RunGraph(LineView):
         self._drawn = Drawn(states, taken, children or {}, now)
         self._choose_rows()
         if self.follows:
-            self._go_to_live(states)
+            self._go_to_active(states)
 
     def _choose_rows(self) -> None:
-        """Lanes where they are wanted and leave room for names, else the outline."""
+        """Select lanes if they are preferred and leave space for names, else the outline."""
         layout = self._layout
         fits = layout is not None and layout.width + _NAMES <= max(self.size.width, _NAMES + 8)
         before = self.selected
@@ -214,7 +213,7 @@ class RunGraph(LineView):
             self.go_to(before)
 
     def _width(self) -> int:
-        """Cells of the widest row; of a large graph about as many, for it is not drawn for that."""
+        """Return the width of the widest row, estimated for a large graph."""
         if len(self.rows) <= _MEASURED:
             return max((self.line_at(index).cell_length for index in range(len(self.rows))), default=0)
         names = max(len(name) for name in self._named)
@@ -226,7 +225,7 @@ class RunGraph(LineView):
             self._choose_rows()
 
     def toggle_lanes(self) -> None:
-        """Draw an outline instead of lanes, or lanes again."""
+        """Switch between lanes and outline."""
         self.wants_lanes = not self.wants_lanes
         self._choose_rows()
 
@@ -275,7 +274,7 @@ class RunGraph(LineView):
         return node_mark(state.status if state is not None else "pending")
 
     def _facts(self, node_id: str) -> list[tuple[str, str]]:
-        """The name of a node, its kind, and what became of it."""
+        """Return the name of a node, its type, counts, duration and child run."""
         node, state = self._named[node_id], self._drawn.states.get(node_id)
         reached = state is not None and state.status not in ("pending", "skipped")
         parts = [(clean(node_id), "bold" if reached else "$foreground-muted")]
@@ -301,14 +300,14 @@ class RunGraph(LineView):
     # --- moving -------------------------------------------------------------------------------
 
     def go_to(self, node_id: str) -> bool:
-        """Put the cursor on a node; False where it is not drawn."""
+        """Move the cursor to a node. Return False if the node is not drawn."""
         for index, row in enumerate(self.rows):
             if row.node_id == node_id and not getattr(row, "reference", False):
                 self.move_to(index)
                 return True
         return False
 
-    def _go_to_live(self, states: Mapping[str, NodeState]) -> None:
+    def _go_to_active(self, states: Mapping[str, NodeState]) -> None:
         for wanted in (("running", "waiting", "retrying"), ("failed", "interrupted")):
             for row in self.rows:
                 state = states.get(row.node_id) if row.node_id is not None else None
@@ -316,9 +315,9 @@ class RunGraph(LineView):
                     return
 
     def follow(self) -> None:
-        """Stand on what is at work again, and stay there."""
+        """Follow the active node again."""
         self.follows = True
-        self._go_to_live(self._drawn.states)
+        self._go_to_active(self._drawn.states)
 
     def action_choose(self) -> None:
         if self.selected is not None:
@@ -326,11 +325,11 @@ class RunGraph(LineView):
 
     def action_move(self, by: int) -> None:
         self.follows = False
-        place = self.cursor + by
-        while 0 <= place < len(self.rows) and self.rows[place].node_id is None:
-            place += by
-        if 0 <= place < len(self.rows):
-            self.move_to(place)
+        index = self.cursor + by
+        while 0 <= index < len(self.rows) and self.rows[index].node_id is None:
+            index += by
+        if 0 <= index < len(self.rows):
+            self.move_to(index)
 
     def action_page(self, by: int) -> None:
         self.follows = False
@@ -343,13 +342,13 @@ class RunGraph(LineView):
         self._to_node(-side)
 
     def _to_node(self, by: int) -> None:
-        """From a row between nodes to the next node that way, or else the other way."""
+        """Move from a row between nodes to the next node in this direction, or in the other."""
         for way in (by, -by):
-            place = self.cursor
-            while 0 <= place < len(self.rows) and self.rows[place].node_id is None:
-                place += way
-            if 0 <= place < len(self.rows):
-                self.move_to(place)
+            index = self.cursor
+            while 0 <= index < len(self.rows) and self.rows[index].node_id is None:
+                index += way
+            if 0 <= index < len(self.rows):
+                self.move_to(index)
                 return
 
     def watch_cursor(self, old: int, new: int) -> None:
@@ -364,7 +363,7 @@ def _lead(rows: Sequence[GraphRow]) -> int:
 
 
 def _sources(rows: Sequence[GraphRow]) -> dict[int, str]:
-    """For each row the node above it that its label is a way out of."""
+    """Return for each row with a label the node that the branch starts from."""
     found: dict[int, str] = {}
     parents: dict[str, str] = {}
     for index, row in enumerate(rows):

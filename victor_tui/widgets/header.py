@@ -1,4 +1,4 @@
-"""The two lines at the top: who and where we are and what needs attention, then the screens."""
+"""The two lines at the top: workspace, engine and alerts, then the screens."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from victor_tui.theme import Tone, palette_for
 
 @dataclass(frozen=True)
 class HeaderState:
-    """What the header shows."""
+    """The data of the header."""
 
     now: datetime
     engine: EngineInfo | None = None
     requests: tuple[RequestInfo, ...] = ()
-    asked: int = 0  # how many requests are open, also those that are not among `requests`
+    asked: int = 0  # number of open requests, also of those that are not loaded
     owns_engine: bool = False
     problem: str = ""
 
@@ -41,11 +41,11 @@ class HeaderState:
 
 Piece = tuple[str, Tone]
 _ACTIVE = Style(reverse=True)
-"""Added to the style of the name of the screen that is shown."""
+"""Added to the style of the name of the current screen."""
 
 
 def engine_words(state: HeaderState) -> Piece:
-    """Which engine we look at: ours, a daemon's, another console's, none."""
+    """Return the engine in use: the embedded engine, a daemon, the engine of another console, or none."""
     engine = state.engine
     if state.problem:
         return state.problem, "bad"
@@ -62,7 +62,7 @@ def engine_words(state: HeaderState) -> Piece:
 
 
 class HeaderBar(Widget):
-    """Draws a `HeaderState`; a click on a screen's name asks for that screen."""
+    """A widget that draws a `HeaderState`. A click on the name of a screen requests that screen."""
 
     DEFAULT_CSS = """
     HeaderBar { height: 2; dock: top; background: $panel; color: $foreground; }
@@ -99,12 +99,12 @@ class HeaderBar(Widget):
             )
 
         start, end = draw(left), draw(right)
-        room = max(0, width - end.cell_length)
-        return Strip.join([start.adjust_cell_length(room, base), end]).adjust_cell_length(width, base)
+        space = max(0, width - end.cell_length)
+        return Strip.join([start.adjust_cell_length(space, base), end]).adjust_cell_length(width, base)
 
     def _top(self, state: HeaderState) -> Strip:
         engine = state.engine
-        place = clean(engine.workspace) if engine else ""
+        workspace = clean(engine.workspace) if engine else ""
         clock = state.now.astimezone(self.zone)
         wide = self.size.width >= 100
         right: list[Piece] = []
@@ -116,15 +116,15 @@ class HeaderBar(Widget):
                 right.append((f"✗ {engine.failed_recently} failed 24h  ", "bad"))
         words, tone = engine_words(state)
         right += [(clean(words), tone), (f"  {clock:%H:%M:%S} {clock:%Z} ", "head")]
-        room = self.size.width - sum(len(text) for text, _ in right) - 10
-        where = fit_path(place, room, str(Path.home())) if room >= 8 else ""
-        return self._strip([(" victor ", "head"), (where, "dim")], right)
+        space = self.size.width - sum(len(text) for text, _ in right) - 10
+        path = fit_path(workspace, space, str(Path.home())) if space >= 8 else ""
+        return self._strip([(" victor ", "head"), (path, "dim")], right)
 
     def _screens(self, state: HeaderState) -> Strip:
         pieces: list[Piece] = []
         self._tabs, x = [], 0
-        for place, (mode, title, _) in enumerate(SCREENS, 1):
-            name = f" {place} {title} "
+        for number, (mode, title, _) in enumerate(SCREENS, 1):
+            name = f" {number} {title} "
             count = f"◆{max(state.asked, len(state.requests))} " if mode == "inbox" and state.requests else ""
             active = mode == self.active
             pieces.append((name, "active" if active else "plain"))
@@ -136,7 +136,7 @@ class HeaderBar(Widget):
         return self._strip(pieces, self._alert(state))
 
     def _alert(self, state: HeaderState) -> list[Piece]:
-        """How many must be answered soon, in words: colour alone says nothing."""
+        """Return the number of urgent requests as words, because colours alone are not enough."""
         soon = [request for request in state.requests if urgency(request, state.now) == "bad"]
         if soon and self.size.width >= 78:
             return [(f"! {len(soon)} urgent · a ", "bad")]

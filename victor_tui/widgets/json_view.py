@@ -1,4 +1,4 @@
-"""Any JSON value as a tree that folds, a table, or text: whichever fits it."""
+"""The view of a JSON value as a foldable tree, a table, or text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Path = tuple[str | int, ...]
 Shape = Literal["tree", "table", "text"]
 
 _FOLD_ABOVE = 60
-"""Containers with more members than this start folded."""
+"""Number of members above which a container starts folded."""
 _FOLD_DEPTH = 3
-"""Containers deeper than this start folded."""
+"""Depth below which containers start folded."""
 _TABLE_ROWS = 200
 _CELL = 28
 _TEXT_LINES = 400
-"""Lines of a text value shown in a tree; a pane of its own shows all."""
+"""Maximum number of lines of a text in a tree. A separate pane shows all."""
 
 
 def shape_of(value: Any) -> Shape:
-    """Text of several lines is text, a list of like objects a table, all else a tree."""
+    """Return `text` for text of several lines, `table` for a list of objects with the same keys, else `tree`."""
     if isinstance(value, str) and "\n" in value:
         return "text"
     if (
@@ -43,7 +43,7 @@ def shape_of(value: Any) -> Shape:
 
 
 def scalar(value: Any) -> Content:
-    """A value without members, in the colour of its type."""
+    """Return a value without members in the style of its type."""
     match value:
         case None:
             return Content.styled("null", "$text-muted italic")
@@ -58,7 +58,7 @@ def scalar(value: Any) -> Content:
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[Content]:
-    """Like objects as aligned columns, numbers to the right."""
+    """Return objects with the same keys as aligned columns, with numbers on the right."""
     names = list(rows[0])
     cells = [[scalar(row[name]) for name in names] for row in rows]
     heads = [Content.styled(one_line(str(name), _CELL), "$text-muted bold") for name in names]
@@ -92,7 +92,7 @@ def _summary(value: Any) -> str:
 
 
 class ValueTree(LineView):
-    """A JSON object as a tree: enter or space folds, changed paths carry a mark in the margin."""
+    """A JSON object as a tree. Enter or space folds, and changed paths have a mark in the margin."""
 
     DEFAULT_CSS = """
     ValueTree > .lineview--cursor { background: $block-cursor-blurred-background; }
@@ -113,7 +113,7 @@ class ValueTree(LineView):
         self._rebuild()
 
     def show(self, value: Any, marks: Mapping[str, str] | None = None) -> None:
-        """Show `value`; `marks` give top-level keys a sign: `+` set, `~` merged, `-` deleted."""
+        """Show `value`. `marks` maps top-level keys to signs: `+` set, `~` merged, `-` deleted."""
         marks = marks or {}
         if value == self._value and marks == self._marks:
             return
@@ -122,7 +122,7 @@ class ValueTree(LineView):
 
     @property
     def shown_lines(self) -> list[Content]:
-        """The lines as they are folded now."""
+        """The visible lines."""
         return [row.content for row in self._rows]
 
     def _rebuild(self) -> None:
@@ -238,7 +238,7 @@ class ValueTree(LineView):
 
 
 class TextLines(Sequence[Content]):
-    """Neutralised lines of a text, each made when it is asked for: of 40,000 a screen shows few."""
+    """The lines of a text with visible control characters, each created on demand."""
 
     def __init__(self, text: str, style: Callable[[str], str] | None = None) -> None:
         self._lines = plain(text).rstrip("\n").split("\n")
@@ -248,32 +248,32 @@ class TextLines(Sequence[Content]):
         return len(self._lines)
 
     @overload
-    def __getitem__(self, place: int) -> Content: ...
+    def __getitem__(self, index: int) -> Content: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[Content]: ...
+    def __getitem__(self, index: slice) -> list[Content]: ...
 
-    def __getitem__(self, place: int | slice) -> Content | list[Content]:
-        if isinstance(place, slice):
-            return [self._content(line) for line in self._lines[place]]
-        return self._content(self._lines[place])
+    def __getitem__(self, index: int | slice) -> Content | list[Content]:
+        if isinstance(index, slice):
+            return [self._content(line) for line in self._lines[index]]
+        return self._content(self._lines[index])
 
     def _content(self, line: str) -> Content:
         return Content(line) if self._style is None else Content.styled(line, self._style(line))
 
     @property
     def widest(self) -> int:
-        """Cells of the widest line."""
+        """Width of the widest line in cells."""
         return max(len(line) if line.isascii() else cell_len(line) for line in self._lines)
 
 
 def text_lines(text: str, style: Callable[[str], str] | None = None) -> TextLines:
-    """Neutralised lines of `text`, each in the style that `style` gives it."""
+    """Return the lines of `text` with visible control characters, each in the style that `style` returns."""
     return TextLines(text, style)
 
 
 def diff_style(line: str) -> str:
-    """The style of a line of a unified diff."""
+    """Return the style of a line of a unified diff."""
     if line.startswith(("+++", "---")):
         return "bold"
     if line.startswith("@@"):
@@ -286,6 +286,6 @@ def diff_style(line: str) -> str:
 
 
 def looks_like_diff(text: str) -> bool:
-    """Whether `text` is a unified diff, so that its lines can be coloured."""
+    """Return whether `text` looks like a unified diff."""
     head = text[:4000]
     return head.startswith(("diff ", "--- ")) or ("\n--- " in head and "\n+++ " in head and "\n@@ " in head)

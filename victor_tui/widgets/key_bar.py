@@ -1,7 +1,7 @@
-"""The line at the bottom: which keys do something here, drawn by one widget. Help and leaving are always among them.
+"""The line of available keys at the bottom. Help and quit are always visible.
 
-Textual's own footer is a widget for each key and is composed anew whenever one of them appears or goes,
-which is with each move of a cursor: that took longer than anything else on the screen.
+The footer of Textual has a widget for each key, and composes all of them again when a key appears or
+disappears. With each move of the cursor this took longer than anything else on the screen.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from textual.widget import Widget
 from victor_tui.screen_lifecycle import is_alive
 
 ALWAYS = ("help", "leave")
-"""Actions whose keys stay however little room there is."""
+"""Actions whose keys are always visible."""
 
 
 @dataclass(frozen=True)
 class ShownKey:
-    """One key with what it does. `enabled` is False where it does nothing at the moment."""
+    """One key with its action. `enabled` is False if the action is not available now."""
 
     action: str
     key: str
@@ -37,14 +37,14 @@ class ShownKey:
 
     @property
     def width(self) -> int:
-        """Cells that it takes, with the space around the key and behind what it does."""
+        """Width in cells, including spaces."""
         return cell_len(self.display) + 2 + (cell_len(self.description) + 1 if self.description else 0)
 
 
 class KeyBar(Widget):
-    """As many of the active bindings as the line holds; a click on one is its key.
+    """The active bindings that fit into the line. A click on one presses its key.
 
-    Those of the screen that come last make room first; the help has them.
+    If the line is too short, the last bindings of the screen are dropped first. The help lists all.
     """
 
     ALLOW_SELECT = False
@@ -62,14 +62,14 @@ class KeyBar(Widget):
     keys: reactive[tuple[ShownKey, ...]] = reactive(())
 
     def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, self._look)
+        self.screen.bindings_updated_signal.subscribe(self, self._update)
 
-    def _look(self, screen: Screen[object]) -> None:
+    def _update(self, screen: Screen[object]) -> None:
         if screen is self.screen and is_alive(screen):
             self.keys = tuple(self._shown())
 
     def _shown(self) -> list[ShownKey]:
-        """Each action once, under the first of its keys."""
+        """Return each action once, with its first key."""
         found: dict[str, ShownKey] = {}
         for _, binding, enabled, tooltip in self.screen.active_bindings.values():
             if binding.show and binding.action not in found:
@@ -86,7 +86,7 @@ class KeyBar(Widget):
 
     @property
     def drawn(self) -> list[ShownKey]:
-        """The keys that there is room for."""
+        """The keys that fit into the line."""
         kept = list(self.keys)
         excess = sum(shown.width for shown in kept) - self.size.width
         for shown in self.keys[::-1]:

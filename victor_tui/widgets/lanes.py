@@ -1,9 +1,8 @@
-"""A graph laid out in lanes: one row a node, branches side by side, joins, and loops as marked edges.
+"""The layout of a graph in lanes: one row per node, branches side by side, joins, and loops.
 
-The layout knows nothing of states: it is made once for a graph, and drawn with the states of the
-moment. Loops run on rails at the left, from the node that leads back (`╰`) up to the one that it leads
-to (`╭▸`). Everything else runs down: a node that branches forks its lane (`├─╮`), a node that several
-lanes lead to joins them (`├─╯`).
+The layout does not depend on states: it is computed once for a graph, and drawn with the current states.
+Loops run on rails at the left, from the source (`╰`) up to the target (`╭▸`). All other edges run down: a
+node with several edges forks its lane (`├─╮`), and a node with several incoming lanes joins them (`├─╯`).
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from typing import Literal
 
 from victor_engine.api import GraphEdge, GraphInfo
 
-MOST_LANES = 9
-MOST_RAILS = 6
-"""Beyond so many a drawing says less than an outline."""
+MAX_LANES = 9
+MAX_RAILS = 6
+"""Above these numbers an outline is more readable."""
 
 JOINED = "joined"
-"""Kind of the edges from the members of a parallel or team to what comes after it."""
+"""Kind of the edges from the members of a parallel or team node to its successors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One way from a node to another; several edges between the same two are one."""
+    """The edge from a node to another. Several edges between the same nodes are one."""
 
     source: str
     target: str
@@ -36,9 +35,9 @@ class Edge:
 class LaneRow:
     """One row of a drawing.
 
-    `cells` are two characters a lane, the node's own lane marked by `lane`; rows between nodes have no
-    node. `edges` are the edges that the row begins, for their labels; `back` those that lead back from its
-    node, also to itself. `rails` are two characters each.
+    `cells` has two characters per lane, and `lane` is the lane of the node. Rows between nodes have no node.
+    `edges` are the edges that start in the row, for their labels. `back` are the edges that lead back from its
+    node, also to itself. `rails` has two characters per rail.
     """
 
     cells: str
@@ -51,7 +50,7 @@ class LaneRow:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of a drawing, the widest number of lanes, and how many rails there are."""
+    """The rows of a drawing, and the maximum numbers of lanes and rails."""
 
     rows: tuple[LaneRow, ...]
     lanes: int
@@ -59,12 +58,12 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Cells before the names."""
+        """Width before the names, in cells."""
         return 2 * (self.lanes + self.rails)
 
 
 def merged_edges(graph: GraphInfo) -> list[Edge]:
-    """The edges of a graph, those between the same two nodes as one, members leading to what follows."""
+    """Return the edges of a graph, merged by nodes, with edges from members to the successors of their node."""
     members = {edge.source for edge in graph.edges if edge.kind == "member"}
     ways: dict[tuple[str, str], tuple[list[str], str]] = {}
 
@@ -87,9 +86,9 @@ def merged_edges(graph: GraphInfo) -> list[Edge]:
 
 
 def order(graph: GraphInfo, edges: Sequence[Edge]) -> tuple[list[str], set[tuple[str, str]]]:
-    """The nodes so that edges lead down, and the edges that lead back.
+    """Return the nodes in an order in which edges lead down, and the edges that lead back.
 
-    From the start in depth, as the run walks; nodes that nothing leads to come last where edges allow it.
+    The order is a depth-first search from the start. Unreachable nodes come last if their edges allow it.
     """
     out: dict[str, list[str]] = {node.id: [] for node in graph.nodes}
     for edge in edges:
@@ -116,7 +115,7 @@ def order(graph: GraphInfo, edges: Sequence[Edge]) -> tuple[list[str], set[tuple
             elif state[target] == "open":
                 back.add((node, target))
     reached = done[::-1]
-    # What nothing leads to was found last, and stands first: it belongs below if it leads nowhere else.
+    # Unreachable nodes are first in this order. They move to the end unless they lead to reachable nodes.
     first = reached.index(graph.start) if graph.start in reached else 0
     apart, walked = reached[:first], set(reached[first:])
     if any(target in walked for node in apart for target in out[node]):
@@ -125,7 +124,7 @@ def order(graph: GraphInfo, edges: Sequence[Edge]) -> tuple[list[str], set[tuple
 
 
 def lay_out(graph: GraphInfo) -> Layout | None:
-    """The drawing of a graph; None where it would take too many lanes or rails to be read."""
+    """Return the layout of a graph, or None if it needs too many lanes or rails."""
     edges = merged_edges(graph)
     nodes, back = order(graph, edges)
     forward: dict[str, list[Edge]] = {node: [] for node in nodes}
@@ -136,7 +135,7 @@ def lay_out(graph: GraphInfo) -> Layout | None:
     pen = _Pen()
     for node in nodes:
         pen.draw(node, forward[node], backward[node])
-        if pen.most > MOST_LANES:
+        if pen.most > MAX_LANES:
             return None
     rails = _rails(pen.rows)
     if rails is None:
@@ -159,15 +158,15 @@ def lay_out(graph: GraphInfo) -> Layout | None:
 
 
 def _reached(row: LaneRow) -> str:
-    """The cells of a row whose node a rail leads to, through the lanes before it."""
+    """Return the cells of a row with a line from the rail to the node, across the lanes between them."""
     cells = row.cells
-    led = "".join("┼─" if cells[2 * place] == "│" else "──" for place in range(row.lane))
+    led = "".join("┼─" if cells[2 * lane] == "│" else "──" for lane in range(row.lane))
     return led + cells[2 * row.lane :]
 
 
 @dataclass
 class _Pen:
-    """Draws node after node; a lane holds the node that it leads to, or nothing."""
+    """A state of the drawing. A lane has the node that it leads to, or None."""
 
     lanes: list[str | None] = field(default_factory=list)
     rows: list[LaneRow] = field(default_factory=list)
@@ -186,7 +185,7 @@ class _Pen:
         self._trim()
 
     def _free(self) -> int:
-        """A lane that leads nowhere; a new one if all lead somewhere."""
+        """Return a free lane, or a new one."""
         for place, target in enumerate(self.lanes):
             if target is None:
                 return place
@@ -198,7 +197,7 @@ class _Pen:
         return "│ " if self.lanes[place] is not None else "  "
 
     def _join(self, into: Sequence[int]) -> None:
-        """The lanes run together into the first of them."""
+        """Join the lanes into the first of them."""
         first, last = into[0], into[-1]
         cells = self._sideways(first, last, into[1:], "┴", "╯")
         for place in into[1:]:
@@ -207,7 +206,7 @@ class _Pen:
         self._trim()
 
     def _fork(self, lane: int, forward: Sequence[Edge]) -> None:
-        """The lane splits into as many as there are edges; the row carries their labels."""
+        """Fork the lane into one for each edge, in a row with their labels."""
         if len(forward) < 2:
             if forward and forward[0].labels:
                 cells = "".join(self._straight(place) for place in range(len(self.lanes)))
@@ -226,7 +225,7 @@ class _Pen:
         self.rows.append(LaneRow(cells, "", None, lane, tuple(forward)))
 
     def _sideways(self, first: int, last: int, ends: Sequence[int], inner: str, outer: str) -> str:
-        """A row with a line from lane `first` to `last`, with a corner at each of `ends`."""
+        """Return a row with a line from lane `first` to `last`, with a corner at each of `ends`."""
         cells = ""
         for place in range(len(self.lanes)):
             along = first <= place < last
@@ -246,7 +245,7 @@ class _Pen:
 
 
 def _rails(rows: Sequence[LaneRow]) -> list[str] | None:
-    """What is drawn at the left of each row: a rail for each loop, the shortest ones innermost."""
+    """Return the rails of each row: one for each loop, the shortest loops innermost."""
     place = {row.node_id: index for index, row in enumerate(rows) if row.node_id is not None}
     spans = sorted(
         (
@@ -264,11 +263,11 @@ def _rails(rows: Sequence[LaneRow]) -> list[str] | None:
             columns.append([(low, high)])
         else:
             free.append((low, high))
-    if len(columns) > MOST_RAILS:
+    if len(columns) > MAX_RAILS:
         return None
     drawn = [["  "] * len(columns) for _ in rows]
     for number, column in enumerate(columns):
-        at = len(columns) - 1 - number  # the first, shortest ones are innermost
+        at = len(columns) - 1 - number  # the shortest loops are innermost
         for low, high in column:
             _rail(drawn, at, low, high)
     return ["".join(row) for row in drawn]
@@ -289,7 +288,7 @@ def _rail(drawn: Sequence[list[str]], at: int, low: int, high: int) -> None:
 
 
 def labels_of(edges: Sequence[Edge], taken: Mapping[str, str]) -> list[tuple[str, bool]]:
-    """The labels of edges, each with whether the run took it; those without one have a word for their kind."""
+    """Return the labels of edges, each with whether the run took it. Error edges without a label get one."""
     found = []
     for edge in edges:
         words = "/".join(edge.labels) or ("on error" if edge.kind == "error" else "")

@@ -1,4 +1,4 @@
-"""A scrolling view of prepared lines: draws only what is visible, whatever the length."""
+"""A scrolling view of lines that draws only the visible ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from textual.style import Style
 from victor_tui.theme import palette_for
 
 _CACHE_LINES = 2000
-"""Drawn lines kept; more than any screen holds."""
+"""Maximum number of cached lines, more than any screen shows."""
 
 
 def _widest(lines: Sequence[Content]) -> int:
-    """Cells of the widest line; texts that make their lines when asked know it themselves."""
+    """Return the width of the widest line. Lazy sequences have it as `widest`."""
     known = getattr(lines, "widest", None)
     return known if isinstance(known, int) else max((line.cell_length for line in lines), default=0)
 
@@ -29,8 +29,8 @@ def _widest(lines: Sequence[Content]) -> int:
 class LineView(ScrollView, can_focus=True):
     """Lines of `Content` with an optional cursor.
 
-    Long lines scroll sideways. Subclasses give lines by `set_lines`, or by overriding `line_at` and
-    calling `set_line_count`.
+    Long lines scroll sideways. Callers use `set_lines`, or subclasses override `line_at` and call
+    `set_line_count`.
     """
 
     DEFAULT_CSS = """
@@ -53,7 +53,7 @@ class LineView(ScrollView, can_focus=True):
 
     cursor = reactive(0, repaint=False)
     show_cursor: bool = False
-    """Whether up and down move a cursor (and scroll to it) instead of scrolling alone."""
+    """Whether up and down move a cursor instead of scrolling."""
 
     def __init__(
         self, lines: Iterable[Content] = (), *, id: str | None = None, classes: str | None = None
@@ -71,17 +71,17 @@ class LineView(ScrollView, can_focus=True):
         return self._count
 
     def line_at(self, index: int) -> Content:
-        """The content of line `index`."""
+        """Return the content of line `index`."""
         return self._lines[index]
 
     def set_lines(self, lines: Sequence[Content]) -> None:
-        """Replace everything; the scroll position and cursor stay where they can."""
+        """Replace all lines. Scroll position and cursor stay if possible."""
         self._lines = lines
         self._widest = _widest(lines)
         self.set_line_count(len(self._lines), self._widest)
 
     def set_line_count(self, count: int, widest: int) -> None:
-        """Say how many lines there are and how wide the widest is; forgets what was drawn."""
+        """Set the number of lines and the width of the widest in cells, and clear the cache."""
         self._cache.clear()
         self._count = count
         self._widest = widest
@@ -140,7 +140,7 @@ class LineView(ScrollView, can_focus=True):
             self.refresh_line(self.cursor)
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on `index` as far as there are lines."""
+        """Move the cursor to `index`, limited to the existing lines."""
         self.cursor = max(0, min(index, self._count - 1))
 
     def action_move(self, by: int) -> None:

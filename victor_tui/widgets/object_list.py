@@ -1,4 +1,4 @@
-"""A list of objects: a line for each, which are added, edited and removed by keyboard."""
+"""A list of objects with a line for each, with keys that add, edit, move and remove entries."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from textual.widgets.option_list import Option
 from victor_tui.text import one_line, word
 
 RowDialogFactory = Callable[[str, Mapping[str, Any], Any], ModalScreen[dict[str, Any] | None]]
-"""Make the dialog of one entry from a title, the schema of the entry, and the entry or None for a new one."""
+"""Creates the dialog of one entry from a title, the schema of the entry, and the entry, or None for a new
+one."""
 
 
 class Rows(OptionList):
-    """Holds `rows`, each a JSON object that fits `schema`; the last line adds one. `dialog` edits an entry."""
+    """A list of `rows`, each a JSON object for `schema`.
+
+    The last line adds an entry. `dialog` edits an entry.
+    """
 
     DEFAULT_CSS = """
     Rows { text-wrap: nowrap; text-overflow: ellipsis; }
@@ -73,18 +77,18 @@ class Rows(OptionList):
         keys = "a adds · enter edits · x removes · J K move" if self._rows else "a or enter adds one"
         return [*lines, Option(Content.assemble(("+  ", "bold"), (keys, "$text-muted")))]
 
-    def _show(self, place: int) -> None:
+    def _show(self, index: int) -> None:
         self.set_options(self._entries())
-        self.highlighted = place
+        self.highlighted = index
         self.post_message(self.Changed(self))
 
     def _current(self) -> int | None:
-        """The place of the entry under the cursor; None on the line that adds."""
-        place = self.highlighted
-        return place if place is not None and place < len(self._rows) else None
+        """Return the index of the entry under the cursor, or None on the line that adds an entry."""
+        index = self.highlighted
+        return index if index is not None and index < len(self._rows) else None
 
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click; Enter is a key of its own here."""
+        """Edit the clicked entry. Enter has its own binding."""
         event.stop()
         await self._edit(self._current())
 
@@ -94,36 +98,36 @@ class Rows(OptionList):
     async def action_add(self) -> None:
         await self._edit(None)
 
-    async def _edit(self, place: int | None) -> None:
-        """Open the form of an entry. It is there before the next key is looked at."""
+    async def _edit(self, index: int | None) -> None:
+        """Open the form of an entry before the next key is handled."""
 
         def keep(value: dict[str, Any] | None) -> None:
             if value is None:
                 return
-            at = len(self._rows) if place is None else place
+            at = len(self._rows) if index is None else index
             self._rows[at : at + 1] = [value]
             self._show(at)
 
-        number = len(self._rows) if place is None else place
-        name = f"{self._title} › {number + 1}" + (" (new)" if place is None else "")
-        row = None if place is None else deepcopy(self._rows[place])
+        number = len(self._rows) if index is None else index
+        name = f"{self._title} › {number + 1}" + (" (new)" if index is None else "")
+        row = None if index is None else deepcopy(self._rows[index])
         await self.app.push_screen(self._dialog(name, self._schema, row), keep)
 
     def action_remove(self) -> None:
-        place = self._current()
-        if place is not None:
-            del self._rows[place]
-            self._show(place)
+        index = self._current()
+        if index is not None:
+            del self._rows[index]
+            self._show(index)
 
     def action_move(self, by: int) -> None:
-        place = self._current()
-        if place is not None and 0 <= place + by < len(self._rows):
-            self._rows.insert(place + by, self._rows.pop(place))
-            self._show(place + by)
+        index = self._current()
+        if index is not None and 0 <= index + by < len(self._rows):
+            self._rows.insert(index + by, self._rows.pop(index))
+            self._show(index + by)
 
 
 def summary(row: Any) -> str:
-    """What an entry holds, on one line."""
+    """Return the content of an entry on one line."""
     if not isinstance(row, Mapping):
         return one_line(word(row), 200)
     return one_line(" · ".join(f"{name}: {word(value)}" for name, value in row.items()) or "(empty)", 200)

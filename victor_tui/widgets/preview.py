@@ -1,4 +1,4 @@
-"""The pane beside a table: facts about the row under the cursor, as text and never as markup."""
+"""The preview pane beside a table: facts about the row under the cursor, never parsed as markup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from victor_tui.theme import Tone, palette_for
 
 
 class Facts:
-    """Collects headings, labelled facts, lines and blocks for a preview."""
+    """The content of a preview: headings, labelled facts, lines and blocks."""
 
     def __init__(self, theme: str) -> None:
         self._palette = palette_for(theme)
@@ -38,7 +38,7 @@ class Facts:
         return self
 
     def fact(self, label: str, value: object, tone: Tone = "plain") -> Facts:
-        """A labelled value; empty ones are left out."""
+        """Add a labelled value; an empty value is left out."""
         if value is None or value == "":
             return self
         if self._grid is None:
@@ -50,7 +50,7 @@ class Facts:
         return self
 
     def line(self, *pieces: tuple[str, Tone]) -> Facts:
-        """One line of toned pieces."""
+        """Add one line of pieces with tones."""
         text = Text(overflow="ellipsis", no_wrap=True)
         for piece, tone in pieces:
             text.append(clean(piece), style=self.style(tone))
@@ -58,12 +58,12 @@ class Facts:
         return self
 
     def text(self, text: str, tone: Tone = "plain") -> Facts:
-        """A paragraph with its line breaks."""
+        """Add a paragraph with its line breaks."""
         self._add(Text(clean_lines(text), style=self.style(tone)))
         return self
 
     def block(self, part: RenderableType) -> Facts:
-        """Anything else that Rich can draw; its text must be clean already."""
+        """Add any Rich renderable. Its text must be clean already."""
         self._add(part)
         return self
 

@@ -1,8 +1,8 @@
-"""A table that live data flows into: drawn line by line, with a cache of strips per row.
+"""A table for live data, drawn line by line, with a cache of one strip per row.
 
-Rows are frozen values with a key. `set_rows` compares by key and redraws only what changed; the
-cursor stays on its key. Columns that do not fit are dropped by priority, so a narrow terminal
-shows less and never garbles. Cell text is data and is neutralised here.
+Rows are frozen values with a key. `set_rows` compares rows by key and redraws only changed rows. The cursor
+stays on its key. Columns that do not fit are dropped by priority. Control characters in cells are made
+visible.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from victor_tui.widgets.columns import Column, Placed, draw_cell, draw_header, p
 R = TypeVar("R")
 
 LOADING = "Loading…"
-"""What a table says before its rows are known."""
+"""The text of a table before its rows are loaded."""
 
 
 class LineTable(ScrollView, Generic[R], can_focus=True):
@@ -38,7 +38,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         scrollbar-size-vertical: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Open", tooltip="Open the row", id="table.choose", show=False),
+        Binding("enter", "choose", "Open", tooltip="Open this row", id="table.choose", show=False),
         Binding("up,k", "move(-1)", "Up", show=False, tooltip="One row up", id="table.up"),
         Binding("down,j", "move(1)", "Down", show=False, tooltip="One row down", id="table.down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, tooltip="A page up", id="table.pageup"),
@@ -47,13 +47,13 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         ),
         Binding("home,g", "edge(0)", "Top", show=False, tooltip="First row", id="table.top"),
         Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last row", id="table.bottom"),
-        Binding("space", "mark", "Mark", show=False, tooltip="Mark or unmark the row", id="table.mark"),
+        Binding("space", "mark", "Mark", show=False, tooltip="Mark or unmark this row", id="table.mark"),
         Binding(
             "ctrl+a",
             "mark_all",
             "Mark all",
             show=False,
-            tooltip="Mark all rows, or none if all are",
+            tooltip="Mark or unmark all rows",
             id="table.mark_all",
         ),
         Binding("o", "sort_next", "Sort", show=False, tooltip="Sort by the next column", id="table.sort"),
@@ -63,7 +63,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     cursor: reactive[int] = reactive(0)
 
     class Highlighted(Message):
-        """The cursor is on another row, or the row under it changed. `row` is None when empty."""
+        """The cursor is on another row, or its row has changed. `row` is None if the table is empty."""
 
         def __init__(self, table: LineTable[Any], row: Any) -> None:
             super().__init__()
@@ -119,7 +119,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
 
     @property
     def empty(self) -> str:
-        """What is said where there are no rows."""
+        """The text that is shown without rows."""
         return self._empty if self._loaded else LOADING
 
     @empty.setter
@@ -129,7 +129,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.refresh()
 
     def forget(self) -> None:
-        """Show no rows, and that they are being loaded."""
+        """Remove all rows, and show that they are loading."""
         self.set_rows([])
         self._loaded = False
         self.refresh()
@@ -149,7 +149,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         return [row for row in self._rows if self._key(row) in self.marked]
 
     def set_rows(self, rows: Iterable[R]) -> None:
-        """Show `rows`; keep cursor, marks and the strips of rows that did not change."""
+        """Show `rows`. Keep the cursor, the marks, and the strips of unchanged rows."""
         if not self._loaded:
             self._loaded = True
             self.refresh()
@@ -184,8 +184,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.post_message(self.Highlighted(self, self.row))
 
     def _keep_cursor(self, old_row: R | None) -> None:
-        if old_row is not None and (place := self._index.get(self._key(old_row))) is not None:
-            target = place
+        if old_row is not None and (index := self._index.get(self._key(old_row))) is not None:
+            target = index
         else:
             target = max(0, min(self.cursor, len(self._rows) - 1))
         if target != self.cursor:
@@ -194,15 +194,15 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
             self.refresh()
 
     def select(self, key: Hashable) -> bool:
-        """Put the cursor on the row with this key; False where there is none."""
-        place = self._index.get(key)
-        if place is None:
+        """Move the cursor to the row with this key. Return False if it does not exist."""
+        index = self._index.get(key)
+        if index is None:
             return False
-        self.cursor = place
+        self.cursor = index
         return True
 
     def tick(self) -> None:
-        """Redraw those visible rows whose clock-dependent cells read differently now."""
+        """Redraw the visible rows whose time-dependent cells have changed."""
         if not any(p.column.live for p in self._placed):
             return
         top = round(self.scroll_y)
@@ -337,17 +337,17 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         self.cursor += 1
 
     def action_mark_all(self) -> None:
-        """Mark every row that is shown; if every one is, unmark them."""
+        """Mark all listed rows, or unmark them if all are marked."""
         everything = set(self._index)
         self.set_marks(() if everything <= self.marked else everything)
 
     def redraw(self) -> None:
-        """Draw all rows again: what their cells say depends on more than the row, and that has changed."""
+        """Redraw all rows, after a change of data outside the rows that their cells depend on."""
         self._strips.clear()
         self.refresh()
 
     def set_marks(self, keys: Iterable[Hashable]) -> None:
-        """Mark the rows with these keys and no others."""
+        """Mark exactly the rows with these keys."""
         self.marked = {key for key in keys if key in self._index}
         self._strips.clear()
         self.refresh()
@@ -359,8 +359,8 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
         """Sort by the next visible column that can be sorted."""
         keys = [p.column.key for p in self._placed if p.column.sort is not None]
         if keys:
-            place = keys.index(self.sort_key) + 1 if self.sort_key in keys else 0
-            self._sort(keys[place % len(keys)], False)
+            index = keys.index(self.sort_key) + 1 if self.sort_key in keys else 0
+            self._sort(keys[index % len(keys)], False)
 
     def action_sort_flip(self) -> None:
         self._sort(self.sort_key, not self.sort_reverse)
