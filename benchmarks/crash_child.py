@@ -25,7 +25,7 @@ from victor_engine.engine import Engine, run_mover
 from victor_engine.errors import ConflictError, StorageError, VictorError
 from victor_engine.identity import acting_as, local_actor
 from victor_engine.people import commands as people_commands
-from victor_engine.runs import request_deadlines, stored_effects, supervisor, transitions
+from victor_engine.runs import recovery, request_deadlines, stored_effects, transitions
 from victor_engine.runs.command_handler import Handler
 from victor_engine.runs.commands import Pause
 from victor_engine.service.connect import find, open_engine
@@ -185,7 +185,7 @@ def leave_orphans() -> None:
     async def nothing(*given: Any, **named: Any) -> None:
         return None
 
-    supervisor.end_process_group = nothing  # type: ignore[assignment]
+    recovery.end_process_group = nothing  # type: ignore[assignment]
 
 
 def forget_pauses() -> None:

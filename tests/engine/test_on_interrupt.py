@@ -166,7 +166,7 @@ async def test_a_cancelled_run_withdraws_the_request(tmp_path: Path) -> None:
     run_id = await interrupted(root)
     async with engine_on(root) as engine:
         asked = await question(engine, run_id)
-        with pytest.raises(ConflictError, match="cannot be sent back"):
+        with pytest.raises(ConflictError, match="cannot send its run back"):
             await engine.push_back(asked.id, asked.revision, "pay", "again")
         await engine.cancel_run(run_id)
         assert (await engine.request(asked.id)).status == "withdrawn"
@@ -184,7 +184,7 @@ async def test_a_migrated_run_keeps_the_request_or_is_refused(tmp_path: Path, ch
         (moved,) = (await engine.migrate_runs(MigrationSpec("w", "1.1.0", run_ids=(run_id,)))).runs
         if changed:
             assert moved.outcome == "refused"
-            assert "pay was interrupted and waits for an answer" in moved.reason
+            assert "pay was interrupted and waits for a decision" in moved.reason
         else:
             assert moved.outcome == "migrated", moved.reason
         assert [r.id for r in await engine.requests(RequestQuery(run_id=run_id))] == [asked.id]

@@ -12,7 +12,7 @@ import pytest
 from tests.runs.harness import FINAL, Bench, Work
 from victor_engine.clock import FakeClock
 from victor_engine.errors import StoreError
-from victor_engine.runs.supervisor import RECLAIM_SECONDS
+from victor_engine.runs.recovery import RECLAIM_SECONDS
 
 FLOW = """
 workflows:

@@ -133,7 +133,7 @@ async def test_a_timeout_fails_or_continues_as_timed_out(tmp_path: Path) -> None
         assert await pass_until_end(bench, clock, run) == "failed"
         error = await bench.error(run)
         assert error["type"] == "WaitTimeoutError"
-        assert "timed out after 1 m of waiting for file ready" in error["message"]
+        assert "of waiting for file ready (its timeout is 1 m)" in error["message"]
     async with Bench(tmp_path / "2", Work(), clock) as bench:
         run = await bench.start(flow("file: ready, timeout: 60, on_timeout: continue"))
         await waits(bench, run)

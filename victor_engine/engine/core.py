@@ -219,7 +219,7 @@ class Engine(Port):
     def force_kill(self) -> None:
         """Force-kill the commands that still run while the engine closes. Their grace periods are ignored."""
         if self._closed and self._execution.working:
-            self.runtime.hurry()
+            self.runtime.force_kill()
 
     def stop_fenced(self, error: FencedError) -> None:
         """Stop this engine because another engine has taken over. Subscribers then attach to the other one."""

@@ -13,7 +13,7 @@ from victor_engine.api import MigrationSpec, RunMove, ScheduleMove, ScheduleSpec
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.domain import plans
 from victor_engine.errors import NotFoundError, UsageError, VictorError
-from victor_engine.runs.migration import Plan, Resting, Way, plan, read_run
+from victor_engine.runs.migration import MigratableRun, Plan, Route, plan, read_run
 from victor_engine.scheduling.plan_fingerprints import spec_facts
 from victor_engine.store import queries
 from victor_engine.store.repositories import schedules
@@ -41,7 +41,7 @@ def run_facts(planned: Plan) -> plans.Facts:
     return {
         "status": run.status,
         "at": ", ".join(jsonio.loads(run.position)["frontier"]),
-        "version": planned.way.from_version,
+        "version": planned.route.from_version,
         "revision": run.revision,
         "last_attempt": run.last_attempt,
         "attempts": ", ".join(each.status for each in run.live),
@@ -83,7 +83,7 @@ class Planner:
         self.now = now
         self._load = load
         self._definitions: dict[int, tuple[WorkflowDefinition, str]] = {}
-        self._ways: dict[int, Way | VictorError] = {}
+        self._routes: dict[int, Route | VictorError] = {}
         # Runs cannot migrate to a removed version, because new runs cannot start on it either.
         self.target = catalog.resolve(connection, spec.workflow, spec.to_version)
         self.to_version = self.target.version
@@ -109,7 +109,7 @@ class Planner:
             items.append(
                 plans.PlanItem(f"schedule {moved.schedule_id}", schedule_facts(spec), effect, moved.reason)
             )
-        starts = {each.way.from_version for each in runs if each.ready}
+        starts = {each.route.from_version for each in runs if each.ready}
         for moved, spec, _ in schedules:
             version = self._starts(spec.version) if moved.outcome == "ready" else None
             starts |= {version} if version is not None else set()
@@ -175,26 +175,26 @@ class Planner:
 
     def plan(self, key: int, detail: bool) -> Plan:
         run = read_run(self.connection, key)
-        way = self._way(run)
-        if isinstance(way, Way):
-            return plan(run, way, self.now, detail=detail)
+        route = self._route(run)
+        if isinstance(route, Route):
+            return plan(run, route, self.now, detail=detail)
         definition, version = self._definition(run.ref.definition_id)
-        no_path = Way(definition, version, definition, self.to_version, 0, [], lambda _: None)
+        no_path = Route(definition, version, definition, self.to_version, 0, [], lambda _: None)
         move = RunMove(
-            run.ref.id, version, self.to_version, "refused", run_status=run.status, reason=way.message
+            run.ref.id, version, self.to_version, "refused", run_status=run.status, reason=route.message
         )
         return Plan(run, no_path, move)
 
-    def _way(self, run: Resting) -> Way | VictorError:
+    def _route(self, run: MigratableRun) -> Route | VictorError:
         definition_id = run.ref.definition_id
-        if definition_id not in self._ways:
+        if definition_id not in self._routes:
             try:
-                self._ways[definition_id] = self._find_way(run)
+                self._routes[definition_id] = self._find_route(run)
             except VictorError as error:
-                self._ways[definition_id] = error
-        return self._ways[definition_id]
+                self._routes[definition_id] = error
+        return self._routes[definition_id]
 
-    def _find_way(self, run: Resting) -> Way:
+    def _find_route(self, run: MigratableRun) -> Route:
         source, version = self._definition(run.ref.definition_id)
         if run.ref.workflow != self.spec.workflow:
             raise UsageError(f"the run is of workflow {run.ref.workflow}, not of {self.spec.workflow}")
@@ -203,7 +203,7 @@ class Planner:
         between = (self._registry, self.spec.workflow, version, self.to_version)
         path = catalog.migration_path(*between, self._load)
         target, _ = self._definition(self.target.id)
-        return Way(
+        return Route(
             source,
             version,
             target,

@@ -86,7 +86,7 @@ class StepRunner:
             if isinstance(error, ExpressionLimitError):
                 error.message = f"{step.node.id}: {step.node.type}: {error.message}"
             number = self.effects.history(step).tries + 1
-            return await self._give_up(step, None, number, error_info(error, step.node.id), position)
+            return await self._fail_finally(step, None, number, error_info(error, step.node.id), position)
         if done.ended is not None:
             self.effects.warn(step.node.id, done.ended)
         return await self._commit(step, None, done, position)
@@ -105,7 +105,7 @@ class StepRunner:
         """
         node, effects = step.node, self.effects
 
-        def come_to(result: Any) -> Done:
+        def to_done(result: Any) -> Done:
             return shape(result) if shape else work_done(node, result)
 
         async def once(this: CurrentAttempt) -> Done:
@@ -113,26 +113,26 @@ class StepRunner:
             binding = effects.describe(node, team.role_of(step))
             this.attempt = await effects.begin(step, this.number, binding)
             result = await effects.work(this.attempt, step, call, self._limit(node))
-            return come_to(result)
+            return to_done(result)
 
         past = effects.history(step)
         if past.interrupted and node.on_interrupt == "ask" and past.last is not None:
-            decided = await self._ask_about(step, past, past.last, position, come_to)
+            decided = await self._ask_about(step, past, past.last, position, to_done)
             if decided is not None:
                 return decided
-        return await self._tried(step, position, once)
+        return await self._with_retries(step, position, once)
 
     async def _ask_about(
-        self, step: Step, past: StepHistory, attempt: int, position: Position, come_to: Callable[[Any], Done]
+        self, step: Step, past: StepHistory, attempt: int, position: Position, to_done: Callable[[Any], Done]
     ) -> Done | None:
         """Ask people about an interrupted attempt. Return None if it is to be retried."""
-        decision = await self.effects.ask_about(attempt, step)
+        decision = await self.effects.ask_about_interruption(attempt, step)
         said = decision.value if decision.abort is None else {"action": "fail"}
         if said["action"] == "retry":
             return None
         if said["action"] == "done":
-            return await self._commit(step, attempt, come_to(said["result"]), position)
-        by = decision.record.get("by") or "nobody"
+            return await self._commit(step, attempt, to_done(said["result"]), position)
+        by = decision.record.get("by") or "the system"
         comment = decision.record.get("comment")
         info = ErrorInfo(
             type="InterruptedError",
@@ -140,9 +140,9 @@ class StepRunner:
             + (f": {comment}" if comment else ""),
             node_id=step.node.id,
         )
-        return await self._give_up(step, attempt, past.tries, info, position)
+        return await self._fail_finally(step, attempt, past.tries, info, position)
 
-    async def _tried(
+    async def _with_retries(
         self, step: Step, position: Position, once: Callable[[CurrentAttempt], Awaitable[Done]]
     ) -> Done:
         """Make attempts until one succeeds or the retry policy allows no more."""
@@ -157,7 +157,7 @@ class StepRunner:
                 message=f"{step.key} was interrupted because its engine stopped, and on_interrupt is fail",
                 node_id=node.id,
             )
-            return await self._give_up(step, None, number + 1, info, position)
+            return await self._fail_finally(step, None, number + 1, info, position)
         if past.retry_at is not None:
             await effects.wait_for_retry(step, past.retry_at)
         while True:
@@ -165,7 +165,7 @@ class StepRunner:
             late = effects.overrun() if failed else None
             if late is not None:
                 info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
-                return await self._give_up(step, None, number, info, position)
+                return await self._fail_finally(step, None, number, info, position)
             this = CurrentAttempt(number)
             try:
                 done = await once(this)
@@ -180,7 +180,7 @@ class StepRunner:
                     with_overrides, error, failed, effects.random(), min(limits, default=None)
                 )
                 if delay is None:
-                    return await self._give_up(step, this.attempt, number, info, position)
+                    return await self._fail_finally(step, this.attempt, number, info, position)
                 due = effects.now() + delay
                 await effects.fail(step, this.attempt, number, info, due)
                 await effects.wait_for_retry(step, due)
@@ -200,7 +200,7 @@ class StepRunner:
             own = self.definition.default_node_timeout_seconds
         return own
 
-    async def _give_up(
+    async def _fail_finally(
         self, step: Step, attempt: int | None, number: int, info: ErrorInfo, position: Position
     ) -> Done:
         """Commit a final failure. Continue as `on_error` or `error_strategy` say, else raise StepFailedError."""

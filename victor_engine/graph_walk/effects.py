@@ -226,7 +226,7 @@ class Effects(Protocol):
         """Open a request and wait for its decision, without a limit."""
         ...
 
-    async def ask_about(self, attempt: int, step: Step) -> Decision:
+    async def ask_about_interruption(self, attempt: int, step: Step) -> Decision:
         """Open a request about an interrupted attempt, and wait for its decision, without a limit.
 
         After a restart, the attempt keeps its request and the answer."""

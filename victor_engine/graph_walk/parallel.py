@@ -33,7 +33,7 @@ class ConcurrentSteps(StepRunner, ABC):
         """Return the pending node that is executed next."""
 
     @abstractmethod
-    def _too_many(self, node: Node) -> ErrorInfo:
+    def _iteration_limit_error(self, node: Node) -> ErrorInfo:
         """Return the error about too many node executions."""
 
     async def _parallel(
@@ -63,9 +63,11 @@ class ConcurrentSteps(StepRunner, ABC):
                     raise result
             info = self._join_error(node.id, results)
             if node.join_strategy == "n_of_m":
-                told = f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} are required)"
-                info = msgspec.structs.replace(info, message=told)
-            return await self._give_up(step, attempt, number, info, position)
+                message = (
+                    f"{info.message} ({len(good)} of {len(members)} succeeded, and {wanted} are required)"
+                )
+                info = msgspec.structs.replace(info, message=message)
+            return await self._fail_finally(step, attempt, number, info, position)
         patch, collisions = merged(members, results)
         self._warn_collisions(node.id, collisions)
         if node.output is not None:
@@ -96,7 +98,7 @@ class ConcurrentSteps(StepRunner, ABC):
                 continue
             step = Step(node, position.counts.get(node.id, 0) + 1, parent=parent.node.id)
             if position.total - before >= self.definition.iteration_limit:
-                raise StepFailedError(self._too_many(node))
+                raise StepFailedError(self._iteration_limit_error(node))
             done = await self._step(step, state, position)
             done.patch.apply(state)
             total = total.then(done.patch)
@@ -126,14 +128,14 @@ class ConcurrentSteps(StepRunner, ABC):
             )
 
         try:
-            result = await team.play(node, turn, join)
+            result = await team.run_formation(node, turn, join)
             patch = team.patch(node, result, state)
             done = Done(patch, node.next, result=result, reserved=team.reserved(node, result))
             self._warn_collisions(node.id, team.collisions(node, result))
         except StepFailedError as failure:
-            return await self._give_up(step, attempt, number, failure.info, position)
+            return await self._fail_finally(step, attempt, number, failure.info, position)
         except NodeError as error:
-            return await self._give_up(step, attempt, number, error_info(error, node.id), position)
+            return await self._fail_finally(step, attempt, number, error_info(error, node.id), position)
         return await self._commit(step, attempt, done, position)
 
     async def _joined(

@@ -22,7 +22,7 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
             task.cancel()
 
 
-async def outlived(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]], None]) -> T:
+async def await_shielded(future: asyncio.Future[T], then: Callable[[asyncio.Future[T]], None]) -> T:
     """Wait for a future that continues even if this coroutine is cancelled. `then` is called when it is done, in any
     case, and before the caller continues."""
     done = asyncio.get_running_loop().create_future()
@@ -48,7 +48,7 @@ async def committed(commit: asyncio.Future[T], react: Callable[[T], None]) -> T:
         if not done.cancelled() and done.exception() is None:
             react(done.result())
 
-    return await outlived(commit, ended)
+    return await await_shielded(commit, ended)
 
 
 class Stopwatch:
@@ -70,7 +70,7 @@ class Stopwatch:
         return self._spent + running
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def measure(self) -> Iterator[None]:
         if self._active == 0:
             self._since = self._clock.monotonic()
         self._active += 1

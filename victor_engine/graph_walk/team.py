@@ -53,7 +53,7 @@ def budget(node: TeamNode, member: TeamMember) -> int | None:
     return max(0, (node.total_tool_budget - taken) // without)
 
 
-async def play(node: TeamNode, turn: Turn, join: Join) -> Any:
+async def run_formation(node: TeamNode, turn: Turn, join: Join) -> Any:
     """Let the members work in the formation of the node. Return the result of the team."""
     ids = [member.id for member in node.members]
     if node.team_formation in ("sequential", "pipeline"):

@@ -116,7 +116,7 @@ def _resolved(node: WaitNode, key: str, value: Any, state: Mapping[str, Any]) ->
         return value
     filled, missing = resolve_text(value, state, node.id, key)
     if missing:
-        raise _fault(node, f"{key} names {{{missing[0]}}}, which is not in the state")
+        raise _wait_error(node, f"{key} names {{{missing[0]}}}, which is not in the state")
     return filled
 
 
@@ -124,7 +124,7 @@ def _text(value: Any) -> str | SecretText:
     return value if isinstance(value, SecretText) else str(value)
 
 
-def _fault(node: WaitNode, message: str) -> NodeError:
+def _wait_error(node: WaitNode, message: str) -> NodeError:
     return NodeError(f"{node.id}: {message}", error_type="WaitError", retryable=False)
 
 
@@ -132,7 +132,7 @@ def _duration(node: WaitNode, state: Mapping[str, Any]) -> float:
     value = _resolved(node, "for", node.seconds, state)
     seconds = parse_duration(value)
     if seconds is None or seconds < 0:
-        raise _fault(node, f"for is {value!r}, which is not a duration such as 90, 30s or 1h30m")
+        raise _wait_error(node, f"for is {value!r}, which is not a duration such as 90, 30s or 1h30m")
     return seconds
 
 
@@ -147,12 +147,12 @@ def _instant(node: WaitNode, state: Mapping[str, Any], now: datetime, timezone: 
         given = datetime.fromisoformat(text)
         due = _at(zone, given) if given.tzinfo is None else given.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _fault(
+        raise _wait_error(
             node,
             f"until is {value!r}, which is neither an instant such as 2026-03-31T09:00 nor a time such as 09:00",
         ) from None
     if (due - now).total_seconds() > LONGEST:
-        raise _fault(node, f"until is {value!r}, which is more than 100 years away")
+        raise _wait_error(node, f"until is {value!r}, which is more than 100 years away")
     # An instant before the epoch is over anyway, and may not exist in every zone.
     return max(due, from_us(0)), f"{text}{'' if given.tzinfo is not None else where or ' UTC'}"
 

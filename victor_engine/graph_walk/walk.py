@@ -69,7 +69,7 @@ class Walk(ConcurrentSteps):
             self.effects.checkpoint()
             node = self._pick(position)
             if position.done >= self.definition.iteration_limit:
-                return WalkResult("failed", state, position, self._too_many(node))
+                return WalkResult("failed", state, position, self._iteration_limit_error(node))
             late = self.effects.overrun()
             if late is not None:
                 info = ErrorInfo(type="ExecutionTimeoutError", message=late, node_id=node.id)
@@ -99,7 +99,7 @@ class Walk(ConcurrentSteps):
                     break
         return self.definition.nodes[chosen]
 
-    def _too_many(self, node: Node) -> ErrorInfo:
+    def _iteration_limit_error(self, node: Node) -> ErrorInfo:
         limit = self.definition.iteration_limit
         return ErrorInfo(
             type="IterationLimitError",
@@ -147,7 +147,7 @@ class Walk(ConcurrentSteps):
             decision = await self.effects.ask(attempt, step, node, state)
             done = human_done(self.definition, node, decision)
         except NodeError as error:
-            return await self._give_up(step, attempt, number, error_info(error, node.id), position)
+            return await self._fail_finally(step, attempt, number, error_info(error, node.id), position)
         done = await self._commit(step, attempt, done, position)
         if done.rejected is not None and step.parent is not None:
             raise RejectedError(ErrorInfo(type="Rejected", message=done.rejected, node_id=node.id))
@@ -164,7 +164,7 @@ class Walk(ConcurrentSteps):
             end = await effects.wait(this.attempt, step, wait, partial(self._unsatisfied, wait))
             return wait_done(node, wait, end, effects.now())
 
-        return await self._tried(step, position, once)
+        return await self._with_retries(step, position, once)
 
     async def _child(
         self, step: Step, node: SubWorkflowNode, state: dict[str, Any], position: Position
@@ -178,7 +178,7 @@ class Walk(ConcurrentSteps):
                 return child_started(node, child)
             return child_done(self.definition, node, child, await effects.child_end(child))
 
-        return await self._tried(step, position, once)
+        return await self._with_retries(step, position, once)
 
     async def _unsatisfied(self, wait: Wait, status: int, body: Any) -> str | None:
         assert wait.http is not None

@@ -94,7 +94,7 @@ class ExternalWaits:
         async with self._external_wait():
             return await self.services.decision(request_id)
 
-    async def ask_about(self, attempt: int, step: Step) -> Decision:
+    async def ask_about_interruption(self, attempt: int, step: Step) -> Decision:
         self.opened = True
         idle = self._idle_with_one_more()
 

@@ -29,14 +29,17 @@ class Decisions:
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Start the task that watches deadlines."""
         self._watch = asyncio.create_task(self._watch_deadlines(), name="victor-deadlines")
 
     async def stop(self) -> None:
+        """Stop the task that watches deadlines."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
 
     def deadlines_changed(self) -> None:
+        """Check the deadlines again, after a commit that changed them."""
         self._kick.set()
 
     async def wait(self, request_id: str) -> Decision:

@@ -103,6 +103,7 @@ class Slots:
         self._held.add(key)
 
     def release(self, key: int) -> None:
+        """Allow claims of a run again, and queue it if that was requested in the mean time."""
         self._held.discard(key)
         if key not in self.live and (priority := self._requeue.pop(key, None)) is not None:
             self.enqueue(key, priority, True)

@@ -112,7 +112,7 @@ class EmbeddedEffects(ExternalWaits):
         skip = self._waits.setdefault(step.node.id, asyncio.Event())
         self.awaiting_retry += 1
         try:
-            with self.stopwatch.at_work():
+            with self.stopwatch.measure():
                 while (wait := (due - self.clock.now()).total_seconds()) > 0 and not skip.is_set():
                     left = self.left()
                     if left is not None and left <= 0:
@@ -174,7 +174,7 @@ class EmbeddedEffects(ExternalWaits):
         context = _Context(self, attempt, log)
         self._logs[attempt] = log
         try:
-            with self.stopwatch.at_work():
+            with self.stopwatch.measure():
                 async with self.clock.timeout(allowed) as scope:
                     return await invoker(call, context)
         except TimeoutError as error:
@@ -292,7 +292,7 @@ class EmbeddedEffects(ExternalWaits):
         pending: set[asyncio.Future[Done]] = set(tasks)
         self.strands += len(tasks) - 1
         good = bad = 0
-        watch = asyncio.ensure_future(self._run_out(limit)) if limit is not None else None
+        watch = asyncio.ensure_future(self._reach_limit(limit)) if limit is not None else None
         try:
             while pending and good < wanted and bad <= tolerate:
                 waited: set[asyncio.Future[Any]] = set(pending)
@@ -331,7 +331,7 @@ class EmbeddedEffects(ExternalWaits):
         await self.store.persist(lambda tx: transitions.set_waiting(tx, self.run))
         self.services.idle(self.run.key)
 
-    async def _run_out(self, limit: float) -> None:
+    async def _reach_limit(self, limit: float) -> None:
         """Return after `limit` seconds of active time. Waits for people do not count."""
         end = self.stopwatch.seconds + limit
         while (left := end - self.stopwatch.seconds) > 0:

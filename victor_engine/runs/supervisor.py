@@ -29,6 +29,7 @@ from victor_engine.runs.commands import Command
 from victor_engine.runs.completion import BeforeCompletion, Completion, OnCompletion, OnFinished
 from victor_engine.runs.control import Control
 from victor_engine.runs.external_waits import RunPausedError, RunServices
+from victor_engine.runs.recovery import Recovery
 from victor_engine.runs.request_deadlines import Decisions
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.run_record import RunRecord
@@ -37,14 +38,12 @@ from victor_engine.runs.stored_effects import EmbeddedEffects
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.repositories.runs import Unfinished
 from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
 from victor_engine.versioning.catalog import Load
 from victor_engine.work.attempt_log import LogWriter
 from victor_engine.work.calls import RunIdentity
 from victor_engine.work.evaluation import Evaluator
-from victor_engine.work.process import end_process_group
 
 if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-RECLAIM_SECONDS = 30.0
-"""Seconds before a run is claimed again after the store has failed."""
 
 NOT_RETRIED = frozenset(
     {"IterationLimitError", "ExecutionTimeoutError", "HumanTimeoutError", "CircuitOpenError", "RunDepthError"}
@@ -121,7 +117,7 @@ class Runtime:
             child_end=self.children.end_of,
             end=self.completion.commit,
         )
-        self._reclaims: set[asyncio.Task[None]] = set()
+        self._recovery = Recovery(store, clock, self.control, self.enqueue)
         self._stopping = False
 
     # --- start and stop ------------------------------------------------------------------------
@@ -146,52 +142,22 @@ class Runtime:
         for live in list(self.slots.live.values()):
             live.stop()
             tasks.append(live.task)
-        for reclaim in self._reclaims:
-            reclaim.cancel()
-        tasks += [*self.control.tasks, *self._reclaims]
+        self._recovery.stop()
+        tasks += [*self.control.tasks, *self._recovery.tasks]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.evaluator.close()
         self.slots.clear()
         await self.log_writer.close()
 
-    def hurry(self) -> None:
+    def force_kill(self) -> None:
         """Force-kill the attempts that have not ended, while `stop` waits."""
         for live in list(self.slots.live.values()):
             live.stop()
 
     async def recover(self, run_key: int | None = None) -> None:
-        """End the processes of an earlier engine, mark its attempts as interrupted, and queue its runs.
-
-        A run that was active is `queued` until it gets a slot, because there may be fewer slots than before.
-        Runs that wait for another run of their schedule are left to the scheduler.
-
-        Args:
-            run_key: Recover this run only. None recovers all runs.
-        """
-
-        def read(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, int]], list[Unfinished]]:
-            return attempts.orphans(connection, run_key), runs.unfinished(connection, run_key)
-
-        orphans, unfinished = await self.store.read(read)
-        for attempt, pid, pgid, start_ticks in orphans:
-            ended = await end_process_group(pid, pgid, start_ticks)
-            if ended:
-                log.warning("attempt %s: process group %s was still running and was ended", attempt, pgid)
-
-        def mark(tx: Tx) -> None:
-            for each in begun:
-                if transitions.rest(tx, each.ref) == "running":
-                    runs.set_queued(tx, each.ref.key)
-
-        begun = [each for each in unfinished if each.status != "queued"]
-        if begun:
-            await self.store.persist(mark)
-        for each in unfinished:
-            if each.status == "cancelling":
-                await self.control.end_cancelled(each.ref, 0.0)
-            elif each.status != "pausing":
-                self.enqueue(each.ref.key, each.priority, each.begun)
+        """Recover the runs of an earlier engine, or only one; see `Recovery.recover`."""
+        await self._recovery.recover(run_key)
 
     def enqueue(self, run_key: int, priority: int = 0, again: bool = False) -> None:
         """Claim a committed run as soon as a slot is free; higher priority first."""
@@ -216,6 +182,7 @@ class Runtime:
         self.decisions.deliver(request_id, decision)
 
     def deadlines_changed(self) -> None:
+        """Check the deadlines of requests again, after a commit that changed them."""
         self.decisions.deadlines_changed()
 
     def drain(self, draining: bool) -> None:
@@ -230,24 +197,7 @@ class Runtime:
             await self._drive_on(key, again)
         except StoreError as error:
             # No change was acknowledged that is not on disk.
-            log.error("run %s will be claimed again in %g s: %s", key, RECLAIM_SECONDS, error)
-            task = asyncio.create_task(self._reclaim(key), name=f"victor-reclaim-{key}")
-            self._reclaims.add(task)
-            task.add_done_callback(self._reclaims.discard)
-
-    async def _reclaim(self, key: int) -> None:
-        while not self._stopping:
-            await self.clock.sleep(RECLAIM_SECONDS)
-            try:
-                await self.recover(key)
-                return
-            except StoreError as error:
-                log.error(
-                    "run %s cannot be claimed again yet, the next try is in %g s: %s",
-                    key,
-                    RECLAIM_SECONDS,
-                    error,
-                )
+            self._recovery.reclaim_later(key, error)
 
     async def _drive_on(self, key: int, again: bool) -> None:
         live = self.slots.live[key]
@@ -398,6 +348,7 @@ class Runtime:
     def definition(
         self, connection: sqlite3.Connection, definition_id: int
     ) -> tuple[WorkflowDefinition, str]:
+        """Return a definition and its version."""
         return self.loader.definition(connection, definition_id)
 
     # --- commands ------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from victor_engine.store.stored_position import onward_json, position_of
 
 
 def error_json(error: ErrorInfo | None) -> str | None:
+    """Return the stored form of an error."""
     return None if error is None else msgspec.json.encode(error).decode()
 
 
@@ -90,6 +91,7 @@ def _row(run: RunRef, step: Step) -> StepRow:
 
 
 def begin_attempt(tx: Tx, run: RunRef, step: Step, number: int, binding: str) -> int:
+    """Begin an attempt and return its handle."""
     row = _row(run, step)
     _end_retrying(tx, row, number)
     attempt = attempts.add(tx, row, number, "running", binding=binding)
@@ -159,10 +161,12 @@ def set_working(tx: Tx, run: RunRef, *, revised: bool = True) -> None:
 
 
 def process_started(tx: Tx, run: RunRef, attempt: int, pid: int, pgid: int, start_ticks: int) -> None:
+    """Record the process of an attempt before its command begins."""
     attempts.set_process(tx, run.key, attempt, pid, pgid, start_ticks)
 
 
 def used(tx: Tx, run: RunRef, attempt: int, usage: UsageInfo) -> None:
+    """Record the total usage of an attempt."""
     attempts.set_usage(tx, run.key, attempt, msgspec.structs.astuple(usage))
 
 
@@ -229,6 +233,7 @@ def fail_attempt(
     error: ErrorInfo,
     retry_at: int | None,
 ) -> int:
+    """Record the failure of an attempt: finally, or with the time of its retry in microseconds. Return its handle."""
     status = "failed" if retry_at is None else "retrying"
     if attempt is None:
         attempt = attempts.add(
@@ -283,6 +288,7 @@ def cancel_child(tx: Tx, run: RunRef, child: RunRef) -> None:
 
 
 def warn(tx: Tx, run: RunRef, node_id: str | None, message: str, data: dict[str, Any]) -> None:
+    """Record a warning of a run."""
     _event(tx, run, EventKind.RUN_WARNING, node_id=node_id, data={"message": message, **data})
 
 

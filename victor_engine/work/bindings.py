@@ -110,7 +110,7 @@ class BindingTable:
         `places` maps node ids to line and column in the file.
         """
         problems: list[ProblemInfo] = []
-        told: dict[str, str] = {}
+        shown: dict[str, str] = {}
         machine: dict[tuple[str, str], Machine] = {}
         for node, role in _work(definition):
             line, column = (places or {}).get(node.id, (0, 0))
@@ -120,7 +120,7 @@ class BindingTable:
             except ConfigError as error:
                 problem = str(error.details.get("problem", error.message))
                 remedy = str(error.details.get("remedy", ""))
-                first = told.setdefault(remedy, node.id)
+                first = shown.setdefault(remedy, node.id)
                 if remedy and first != node.id:
                     remedy = f"The lines for node {first!r} bind this node too"
                 problems.append(replace(at, severity="error", message=problem, remedy=remedy))

@@ -7,8 +7,8 @@ request is withdrawn and opened again.
 """
 
 from victor_engine.runs.migration.apply import MovedMeanwhileError, apply
-from victor_engine.runs.migration.plan import Plan, Way, plan
-from victor_engine.runs.migration.stored_run import Resting, read_run
+from victor_engine.runs.migration.plan import Plan, Route, plan
+from victor_engine.runs.migration.stored_run import MigratableRun, read_run
 from victor_engine.runs.migration.undo import undo
 
-__all__ = ["MovedMeanwhileError", "Plan", "Resting", "Way", "apply", "plan", "read_run", "undo"]
+__all__ = ["MigratableRun", "MovedMeanwhileError", "Plan", "Route", "apply", "plan", "read_run", "undo"]

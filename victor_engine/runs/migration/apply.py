@@ -13,7 +13,7 @@ from victor_engine.events import EventKind
 from victor_engine.people.requests import withdraw_requests
 from victor_engine.runs import transitions
 from victor_engine.runs.migration.plan import Plan
-from victor_engine.runs.migration.stored_run import Resting, read_run
+from victor_engine.runs.migration.stored_run import MigratableRun, read_run
 from victor_engine.runs.redrive import difference
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_json
@@ -43,23 +43,23 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
 
     Raise MovedMeanwhileError, with nothing changed, if the run has changed since the plan was made.
     """
-    run, way = planned.run, planned.way
+    run, route = planned.run, planned.route
     stored = runs.lock(tx, run.ref.key)
     if read_run(tx.connection, run.ref.key).mark != run.mark:
         raise MovedMeanwhileError(f"run {run.ref.id} has continued since the plan was made; plan again")
     edit = difference(run.state, planned.state)
     # A parallel has no process of its own: it begins again when the run continues.
     transitions.end_live_attempts(tx, run.ref, "interrupted")
-    _let_go(tx, planned)
-    keep_attempts(tx, run.ref.key, way.target_id, planned.pending.kept)
+    _end_dropped(tx, planned)
+    keep_attempts(tx, run.ref.key, route.target_id, planned.pending.kept)
     if not edit.empty:
-        attempts.add_edit(tx, run.ref.key, way.target_id, f"migrated: {', '.join(way.ids)}", edit)
+        attempts.add_edit(tx, run.ref.key, route.target_id, f"migrated: {', '.join(route.ids)}", edit)
     position = jsonio.dumps_text(_position(tx, planned))
     overrides = stored.overrides
     runs.move(
         tx,
         run.ref.key,
-        definition_id=way.target_id,
+        definition_id=route.target_id,
         position=position,
         status=_status_after(planned),
         overrides=_renamed(overrides, planned),
@@ -77,16 +77,16 @@ def apply(tx: Tx, planned: Plan, actor: Actor, note: str = "") -> int:
 
 def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) -> int:
     """Write the row of the history and the event that refers to it."""
-    run, way = planned.run, planned.way
+    run, route = planned.run, planned.route
     row = run_migrations.add(
         tx,
         Move(
             run_key=run.ref.key,
             workflow=run.ref.workflow,
-            from_version=way.from_version,
-            to_version=way.to_version,
-            path=jsonio.dumps_text(way.ids),
-            checksums=jsonio.dumps_text([migration.checksum for migration in way.path]),
+            from_version=route.from_version,
+            to_version=route.to_version,
+            path=jsonio.dumps_text(route.ids),
+            checksums=jsonio.dumps_text([migration.checksum for migration in route.path]),
             digest_before=jsonio.digest(run.state),
             digest_after=jsonio.digest(planned.state),
             moved=_moved(planned),
@@ -95,8 +95,8 @@ def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) 
             note=note,
         ),
     )
-    data = {"version": way.to_version, "was": way.from_version, "path": list(way.ids), "row": row}
-    tell(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
+    data = {"version": route.to_version, "was": route.from_version, "path": list(route.ids), "row": row}
+    record_event(tx, EventKind.RUN_MIGRATED, run.ref, actor, data, note)
     if planned.reserved:
         transitions.warn_reserved(tx, run.ref, None, planned.reserved)
     return row
@@ -111,13 +111,13 @@ def _moved(planned: Plan) -> str:
     return f"stands on {', '.join(now)}" if was == now else f"{', '.join(was)} -> {', '.join(now)}"
 
 
-def _let_go(tx: Tx, planned: Plan) -> None:
+def _end_dropped(tx: Tx, planned: Plan) -> None:
     if not planned.pending.dropped:
         return
     ref = planned.run.ref
     for attempt in planned.pending.dropped:
         end_attempt(tx, ref, attempt)
-    withdraw_requests(tx, ref.key, f"the run moved to {planned.way.to_version}", cancelled_only=True)
+    withdraw_requests(tx, ref.key, f"the run moved to {planned.route.to_version}", cancelled_only=True)
 
 
 def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]) -> None:
@@ -160,7 +160,7 @@ def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
 
 
 def _status_after(planned: Plan) -> str:
-    run: Resting = planned.run
+    run: MigratableRun = planned.run
     if run.status not in ("waiting", "running"):
         return run.status
     waits = any(each.status == "waiting" and each.id in planned.pending.kept for each in run.live)
@@ -179,7 +179,7 @@ def _renamed(overrides: str | None, planned: Plan) -> str | None:
     return jsonio.dumps_text(found)
 
 
-def tell(tx: Tx, kind: EventKind, ref: RunRef, actor: Actor, data: dict[str, Any], note: str) -> None:
+def record_event(tx: Tx, kind: EventKind, ref: RunRef, actor: Actor, data: dict[str, Any], note: str) -> None:
     """Write an event of a migrated run, with the note of the operator if there is one."""
     tx.event(
         kind,

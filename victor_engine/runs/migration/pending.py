@@ -14,7 +14,7 @@ from victor_engine.definition.content import node_to_content
 from victor_engine.definition.model import HITLNode, Node, WorkflowDefinition
 from victor_engine.errors import ConflictError, NodeError
 from victor_engine.people.requests import Ask, build_ask
-from victor_engine.runs.migration.stored_run import LiveAttempt, Question, Resting
+from victor_engine.runs.migration.stored_run import LiveAttempt, MigratableRun, Question
 from victor_engine.versioning.position import RunPosition
 
 
@@ -71,7 +71,7 @@ def _instant(at: int) -> str:
 class Comparison:
     """The nodes and states of a run before and after a migration, for the comparison of requests."""
 
-    run: Resting
+    run: MigratableRun
     source: WorkflowDefinition
     target: WorkflowDefinition
     state: Mapping[str, Any]

@@ -15,7 +15,7 @@ from victor_engine.definition.model import ParallelNode, WorkflowDefinition
 from victor_engine.errors import ConflictError, VictorError
 from victor_engine.reserved import refusal
 from victor_engine.runs.migration.pending import Comparison, Pending, pending
-from victor_engine.runs.migration.stored_run import Resting
+from victor_engine.runs.migration.stored_run import MigratableRun
 from victor_engine.versioning.diff import change_lines
 from victor_engine.versioning.migration import WorkflowMigration
 from victor_engine.versioning.migration_steps import MigrationError
@@ -26,7 +26,7 @@ MOVABLE = ("waiting", "paused", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Route:
     """A path from one version to another. `known` returns a version on the path, if it is registered."""
 
     source: WorkflowDefinition
@@ -47,8 +47,8 @@ class Way:
 class Plan:
     """The planned migration of one run: `move` describes it, the other fields are stored when it is applied."""
 
-    run: Resting
-    way: Way
+    run: MigratableRun
+    route: Route
     move: RunMove
     state: dict[str, Any] = field(default_factory=dict)
     stands: RunPosition = field(default_factory=lambda: RunPosition(()))
@@ -60,7 +60,7 @@ class Plan:
         return self.move.outcome == "ready"
 
 
-def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
+def plan(run: MigratableRun, route: Route, now: datetime, *, detail: bool = True) -> Plan:
     """Make a dry run. It does not raise errors about the run or the migration; the move contains the reason.
 
     `detail` describes each step with its changes, which copies the state for each step.
@@ -68,39 +68,39 @@ def plan(run: Resting, way: Way, now: datetime, *, detail: bool = True) -> Plan:
     position = jsonio.loads(run.position)
     steps: list[MigrationStepResult] = []
 
-    def told(outcome: str, **more: Any) -> RunMove:
+    def result(outcome: str, **more: Any) -> RunMove:
         return RunMove(
             run_id=run.ref.id,
-            from_version=way.from_version,
-            to_version=way.to_version,
+            from_version=route.from_version,
+            to_version=route.to_version,
             outcome=outcome,  # type: ignore[arg-type]
             run_status=run.status,
-            path=way.ids,
+            path=route.ids,
             stands_on=tuple(position["frontier"]),
             steps=tuple(steps),
-            breaking=any(migration.breaking for migration in way.path),
-            alternatives=way.alternatives if detail else (),
+            breaking=any(migration.breaking for migration in route.path),
+            alternatives=route.alternatives if detail else (),
             **more,
         )
 
     try:
-        check_rests(run)
-        state, stands, reserved = _walk(run, way, steps, detail)
-        check(stands, way.target)
-        _check_inside(run, way, stands)
-        what_waits = pending(Comparison(run, way.source, way.target, state, now), stands, way.from_version)
+        check_idle(run)
+        state, stands, reserved = _walk(run, route, steps, detail)
+        check(stands, route.target)
+        _check_inside(run, route, stands)
+        waits = pending(Comparison(run, route.source, route.target, state, now), stands, route.from_version)
     except VictorError as error:
-        return Plan(run, way, told("refused", reason=error.message))
-    ready = told(
+        return Plan(run, route, result("refused", reason=error.message))
+    ready = result(
         "ready",
         goes_on_at=stands.frontier,
-        questions=tuple(what_waits.questions),
-        timers=tuple(what_waits.timers),
+        questions=tuple(waits.questions),
+        timers=tuple(waits.timers),
     )
-    return Plan(run, way, ready, state, stands, reserved, what_waits)
+    return Plan(run, route, ready, state, stands, reserved, waits)
 
 
-def check_rests(run: Resting) -> None:
+def check_idle(run: MigratableRun) -> None:
     """Raise ConflictError if the run is active or over."""
     # A run between two attempts, or in whose parallel one branch waits and the others are done, is stored as
     # running although it is idle.
@@ -116,14 +116,14 @@ def check_rests(run: Resting) -> None:
 
 
 def _walk(
-    run: Resting, way: Way, steps: list[MigrationStepResult], detail: bool
+    run: MigratableRun, route: Route, steps: list[MigrationStepResult], detail: bool
 ) -> tuple[dict[str, Any], RunPosition, tuple[str, ...]]:
     """Return state and position after the whole path, and the reserved keys that its steps tried to write."""
     state: dict[str, Any] = copy.deepcopy(run.state)
     stands = RunPosition.at(jsonio.loads(run.position))
     tried: dict[str, None] = {}
-    for migration in way.path:
-        there = way.known(str(migration.to_version))
+    for migration in route.path:
+        there = route.known(str(migration.to_version))
         for number, step in enumerate(migration.steps, 1):
             before = copy.deepcopy(state) if detail else state
             state, names = migration.apply_one(number, state)
@@ -138,19 +138,19 @@ def _walk(
     return state, stands, tuple(tried)
 
 
-def _check_inside(run: Resting, way: Way, stands: RunPosition) -> None:
+def _check_inside(run: MigratableRun, route: Route, stands: RunPosition) -> None:
     """Raise ConflictError if the run is inside a parallel or team that differs between the versions."""
     for node in run.inside:
         if stands.origin.get(node) != node:
             raise MigrationError(
                 f"the run is inside {node!r}, whose members have begun; migrate it after {node!r} is done"
             )
-        for member in _block(way.source, node) | _block(way.target, node):
-            old, new = way.source.nodes.get(member), way.target.nodes.get(member)
+        for member in _block(route.source, node) | _block(route.target, node):
+            old, new = route.source.nodes.get(member), route.target.nodes.get(member)
             if old is None or new is None or node_to_content(old) != node_to_content(new):
                 raise MigrationError(
                     f"the run is inside {node!r}, whose members have begun, and {member!r} differs in "
-                    f"{way.to_version}; migrate it after {node!r} is done"
+                    f"{route.to_version}; migrate it after {node!r} is done"
                 )
 
 

@@ -47,7 +47,7 @@ class LiveAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
+class MigratableRun:
     """A run as stored, with all data on which a plan depends."""
 
     ref: RunRef
@@ -81,7 +81,7 @@ class Resting:
         )
 
 
-def read_run(connection: sqlite3.Connection, key: int) -> Resting:
+def read_run(connection: sqlite3.Connection, key: int) -> MigratableRun:
     """Return a run with its open attempts. Raise NotFoundError if it does not exist."""
     row = runs.read(connection, key)
     position = jsonio.dumps_text(position_of(connection, key))
@@ -94,7 +94,7 @@ def read_run(connection: sqlite3.Connection, key: int) -> Resting:
         live.append(
             LiveAttempt(attempt, node_id, iteration, parent, state, retry_at, questions.get(attempt), child)
         )
-    return Resting(
+    return MigratableRun(
         ref=row.ref,
         status=row.status,
         revision=row.revision,

@@ -8,9 +8,9 @@ from victor_engine.api import Actor
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.people.requests import withdraw_requests
-from victor_engine.runs.migration.apply import Snapshot, end_attempt, keep_attempts, tell
-from victor_engine.runs.migration.plan import check_rests
-from victor_engine.runs.migration.stored_run import LiveAttempt, Resting, read_run
+from victor_engine.runs.migration.apply import Snapshot, end_attempt, keep_attempts, record_event
+from victor_engine.runs.migration.plan import check_idle
+from victor_engine.runs.migration.stored_run import LiveAttempt, MigratableRun, read_run
 from victor_engine.runs.redrive import difference
 from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.repositories import attempts, run_migrations, runs
@@ -48,16 +48,16 @@ def undo(tx: Tx, key: int, actor: Actor, note: str = "") -> None:
     )
     run_migrations.undo(tx, key, move.id, actor_json(actor))
     data = {"version": from_version, "was": to_version, "row": move.id}
-    tell(tx, EventKind.RUN_UNMIGRATED, run.ref, actor, data, note)
+    record_event(tx, EventKind.RUN_UNMIGRATED, run.ref, actor, data, note)
 
 
 def _since(
-    run: Resting, before: Snapshot, kept: dict[int, str], from_version: str, to_version: str
+    run: MigratableRun, before: Snapshot, kept: dict[int, str], from_version: str, to_version: str
 ) -> list[LiveAttempt]:
     """Return the waiting attempts that began after the migration. Raise ConflictError if it cannot be undone."""
     waits_only = run.status == "queued" and not run.live
     if not waits_only:
-        check_rests(run)
+        check_idle(run)
     if run.position != before.after:
         raise ConflictError(
             f"run {run.ref.id} has continued on {to_version}, so its migration from {from_version} cannot be undone; "

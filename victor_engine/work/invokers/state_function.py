@@ -151,15 +151,15 @@ class StateInvoker:
             cwd=Path.cwd(),
         )
         before = call.state if call.state is not None else call.inputs
-        said = await self._process(binding, root)(
+        response = await self._process(binding, root)(
             replace(call, state=dict(before), inputs={}, config=config), context
         )
-        fault = said.get("fault")
+        fault = response.get("fault")
         if fault is not None:
             raise NodeError(
                 fault["message"], error_type=fault["type"], bases=tuple(fault["bases"]), retryable=False
             )
-        change = Patch.from_data(said["change"])
+        change = Patch.from_data(response["change"])
         # The worker may not have been able to import the type, so check again here.
         self._schema.check_keys(change.set, f"node {self._node_id!r}")
         return change

@@ -1,0 +1,97 @@
+"""Recovery: the runs that an earlier engine, or a failure of the store, left unfinished are queued again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+
+from victor_engine.clock import Clock
+from victor_engine.errors import StoreError
+from victor_engine.runs import transitions
+from victor_engine.runs.control import Control
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories.runs import Unfinished
+from victor_engine.work.process import end_process_group
+
+log = logging.getLogger(__name__)
+
+RECLAIM_SECONDS = 30.0
+"""Seconds before a run is claimed again after the store has failed."""
+
+
+class Recovery:
+    """Recovers unfinished runs. `enqueue(key, priority, again)` queues a run for a slot."""
+
+    def __init__(
+        self, store: Store, clock: Clock, control: Control, enqueue: Callable[[int, int, bool], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._control = control
+        self._enqueue = enqueue
+        self._stopping = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The tasks of runs that are claimed again later."""
+
+    async def recover(self, run_key: int | None = None) -> None:
+        """End the processes of an earlier engine, mark its attempts as interrupted, and queue its runs.
+
+        A run that was active is `queued` until it gets a slot, because there may be fewer slots than before.
+        Runs that wait for another run of their schedule are left to the scheduler.
+
+        Args:
+            run_key: Recover this run only. None recovers all runs.
+        """
+
+        def read(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, int]], list[Unfinished]]:
+            return attempts.orphans(connection, run_key), runs.unfinished(connection, run_key)
+
+        orphans, unfinished = await self._store.read(read)
+        for attempt, pid, pgid, start_ticks in orphans:
+            ended = await end_process_group(pid, pgid, start_ticks)
+            if ended:
+                log.warning("attempt %s: process group %s was still running and was ended", attempt, pgid)
+
+        def mark(tx: Tx) -> None:
+            for each in begun:
+                if transitions.rest(tx, each.ref) == "running":
+                    runs.set_queued(tx, each.ref.key)
+
+        begun = [each for each in unfinished if each.status != "queued"]
+        if begun:
+            await self._store.persist(mark)
+        for each in unfinished:
+            if each.status == "cancelling":
+                await self._control.end_cancelled(each.ref, 0.0)
+            elif each.status != "pausing":
+                self._enqueue(each.ref.key, each.priority, each.begun)
+
+    def reclaim_later(self, key: int, error: StoreError) -> None:
+        """Recover a run after a pause, because the store has failed with `error`."""
+        log.error("run %s will be claimed again in %g s: %s", key, RECLAIM_SECONDS, error)
+        task = asyncio.create_task(self._reclaim(key), name=f"victor-reclaim-{key}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _reclaim(self, key: int) -> None:
+        while not self._stopping:
+            await self._clock.sleep(RECLAIM_SECONDS)
+            try:
+                await self.recover(key)
+                return
+            except StoreError as error:
+                log.error(
+                    "run %s cannot be claimed again yet, the next try is in %g s: %s",
+                    key,
+                    RECLAIM_SECONDS,
+                    error,
+                )
+
+    def stop(self) -> None:
+        """Claim no more runs. The caller awaits `tasks`, which are cancelled."""
+        self._stopping = True
+        for task in self.tasks:
+            task.cancel()
