@@ -1,4 +1,4 @@
-"""One winner, everybody else told, and nothing changed by an answer that does not count."""
+"""Answers: one winner, errors for the others, and no change by an answer that is refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_an_answer_is_a_decision_a_vote_and_an_event(tmp_path: Path) -> No
         assert await b.store.read(lambda connection: decision_of(connection, ref.id)) == decision
 
 
-async def test_many_at_once_have_one_winner_and_every_loser_is_told(tmp_path: Path) -> None:
+async def test_concurrent_answers_have_one_winner_and_errors_for_the_others(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         for _ in range(40):
             ref = await b.ask()
@@ -82,7 +82,7 @@ async def test_a_stale_revision_changes_nothing(tmp_path: Path) -> None:
         assert await b.all("SELECT * FROM votes") == []
 
 
-async def test_there_is_no_such_request(tmp_path: Path) -> None:
+async def test_an_unknown_request_is_not_found(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask()
         with pytest.raises(NotFoundError, match="'nope'"):
@@ -215,7 +215,7 @@ async def test_a_quorum_on_choices_needs_people_who_agree(tmp_path: Path) -> Non
         assert decision.value == "Rollback"
 
 
-async def test_nobody_is_counted_for_a_document_they_have_not_seen(tmp_path: Path) -> None:
+async def test_votes_count_only_for_the_same_document(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask({"text": "draft"}, **DOCUMENT, allow_edit=True, required_approvals=2)
         assert await b.answer(ref, YES, ALICE) is None
@@ -310,7 +310,7 @@ async def test_only_assignees_may_answer_or_claim(tmp_path: Path) -> None:
 # --- claims, withdrawal ------------------------------------------------------------------------
 
 
-async def test_a_claim_is_known_to_others_and_blocks_nobody(tmp_path: Path) -> None:
+async def test_a_claim_is_visible_and_does_not_block_other_answers(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask()
         await b.write(lambda tx: claim_request(tx, ref.id, Person(ALICE)))
@@ -384,7 +384,7 @@ async def test_errors_cross_the_wire_with_what_they_say(tmp_path: Path) -> None:
         assert arrived.details["by"] == "bob"
 
 
-def test_every_pair_of_people_is_told_apart() -> None:
+def test_every_pair_of_people_is_distinguished() -> None:
     from victor_engine.people.roles import person_key
 
     people = [*PEOPLE, Actor(user="x"), Actor(user="y")]

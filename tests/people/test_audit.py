@@ -1,4 +1,4 @@
-"""The export tells what was asked and who said what, and shows it where the record was touched."""
+"""The audit export: requests and answers with their actors, and detection of a changed question."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from victor_engine.people.reassignment import reassign_request
 from victor_engine.people.roles import Person
 
 
-async def test_a_request_is_told_as_it_happened(tmp_path: Path) -> None:
+async def test_the_export_has_the_history_of_a_request(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask({"v": "2.0"}, prompt="Ship {v}?", required_approvals=2, timeout_seconds=60.0)
         await b.answer(ref, Answer(outcome="approved", comment="looks good"), ALICE)
@@ -106,7 +106,7 @@ async def test_an_independent_reader_agrees(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("comment", ["=1+1", "+1", "-1", "@sum(a1)", " =1", "\n=1", "＝1", "\t1"])
-async def test_nothing_that_somebody_wrote_is_computed_by_a_spreadsheet(tmp_path: Path, comment: str) -> None:
+async def test_cells_with_formulas_are_escaped(tmp_path: Path, comment: str) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask()
         await b.answer(ref, Answer(outcome="rejected", comment=comment))

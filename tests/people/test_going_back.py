@@ -84,7 +84,7 @@ async def test_a_vote_that_was_taken_back_is_not_counted(tmp_path: Path) -> None
         assert [vote["by"] for vote in decision.record["votes"]] == ["alice", "carol"]
 
 
-async def test_a_run_that_ends_meanwhile_takes_the_answer_with_it(tmp_path: Path) -> None:
+async def test_a_run_that_ends_withdraws_the_undecided_answer(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(undo_window=5.0)
         await b.answer(ref, YES)

@@ -67,7 +67,7 @@ async def test_auto_approve_invents_no_value() -> None:
         await handler.request_human_input(request(choices=CHOICES))
 
 
-async def test_a_script_answers_in_order_and_says_what_is_left() -> None:
+async def test_a_script_answers_in_order_and_lists_unused_answers() -> None:
     no, yes = HITLResponse(HITLStatus.REJECTED), HITLResponse(HITLStatus.APPROVED)
     handler = ScriptedHandler(
         {"gate": [no, lambda asked: HITLResponse(HITLStatus.APPROVED, comment=asked.title)], "never": yes}
@@ -93,7 +93,7 @@ async def test_a_recording_replays_to_the_same_questions_only() -> None:
     assert (await loose.request_human_input(request(digest="changed"))).status is HITLStatus.APPROVED
 
 
-def test_passing_is_no_answer() -> None:
+def test_a_passed_response_has_no_answer() -> None:
     with pytest.raises(UsageError):
         HITLResponse(HITLStatus.PASSED).to_answer()
 

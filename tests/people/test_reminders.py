@@ -1,4 +1,4 @@
-"""Reminders are said once each; chains of escalation go on where they were."""
+"""Reminders are sent once each, and escalations continue after a restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def said(b: Bench, ref: RequestRef) -> list[tuple[int | None, int | None]]
     return [(e.get("before"), e.get("left")) for e in await b.events(ref, "request.reminded")]
 
 
-async def test_each_is_said_once_before_the_deadline(tmp_path: Path) -> None:
+async def test_each_reminder_is_sent_once_before_the_deadline(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0, 120.0))
         start = b.clock.now()
@@ -34,7 +34,7 @@ async def test_each_is_said_once_before_the_deadline(tmp_path: Path) -> None:
         assert len(await said(b, ref)) == 2
 
 
-async def test_a_clock_that_jumps_says_nothing_twice(tmp_path: Path) -> None:
+async def test_a_jump_of_the_clock_repeats_no_reminder(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0,))
         await b.run_timers(ref, after=HOUR - 500)
@@ -43,7 +43,7 @@ async def test_a_clock_that_jumps_says_nothing_twice(tmp_path: Path) -> None:
         assert len(await said(b, ref)) == 1
 
 
-async def test_a_restart_says_nothing_twice_and_forgets_nothing(tmp_path: Path) -> None:
+async def test_a_restart_neither_repeats_nor_loses_reminders(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0, 120.0))
         await b.run_timers(ref, after=HOUR - 600)
@@ -60,7 +60,7 @@ async def test_a_restart_says_nothing_twice_and_forgets_nothing(tmp_path: Path) 
             clock.set_wall(clock.now() + timedelta(seconds=540))
 
 
-async def test_every_says_once_what_was_missed(tmp_path: Path) -> None:
+async def test_missed_periodic_reminders_are_sent_once(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(remind_every=600.0)
         for _ in range(3):
@@ -75,7 +75,7 @@ async def test_every_says_once_what_was_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("late", [0.0, 5000.0])
-async def test_nobody_is_reminded_of_what_is_decided_or_over(tmp_path: Path, late: float) -> None:
+async def test_decided_or_overdue_requests_have_no_reminders(tmp_path: Path, late: float) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(timeout_seconds=HOUR, reminders=(600.0,), remind_every=500.0)
         if not late:

@@ -1,4 +1,4 @@
-"""Handing on, chains, and what a rejection weighs."""
+"""Reassignment, delegation, chains, and the policies of rejections."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_names_groups_and_roles() -> None:
     assert unix_groups("no-such-user") == frozenset()
 
 
-def test_groups_are_looked_up_only_where_they_matter() -> None:
+def test_groups_are_looked_up_only_if_needed() -> None:
     assert not needs_groups((), ALICE)
     assert not needs_groups(("bob", "user:alice"), ALICE)
     assert needs_groups(("bob", "@lead"), ALICE)

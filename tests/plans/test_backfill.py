@@ -89,7 +89,7 @@ async def test_a_fire_that_ran_meanwhile_is_left_out_and_reported(tmp_path: Path
         assert started.left_out == (f"2026-04-02T06:00: run was none, now succeeded ({run.id})",)
         assert await days(engine) == [1, 2, 3]
         await finish(engine)
-        with pytest.raises(ConflictError, match=r"all 3 fires of plan .* changed since .*plan again"):
+        with pytest.raises(ConflictError, match=r"all 3 fires of plan .* have changed .*plan again"):
             await engine.start_backfill(spec, plan=plan)
 
 

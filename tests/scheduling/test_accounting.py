@@ -72,7 +72,7 @@ async def test_a_pause_that_ended_while_the_engine_was_down_hides_nothing_after_
         ]  # fmt: skip
 
 
-async def test_a_skip_is_good_for_one_fire_also_if_a_pause_or_an_absence_holds_it(tmp_path: Path) -> None:
+async def test_a_skip_applies_to_one_fire_across_pauses_and_downtimes(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 * * * *", overlap="allow")
         await w.store.write(lambda tx: ops.skip_next(tx, schedule, actor=ALICE))
@@ -271,7 +271,7 @@ async def test_what_waits_still_waits_after_a_restart_and_starts_when_nothing_is
 # --- faults -------------------------------------------------------------------------------------
 
 
-async def test_a_schedule_that_cannot_be_decided_holds_up_no_other(tmp_path: Path) -> None:
+async def test_a_schedule_that_cannot_be_decided_does_not_delay_others(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         bad = await w.add(cron="*/5 * * * *")
         await w.add(cron="*/5 * * * *", initial_state={"good": True})
@@ -389,9 +389,7 @@ async def test_a_tzdata_update_neither_repeats_a_fire_nor_leaves_one_out(
 
 @pytest.mark.parametrize("state", ["active", "paused", "disabled"])
 @pytest.mark.parametrize("command", ["pause", "resume", "skip", "remove"])
-async def test_a_command_on_a_schedule_does_what_the_table_says(
-    tmp_path: Path, command: str, state: str
-) -> None:
+async def test_a_command_on_a_schedule_follows_the_table(tmp_path: Path, command: str, state: str) -> None:
     carry_out: dict[str, Any] = {
         "pause": ops.pause, "resume": ops.resume, "skip": ops.skip_next, "remove": ops.remove,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Backfill: what it would run is said before, its fires are accounted for, and it can be held and ended."""
+"""Backfills: preview, recorded fires, pause, resume and cancel."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def preview(w: World, spec: BackfillSpec) -> Any:
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest"])
-async def test_it_runs_in_order_as_many_at_once_as_was_said(tmp_path: Path, order: Any) -> None:
+async def test_fires_run_in_order_up_to_the_concurrency(tmp_path: Path, order: Any) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 6 * * *", initial_state={"k": 1}, priority=5)
         spec = BackfillSpec(schedule, day(1), day(5, 23), order=order, concurrency=2)
@@ -155,7 +155,7 @@ async def test_pause_resume_cancel(tmp_path: Path) -> None:
         assert kinds == ["backfill.started", "backfill.paused", "backfill.resumed", "backfill.cancelled"]
 
 
-async def test_draining_holds_it_and_its_end_lets_it_go_on(tmp_path: Path) -> None:
+async def test_a_drain_holds_a_backfill_until_it_ends(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 6 * * *")
         await begin(w, BackfillSpec(schedule, day(1), day(3, 23)))
@@ -218,7 +218,7 @@ async def test_ten_years_of_minutes_are_refused_with_their_count(tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", BackfillCommand)
-async def test_a_command_does_what_the_table_says(tmp_path: Path, command: BackfillCommand) -> None:
+async def test_a_command_follows_the_table(tmp_path: Path, command: BackfillCommand) -> None:
     action = {
         BackfillCommand.PAUSE: backfill.pause,
         BackfillCommand.RESUME: backfill.resume,
@@ -240,7 +240,7 @@ async def test_a_command_does_what_the_table_says(tmp_path: Path, command: Backf
             assert (await info(w, number)).status == (following or status)
 
 
-async def test_nothing_to_run_is_said(tmp_path: Path) -> None:
+async def test_a_backfill_without_fires_is_refused(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         schedule = await w.add(cron="0 6 * * *")
         spec = BackfillSpec(schedule, day(1, 7), day(1, 8))

@@ -85,7 +85,7 @@ async def test_one_after_another_takes_what_it_wants_from_the_final_state(tmp_pa
         assert (await w.rows(f"SELECT runs_started FROM schedules WHERE id = '{schedule}'")) == [(1,)]
 
 
-async def test_a_key_that_is_missing_starts_nothing_and_says_so(tmp_path: Path) -> None:
+async def test_a_missing_key_starts_no_run_and_is_reported(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await define(w, "ingest")
         await after(w, "w", {"workflows": ["ingest"], "take": ["rows"]})

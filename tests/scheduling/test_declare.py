@@ -1,4 +1,4 @@
-"""The `schedule:` block of a file: what it may say, and what is wrong with it."""
+"""The `schedule:` block of a file: valid keys and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_block_with_everything() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["tz", "timezone"])
-def test_what_a_block_says_goes_before_a_default_in_either_spelling(spelling: str) -> None:
+def test_a_key_overrides_the_default_of_its_synonym(spelling: str) -> None:
     spec, _ = spec_from_block("w", {"cron": "@daily", spelling: "Asia/Tokyo"}, GUIDE)
     assert spec is not None
     assert spec.timezone == "Asia/Tokyo"
@@ -60,7 +60,7 @@ def test_what_a_block_says_goes_before_a_default_in_either_spelling(spelling: st
         ({"after": "w"}, "cannot depend on itself"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_scheduled(block: dict[Any, Any], words: str) -> None:
+def test_errors_of_a_block_are_reported_without_a_spec(block: dict[Any, Any], words: str) -> None:
     spec, faults = spec_from_block("w", block, GUIDE)
     assert spec is None
     assert words in " ".join(faults)
@@ -79,7 +79,7 @@ def test_two_schedules_of_one_workflow() -> None:
     assert schedule_id(ScheduleSpec(workflow="w", cron="0 9 * * *", priority=9)) == schedule_id(one)
 
 
-def test_changes_are_told_with_both_values() -> None:
+def test_changes_have_both_values() -> None:
     old = ScheduleSpec(workflow="w", cron="0 9 * * *")
     new = ScheduleSpec(workflow="w", cron="30 7 * * *", overlap="allow")
     assert describe_changes(old, new) == ['cron: "0 9 * * *" -> "30 7 * * *"', 'overlap: "skip" -> "allow"']

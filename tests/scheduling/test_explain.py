@@ -1,4 +1,4 @@
-"""Explanations: what was recorded, and where nothing was, why not. Agendas. Looking writes nothing."""
+"""Explanations of recorded and missing fires, and agendas. Both write nothing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_why_last_nights_fire_did_not_run(tmp_path: Path) -> None:
         assert "missed" in text(standing)
 
 
-async def test_an_engine_that_was_killed_is_said_to_be_gone(tmp_path: Path) -> None:
+async def test_the_downtime_of_a_killed_engine_is_explained(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await started(w)
         schedule = await w.add(cron="0 * * * *", overlap="allow")
@@ -159,7 +159,7 @@ async def test_a_calendar_that_leaves_it_out(tmp_path: Path) -> None:
 
 async def test_what_is_unknown_is_an_error(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        with pytest.raises(Exception, match="no schedule 'nope'"):
+        with pytest.raises(Exception, match="schedule 'nope' does not exist"):
             await explain(w, "nope")
 
 
@@ -214,7 +214,7 @@ async def test_a_preview_of_an_edit_keeps_hash_and_anchor(tmp_path: Path) -> Non
             assert found.fires == (due.instant,)
 
 
-async def test_a_preview_of_what_is_over_says_so(tmp_path: Path) -> None:
+async def test_a_preview_of_past_times_has_a_problem(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         spec = ScheduleSpec(workflow="w", at=at(1, day=1))
         found = await w.store.read(lambda c: previewed(c, spec, 5, w.clock.now(), None))
@@ -222,7 +222,7 @@ async def test_a_preview_of_what_is_over_says_so(tmp_path: Path) -> None:
         assert "would never fire" in found.problem
 
 
-async def test_a_machine_that_slept_is_said_to_have(tmp_path: Path) -> None:
+async def test_the_downtime_of_a_suspended_machine_is_explained(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.add(cron="0 * * * *")
         waiting = asyncio.create_task(w.loop._sleep())

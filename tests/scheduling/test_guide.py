@@ -89,7 +89,7 @@ async def test_what_is_registered_while_the_loop_sleeps_is_not_slept_through() -
     await scheduler.stop()
 
 
-def test_the_zone_is_said_here_or_with_the_schedule() -> None:
+def test_the_workflow_or_its_schedule_sets_the_zone() -> None:
     berlin = CronSchedule.from_cron("H 9 * * *", "Europe/Berlin", hash_id="a")
     assert ScheduledWorkflow("w", berlin).timezone == "Europe/Berlin"
     hashed = ScheduledWorkflow(
@@ -103,7 +103,7 @@ def test_the_zone_is_said_here_or_with_the_schedule() -> None:
         ScheduledWorkflow("w", berlin, timezone="Asia/Tokyo")
 
 
-def test_what_cannot_be_scheduled_is_said() -> None:
+def test_invalid_schedules_are_refused() -> None:
     daily = CronSchedule.from_cron("@daily")
     with pytest.raises(TypeError, match="schedule must be a CronSchedule"):
         ScheduledWorkflow("w", "0 9 * * *")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Dead letters: what makes two failures one cause, and a list that stays right as letters come and go."""
+"""Dead letters: the grouping of failures by cause, and a list that stays correct."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_pattern_is_bounded_and_quick_whatever_the_message_is() -> None:
         assert len(pattern_of(hostile)) <= 300
 
 
-def test_causes_are_told_apart_by_workflow_node_type_code_and_pattern() -> None:
+def test_causes_differ_by_workflow_node_type_code_and_pattern() -> None:
     plain = ErrorInfo(type="Boom", message="order 1 is lost", node_id="a")
     assert fingerprint("w", plain) == fingerprint("w", ErrorInfo("Boom", "order 22 is lost", "a"))
     others = [
@@ -128,7 +128,7 @@ async def test_a_letter_leaves_with_its_run_and_the_last_one_takes_the_cause_alo
     ] == 0
 
 
-async def test_a_run_that_is_a_node_of_another_one_is_no_letter_of_its_own(world: World) -> None:
+async def test_a_child_run_is_not_a_dead_letter(world: World) -> None:
     def transition(tx: Tx) -> None:
         new = NewRun(workflow="w", definition_id=1, start_node="a", trigger="parent")
         key, run_id = insert_run(tx, new)

@@ -1,4 +1,4 @@
-"""The event log: small rows that read as they were told, and pages that begin at an instant."""
+"""The event log: compact rows that are read as they were written, and pages that begin at an instant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def store(path: Path, clock: FakeClock) -> AsyncIterator[Store]:
         await opened.close()
 
 
-async def test_what_is_told_is_what_is_read(tmp_path: Path) -> None:
+async def test_events_are_read_as_they_were_written(tmp_path: Path) -> None:
     told: list[EventInfo] = []
     async with store(tmp_path, FakeClock(NOON)) as s:
         s.listen(told.extend)

@@ -1,4 +1,4 @@
-"""What runs tell together: what is typical, what is stuck, statistics, and the state around an attempt."""
+"""Typical durations, stuck runs, statistics, and the state before and after an attempt."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_what_is_typical_is_remembered_until_another_run_succeeds(store: S
     assert paces.of(store.reader(), "copy", definition, NOW).typical == 20
 
 
-async def test_a_retry_says_when_it_comes(store: Store) -> None:
+async def test_a_retry_has_its_due_time(store: Store) -> None:
     def seed(tx: Tx) -> str:
         one = add_definition(tx, "copy", "1.0.0")
         key, run_id = insert_run(tx, NewRun(workflow="copy", definition_id=one, start_node="plan"))

@@ -1,4 +1,4 @@
-"""A file system that takes nothing: what people ask for is refused, what has happened waits and is not lost."""
+"""Storage outages: requests are refused, and results wait and are not lost."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def test_closing_waits_for_no_room_and_takes_what_there_is(tmp_path: Path)
         assert await w.names() == ["kept"]
 
 
-def test_a_store_that_cannot_be_taken_over_says_so(tmp_path: Path) -> None:
+def test_a_store_that_cannot_start_an_epoch_raises(tmp_path: Path) -> None:
     store = open_store(tmp_path / "victor.db")
     read_only(store, True)
     with pytest.raises(StorageError, match="read-only"):

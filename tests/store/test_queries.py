@@ -78,7 +78,7 @@ def test_pages_cover_everything_once(world: World, extra: dict[str, Any]) -> Non
     assert seen == everything
 
 
-def test_a_waiting_run_says_what_it_waits_for(world: World) -> None:
+def test_a_waiting_run_lists_its_waits(world: World) -> None:
     run = queries.run_info(world.connection, world["waiting"], NOW)
     assert run.status == "waiting"
     assert run.current == ("gate",)

@@ -1,4 +1,4 @@
-"""Looking at a database: consistent whatever an engine does meanwhile, and without a trace."""
+"""Snapshots of a database: consistent while an engine writes, and without changing files."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_what_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no database here yet"):
         SnapshotReader(tmp_path / "victor.db")
     (tmp_path / "victor.db").write_text("hello " * 1000)
@@ -137,7 +137,7 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
         SnapshotReader(tmp_path / "victor.db").read(runs)
 
 
-async def test_an_unusual_path_is_no_hindrance(tmp_path: Path) -> None:
+async def test_an_unusual_path_works(tmp_path: Path) -> None:
     folder = tmp_path / "a ?b#c%20é"
     store, _ = await seeded(folder / "victor.db")
     await store.close()

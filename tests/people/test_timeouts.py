@@ -1,4 +1,4 @@
-"""Deadlines: exactly what the author wrote, and never an approval that nobody wrote."""
+"""Deadlines: `on_timeout` takes effect, and no request is approved without `on_timeout: approve`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOUR = 3600.0
         ("escalate", {}, "timed_out", None, True),
     ],
 )
-async def test_silence_does_what_was_written(
+async def test_a_deadline_without_an_answer_applies_on_timeout(
     tmp_path: Path, fallback: str, fields: dict[str, object], outcome: str, value: object, aborts: bool
 ) -> None:
     async with bench(tmp_path) as b:
@@ -165,7 +165,7 @@ async def test_a_chain_of_escalations_has_its_own_deadlines(tmp_path: Path) -> N
         assert decision is not None, "whoever was asked on the way may still answer"
 
 
-async def test_what_comes_next_is_told_at_each_step(tmp_path: Path) -> None:
+async def test_each_step_describes_the_next(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         chain = ({"to": "bob", "after": "10m"}, {"to": "carol", "after": "5m"})
         ref = await b.ask(timeout_seconds=HOUR, fallback="retry", max_asks=2, escalation=chain)
@@ -185,7 +185,7 @@ async def test_a_chain_without_a_limit_of_its_own_begins(tmp_path: Path) -> None
         assert await _escalations(b, ref) == ["bob"]
 
 
-async def test_a_default_that_is_no_answer_aborts_and_says_so(tmp_path: Path) -> None:
+async def test_a_default_that_is_not_a_valid_answer_aborts(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         ref = await b.ask(
             {"choice": "neither"},
@@ -220,7 +220,7 @@ def _decision(outcome: str, value: object = None) -> Decision:
     return Decision(outcome, value, {"by": "bob", "outcome": outcome})
 
 
-def test_a_list_goes_on_unless_rejected() -> None:
+def test_a_list_of_next_nodes_continues_unless_rejected() -> None:
     assert _way(_decision("approved", True), next=("work",)) == (("work",), None)
     assert _way(_decision("timed_out"), next=("work",)) == (("work",), None)
     assert _way(_decision("rejected", False), next=("work",)) == ((), "bob rejected gate")

@@ -1,4 +1,4 @@
-"""Times as an operator says them."""
+"""Natural time: times as operators type them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises: kept ones leave nothing behind, broken ones are told once, whatever happens in between."""
+"""Expectations: met ones leave no rows, and each one that is not met is reported once, also after a restart."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_run_that_starts_in_time_leaves_nothing(tmp_path: Path) -> None:
         assert await told(w) == 0
 
 
-async def test_a_run_that_starts_late_is_told_once(tmp_path: Path) -> None:
+async def test_a_run_that_starts_late_is_reported_once(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await promised(w, {"start_within": "5m"})
         await w.at(NINE)
@@ -83,7 +83,7 @@ async def test_how_long_it_takes_counts_from_its_start(tmp_path: Path) -> None:
         assert await told(w) == 1
 
 
-async def test_a_run_that_took_too_long_while_nobody_looked(tmp_path: Path) -> None:
+async def test_a_run_that_took_too_long_during_a_downtime(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await promised(w, {"finish_within": "10m"})
         await w.at(NINE)
@@ -130,7 +130,7 @@ async def test_a_fire_that_nothing_ran_is_a_breach_but_not_one_that_people_left_
         assert second == "no run was started within 5 minutes"
 
 
-async def test_of_a_long_absence_one_breach_is_told(tmp_path: Path) -> None:
+async def test_a_long_downtime_reports_one_breach(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await promised(w, {"start_within": "5m"})
     async with world(tmp_path, NINE + timedelta(days=9, hours=3)) as w:
@@ -141,7 +141,7 @@ async def test_of_a_long_absence_one_breach_is_told(tmp_path: Path) -> None:
         assert await told(w) == 1
 
 
-async def test_the_loop_wakes_for_a_promise(tmp_path: Path) -> None:
+async def test_the_loop_wakes_for_an_expectation(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await promised(w, {"start_within": "5m"})
         await w.at(NINE)
