@@ -91,6 +91,7 @@ def test_redrive_with_one_key_changed(victor: Victor) -> None:
         (["cancel"], 2, "give run ids"),
         (["cancel", "{run}"], 5, "is failed"),
         (["dead", "nothing"], 4, "the cause 'nothing'"),
+        (["list", "--status", "nonsense"], 2, "use one of queued, running"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_changes_nothing(
@@ -102,6 +103,13 @@ def test_bad_input_is_one_clear_error_and_changes_nothing(
     assert message in victor.err
     assert victor.err.startswith("error: ")
     assert shown(victor, run_id) == before
+
+
+def test_runs_are_listed_by_a_status_or_a_group_of_statuses(victor: Victor) -> None:
+    (run_id,) = broken(victor, 1)
+    for status, listed in (("failed", True), ("done", True), ("active", False), ("queued", False)):
+        assert victor("runs", "list", "--status", status) == 0
+        assert (run_id in victor.out) == listed
 
 
 def test_a_rerun_names_the_earlier_run(victor: Victor) -> None:

@@ -69,9 +69,13 @@ class Reader:
         return done.stdout
 
     def follow(self, guide: Path) -> None:
+        printed = ""
         for block in blocks(guide):
             if block.language == "sh" and block.skipped is None:
-                self.type(block.text)
+                printed = " ".join(self.type(block.text).split())
+            elif block.language == "text":
+                for line in block.text.splitlines():
+                    assert " ".join(line.split()) in printed
             elif block.language == "yaml" and block.info:
                 (self.directory / block.info).write_text(block.text)
 

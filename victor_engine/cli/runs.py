@@ -6,11 +6,21 @@ import json
 
 import click
 
-from victor_engine.api import AttemptInfo, DeadLetterGroup, Port, RunQuery, UsageInfo
+from victor_engine.api import (
+    ACTIVE_RUN_STATUSES,
+    FINAL_RUN_STATUSES,
+    AttemptInfo,
+    DeadLetterGroup,
+    Port,
+    RunQuery,
+    UsageInfo,
+)
 from victor_engine.cli import run_actions, run_statistics
 from victor_engine.cli.logs import logs
 from victor_engine.cli.output import local, note_limit, print_json, print_line, span, table, with_port
 from victor_engine.cli.run_actions import json_option
+from victor_engine.domain.statuses import RunStatus
+from victor_engine.errors import UsageError
 
 
 @click.group()
@@ -20,7 +30,9 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--workflow", help="Only runs of this workflow.")
-@click.option("--status", multiple=True, help="Only runs with this status; can be repeated.")
+@click.option(
+    "--status", multiple=True, help="Only runs with this status, or active or done; can be repeated."
+)
 @click.option("--cause", metavar="CAUSE", help="Only dead letters with this cause; see `victor runs dead`.")
 @click.option("--limit", default=30, show_default=True, help="Maximum number of runs to list.")
 @json_option
@@ -37,7 +49,9 @@ def list_(
 
     async def work(port: Port) -> None:
         given = None if cause is None else (await port.dead_letters(cause, 0))[0].cause
-        found = await port.runs(RunQuery(workflow=workflow, statuses=status, cause=given, limit=limit))
+        found = await port.runs(
+            RunQuery(workflow=workflow, statuses=_statuses(status), cause=given, limit=limit)
+        )
         note_limit(len(found), limit)
         if as_json:
             print_json(found)
@@ -63,6 +77,16 @@ def list_(
         table(("id", "status", "workflow", "took", "created", "by", "now"), rows, "no runs")
 
     with_port(ctx, "read", work)
+
+
+def _statuses(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the statuses that `--status` names. Raise UsageError for an unknown name."""
+    groups = {"active": tuple(sorted(ACTIVE_RUN_STATUSES)), "done": tuple(sorted(FINAL_RUN_STATUSES))}
+    known = [*RunStatus, *groups]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--status {name!r} is not a status of a run; use one of {', '.join(known)}")
+    return tuple(dict.fromkeys(status for name in names for status in groups.get(name, (name,))))
 
 
 @runs.command("show")

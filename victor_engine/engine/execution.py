@@ -161,7 +161,7 @@ class Execution:
             self.runtime.drain(True)
 
     async def undrain(self) -> None:
-        """Start waiting runs, and continue backfills."""
+        """Start queued runs, and continue backfills."""
         if self.working:
             self.runtime.drain(False)
             if self._fires:

@@ -55,4 +55,7 @@ OWNED: dict[str, Root] = {
     "definitions": Root.DEFINITION,
     "state_migrations": Root.DEFINITION,
 }
-"""The root of each table that has one. Other tables have counters, cursors and append-only rows."""
+"""The root of each table that has one."""
+
+UNOWNED = frozenset({"announcements", "breakers", "dead_causes", "events", "meta", "run_totals"})
+"""Tables without a root: counters, cursors, and rows that are only added or changed by one statement."""
