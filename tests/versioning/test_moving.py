@@ -24,7 +24,7 @@ from victor_engine.api import (
     ScheduleSpec,
 )
 from victor_engine.engine import Engine
-from victor_engine.errors import ConflictError, NotFoundError, UntrustedError
+from victor_engine.errors import ConflictError, NotFoundError, UntrustedError, VictorError
 from victor_engine.store.state import run_state
 from victor_engine.versioning import MigrationError
 
@@ -565,6 +565,13 @@ async def test_unknown_names_and_missing_paths_are_refused(tmp_path: Path) -> No
             await engine.plan_migration(MigrationSpec("w", "9.0.0", run_ids=(run_id,)))
         (result,) = (await engine.migrate_runs(MigrationSpec("w", "1.0.0", run_ids=(run_id,)))).runs
         assert result.reason == "the run is already on 1.0.0"
+
+
+async def test_a_preview_to_a_text_that_is_not_a_version_is_refused(tmp_path: Path) -> None:
+    async with engine_on(two(tmp_path, V1)) as engine:
+        for between in (("1.0.0", "newest\x1b[2J"), ("oldest", "2.0.0")):
+            with pytest.raises(VictorError, match="Invalid version string"):
+                await engine.preview_migration("w", *between, {})
 
 
 async def test_a_target_without_the_current_node_of_the_run(tmp_path: Path) -> None:

@@ -384,7 +384,8 @@ def migration_path(
 ) -> list[WorkflowMigration]:
     """Return the chain from one version to another, with its functions loaded.
 
-    Raises MigrationError, which names the gap.
+    Raises MigrationError, which names the gap, and DefinitionError if a text is not a version.
     """
-    path = registry.get_migration_path(workflow, from_version, to_version)
+    start, goal = normal_version(from_version), normal_version(to_version)
+    path = registry.get_migration_path(workflow, start, goal)
     return [with_functions(migration, load) for migration in path]
