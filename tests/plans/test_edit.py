@@ -106,13 +106,13 @@ async def test_the_form_shows_what_changes_and_saves_it(tmp_path: Path) -> None:
         await cron_is(engine, added, "0 7 * * *")
 
 
-async def test_the_form_takes_no_edit_of_somebody_else_back(tmp_path: Path) -> None:
+async def test_the_form_does_not_undo_an_edit_of_another_user(tmp_path: Path) -> None:
     async with form(tmp_path) as (pilot, engine, added, dialog):
         other = replace(OLD, timezone="Europe/Berlin")
         await engine.edit_schedule(added, other)
         dialog.query_one("#expression", Input).value = "0 7 * * *"
         await pilot.press("ctrl+s")
-        await shows(pilot, "#fault", "was changed since you opened it")
+        await shows(pilot, "#fault", "has changed since you opened it")
         assert isinstance(pilot.app.screen, ScheduleDialog)
         assert (await engine.schedule(added)).spec == other
 
@@ -124,7 +124,7 @@ async def test_the_form_shows_an_edit_before_it_saves_it(
         monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)  # no preview comes by itself
         dialog.query_one("#expression", Input).value = "0 7 * * *"
         await pilot.press("ctrl+s")
-        await shows(pilot, "#fault", "ctrl+s again saves it")
+        await shows(pilot, "#fault", "ctrl+s again saves them")
         await shows(pilot, "#preview", "0 7 * * *")
         assert (await engine.schedule(added)).spec == OLD
         await pilot.press("ctrl+s")
