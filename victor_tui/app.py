@@ -279,7 +279,7 @@ class VictorApp(Console):
     async def action_answer(self) -> None:
         request = most_urgent(self.open_requests)
         if request is None:
-            self.notify("There are no open requests.", markup=False)
+            self.notify("No requests are open.", markup=False)
         else:
             await self.dialogs.answer_request(request)
 

@@ -1,4 +1,4 @@
-"""People: what is asked, who may answer, what counts, and programs that answer in their place."""
+"""The public names of requests to people: handlers that answer requests, and `serve`."""
 
 from victor_engine.people.handlers import (
     AutoApproveHandler,

@@ -40,7 +40,7 @@ def start() -> WorkerProcess:
 
 
 def finish(process: WorkerProcess) -> None:
-    """Stop a usable worker process, because there are no further requests."""
+    """Stop a usable worker process, because no further requests follow."""
     process.end()
 
 

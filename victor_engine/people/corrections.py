@@ -64,7 +64,7 @@ def push_back(
     if to_node not in visited:
         raise UsageError(
             f"run {row.run_id} cannot go back to {to_node!r} from {row.node_id}: "
-            + (f"it has visited {', '.join(visited)}" if visited else "there is no earlier node to return to")
+            + (f"it has visited {', '.join(visited)}" if visited else "it has not visited an earlier node")
         )
     record_vote(tx, row, person.actor, PUSHED_BACK, None, comment)
     return decide(tx, row, person.actor, PUSHED_BACK, None, comment, to_node)

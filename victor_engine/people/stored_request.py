@@ -80,7 +80,7 @@ def lock_row(tx: Tx, request_id: str) -> Row:
 
 def _row(found: Any, request_id: str) -> Row:
     if found is None:
-        raise NotFoundError(f"there is no request {request_id!r}; `victor inbox list` shows them")
+        raise NotFoundError(f"request {request_id!r} does not exist; `victor inbox list` shows the requests")
     ask = msgspec.json.decode(found[9], type=Ask)
     return Row(*(*found[:8], RequestStatus(found[8]), ask, *found[10:]))
 

@@ -89,7 +89,7 @@ def settle_request(tx: Tx, request_id: str) -> Decision | None:
 
 
 def run_timers(tx: Tx, request_id: str) -> Decision | None:
-    """Apply what is due on a request: reminders, then its deadline or the end of its undo window."""
+    """Apply the due events of a request: reminders, then its deadline or the end of its undo window."""
     send_reminders(tx, lock_row(tx, request_id))
     return expire_request(tx, request_id) or settle_request(tx, request_id)
 

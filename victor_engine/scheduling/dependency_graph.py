@@ -24,7 +24,7 @@ def check(source: Tx | sqlite3.Connection, schedule_id: str, spec: ScheduleSpec)
     for name in spec.after.workflows:
         if not definitions.is_known(source, name):
             known = definitions.names(source)
-            raise UsageError(f"after: there is no workflow {name!r}. {did_you_mean(name, known)}")
+            raise UsageError(f"after: the workflow {name!r} does not exist. {did_you_mean(name, known)}")
     edges: dict[str, set[str]] = {}
     for upstream, workflow in dependencies.edges(source, schedule_id):
         edges.setdefault(upstream, set()).add(workflow)

@@ -56,7 +56,7 @@ class SnapshotReader:
         self._opened_as: tuple[bool, Stamp] | None = None
         if not path.exists():
             raise StoreError(
-                f"{path}: there is no database here yet; open the console or start an engine "
+                f"{path}: the database does not exist yet; open the console or start an engine "
                 "(victor scheduler start) to create it"
             )
 

@@ -1,4 +1,4 @@
-"""What active runs are doing: the nodes at work, since when, and what they wait for, in plain words.
+"""The current activity of active runs: their running nodes with start times, and their waits, as text.
 
 Read for many runs at once: a table of a thousand active runs costs a handful of statements.
 """
@@ -22,7 +22,7 @@ _AT_ONCE = 500
 
 
 class Doing(Struct):
-    """What a run does. `running` are the attempts at work (node, start), the oldest first.
+    """The activity of a run. `running` are the running attempts (node, start), the oldest first.
 
     `since` is when the oldest live attempt began; `waits_for` is the most urgent wait, if there is one.
     """

@@ -41,7 +41,7 @@ def requests(
     connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None
 ) -> list[RequestInfo]:
     """Return a page of requests: the open ones by deadline, priority and age, then those whose answer can still
-    be taken back, then the decided ones, newest first. `asks` is whoever looks, for `query.asked`."""
+    be taken back, then the decided ones, newest first. `asks` is the user of the query, for `query.asked`."""
     where, values = _conditions(connection, query, asks)
     left, skip = max(0, query.limit), max(0, query.offset)
     rows: list[Any] = []

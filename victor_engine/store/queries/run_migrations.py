@@ -19,7 +19,7 @@ _SELECT = (
 
 
 def movable_runs(connection: sqlite3.Connection, workflow: str, definition_id: int) -> list[int]:
-    """Return the keys of the runs on a version that can go on: active ones, and dead letters."""
+    """Return the keys of the runs on a version that can continue: active ones, and dead letters."""
     rows = connection.execute(
         "SELECT key FROM runs WHERE workflow = ? AND definition_id = ?"
         " AND status IN ('queued', 'running', 'waiting', 'pausing', 'paused') UNION"

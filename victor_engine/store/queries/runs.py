@@ -182,7 +182,7 @@ def _run_info(connection: sqlite3.Connection, row: Any, does: Doing, pace: Pace)
 
 
 def _stuck_at(does: Doing, pace: Pace) -> datetime | None:
-    """From when the first of the attempts at work takes far too long; what waits is not judged."""
+    """Return the instant from which the first running attempt takes far too long. Waits are not judged."""
     instants = []
     for node, began in does.running:
         patience = pace.patience(node)

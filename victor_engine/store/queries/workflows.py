@@ -49,7 +49,7 @@ def current_version(connection: sqlite3.Connection, workflow: str) -> str | None
 def latest_of(rows: Iterable[tuple[str, str | None, str | None]]) -> str | None:
     """What `latest` means, of versions with their deprecation and removal (None: neither).
 
-    The highest version that is no prerelease and neither deprecated nor removed. Where there is none, a
+    The highest version that is not a prerelease, deprecated or removed. If none exists, a
     deprecated one counts before a prerelease, and either before a removed one.
     """
     best: tuple[tuple[bool, bool, bool], tuple[Any, ...], str] | None = None

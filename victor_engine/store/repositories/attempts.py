@@ -362,7 +362,7 @@ def await_decision(tx: Tx, run_key: int, attempt: int, wait: str) -> bool:
 
 
 def stay_interrupted(tx: Tx, run_key: int, attempt: int) -> bool:
-    """Let an attempt that waits be interrupted again; False if it was ended meanwhile, with its run."""
+    """Mark a waiting attempt as interrupted again. Return False if it has ended with its run."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE attempts SET status = 'interrupted', wait = NULL WHERE id = ? AND status = 'waiting'",

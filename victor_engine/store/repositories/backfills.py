@@ -117,7 +117,7 @@ def start_fire(tx: Tx, backfill: Backfill, number: int, run_key: int) -> None:
 
 
 def set_status(tx: Tx, backfill: Backfill, status: BackfillStatus, *, problem: str | None = None) -> None:
-    """Change the status of a backfill from that which was read. `problem` says why it cannot go on.
+    """Change the status of a backfill from the one that was read. `problem` is the reason why it cannot continue.
 
     Raise ConflictError if it has another status by now.
     """

@@ -16,7 +16,7 @@ def expect_one(cursor: sqlite3.Cursor, kind: str, key: int | str) -> None:
         key: The key of the row, for the message.
     """
     if cursor.rowcount != 1:
-        raise NotFoundError(f"the store has no {kind} {key}; it was deleted meanwhile")
+        raise NotFoundError(f"the store has no {kind} {key}; it was deleted")
 
 
 def expect_unchanged(cursor: sqlite3.Cursor, kind: str, key: int | str) -> None:
@@ -28,7 +28,7 @@ def expect_unchanged(cursor: sqlite3.Cursor, kind: str, key: int | str) -> None:
         key: The key of the row, for the message.
     """
     if cursor.rowcount != 1:
-        raise ConflictError(f"{kind} {key} has changed meanwhile; look at it again, and repeat the command")
+        raise ConflictError(f"{kind} {key} has changed; look at it again, and repeat the command")
 
 
 def expect_rows(cursor: sqlite3.Cursor, rows: int, kinds: str) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters: runs that failed for good, under their cause, until somebody deals with them."""
+"""Dead letters: runs that failed for good, under their cause, until they are handled."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fingerprint(workflow: str, error: ErrorInfo) -> str:
 def add_dead_letter(tx: Tx, run_key: int, workflow: str, error: ErrorInfo | None) -> None:
     """A run has failed for good; it is listed under its cause from now on.
 
-    Not one that is a node of another run: what becomes of that run is what somebody has to deal with.
+    A child run is not one: the operator handles its parent.
     """
     tx.lock(Root.RUN, run_key)
     (trigger,) = tx.execute("SELECT trigger FROM runs WHERE key = ?", (run_key,)).fetchone()

@@ -158,7 +158,7 @@ def deprecate(
     removal_at: int | None,
     actor: Actor | None,
 ) -> None:
-    """Store that nobody should start on a version any more."""
+    """Store that new runs should not start on a version."""
     tx.lock(Root.DEFINITION, workflow)
     cursor = tx.execute(
         "UPDATE definitions SET deprecated = ?, deprecated_at = COALESCE(deprecated_at, ?), deprecated_by = ?,"

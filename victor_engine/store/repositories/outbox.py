@@ -55,7 +55,7 @@ def waiting(source: Source) -> int:
 
 
 def due(source: Source, now: int, limit: int) -> list[Announcement]:
-    """Return what is to be sent by `now`, the longest overdue first."""
+    """Return the announcements that are due at `now`, the longest overdue first."""
     rows = source.execute(
         f"SELECT {_COLUMNS} FROM announcements WHERE due <= ? ORDER BY due, id LIMIT ?", (now, limit)
     )
@@ -131,7 +131,7 @@ def sent(tx: Tx, item: Announcement) -> None:
 
 
 def delete(tx: Tx, ids: Sequence[int]) -> None:
-    """Delete announcements that nobody waits for. Some may be gone already."""
+    """Delete announcements that are no longer needed. Some may be deleted already."""
     tx.connection.executemany("DELETE FROM announcements WHERE id = ?", [(id_,) for id_ in ids])
 
 

@@ -55,7 +55,7 @@ class StoredRun(Struct, frozen=True):
 
 
 def status_of(source: Tx | sqlite3.Connection, run_key: int) -> str:
-    """Return the status of a run. Raise NotFoundError if there is no such run."""
+    """Return the status of a run. Raise NotFoundError if it does not exist."""
     row = source.execute("SELECT status FROM runs WHERE key = ?", (run_key,)).fetchone()
     if row is None:
         raise _no_run(run_key)
@@ -63,13 +63,13 @@ def status_of(source: Tx | sqlite3.Connection, run_key: int) -> str:
 
 
 def lock(tx: Tx, run_key: int) -> StoredRun:
-    """Lock a run and return what is stored of it. Raise NotFoundError if there is no such run."""
+    """Lock a run and return what is stored of it. Raise NotFoundError if it does not exist."""
     tx.lock(_RUN, run_key)
     return stored(tx, run_key)
 
 
 def stored(source: Tx | sqlite3.Connection, run_key: int) -> StoredRun:
-    """Return what is stored of a run. Raise NotFoundError if there is no such run."""
+    """Return what is stored of a run. Raise NotFoundError if it does not exist."""
     row = source.execute(
         "SELECT key, id, workflow, definition_id, schedule_id, status, revision, priority, error, overrides"
         " FROM runs WHERE key = ?",
@@ -207,7 +207,7 @@ class RunRow(Struct, frozen=True):
 
 
 def read(source: Tx | sqlite3.Connection, run_key: int) -> RunRow:
-    """Return a run. Raise NotFoundError if there is no such run."""
+    """Return a run. Raise NotFoundError if it does not exist."""
     row = source.execute(
         "SELECT id, workflow, definition_id, schedule_id, status, revision, spent, reruns, actor,"
         " started_at IS NOT NULL, overrides FROM runs WHERE key = ?",
@@ -312,7 +312,7 @@ def begin(tx: Tx, run_key: int) -> None:
 
 
 def start(tx: Tx, run_key: int) -> bool:
-    """Let a run be at work that is queued, or that was at work before a restart; False in another status."""
+    """Set a queued run, or one that was running before a restart, to running. Return False in another status."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'running', started_at = COALESCE(started_at, ?), revision = revision + 1"
@@ -323,7 +323,7 @@ def start(tx: Tx, run_key: int) -> bool:
 
 
 def set_queued(tx: Tx, run_key: int) -> bool:
-    """Let a run wait for a place that was at work when its engine ended; False in another status."""
+    """Queue a run that was running when its engine ended. Return False in another status."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'queued', revision = revision + 1 WHERE key = ? AND status = 'running'",
@@ -343,7 +343,7 @@ def set_waiting(tx: Tx, run_key: int) -> bool:
 
 
 def set_working(tx: Tx, run_key: int, *, revised: bool) -> bool:
-    """Let a run be at work that waited; False in another status. `revised`: its revision changes."""
+    """Set a waiting run to running. Return False in another status. `revised`: its revision changes."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'running', revision = revision + ? WHERE key = ? AND status = 'waiting'",
@@ -374,7 +374,7 @@ def set_cancelling(tx: Tx, run_key: int) -> bool:
 
 
 def requeue(tx: Tx, run_key: int, position: str, definition_id: int) -> None:
-    """Queue a run that goes on from `position` (JSON) on a definition, with its limits counted anew."""
+    """Queue a run that continues from `position` (JSON) on a definition, with its limits reset."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute(
         "UPDATE runs SET status = 'queued', finished_at = NULL, error = NULL, position = ?, definition_id = ?,"
@@ -430,7 +430,7 @@ def set_overrides(tx: Tx, run_key: int, overrides: str) -> None:
 
 
 def rerun(tx: Tx, run_key: int, reruns: int, position: str) -> None:
-    """Store that a run goes on from `position` (JSON) by itself, for the `reruns`th time."""
+    """Store that a run continues from `position` (JSON) automatically, for the `reruns`th time."""
     tx.lock(_RUN, run_key)
     cursor = tx.execute("UPDATE runs SET reruns = ?, position = ? WHERE key = ?", (reruns, position, run_key))
     expect_one(cursor, "run", run_key)
@@ -443,7 +443,7 @@ def count_retry(tx: Tx, run_key: int) -> None:
 
 
 def set_spent(tx: Tx, run_key: int, spent: int) -> None:
-    """Store how many microseconds a run has been at work. It changes nothing where that is stored already."""
+    """Store for how many microseconds a run has been running. Nothing changes if the value is stored already."""
     tx.lock(_RUN, run_key)
     tx.execute("UPDATE runs SET spent = ? WHERE key = ? AND spent <> ?", (spent, run_key, spent))
 
@@ -455,4 +455,4 @@ def add_state(tx: Tx, run_key: int, after_attempt: int, state: str) -> None:
 
 
 def _no_run(run_key: int) -> NotFoundError:
-    return NotFoundError(f"there is no run with key {run_key}")
+    return NotFoundError(f"the run with key {run_key} does not exist")

@@ -84,7 +84,7 @@ def specs_of(source: Source, workflow: str) -> list[tuple[str, ScheduleSpec]]:
 
 
 def spec_of(source: Source, schedule_id: str) -> ScheduleSpec | None:
-    """Return the spec in force of a schedule, removed or not; None if there is no such schedule."""
+    """Return the spec in force of a schedule, removed or not; None if it does not exist."""
     row = source.execute("SELECT spec FROM schedules WHERE id = ?", (schedule_id,)).fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=ScheduleSpec)
 
@@ -197,7 +197,7 @@ def pause(tx: Tx, schedule_id: str, info: PauseInfo, cursor: int) -> None:
 
 
 def resume(tx: Tx, schedule_id: str, spec: ScheduleSpec, cursor: int, next_fire: int | None) -> None:
-    """End a pause, and put the spec into force with which the schedule goes on."""
+    """End a pause, and store the spec with which the schedule continues."""
     tx.lock(Root.SCHEDULE, schedule_id)
     changed = tx.execute(
         "UPDATE schedules SET paused = NULL, pause_until = NULL, failures = 0, spec = ?, cursor = ?,"
