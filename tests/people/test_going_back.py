@@ -165,7 +165,7 @@ async def test_a_branch_of_a_parallel_node_cannot_go_back_alone(tmp_path: Path) 
         await visited(b, "write")
         await visited(b, "gate", parent="both")
         ref = await b.ask()
-        with pytest.raises(UsageError, match="there is no earlier node"):
+        with pytest.raises(UsageError, match="it has not visited an earlier node"):
             await b.write(lambda tx: corrections.push_back(tx, ref.id, 1, "write", "no", Person(BOB)))
 
 

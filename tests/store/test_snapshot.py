@@ -130,7 +130,7 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no database here yet"):
+    with pytest.raises(StoreError, match="the database does not exist yet"):
         SnapshotReader(tmp_path / "victor.db")
     (tmp_path / "victor.db").write_text("hello " * 1000)
     with pytest.raises(StoreError, match="not a database"):
