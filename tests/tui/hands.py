@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from datetime import datetime, timedelta
 from typing import Any
 
 from victor_engine.clock import FakeClock
@@ -12,8 +13,8 @@ from victor_engine.clock import FakeClock
 log = logging.getLogger(__name__)
 
 _CLOCKS: list[FakeClock] = []
-RESTING: set[tuple[str, str]] = set()
-"""Run and node of the work that waits for the clock, or for ever."""
+RESTING: dict[tuple[str, str], datetime | None] = {}
+"""When the work of a run and a node ends by the clock; None for work that never ends."""
 
 
 def begin(clock: FakeClock) -> None:
@@ -41,7 +42,9 @@ async def work(payload: dict[str, Any]) -> dict[str, Any]:
     if told == "fail" or (told == "fail twice" and payload["attempt"] < 3):
         raise DiskFullError(state.get("error", "exit 2: disk [b]/var[/b] is full"))
     place = payload["run_id"], node
-    RESTING.add(place)
+    ends = isinstance(told, int | float) or told not in ("hang", "stay")
+    seconds = told if isinstance(told, int | float) else 9
+    RESTING[place] = _CLOCKS[0].now() + timedelta(seconds=seconds) if ends else None
     try:
         if told == "hang":
             await asyncio.Event().wait()
@@ -50,7 +53,7 @@ async def work(payload: dict[str, Any]) -> dict[str, Any]:
                 await asyncio.Event().wait()
             await asyncio.Event().wait()
         else:
-            await _CLOCKS[0].sleep(told if isinstance(told, int | float) else 9)
+            await _CLOCKS[0].sleep(seconds)
     finally:
-        RESTING.discard(place)
+        RESTING.pop(place, None)
     return {node: {"ok": True, "attempt": payload["attempt"]}}
