@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, needs_tmux, pytest.mark.timeout(900)]
 
 OPEN = "╭──"
 """The corner of a dialog that no toast covers."""
-LEAVES = "esc again leaves it"
+LEAVES = "esc again discards them"
 """What a form inside a form says before it gives up what was typed."""
 NAMES = {
     "enter": "Enter", "tab": "Tab", "space": "Space", "down": "Down", "end": "End", "home": "Home",

@@ -200,7 +200,7 @@ async def test_a_cycle_is_refused_with_its_path(tmp_path: Path) -> None:
             await after(w, "a", "c")
         with pytest.raises(UsageError, match="cannot depend on itself"):
             await after(w, "a", "a")
-        with pytest.raises(UsageError, match="no workflow 'bb'"):
+        with pytest.raises(UsageError, match="the workflow 'bb' does not exist"):
             await after(w, "c", "bb")
         await w.store.write(lambda tx: ops.remove(tx, schedule, actor=ALICE))
         await after(w, "a", "c")

@@ -98,10 +98,10 @@ def test_the_setting_comes_from_the_workspace(tmp_path: Path, monkeypatch: pytes
 
 
 def toasts(app: VictorApp) -> list[str]:
-    return [each.message for each in app._notifications if "wait" in each.title]
+    return [each.message for each in app._notifications if "new" in each.title.lower()]
 
 
-async def test_a_crowd_shares_one_toast_and_the_newer_replaces_the_older(bare: RealPort) -> None:
+async def test_a_batch_shares_one_toast_and_the_newer_replaces_the_older(bare: RealPort) -> None:
     app = console(bare)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "requests" in app.feed.snapshots)

@@ -374,7 +374,6 @@ async def results(pilot: Pilot[Any]) -> None:
 
 
 PICTURES = {
-    "causes": keys("down"),
     "letters": keys("down", "enter", "space"),
     "edited": edited,
     "faulty": faulty,

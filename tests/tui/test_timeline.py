@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from textual.app import App, ComposeResult
 
-from tests.tui.conftest import console
+from tests.tui.conftest import console, until
 from tests.tui.realport import NOW, RealPort
 from tests.tui.test_console import go, preview, table
 from tests.tui.world import World
@@ -185,7 +185,7 @@ async def test_a_month_of_one_and_of_all(world: World) -> None:
         await go(pilot, "right", "up")
         assert month.day == date(2026, 3, 3)
         await go(pilot, "a")
-        assert "host_health" in preview(app)
+        await until(pilot, lambda: "host_health" in preview(app))
         await go(pilot, "pagedown", "pagedown")
         assert month.day == date(2026, 5, 3)
         assert "▸48" in preview(app)
