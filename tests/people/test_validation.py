@@ -1,4 +1,4 @@
-"""Schemas: faults in words for whoever typed, and a broken schema is found before anybody is asked."""
+"""Schemas: errors worded for the person who typed, and invalid schemas found before a request opens."""
 
 from __future__ import annotations
 

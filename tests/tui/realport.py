@@ -109,7 +109,7 @@ class RealPort(Port):
         path.write_text(text)
 
     async def open(self) -> RealPort:
-        """Open the engine. Whoever calls this calls `end` as well."""
+        """Open the engine. The caller also calls `end`."""
         with acting_as(self.actor):
             self.engine_ = await Engine.open(self.root, self.state, clock=self.clock, fire=self._fire)
         self._opened = True
