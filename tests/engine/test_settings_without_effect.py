@@ -19,6 +19,7 @@ scheduler: {history_retention_days: 30}
 roles: {admin: [root], viewer: [root]}
 permissions:
   operator: [root]
+hitl: {allow_self_approval: true}
 nodes:
   w.b: {command: [cat]}
   w.a: {command: [echo, $secret.token]}
@@ -29,15 +30,16 @@ agents:
 """
 WANTED = [
     (1, "scheduler.history_retention_days has no effect yet: the engine keeps the whole history"),
-    (2, "the role 'viewer' does not restrict actions yet"),
-    (4, "permissions.operator has no effect yet: the engine does not check permissions"),
-    (6, "nodes.w.b has no effect: no workflow has a node of this name"),
-    (7, "nodes.w.a: $secret.token in command is not replaced with the secret"),
-    (9, "handlers.get: env has no effect: http starts no process"),
-    (9, "handlers.get: http.body has no effect: GET requests have no body"),
-    (9, "handlers.get: http.timeout has no effect: the timeout of the binding takes precedence"),
-    (11, "agents.x: chat.api_key_env has no effect: the key is read from api_key_file"),
-    (11, "agents.x: $secret.s in chat.system is not replaced with the secret"),
+    (2, "the role 'admin' gives no rights: it only names the people who are asked as @admin"),
+    (2, "the role 'viewer' gives no rights"),
+    (3, "permissions has no effect in this layer: it is a security setting"),
+    (7, "nodes.w.b has no effect: no workflow has a node of this name"),
+    (8, "nodes.w.a: $secret.token in command is not replaced with the secret"),
+    (10, "handlers.get: env has no effect: http starts no process"),
+    (10, "handlers.get: http.body has no effect: GET requests have no body"),
+    (10, "handlers.get: http.timeout has no effect: the timeout of the binding takes precedence"),
+    (12, "agents.x: chat.api_key_env has no effect: the key is read from api_key_file"),
+    (12, "agents.x: $secret.s in chat.system is not replaced with the secret"),
 ]
 
 
@@ -46,10 +48,10 @@ async def test_each_setting_without_effect_is_a_warning_with_its_location(tmp_pa
     async with engine_on(root) as engine:
         told = (await engine.engine()).problems
     done = CliRunner().invoke(cli, ["validate", "--json", str(root / "w.yaml")])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3, done.output
     validated = json.loads(done.stdout)
     at_home = [p for p in told if p.path == str(root / "victor.yaml")]
-    assert {problem.severity for problem in at_home} == {"warning"}
+    assert [p.line for p in at_home if p.severity != "warning"] == [3], "only a security setting is an error"
     engines = sorted((problem.line, problem.message) for problem in at_home)
     files = sorted(
         (problem["line"], problem["message"])
@@ -65,10 +67,8 @@ async def test_each_setting_without_effect_is_a_warning_with_its_location(tmp_pa
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("permissions: {oprator: [root]}", "unknown role 'oprator' in permissions. Did you mean 'operator'?"),
-        ("permissions: {operator: {run: true}}", "operator in permissions must be a list of text"),
         ("scheduler: {history_retention_day: 3}", "Did you mean 'history_retention_days'?"),
-        ("permissions: [operator]", "permissions must be a mapping"),
+        ("proxies: {}", "unknown key 'proxies'"),
     ],
 )
 async def test_an_unknown_role_or_key_is_an_error(tmp_path: Path, settings: str, words: str) -> None:
@@ -84,7 +84,7 @@ async def test_an_unknown_role_or_key_is_an_error(tmp_path: Path, settings: str,
 async def test_a_setting_with_effect_is_not_a_warning(tmp_path: Path) -> None:
     settings = """\
         scheduler: {history_retention_days: 0}
-        roles: {admin: [root], lead: [root]}
+        roles: {lead: [root]}
         nodes: {w.a: {command: [cat], env: {A: $secret.a}, cwd: ., grace: 1}}
         """
     root = workspace(tmp_path, {"victor.yaml": settings, "w.yaml": WORKFLOW})

@@ -194,11 +194,11 @@ def test_groups_are_looked_up_only_if_needed() -> None:
 def test_admins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1001)
     nobody: frozenset[str] = frozenset()
-    assert person(ALICE, {}, nobody).admin, "where nobody is named, the engine's own user is"
-    assert not person(ALICE, {"admin": ("bob",)}, nobody).admin
-    assert person(BOB, {"admin": ("bob",)}, nobody).admin
-    assert person(CAROL, {"admin": ("@wheel",)}, frozenset({"wheel"})).admin
-    assert person(Actor(user="root", uid=0), {"admin": ("bob",)}, nobody).admin
+    assert person(ALICE, {}, nobody, ("bob",)).admin, "the user of the engine always is"
+    assert not person(BOB, {"admin": ("bob",)}, nobody).admin, "a role of assignees gives no rights"
+    assert person(BOB, {}, nobody, ("bob",)).admin
+    assert person(CAROL, {}, frozenset({"wheel"}), ("@wheel",)).admin
+    assert person(Actor(user="root", uid=0), {}, nobody, ("bob",)).admin
 
 
 def test_assignees_that_this_machine_does_not_know() -> None:

@@ -8,9 +8,11 @@ from victor_engine.config.model import (
     HitlConfig,
     HttpTarget,
     NotifyRule,
+    PermissionsConfig,
     ScheduleDefaults,
     SchedulerConfig,
     SecretSource,
+    SocketConfig,
 )
 from victor_engine.config.trust import is_trusted, trust
 
@@ -21,9 +23,11 @@ __all__ = [
     "HitlConfig",
     "HttpTarget",
     "NotifyRule",
+    "PermissionsConfig",
     "ScheduleDefaults",
     "SchedulerConfig",
     "SecretSource",
+    "SocketConfig",
     "is_trusted",
     "load_config",
     "trust",

@@ -2,7 +2,8 @@
 
 The order is command line, `VICTOR_*`, `victor.yaml` of the workspace, `~/.victor/scheduler.yaml` (or the file
 given with `--config`), `/etc/victor/scheduler.yaml`, defaults. A setting is a single value. A binding, secret,
-role or function is one setting as a whole, by its name.
+role or function is one setting as a whole, by its name. Security settings have layers of their own
+(`config.security`).
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from victor_engine.config.model import (
     SecretSource,
 )
 from victor_engine.config.notify import read_rules
+from victor_engine.config.security import SYSTEM_FILE, TrustedLayers, self_approval
 from victor_engine.config.setting_readers import Reader, kind_of
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean, read_yaml
 from victor_engine.errors import ConfigError
 
-SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")
 SECTIONS = tuple(
     field.name for field in fields(Config) if field.name not in ("workspace", "files", "origins", "warnings")
 )
 ROLES = ("viewer", "operator", "approver", "admin")
-"""The roles that have permissions. Other roles (`lead`) only name people who are asked."""
+"""The names of the roles on the engine, which `permissions` grants. `roles` only names people who are asked."""
 MISTYPED = 0.85
 """The similarity (0 to 1) from which a custom role is reported as a misspelling of one of these."""
 CATCHUPS = ("none", "latest", "all")
@@ -89,18 +90,23 @@ def load_config(
     if config_file and not any(path == user_file and source for path, source in read):
         raise ConfigError(f"{user_file}: the configuration file does not exist", path=str(user_file))
     sources = [_from_cli(cli or {}), _from_environ(env), *(source for _, source in read if source)]
-    return _Builder(root, sources).build(tuple(path for path, source in read if source))
+    trusted = {
+        str(path) for path in paths[1:] if os.path.realpath(path) != os.path.realpath(root / "victor.yaml")
+    }
+    layers = TrustedLayers(sources, trusted, str(system_file), user_file)
+    return _Builder(root, layers).build(tuple(path for path, source in read if source))
 
 
 class _Builder:
     """The builder of a configuration from its layers, highest precedence first."""
 
-    def __init__(self, workspace: Path, sources: list[Source]) -> None:
+    def __init__(self, workspace: Path, layers: TrustedLayers) -> None:
         self.workspace = workspace
-        self.sources = sources
+        self.layers = layers
+        self.sources = layers.others
         self.origins: dict[str, str] = {}
-        self.warnings: list[ProblemInfo] = []
-        for source in sources:
+        self.warnings: list[ProblemInfo] = layers.problems
+        for source in self.sources:
             Reader(source, (), source.data, "the configuration").only(SECTIONS)
 
     def build(self, files: tuple[Path, ...]) -> Config:
@@ -116,7 +122,8 @@ class _Builder:
             default_agent=default,
             functions=self._named("functions", self._function),
             roles=self._named("roles", self._role),
-            permissions=self._named("permissions", self._permission),
+            permissions=self.layers.permissions(),
+            socket=self.layers.socket(),
             hitl=self._hitl(),
             notify=self._first("notify", read_rules) or (),
             console=self._console(),
@@ -238,7 +245,7 @@ class _Builder:
             strict_timeouts=reader.flag("strict_timeouts", base.strict_timeouts),
             unknown_assignees=reader.one_of("unknown_assignees", ("error", "warn"), base.unknown_assignees),
             default_timeout=reader.seconds("default_timeout", None),
-            allow_self_approval=reader.flag("allow_self_approval", base.allow_self_approval),
+            allow_self_approval=self_approval(self.sources, self.warnings),
         )
 
     def _console(self) -> ConsoleConfig:
@@ -265,27 +272,15 @@ class _Builder:
         if name not in ROLES and similar:
             raise source.fail(key_path, f"unknown role {name!r}", f"Did you mean {similar[0]!r}?")
         people = Reader(source, ("roles",), {name: value}, "roles").texts(name)
-        if name in ROLES and name != "admin":
+        if name in ROLES:
             self.warnings.append(
                 source.warning(
                     key_path,
-                    f"the role {name!r} does not restrict actions yet: it only names the people who are asked as "
-                    f"@{name}",
+                    f"the role {name!r} gives no rights: it only names the people who are asked as @{name}",
+                    f"Grant rights with permissions.{name} in {SYSTEM_FILE}",
                 )
             )
         return people
-
-    def _permission(self, source: Source, key_path: Key, name: str, value: Any) -> tuple[str, ...]:
-        known = {*ROLES, *(role for layer in self.sources for role in layer.data.get("roles") or ())}
-        if name not in known:
-            raise source.fail(key_path, f"unknown role {name!r} in permissions", did_you_mean(name, known))
-        allowed = Reader(source, ("permissions",), {name: value}, "permissions").texts(name)
-        self.warnings.append(
-            source.warning(
-                key_path, f"permissions.{name} has no effect yet: the engine does not check permissions"
-            )
-        )
-        return allowed
 
     def _secret(self, source: Source, key_path: Key, name: str, value: Any) -> SecretSource:
         reader = Reader(source, key_path, value, f"secrets.{name}")

@@ -122,6 +122,28 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionsConfig:
+    """The users (`alice`) and groups (`@ops`) that have each role on the engine.
+
+    `ask` grants asking questions, and no more. Root and the user of the engine are always admin.
+    """
+
+    viewer: tuple[str, ...] = ()
+    operator: tuple[str, ...] = ()
+    approver: tuple[str, ...] = ()
+    admin: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketConfig:
+    """The socket of the engine: its path, and the group that can connect. None means the default."""
+
+    path: Path | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyRule:
     """One rule for notifications: the occasions, the workflows and assignees, the recipients and the texts.
 
@@ -162,11 +184,11 @@ class CalendarSource:
 class Config:
     """The effective settings of one workspace.
 
-    `roles` maps viewer, operator, approver, admin and custom roles (which workflows name as `@role`) to Unix users
-    (`name`) and groups (`@name`). `permissions` maps a role to its permissions, which have no effect yet.
-    `warnings` lists settings without effect. `functions` maps a name in expressions to `package.module:function`.
-    `files` are the configuration files that were read, highest precedence first. `origins` has the place of each
-    top-level setting that is not a default.
+    `roles` maps roles that workflows name as `@role` to Unix users (`name`) and groups (`@name`). `permissions` has
+    the roles on the engine; with None only root and the user of the engine use it.
+    `warnings` lists settings without effect; a security setting in the wrong layer is an error there. `functions` maps
+    a name in expressions to `package.module:function`. `files` are the configuration files that were read, highest
+    precedence first. `origins` has the place of each top-level setting that is not a default.
     """
 
     workspace: Path
@@ -179,7 +201,8 @@ class Config:
     default_agent: Binding | None = None
     functions: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    permissions: PermissionsConfig | None = None
+    socket: SocketConfig = field(default_factory=SocketConfig)
     hitl: HitlConfig = field(default_factory=HitlConfig)
     notify: tuple[NotifyRule, ...] = ()
     console: ConsoleConfig = field(default_factory=ConsoleConfig)

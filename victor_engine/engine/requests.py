@@ -15,7 +15,7 @@ from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.people import commands
 from victor_engine.people.answers import Decision
-from victor_engine.people.roles import Person, exists, look_up, needs_groups, person
+from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_groups, person
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
@@ -121,13 +121,14 @@ class RequestService:
 
     async def _person(self, request_id: str) -> Person:
         """Return the acting person. Look up the groups of the user unless the request is assigned by name."""
-        actor, roles = acting(), self._current.loaded.config.roles
+        actor, config = acting(), self._current.loaded.config
+        admins = config.permissions.admin if config.permissions is not None else ()
         assignees = (await self._reader.read(read_row, request_id)).ask.assignees
-        if not needs_groups(assignees, actor):
-            return person(actor, roles, frozenset())
+        if not needs_groups(assignees, actor) and not any(name.startswith(ROLE) for name in admins):
+            return person(actor, config.roles, frozenset(), admins)
         try:
             async with asyncio.timeout(GROUPS_SECONDS):
-                return await asyncio.to_thread(look_up, actor, roles)
+                return await asyncio.to_thread(look_up, actor, config.roles, admins)
         except TimeoutError:
             raise VictorError(
                 f"the user database did not look up the groups of {actor.user} within {GROUPS_SECONDS:g} seconds; "

@@ -87,25 +87,26 @@ def needs_groups(assignees: tuple[str, ...], actor: Actor) -> bool:
     return bool(assignees) and not any(name in own for name in assignees)
 
 
-def person(actor: Actor, roles: Mapping[str, tuple[str, ...]], groups: frozenset[str]) -> Person:
+def person(
+    actor: Actor, roles: Mapping[str, tuple[str, ...]], groups: frozenset[str], admins: tuple[str, ...] = ()
+) -> Person:
     """Return the person of an actor. `roles` maps a role to users and `@group`s, as in the configuration.
 
-    Admins are root, the engine itself, the members of the role `admin` and, if that role has no members, the user
-    who runs the engine.
+    Admins are root, the engine itself, the user of the engine, and `admins`: users and `@group`s.
     """
-    held = frozenset(
-        role
-        for role, members in roles.items()
-        if actor.user in members or any(f"@{group}" in members for group in groups)
-    )
-    runs_engine = not roles.get("admin") and actor.uid == os.geteuid()
-    admin = runs_engine or actor.uid == 0 or actor == ENGINE_ACTOR or "admin" in held
-    return Person(actor, groups, held, admin)
+    held = frozenset(role for role, members in roles.items() if named(actor.user, groups, members))
+    always = actor.uid in (0, os.geteuid()) or actor == ENGINE_ACTOR
+    return Person(actor, groups, held, always or named(actor.user, groups, admins))
 
 
-def look_up(actor: Actor, roles: Mapping[str, tuple[str, ...]]) -> Person:
+def named(user: str, groups: frozenset[str], names: tuple[str, ...]) -> bool:
+    """Return whether users and `@group`s name a user with these groups."""
+    return user in names or any(f"@{group}" in names for group in groups)
+
+
+def look_up(actor: Actor, roles: Mapping[str, tuple[str, ...]], admins: tuple[str, ...] = ()) -> Person:
     """Return the person of an actor with its groups. Blocks while the system looks them up."""
-    return person(actor, roles, unix_groups(actor.user))
+    return person(actor, roles, unix_groups(actor.user), admins)
 
 
 def exists(assignee: str, roles: Mapping[str, tuple[str, ...]]) -> bool:

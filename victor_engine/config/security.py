@@ -1,0 +1,202 @@
+"""The security settings: the layers that may set them, and the rules that keep `/etc` in force.
+
+They are read from `/etc/victor/scheduler.yaml`, and from `--config` or `~/.victor/scheduler.yaml` of the user of the
+engine. In any other layer such a setting has no effect, and a problem with its place names the right file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from victor_engine.api import ProblemInfo
+from victor_engine.config.model import Config, PermissionsConfig, SocketConfig
+from victor_engine.config.setting_readers import Reader
+from victor_engine.config.yaml_locations import Key, Source
+from victor_engine.files import reason
+
+SYSTEM_FILE = Path("/etc/victor/scheduler.yaml")
+
+PERMISSION_ROLES = tuple(field.name for field in fields(PermissionsConfig))
+"""The roles that `permissions` grants."""
+
+SECURITY_SETTINGS: tuple[Key, ...] = (
+    ("permissions",), ("socket",), ("trust",), ("watch",), ("api",), ("serve",), ("mcp",), ("proxies",),
+    ("containers",), ("backend",),
+)  # fmt: skip
+"""Each security setting. A name that is not a section of the configuration is reserved, and is an unknown key."""
+
+_NAME = re.compile(r"@?[^\s@:,]+")
+
+
+class TrustedLayers:
+    """The layers that may contain security settings, and the problems of those that may not.
+
+    `sources` are all layers, highest precedence first. `trusted` are the labels of the files of the system and of
+    the user of the engine, and `system` is the label of the file of the system.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], trusted: Collection[str], system: str, remedy: Path
+    ) -> None:
+        self.problems: list[ProblemInfo] = []
+        self.others: list[Source] = []
+        """The layers without the settings that have no effect there."""
+        self._system = system
+        self._layers: list[Source] = []
+        for source in sources:
+            if source.label in trusted and (why := untrusted_file(Path(source.label))) is None:
+                self._layers.append(source)
+                self.others.append(source)
+                continue
+            data: Mapping[str, Any] = source.data
+            for key in SECURITY_SETTINGS:
+                if key[0] in _SECTIONS and _has(data, key):
+                    name = ".".join(map(str, key))
+                    note, cure = f"{name} has no effect in this layer", f"Write it to {remedy} or {system}"
+                    if source.label in trusted:
+                        note, cure = (
+                            f"{name} has no effect: {why}",
+                            f"Correct the file, or write it to {system}",
+                        )
+                    self._problem(source, key, f"{note}: it is a security setting", cure)
+                    data = _without(data, key)
+            self.others.append(replace(source, data=data))
+
+    def permissions(self) -> PermissionsConfig | None:
+        """Return the permissions, or None if no layer has `permissions`."""
+        system, later = self._readers("permissions", PERMISSION_ROLES)
+        if system is None and later is None:
+            return None
+        found: dict[str, tuple[str, ...]] = {}
+        for role in PERMISSION_ROLES:
+            fixed, own = _names(system, role), _names(later, role)
+            if own is None or later is None:
+                found[role] = fixed or ()
+            elif fixed is None:
+                found[role] = own
+            else:
+                added = [name for name in own if name not in fixed]
+                if added:
+                    self._loosens(later, role, f"{', '.join(added)} cannot be added to the role {role}")
+                found[role] = tuple(name for name in own if name in fixed)
+        return PermissionsConfig(**found)
+
+    def socket(self) -> SocketConfig:
+        """Return the settings of the socket."""
+        system, later = self._readers("socket", ("path", "group"))
+        path = self._fixed(system, later, "path")
+        group = self._fixed(system, later, "group")
+        for reader in (system, later):
+            if reader is not None and not reader.text("path", "/").startswith("/"):
+                raise reader.fail(
+                    "path", "socket.path must be absolute", "Write a path such as /run/victor/sock"
+                )
+        return SocketConfig(path=Path(path) if path else None, group=group or None)
+
+    def _fixed(self, system: Reader | None, later: Reader | None, key: str) -> str:
+        fixed = system.text(key) if system is not None else ""
+        own = later.text(key) if later is not None else ""
+        if fixed and own and own != fixed and later is not None:
+            self._loosens(later, key, f"{own} cannot replace {fixed}")
+        return fixed or own
+
+    def _readers(self, section: str, known: Iterable[str]) -> tuple[Reader | None, Reader | None]:
+        """Return the readers of a section of the file of the system, and of that of the user of the engine."""
+        system = later = None
+        for source in self._layers:
+            if source.data.get(section) is None:
+                continue
+            reader = Reader(source, (section,), source.data[section], section)
+            reader.only(tuple(known))
+            if source.label == self._system:
+                system = reader
+            else:
+                later = reader
+        return system, later
+
+    def _loosens(self, reader: Reader, key: str, message: str) -> None:
+        where = (*reader.key_path, key)
+        self._problem(reader.source, where, f"{message}: {self._system} sets it", f"Change {self._system}")
+
+    def _problem(self, source: Source, key: Key, message: str, remedy: str) -> None:
+        self.problems.append(_error(source, key, message, remedy))
+
+
+_SECTIONS = frozenset(field.name for field in fields(Config))
+
+
+def self_approval(sources: Sequence[Source], problems: list[ProblemInfo]) -> bool:
+    """Return `hitl.allow_self_approval`: a layer can forbid it, and no other layer can allow it again."""
+    found: list[tuple[Source, bool]] = []
+    for source in sources:
+        section: Any = source.data.get("hitl")
+        if isinstance(section, Mapping) and section.get("allow_self_approval") is not None:
+            reader = Reader(source, ("hitl",), section, "hitl")
+            found.append((source, reader.flag("allow_self_approval", True)))
+    forbidding = [source for source, allowed in found if not allowed]
+    key = ("hitl", "allow_self_approval")
+    for source, allowed in found:
+        if allowed and forbidding:
+            message = f"hitl.allow_self_approval: true has no effect: {forbidding[-1].place(key)} forbids it"
+            problems.append(_error(source, key, message, f"Change {forbidding[-1].label}"))
+    return not forbidding
+
+
+def untrusted_file(path: Path) -> str | None:
+    """Return why a file may not contain security settings: its owner or its mode; None if it may."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"{path} cannot be read: {reason(error)}"
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to another user than root and the user of the engine"
+    if stat.S_IMODE(found.st_mode) & 0o002 or (
+        stat.S_IMODE(found.st_mode) & 0o020 and found.st_gid not in (0, os.getegid())
+    ):
+        return f"other users can write {path}"
+    return None
+
+
+def _names(reader: Reader | None, role: str) -> tuple[str, ...] | None:
+    """Return the users and groups of a role; None if the layer does not set it."""
+    if reader is None or reader.data.get(role) is None:
+        return None
+    names = reader.texts(role)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise reader.fail(
+                role,
+                f"{name!r} in permissions.{role} is not a user or a group",
+                "Write users as alice, and groups as @ops",
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _error(source: Source, key: Key, message: str, remedy: str) -> ProblemInfo:
+    return msgspec.structs.replace(source.warning(key, message, remedy), severity="error")
+
+
+def _has(data: Any, key: Key) -> bool:
+    for step in key:
+        if not isinstance(data, Mapping) or data.get(step) is None:
+            return False
+        data = data[step]
+    return True
+
+
+def _without(data: Mapping[str, Any], key: Key) -> dict[str, Any]:
+    """Return a copy of settings without the one at `key`."""
+    rest = dict(data)
+    if len(key) == 1:
+        del rest[str(key[0])]
+    else:
+        rest[str(key[0])] = _without(rest[str(key[0])], key[1:])
+    return rest
