@@ -13,6 +13,7 @@ import pytest
 from victor_engine.api import Port, port
 from victor_engine.api.marks import action, query
 from victor_engine.api.port import derive
+from victor_engine.api.roles import Role
 from victor_engine.errors import EngineUnavailableError, UsageError
 from victor_engine.service import protocol
 from victor_engine.service.client import request_for
@@ -29,7 +30,7 @@ class ExtraPort(Protocol):
         """Return a text several times."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def noted(self, text: str) -> int: ...
 
 

@@ -1,39 +1,65 @@
-"""The marks of the methods of the port: query, action, or defined by every implementation."""
+"""The marks of the methods of the port: query, action, or defined by every implementation, and the role they need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, overload
+
+from victor_engine.api.roles import Role
 
 Kind = Literal["query", "action", "own"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_KINDS: dict[Callable[..., Any], Kind] = {}
+
+class Mark(NamedTuple):
+    """The mark of a method. Without a role, each user who can connect may call it.
+
+    With `assignee`, an assignee may call it without the role, for the requests that name this user.
+    """
+
+    kind: Kind
+    role: Role | None
+    assignee: bool
 
 
-def query(function: Function) -> Function:
+_MARKS: dict[Callable[..., Any], Mark] = {}
+
+
+def _mark(kind: Kind, role: Role | None, assignee: bool) -> Callable[[Function], Function]:
+    def mark(function: Function) -> Function:
+        _MARKS[function] = Mark(kind, role, assignee)
+        return function
+
+    return mark
+
+
+@overload
+def query(function: Function) -> Function: ...
+@overload
+def query(*, role: Role | None = Role.VIEWER, assignee: bool = False) -> Callable[[Function], Function]: ...
+def query(
+    function: Callable[..., Any] | None = None, *, role: Role | None = Role.VIEWER, assignee: bool = False
+) -> Any:
     """Mark a method that writes nothing, so that a port without an engine supports it."""
-    _KINDS[function] = "query"
-    return function
+    mark = _mark("query", role, assignee)
+    return mark if function is None else mark(function)
 
 
-def action(function: Function) -> Function:
+def action(*, role: Role, assignee: bool = False) -> Callable[[Function], Function]:
     """Mark a method that changes something, so that a port without an engine refuses it."""
-    _KINDS[function] = "action"
-    return function
+    return _mark("action", role, assignee)
 
 
-def own(function: Function) -> Function:
+def own(*, role: Role | None, assignee: bool = False) -> Callable[[Function], Function]:
     """Mark a method that every implementation defines, because it is not one request with one response."""
-    _KINDS[function] = "own"
-    return function
+    return _mark("own", role, assignee)
 
 
-def kind_of(function: Callable[..., Any]) -> Kind:
+def mark_of(function: Callable[..., Any]) -> Mark:
     """Return the mark of a method. Raise TypeError if it has none."""
     try:
-        return _KINDS[function]
+        return _MARKS[function]
     except KeyError:
         name = getattr(function, "__qualname__", repr(function))
         raise TypeError(

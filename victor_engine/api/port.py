@@ -9,8 +9,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from victor_engine.api.marks import Kind, kind_of
+from victor_engine.api.marks import Kind, mark_of
 from victor_engine.api.ports import EnginePort, PeoplePort, RunsPort, SchedulesPort, VersionsPort
+from victor_engine.api.roles import Role
 
 PROTOCOLS: tuple[type, ...] = (RunsPort, SchedulesPort, PeoplePort, VersionsPort, EnginePort)
 """The declarations of the port. All implementations are derived from them."""
@@ -36,6 +37,10 @@ class PortMethod:
     declaration: Callable[..., Any]
     signature: inspect.Signature
     """Without `self`."""
+    role: Role | None
+    """The role that a caller needs; None for each user who can connect."""
+    assignee: bool
+    """Whether an assignee may call it without the role, for the requests that name this user."""
 
     def arguments(self, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return every argument of a call by name, with defaults. Raise TypeError if they do not fit."""
@@ -65,7 +70,8 @@ def declared() -> Mapping[str, PortMethod]:
                     f"{name} is declared by {found[name].protocol.__name__} and {protocol.__name__}"
                 )
             signature = without_self(inspect.signature(function))
-            found[name] = PortMethod(name, kind_of(function), protocol, function, signature)
+            mark = mark_of(function)
+            found[name] = PortMethod(name, mark.kind, protocol, function, signature, mark.role, mark.assignee)
     return MappingProxyType(found)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from victor_engine.api.engine import EngineInfo, EventInfo, EventQuery, TrustInfo
 from victor_engine.api.marks import action, own, query
+from victor_engine.api.roles import Role
 from victor_engine.api.versions import ProblemInfo
 
 
@@ -28,17 +29,17 @@ class EnginePort(Protocol):
         """Return the events that match a query, newest first, at most `query.limit`."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def drain(self, note: str = "") -> EngineInfo:
         """Drain the engine until `undrain`, also after restarts: active runs continue, new runs do not start."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def undrain(self, note: str = "") -> EngineInfo:
         """Stop draining, and start waiting runs. Raise ConflictError if the engine is not draining."""
         ...
 
-    @action
+    @action(role=Role.ADMIN)
     async def reload(self) -> list[ProblemInfo]:
         """Read the files of the workspace again, and return their errors and warnings.
 
@@ -46,22 +47,22 @@ class EnginePort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.ADMIN)
     async def trust(self) -> TrustInfo:
         """Trust the workspace, and start its waiting runs."""
         ...
 
-    @action
+    @action(role=Role.ADMIN)
     async def stop_engine(self) -> None:
         """Request the stop of the engine, and return before it has stopped."""
         ...
 
-    @own
+    @own(role=Role.VIEWER, assignee=True)
     def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
         """Yield the stored events with a `seq` above `after`, then each new event when it is committed."""
         ...
 
-    @own
+    @own(role=None)
     async def close(self) -> None:
         """Release the resources of this port. The embedded engine stops; a client disconnects."""
         ...

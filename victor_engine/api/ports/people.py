@@ -6,6 +6,7 @@ from typing import Protocol
 
 from victor_engine.api.marks import action, query
 from victor_engine.api.people import Answer, RequestInfo, RequestQuery
+from victor_engine.api.roles import Role
 
 
 class PeoplePort(Protocol):
@@ -15,22 +16,22 @@ class PeoplePort(Protocol):
     if the request is not open or `revision` is not its current revision.
     """
 
-    @query
+    @query(assignee=True)
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         """Return a page of requests: open ones by deadline, priority and age, then closed ones, newest first."""
         ...
 
-    @query
+    @query(assignee=True)
     async def request_count(self, query: RequestQuery) -> int:
         """Return the total number of requests that match a query, without regard to its page."""
         ...
 
-    @query
+    @query(assignee=True)
     async def request(self, request_id: str) -> RequestInfo:
         """Return one request."""
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
         """Answer a request, or vote on one that needs several people.
 
@@ -38,17 +39,17 @@ class PeoplePort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def claim(self, request_id: str) -> RequestInfo:
         """Claim a request for the calling user. Raise ConflictError if another user has claimed it."""
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def release(self, request_id: str) -> RequestInfo:
         """Release a claim. Raise PermissionDeniedError if another user has the claim."""
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def reassign(
         self, request_id: str, revision: int, assignees: list[str], note: str = ""
     ) -> RequestInfo:
@@ -58,17 +59,17 @@ class PeoplePort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def delegate(self, request_id: str, revision: int, to: str, note: str = "") -> RequestInfo:
         """Let `to` (a user, `group:NAME` or `@ROLE`) answer in place of the calling user."""
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def undo_answer(self, request_id: str) -> RequestInfo:
         """Undo the answer of the calling user. Raise ConflictError after the undo window."""
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def push_back(self, request_id: str, revision: int, to_node: str, comment: str) -> RequestInfo:
         """Answer a request by sending its run back to a node that the run has visited.
 
@@ -76,12 +77,12 @@ class PeoplePort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.APPROVER, assignee=True)
     async def ask_requester(self, request_id: str, question: str) -> RequestInfo:
         """Ask the requester a question. The deadline of the request is suspended until the reply."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR, assignee=True)
     async def reply(self, request_id: str, text: str) -> RequestInfo:
         """Reply to a question as the requester. The deadline of the request resumes."""
         ...

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from victor_engine.api.insight import AttemptState, RunComparison, RunStats
 from victor_engine.api.marks import action, query
+from victor_engine.api.roles import Role
 from victor_engine.api.runs import (
     DeadLetterGroup,
     LogLine,
@@ -86,7 +87,7 @@ class RunsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def start_run(
         self, workflow: str, version: str | None = None, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
@@ -98,27 +99,27 @@ class RunsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def cancel_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Cancel a run and stop its commands. A second call force-kills the commands."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def pause_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Pause a run after its current node."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def resume_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Resume a paused run."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def retry_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Retry a failed or cancelled run from the node at which it stopped."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def redrive_run(
         self,
         run_id: str,
@@ -140,7 +141,7 @@ class RunsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def rerun(
         self,
         run_id: str,
@@ -155,7 +156,7 @@ class RunsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def override_node(
         self,
         run_id: str,
@@ -172,7 +173,7 @@ class RunsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def discard_run(self, run_id: str, note: str = "", plan: str | None = None) -> RunInfo:
         """Discard a dead letter. The run stays failed. Raise ConflictError if the run is not a dead letter."""
         ...

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from victor_engine.api.marks import action, query
+from victor_engine.api.roles import Role
 from victor_engine.api.runs import RunInfo
 from victor_engine.api.schedules import (
     Agenda,
@@ -83,7 +84,7 @@ class SchedulesPort(Protocol):
         """Return the newest backfills, of one schedule if given."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def add_schedule(self, spec: ScheduleSpec, note: str = "") -> ScheduleAdded:
         """Add a schedule. If the same schedule exists, return it with `created` False.
 
@@ -92,7 +93,7 @@ class SchedulesPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def edit_schedule(
         self, schedule_id: str, spec: ScheduleSpec, note: str = "", plan: str | None = None
     ) -> ScheduleInfo:
@@ -103,36 +104,36 @@ class SchedulesPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def remove_schedule(self, schedule_id: str, note: str = "") -> None:
         """Remove a schedule and keep its history."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def trigger_schedule(
         self, schedule_id: str, state: dict[str, Any] | None = None, note: str = ""
     ) -> RunInfo:
         """Start a run of a schedule immediately. `state` replaces the initial state of the schedule."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def pause_schedule(
         self, schedule_id: str, note: str = "", until: datetime | None = None
     ) -> ScheduleInfo:
         """Pause a schedule, and resume it automatically at `until`."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def resume_schedule(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         """Resume a paused schedule."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def skip_next(self, schedule_id: str, note: str = "") -> ScheduleInfo:
         """Skip the next fire of a schedule. Raise ConflictError if it has no next fire."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def start_backfill(
         self, spec: BackfillSpec, note: str = "", plan: str | None = None
     ) -> BackfillInfo:
@@ -143,17 +144,17 @@ class SchedulesPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def pause_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         """Pause a backfill: start no further fires until it is resumed."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def resume_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         """Resume a paused backfill."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def cancel_backfill(self, backfill_id: int, note: str = "") -> BackfillInfo:
         """Cancel a backfill: start no further fires. Its active runs continue."""
         ...

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from victor_engine.api.marks import action, query
+from victor_engine.api.roles import Role
 from victor_engine.api.runs import RunInfo
 from victor_engine.api.versions import (
     AliasChange,
@@ -80,7 +81,7 @@ class VersionsPort(Protocol):
         """Return the migrations of runs, newest first; of one workflow or one run if given."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def deprecate(
         self,
         workflow: str,
@@ -95,7 +96,7 @@ class VersionsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:
         """Remove a version: new runs cannot start on it, and its active runs continue.
 
@@ -103,12 +104,12 @@ class VersionsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def restore_version(self, workflow: str, version: str) -> VersionInfo:
         """Restore a deprecated or removed version."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def set_alias(
         self,
         workflow: str,
@@ -124,24 +125,24 @@ class VersionsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def remove_alias(self, workflow: str, alias: str, note: str = "") -> None:
         """Remove an alias."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def promote_alias(
         self, workflow: str, alias: str, onto: str | None = None, note: str = ""
     ) -> AliasInfo:
         """Promote the second version of an alias: it gets all new runs. With `onto`, set that alias to it instead."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def roll_back_alias(self, workflow: str, alias: str, note: str = "") -> AliasInfo:
         """Set an alias back to its previous version, which gets all new runs."""
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def migrate_runs(
         self, spec: MigrationSpec, note: str = "", plan: str | None = None
     ) -> MigrationReport:
@@ -153,7 +154,7 @@ class VersionsPort(Protocol):
         """
         ...
 
-    @action
+    @action(role=Role.OPERATOR)
     async def unmigrate_run(self, run_id: str, note: str = "") -> RunInfo:
         """Undo the last migration of a run. Raise ConflictError if the run has continued since."""
         ...
