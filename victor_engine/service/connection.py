@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +15,10 @@ import msgspec
 from victor_engine.api import (
     EventInfo,
 )
-from victor_engine.errors import EngineUnavailableError, UsageError, VictorError
-from victor_engine.identity import local_actor
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, UsageError, VictorError
+from victor_engine.identity import local_actor, user_name
 from victor_engine.service import protocol
-from victor_engine.service.identity import Claims
+from victor_engine.service.identity import Claims, peer_of
 
 GREETING_SECONDS = 10.0
 """Maximum seconds until the hello message of the engine."""
@@ -36,19 +38,21 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, path: Path, via: str = "api") -> Self:
+    async def connect(cls, path: Path, via: str = "api", *, trusted: Set[int] | None = None) -> Self:
         """Connect and exchange hello messages. `via` is `console`, `cli` or `api`.
 
-        Raise EngineUnavailableError if no engine listens, or if it uses another version of the protocol.
+        `trusted` are the user ids that the engine may have in addition to root; by default, only the user of this
+        process. Raise PermissionDeniedError if another user listens, or if the socket does not accept this user;
+        EngineUnavailableError if no process listens (with `stale` in the details), or if it uses another version
+        of the protocol.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=protocol.MAX_MESSAGE)
         except OSError as error:
-            raise EngineUnavailableError(
-                f"{path}: cannot connect to the engine: {error.strerror or error}"
-            ) from error
+            raise _unreachable(path, error) from error
         client = cls(reader, writer, path)
         try:
+            _check_listener(path, writer, {os.geteuid()} if trusted is None else trusted)
             async with asyncio.timeout(GREETING_SECONDS):
                 await client._greet(via)
         except TimeoutError:
@@ -214,3 +218,28 @@ class Connection:
             await self._writer.wait_closed()
         except (ConnectionError, OSError):
             return
+
+
+def _unreachable(path: Path, error: OSError) -> VictorError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PermissionDeniedError(
+            f"permission denied: {user_name(os.geteuid())} cannot connect to the engine at {path}, ask its owner "
+            "for a role: `permissions` in the scheduler.yaml of the engine"
+        )
+    stale = error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
+    return EngineUnavailableError(
+        f"{path}: cannot connect to the engine: {error.strerror or error}",
+        **({"stale": True} if stale else {}),
+    )
+
+
+def _check_listener(path: Path, writer: asyncio.StreamWriter, trusted: Set[int]) -> None:
+    """Raise PermissionDeniedError unless root or a trusted user listens. The kernel reports the user."""
+    peer = peer_of(writer.get_extra_info("socket"))
+    if peer.uid == 0 or peer.uid in trusted:
+        return
+    names = " or ".join(user_name(uid) for uid in sorted({0, *trusted}))
+    raise PermissionDeniedError(
+        f"{path}: process {peer.pid} of {user_name(peer.uid)} listens there instead of an engine of {names}; nothing "
+        "was sent to it. Ask root to remove the file"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import socket
 import struct
 from collections.abc import Callable
@@ -44,6 +45,14 @@ def peer_of(connection: socket.socket) -> Peer:
     return Peer(*_UCRED.unpack(data))
 
 
+def group_name(gid: int) -> str:
+    """Return the name of a group id, or `gid 1234` if the system has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"gid {gid}"
+
+
 def _claim(text: str | None) -> str | None:
     if not text:
         return None
@@ -68,6 +77,7 @@ __all__ = [
     "acting",
     "acting_as",
     "current_actor",
+    "group_name",
     "local_actor",
     "peer_actor",
     "peer_of",

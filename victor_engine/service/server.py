@@ -17,13 +17,14 @@ import msgspec
 
 from victor_engine.api import Actor, EventInfo, Port
 from victor_engine.clock import Clock, SystemClock
-from victor_engine.errors import PermissionDeniedError, UsageError, VictorError
+from victor_engine.errors import ConfigError, PermissionDeniedError, UsageError, VictorError
 from victor_engine.service import protocol
 from victor_engine.service.identity import (
     ActorFactory,
     Claims,
     Peer,
     current_actor,
+    group_name,
     peer_actor,
     peer_of,
     user_name,
@@ -37,6 +38,9 @@ IN_FLIGHT = 256
 
 GREETING_SECONDS = 10.0
 """Maximum seconds until the hello message of a client."""
+
+CONNECTIONS_PER_USER = 100
+"""Maximum open connections of one user, so that no user can take the connections of the others."""
 
 _BATCH = 100
 """Maximum events in one write, after which the server waits until the socket accepts more."""
@@ -61,6 +65,9 @@ class PortServer:
         *,
         allowed: Allowed = owner_or_root,
         product: str = "",
+        mode: int = 0o600,
+        group: int | None = None,
+        per_user: int = CONNECTIONS_PER_USER,
     ) -> None:
         self.port = port
         self.path = path
@@ -68,6 +75,9 @@ class PortServer:
         self.actor_factory = actor_factory
         self.allowed = allowed
         self.product = product
+        self.mode = mode
+        self.group = group
+        self.per_user = per_user
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
         self._connections: dict[asyncio.Task[None], Connection] = {}
@@ -78,9 +88,10 @@ class PortServer:
         return len(self._connections)
 
     async def start(self) -> None:
-        """Create the socket with mode 0600 and serve. A stale socket is replaced.
+        """Create the socket with its permissions and serve. A stale socket is replaced.
 
-        Raise UsageError if another kind of file has the path of the socket.
+        Raise UsageError if another kind of file has the path of the socket, and ConfigError if the socket cannot
+        be given to its group.
         """
         make_socket_directory(self.path)
         if self.path.exists() and not stat.S_ISSOCK(self.path.lstat().st_mode):
@@ -93,7 +104,7 @@ class PortServer:
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             bound.bind(str(fresh))
-            fresh.chmod(0o600)  # before it listens, so that no other user can connect
+            self._set_permissions(fresh)  # before it listens, so that no other user can connect
             self._server = await asyncio.start_unix_server(
                 self._connected, sock=bound, limit=protocol.MAX_MESSAGE
             )
@@ -102,6 +113,18 @@ class PortServer:
             raise
         self._inode = fresh.stat().st_ino
         fresh.rename(self.path)
+
+    def _set_permissions(self, fresh: Path) -> None:
+        if self.group is not None:
+            try:
+                os.chown(fresh, -1, self.group)
+            except OSError as error:
+                me, name = user_name(os.geteuid()), group_name(self.group)
+                raise ConfigError(
+                    f"socket.group: cannot give {self.path} to the group {name}: {error.strerror}; add {me} to the "
+                    f"group {name}, or choose a group of {me}"
+                ) from error
+        fresh.chmod(self.mode)
 
     async def close(self) -> None:
         """Stop listening, close every connection, and remove the socket unless another engine replaced it."""
@@ -118,10 +141,26 @@ class PortServer:
                 self.path.unlink()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(self, reader, writer)
+        peer = peer_of(writer.get_extra_info("socket"))
+        connection = Connection(self, reader, writer, peer)
         task = asyncio.get_running_loop().create_task(connection.serve())
         self._connections[task] = connection
         task.add_done_callback(self._disconnected)
+
+    def refusal(self, peer: Peer) -> VictorError | None:
+        """Return why a new connection is refused; None if it is accepted. It is among the connections already."""
+        if not self.allowed(peer):
+            me, owner = user_name(peer.uid), user_name(os.geteuid())
+            return PermissionDeniedError(
+                f"permission denied: {me} cannot use the engine of {owner}, ask {owner} for a role: `permissions` in "
+                "the scheduler.yaml of the engine"
+            )
+        if sum(each.peer.uid == peer.uid for each in self._connections.values()) > self.per_user:
+            return PermissionDeniedError(
+                f"permission denied: {user_name(peer.uid)} has {self.per_user} connections to this engine, which is "
+                "the maximum for one user; close a console or a program that uses it"
+            )
+        return None
 
     def _disconnected(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]
@@ -133,9 +172,14 @@ class Connection:
     """The connection of one client: its identity, its requests and its subscriptions."""
 
     def __init__(
-        self, server: PortServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        server: PortServer,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: Peer,
     ) -> None:
         self.server = server
+        self.peer = peer
         self.reader = reader
         self.writer = writer
         self.actor: Actor | None = None
@@ -157,13 +201,9 @@ class Connection:
 
     async def _greet(self) -> bool:
         """Exchange hello messages; return whether the client is permitted and compatible."""
-        peer = peer_of(self.writer.get_extra_info("socket"))
-        if not self.server.allowed(peer):
-            await self._refuse(
-                PermissionDeniedError(
-                    f"permission denied: {user_name(peer.uid)} cannot use the engine of {user_name(os.geteuid())}"
-                )
-            )
+        refusal = self.server.refusal(self.peer)
+        if refusal is not None:
+            await self._refuse(refusal)
             return False
         hello = protocol.Hello(protocol=protocol.PROTOCOL, product=self.server.product, pid=os.getpid())
         await self._send(protocol.line({"hello": hello}))
@@ -185,7 +225,7 @@ class Connection:
                 )
             )
             return False
-        self.actor = self.server.actor_factory(peer, theirs.claims or Claims())
+        self.actor = self.server.actor_factory(self.peer, theirs.claims or Claims())
         return True
 
     async def _read_requests(self) -> None:
