@@ -84,6 +84,10 @@ async def asked(port: Port) -> Any:
     async with asyncio.timeout(20):
         async for event in port.subscribe(0):
             if event.kind == "request.opened":
+                page = await port.request_page(RequestQuery())
+                queue = await port.request_queue()
+                assert queue.next in page.rows
+                assert queue.open == page.total >= queue.count >= 1
                 return (await port.requests(RequestQuery()))[0]
     raise AssertionError("the feed ended")
 

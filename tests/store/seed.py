@@ -164,6 +164,7 @@ def _waiting_run(tx: Tx, definition: int, ids: dict[str, str]) -> str:
         " created_at, deadline, claimed_by) VALUES (?,?,?,'deploy','gate',1,'approval','open',?,'d',?,?,?)",
         (ids["request"], key, asked, jsonio.dumps_text(shown), tx.now_us, deadline, actor_json(ALICE)),
     )
+    tx.execute("INSERT INTO request_people (request_key, name, may) SELECT key, '', 1 FROM requests")
     tx.execute(
         "UPDATE runs SET status = 'waiting', started_at = ?, nodes_done = 1 WHERE key = ?", (tx.now_us, key)
     )

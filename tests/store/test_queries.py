@@ -17,6 +17,7 @@ from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.queries.conversions import left
+from victor_engine.store.queries.request_filters import Asks
 
 
 class World:
@@ -318,3 +319,31 @@ def test_a_page_of_runs_is_read_in_order_not_sorted(world: World, query: RunQuer
     statements = recorded(world.connection, lambda c: queries.runs(c, query, NOW))
     page = next(text for text in statements if "LEFT JOIN runs p" in text)
     assert not [step for _, step in plans(world.connection, [page]) if "TEMP B-TREE" in step]
+
+
+ASKS = Asks("ana", ("ana", "user:ana"), ("ops", "@ops"), uid=7)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        RequestQuery(),
+        RequestQuery(answerable=True),
+        RequestQuery(statuses=("answered", "expired", "withdrawn")),
+        RequestQuery(statuses=("held",)),
+        RequestQuery(asked=("mine", "groups")),
+    ],
+)
+def test_a_page_of_requests_is_read_in_order_not_sorted(world: World, query: RequestQuery) -> None:
+    statements = recorded(world.connection, lambda c: queries.requests(c, query, ASKS))
+    page = next(text for text in statements if text.startswith("SELECT q.key FROM requests"))
+    assert not [step for _, step in plans(world.connection, [page]) if "TEMP B-TREE" in step]
+
+
+def test_the_queue_is_counted_by_the_index_of_open_requests(world: World) -> None:
+    statements = recorded(world.connection, lambda c: queries.request_queue(c, ASKS))
+    counted = [text for text in statements if text.startswith("SELECT COUNT(*)")]
+    assert len(counted) == 2
+    steps = [step for _, step in plans(world.connection, counted) if step.split()[1] == "q"]
+    assert len(steps) == 2
+    assert all("USING INDEX requests_" in step or "USING COVERING INDEX requests_" in step for step in steps)

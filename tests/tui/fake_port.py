@@ -31,7 +31,9 @@ from victor_engine.api import (
     MessageInfo,
     PauseInfo,
     ProblemInfo,
+    QueueInfo,
     RequestInfo,
+    RequestPage,
     RequestQuery,
     RunDetail,
     RunInfo,
@@ -321,6 +323,28 @@ class FakePort(FakeControl, FakeInsight, FakeTime, FakeVersions):
 
     async def request_count(self, query: RequestQuery) -> int:
         return len(await self.requests(replace(query, limit=1_000_000, offset=0)))
+
+    async def request_page(self, query: RequestQuery) -> RequestPage:
+        rows = sorted(
+            await self.requests(replace(query, limit=1_000_000, offset=0)),
+            key=lambda q: (q.deadline is None, q.deadline or q.created_at, -q.priority, q.created_at),
+        )
+        shown = rows[query.offset : query.offset + query.limit]
+        return RequestPage(rows=tuple(shown), offset=query.offset, total=len(rows))
+
+    async def request_queue(self) -> QueueInfo:
+        rows = (await self.request_page(RequestQuery())).rows
+        mine = [
+            q
+            for q in rows
+            if q.asked_as and q.claimed_by in (None, ME.user) and all(v.actor != ME for v in q.votes)
+        ]
+        return QueueInfo(
+            count=len(mine),
+            next=mine[0] if mine else None,
+            deadlines=tuple(q.deadline for q in mine if q.deadline is not None),
+            open=len(rows),
+        )
 
     async def request(self, request_id: str) -> RequestInfo:
         self._enter("request")

@@ -207,6 +207,19 @@ async def test_paused_runs_stay_paused_and_go_on_after_resume(tmp_path: Path, ol
 async def test_open_requests_take_their_answers(tmp_path: Path, old_store: Path) -> None:
     async with opened(tmp_path, old_store) as old:
         assert (await old.request("asking")).claimed_by == "bob"
+        # The queue knows the assignees, claims and votes of the older release.
+        rows = await old.engine.requests(RequestQuery())
+        with acting_as(BOB):
+            queue = await old.engine.requests(RequestQuery(answerable=True))
+        free = [row.id for row in rows if row.claimed_by in (None, "bob")]
+        assert {row.id for row in queue} == {
+            row.id
+            for row in rows
+            if row.id in free
+            and (not row.assignees or "bob" in row.assignees)
+            and not any(vote.actor.user == "bob" and not vote.undone for vote in row.votes)
+        }
+        assert queue
         await old.answer("asking", Answer(outcome="approved", comment="yes"))
         assert (await old.ends("asking")).state["signed"] is True
         await old.answer("choosing", Answer(outcome="answered", value="south"))

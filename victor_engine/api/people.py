@@ -118,12 +118,17 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
 
 class RequestQuery(Struct, frozen=True, omit_defaults=True):
-    """A filter of requests. All given conditions must hold.
+    """A filter of requests, and their order. All given conditions must hold.
 
     `statuses` are those of requests, and `held` for answers that can still be undone. `asked` limits the result
     to requests to the calling user: `mine` are assigned by name or claimed, `groups` are assigned through a group
-    or role; one of both is sufficient. `words` are searched in title, prompt, workflow and node. `limit` and
-    `offset` select a page; `Port.request_count` returns the total number.
+    or role, `anyone` are those without assignees; one of them is sufficient. `answerable` limits it to the queue
+    of the calling user: open requests that the user may answer, that no other user has claimed, and on which the
+    user has not voted. `words` are searched in title, prompt, workflow and node.
+
+    `limit` and `offset` select a page; with `around`, the page has that request in its middle if it matches.
+    `order` is by urgency (answers that can be undone, then open requests by deadline, priority and age, then
+    decided ones by the time of their decision, newest first), or by a column; `reverse` reverses it.
     """
 
     statuses: tuple[str, ...] = ("open",)
@@ -131,7 +136,8 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     run_id: str | None = None
     limit: int = 500
     offset: int = 0
-    asked: tuple[Literal["mine", "groups"], ...] = ()
+    asked: tuple[Literal["mine", "groups", "anyone"], ...] = ()
+    answerable: bool = False
     unclaimed: bool = False
     no_votes: bool = False
     due_before: datetime | None = None  # a deadline at or before this instant
@@ -139,6 +145,38 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     workflow_part: str = ""
     run_prefix: str = ""
     kind_prefix: str = ""
+    created_after: datetime | None = None
+    order: Literal["urgency", "workflow", "title", "kind", "age", "run"] = "urgency"
+    reverse: bool = False
+    around: str | None = None
+
+
+class RequestPage(Struct, frozen=True, omit_defaults=True):
+    """A page of requests, read in one state of the store.
+
+    `offset` is the position of its first request among the `total` matches. `groups` has the number of matches by
+    workflow, if the order is by workflow. `searched` is the number of requests whose text was searched, if words
+    were given and not all texts were searched; None otherwise.
+    """
+
+    rows: tuple[RequestInfo, ...]
+    offset: int
+    total: int
+    groups: dict[str, int] = {}
+    searched: int | None = None
+
+
+class QueueInfo(Struct, frozen=True, omit_defaults=True):
+    """The queue of the calling user: the requests that `RequestQuery.answerable` finds.
+
+    `next` is the first of them. `deadlines` has their deadlines in order, at most 100. `open` is the number of all
+    open requests.
+    """
+
+    count: int
+    next: RequestInfo | None = None
+    deadlines: tuple[datetime, ...] = ()
+    open: int = 0
 
 
 def request_refused(request: RequestInfo, command: RequestCommand) -> str | None:

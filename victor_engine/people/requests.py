@@ -34,6 +34,7 @@ from victor_engine.people.timeouts import (
 from victor_engine.people.votes import check_assigned, read_said, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
+from victor_engine.store.queries.people import starters
 from victor_engine.store.repositories import requests
 from victor_engine.store.repositories.requests import Handle
 
@@ -75,6 +76,8 @@ def open_request(
         digest=ask.shown_digest(),
         deadline=deadline_us,
         priority=ask.priority,
+        assignees=ask.assignees,
+        barred=() if ask.allow_self_approval else starters(tx, run_key),
     )
     ref = RequestRef(request_id, key, 1)
     if ask.reminders or ask.remind_every is not None:

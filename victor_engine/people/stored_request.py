@@ -164,4 +164,4 @@ def write_event(
 
 def write_ask(tx: Tx, row: Row, ask: Ask) -> None:
     """Store a question whose assignees or timeout have changed. It gets a new revision and loses its claim."""
-    requests.put_question(tx, row.handle, msgspec.json.encode(ask).decode())
+    requests.put_question(tx, row.handle, msgspec.json.encode(ask).decode(), ask.assignees)

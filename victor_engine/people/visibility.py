@@ -12,7 +12,7 @@ from victor_engine.api import RequestInfo, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.identity import acting
 from victor_engine.people.roles import GROUP, ROLE, USER, Person, asked_as, person, unix_groups
-from victor_engine.store.queries.people import Asks
+from victor_engine.store.queries.request_filters import Asks
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,16 @@ class Viewing:
 
     async def asks(self, query: RequestQuery) -> Asks | None:
         """Return the assignees that mean the acting user, if the query filters by them; None otherwise."""
-        if not query.asked:
-            return None
+        return await self.caller() if query.asked or query.answerable else None
+
+    async def caller(self) -> Asks:
+        """Return the assignees that mean the acting user."""
         actor = acting()
         who = await self._viewer({""})
         groups = (name for group in who.groups for name in (group, GROUP + group, ROLE + group))
         roles = (ROLE + role for role in who.roles)
-        return Asks(actor.user, (actor.user, USER + actor.user), tuple(dict.fromkeys((*groups, *roles))))
+        names = (actor.user, USER + actor.user)
+        return Asks(actor.user, names, tuple(dict.fromkeys((*groups, *roles))), uid=actor.uid)
 
     async def _viewer(self, assignees: set[str]) -> Person:
         actor = acting()

@@ -21,7 +21,7 @@ class Root(IntEnum):
     RUN = 2
     """A run, with its attempts, states, logs, moves and dead letter. Key: `runs.key`."""
     REQUEST = 3
-    """A request, with its votes, messages and reminders. Key: the request's id."""
+    """A request, with its people, votes, messages and reminders. Key: the request's id."""
     ALIAS = 4
     """The aliases of a workflow, with their history. Key: the workflow's name."""
     DEFINITION = 5
@@ -48,6 +48,7 @@ OWNED: dict[str, Root] = {
     "dead_letters": Root.RUN,
     "requests": Root.REQUEST,
     "request_messages": Root.REQUEST,
+    "request_people": Root.REQUEST,
     "votes": Root.REQUEST,
     "reminders": Root.REQUEST,
     "aliases": Root.ALIAS,

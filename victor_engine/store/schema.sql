@@ -222,6 +222,13 @@ CREATE TABLE request_messages (
   text        TEXT NOT NULL
 );
 
+CREATE TABLE request_people (
+  request_key INTEGER NOT NULL REFERENCES requests (key) ON DELETE CASCADE,
+  name        TEXT NOT NULL,
+  may         INTEGER NOT NULL,
+  PRIMARY KEY (request_key, name, may)
+) WITHOUT ROWID;
+
 CREATE TABLE requests (
   key         INTEGER PRIMARY KEY,
   id          TEXT NOT NULL UNIQUE,
@@ -426,7 +433,9 @@ CREATE INDEX requests_run ON requests (run_key, key);
 
 CREATE INDEX requests_settling ON requests (settles_at) WHERE settles_at IS NOT NULL;
 
-CREATE INDEX requests_status ON requests (status, workflow, node_id);
+CREATE INDEX requests_urgent ON requests (deadline IS NULL, deadline, priority DESC, key) WHERE status = 'open';
+
+CREATE INDEX requests_workflow ON requests (workflow, answered_at);
 
 CREATE INDEX run_choices_side ON run_choices (pointing_id, version, run_key);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from victor_engine.api.marks import action, query
-from victor_engine.api.people import Answer, RequestInfo, RequestQuery
+from victor_engine.api.people import Answer, QueueInfo, RequestInfo, RequestPage, RequestQuery
 from victor_engine.api.roles import Role
 
 
@@ -18,12 +18,22 @@ class PeoplePort(Protocol):
 
     @query(assignee=True)
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
-        """Return a page of requests: open ones by deadline, priority and age, then closed ones, newest first."""
+        """Return a page of requests in the order of the query."""
         ...
 
     @query(assignee=True)
     async def request_count(self, query: RequestQuery) -> int:
         """Return the total number of requests that match a query, without regard to its page."""
+        ...
+
+    @query(assignee=True)
+    async def request_page(self, query: RequestQuery) -> RequestPage:
+        """Return a page of requests with its offset and the total number of matches, of one state of the store."""
+        ...
+
+    @query(assignee=True)
+    async def request_queue(self) -> QueueInfo:
+        """Return the number of requests that wait for the calling user, and the first of them."""
         ...
 
     @query(assignee=True)

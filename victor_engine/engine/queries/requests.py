@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from victor_engine.api import RequestInfo, RequestQuery
+from msgspec.structs import replace
+
+from victor_engine.api import QueueInfo, RequestInfo, RequestPage, RequestQuery
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.people.visibility import Viewing
@@ -26,6 +28,15 @@ class RequestQueries:
 
     async def request_count(self, query: RequestQuery) -> int:
         return await self._reader.read(queries.request_count, query, await self._viewing.asks(query))
+
+    async def request_page(self, query: RequestQuery) -> RequestPage:
+        page = await self._reader.read(queries.request_page, query, await self._viewing.asks(query))
+        return replace(page, rows=tuple(await self._viewing.see(page.rows)))
+
+    async def request_queue(self) -> QueueInfo:
+        queue = await self._reader.read(queries.request_queue, await self._viewing.caller())
+        first = None if queue.next is None else (await self._viewing.see([queue.next]))[0]
+        return replace(queue, next=first)
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await self._reader.read(queries.request, request_id)]))[0]

@@ -16,7 +16,7 @@ from victor_engine.store.queries.definitions import (
 )
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
-from victor_engine.store.queries.people import request, request_count, requests
+from victor_engine.store.queries.people import request, request_count, request_page, request_queue, requests
 from victor_engine.store.queries.run_migrations import movable_runs, run_migrations
 from victor_engine.store.queries.runs import (
     attempt_state,
@@ -57,6 +57,8 @@ __all__ = [
     "request",
     "request_count",
     "request_id",
+    "request_page",
+    "request_queue",
     "requests",
     "run_detail",
     "run_id",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
+
+T = TypeVar("T")
 
 ACTIVE = "('queued', 'running', 'waiting', 'pausing', 'paused', 'cancelling')"
 """Runs that are not over; spelled as in the partial index `runs_of_schedule`, which SQLite uses only if it
@@ -61,3 +64,9 @@ def left(deadline: datetime | None, now: datetime) -> str:
 def marks(count: int) -> str:
     """Return the parameter marks `?,?,?` of an IN list."""
     return ",".join("?" * count)
+
+
+def batched(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """Yield the values in batches, because a statement takes a limited number of parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, MessageInfo, RequestInfo, RequestQuery, RequestStatus, VoteInfo
-from victor_engine.clock import from_us, to_us
-from victor_engine.errors import UsageError
+from victor_engine.api import (
+    Actor,
+    MessageInfo,
+    QueueInfo,
+    RequestInfo,
+    RequestPage,
+    RequestQuery,
+    RequestStatus,
+    VoteInfo,
+)
+from victor_engine.clock import from_us
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.queries import ids
-from victor_engine.store.queries.conversions import instant, json_or, marks
+from victor_engine.store.queries.conversions import batched, instant, json_or, marks
+from victor_engine.store.queries.request_filters import SEARCHED, Asks, Part, list_parts
 
 ALL_STATUSES: tuple[str, ...] = tuple(RequestStatus)
 
@@ -27,134 +37,120 @@ _COLUMNS = (
 )
 _FROM = " FROM requests q JOIN runs r ON r.key = q.run_key JOIN definitions d ON d.id = r.definition_id"
 _SPEC_FIELDS = frozenset(RequestInfo.__struct_fields__)
-
-
-class Asks(Struct, frozen=True):
-    """The assignees that mean a user: by name (`name`), and by group or role (`groups`)."""
-
-    user: str
-    name: tuple[str, ...]
-    groups: tuple[str, ...]
+DEADLINES = 100
+"""Maximum number of deadlines in a `QueueInfo`."""
 
 
 def requests(
     connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None
 ) -> list[RequestInfo]:
-    """Return a page of requests: the open ones by deadline, priority and age, then those whose answer can still
-    be taken back, then the decided ones, newest first. `asks` is the user of the query, for `query.asked`."""
-    where, values = _conditions(connection, query, asks)
-    left, skip = max(0, query.limit), max(0, query.offset)
-    rows: list[Any] = []
-    for condition, parameters, order in _parts(query):
-        conditions = " AND ".join([condition, *where])
-        if skip:
-            (there,) = connection.execute(
-                f"SELECT COUNT(*){_FROM} WHERE {conditions}", [*parameters, *values]
-            ).fetchone()
-            if skip >= there:
-                skip -= there
-                continue
-        found = connection.execute(
-            f"SELECT {_COLUMNS}{_FROM} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?",
-            [*parameters, *values, left, skip],
-        ).fetchall()
-        rows += found
-        left, skip = left - len(found), 0
-        if left <= 0:
-            break
-    return [_info(connection, row) for row in rows]
+    """Return a page of requests, in the order of `request_filters.list_parts`. `asks` is the user of the query."""
+    parts = list_parts(connection, query, asks)
+    counts = [_count(connection, part) for part in parts] if query.offset or query.around else []
+    return _page(connection, parts, counts, query.limit, _offset(connection, query, parts, counts))
 
 
 def request_count(connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None) -> int:
     """Return the number of requests that match a query, over all pages."""
-    where, values = _conditions(connection, query, asks)
-    total = 0
-    for condition, parameters, _ in _parts(query):
-        conditions = " AND ".join([condition, *where])
-        total += connection.execute(
-            f"SELECT COUNT(*){_FROM} WHERE {conditions}", [*parameters, *values]
-        ).fetchone()[0]
-    return total
+    return sum(_count(connection, part) for part in list_parts(connection, query, asks))
 
 
-def _parts(query: RequestQuery) -> list[tuple[str, list[Any], str]]:
-    """Return the sections of a list in order: condition, values, and sort order."""
-    parts: list[tuple[str, list[Any], str]] = []
-    if RequestStatus.OPEN in query.statuses:
-        urgent = "q.deadline IS NULL, q.deadline, q.priority DESC, q.key"
-        parts.append(("q.status = 'open'", [], urgent))
-    decided = [status for status in query.statuses if status not in (RequestStatus.OPEN, "held")]
-    if "held" in query.statuses and RequestStatus.ANSWERED not in decided:
-        parts.append(("q.settles_at IS NOT NULL", [], "q.settles_at"))
-    if decided:
-        parts.append((f"q.status IN ({marks(len(decided))})", list(decided), "q.key DESC"))
-    return parts
+def request_page(
+    connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None = None
+) -> RequestPage:
+    """Return a page of requests with its offset and the totals."""
+    parts = list_parts(connection, query, asks)
+    counts = [_count(connection, part) for part in parts]
+    offset = _offset(connection, query, parts, counts)
+    groups: Counter[str] = Counter()
+    if query.order == "workflow":
+        for part in parts:
+            sql = f"SELECT q.workflow, COUNT(*) FROM requests q WHERE {part.where} GROUP BY q.workflow"
+            groups.update(dict(connection.execute(sql, part.parameters)))
+    matching = [_count(connection, replace(part, words=())) for part in parts if part.words]
+    return RequestPage(
+        rows=tuple(_page(connection, parts, counts, query.limit, offset)),
+        offset=offset,
+        total=sum(counts),
+        groups=dict(groups),
+        searched=sum(min(SEARCHED, n) for n in matching) if any(n > SEARCHED for n in matching) else None,
+    )
 
 
-def _conditions(
-    connection: sqlite3.Connection, query: RequestQuery, asks: Asks | None
-) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
+def request_queue(connection: sqlite3.Connection, asks: Asks) -> QueueInfo:
+    """Return the queue of a user. Its number and its first request are of the same query."""
+    mine = RequestQuery(answerable=True, limit=1)
+    (part,) = list_parts(connection, mine, asks)
+    deadlines = connection.execute(
+        f"SELECT q.deadline FROM requests q WHERE {part.where} AND q.deadline IS NOT NULL"
+        f" ORDER BY {part.sort} LIMIT {DEADLINES}",
+        part.parameters,
+    )
+    return QueueInfo(
+        count=_count(connection, part),
+        next=next(iter(requests(connection, mine, asks)), None),
+        deadlines=tuple(from_us(deadline) for (deadline,) in deadlines),
+        open=request_count(connection, RequestQuery()),
+    )
 
-    def add(condition: str, *parameters: Any) -> None:
-        where.append(condition)
-        values.extend(parameters)
 
-    if query.workflow is not None:
-        add("q.workflow = ?", query.workflow)
-    if query.run_id is not None:
-        add("q.run_key = (SELECT key FROM runs WHERE id = ?)", ids.run_id(connection, query.run_id))
-    if query.asked:
-        _add_asked(add, query, asks)
-    if query.unclaimed:
-        add("q.claimed_by IS NULL")
-    if query.no_votes:
-        add("NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key)")
-    if query.due_before is not None:
-        add("q.deadline <= ?", to_us(query.due_before))
-    if query.words or query.workflow_part:
-        # SQLite's lower() supports only ASCII.
-        connection.create_function("lowered", 1, lambda text: str(text or "").lower(), deterministic=True)
-    for word in query.words:
-        add(
-            "instr(lowered(json_extract(q.spec, '$.title') || char(10) || json_extract(q.spec, '$.prompt')"
-            " || char(10) || q.workflow || char(10) || q.node_id), ?) > 0",
-            word.lower(),
+def _count(connection: sqlite3.Connection, part: Part) -> int:
+    sql = f"SELECT COUNT(*) FROM requests q WHERE {part.where}"
+    return int(connection.execute(sql, part.parameters).fetchone()[0])
+
+
+def _offset(
+    connection: sqlite3.Connection, query: RequestQuery, parts: Sequence[Part], counts: Sequence[int]
+) -> int:
+    """Return the offset of a page. With `around`, the page has that request in its middle."""
+    if query.around is None:
+        return max(0, query.offset)
+    before = 0
+    for part, count in zip(parts, counts, strict=True):
+        numbered = (
+            f"SELECT q.id AS id, ROW_NUMBER() OVER (ORDER BY {part.sort}) AS number"
+            f" FROM requests q WHERE {part.where}"
         )
-    if query.workflow_part:
-        add("instr(lowered(q.workflow), ?) > 0", query.workflow_part.lower())
-    if query.run_prefix:
-        add("substr(lower(r.id), 1, ?) = ?", len(query.run_prefix), query.run_prefix.lower())
-    if query.kind_prefix:
-        add("substr(q.kind, 1, ?) = ?", len(query.kind_prefix), query.kind_prefix)
-    return where, values
+        row = connection.execute(
+            f"SELECT number FROM ({numbered}) WHERE id = ?", [*part.parameters, query.around]
+        ).fetchone()
+        if row is not None:
+            return int(max(0, min(before + row[0] - 1 - query.limit // 2, sum(counts) - query.limit)))
+        before += count
+    return max(0, query.offset)
 
 
-def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks | None) -> None:
-    if asks is None:
-        raise UsageError("the filter asked needs a user")
-
-    def is_one_of(names: tuple[str, ...]) -> str:
-        listed = "json_each(q.spec, '$.assignees') each"
-        return f"EXISTS (SELECT 1 FROM {listed} WHERE each.value IN ({marks(len(names))}))"
-
-    ways: list[str] = []
-    values: list[Any] = []
-    if "mine" in query.asked:
-        ways.append(f"{is_one_of(asks.name)} OR json_extract(q.claimed_by, '$.user') = ?")
-        values += [*asks.name, asks.user]
-    if "groups" in query.asked:
-        ways.append(f"({is_one_of(asks.groups)} AND NOT {is_one_of(asks.name)})")
-        values += [*asks.groups, *asks.name]
-    add(f"({' OR '.join(ways)})", *values)
+def _page(
+    connection: sqlite3.Connection, parts: Sequence[Part], counts: Sequence[int], limit: int, skip: int
+) -> list[RequestInfo]:
+    """Return a page of sections. `counts` are the sizes of the sections; they are needed only to skip rows."""
+    keys: list[int] = []
+    limit = max(0, limit)
+    for number, part in enumerate(parts):
+        if skip and skip >= counts[number]:
+            skip -= counts[number]
+            continue
+        # Without joins, the index of the order is used.
+        found = connection.execute(
+            f"SELECT q.key FROM requests q WHERE {part.where} ORDER BY {part.sort} LIMIT ? OFFSET ?",
+            [*part.parameters, limit - len(keys), skip],
+        )
+        keys += [key for (key,) in found]
+        skip = 0
+        if len(keys) >= limit:
+            break
+    rows: dict[int, Any] = {}
+    for some in batched(keys):
+        listed = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE q.key IN ({marks(len(some))})", some)
+        rows.update((row[0], row) for row in listed)
+    return _infos(connection, [rows[key] for key in keys])
 
 
 def request(connection: sqlite3.Connection, request_id: str) -> RequestInfo:
     """Return a request by its id or a unique prefix."""
     full = ids.request_id(connection, request_id)
     row = connection.execute(f"SELECT {_COLUMNS}{_FROM} WHERE q.id = ?", (full,)).fetchone()
-    found = _info(connection, row)
+    (found,) = _infos(connection, [row])
     if found.status != RequestStatus.OPEN:
         return found
     return msgspec.structs.replace(found, can_go_back_to=push_back_targets(connection, row[26], row[27]))
@@ -185,7 +181,14 @@ def starters(source: ids.Source, run_key: int) -> list[Actor]:
     return [actor_from_json(text) for (text,) in rows]
 
 
-def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
+def _infos(connection: sqlite3.Connection, rows: Sequence[Any]) -> list[RequestInfo]:
+    """Return requests with their votes and messages."""
+    keys = [row[0] for row in rows]
+    votes, messages = _votes(connection, keys), _messages(connection, keys)
+    return [_info(row, tuple(votes[row[0]]), tuple(messages[row[0]])) for row in rows]
+
+
+def _info(row: Any, votes: tuple[VoteInfo, ...], messages: tuple[MessageInfo, ...]) -> RequestInfo:
     """Return a request. The question comes from the stored spec, and the current values from the columns."""
     shown = {key: value for key, value in jsonio.loads(row[9]).items() if key in _SPEC_FIELDS}
     run_actor, schedule = row[20], row[21]
@@ -207,7 +210,7 @@ def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
         "deadline": instant(row[12]),
         "priority": row[13],
         "claimed_by": None if row[14] is None else actor_from_json(row[14]).user,
-        "votes": _votes(connection, row[0]),
+        "votes": votes,
         "outcome": row[15],
         "answer": json_or(row[16], None),
         "comment": row[17],
@@ -216,34 +219,42 @@ def _info(connection: sqlite3.Connection, row: Any) -> RequestInfo:
         "settles_at": instant(row[22]),
         "held_since": instant(row[23]),
         "held_left": None if row[24] is None else row[24] / 1_000_000,
-        "messages": _messages(connection, row[0]),
+        "messages": messages,
         "pushed_back_to": row[25],
     }
     return msgspec.convert({**shown, **known}, RequestInfo)
 
 
-def _votes(connection: sqlite3.Connection, request_key: int) -> tuple[VoteInfo, ...]:
-    rows = connection.execute(
-        "SELECT at, actor, outcome, comment, stage, undone_at FROM votes WHERE request_key = ? ORDER BY id",
-        (request_key,),
-    )
-    return tuple(
-        VoteInfo(
-            at=from_us(at),
-            actor=actor_from_json(actor),
-            outcome=outcome,
-            comment=comment,
-            stage=stage,
-            undone=undone is not None,
+def _votes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, list[VoteInfo]]:
+    """Return the votes on requests by the keys of the requests, oldest first."""
+    found: dict[int, list[VoteInfo]] = defaultdict(list)
+    for some in batched(keys):
+        rows = connection.execute(
+            "SELECT request_key, at, actor, outcome, comment, stage, undone_at FROM votes"
+            f" WHERE request_key IN ({marks(len(some))}) ORDER BY id",
+            some,
         )
-        for at, actor, outcome, comment, stage, undone in rows
-    )
+        for key, at, actor, outcome, comment, stage, undone in rows:
+            vote = VoteInfo(
+                at=from_us(at),
+                actor=actor_from_json(actor),
+                outcome=outcome,
+                comment=comment,
+                stage=stage,
+                undone=undone is not None,
+            )
+            found[key].append(vote)
+    return found
 
 
-def _messages(connection: sqlite3.Connection, request_key: int) -> tuple[MessageInfo, ...]:
-    rows = connection.execute(
-        "SELECT at, actor, kind, text FROM request_messages WHERE request_key = ? ORDER BY id", (request_key,)
-    )
-    return tuple(
-        MessageInfo(from_us(at), actor_from_json(actor), kind, text) for at, actor, kind, text in rows
-    )
+def _messages(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, list[MessageInfo]]:
+    found: dict[int, list[MessageInfo]] = defaultdict(list)
+    for some in batched(keys):
+        rows = connection.execute(
+            "SELECT request_key, at, actor, kind, text FROM request_messages"
+            f" WHERE request_key IN ({marks(len(some))}) ORDER BY id",
+            some,
+        )
+        for key, at, actor, kind, text in rows:
+            found[key].append(MessageInfo(from_us(at), actor_from_json(actor), kind, text))
+    return found

@@ -1,7 +1,8 @@
-"""The tables `requests` and `request_messages`."""
+"""The tables `requests`, `request_people` and `request_messages`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -147,8 +148,13 @@ def add(
     digest: str,
     deadline: int | None,
     priority: int,
+    assignees: Sequence[str],
+    barred: Sequence[Actor] = (),
 ) -> int:
-    """Store an open request; return its key. `spec` is the question as JSON."""
+    """Store an open request; return its key.
+
+    `spec` is the question as JSON. `barred` are the users who may not approve it.
+    """
     tx.lock(Root.RUN, run_key)
     tx.created(Root.REQUEST, request_id)
     (key,) = tx.execute(
@@ -159,7 +165,19 @@ def add(
             digest, tx.now_us, deadline, priority,
         ),
     ).fetchone()  # fmt: skip
+    _add_assignees(tx, key, assignees)
+    names = {f"user:{actor.user}" for actor in barred} | {
+        f"uid:{actor.uid}" for actor in barred if actor.uid >= 0
+    }
+    for name in sorted(names):
+        tx.execute("INSERT INTO request_people (request_key, name, may) VALUES (?,?,0)", (key, name))
     return int(key)
+
+
+def _add_assignees(tx: Tx, key: int, assignees: Sequence[str]) -> None:
+    """Store the assignees of a request. The empty name means that anyone may answer."""
+    for name in dict.fromkeys(assignees or ("",)):
+        tx.execute("INSERT INTO request_people (request_key, name, may) VALUES (?,?,1)", (key, name))
 
 
 def answer(
@@ -239,14 +257,16 @@ def settle(tx: Tx, handle: Handle) -> None:
     expect_unchanged(cursor, "request", handle.id)
 
 
-def put_question(tx: Tx, handle: Handle, spec: str) -> None:
-    """Store a changed question with a new revision, and release its claim."""
+def put_question(tx: Tx, handle: Handle, spec: str, assignees: Sequence[str]) -> None:
+    """Store a changed question and its assignees with a new revision, and release its claim."""
     tx.lock(Root.REQUEST, handle.id)
     cursor = tx.execute(
         "UPDATE requests SET spec = ?, revision = revision + 1, claimed_by = NULL WHERE key = ? AND revision = ?",
         (spec, handle.key, handle.revision),
     )
     expect_unchanged(cursor, "request", handle.id)
+    tx.execute("DELETE FROM request_people WHERE request_key = ? AND may = 1", (handle.key,))
+    _add_assignees(tx, handle.key, assignees)
 
 
 def put_deadline(tx: Tx, handle: Handle, deadline: int | None) -> None:
