@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import UNSET
 
-from victor_engine.api import Answer, ChoiceInfo, RequestInfo
-from victor_engine.errors import AlreadyAnsweredError, ConflictError, NotFoundError, UsageError
+from tests.tui.realport import RealPort
+from victor_engine.api import Answer, ChoiceInfo, RequestInfo, RequestQuery
+from victor_engine.clock import FakeClock
+from victor_engine.errors import (
+    AlreadyAnsweredError,
+    ConflictError,
+    EngineUnavailableError,
+    NotFoundError,
+    UsageError,
+)
 from victor_engine.hitl import (
     AutoApproveHandler,
     HITLFallback,
@@ -21,9 +30,12 @@ from victor_engine.hitl import (
     HITLStatus,
     RecordingHandler,
     ReplayHandler,
+    Report,
     ScriptedHandler,
     serve,
 )
+from victor_engine.service.client import Client
+from victor_engine.service.server import PortServer
 
 CHOICES = (ChoiceInfo(value="a", label="A"), ChoiceInfo(value="b", label="B"))
 
@@ -158,12 +170,149 @@ async def test_serving_leaves_what_others_decide_and_votes_once() -> None:
     assert [name for name, _, _ in port.answers] == ["q2", "q3", "q4"]
 
 
-async def test_what_a_handler_raises_ends_serving() -> None:
-    with pytest.raises(NotFoundError):
-        await serve(_Port(info()), ScriptedHandler({}))  # type: ignore[arg-type]
-
-
 async def test_a_handler_may_pass() -> None:
     port = _Port(info())
     await _served(port, ScriptedHandler({"gate": HITLResponse(HITLStatus.PASSED)}))
     assert port.answers == []
+
+
+# --- on an engine ------------------------------------------------------------------------------
+
+
+class _ByTitle:
+    """Approves requests, and fails on those whose title says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def request_human_input(self, request: HITLRequest) -> Any:
+        self.asked.append(request.title)
+        if request.title == "raise":
+            raise ZeroDivisionError("of this request")
+        if request.title == "nothing":
+            return None
+        if request.title == "wrong":
+            return HITLResponse(HITLStatus.ANSWERED, "seven")
+        return HITLResponse(HITLStatus.APPROVED)
+
+
+async def test_one_request_never_ends_serving() -> None:
+    port = await RealPort().open()
+    for title in ("raise", "nothing", "wrong"):
+        await port.ask("approval", title=title, workflow=title)
+    others = await port.ask("approval", title="others", workflow="others", assignees=["bo"])
+    good = await port.ask("approval", title="good", workflow="good")
+    handler, reports = _ByTitle(), list[Report]()
+    task = asyncio.create_task(serve(port, handler, report=reports.append))
+    try:
+        await port.until(lambda: _decided(port, good.id))
+        later = await port.ask("approval", title="later", workflow="later")
+        await port.until(lambda: _decided(port, later.id))
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        still_open = {one.title for one in await port.requests(RequestQuery())}
+        await port.end()
+    assert sorted(handler.asked) == ["good", "later", "nothing", "raise", "wrong"]
+    assert still_open == {"raise", "nothing", "wrong", "others"}
+    by_id = {report.request_id: report for report in reports}
+    assert by_id[others.id].result == "not asked"
+    assert "assigned to bo" in by_id[others.id].text
+    failed = [report for report in reports if report.result == "failed"]
+    assert len(failed) == 3
+    assert all("stays open" in report.text for report in failed)
+    assert {type(report.error).__name__ for report in failed} == {
+        "ZeroDivisionError",
+        "TypeError",
+        "InvalidAnswerError",
+    }
+
+
+async def _decided(port: RealPort, request_id: str) -> bool:
+    return (await port.request(request_id)).status != "open"
+
+
+async def test_serving_survives_a_restart_of_the_engine(tmp_path: Path) -> None:
+    port = RealPort(tmp_path / "workflows")
+    await port.open()
+    path = tmp_path / "s" / "engine.sock"
+    server = PortServer(port.engine_, path)
+    await server.start()
+    clock, reports = FakeClock(), list[Report]()
+    client = await Client.connect(path)
+    task = asyncio.create_task(serve(client, AutoApproveHandler(), report=reports.append, clock=clock))
+    first = await port.ask("approval", workflow="one")
+    await port.until(lambda: _decided(port, first.id))
+    await server.close()
+    await port.end()
+
+    async def waits() -> bool:
+        return clock.sleeping == 1
+
+    await port.until(waits)
+    await clock.advance(0.5)  # the engine is still away
+    await port.until(waits)
+    await port.open()
+    second = await port.ask("approval", workflow="two")
+    server = PortServer(port.engine_, path)
+    await server.start()
+    await clock.advance(1.0)
+    await port.until(lambda: _decided(port, second.id))
+    third = await port.ask("approval", workflow="three")
+    await port.until(lambda: _decided(port, third.id))
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await client.close()
+    await server.close()
+    await port.end()
+    lost = [report.text for report in reports if report.result == "disconnected"]
+    assert len(lost) == 2
+    assert lost[0].endswith("the next attempt is in 0.5 s")
+    assert lost[1].endswith("the next attempt is in 1 s")
+
+
+async def test_an_answer_that_the_connection_lost_is_sent_again_without_asking_twice() -> None:
+    class Breaks(_Port):
+        broken = True
+
+        async def answer(self, request_id: str, revision: int, answer: Answer) -> None:
+            if self.broken:
+                self.broken = False
+                raise EngineUnavailableError("the engine closed the connection")
+            await super().answer(request_id, revision, answer)
+
+        async def close(self) -> None:
+            return None
+
+        @property
+        def reopen(self) -> Any:
+            async def again() -> Breaks:
+                return self
+
+            return again
+
+    port, handler = Breaks(info(title="once")), _ByTitle()
+    clock = FakeClock()
+    task = asyncio.create_task(serve(port, handler, report=lambda _: None, clock=clock))  # type: ignore[arg-type]
+    async with asyncio.timeout(60):
+        while not port.answers:
+            await asyncio.sleep(0)
+            if clock.sleeping:
+                await clock.advance(0.5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert handler.asked == ["once"]
+    assert [name for name, _, _ in port.answers] == ["q1"]
+
+
+async def test_the_end_of_an_engine_in_this_process_ends_serving() -> None:
+    port = await RealPort().open()
+    task = asyncio.create_task(serve(port, AutoApproveHandler()))
+    await asyncio.sleep(0)
+    port.go_down()
+    with pytest.raises(EngineUnavailableError):
+        await task
+    port.down = False
+    await port.end()

@@ -11,8 +11,8 @@ from victor_engine.people.handlers import (
     RecordingHandler,
     ReplayHandler,
     ScriptedHandler,
-    serve,
 )
+from victor_engine.people.serving import Report, serve
 
 __all__ = [
     "AutoApproveHandler",
@@ -24,6 +24,7 @@ __all__ = [
     "HITLStatus",
     "RecordingHandler",
     "ReplayHandler",
+    "Report",
     "ScriptedHandler",
     "serve",
 ]

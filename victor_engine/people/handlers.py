@@ -1,7 +1,7 @@
 """Handlers: programs that answer requests over the port.
 
-`serve(port, handler)` answers open and new requests with the identity of the port. The handlers of this module are
-for tests and rehearsals; no handler is active by default.
+`people.serving.serve` gives them open and new requests. The handlers of this module are for tests and rehearsals; no
+handler is active by default.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from victor_engine import jsonio
-from victor_engine.api import Answer, ChoiceInfo, Port, RequestInfo, RequestQuery
-from victor_engine.domain.statuses import RequestStatus
+from victor_engine.api import Answer, ChoiceInfo, RequestInfo
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 
 
@@ -236,46 +234,3 @@ class ReplayHandler:
                     HITLStatus(record["status"]), record.get("value", UNSET), record["comment"]
                 )
         raise NotFoundError(f"the recording has no answer left for {request.node_id!r}")
-
-
-async def serve(port: Port, handler: HITLHandler, query: RequestQuery | None = None) -> None:
-    """Answer the open requests and then each new request, until cancelled.
-
-    Requests that another user decides first, or that the handler passes, are skipped. Other errors of the handler or
-    the port propagate.
-    """
-    wanted = query or RequestQuery()
-    after = (await port.engine()).last_event
-    events = port.subscribe(after)
-    passed: set[tuple[str, int]] = set()
-    await _answer_open(port, handler, wanted, passed)
-    async for event in events:
-        if event.kind in ("request.opened", "request.escalated"):
-            await _answer_open(port, handler, wanted, passed)
-
-
-async def _all_pages(port: Port, query: RequestQuery) -> list[RequestInfo]:
-    """Return all requests of a query, over all pages. A handler may pass any number of them."""
-    found: list[RequestInfo] = []
-    while page := await port.requests(msgspec.structs.replace(query, offset=query.offset + len(found))):
-        found += page
-        if len(page) < query.limit:
-            break
-    return found
-
-
-async def _answer_open(
-    port: Port, handler: HITLHandler, query: RequestQuery, passed: set[tuple[str, int]]
-) -> None:
-    for info in await _all_pages(port, query):
-        # A vote that does not reach the quorum leaves the request open; it is not answered twice.
-        if info.status != RequestStatus.OPEN or (info.id, info.revision) in passed:
-            continue
-        passed.add((info.id, info.revision))
-        response = await handler.request_human_input(HITLRequest.from_info(info))
-        if response.status is HITLStatus.PASSED:
-            continue
-        try:
-            await port.answer(info.id, info.revision, response.to_answer())
-        except ConflictError:
-            continue  # decided or changed in between; an event reports a change

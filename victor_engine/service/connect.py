@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,7 +47,9 @@ async def attach(paths: Paths, via: str) -> Port | None:
     from victor_engine.service.client import Client
 
     path = Path(owner.socket) if owner.socket else paths.socket_path
-    return await Client.connect(path, via=via)
+    client = await Client.connect(path, via=via)
+    client.reopen = partial(attach, paths, via)  # the next engine can have another socket
+    return client
 
 
 def how_to_start(paths: Paths) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import itertools
 import os
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +36,9 @@ class Connection:
         self._streams: dict[int, asyncio.Queue[protocol.FromServer | None]] = {}
         self._lost: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self.reopen: Callable[[], Awaitable[Any]] = self._connect_again
+        """Returns a new connection to the engine, or None if no engine runs."""
+        self._options: dict[str, Any] = {}
 
     @classmethod
     async def connect(cls, path: Path, via: str = "api", *, trusted: Set[int] | None = None) -> Self:
@@ -51,6 +54,7 @@ class Connection:
         except OSError as error:
             raise _unreachable(path, error) from error
         client = cls(reader, writer, path)
+        client._options = {"via": via, "trusted": trusted}
         try:
             _check_listener(path, writer, {os.geteuid()} if trusted is None else trusted)
             async with asyncio.timeout(GREETING_SECONDS):
@@ -65,6 +69,9 @@ class Connection:
             raise
         client._task = asyncio.create_task(client._read(), name="victor-client")
         return client
+
+    async def _connect_again(self) -> Self:
+        return await type(self).connect(self._path, **self._options)
 
     async def _greet(self, via: str) -> None:
         message = await self._message()
