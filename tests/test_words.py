@@ -27,6 +27,7 @@ WORDS = {
     r"\b(?:is|are|was|were) told\b": "get, receive, be notified",
     r"\btak(?:e|es|en|ing) up runs\b|\btaking up\b": "claim",
     r"\bcircles? of\b": "cycle",
+    r"\bfault(?:s|y)?\b": "error, problem, failure",
 }
 """Patterns, and what to write instead."""
 

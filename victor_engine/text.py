@@ -83,3 +83,8 @@ def json_safe(text: str) -> str:
 
     acting = {ord(char): escape(char) for char in set(text) if sign(char) != char and char >= "\x7f"}
     return text.translate(acting) if acting else text
+
+
+def plural(count: int, word: str) -> str:
+    """Return a count with its noun: `1 file`, `2 files`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

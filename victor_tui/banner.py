@@ -26,9 +26,10 @@ def _storage(engine: EngineInfo, zone: tzinfo | None) -> str:
     if engine.storage is None:
         return ""
     info = engine.storage
+    waiting = f"; changes that wait: {info.waiting:,}" if info.waiting else ""
     return clean(
-        f"! {info.message}. Since {full(info.since, zone)} all runs are suspended,"
-        f" {info.waiting} changes wait. The engine continues on its own."
+        f"! {info.message}. Since {full(info.since, zone)} all runs are suspended{waiting}."
+        " The engine continues on its own."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from victor_engine import text as safe
+from victor_engine.text import plural as plural
 
 _WIDTH_MODIFIERS = re.compile("[\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
 """Joiners, variation selectors and skin tones. Terminals disagree about the width of the resulting emoji, which
@@ -150,7 +151,3 @@ def full(instant: datetime, zone: tzinfo | None) -> str:
 def schedule_name(schedule_id: str, workflow: str) -> str:
     """Return the workflow and the id of a schedule, or one of them if they are equal."""
     return schedule_id if schedule_id == workflow else f"{workflow} {schedule_id}"
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

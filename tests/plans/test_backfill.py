@@ -190,7 +190,7 @@ async def test_input_that_was_not_shown_yet_is_shown_first(
         pilot.app.screen.query_one("#concurrency", Input).value = "5"
         pilot.app.screen.query_one("#from", Input).value = "2026-04-08"
         await pilot.press("ctrl+s")
-        await shows(pilot, "#fault", "ctrl+s again starts it")
+        await shows(pilot, "#error", "ctrl+s again starts it")
         await shows(pilot, "#preview", "3 runs")
         assert await days(engine) == []
         await pilot.press("ctrl+s")

@@ -112,7 +112,7 @@ async def test_the_form_does_not_undo_an_edit_of_another_user(tmp_path: Path) ->
         await engine.edit_schedule(added, other)
         dialog.query_one("#expression", Input).value = "0 7 * * *"
         await pilot.press("ctrl+s")
-        await shows(pilot, "#fault", "has changed since you opened it")
+        await shows(pilot, "#error", "has changed since you opened it")
         assert isinstance(pilot.app.screen, ScheduleDialog)
         assert (await engine.schedule(added)).spec == other
 
@@ -124,7 +124,7 @@ async def test_the_form_shows_an_edit_before_it_saves_it(
         monkeypatch.setattr(screen_lifecycle, "QUIET", 3600.0)  # no preview comes by itself
         dialog.query_one("#expression", Input).value = "0 7 * * *"
         await pilot.press("ctrl+s")
-        await shows(pilot, "#fault", "ctrl+s again saves them")
+        await shows(pilot, "#error", "ctrl+s again saves them")
         await shows(pilot, "#preview", "0 7 * * *")
         assert (await engine.schedule(added)).spec == OLD
         await pilot.press("ctrl+s")

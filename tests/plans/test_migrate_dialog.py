@@ -45,5 +45,5 @@ async def test_a_target_that_changed_is_refused_and_planned_again(tmp_path: Path
         await until(pilot, lambda: str(button.label) == "Migrate 1 run")
         await engine.set_alias("w", "next", "1.0.0")
         button.press()
-        await shows(pilot, "#fault", "to version was 2.0.0, now 1.0.0")
+        await shows(pilot, "#error", "to version was 2.0.0, now 1.0.0")
         assert (await engine.run(run_id)).run.version == "1.0.0"

@@ -205,8 +205,8 @@ def test_names(tmp_path: Path) -> None:
 
     known = Calendars({name: declared(name) for name in source.data["calendars"]}, tmp_path)
     assert known.get("holidays").excludes(at("2026-01-01T10:00"), UTC_ZONE)
-    assert set(known.faults()) == {"bad", "odd"}
-    assert known.faults()["bad"].message.startswith("victor.yaml:3:")
+    assert set(known.errors()) == {"bad", "odd"}
+    assert known.errors()["bad"].message.startswith("victor.yaml:3:")
     for name, words in (
         ("holliday", "Did you mean 'holidays'"), ("../x.ics", "is outside the workspace"), ("gone.ics", "No such file"),
     ):  # fmt: skip

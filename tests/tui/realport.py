@@ -218,7 +218,7 @@ class RealPort(Port):
         return found
 
     async def add(self, name: str, workflow: dict[str, Any]) -> None:
-        """Put a workflow into a file of its own and load it. Fail if the engine finds fault with it."""
+        """Put a workflow into a file of its own and load it. Fail if the engine reports an error in it."""
         path = self.root / "workflows" / f"{len(list(self.root.glob('workflows/*')))}.yaml"
         text = yaml.safe_dump({"workflows": {name: workflow}}, allow_unicode=True, sort_keys=False)
         known = next((p for p in self.root.glob("workflows/*.yaml") if _names(p) == [name]), None)

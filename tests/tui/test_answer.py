@@ -87,8 +87,8 @@ async def test_every_kind_is_answered_by_keyboard(
     assert await answered(bare, kind, more, keys, size) == expected
 
 
-def fault_of(dialog: AnswerDialog) -> str:
-    return str(dialog.query_one("#fault", Static).content)
+def error_of(dialog: AnswerDialog) -> str:
+    return str(dialog.query_one("#error", Static).content)
 
 
 async def test_letters_belong_to_the_comment_while_it_has_the_focus(bare: RealPort) -> None:
@@ -111,7 +111,7 @@ async def test_an_answer_given_elsewhere_is_told_and_typed_text_stays(bare: Real
         await pilot.pause()
         dialog.query_one("#comment", Input).value = "my reasons"
         await bare.answer_elsewhere(request.id)
-        await until(pilot, lambda: "Already answered by" in fault_of(dialog))
+        await until(pilot, lambda: "Already answered by" in error_of(dialog))
         await pilot.press("left", "ctrl+s")
         assert pilot.app.screen is dialog
         assert dialog.query_one("#comment", Input).value == "my reasons"
@@ -137,7 +137,7 @@ async def test_the_first_field_that_does_not_fit_is_focused(bare: RealPort) -> N
         await pilot.pause()
         await pilot.press(*"ana", "tab", "0", "ctrl+s")
         assert dialog.focused is dialog.query_one("#field-1")
-        assert "count: must be at least 1" in fault_of(dialog)
+        assert "count: must be at least 1" in error_of(dialog)
 
 
 async def test_an_invalid_answer_is_explained_inside(bare: RealPort) -> None:
@@ -150,7 +150,7 @@ async def test_an_invalid_answer_is_explained_inside(bare: RealPort) -> None:
         await pilot.press("x", "ctrl+s")
         await pilot.pause()
         assert pilot.app.screen is dialog
-        assert "too short" in fault_of(dialog)
+        assert "too short" in error_of(dialog)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -244,7 +244,7 @@ async def test_text_typed_outside_of_a_field_decides_nothing(bare: RealPort, kin
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert not bare.calls
-        assert "Select an answer first" in fault_of(dialog)
+        assert "Select an answer first" in error_of(dialog)
 
 
 async def test_an_editable_review_opens_with_the_cursor_in_its_document(bare: RealPort) -> None:

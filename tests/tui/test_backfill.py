@@ -27,7 +27,7 @@ async def test_last_week_is_previewed_and_started(world: World) -> None:
         await go(pilot, "b")
         assert isinstance(app.screen, BackfillDialog)
         await go(pilot, "ctrl+s")
-        assert "Enter a start" in text_of(app, "#from-fault")
+        assert "Enter a start" in text_of(app, "#from-error")
         await fill(pilot, "#from", "last week")
         await fill(pilot, "#note", "the array is back")
         assert await app.screen._check()
@@ -52,20 +52,20 @@ async def test_what_is_refused_starts_nothing(world: World) -> None:
         await go(pilot)
         table(app).select(world.schedule_ids["data_pipeline"])
         await go(pilot, "b")
-        for start, end, fault, words in (
+        for start, end, error, words in (
             ("2016-01-01", "", "#preview", "a backfill runs at most 20,000; choose a shorter range"),
-            ("-1d", "-2d", "#to-fault", "before the start"),
-            ("some day", "", "#from-fault", "is not a time"),
+            ("-1d", "-2d", "#to-error", "before the start"),
+            ("some day", "", "#from-error", "is not a time"),
         ):
             await fill(pilot, "#from", start)
             await fill(pilot, "#to", end)
             await go(pilot, "ctrl+s")
-            assert words in text_of(app, fault)
+            assert words in text_of(app, error)
         await fill(pilot, "#from", "-7d")
         await fill(pilot, "#to", "")
         await fill(pilot, "#concurrency", "0")
         await go(pilot, "ctrl+s")
-        assert "1 or more" in text_of(app, "#concurrency-fault")
+        assert "1 or more" in text_of(app, "#concurrency-error")
         assert isinstance(app.screen, BackfillDialog)
         assert not world.calls
 
@@ -119,7 +119,7 @@ async def test_one_under_way_is_held_and_ended(world: World) -> None:
         await until(pilot, lambda: "running" in text_of(app, "#progress"))
         world.fail_next = ConflictError("backfill 1 is finished")
         await go(pilot, "enter")
-        assert "backfill 1 is finished" in text_of(app, "#fault")
+        assert "backfill 1 is finished" in text_of(app, "#error")
         await go(pilot, "tab", "enter", "ctrl+s")
         await until(pilot, lambda: "cancelled" in text_of(app, "#progress"))
         assert not app.screen.query_one("#end", Button).display

@@ -123,18 +123,18 @@ async def test_bad_json_and_a_conflict_send_nothing_and_take_nothing_away(world:
         await settle(pilot)
         dialog = pilot.app.screen
         area = dialog.query_one("#state", TextArea)
-        for text, fault in (('{"a": }', "Line 1, column 7"), ("[1]", "Write a JSON object")):
+        for text, error in (('{"a": }', "Line 1, column 7"), ("[1]", "Write a JSON object")):
             area.text = text
             await pilot.press("ctrl+s")
             await settle(pilot)
-            assert fault in shown(pilot, "#fault")
+            assert error in shown(pilot, "#error")
         assert calls(world, "redrive_run") == []
         area.text = '{"a": 1}'
         before = (await world.engine_.run(world.run_ids["failed"])).run.revision
         await world.by(BO, "discard_run", world.run_ids["failed"], "it is known")
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "bo" in shown(pilot, "#fault")
+        assert "bo" in shown(pilot, "#error")
         assert area.text == '{"a": 1}'
         await pilot.press("ctrl+t")
         await settle(pilot)
@@ -220,12 +220,12 @@ async def test_limits_of_the_node_that_retries(world: World) -> None:
         dialog.query_one("#timeout", Input).value = "5x"
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "is not a time limit" in shown(pilot, "#fault")
+        assert "is not a time limit" in shown(pilot, "#error")
         dialog.query_one("#timeout", Input).value = "5m"
         dialog.query_one("#attempts", Input).value = "0"
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert "1 or more" in shown(pilot, "#fault")
+        assert "1 or more" in shown(pilot, "#error")
         dialog.query_one("#attempts", Input).value = "9"
         await pilot.press("ctrl+s")
         await settle(pilot)
@@ -346,11 +346,11 @@ async def edited(pilot: Pilot[Any]) -> None:
     await settle(pilot)
 
 
-async def faulty(pilot: Pilot[Any]) -> None:
+async def invalid(pilot: Pilot[Any]) -> None:
     detail = await failed_run(pilot)
     await showing(lambda _: RedriveDialog(detail))(pilot)
     pilot.app.screen.query_one("#state", TextArea).text = '{"region": }'
-    await until(pilot, lambda: "Line 1" in shown(pilot, "#fault"))
+    await until(pilot, lambda: "Line 1" in shown(pilot, "#error"))
     await settle(pilot, 20)
 
 
@@ -376,7 +376,7 @@ async def results(pilot: Pilot[Any]) -> None:
 PICTURES = {
     "letters": keys("down", "enter", "space"),
     "edited": edited,
-    "faulty": faulty,
+    "invalid": invalid,
     "limits": limits,
     "results": results,
 }

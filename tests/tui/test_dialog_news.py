@@ -98,9 +98,9 @@ async def test_the_countdown_goes_on_and_the_deadline_is_told(tmp_path: Path) ->
         await clock.advance(10)
         await shows(pilot, "#head", "⏱ 15s")
         await clock.advance(16)
-        await shows(pilot, "#fault", "The deadline has passed")
+        await shows(pilot, "#error", "The deadline has passed")
         assert (await engine.request(request.id)).outcome == "approved"
-        assert "approved" in text(pilot, "#fault")
+        assert "approved" in text(pilot, "#error")
         assert not re.search(r"⏱ \d", text(pilot, "#head"))
         assert all(button.disabled for button in pilot.app.screen.query("#actions Button").results(Button))
 
@@ -110,8 +110,8 @@ async def test_an_answer_of_another_user_is_shown(tmp_path: Path) -> None:
         await pilot.press("ctrl+t", *"my reasons")
         with acting_as(BOB):
             await engine.answer(request.id, request.revision, Answer("rejected"))
-        await shows(pilot, "#fault", "Already answered by bob")
-        assert "rejected" in text(pilot, "#fault")
+        await shows(pilot, "#error", "Already answered by bob")
+        assert "rejected" in text(pilot, "#error")
         assert pilot.app.screen.query_one("#comment", Input).value == "my reasons"
         assert all(button.disabled for button in pilot.app.screen.query("#actions Button").results(Button))
 
@@ -130,7 +130,7 @@ async def test_votes_questions_replies_and_reassignment_are_shown(tmp_path: Path
         await shows(pilot, "#messages", "The second")
         found = await engine.request(request.id)
         await engine.reassign(request.id, found.revision, ["daemon"], "")
-        await shows(pilot, "#fault", "You can no longer answer: it is assigned to daemon")
+        await shows(pilot, "#error", "You can no longer answer: it is assigned to daemon")
         assert pilot.app.screen.query_one("#answered", Button).disabled
 
 
@@ -144,7 +144,7 @@ async def test_a_dialog_over_the_dialog_is_refreshed_too(tmp_path: Path) -> None
         await until(pilot, lambda: isinstance(pilot.app.screen, ReassignDialog))
         with acting_as(BOB):
             await engine.answer(request.id, request.revision, Answer("rejected"))
-        await shows(pilot, "#fault", "Already answered by bob")
+        await shows(pilot, "#error", "Already answered by bob")
         assert pilot.app.screen.query_one("#send", Button).disabled
 
 

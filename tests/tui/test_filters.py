@@ -88,7 +88,7 @@ def test_durations(text: str, seconds: float) -> None:
         ("zzz:1", "fields are"),
     ],
 )
-def test_faults_say_what_would_be_right(text: str, said: str) -> None:
+def test_errors_say_what_would_be_right(text: str, said: str) -> None:
     with pytest.raises(FilterError, match=said):
         parse_filter(text, NOW, UTC)
 
@@ -107,7 +107,7 @@ def test_durations_have_two_sides(text: str, low: float | None, high: float | No
     assert (found.took, found.under) == (low, high)
 
 
-def test_a_fault_has_its_place() -> None:
+def test_an_error_has_its_place() -> None:
     with pytest.raises(FilterError) as caught:
         parse_filter("workflow:deploy  stauts:failed x", NOW, UTC)
     assert (caught.value.start, caught.value.end) == (17, 30)

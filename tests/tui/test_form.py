@@ -128,20 +128,20 @@ async def test_what_does_not_fit_is_said_and_focused(
         assert pilot.app.focused is not None
         if words:
             assert pilot.app.focused.id == at
-            said = pilot.app.screen.query_one(f"#{at.replace('field', 'fault')}", Static)
+            said = pilot.app.screen.query_one(f"#{at.replace('field', 'error')}", Static)
             assert said.display
             assert words in str(said.content)
         assert not [name for name, _ in bare.calls if name == "answer"]
 
 
-async def test_a_fault_is_said_while_one_types_and_goes_when_it_is_mended(bare: RealPort) -> None:
+async def test_an_error_is_said_while_one_types_and_goes_when_it_is_mended(bare: RealPort) -> None:
     request = await bare.ask("input", input_schema=obj(a={**TEXT, "pattern": "^v[0-9]+$"}, b=TEXT))
     async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
         await pilot.press("v")
         await pilot.pause()
-        said = pilot.app.screen.query_one("#fault-0", Static)
+        said = pilot.app.screen.query_one("#error-0", Static)
         assert "does not match" in str(said.content)
         await pilot.press("1")
         await pilot.pause()
@@ -199,7 +199,7 @@ async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(bare: RealPort)
         await pilot.pause()
         entry = pilot.app.screen
         assert isinstance(entry, RowDialog)
-        said = entry.query_one("#fault", Static)
+        said = entry.query_one("#error", Static)
         assert "port: must be a whole number" in str(said.content)
         assert entry.focused is entry.query_one("#field-1")
         await pilot.press("escape")

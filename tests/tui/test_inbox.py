@@ -268,9 +268,9 @@ async def test_a_refusal_is_shown_inside_and_loses_nothing(port: Inbox) -> None:
         await pilot.press(*"nobody")
         await port.answer_elsewhere(port.q[0], "approved")
         await pilot.press("ctrl+s")
-        fault = app.screen.query_one("#fault", Static)
+        error = app.screen.query_one("#error", Static)
         await pilot.pause()
-        await until(pilot, lambda: "bo" in str(fault.content) and "answered" in str(fault.content))
+        await until(pilot, lambda: "bo" in str(error.content) and "answered" in str(error.content))
         assert app.screen.query_one("#to", Input).value == "nobody"
     assert (await port.request(port.q[0])).assignees == ("@release",)
 

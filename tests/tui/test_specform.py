@@ -43,8 +43,8 @@ def test_what_is_shown_is_read_back() -> None:
     assert "exclude: [holidays, audit]" in fields.more
     assert "2026-03-01 09:30+01:00" in fields.more
     assert spec_from(fields, FULL) == (FULL, {})
-    again, faults = spec_from(fields, None)
-    assert not faults
+    again, errors = spec_from(fields, None)
+    assert not errors
     assert again == replace(FULL, start_date=datetime(2026, 3, 1, 8, 30, tzinfo=UTC))
     assert fields_from(ScheduleSpec("w", cron="@daily")).more == ""
 
@@ -52,8 +52,8 @@ def test_what_is_shown_is_read_back() -> None:
 def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
     fields = fields_from(FULL)
     changed = SpecFields(fields.workflow, fields.way, fields.expression, fields.timezone, more="priority: 5")
-    spec, faults = spec_from(changed, FULL)
-    assert not faults
+    spec, errors = spec_from(changed, FULL)
+    assert not errors
     assert spec is not None
     assert (spec.priority, spec.jitter, spec.expect, spec.misfire_grace) == (5, 0.0, None, 60.0)
 
@@ -76,8 +76,8 @@ def test_keys_that_are_taken_out_are_their_defaults_again() -> None:
 def test_what_is_wrong_is_said_with_its_key_or_place(text: str, words: str) -> None:
     with pytest.raises(ValueError, match="(?i)" + words):
         read_more(text, "w", "UTC")
-    _, faults = spec_from(SpecFields("w", "cron", "@daily", more=text), None)
-    assert set(faults) == {"more"}
+    _, errors = spec_from(SpecFields("w", "cron", "@daily", more=text), None)
+    assert set(errors) == {"more"}
 
 
 def test_a_wall_time_without_an_offset_is_in_the_zone_of_the_schedule() -> None:
@@ -110,7 +110,7 @@ async def test_the_form_previews_over_the_clock_change_and_saves(world: World) -
         await fill(pilot, "#timezone", "Europe/Berlin")
         dialog.query_one("#more", TextArea).text = "jitter: x"
         await go(pilot, "ctrl+s")
-        assert "not a duration" in text_of(app, "#more-fault")
+        assert "not a duration" in text_of(app, "#more-error")
         dialog.query_one("#more", TextArea).text = "jitter: 2m\nexclude: holidays"
         assert await dialog._check() is not None
         said = text_of(app, "#preview")
@@ -140,6 +140,6 @@ async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(world: W
         await go(pilot, "e")
         app.screen.query_one("#more", TextArea).text = "exclude: fair.ics"
         await go(pilot, "ctrl+s")
-        assert "fair.ics:1: not an iCalendar file" in text_of(app, "#more-fault")
-        assert text_of(app, "#expression-fault") == ""
+        assert "fair.ics:1: not an iCalendar file" in text_of(app, "#more-error")
+        assert text_of(app, "#expression-error") == ""
         assert not [call for call in world.calls if call[0] == "edit_schedule"]

@@ -233,15 +233,15 @@ def _import_all() -> None:
 
 def test_no_class_overwrites_a_private_attribute_of_textual() -> None:
     _import_all()
-    faults = []
+    errors = []
     for cls in {*_ours(DOMNode), *_ours(Provider)}:
         own = _private(_assigned(cls))
         for base in cls.__mro__[1:]:
             if base.__module__.split(".")[0] == "textual" and (both := own & _private(_assigned(base))):
-                faults.append(
+                errors.append(
                     f"{cls.__module__}.{cls.__qualname__} overwrites {sorted(both)} of {base.__qualname__}"
                 )
-    assert not faults, "\n".join(faults)
+    assert not errors, "\n".join(errors)
 
 
 def test_private_names_of_textual_are_used_in_one_module() -> None:
@@ -272,5 +272,5 @@ def test_private_names_of_textual_are_used_in_one_module() -> None:
                 of_textual.add(node.name)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 of_textual.add(node.attr)
-    faults = {name: places for name, places in used.items() if name in _private(of_textual) - ours}
-    assert not faults
+    errors = {name: places for name, places in used.items() if name in _private(of_textual) - ours}
+    assert not errors

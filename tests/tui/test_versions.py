@@ -107,7 +107,7 @@ async def test_an_alias_is_set_with_a_share(world: World) -> None:
         await settle(pilot)
         await go(pilot, "A", "tab", "backspace", "backspace", "backspace", "5", "0", "0", "ctrl+s")
         assert isinstance(app.screen, AliasDialog)
-        assert "1 to 100" in str(app.screen.query_one("#fault", Static).content)
+        assert "1 to 100" in str(app.screen.query_one("#error", Static).content)
         await go(pilot, "backspace", "backspace", "5", "ctrl+s")
         assert ("set_alias", ("deploy", "stable", "2.1.0", "2.0.0", 55, "")) in world.calls
 

@@ -12,6 +12,7 @@ import msgspec
 
 from victor_engine.cli.output import print_json, print_line, print_note
 from victor_engine.errors import UsageError
+from victor_engine.text import plural
 
 if TYPE_CHECKING:
     from victor_engine.api import ProblemInfo
@@ -51,7 +52,17 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], strict: bool, as_json:
         warnings = len(problems) - errors
         for line in withheld:
             print_note(line)
-        print_note(f"{files} files, {workflows} workflows, {errors} errors, {warnings} warnings")
+        print_note(
+            ", ".join(
+                plural(count, word)
+                for count, word in (
+                    (files, "file"),
+                    (workflows, "workflow"),
+                    (errors, "error"),
+                    (warnings, "warning"),
+                )
+            )
+        )
     sys.exit(3 if errors else 0)
 
 

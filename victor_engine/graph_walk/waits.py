@@ -202,9 +202,9 @@ async def unsatisfied(
         return f"status {status}, not {' or '.join(probe.statuses)}"
     if probe.json is None:
         return None
-    faults = check_expression(probe.json, functions)
-    if faults:
-        raise ExpressionError(f"http.json: {faults[0].message}")
+    problems = check_expression(probe.json, functions)
+    if problems:
+        raise ExpressionError(f"http.json: {problems[0].message}")
     if body is None:
         return "the response is not JSON"
     names = {**(body if isinstance(body, dict) else {}), "json": body, "status": status}

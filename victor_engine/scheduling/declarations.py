@@ -79,14 +79,14 @@ def spec_from_block(
     workflow: str, block: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> tuple[ScheduleSpec | None, list[str]]:
     """Return the spec of a block, or None, and its errors."""
-    faults: list[str] = []
+    problems: list[str] = []
     for key in block:
         if key not in KEYS:
-            faults.append(f"schedule: unknown key {key!r}. {did_you_mean(str(key), KEYS)}")
+            problems.append(f"schedule: unknown key {key!r}. {did_you_mean(str(key), KEYS)}")
     written = {key: value for key, value in block.items() if value is not None}
     for names in SYNONYMS:
         if len(twice := [name for name in names if name in written]) > 1:
-            faults.append(f"schedule: {' and '.join(twice)} mean the same; remove one of them")
+            problems.append(f"schedule: {' and '.join(twice)} mean the same; remove one of them")
     # A key of the block overrides the default of its synonym.
     overridden = {name for names in SYNONYMS if written.keys() & set(names) for name in names}
     given = {**{key: value for key, value in (defaults or {}).items() if key not in overridden}, **written}
@@ -99,7 +99,7 @@ def spec_from_block(
         try:
             fields[name] = read(given[key])
         except (UsageError, ValueError, TypeError) as error:
-            faults.append(f"schedule.{key}: {error}")
+            problems.append(f"schedule.{key}: {error}")
 
     def whole(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -130,7 +130,7 @@ def spec_from_block(
     try:
         zone = get_zone(fields.get("timezone", "UTC"))
     except ValueError as error:
-        faults.append(f"schedule.timezone: {error}")
+        problems.append(f"schedule.timezone: {error}")
         zone = ZoneInfo("UTC")
     take("cron", lambda value: " ".join(str(value).split()), "cron")
     take("every_seconds", above_zero, "every", "interval")
@@ -154,8 +154,8 @@ def spec_from_block(
     take("max_runs", at_least_one, "max_runs")
     take("priority", whole, "priority")
     take("description", str, "description")
-    if faults:
-        return None, faults
+    if problems:
+        return None, problems
     spec = ScheduleSpec(**fields)
     try:
         Timing(spec, "0" * 12, datetime(2026, 1, 1, tzinfo=UTC))
@@ -167,9 +167,9 @@ def spec_from_block(
 _PLACE = re.compile(r"schedule\.(\w+):|schedule: unknown key '([^']*)'")
 
 
-def place_of(fault: str, places: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+def place_of(problem: str, places: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
     """Return the line and column of an error of `spec_from_block`, given the places of the keys of the block."""
-    found = _PLACE.match(fault)
+    found = _PLACE.match(problem)
     key = (found[1] or found[2]) if found is not None else ""
     return places.get(key) or places.get("") or (1, 1)
 
@@ -184,9 +184,9 @@ def changed_spec(spec: ScheduleSpec, block: Mapping[str, Any]) -> tuple[Schedule
     if not given.keys() & ways.keys():
         # The reader requires times; any will do to read the other keys.
         base["cron"] = "@yearly"
-    read, faults = spec_from_block(spec.workflow, {**base, **given})
+    read, problems = spec_from_block(spec.workflow, {**base, **given})
     if read is None:
-        return None, faults
+        return None, problems
     names = {"tz": "timezone", "state": "initial_state", **ways}
     changes = {names.get(key, key): getattr(read, names.get(key, key)) for key in given}
     for key in dropped:

@@ -30,6 +30,7 @@ from victor_engine.store.queries.schedule_runs import (
 )
 from victor_engine.store.queries.schedules import fires as fires_of
 from victor_engine.store.repositories import meta
+from victor_engine.text import plural
 
 MAX_FIRES = 50
 """The most fires that one explanation covers."""
@@ -132,7 +133,7 @@ def _headline(answer: _Answer) -> str:
     if not row.spec.enabled:
         return "it is disabled (enabled: false)"
     if row.exhausted:
-        return f"it has started {row.runs_started} runs and reached max_runs ({row.spec.max_runs})"
+        return f"it has started {plural(row.runs_started, 'run')} and reached max_runs ({row.spec.max_runs})"
     drained = meta.draining(answer.source)
     if drained is not None:
         note = f" ({drained.note})" if drained.note else ""
@@ -175,7 +176,7 @@ def _span(answer: _Answer, at: datetime, start: datetime, end: datetime) -> tupl
         for fire in found:
             kinds[_outcome(fire)] = kinds.get(_outcome(fire), 0) + 1
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        return f"{len(found)} fires: {counts}", found
+        return f"{plural(len(found), 'fire')}: {counts}", found
     headline = _not_recorded(answer, at, start, end)
     _add_changes(answer, start, None)
     return headline, found

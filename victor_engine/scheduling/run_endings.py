@@ -17,6 +17,7 @@ from victor_engine.store.db import Tx
 from victor_engine.store.locks import Root
 from victor_engine.store.queries import schedule_runs
 from victor_engine.store.repositories import dependencies, schedules
+from victor_engine.text import plural
 
 
 class EndingRun(Protocol):
@@ -78,7 +79,7 @@ def _pause(tx: Tx, row: ScheduleRow, run_key: int, run_id: str) -> None:
     error = schedule_runs.error_of(tx, run_key)
     cause = jsonio.loads(error).get("message", "") if error else ""
     cause = f": {cause[:200]}" if cause else ""
-    note = f"paused after {row.failures} failures in a row; the last was run {run_id}{cause}"
+    note = f"paused after {plural(row.failures, 'failure')} in a row; the last was run {run_id}{cause}"
     store_pause(tx, row, PauseInfo(by="engine", at=tx.now, note=note))
     tx.event(
         EventKind.SCHEDULE_PAUSED,

@@ -178,7 +178,7 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_node(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Call the function of a node in a worker. Return `{change}` (a patch) or `{fault: {type, message}}`.
+    """Call the function of a node in a worker. Return `{change}` (a patch) or `{failure: {type, message}}`.
 
     `config` in the payload contains `function` and `state_type` as `module:name` (none for `dict`), the
     `node`, and the directory of its modules (`root`).
@@ -198,7 +198,7 @@ def call_node(payload: Mapping[str, Any]) -> dict[str, Any]:
     try:
         change = schema.change_of(config["node"], before, given, returned)
     except NodeError as error:
-        return {"fault": {"type": error.error_type, "message": error.message, "bases": list(error.bases)}}
+        return {"failure": {"type": error.error_type, "message": error.message, "bases": list(error.bases)}}
     return {"change": change.to_data()}
 
 

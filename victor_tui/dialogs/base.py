@@ -29,7 +29,7 @@ class DialogBody(VerticalScroll, can_focus=True):
 
 
 class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
-    """A modal box: `#head`, `#body`, `#fault` and `#actions`. Escape closes it, ctrl+s submits it."""
+    """A modal box: `#head`, `#body`, `#error` and `#actions`. Escape closes it, ctrl+s submits it."""
 
     # Absolute: a relative path would be looked for beside the module of each subclass.
     CSS_PATH = Path(__file__).with_name("dialogs.tcss")
@@ -54,7 +54,7 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
     def on_mount(self) -> None:
         self._fit_body()
         # A new error line has its height only after the layout.
-        self.watch(self.query_one("#fault"), "virtual_size", self._fit_body, init=False)
+        self.watch(self.query_one("#error"), "virtual_size", self._fit_body, init=False)
 
     def on_resize(self) -> None:
         self._fit_body()
@@ -66,16 +66,16 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
     def _limit_body(self) -> None:
         if not is_alive(self):  # it was closed before it was laid out
             return
-        around = sum(self.query_one(name).outer_size.height for name in ("#head", "#fault", "#actions"))
+        around = sum(self.query_one(name).outer_size.height for name in ("#head", "#error", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
 
     def typing(self) -> bool:
         """Return whether the focused field takes letter keys."""
         return isinstance(self.focused, Input | TextArea | Select | One)
 
-    def fault(self, text: str, style: str = "$error") -> None:
+    def show_error(self, text: str, style: str = "$error") -> None:
         """Show an error under the body; an empty text hides the line."""
-        line = self.query_one("#fault", Static)
+        line = self.query_one("#error", Static)
         line.update(Content.styled(plain(text), style))
         line.display = bool(text)
         self._fit_body()

@@ -28,7 +28,7 @@ class ConfirmDialog(SendingDialog[str | None], Held[str | None]):
                 if self._note:
                     yield Label("Note (goes into the audit trail)", classes="label")
                     yield Input(id="note", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Yes", id="yes", variant="error" if self._danger else "primary", compact=True)
                 yield Button("No", id="no", compact=True)
@@ -38,7 +38,7 @@ class ConfirmDialog(SendingDialog[str | None], Held[str | None]):
         self.query_one("#note" if self._note else "#no").focus()
 
     def entered(self) -> None:
-        self.fault("ctrl+s confirms.", "$warning")
+        self.show_error("ctrl+s confirms.", "$warning")
 
     def action_submit(self) -> None:
         self.dismiss(self.query_one("#note", Input).value if self._note else "")

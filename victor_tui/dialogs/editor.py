@@ -49,7 +49,7 @@ class EditorDialog(Held[ResultT]):
         try:
             text = edit_text(self.app, area.text, os.environ, area.name or ".md")
         except (OSError, UnicodeDecodeError, SuspendNotSupported) as error:
-            self.fault(f"Cannot use $EDITOR ({error}). Edit in the field.", "$warning")
+            self.show_error(f"Cannot use $EDITOR ({error}). Edit in the field.", "$warning")
             return
         area.text = text
         area.focus()

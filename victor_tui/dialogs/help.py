@@ -58,7 +58,7 @@ class HelpDialog(Dialog[None]):
             yield Static(Content.styled("Keys", "bold"), id="head")
             with DialogBody(id="body"):
                 yield Static(self._listing(), classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", compact=True)
                 yield Label("↑ ↓ pgup pgdn scroll · esc close", classes="hint")

@@ -36,7 +36,7 @@ class QuitDialog(Dialog[QuitChoice | None]):
             yield Static(Content.styled("This console runs the engine", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Static("\n".join(facts), markup=False, classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Stay", id="stay", variant="primary", compact=True)
                 yield Button("Hand over to a daemon", id="daemon", compact=True)

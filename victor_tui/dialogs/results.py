@@ -39,7 +39,7 @@ class ResultsDialog(Dialog[None]):
             yield Static(Content.assemble((one_line(self._title), "bold"), ("  " + count, tone)), id="head")
             with DialogBody(id="body"):
                 yield Static(self._listing(failed), classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
                 hint = "failed ones stay marked · esc close" if failed else "esc close"

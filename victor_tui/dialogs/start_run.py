@@ -31,7 +31,7 @@ class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
                 yield TextArea(text, id="state", classes="tall")
                 yield Label("Note", classes="label")
                 yield Input(id="note", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Start", id="start", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -41,13 +41,13 @@ class TriggerDialog(SendingDialog[tuple[dict[str, Any], str] | None]):
         self.query_one("#state").focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        self.fault(json_object(event.text_area.text)[1])
+        self.show_error(json_object(event.text_area.text)[1])
 
     def action_submit(self) -> None:
         area = self.query_one("#state", TextArea)
         value, problem = json_object(area.text)
         if value is None:
-            self.fault(problem)
+            self.show_error(problem)
             area.focus()
             return
         self.dismiss((value, self.query_one("#note", Input).value))

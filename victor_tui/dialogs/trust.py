@@ -32,7 +32,7 @@ class TrustDialog(Dialog[bool | None]):
                     classes="text",
                 )
                 yield Static(self._listing(), classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Trust", id="yes", variant="warning", compact=True)
                 yield Button("View only", id="no", compact=True)

@@ -39,7 +39,7 @@ from victor_tui.inbox.question_view import (
     verdict_label,
     why_refused,
 )
-from victor_tui.widgets.form_fields import FormFault
+from victor_tui.widgets.form_fields import FormError
 
 
 class AnswerDialog(EditorDialog[RequestInfo | None]):
@@ -105,7 +105,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
                 needed = "required, " if request.require_comment else ""
                 yield Label(f"Comment ({needed}ctrl+t)", classes="label")
                 yield Input(id="comment", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield from compose_actions(request)
 
@@ -128,7 +128,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if self._over or lost == self._lost:
             return
         self._lost = lost
-        self.fault(self.console.lost, "$warning")
+        self.show_error(self.console.lost, "$warning")
         if not lost:
             self._load()
 
@@ -145,7 +145,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         except EngineUnavailableError:
             return  # the console shows this error
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         before, self.request = self.request, found
         if found != before:
@@ -162,7 +162,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if refused == self._refused:
             return
         self._refused = refused
-        self.fault(refused, "$warning")
+        self.show_error(refused, "$warning")
         for button in self.query("#actions Button").results(Button):
             button.disabled = bool(refused) and button.id != "leave"
         self.refresh_bindings()
@@ -172,7 +172,9 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if self._over:
             return
         self._over = True
-        self.fault(f"{decided_words(found, self.console.zone)} Your text stays here; esc closes.", "$warning")
+        self.show_error(
+            f"{decided_words(found, self.console.zone)} Your text stays here; esc closes.", "$warning"
+        )
         for button in self.query("#actions Button").results(Button):
             button.disabled = button.id != "leave"
 
@@ -241,7 +243,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def action_select(self, outcome: Verdict) -> None:
         """Select the outcome that ctrl+s sends."""
         self.selected = outcome
-        self.fault("")
+        self.show_error("")
         for button in self.query("#approved, #rejected").results(Button):
             button.label = verdict_label(self.request, button.id or "", selected=button.id == outcome)
 
@@ -250,7 +252,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def _send_verdict(self) -> None:
         if self.selected is None:
-            self.fault(
+            self.show_error(
                 "Select an answer first: ← or → outside a field, or tab and enter. ctrl+s sends.", "$warning"
             )
             self.query_one("#body").focus(scroll_visible=False)
@@ -263,8 +265,8 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             return
         try:
             answer = self._fields.read(self.request)
-        except FormFault as fault:
-            self._fields.show_faults({fault.path: str(fault)})
+        except FormError as error:
+            self._fields.show_errors({error.path: str(error)})
             return
         if answer is not None:
             self._send(answer)
@@ -273,10 +275,10 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if self._over or self._sending:
             return
         if self.request.require_comment and not answer.comment.strip():
-            self._fields.show_faults({"comment": "a comment is required"})
+            self._fields.show_errors({"comment": "a comment is required"})
             return
         self._sending = True
-        self.fault("")
+        self.show_error("")
         self._post(answer)
 
     @work(group="send")
@@ -284,15 +286,15 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         try:
             done = await self.port.answer(self.request.id, self.request.revision, answer)
         except InvalidAnswerError as error:
-            self._fields.show_faults(error.details.get("errors") or {"": error.message})
+            self._fields.show_errors(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:
-            self.fault(f"{error.message}. Your text stays here; esc closes.", "$warning")
+            self.show_error(f"{error.message}. Your text stays here; esc closes.", "$warning")
             self._load()
         except ConflictError as error:
-            self.fault(f"{error.message}. Check the request, then send again.", "$warning")
+            self.show_error(f"{error.message}. Check the request, then send again.", "$warning")
             self._load()
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
         else:
             drafts.forget(self, self.request.id)
             self.dismiss(done)

@@ -11,7 +11,7 @@ from victor_engine.api import Answer, RequestInfo
 from victor_tui.dialogs.base import Dialog
 from victor_tui.inbox.question_view import needs_verdict
 from victor_tui.widgets.form import Form
-from victor_tui.widgets.form_fields import FormFault
+from victor_tui.widgets.form_fields import FormError
 
 Verdict = Literal["approved", "rejected"]
 
@@ -55,7 +55,7 @@ class AnswerFields:
         return Answer(outcome=outcome, comment=self._comment)
 
     def read(self, request: RequestInfo) -> Answer | None:
-        """Return the answer, or None after showing an error. Raises FormFault for an invalid field."""
+        """Return the answer, or None after showing an error. Raises FormError for an invalid field."""
         comment = self._comment
         if request.choices:
             chooser = self._dialog.query_one("#choices", OptionList)
@@ -63,7 +63,7 @@ class AnswerFields:
                 values = [request.choices[i].value for i in sorted(chooser.selected)]
                 return Answer(outcome="answered", value=values, comment=comment)
             if chooser.highlighted is None:
-                self._dialog.fault("Choose an option first.")
+                self._dialog.show_error("Choose an option first.")
                 chooser.focus()
                 return None
             return Answer(
@@ -74,8 +74,8 @@ class AnswerFields:
 
             form = self._dialog.query_one(Form)
             value = form.read()
-            if faults := validate(request.input_schema, value):
-                self.show_faults(faults)
+            if errors := validate(request.input_schema, value):
+                self.show_errors(errors)
                 return None
             return Answer(outcome="answered", value=value, comment=comment)
         return self._read_text(request, comment)
@@ -91,23 +91,23 @@ class AnswerFields:
             try:
                 return Answer(outcome="answered", value=json.loads(text), comment=comment)
             except json.JSONDecodeError as error:
-                raise FormFault("", f"must be JSON, like the recommendation: {error.msg}") from None
+                raise FormError("", f"must be JSON, like the recommendation: {error.msg}") from None
             except (ValueError, RecursionError):
-                raise FormFault("", "is nested too deeply, or has a number that is too long") from None
+                raise FormError("", "is nested too deeply, or has a number that is too long") from None
         if not text.strip():
-            self._dialog.fault("Enter an answer.")
+            self._dialog.show_error("Enter an answer.")
             area.focus()
             return None
         return Answer(outcome="answered", value=text, comment=comment)
 
-    def show_faults(self, faults: dict[str, str]) -> None:
+    def show_errors(self, errors: dict[str, str]) -> None:
         """Show each error at its field and the first under the body, and focus the field to correct."""
         forms = list(self._dialog.query(Form))
-        placed = bool(forms) and forms[0].show_faults(faults)
-        first_path, first = next(iter(faults.items()))
+        placed = bool(forms) and forms[0].show_errors(errors)
+        first_path, first = next(iter(errors.items()))
         where = f"{first_path}: " if first_path else ""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        self._dialog.fault(f"{where}{first}{more}")
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        self._dialog.show_error(f"{where}{first}{more}")
         if not placed and first_path == "comment":
             self._dialog.query_one("#comment").focus()
         elif not placed:

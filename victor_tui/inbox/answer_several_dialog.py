@@ -67,7 +67,7 @@ class TogetherDialog(SendingDialog[str | None], Held[str | None]):
                 needed = " (required)" if self._needs_comment else ""
                 yield Label(f"Comment for each request{needed}", classes="label")
                 yield Input(id="comment", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button(f"{self._word} all", id="yes", variant=self._variant, compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -91,12 +91,12 @@ class TogetherDialog(SendingDialog[str | None], Held[str | None]):
         self.query_one("#comment" if self._needs_comment else "#together").focus()
 
     def entered(self) -> None:
-        self.fault("ctrl+s sends.", "$warning")
+        self.show_error("ctrl+s sends.", "$warning")
 
     def action_submit(self) -> None:
         comment = self.query_one("#comment", Input).value
         if self._needs_comment and not comment.strip():
-            self.fault("A comment is required.")
+            self.show_error("A comment is required.")
             self.query_one("#comment").focus()
             return
         self.dismiss(comment)

@@ -50,7 +50,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
             yield Static(head, id="head")
             with DialogBody(id="body", can_focus=False):
                 yield from self.compose_fields()
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button(self.BUTTON, id="send", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -66,7 +66,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
 
     def missing(self, text: str, field: str) -> None:
         """Show what is missing, and focus the field."""
-        self.fault(text)
+        self.show_error(text)
         self.query_one(field).focus()
 
     def action_submit(self) -> None:
@@ -75,7 +75,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
         action = self.action(self.port)
         if action is not None:
             self._sending = True
-            self.fault("")
+            self.show_error("")
             self._send(action)
 
     @work(group="send")
@@ -83,10 +83,10 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
         try:
             done = await action
         except ConflictError as error:
-            self.fault(f"{error.message}. Your text stays here.", "$warning")
+            self.show_error(f"{error.message}. Your text stays here.", "$warning")
             await self._reload()
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
         else:
             self.dismiss(done)
         finally:
@@ -102,7 +102,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
         await self._reload()
         if self.request.status != RequestStatus.OPEN:
             words = decided_words(self.request, self.console.zone)
-            self.fault(f"{words} Your text stays here; esc closes.", "$warning")
+            self.show_error(f"{words} Your text stays here; esc closes.", "$warning")
             self.query_one("#send", Button).disabled = True
 
     async def _reload(self) -> None:
@@ -110,7 +110,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
         try:
             self.request = await self.port.request(self.request.id)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
 
 
 def names_in(text: str) -> list[str]:

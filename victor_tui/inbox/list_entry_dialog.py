@@ -14,7 +14,7 @@ from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.text import one_line
 from victor_tui.widgets.form import Form
-from victor_tui.widgets.form_fields import FormFault
+from victor_tui.widgets.form_fields import FormError
 
 
 class RowDialog(EditorDialog[dict[str, Any] | None]):
@@ -34,7 +34,7 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
             yield Static(Content.styled(one_line(self._title, 200), "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Form(self._schema, self._row, row_dialog=RowDialog)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Keep", id="keep", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -58,7 +58,7 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
     def action_leave(self) -> None:
         if self.query_one(Form).snapshot() != self._before and not self._warned:
             self._warned = True
-            self.fault(
+            self.show_error(
                 "Your changes are not kept yet: ctrl+s keeps them, esc again discards them.", "$warning"
             )
         else:
@@ -70,12 +70,12 @@ class RowDialog(EditorDialog[dict[str, Any] | None]):
         form = self.query_one(Form)
         try:
             value = form.read()
-            faults = validate(self._schema, value)
-        except FormFault as fault:
-            value, faults = None, {fault.path: str(fault)}
-        if faults:
-            form.show_faults(faults)
-            path, text = next(iter(faults.items()))
-            self.fault(f"{path}: {text}" if path else text)
+            errors = validate(self._schema, value)
+        except FormError as error:
+            value, errors = None, {error.path: str(error)}
+        if errors:
+            form.show_errors(errors)
+            path, text = next(iter(errors.items()))
+            self.show_error(f"{path}: {text}" if path else text)
         else:
             self.dismiss(value)

@@ -40,7 +40,7 @@ class BulkDialog(Dialog[int]):
             with DialogBody(id="body", can_focus=False):
                 yield Static(id="count", classes="text")
                 yield LineView(id="results")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="close", variant="primary", compact=True)
                 yield Label("↑↓ scroll · esc close", classes="hint")

@@ -86,7 +86,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                     yield Tick("Retry now", True, id="now", compact=True)
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Set", id="set", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -113,7 +113,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
     async def _send(self) -> None:
         node = self.query_one("#node", Select).value
         if not isinstance(node, str):
-            self.fault("Choose a node first.")
+            self.show_error("Choose a node first.")
             return
         tries = self.query_one("#attempts", Input).value.strip()
         try:
@@ -121,7 +121,7 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
             if tries and (not tries.isdecimal() or int(tries) < 1):
                 raise ValueError("Attempts must be a whole number of 1 or more.")
         except ValueError as error:
-            self.fault(str(error))
+            self.show_error(str(error))
             return
         try:
             found = await self.port.override_node(
@@ -133,6 +133,6 @@ class OverrideDialog(SendingDialog[RunInfo | None]):
                 self.query_one("#note", Input).value,
             )
         except VictorError as error:
-            self.fault(one_line(error.message))
+            self.show_error(one_line(error.message))
         else:
             self.dismiss(found)

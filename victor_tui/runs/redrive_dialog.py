@@ -81,7 +81,7 @@ class RedriveDialog(VersionedDialog):
                 yield from self._state_part()
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Redrive", id="redrive", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -144,7 +144,7 @@ class RedriveDialog(VersionedDialog):
         if problem != self._problem:
             # Clear only an error of the state, not the message of a conflict.
             self._problem = problem
-            self.fault(problem)
+            self.show_error(problem)
         for line in self.query("#changes").results(Static):
             line.update(self._changes(state) if not problem else "")
 
@@ -181,7 +181,7 @@ class RedriveDialog(VersionedDialog):
         self._draw_changes()
         state, problem = self._state()
         if problem:
-            self.fault(problem)
+            self.show_error(problem)
             self.query_one("#state").focus()
             return
         run = self.detail.run
@@ -197,9 +197,9 @@ class RedriveDialog(VersionedDialog):
                 self._rewinds,
             )
         except ConflictError as error:
-            self.fault(f"{one_line(error.message)}\nctrl+t loads the current run; your edits stay.")
+            self.show_error(f"{one_line(error.message)}\nctrl+t loads the current run; your edits stay.")
         except VictorError as error:
-            self.fault(one_line(error.message))
+            self.show_error(one_line(error.message))
         else:
             self.dismiss(found)
 
@@ -209,6 +209,6 @@ class RedriveDialog(VersionedDialog):
         try:
             self.detail = await self.port.run(self.detail.run.id)
         except VictorError as error:
-            self.fault(one_line(error.message))
+            self.show_error(one_line(error.message))
             return
         self._draw_changes()

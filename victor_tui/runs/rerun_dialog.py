@@ -55,7 +55,7 @@ class RerunDialog(VersionedDialog):
                     yield Static(id="changes", classes="text")
                 yield Label("Note (goes into the audit trail)", classes="label")
                 yield Input(id="note", compact=True)
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Rerun", id="rerun", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -77,7 +77,7 @@ class RerunDialog(VersionedDialog):
 
     def _draw_changes(self) -> None:
         state, problem = self._state()
-        self.fault(problem)
+        self.show_error(problem)
         rows = [] if state is None else changed_lines(self.detail.input, state)
         shown = [Content.styled(one_line(row, 300), diff_style(row)) for row in rows[:SHOWN]]
         if not rows and not problem:
@@ -92,7 +92,7 @@ class RerunDialog(VersionedDialog):
     async def _send(self) -> None:
         state, problem = self._state()
         if problem:
-            self.fault(problem)
+            self.show_error(problem)
             self.query_one("#state").focus()
             return
         run = self.detail.run
@@ -102,6 +102,6 @@ class RerunDialog(VersionedDialog):
         try:
             found = await self.port.rerun(run.id, other, state, note)
         except VictorError as error:
-            self.fault(one_line(error.message))
+            self.show_error(one_line(error.message))
         else:
             self.dismiss(found)

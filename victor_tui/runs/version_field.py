@@ -63,7 +63,7 @@ class VersionedDialog(SendingDialog[RunInfo | None]):
         try:
             found = await self.port.workflows(run.workflow)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         options = version_options(run, found[0].versions if found else ())
         self.query_one("#version", Select).set_options(options)

@@ -74,7 +74,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
                 yield from self._row("concurrency", "Concurrency", Input("1", id="concurrency", compact=True))
                 yield Static(id="preview", classes="text")
                 yield from self._row("note", "Note", Input(id="note", compact=True))
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Start", id="start", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -83,7 +83,7 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     @staticmethod
     def _row(name: str, title: str, field: Widget) -> ComposeResult:
         yield Horizontal(Label(title, classes="name"), field, classes="row")
-        yield Static(classes="fault-field", id=f"{name}-fault")
+        yield Static(classes="field-error", id=f"{name}-error")
 
     @staticmethod
     def _select(name: str, options: Sequence[tuple[str, str]]) -> Select[str]:
@@ -98,19 +98,19 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
 
     def _read(self) -> tuple[tuple[BackfillSpec, ...], dict[str, str]]:
         """Return a spec for each schedule and no errors, or no specs and the errors by field."""
-        faults: dict[str, str] = {}
+        errors: dict[str, str] = {}
         now = self.now()
         start = end = now
         try:
             first, last = self.query_one("#from", Input).value, self.query_one("#to", Input).value
             start, end = parse_range(first, last, now, self._zone)
         except RangeError as error:
-            faults[error.field] = str(error)
+            errors[error.field] = str(error)
         text = self.query_one("#concurrency", Input).value.strip()
         if not text.isdecimal() or not int(text):
-            faults["concurrency"] = "Enter a whole number of 1 or more."
-        if faults:
-            return (), faults
+            errors["concurrency"] = "Enter a whole number of 1 or more."
+        if errors:
+            return (), errors
         order, redo = self.query_one("#order", Select).value, self.query_one("#redo", Select).value
         return tuple(
             BackfillSpec(
@@ -147,11 +147,11 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
     async def _check(self) -> Shown:
         """Show the errors and the preview. Return the backfills that start at least one run."""
         self._shown = None
-        self.fault("")
+        self.show_error("")
         current = self._input()
-        specs, faults = self._read()
-        self._show_faults(faults)
-        if faults:
+        specs, errors = self._read()
+        self._show_errors(errors)
+        if errors:
             words = "The preview is shown here." if not self.query_one("#from", Input).value else ""
             self.query_one("#preview", Static).update(Content.styled(words, "$text-muted"))
             self._offer(0)
@@ -178,10 +178,10 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         button.label = f"Start {plural(count, 'run')}" if count else "Start"
         button.refresh(layout=True)
 
-    def _show_faults(self, faults: dict[str, str]) -> None:
-        for line in self.query(".fault-field").results(Static):
-            name = str(line.id).removesuffix("-fault")
-            text = faults.get(name, "")
+    def _show_errors(self, errors: dict[str, str]) -> None:
+        for line in self.query(".field-error").results(Static):
+            name = str(line.id).removesuffix("-error")
+            text = errors.get(name, "")
             if name == "from" and not self._touched and not self.query_one("#from", Input).value:
                 text = ""
             line.display = bool(text)
@@ -198,11 +198,11 @@ class BackfillDialog(SendingDialog[BackfillChoice | None]):
         self._touched = True
         seen = self._shown is not None and self._shown[0] == self._input()
         if not seen and await self._check():
-            self.fault("Check the preview: ctrl+s again starts it.", "$warning")
+            self.show_error("Check the preview: ctrl+s again starts it.", "$warning")
             return
         if self._shown is not None and self._shown[1]:
             self.dismiss((self._shown[1], self.query_one("#note", Input).value))
             return
-        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
-        name = str(shown[0].id).removesuffix("-fault") if shown else "from"
+        shown = [line for line in self.query(".field-error").results(Static) if line.display]
+        name = str(shown[0].id).removesuffix("-error") if shown else "from"
         self.query_one(f"#{name}").focus()

@@ -41,7 +41,7 @@ class BackfillProgressDialog(Dialog[None]):
             yield Static(Content.styled(f"Backfill of {name}", "bold"), id="head")
             with DialogBody(id="body", can_focus=False):
                 yield Static(id="progress", classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
                 yield Button("Pause", id="hold", compact=True)
@@ -62,7 +62,7 @@ class BackfillProgressDialog(Dialog[None]):
         try:
             found = await self.port.backfills(self._backfill.spec.schedule_id, 50)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         self._backfill = next((each for each in found if each.id == self._backfill.id), self._backfill)
         self._show()
@@ -131,9 +131,9 @@ class BackfillProgressDialog(Dialog[None]):
         try:
             self._backfill = await action
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
-        self.fault("")
+        self.show_error("")
         self._show()
 
     @work(group="action", exclusive=True)

@@ -121,7 +121,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 yield from self._compose_when()
                 yield Static(id="preview", classes="text")
                 yield from self._compose_policy()
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Save", id="save", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)
@@ -131,7 +131,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
     def _row(name: str, title: str, field: Widget) -> ComposeResult:
         """Yield a label with a field, and the line for its error."""
         yield Horizontal(Label(title, classes="name"), field, classes="row")
-        yield Static(classes="fault-field", id=f"{name}-fault")
+        yield Static(classes="field-error", id=f"{name}-error")
 
     def _compose_when(self) -> ComposeResult:
         start = self._start
@@ -198,7 +198,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         try:
             found = await self.port.workflows(shown="heads")
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         select: Select[str] = self.query_one("#workflow", Select)
         chosen = select.value
@@ -260,7 +260,7 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         """Show the errors and the preview. Return the spec if it has no errors."""
         self._shown = None
         fields = self._read()
-        spec, faults = spec_from(fields, self._base)
+        spec, errors = spec_from(fields, self._base)
         preview: SchedulePreview | None = None
         if spec is not None:
             try:
@@ -269,14 +269,14 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
                 preview = SchedulePreview("", problem=error.message)
             if preview.problem:
                 of_calendar = preview.problem.startswith("exclude: ")
-                faults["more" if of_calendar else "expression"] = preview.problem
+                errors["more" if of_calendar else "expression"] = preview.problem
             elif fields.way == "once" and not preview.fires:
-                faults["expression"] = "That time has passed."
-        self._show_faults(faults, fields)
+                errors["expression"] = "That time has passed."
+        self._show_errors(errors, fields)
         shown = preview_lines(spec, preview, self.now()) if spec and preview and not preview.problem else []
         lines = shown or [Content.styled("The next fires are shown here.", "$text-muted")]
         self.query_one("#preview", Static).update(Content("\n").join(lines))
-        if faults or not await self._is_unchanged():
+        if errors or not await self._is_unchanged():
             return None
         if preview is not None:
             self._shown = fields, preview.plan
@@ -289,24 +289,24 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
         try:
             stored = (await self.port.schedule(self._schedule_id)).spec
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return False
         if stored == self._base:
-            self.fault("")
+            self.show_error("")
             return True
-        self.fault(
+        self.show_error(
             "The schedule has changed since you opened it. Your text stays here: cancel and edit again."
         )
         return False
 
-    def _show_faults(self, faults: dict[str, str], fields: SpecFields) -> None:
+    def _show_errors(self, errors: dict[str, str], fields: SpecFields) -> None:
         """Show each error under its field. Before saving, an empty field is not an error."""
         untouched = set() if self._shown_all else {
             name for name in ("workflow", "expression") if not getattr(fields, name)
         }  # fmt: skip
-        for line in self.query(".fault-field").results(Static):
-            name = str(line.id).removesuffix("-fault")
-            text = "" if name in untouched else faults.get(name, "")
+        for line in self.query(".field-error").results(Static):
+            name = str(line.id).removesuffix("-error")
+            text = "" if name in untouched else errors.get(name, "")
             line.display = bool(text)
             line.update(Content(plain(text)))
 
@@ -325,8 +325,8 @@ class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None])
             if self._schedule_id is None or (seen is not None and seen[0] == fields):
                 self.dismiss((spec, self.query_one("#note", Input).value.strip(), plan or None))
             else:
-                self.fault("Check the changes: ctrl+s again saves them.", "$warning")
+                self.show_error("Check the changes: ctrl+s again saves them.", "$warning")
             return
-        shown = [line for line in self.query(".fault-field").results(Static) if line.display]
+        shown = [line for line in self.query(".field-error").results(Static) if line.display]
         if shown:
-            self.query_one(f"#{str(shown[0].id).removesuffix('-fault')}").focus()
+            self.query_one(f"#{str(shown[0].id).removesuffix('-error')}").focus()

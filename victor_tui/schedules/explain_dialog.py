@@ -59,7 +59,7 @@ class WhyDialog(Dialog[str | None]):
                 yield Input(self._at, placeholder=HINT, id="at", compact=True)
                 yield Static(id="at-said", classes="said")
                 yield Static(id="answer", classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Close", id="leave", variant="primary", compact=True)
                 yield Button("Open run", id="open", compact=True)
@@ -94,9 +94,9 @@ class WhyDialog(Dialog[str | None]):
         try:
             answer = await self.port.explain_schedule(self._schedule.id, at, until)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
-        self.fault("")
+        self.show_error("")
         self._show(answer)
 
     def _show_span(self, text: str, style: str) -> None:

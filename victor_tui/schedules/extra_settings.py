@@ -105,9 +105,9 @@ def read_more(text: str, workflow: str, timezone: str) -> dict[str, Any]:
             remedy = did_you_mean(str(key), MORE_KEYS)
             raise ValueError(f"{key!s} is not a key of this field. {remedy}")
     # A block needs a time. The form checks its own time separately.
-    spec, faults = spec_from_block(workflow or "w", {"every": "1d", "timezone": timezone, **block})
+    spec, errors = spec_from_block(workflow or "w", {"every": "1d", "timezone": timezone, **block})
     if spec is None:
         raise ValueError(
-            "; ".join(fault.removeprefix("schedule.").removeprefix("schedule: ") for fault in faults)
+            "; ".join(error.removeprefix("schedule.").removeprefix("schedule: ") for error in errors)
         )
     return {key: getattr(spec, key) for key in MORE_KEYS}

@@ -38,7 +38,7 @@ class PauseDialog(SendingDialog[tuple[str, datetime | None] | None]):
                 yield Label("Until", classes="label")
                 yield Input(id="until", placeholder=HINT, compact=True)
                 yield Static(id="until-said", classes="said")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Pause", id="pause", variant="primary", compact=True)
                 yield Button("Cancel", id="leave", compact=True)

@@ -105,7 +105,7 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
     """
     from victor_engine.inputs import get_zone
 
-    faults: dict[str, str] = {}
+    errors: dict[str, str] = {}
     changes: dict[str, Any] = {
         "workflow": fields.workflow,
         "timezone": fields.timezone.strip() or "UTC",
@@ -119,39 +119,39 @@ def spec_from(fields: SpecFields, base: ScheduleSpec | None) -> tuple[ScheduleSp
         "after": None,
     }
     if not fields.workflow:
-        faults["workflow"] = "Choose a workflow."
+        errors["workflow"] = "Choose a workflow."
     zone = ZoneInfo("UTC")
     try:
         zone = get_zone(str(changes["timezone"]))
     except ValueError as error:
-        faults["timezone"] = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        errors["timezone"] = f"{str(error)[:1].upper()}{str(error)[1:]}"
     try:
         changes.update(_timing(fields, zone))
     except ValueError as error:
-        faults["expression"] = str(error)
+        errors["expression"] = str(error)
     state, problem = json_object(fields.state)
     if state is None:
-        faults["state"] = problem
+        errors["state"] = problem
     else:
         changes["initial_state"] = state
     if fields.active.strip().isdecimal() and int(fields.active) >= 1:
         changes["max_active_runs"] = int(fields.active)
     else:
-        faults["active"] = "Enter a whole number of 1 or more."
+        errors["active"] = "Enter a whole number of 1 or more."
     was = fields_from(base) if base is not None else SpecFields()
     if fields.more.strip() != was.more.strip():
         try:
             changes.update(read_more(fields.more, fields.workflow, zone.key))
         except ValueError as error:
-            faults["more"] = str(error)
-    if "expression" in faults or "timezone" in faults:
-        return None, faults
+            errors["more"] = str(error)
+    if "expression" in errors or "timezone" in errors:
+        return None, errors
     if base is None:
-        return ScheduleSpec(**changes), faults
+        return ScheduleSpec(**changes), errors
     same_time = was.expression == fields.expression and was.way == fields.way
     if same_time and base.timezone == changes["timezone"]:
         changes.update({name: getattr(base, name) for name in ("cron", "every_seconds", "at", "after")})
-    return msgspec.structs.replace(base, **changes), faults
+    return msgspec.structs.replace(base, **changes), errors
 
 
 def _timing(fields: SpecFields, zone: ZoneInfo) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class AliasDialog(SendingDialog[None]):
                 yield Input(id="note", compact=True)
                 if known:
                     yield Static(one_line(known, 300), markup=False, classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Set", id="yes", variant="primary", compact=True)
                 yield Button("Cancel", id="no", compact=True)
@@ -68,10 +68,10 @@ class AliasDialog(SendingDialog[None]):
         old = self._aliases.get(name)
         share = int(weight) if weight.isdigit() else 0
         if not 1 <= share <= 100:
-            self.fault("The traffic must be 1 to 100 percent.")
+            self.show_error("The traffic must be 1 to 100 percent.")
             return
         if share < 100 and (old is None or old.version == self._info.version):
-            self.fault(
+            self.show_error(
                 f"{name or 'The alias'} points to no other version that could take the rest: enter 100."
             )
             return
@@ -82,6 +82,6 @@ class AliasDialog(SendingDialog[None]):
             else:
                 await self.port.set_alias(workflow, name, old.version, version, share, note)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         self.dismiss(None)

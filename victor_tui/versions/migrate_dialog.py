@@ -139,7 +139,7 @@ class MigrateDialog(Dialog[None]):
                 yield Label("Test state (a JSON object; a dry run)", classes="label")
                 yield TextArea(self._given, id="state", compact=True)
                 yield Static(id="result", classes="text")
-            yield Static(id="fault")
+            yield Static(id="error")
             with Horizontal(id="actions"):
                 yield Button("Migrate", id="move", variant="warning", compact=True, disabled=True)
                 yield Button("Close", id="leave", compact=True)
@@ -204,7 +204,7 @@ class MigrateDialog(Dialog[None]):
         try:
             state = (await self.port.run(run_id)).state
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             return
         self._given = json_text(state)
         area.load_text(self._given)
@@ -215,13 +215,13 @@ class MigrateDialog(Dialog[None]):
         if shown is None or self._migrating:
             return
         self._migrating = True
-        self.fault("")
+        self.show_error("")
         self._set_button("Migrating…", enabled=False)
         try:
             spec, plan = shown
             report = await self.port.migrate_runs(spec, plan=plan)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             self._migrating = False
             self._replan()
             return
@@ -242,7 +242,7 @@ class MigrateDialog(Dialog[None]):
         try:
             run = await self.port.unmigrate_run(run_id)
         except VictorError as error:
-            self.fault(error.message)
+            self.show_error(error.message)
             self._set_button("Undo", enabled=False)
             return
         self._migrated = None
@@ -284,16 +284,16 @@ class MigrateDialog(Dialog[None]):
         state, problem = json_object(self.query_one("#state", TextArea).text)
         if state is None:
             self._bad_state = True
-            self.fault(problem)
+            self.show_error(problem)
             return
         try:
             preview = await self.port.preview_migration(*self._of, state)
         except VictorError as error:
             self._bad_state = True
-            self.fault(error.message)
+            self.show_error(error.message)
             result.update("")
             return
         if self._bad_state:
             self._bad_state = False
-            self.fault("")
+            self.show_error("")
         result.update(preview_text(preview))

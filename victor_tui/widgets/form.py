@@ -18,7 +18,7 @@ from victor_tui.widgets.choices import One, Several, Tick
 from victor_tui.widgets.form_fields import (
     ABSENT,
     Field,
-    FormFault,
+    FormError,
     fields_of,
     index_of,
     is_inside,
@@ -38,7 +38,7 @@ _HINTS = {
 
 
 class Form(Vertical):
-    """The widgets of a schema. `read` returns the value, `show_faults` marks fields and focuses the first.
+    """The widgets of a schema. `read` returns the value, `show_errors` marks fields and focuses the first.
 
     `row_dialog` creates the dialog of one entry of a list of objects.
     """
@@ -49,7 +49,7 @@ class Form(Vertical):
     Form Tick:focus { border: none; padding: 0 1; }
     Form One { max-height: 7; padding: 0 1; }
     Form Several { padding: 0 1; }
-    Form .fault-field { display: none; }
+    Form .field-error { display: none; }
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Form(Vertical):
                 note = plain(str(field.schema["description"]))
                 yield Static(Content.styled(note, "$text-muted"), classes="text")
             yield self._widget(field, f"field-{index}")
-            yield Static(classes="fault-field", id=f"fault-{index}")
+            yield Static(classes="field-error", id=f"error-{index}")
 
     def on_mount(self) -> None:
         """Save the initial values: an optional object that the user did not change can be left out."""
@@ -88,7 +88,7 @@ class Form(Vertical):
     def _read_if_valid(self, index: int, field: Field) -> Any:
         try:
             return self._read(index, field)
-        except FormFault:
+        except FormError:
             return ABSENT
 
     def _start(self, field: Field) -> Any:
@@ -134,7 +134,7 @@ class Form(Vertical):
                 return Input(text, id=name, placeholder=hint, compact=True)
 
     def read(self) -> Any:
-        """Return the value of the form. Raises FormFault for an invalid field.
+        """Return the value of the form. Raises FormError for an invalid field.
 
         Empty optional fields are left out. So are incomplete optional objects that the user did not change:
         an unticked check box alone does not require the rest.
@@ -195,9 +195,9 @@ class Form(Vertical):
                 return json.loads(text)
             except json.JSONDecodeError as error:
                 text = f"line {error.lineno}, column {error.colno}: {error.msg}"
-                raise FormFault(field.name, text) from None
+                raise FormError(field.name, text) from None
             except (ValueError, RecursionError):
-                raise FormFault(
+                raise FormError(
                     field.name, "is nested too deeply, or has a number that is too long"
                 ) from None
         return read_scalar(field.kind, text, field.name)
@@ -216,22 +216,22 @@ class Form(Vertical):
         """Show the errors of a field under it. An empty field has no errors."""
         index = int((widget.id or "field-0").removeprefix("field-"))
         field = self._fields[index]
-        faults: dict[str, str] = {}
+        errors: dict[str, str] = {}
         try:
             value = self._read(index, field)
-        except FormFault as fault:
-            faults = {"": str(fault)}
+        except FormError as error:
+            errors = {"": str(error)}
         else:
             if value is not ABSENT and value != []:
                 from victor_engine.inputs import validate
 
-                faults = validate(field.schema, value)
-        self._show_errors(index, [f"{path}: {text}" if path else text for path, text in faults.items()])
+                errors = validate(field.schema, value)
+        self._show_field_errors(index, [f"{path}: {text}" if path else text for path, text in errors.items()])
 
-    def _show_errors(self, index: int, faults: list[str]) -> None:
-        line = self.query_one(f"#fault-{index}", Static)
-        line.display = bool(faults)
-        line.update(Content(plain("; ".join(faults))))
+    def _show_field_errors(self, index: int, errors: list[str]) -> None:
+        line = self.query_one(f"#error-{index}", Static)
+        line.display = bool(errors)
+        line.update(Content(plain("; ".join(errors))))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the values of all widgets for a draft."""
@@ -267,15 +267,15 @@ class Form(Vertical):
             elif isinstance(widget, Input | Tick):
                 widget.value = value
 
-    def show_faults(self, faults: Mapping[str, str]) -> bool:
+    def show_errors(self, errors: Mapping[str, str]) -> bool:
         """Show each error under its field and focus the first field.
 
         Return False if no error belongs to a field.
         """
         first = True
         for index, field in enumerate(self._fields):
-            own = [text for path, text in faults.items() if path == field.name or is_inside(path, field.name)]
-            self._show_errors(index, own)
+            own = [text for path, text in errors.items() if path == field.name or is_inside(path, field.name)]
+            self._show_field_errors(index, own)
             if own and first:
                 first = False
                 self.query_one(f"#field-{index}").focus()

@@ -111,7 +111,7 @@ def value_at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-class FormFault(ValueError):
+class FormError(ValueError):
     """An invalid value in a field. `path` is dotted, and empty for the whole form."""
 
     def __init__(self, path: str, message: str) -> None:
@@ -145,5 +145,5 @@ def read_scalar(kind: str, text: str, path: str) -> Any:
                 int(number) if number.is_integer() and "e" not in text.lower() and "." not in text else number
             )
     except (ValueError, OverflowError):
-        raise FormFault(path, "must be a whole number" if kind == "integer" else "must be a number") from None
+        raise FormError(path, "must be a whole number" if kind == "integer" else "must be a number") from None
     return text

@@ -243,11 +243,11 @@ class _Reader:
             self.fail(place("DTEND"), f"{label} ends before it starts")
         for rule in _listed(event.get("RRULE")):
             try:
-                fault = _endless(rule, start)
+                problem = _endless(rule, start)
             except (ValueError, TypeError, OverflowError) as error:
-                fault = f"has a rule that cannot be read: {error}"
-            if fault:
-                self.fail(place("RRULE"), f"{label} {fault}")
+                problem = f"has a rule that cannot be read: {error}"
+            if problem:
+                self.fail(place("RRULE"), f"{label} {problem}")
 
     def _default_zone(self, calendar: Any) -> Any:
         """Return the zone of X-WR-TIMEZONE, which many programs write for times without a zone."""

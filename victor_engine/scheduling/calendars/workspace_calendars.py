@@ -35,7 +35,7 @@ class Calendars:
     def names(self) -> Sequence[str]:
         return self._names
 
-    def faults(self) -> dict[str, VictorError]:
+    def errors(self) -> dict[str, VictorError]:
         """Return the errors of the declared calendars, by name."""
         found: dict[str, VictorError] = {}
         for name in self.names():

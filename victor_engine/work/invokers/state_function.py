@@ -154,10 +154,10 @@ class StateInvoker:
         response = await self._process(binding, root)(
             replace(call, state=dict(before), inputs={}, config=config), context
         )
-        fault = response.get("fault")
-        if fault is not None:
+        failure = response.get("failure")
+        if failure is not None:
             raise NodeError(
-                fault["message"], error_type=fault["type"], bases=tuple(fault["bases"]), retryable=False
+                failure["message"], error_type=failure["type"], bases=tuple(failure["bases"]), retryable=False
             )
         change = Patch.from_data(response["change"])
         # The worker may not have been able to import the type, so check again here.
