@@ -12,7 +12,7 @@ from victor_engine.errors import ConflictError, PermissionDeniedError
 from victor_engine.people.judging import Step, judge
 from victor_engine.people.roles import Person
 from victor_engine.people.stored_request import read_row
-from victor_engine.people.votes import read_said
+from victor_engine.people.votes import read_voting
 from victor_engine.store.db import Tx
 
 
@@ -23,7 +23,7 @@ async def test_the_judgement_is_what_the_engine_then_does(tmp_path: Path) -> Non
         async def judged(answer: Answer, actor: Actor) -> tuple[Step, int]:
             def look(tx: Tx) -> tuple[Step, int]:
                 row = read_row(tx, ref.id)
-                found = judge(row, read_said(tx, row), answer, Person(actor), tx.now_us)
+                found = judge(row, read_voting(tx, row), answer, Person(actor), tx.now_us)
                 return found.step, found.votes
 
             return await b.write(look)
@@ -50,7 +50,7 @@ async def test_a_chain_passes_on_and_a_deadline_refuses(tmp_path: Path) -> None:
 
         def look(tx: Tx) -> Step:
             row = read_row(tx, ref.id)
-            return judge(row, read_said(tx, row), YES, Person(BOB), tx.now_us).step
+            return judge(row, read_voting(tx, row), YES, Person(BOB), tx.now_us).step
 
         assert await b.write(look) is Step.PASS_ON
         b.clock.set_wall(b.clock.now().replace(year=b.clock.now().year + 1))

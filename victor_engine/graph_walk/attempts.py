@@ -127,11 +127,11 @@ class StepRunner:
     ) -> Done | None:
         """Ask people about an interrupted attempt. Return None if it is to be retried."""
         decision = await self.effects.ask_about_interruption(attempt, step)
-        said = decision.value if decision.abort is None else {"action": "fail"}
-        if said["action"] == "retry":
+        decided = decision.value if decision.abort is None else {"action": "fail"}
+        if decided["action"] == "retry":
             return None
-        if said["action"] == "done":
-            return await self._commit(step, attempt, to_done(said["result"]), position)
+        if decided["action"] == "done":
+            return await self._commit(step, attempt, to_done(decided["result"]), position)
         by = decision.record.get("by") or "the system"
         comment = decision.record.get("comment")
         info = ErrorInfo(

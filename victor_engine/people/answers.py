@@ -221,7 +221,7 @@ def decision_of(source: ids.Source, request_id: str) -> Decision | None:
             "outcome": vote.outcome,
             **({"comment": vote.comment} if vote.comment else {}),
         }
-        for vote in votes.standing(source, row.key)
+        for vote in votes.current(source, row.key)
     ]
     abort = None
     if row.status is RequestStatus.EXPIRED and outcome == "aborted":

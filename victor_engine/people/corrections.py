@@ -10,7 +10,7 @@ from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.requests import decide
 from victor_engine.people.roles import Person, person_key
 from victor_engine.people.stored_request import not_overdue, read_for, refused, write_event
-from victor_engine.people.votes import check_assigned, check_voter, read_said, record_vote
+from victor_engine.people.votes import check_assigned, check_voter, read_voting, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.people import push_back_targets, starters
 from victor_engine.store.repositories import requests, votes
@@ -59,7 +59,7 @@ def push_back(
         )
     if not comment.strip():
         raise UsageError("a comment is required to send a run back: the repeated nodes read the reason")
-    check_voter(row, read_said(tx, row), person, PUSHED_BACK)
+    check_voter(row, read_voting(tx, row), person, PUSHED_BACK)
     visited = push_back_targets(tx.connection, row.run_key, row.attempt_id)
     if to_node not in visited:
         raise UsageError(

@@ -11,7 +11,7 @@ from victor_engine.errors import ConflictError
 from victor_engine.people.answers import check_answer, same
 from victor_engine.people.roles import Person
 from victor_engine.people.stored_request import Row, not_overdue
-from victor_engine.people.votes import Said, agreeing, check_voter, enough, standing
+from victor_engine.people.votes import Voting, agreeing, check_voter, current_votes, enough
 
 
 @unique
@@ -36,12 +36,12 @@ class Judgement:
     votes: int
 
 
-def judge(row: Row, said: Said, answer: Answer, person: Person, now: int) -> Judgement:
+def judge(row: Row, voting: Voting, answer: Answer, person: Person, now: int) -> Judgement:
     """Return the effect of an answer.
 
     Args:
         row: The open request.
-        said: The votes on it, and the users who started its run.
+        voting: The votes on it, and the users who started its run.
         answer: The answer.
         person: The person who answers.
         now: The present instant in microseconds.
@@ -51,17 +51,17 @@ def judge(row: Row, said: Said, answer: Answer, person: Person, now: int) -> Jud
     """
     not_overdue(row, now)
     outcome, value = check_answer(row.ask, answer)
-    check_voter(row, said, person, outcome)
-    stands = standing(row, said)
-    before = stands.get(person.key)
+    check_voter(row, voting, person, outcome)
+    current = current_votes(row, voting)
+    before = current.get(person.key)
     if before is not None and before[0] == outcome and same(before[1], value):
         raise ConflictError(
             f"you have given this answer to request {row.id} already; "
-            f"{agreeing(stands, outcome, value)} of {row.ask.required_approvals} people agree on it"
+            f"{agreeing(current, outcome, value)} of {row.ask.required_approvals} people agree on it"
         )
-    stands[person.key] = (outcome, value)
-    votes = agreeing(stands, outcome, value)
-    if not enough(row.ask, stands, outcome, value):
+    current[person.key] = (outcome, value)
+    votes = agreeing(current, outcome, value)
+    if not enough(row.ask, current, outcome, value):
         return Judgement(outcome, value, Step.VOTE, votes)
     if outcome != "rejected" and row.ask.stage + 1 < len(row.ask.chain):
         return Judgement(outcome, value, Step.PASS_ON, votes)

@@ -31,7 +31,7 @@ from victor_engine.people.timeouts import (
     run_timers,
     settle_request,
 )
-from victor_engine.people.votes import check_assigned, read_said, record_vote
+from victor_engine.people.votes import check_assigned, read_voting, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.people import starters
@@ -111,7 +111,7 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
         PermissionDeniedError: The person may not give this answer.
     """
     row = read_for(tx, request_id, RequestCommand.ANSWER, revision)
-    judged = judge(row, read_said(tx, row), answer, person, tx.now_us)
+    judged = judge(row, read_voting(tx, row), answer, person, tx.now_us)
     outcome = judged.outcome
     record_vote(tx, row, person.actor, outcome, judged.value, answer.comment)
     if judged.step is Step.VOTE:

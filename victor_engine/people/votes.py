@@ -16,7 +16,7 @@ from victor_engine.store.queries.people import starters
 from victor_engine.store.repositories import votes
 from victor_engine.store.repositories.votes import Vote
 
-Standing = dict[int | str, tuple[str, Any]]
+CurrentVotes = dict[int | str, tuple[str, Any]]
 """The last vote of each person: outcome and value, by `Person.key`."""
 
 AGREEING = ("approved", "answered", "accepted", "overridden")
@@ -24,35 +24,35 @@ AGREEING = ("approved", "answered", "accepted", "overridden")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Voting:
     """The votes that were not undone, and the users who started the run."""
 
     votes: list[Vote]
     starters: list[Actor]
 
 
-def read_said(tx: Tx, row: Row) -> Said:
+def read_voting(tx: Tx, row: Row) -> Voting:
     """Read the votes on a request, and the users who started its run or a run that it comes from."""
-    return Said(votes.standing(tx, row.key), starters(tx, row.run_key))
+    return Voting(votes.current(tx, row.key), starters(tx, row.run_key))
 
 
-def standing(row: Row, said: Said) -> Standing:
+def current_votes(row: Row, voting: Voting) -> CurrentVotes:
     """Return the last vote of each person in the current stage of the chain, without votes that were undone."""
     return {
         person_key(vote.actor): (vote.outcome, vote.value)
-        for vote in said.votes
+        for vote in voting.votes
         if vote.stage == row.ask.stage
     }
 
 
-def agreeing(said: Standing, outcome: str, value: Any) -> int:
+def agreeing(current: CurrentVotes, outcome: str, value: Any) -> int:
     """Return the number of people with the same answer: the same choices, the same document."""
-    return sum(1 for other, what in said.values() if other == outcome and same(what, value))
+    return sum(1 for other, what in current.values() if other == outcome and same(what, value))
 
 
-def enough(ask: Ask, said: Standing, outcome: str, value: Any) -> bool:
+def enough(ask: Ask, current: CurrentVotes, outcome: str, value: Any) -> bool:
     """Return whether the votes for this answer decide the request."""
-    agreed = agreeing(said, outcome, value)
+    agreed = agreeing(current, outcome, value)
     return agreed >= (rejections_needed(ask) if outcome == "rejected" else ask.required_approvals)
 
 
@@ -86,21 +86,21 @@ def check_assigned(row: Row, person: Person) -> None:
         )
 
 
-def check_voter(row: Row, said: Said, person: Person, outcome: str) -> None:
+def check_voter(row: Row, voting: Voting, person: Person, outcome: str) -> None:
     """Raise PermissionDeniedError if this person may not give this answer."""
     check_assigned(row, person)
     if outcome not in AGREEING:
         return
     actor = person.actor
     if not row.ask.allow_self_approval:
-        for starter in said.starters:
+        for starter in voting.starters:
             if person.key == person_key(starter) or actor.user == starter.user:
                 raise PermissionDeniedError(
                     f"{row.node_id} follows the four-eyes rule: {starter.user} started run {row.run_id} and cannot "
                     "approve it; another user has to"
                 )
     if row.ask.stage:
-        earlier = [vote for vote in said.votes if vote.stage < row.ask.stage]
+        earlier = [vote for vote in voting.votes if vote.stage < row.ask.stage]
         if any(person_key(vote.actor) == person.key for vote in earlier):
             raise PermissionDeniedError(
                 f"{actor.user} approved request {row.id} at an earlier stage of its chain; each stage needs a "

@@ -129,10 +129,10 @@ class BindingTable:
             if key not in machine:
                 machine[key] = self._machine(binding)
             missing, secret = machine[key]
-            said = [missing]
-            said += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
+            found = [missing]
+            found += _constraint_problems(binding, getattr(node, "constraints", NO_CONSTRAINTS))
             problems += [replace(at, message=message, remedy=remedy) for message, remedy in secret]
-            problems += [replace(at, message=f"node {node.id!r}: {each}") for each in said if each]
+            problems += [replace(at, message=f"node {node.id!r}: {each}") for each in found if each]
         return problems
 
     def check_inputs(self) -> list[Any]:

@@ -104,8 +104,8 @@ def _in_loop(loop: asyncio.AbstractEventLoop, functions: FunctionRegistry) -> Ca
                 done.set_result({"result": result})
             except Exception as error:
                 kind = "ExpressionError" if isinstance(error, ExpressionError) else type(error).__name__
-                said = str(error).encode("utf-8", "backslashreplace").decode()
-                done.set_result({"error": {"type": kind, "message": said}})
+                message = str(error).encode("utf-8", "backslashreplace").decode()
+                done.set_result({"error": {"type": kind, "message": message}})
 
         loop.call_soon_threadsafe(do)
         return done.result(WALL_SECONDS)

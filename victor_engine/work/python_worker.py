@@ -133,8 +133,8 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        said = f"{request['function']} returned {type(result).__name__}, which cannot be encoded as JSON: {error}"
-        return {"error": {"type": "ResultNotJSON", "message": said, "retryable": False}}
+        message = f"{request['function']} returned {type(result).__name__}, which cannot be encoded as JSON: {error}"
+        return {"error": {"type": "ResultNotJSON", "message": message, "retryable": False}}
     return {"result": result}
 
 

@@ -95,9 +95,9 @@ class StateSchema(Generic[S]):
         who = f"node {node_id!r}"
         plain = self._plain(returned)
         if plain is None:
-            said = "None" if returned is None else f"a {type(returned).__name__}"
+            kind = "None" if returned is None else f"a {type(returned).__name__}"
             raise NodeError(
-                f"{who} returned {said}; a node must return a mapping of the keys that it changes ({{}} for none)"
+                f"{who} returned {kind}; a node must return a mapping of the keys that it changes ({{}} for none)"
                 + (", or the state itself" if given != returned else ""),
                 error_type="ResultTypeError",
                 bases=("TypeError",),

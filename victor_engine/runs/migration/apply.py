@@ -104,9 +104,9 @@ def _record(tx: Tx, planned: Plan, snapshot: Snapshot, actor: Actor, note: str) 
 
 def _moved(planned: Plan) -> str:
     """Return the change of the position as text."""
-    said = "; ".join(step.position for step in planned.move.steps if step.position)
-    if said:
-        return said
+    positions = "; ".join(step.position for step in planned.move.steps if step.position)
+    if positions:
+        return positions
     was, now = planned.move.stands_on, planned.stands.frontier
     return f"stands on {', '.join(now)}" if was == now else f"{', '.join(was)} -> {', '.join(now)}"
 

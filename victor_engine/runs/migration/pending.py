@@ -37,8 +37,8 @@ class Pending:
             return
         if each.question is not None:
             is_open = each.question.status == "open"
-            said = "stays open" if is_open else "is answered, and the answer counts"
-            self.questions.append(f"{each.node_id}: {said}")
+            effect = "stays open" if is_open else "is answered, and the answer counts"
+            self.questions.append(f"{each.node_id}: {effect}")
             if each.question.deadline is not None and is_open:
                 self.timers.append(f"{each.node_id}: deadline {_instant(each.question.deadline)} stays")
         elif each.retry_at is not None:

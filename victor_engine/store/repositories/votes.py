@@ -25,7 +25,7 @@ class Vote(NamedTuple):
     stage: int
 
 
-def standing(source: Source, request_key: int) -> list[Vote]:
+def current(source: Source, request_key: int) -> list[Vote]:
     """Return the votes on a request that were not undone, oldest first."""
     rows = source.execute(
         "SELECT actor, outcome, value, comment, stage FROM votes WHERE request_key = ? AND undone_at IS NULL"

@@ -46,13 +46,13 @@ class _Reply:
 
     def add(self, choice: Mapping[str, Any], part: Mapping[str, Any]) -> None:
         self.content += part.get("content") or ""
-        for place, said in enumerate(part.get("tool_calls") or []):
+        for place, part_call in enumerate(part.get("tool_calls") or []):
             call = self.tools.setdefault(
-                said.get("index", place),
+                part_call.get("index", place),
                 {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
             )
-            call["id"] = said.get("id") or call["id"]
-            function = said.get("function") or {}
+            call["id"] = part_call.get("id") or call["id"]
+            function = part_call.get("function") or {}
             call["function"]["name"] += function.get("name") or ""
             call["function"]["arguments"] += function.get("arguments") or ""
         self.finish = choice.get("finish_reason") or self.finish
@@ -208,12 +208,12 @@ class ChatInvoker:
     def _take(self, reply: _Reply, data: bytes, part: str) -> str:
         """Add one chunk to the reply and return its text. Raise NodeError (MalformedAnswer)."""
         try:
-            said = jsonio.read(data)
+            chunk = jsonio.read(data)
             before = len(reply.content)
-            reply.usage = said.get("usage") or reply.usage
-            for choice in (said.get("choices") or [])[:1]:
+            reply.usage = chunk.get("usage") or reply.usage
+            for choice in (chunk.get("choices") or [])[:1]:
                 reply.add(choice, choice[part])
-            if part == "message" and not said.get("choices"):
+            if part == "message" and not chunk.get("choices"):
                 raise KeyError("choices")
             return reply.content[before:]
         except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
@@ -269,10 +269,10 @@ class ChatInvoker:
 
 
 def _log_usage(context: CallContext, used: UsageInfo) -> None:
-    said = (
+    summary = (
         f"{used.model}: {used.input_tokens} tokens in, {used.output_tokens} out, {used.tool_calls} tool calls"
     )
-    context.log("log", said if used.cost is None else f"{said}, cost {used.cost:.6f}")
+    context.log("log", summary if used.cost is None else f"{summary}, cost {used.cost:.6f}")
 
 
 def _function(name: str, invoker: Invoker) -> dict[str, Any]:

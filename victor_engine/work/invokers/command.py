@@ -133,11 +133,11 @@ class CommandInvoker:
             return value
         name = self._binding.command[0]
         if status < 0:
-            said = f"the command {name} was ended by {_signal_name(-status)}"
+            message = f"the command {name} was ended by {_signal_name(-status)}"
         else:
-            said = f"the command {name} ended with exit code {status}"
+            message = f"the command {name} ended with exit code {status}"
         raise NodeError(
-            f"{said}: {last_line}" if last_line else said,
+            f"{message}: {last_line}" if last_line else message,
             error_type="CommandFailed",
             bases=("CalledProcessError", "SubprocessError", "Exception"),
             exit_code=status,

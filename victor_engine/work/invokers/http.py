@@ -146,19 +146,21 @@ async def read_body(response: httpx.Response, who: str, limit: int = MAX_OUTPUT)
 def status_error(response: httpx.Response, data: bytes, who: str) -> NodeError:
     """Return the error for a status of 400 or more. Its type is `HTTP404` and so on, or the type in the body."""
     status = response.status_code
-    said: NodeError | None = None
+    reported: NodeError | None = None
     try:
-        said = reported_error(jsonio.read(data))
+        reported = reported_error(jsonio.read(data))
     except ValueError:
         detail = data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
     else:
-        detail = said.message if said else data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
+        detail = reported.message if reported else data[:_ERROR_TEXT].decode("utf-8", "replace").strip()
     message = f"{who} answered {status} {response.reason_phrase}"
     return NodeError(
         f"{message}: {detail}" if detail else message,
         error_type=f"HTTP{status}",
         bases=tuple(
-            dict.fromkeys([*((said.error_type, *said.bases) if said else ()), "HTTPError", "Exception"])
+            dict.fromkeys(
+                [*((reported.error_type, *reported.bases) if reported else ()), "HTTPError", "Exception"]
+            )
         ),
         http_status=status,
         retry_after=retry_after(response.headers.get("Retry-After")),
@@ -181,5 +183,7 @@ def retry_after(text: str | None, now: datetime | None = None) -> float | None:
 
 
 def _transport(error: Exception, kind: str, url: str) -> NodeError:
-    said = str(error) or type(error).__name__
-    return NodeError(f"{url}: {said}", error_type=kind, bases=(type(error).__name__, "OSError", "Exception"))
+    message = str(error) or type(error).__name__
+    return NodeError(
+        f"{url}: {message}", error_type=kind, bases=(type(error).__name__, "OSError", "Exception")
+    )

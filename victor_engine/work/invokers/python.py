@@ -195,15 +195,15 @@ class Worker:
             self._settle(too_large("the function", self._limit))
             return
         try:
-            said = msgspec.json.decode(frame)
+            message = msgspec.json.decode(frame)
         except (msgspec.DecodeError, RecursionError):
             self._settle(NodeError("the worker sent an invalid frame", error_type="WorkerDied"))
             return
-        if "log" in said:
+        if "log" in message:
             if self._context is not None:
-                self._context.log(said["log"], said["text"])
+                self._context.log(message["log"], message["text"])
         else:
-            self._settle(said)
+            self._settle(message)
 
     def _settle(self, answer: dict[str, Any] | NodeError) -> None:
         if self._answer is not None and not self._answer.done():

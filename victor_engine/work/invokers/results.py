@@ -48,18 +48,18 @@ def reported_error(value: Any) -> NodeError | None:
     """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
-    said = value["error"]
-    if "type" not in said and "message" not in said:
+    reported = value["error"]
+    if "type" not in reported and "message" not in reported:
         return None
-    kind = str(said.get("type") or "CommandError")
-    bases = said.get("bases")
-    retryable = said.get("retryable")
+    kind = str(reported.get("type") or "CommandError")
+    bases = reported.get("bases")
+    retryable = reported.get("retryable")
     return NodeError(
-        str(said.get("message") or kind),
+        str(reported.get("message") or kind),
         error_type=kind,
         bases=tuple(str(base) for base in bases) if isinstance(bases, list) else builtin_bases(kind),
         retryable=retryable if isinstance(retryable, bool) else None,
-        retry_after=requested_delay(said.get("retry_after")),
+        retry_after=requested_delay(reported.get("retry_after")),
     )
 
 
