@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -91,3 +92,63 @@ def test_each_fault_has_its_own_path() -> None:
         "hosts.1.ip": "is required",
     }
     assert validate(schema, {}) == {"name": "is required", "hosts": "is required"}
+
+
+SLOW = "((a{1,1000}){1,1000}){1,1000}$"
+"""A pattern that backtracks."""
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "pattern": SLOW}, "a" * 3000 + "b"),
+        ({"not": {"type": "string", "pattern": SLOW}}, "a" * 3000 + "b"),
+        ({"patternProperties": {SLOW: True}, "additionalProperties": False}, {"a" * 3000 + "b": 1}),
+        ({"additionalProperties": False, "patternProperties": {SLOW: True}}, {"a" * 3000 + "b": 1}),
+        ({"propertyNames": {"pattern": SLOW}}, {"a" * 3000 + "b": 1}),
+        ({"items": {"pattern": SLOW}}, ["a" * 3000 + "b"] * 1000),
+    ],
+)
+def test_a_pattern_that_backtracks_is_refused_in_time(schema: dict[str, object], value: object) -> None:
+    began = time.process_time()
+    assert "takes too long on this text" in validate(schema, value)[""]
+    assert time.process_time() - began < 5
+
+
+def test_a_usual_pattern_has_time_for_many_texts() -> None:
+    schema = {"items": {"pattern": r"^([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}$"}}
+    assert validate(schema, [f"host-{number}.example.org" for number in range(2000)]) == {}
+    assert validate(schema, ["host"]) == {"0": r"does not match ^([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}$"}
+
+
+def test_names_of_members_match_patterns_as_before() -> None:
+    schema = {
+        "properties": {"a": {"type": "integer"}},
+        "patternProperties": {"^x-": {"type": "string"}},
+        "additionalProperties": {"type": "boolean"},
+    }
+    assert validate(schema, {"a": 1, "x-b": "c", "d": True}) == {}
+    assert validate(schema, {"x-b": 1, "d": 2}) == {"x-b": "must be text", "d": "must be yes or no"}
+    assert validate({"additionalProperties": False}, {"d": 2}) == {"": "must not have 'd'"}
+
+
+def test_patterns_that_the_library_would_match_without_a_limit_are_refused() -> None:
+    schema = {"allOf": [{"patternProperties": {"^x": True}}], "unevaluatedProperties": False}
+    assert "unevaluatedProperties with patternProperties" in (check_schema(schema) or "")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, 1, {"": "matches none of the 2 variants"}),
+        ({"oneOf": [{"type": "integer"}, {"minimum": 1}]}, 1, {"": "matches more than one variant"}),
+        ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, {"b": "is required with a"}),
+        ({"minProperties": 2}, {"a": 1}, {"": "must have at least 2 members"}),
+        ({"enum": list(range(40))}, 41, {"": f"must be one of {', '.join(map(str, range(30)))} and 10 more"}),
+        ({"not": {"required": ["a"]}}, {"a": 1}, {"": 'must not match {"required":["a"]}'}),
+    ],
+)
+def test_rules_of_whole_values_are_worded(
+    schema: dict[str, object], value: object, expected: dict[str, str]
+) -> None:
+    assert validate(schema, value) == expected

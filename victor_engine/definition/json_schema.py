@@ -7,17 +7,22 @@ from functools import lru_cache
 from typing import Any
 
 from victor_engine import jsonio
+from victor_engine.definition import patterns
 
 
 @lru_cache(maxsize=128)
 def _validator(schema: bytes) -> Any:
-    import jsonschema
     from referencing import Registry
 
     # With an empty registry, the schema of a workflow cannot make the engine fetch anything.
-    return jsonschema.Draft202012Validator(
-        jsonio.loads(schema), format_checker=_formats(), registry=Registry()
-    )
+    return _draft()(jsonio.loads(schema), format_checker=_formats(), registry=Registry())
+
+
+@lru_cache(maxsize=1)
+def _draft() -> Any:
+    import jsonschema
+
+    return patterns.bounded(jsonschema.Draft202012Validator)
 
 
 @lru_cache(maxsize=1)
@@ -82,8 +87,16 @@ def _message(error: Any) -> str:
              "array": "a list", "object": "an object", "null": "empty"}.get(str(kind), str(kind)) for kind in kinds
         )  # fmt: skip
     simple: dict[str, Callable[[], str]] = {
-        "enum": lambda: "must be one of " + ", ".join(str(item) for item in limit),
-        "const": lambda: f"must be {limit}",
+        "enum": lambda: f"must be one of {_listed(limit)}",
+        "const": lambda: f"must be {_cut(limit)}",
+        "anyOf": lambda: f"matches none of the {len(limit)} variants",
+        "oneOf": lambda: (
+            f"matches none of the {len(limit)} variants" if error.context else "matches more than one variant"
+        ),
+        "not": lambda: f"must not match {_cut(limit)}",
+        "minProperties": lambda: f"must have at least {limit} members",
+        "maxProperties": lambda: f"must have at most {limit} members",
+        "contains": lambda: f"must contain an entry that matches {_cut(limit)}",
         "minimum": lambda: f"must be at least {limit}",
         "maximum": lambda: f"must be at most {limit}",
         "exclusiveMinimum": lambda: f"must be greater than {limit}",
@@ -98,9 +111,23 @@ def _message(error: Any) -> str:
         "format": lambda: f"must be {FORMATS.get(limit, limit)}",
     }
     make = simple.get(error.validator)
-    return make() if make is not None else str(error.message)
+    return make() if make is not None else _cut(error.message, 400)
 
 
+def _cut(value: Any, length: int = 120) -> str:
+    """Return a part of a schema, or a message about it, as one short text."""
+    text = value if isinstance(value, str) else jsonio.dumps_text(value)
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _listed(values: list[Any]) -> str:
+    """Return the first values of an enumeration, and the number of the others."""
+    text = ", ".join(str(value) for value in values[:_LISTED])
+    return text if len(values) <= _LISTED else f"{text} and {len(values) - _LISTED} more"
+
+
+_LISTED = 30
+"""Maximum number of values of an enumeration in a message."""
 Place = tuple[str | int, ...]
 
 
@@ -119,7 +146,12 @@ def schema_problem(schema: Any) -> tuple[Place, str] | None:
     try:
         plain = jsonio.loads(jsonio.canonical(schema))
         jsonschema.Draft202012Validator.check_schema(plain)
-        return _reference_problem(plain, plain, ()) or _cycle(plain) or _pattern_problem(plain, ())
+        return (
+            _reference_problem(plain, plain, ())
+            or _cycle(plain)
+            or _pattern_problem(plain, ())
+            or _unbounded(plain, ())
+        )
     except jsonschema.SchemaError as error:
         path: Place = tuple(error.absolute_path)
         place = ".".join(map(str, path))
@@ -201,22 +233,37 @@ def _cycle(root: dict[str, Any]) -> tuple[Place, str] | None:
 
 
 def _pattern_problem(schema: Any, place: Place) -> tuple[Place, str] | None:
-    import re
-
-    patterns: list[tuple[str, Place]] = []
+    expressions: list[tuple[str, Place]] = []
     if isinstance(schema, dict):
-        patterns = [(schema["pattern"], (*place, "pattern"))] if "pattern" in schema else []
+        expressions = [(schema["pattern"], (*place, "pattern"))] if "pattern" in schema else []
         named = schema.get("patternProperties", {})
-        patterns += [(pattern, (*place, "patternProperties", pattern)) for pattern in named]
-    for pattern, where in patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
+        expressions += [(pattern, (*place, "patternProperties", pattern)) for pattern in named]
+    for pattern, where in expressions:
+        if error := patterns.pattern_error(pattern):
             place_text = ".".join(map(str, place)) or "its root"
             return where, f"has an invalid pattern at {place_text}: {pattern!r} ({error})"
     for part, inner in _parts(schema, place):
         if problem := _pattern_problem(part, inner):
             return problem
+    return None
+
+
+def _unbounded(schema: Any, place: Place) -> tuple[Place, str] | None:
+    """Return the place of `unevaluatedProperties` in a schema with patterns for names of members.
+
+    The library matches these patterns itself there, without a limit of time.
+    """
+    found: dict[str, Place] = {}
+    todo: list[tuple[Any, Place]] = [(schema, place)]
+    while todo:
+        part, where = todo.pop()
+        if isinstance(part, dict):
+            found.update({key: (*where, key) for key in part})
+        todo += _parts(part, where)
+    if "unevaluatedProperties" in found and "patternProperties" in found:
+        where = found["unevaluatedProperties"]
+        text = ".".join(map(str, where))
+        return where, f"uses {text} with patternProperties, which is not supported; use additionalProperties"
     return None
 
 
@@ -228,9 +275,12 @@ def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
     if problem := _schema_problem(jsonio.canonical(schema)):
         return {"": f"cannot be checked, because the schema {problem}"}
     try:
-        errors = list(_validator(jsonio.canonical(schema)).iter_errors(value))
+        with patterns.budget():
+            errors = list(_validator(jsonio.canonical(schema)).iter_errors(value))
     except RecursionError:
         return {"": "is nested too deeply to be checked"}
+    except patterns.SlowPatternError as slow:
+        return {"": str(slow)}
     found: dict[str, str] = {}
     for error in errors:
         path = ".".join(str(part) for part in error.absolute_path)
@@ -238,6 +288,11 @@ def validate(schema: Mapping[str, Any], value: Any) -> dict[str, str]:
             for name in error.validator_value:
                 if isinstance(error.instance, Mapping) and name not in error.instance:
                     found.setdefault(f"{path}.{name}".lstrip("."), "is required")
+        elif error.validator == "dependentRequired":
+            for name, needed in error.validator_value.items():
+                for other in needed if name in error.instance else ():
+                    if other not in error.instance:
+                        found.setdefault(f"{path}.{other}".lstrip("."), f"is required with {name}")
         else:
             found.setdefault(path, _message(error))
     return found
