@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from tests.people.bench import ALICE, BOB, CAROL, NO, YES, bench
 from victor_engine import jsonio
@@ -389,3 +390,43 @@ def test_every_pair_of_people_is_distinguished() -> None:
 
     people = [*PEOPLE, Actor(user="x"), Actor(user="y")]
     assert all(person_key(a) != person_key(b) for a, b in itertools.combinations(people, 2))
+
+
+PLAN = {"hosts": ["a"], "note": "é"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (UNSET, PLAN),
+        ('{\n  "hosts": [],\n  "note": "é"\n}', {"hosts": [], "note": "é"}),
+        ({"hosts": ["b"]}, {"hosts": ["b"]}),
+    ],
+)
+async def test_an_edited_review_of_an_object_stays_an_object(
+    tmp_path: Path, value: object, expected: object
+) -> None:
+    async with bench(tmp_path) as b:
+        ref = await b.ask({"plan": PLAN}, hitl_type="review", context_keys=("plan",), allow_edit=True)
+        decision = await b.answer(ref, Answer(outcome="approved", value=value))
+        assert decision is not None
+        assert (decision.outcome, decision.value) == ("approved", expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('{\n  "hosts": [}', "line 2, column 13"),
+        ("[" * 200, "nested more than 100 levels deep"),
+        ("[1]", "must be an object, like the original"),
+        (7, "must be an object, like the original"),
+    ],
+)
+async def test_a_review_of_an_object_is_refused_with_the_place_of_its_error(
+    tmp_path: Path, value: object, words: str
+) -> None:
+    async with bench(tmp_path) as b:
+        ref = await b.ask({"plan": PLAN}, hitl_type="review", context_keys=("plan",), allow_edit=True)
+        with pytest.raises(InvalidAnswerError, match=words):
+            await b.answer(ref, Answer(outcome="approved", value=value))
+        assert (await b.row(ref))["status"] == "open"

@@ -90,10 +90,7 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
             if given and answer.value not in (True, ask.document):
                 raise _invalid("", "this request does not allow changes to the document")
             return "approved", True
-        document = answer.value if given and not isinstance(answer.value, bool) else ask.document
-        if document is not None and not isinstance(document, str):
-            raise _invalid("", "the document must be text")
-        return "approved", document
+        return "approved", _reviewed(ask, answer.value if given else True)
     if ask.kind == "override":
         if not given:
             if answer.outcome == "rejected":
@@ -111,6 +108,37 @@ def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
         raise _invalid("", "a value is required")
     _fits(ask, answer.value)
     return "answered", answer.value
+
+
+def _reviewed(ask: Ask, value: Any) -> Any:
+    """Return the document of an approved review. An object or list stays one, also if it was edited as text."""
+    original = next(iter(ask.context.values()), ask.document)  # as `build_ask` chose it
+    if value is True or value is False or value == ask.document:
+        return original
+    if original is None or isinstance(original, str):
+        if not isinstance(value, str):
+            raise _invalid("", "the document must be text")
+        return value
+    if isinstance(value, str):
+        value = _json(value)
+    for kind, words in ((dict, "an object"), (list, "a list")):
+        if isinstance(original, kind) and not isinstance(value, kind):
+            raise _invalid("", f"the document must be {words}, like the original")
+    return value
+
+
+def _json(text: str) -> Any:
+    """Return the value of an edited document."""
+    import json
+
+    try:
+        jsonio.check_depth(text)
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise _invalid("", f"the document must be JSON, like the original: {where}") from None
+    except ValueError as error:
+        raise _invalid("", f"the document must be JSON, like the original: {error}") from None
 
 
 def _interrupted(ask: Ask, value: Any) -> dict[str, Any]:
