@@ -37,7 +37,8 @@ from pathlib import Path
 from benchmarks import paint_child
 from victor_engine.api import ENGINE_ACTOR, ScheduleSpec
 from victor_engine.config import trust
-from victor_engine.definition.loader import checksum, load_text
+from victor_engine.definition.content import checksum
+from victor_engine.definition.loader import load_text
 from victor_engine.engine import Engine
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store.db import Tx

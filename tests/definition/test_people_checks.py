@@ -96,8 +96,8 @@ def test_a_node_has_the_values_of_its_file() -> None:
 
 def test_a_definition_built_in_python_can_be_read_again() -> None:
     from victor_engine.definition.content import definition_to_content
-    from victor_engine.definition.loader import definition_from_content
     from victor_engine.definition.model import HITLNode, WorkflowDefinition
+    from victor_engine.definition.stored_content import definition_from_content
 
     node = HITLNode(
         id="a", chain=("x", "y"), timeout_seconds=9.0, reminders=(2.0,), remind_every=3.0, undo_window=5.0,

@@ -8,10 +8,10 @@ import yaml
 
 from tests.runs.recorder import Recorder, make_call
 from victor_engine.config import Config, load_config
+from victor_engine.definition.limits import Constraints
 from victor_engine.definition.model import (
     AgentNode,
     ComputeNode,
-    Constraints,
     Node,
     TeamMember,
     TeamNode,

@@ -13,8 +13,8 @@ import pytest
 from tests.runs.harness import Bench, Work
 from victor_engine.clock import FakeClock
 from victor_engine.definition import definition_from_content, definition_to_content, load_workflow_from_yaml
+from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.definition.loader import load_text
-from victor_engine.definition.model import CircuitBreaker
 from victor_engine.errors import NodeError
 from victor_engine.runs.transitions import RunRef
 

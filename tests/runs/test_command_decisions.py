@@ -20,8 +20,8 @@ from victor_engine.runs.commands import (
     decide_status,
 )
 from victor_engine.runs.redrive import RedriveSource, Target, decide_frontier, decide_position
-from victor_engine.store.repositories.attempts import Visit
-from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.repositories.attempt_rows import Visit
+from victor_engine.store.repositories.run_rows import StoredRun
 
 KINDS = {
     "paused": "run.paused",

@@ -11,8 +11,9 @@ import pytest
 from tests.runs.harness import Bench, Work
 from victor_engine.clock import FakeClock
 from victor_engine.definition import load_workflow_from_yaml
+from victor_engine.definition.limits import RetryPolicy
 from victor_engine.definition.loader import load_text
-from victor_engine.definition.model import ComputeNode, RetryPolicy
+from victor_engine.definition.model import ComputeNode
 from victor_engine.errors import ConfigError, NodeError, VictorError
 from victor_engine.work.retry import delay_before_retry, matches
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs.recorder import Recorder, make_call
 from victor_engine.config.model import Binding
-from victor_engine.definition.model import Constraints
+from victor_engine.definition.limits import Constraints
 from victor_engine.errors import NodeError, NodeTimeoutError
 from victor_engine.work.invokers.python import PythonInvoker, WorkerPool
 from victor_engine.work.isolation import no_network

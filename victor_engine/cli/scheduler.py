@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
+from victor_engine.cli.backfill import backfill
 from victor_engine.cli.daemon import install, start, status, stop
 from victor_engine.cli.output import (
     json_state,
@@ -26,7 +27,6 @@ from victor_engine.cli.output import (
 from victor_engine.cli.plans import plan_option, print_plan, read_token
 from victor_engine.cli.schedule_tools import (
     as_option,
-    backfill,
     calendars,
     drain,
     explain,

@@ -153,7 +153,8 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
     from victor_engine.versioning.migration_checks import check_migrations
-    from victor_engine.work.bindings import BindingTable, unused_nodes
+    from victor_engine.work.bindings import BindingTable
+    from victor_engine.work.working_nodes import unused_nodes
 
     config = _config(path, explicit)
     bindings = BindingTable(config or Config(workspace=path.resolve().parent))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from victor_engine import jsonio
+from victor_engine.definition.limits import CircuitBreaker, Constraints, RetryPolicy
 from victor_engine.definition.model import (
-    CircuitBreaker,
     ConditionNode,
-    Constraints,
     HITLNode,
     Node,
-    RetryPolicy,
     SubWorkflowNode,
     TeamNode,
     WaitNode,
@@ -112,3 +112,12 @@ def _changed(value: Any) -> dict[str, Any]:
         if item != spec.default and item not in ((), {}, None, ""):
             found[spec.name] = plain_tree(item)
     return found
+
+
+NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name"})
+"""Keys that do not change the content of a version, and so are not part of its checksum."""
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of the content of a version, independent of key order and formatting."""
+    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_IN_CHECKSUM})

@@ -10,8 +10,8 @@ from importlib import resources
 from typing import Any
 
 from victor_engine.definition import dialect_keys
+from victor_engine.definition.limits import BACKOFFS
 from victor_engine.definition.model import (
-    BACKOFFS,
     ERROR_STRATEGIES,
     FALLBACKS,
     HITL_KINDS,

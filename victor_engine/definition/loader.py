@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from victor_engine import jsonio
 from victor_engine.api import ProblemInfo
 from victor_engine.definition import dialect_keys
 from victor_engine.definition.checks.workflow_checks import check_workflow
@@ -29,9 +28,6 @@ from victor_engine.definition.yaml_document import Document, YamlError, parse, p
 from victor_engine.errors import DefinitionError
 from victor_engine.files import read_text_bounded, reason, text_digest
 from victor_engine.workers.serving import OverBudgetError
-
-NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name"})
-"""Keys that do not change the content of a version, and so are not part of its checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,20 +395,3 @@ def describe(problem: ProblemInfo) -> str:
     place = f"{problem.path}{spot}: " if problem.path else ""
     remedy = f". {problem.remedy}" if problem.remedy else ""
     return f"{place}{problem.severity}: {problem.message}{remedy}"
-
-
-def definition_from_content(name: str, content: Mapping[str, Any]) -> WorkflowDefinition:
-    """Return the definition of stored content. Raises DefinitionError if the content is invalid."""
-    document = Document(data=content)
-    problems = Problems(name)
-    reader = Reader(content, (), document, problems, f"workflow {name!r}")
-    definition, _ = build_workflow(name, reader, problems)
-    raise_for(tuple(problems.found))
-    if definition is None:
-        raise DefinitionError(f"workflow {name!r}: the stored content is empty")
-    return definition
-
-
-def checksum(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of the content of a version, independent of key order and formatting."""
-    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_IN_CHECKSUM})

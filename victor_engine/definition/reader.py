@@ -11,7 +11,7 @@ from victor_engine.api import ProblemInfo
 from victor_engine.clock import LONGEST
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition.dialect_keys import BREAKER
-from victor_engine.definition.model import CircuitBreaker
+from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.definition.yaml_document import Document, Path
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)

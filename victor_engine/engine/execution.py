@@ -24,7 +24,7 @@ from victor_engine.scheduling.fires import Firing
 from victor_engine.scheduling.loop import SchedulerLoop
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import meta
-from victor_engine.store.repositories.runs import RunRef, ref_of
+from victor_engine.store.repositories.run_rows import RunRef, ref_of
 from victor_engine.store.savepoints import savepoint
 from victor_engine.versioning import catalog
 

@@ -38,7 +38,7 @@ from victor_engine.runs.migration import MovedMeanwhileError, Plan, apply, undo
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories.runs import ref_of, standing
+from victor_engine.store.repositories.run_rows import ref_of, status_and_priority
 
 AT_ONCE = 250
 """Maximum runs that are planned on one snapshot and then migrated, which limits the age of a plan."""
@@ -185,7 +185,7 @@ class RunMover:
         """Enqueue a released run, unless it is paused or finished."""
         if not self._execution.working:
             return
-        status, priority = await self.store.read(lambda c: standing(c, key))
+        status, priority = await self.store.read(lambda c: status_and_priority(c, key))
         if key not in self.runtime.slots.live:
             # Attempts of nodes with members, such as parallel, start again.
             ref = await self.store.read(lambda c: ref_of(c, key))

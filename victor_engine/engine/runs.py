@@ -20,7 +20,7 @@ from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import runs
-from victor_engine.store.repositories.runs import RunRef, pinned
+from victor_engine.store.repositories.run_rows import RunRef, pinned
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import given_state
 from victor_engine.versioning import catalog

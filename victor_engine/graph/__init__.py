@@ -3,7 +3,7 @@
 Both use the runtime and the store of workflows from files.
 """
 
-from victor_engine.definition.model import RetryPolicy
+from victor_engine.definition.limits import RetryPolicy
 from victor_engine.graph.builder import WorkflowBuilder, WorkflowFactory, register_workflow, workflow
 from victor_engine.graph.checkpoint import Checkpointer, MemoryCheckpointer
 from victor_engine.graph.compiled import CompiledGraph, StateSnapshot

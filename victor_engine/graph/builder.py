@@ -14,9 +14,10 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from victor_engine.definition.content import definition_to_content
+from victor_engine.definition.content import checksum, definition_to_content
 from victor_engine.definition.expressions.functions import BUILTINS, FunctionRegistry
-from victor_engine.definition.loader import checksum, load_text
+from victor_engine.definition.limits import RetryPolicy
+from victor_engine.definition.loader import load_text
 from victor_engine.definition.model import (
     AgentNode,
     Branch,
@@ -25,7 +26,6 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
-    RetryPolicy,
     TransformNode,
     WorkflowDefinition,
 )

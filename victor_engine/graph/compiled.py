@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from victor_engine.api import EventInfo
 from victor_engine.config.model import Binding, Config
-from victor_engine.definition.content import definition_to_content
+from victor_engine.definition.content import checksum, definition_to_content
 from victor_engine.definition.expressions.functions import FunctionRegistry
-from victor_engine.definition.loader import checksum, definition_from_content
 from victor_engine.definition.model import Node, WorkflowDefinition
+from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.domain.statuses import FINAL_RUN_STATUSES, RunStatus
 from victor_engine.errors import ConfigError, NotFoundError, StoreError, UsageError
 from victor_engine.graph import threads

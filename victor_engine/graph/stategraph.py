@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from victor_engine import jsonio
 from victor_engine.definition.expressions.functions import BUILTINS, FunctionRegistry
 from victor_engine.definition.graph import reachable
+from victor_engine.definition.limits import RetryPolicy
 from victor_engine.definition.model import (
     AgentNode,
     Branch,
@@ -23,7 +24,6 @@ from victor_engine.definition.model import (
     HITLNode,
     Node,
     ParallelNode,
-    RetryPolicy,
     SubWorkflowNode,
     TeamNode,
     WorkflowDefinition,

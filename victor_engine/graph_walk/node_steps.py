@@ -8,8 +8,8 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.api import ErrorInfo
+from victor_engine.definition.limits import NO_CONSTRAINTS
 from victor_engine.definition.model import (
-    NO_CONSTRAINTS,
     AgentNode,
     Branch,
     ComputeNode,

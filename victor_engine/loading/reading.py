@@ -15,8 +15,9 @@ from victor_engine.clock import to_us
 from victor_engine.config import load_config
 from victor_engine.config.layers import ENVIRONMENT
 from victor_engine.definition.checks.nested_workflows import check_nesting
+from victor_engine.definition.content import checksum
 from victor_engine.definition.expressions.expression import FunctionRegistry
-from victor_engine.definition.loader import LoadResult, checksum, load_file
+from victor_engine.definition.loader import LoadResult, load_file
 from victor_engine.definition.model import (
     ComputeNode,
     HITLNode,
@@ -49,7 +50,8 @@ from victor_engine.scheduling.calendars.yaml_calendars import from_file
 from victor_engine.scheduling.declarations import spec_from_block
 from victor_engine.scheduling.timezones import get_zone
 from victor_engine.versioning.migration_checks import check_migrations
-from victor_engine.work.bindings import BindingTable, unused_nodes, working_nodes
+from victor_engine.work.bindings import BindingTable
+from victor_engine.work.working_nodes import unused_nodes, working_nodes
 
 
 class WorkspaceReader:

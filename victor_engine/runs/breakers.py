@@ -15,13 +15,13 @@ import msgspec
 
 from victor_engine.api import ErrorInfo
 from victor_engine.clock import from_us
-from victor_engine.definition.model import CircuitBreaker
+from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.errors import NodeError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.effects import Step
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.repositories import attempts, breakers, runs
+from victor_engine.store.repositories import attempt_rows, breakers, run_rows
 from victor_engine.store.repositories.breakers import BreakerRow
 
 NOT_COUNTED = frozenset({"ExecutionTimeoutError", "InterruptedError"})
@@ -53,8 +53,8 @@ def admit(tx: Tx, run: RunRef, step: Step) -> None:
             (breaker.retry_at - tx.now_us) / 1_000_000,
         )
     probe = breaker.probe_key
-    if probe is not None and probe != run.key and attempts.tries(tx, probe, step.key):
-        tried_by = runs.id_and_version(tx, probe)[0]
+    if probe is not None and probe != run.key and attempt_rows.tries(tx, probe, step.key):
+        tried_by = run_rows.id_and_version(tx, probe)[0]
         raise CircuitOpenError(f"{_open(step, breaker)}; run {tried_by} is testing it now", 1.0)
     if not breakers.take_probe(tx, run.workflow, step.key, run.key, probe):
         raise CircuitOpenError(f"{_open(step, breaker)}; another run is testing it now", 1.0)

@@ -25,7 +25,7 @@ from victor_engine.secretrefs import separated
 from victor_engine.store.db import Store, Tx, actor_from_json
 from victor_engine.store.queries.conversions import error_info
 from victor_engine.store.queries.definitions import version_of
-from victor_engine.store.repositories import runs
+from victor_engine.store.repositories import run_rows
 from victor_engine.store.runs import NewRun, Start, insert_run
 from victor_engine.store.state import run_state
 
@@ -57,7 +57,7 @@ def start_child(
 ) -> Started:
     """Create the child run and the attempt that waits for it. Raise NodeError if the workflow or the version
     does not exist, or if the child would be deeper than MAX_DEPTH."""
-    depth = runs.depth(tx, run.key, MAX_DEPTH)
+    depth = run_rows.depth(tx, run.key, MAX_DEPTH)
     if depth >= MAX_DEPTH:
         raise NodeError(
             f"{node.id}: run {run.id} is at depth {depth} of child runs, the maximum; check whether "
@@ -72,7 +72,7 @@ def start_child(
             f"{node.id}: {error.message}", error_type=type(error).__name__, retryable=False
         ) from error
     version = version_of(tx.connection, start.definition_id)
-    actor, priority = runs.begun_by(tx, run.key)
+    actor, priority = run_rows.begun_by(tx, run.key)
     state, secrets = separated(inputs)
     key, run_id = insert_run(
         tx,
@@ -105,13 +105,13 @@ def start_child(
 
 def known_child(connection: sqlite3.Connection, key: int, deadline: datetime | None) -> Child:
     """Return a child that was started before a restart."""
-    run_id, version = runs.id_and_version(connection, key)
+    run_id, version = run_rows.id_and_version(connection, key)
     return Child(key, run_id, version, deadline)
 
 
 def child_end(connection: sqlite3.Connection, key: int) -> ChildEnd | None:
     """Return the end of a child, or None if it has not ended."""
-    status, error = runs.status_and_error(connection, key)
+    status, error = run_rows.status_and_error(connection, key)
     if status not in FINAL_RUN_STATUSES:
         return None
     return ChildEnd(status, run_state(connection, key), error_info(error))

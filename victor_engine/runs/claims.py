@@ -11,7 +11,7 @@ from victor_engine.graph_walk.effects import Position, StepHistory
 from victor_engine.runs import transitions
 from victor_engine.runs.run_record import RunRecord, history_from_rows, waiting_attempts
 from victor_engine.store.db import Tx, actor_from_json
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempt_rows, run_rows, runs
 from victor_engine.store.runs import node_overrides
 from victor_engine.store.state import run_state_sized
 from victor_engine.store.stored_position import position_of
@@ -68,7 +68,7 @@ class RunLoader:
 
     def load(self, connection: sqlite3.Connection, key: int) -> RunRecord:
         """Return a run with its history. Raise NotFoundError if it does not exist."""
-        row = runs.read(connection, key)
+        row = run_rows.read(connection, key)
         definition, version = self.definition(connection, row.ref.definition_id)
         position = Position.from_data(position_of(connection, key))
         state, state_bytes = run_state_sized(connection, key)
@@ -94,7 +94,7 @@ def history(
     connection: sqlite3.Connection, key: int, position: Position, definition: WorkflowDefinition
 ) -> dict[tuple[str, int], StepHistory]:
     """Return the history of the steps after `position`, from the attempts of the run."""
-    return history_from_rows(attempts.recorded(connection, key), position, dict(definition.nodes))
+    return history_from_rows(attempt_rows.recorded(connection, key), position, dict(definition.nodes))
 
 
 __all__ = ["LoadDefinition", "RunLoader", "history"]

@@ -35,9 +35,9 @@ from victor_engine.runs.redrive import Target, redrive
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempt_rows, attempts, runs
 from victor_engine.store.repositories.deadletters import remove_dead_letter
-from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.runs import node_overrides, run_key
 from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load
@@ -102,7 +102,7 @@ class Handler:
 
     def _retry(self, tx: Tx, stored: StoredRun, command: Retry, actor: Actor) -> Outcome:
         position = Position.from_data(position_of(tx, stored.key))
-        position = decide_retry(stored, position, attempts.last(tx, stored.key))
+        position = decide_retry(stored, position, attempt_rows.last(tx, stored.key))
         runs.requeue(tx, stored.key, jsonio.dumps_text(position.to_data()), stored.definition_id)
         remove_dead_letter(tx, stored.key)
         data = _noted({"from": position.frontier[0]}, command.note)

@@ -17,7 +17,7 @@ from victor_engine.domain.transitions import RunCommand, next_status, refusal
 from victor_engine.errors import ConflictError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.effects import Position
-from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.repositories.run_rows import StoredRun
 
 
 class Pause(Struct, frozen=True):

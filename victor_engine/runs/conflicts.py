@@ -8,7 +8,7 @@ from victor_engine.events import EventKind
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.events import last_change_of_run, last_of_run
-from victor_engine.store.repositories.runs import status_of
+from victor_engine.store.repositories.run_rows import status_of
 
 
 def last_change(tx: Tx, run_key: int) -> str:

@@ -30,7 +30,7 @@ from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempt_rows, run_rows
 from victor_engine.work.process import end_process_group
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Control:
             live.interrupt()
         await asyncio.wait({live.task})
         # The run may have been about to pause when the cancellation was committed.
-        if await self._store.read(lambda connection: runs.status_of(connection, ref.key) == "cancelling"):
+        if await self._store.read(lambda connection: run_rows.status_of(connection, ref.key) == "cancelling"):
             await self.end_cancelled(ref, 0.0)
 
     async def end_cancelled(self, ref: RunRef, seconds: float) -> None:
@@ -136,7 +136,7 @@ class Control:
 
     async def _cancel_children(self, ref: RunRef) -> None:
         """Cancel the children of a run, before the run itself ends."""
-        children = await self._store.read(lambda connection: runs.living_children(connection, ref.key))
+        children = await self._store.read(lambda connection: run_rows.living_children(connection, ref.key))
         if not children:
             return
 
@@ -154,7 +154,7 @@ class Control:
                 self._spawn(self._cancel_by_id(event.run_id))
 
     async def _cancel_by_id(self, run_id: str) -> None:
-        ref = await self._store.read(lambda connection: runs.find_ref(connection, run_id))
+        ref = await self._store.read(lambda connection: run_rows.find_ref(connection, run_id))
         if ref is None:
             return  # it has been deleted
         try:
@@ -193,7 +193,7 @@ class Control:
 
     async def _end_processes(self, ref: RunRef) -> None:
         """End the processes that an earlier engine left for a run without a task."""
-        for pid, pgid, start_ticks in await self._store.read(lambda c: attempts.processes(c, ref.key)):
+        for pid, pgid, start_ticks in await self._store.read(lambda c: attempt_rows.processes(c, ref.key)):
             await end_process_group(pid, pgid, start_ticks)
 
     @asynccontextmanager
@@ -225,7 +225,7 @@ class Control:
             await asyncio.wait({live.task})
             return True
         if not live.is_idle and await self._store.read(
-            lambda connection: runs.status_of(connection, key) == "waiting"
+            lambda connection: run_rows.status_of(connection, key) == "waiting"
         ):
             # It is being claimed; its task finds that it still waits.
             await first_of(live.became_idle.wait(), _ended(live.task))

@@ -12,8 +12,8 @@ from victor_engine.errors import StoreError
 from victor_engine.runs import transitions
 from victor_engine.runs.control import Control
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.repositories.runs import Unfinished
+from victor_engine.store.repositories import attempt_rows, run_rows, runs
+from victor_engine.store.repositories.run_rows import Unfinished
 from victor_engine.work.process import end_process_group
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Recovery:
         """
 
         def read(connection: sqlite3.Connection) -> tuple[list[tuple[int, int, int, int]], list[Unfinished]]:
-            return attempts.orphans(connection, run_key), runs.unfinished(connection, run_key)
+            return attempt_rows.orphans(connection, run_key), run_rows.unfinished(connection, run_key)
 
         orphans, unfinished = await self._store.read(read)
         for attempt, pid, pgid, start_ticks in orphans:

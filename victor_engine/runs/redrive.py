@@ -27,10 +27,10 @@ from victor_engine.runs.conflicts import check_revision
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
 from victor_engine.store.patch import Patch
-from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.repositories.attempts import Visit
+from victor_engine.store.repositories import attempt_rows, attempts, run_rows, runs
+from victor_engine.store.repositories.attempt_rows import Visit
 from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, remove_dead_letter
-from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.state import run_state
 from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
@@ -77,8 +77,8 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: T
     source = RedriveSource(
         Position.from_data(position_of(tx, ref.key)),
         jsonio.loads(stored.error).get("node_id") if stored.error is not None else None,
-        attempts.visits(tx, ref.key),
-        runs.parent_id(tx, ref.key, PART_OF_A_RUN),
+        attempt_rows.visits(tx, ref.key),
+        run_rows.parent_id(tx, ref.key, PART_OF_A_RUN),
     )
     frontier = decide_frontier(stored, source, command, target)
     now = run_state(tx.connection, ref.key)
@@ -90,7 +90,7 @@ def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: T
     if not edit.empty:
         attempts.add_edit(tx, ref.key, target.definition_id, how or f"edited by {actor.user}", edit)
     reset = not edit.empty or target.changes_version
-    position = decide_position(source, frontier, attempts.last(tx, ref.key), reset=reset)
+    position = decide_position(source, frontier, attempt_rows.last(tx, ref.key), reset=reset)
     runs.requeue(tx, ref.key, jsonio.dumps_text(position.to_data()), target.definition_id)
     tx.event(
         EventKind.RUN_REDRIVEN,
@@ -141,7 +141,7 @@ def _target_state(
 
 def _state_before(tx: Tx, ref: RunRef, node: str) -> dict[str, Any]:
     """Return the state before the last visit of the node."""
-    first = attempts.first_of_last_visit(tx, ref.key, node)
+    first = attempt_rows.first_of_last_visit(tx, ref.key, node)
     if first is None:
         raise UsageError(f"run {ref.id} has never reached {node}, so it has no state from before that node")
     return run_state(tx.connection, ref.key, first - 1)

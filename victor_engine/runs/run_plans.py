@@ -17,9 +17,9 @@ from victor_engine.domain.transitions import RunCommand, refusal
 from victor_engine.errors import ItemChangedError, PlanChangedError, PlanTokenError, VictorError
 from victor_engine.store import queries
 from victor_engine.store.db import Tx
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempt_rows, run_rows
 from victor_engine.store.repositories.deadletters import PART_OF_A_RUN, is_dead_letter
-from victor_engine.store.repositories.runs import StoredRun
+from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.state import given_state, run_state
 from victor_engine.store.stored_position import position_of
 from victor_engine.versioning import catalog
@@ -76,7 +76,7 @@ def plan_runs(
         except VictorError as error:
             shown.append(RunPlanItem(given, reason=error.message))
             continue
-        stored = runs.stored(connection, ref.key)
+        stored = run_rows.stored(connection, ref.key)
         facts = run_facts(connection, stored, command)
         reason = _refusal(connection, stored, command)
         if version is not None and not reason:
@@ -179,14 +179,14 @@ def _edit(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def run_facts(source: Tx | sqlite3.Connection, stored: StoredRun, command: RunPlanCommand) -> plans.Facts:
     """Return the facts about a run on which a command depends."""
-    _, version = runs.id_and_version(source, stored.key)
+    _, version = run_rows.id_and_version(source, stored.key)
     facts: plans.Facts = {
         "status": stored.status,
         "at": ", ".join(position_of(source, stored.key)["frontier"]),
         "version": version,
     }
     if command in _AT_REST:
-        facts |= {"revision": stored.revision, "last_attempt": attempts.last(source, stored.key)}
+        facts |= {"revision": stored.revision, "last_attempt": attempt_rows.last(source, stored.key)}
     return facts
 
 
@@ -198,7 +198,7 @@ def _refusal(connection: sqlite3.Connection, stored: StoredRun, command: RunPlan
         return "" if is_dead_letter(connection, stored.key) else f"is {stored.status}, and not a dead letter"
     reason = refusal(RunStatus(stored.status), RunCommand(command))
     if reason is None and command == "redrive":
-        parent = runs.parent_id(connection, stored.key, PART_OF_A_RUN)
+        parent = run_rows.parent_id(connection, stored.key, PART_OF_A_RUN)
         if parent is not None:
             return f"is a child of run {parent}; redrive that run from the node that started this one"
     return reason or ""

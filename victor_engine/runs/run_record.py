@@ -16,7 +16,7 @@ from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.graph_walk.effects import NO_HISTORY, Done, Position, StepHistory
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.patch import Patch
-from victor_engine.store.repositories.attempts import waiting
+from victor_engine.store.repositories.attempt_rows import waiting
 
 
 @dataclass(frozen=True, slots=True)

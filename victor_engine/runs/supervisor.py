@@ -37,7 +37,7 @@ from victor_engine.runs.slots import ActiveRun, Slots
 from victor_engine.runs.stored_effects import EmbeddedEffects
 from victor_engine.runs.transitions import RunEnd, RunRef
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import attempts, runs
+from victor_engine.store.repositories import attempt_rows, runs
 from victor_engine.store.runs import Created, NewRun, Start, create_run
 from victor_engine.versioning import catalog
 from victor_engine.versioning.catalog import Load
@@ -323,7 +323,7 @@ class Runtime:
         record.reruns += 1
 
         def transition(tx: Tx) -> Position:
-            position = replace(result.position, mark=attempts.last(tx, record.ref.key))
+            position = replace(result.position, mark=attempt_rows.last(tx, record.ref.key))
             runs.rerun(tx, record.ref.key, record.reruns, jsonio.dumps_text(position.to_data()))
             tx.event(
                 EventKind.RUN_RESUMED,

@@ -16,11 +16,12 @@ from victor_engine.graph_walk.effects import Done, Onward, Step
 from victor_engine.reserved import refusal
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.events import last_of_run
-from victor_engine.store.repositories import attempts, runs
-from victor_engine.store.repositories.attempts import StepRow, at_work, processes
-from victor_engine.store.repositories.attempts import last as last_attempt
+from victor_engine.store.repositories import attempt_rows, attempts, run_rows, runs
+from victor_engine.store.repositories.attempt_rows import at_work, processes
+from victor_engine.store.repositories.attempt_rows import last as last_attempt
+from victor_engine.store.repositories.attempts import StepRow
 from victor_engine.store.repositories.deadletters import add_dead_letter
-from victor_engine.store.repositories.runs import RunRef
+from victor_engine.store.repositories.run_rows import RunRef
 from victor_engine.store.stored_position import onward_json, position_of
 
 
@@ -36,7 +37,7 @@ def rest(tx: Tx, run: RunRef) -> str:
     """
     end_live_attempts(tx, run, "interrupted")
     if not runs.set_paused(tx, run.key):
-        return runs.status_of(tx, run.key)
+        return run_rows.status_of(tx, run.key)
     asked = last_of_run(tx, run.key, EventKind.RUN_PAUSING)
     actor, data = (actor_from_json(asked[0]), jsonio.loads(asked[1] or "{}")) if asked else (None, None)
     _event(tx, run, EventKind.RUN_PAUSED, actor=actor, data=data)
@@ -82,7 +83,7 @@ def finish(tx: Tx, run: RunRef, end: RunEnd) -> None:
     if end.status == "failed":
         tx.apart()
         # The parent that waits for a child decides about the failure of the child.
-        if not attempts.awaits_child(tx, run.key):
+        if not attempt_rows.awaits_child(tx, run.key):
             add_dead_letter(tx, run.key, run.workflow, end.error)
 
 
@@ -142,7 +143,7 @@ def await_decision(tx: Tx, run: RunRef, attempt: int) -> tuple[int, int, str]:
     """Make an interrupted attempt wait for a decision of people. Return its number, start and binding."""
     wait = {"text": "a decision about the interrupted attempt", "since": tx.now_us, "interrupted": True}
     attempts.await_decision(tx, run.key, attempt, jsonio.dumps_text(wait))
-    return attempts.begun(tx, attempt)
+    return attempt_rows.begun(tx, attempt)
 
 
 def stay_interrupted(tx: Tx, run: RunRef, attempt: int) -> None:
@@ -275,7 +276,7 @@ def end_live_attempts(tx: Tx, run: RunRef, status: str, parent: str | None = Non
 
 def _cancel_child(tx: Tx, run: RunRef, attempt: int) -> None:
     """Cancel the child that an attempt has started and waits for."""
-    child = attempts.awaited_child(tx, attempt)
+    child = attempt_rows.awaited_child(tx, attempt)
     if child is not None:
         cancel_child(tx, run, child)
 

@@ -14,8 +14,8 @@ from victor_engine.events import EventKind
 from victor_engine.reserved import SECRETS, refusal, reserved_in
 from victor_engine.store.db import Tx, actor_json
 from victor_engine.store.repositories import runs as rows
-from victor_engine.store.repositories.attempts import LIVE
-from victor_engine.store.repositories.runs import HELD
+from victor_engine.store.repositories.attempt_rows import LIVE
+from victor_engine.store.repositories.run_rows import HELD
 
 
 class Choice(Struct, frozen=True):

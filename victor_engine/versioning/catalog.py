@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, MigrationEdge, MigrationPreview, MigrationStepResult
-from victor_engine.definition.loader import definition_from_content
 from victor_engine.definition.model import WorkflowDefinition
+from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.reserved import refusal

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
 
-from victor_engine.api import ProblemInfo, UsageInfo
+from victor_engine.api import ProblemInfo
 from victor_engine.config.model import Binding, Config
-from victor_engine.config.yaml_locations import did_you_mean, place_from_text
-from victor_engine.definition.model import (
-    NO_CONSTRAINTS,
-    AgentNode,
-    ComputeNode,
-    Constraints,
-    Node,
-    TeamNode,
-    WorkflowDefinition,
-)
+from victor_engine.definition.limits import NO_CONSTRAINTS, Constraints
+from victor_engine.definition.model import AgentNode, Node, TeamNode, WorkflowDefinition
 from victor_engine.errors import ConfigError, NodeError
 from victor_engine.work import withheld_variables
 from victor_engine.work.calls import CallContext, Invoker, NodeCall
 from victor_engine.work.invokers.command import CommandInvoker, find_program
 from victor_engine.work.invokers.results import error_of
 from victor_engine.work.isolation import unenforced
-from victor_engine.work.secrets import Masker, SecretStore
+from victor_engine.work.masking import MaskedContext, masked
+from victor_engine.work.secrets import SecretStore
+from victor_engine.work.working_nodes import nodes_with_roles
 
 if TYPE_CHECKING:
     from victor_engine.work.invokers.python import WorkerPool
@@ -112,7 +105,7 @@ class BindingTable:
         problems: list[ProblemInfo] = []
         shown: dict[str, str] = {}
         machine: dict[tuple[str, str], Machine] = {}
-        for node, role in _work(definition):
+        for node, role in nodes_with_roles(definition):
             line, column = (places or {}).get(node.id, (0, 0))
             at = ProblemInfo("warning", "", path=definition.path or "", line=line, column=column)
             try:
@@ -273,81 +266,12 @@ class BoundInvoker:
             call = dataclasses.replace(
                 call, inputs=self._secrets.reveal(call.inputs), config=self._secrets.reveal(call.config)
             )
-            result = await self._inner(call, _MaskedContext(context, self._secrets))
+            result = await self._inner(call, MaskedContext(context, self._secrets))
         except ConfigError as error:
             raise NodeError(masker.text(error.message), error_type="ConfigError", retryable=False) from None
         except Exception as error:
             raise masked(error_of(error), masker) from None
         return masker.value(result)
-
-
-def masked(error: NodeError, masker: Masker) -> NodeError:
-    """Return the error with secrets masked in all its texts, because they may come from the work itself."""
-    error.message = masker.text(error.message)
-    error.args = (error.message,)
-    error.error_type = masker.text(error.error_type)
-    error.bases = tuple(masker.text(base) for base in error.bases)
-    return error
-
-
-class _MaskedContext:
-    def __init__(self, inner: CallContext, secrets: SecretStore) -> None:
-        self._inner = inner
-        self._secrets = secrets
-
-    def log(self, stream: str, text: str) -> None:
-        self._inner.log(stream, self._secrets.masker.line(text))
-
-    def room(self) -> asyncio.Future[None] | None:
-        return self._inner.room()
-
-    async def process_started(self, pid: int, pgid: int, start_ticks: int) -> None:
-        await self._inner.process_started(pid, pgid, start_ticks)
-
-    async def used(self, usage: UsageInfo) -> None:
-        await self._inner.used(usage)
-
-
-def unused_nodes(
-    config: Config, definitions: Iterable[WorkflowDefinition], *, everything: bool = False
-) -> list[ProblemInfo]:
-    """Return a warning for each binding of `nodes` that does not match a node which needs a binding.
-
-    With `everything`, the definitions are complete, so a workflow that is not among them does not exist.
-    """
-    nodes: dict[str, set[str]] = {}
-    for definition in definitions:
-        nodes.setdefault(definition.name, set()).update(node.id for node, _ in _work(definition))
-    found = []
-    for name, binding in config.nodes.items():
-        owner = next((w for w in nodes if name.startswith(f"{w}.")), None)
-        if owner is None and not everything:
-            continue
-        known = [f"{workflow}.{node}" for workflow, ids in nodes.items() for node in ids]
-        if name not in known:
-            path, line, column = place_from_text(binding.place)
-            message = f"nodes.{name} has no effect: no workflow has a node of this name that needs a binding"
-            found.append(
-                ProblemInfo(
-                    "warning", message, path=path, line=line, column=column, remedy=did_you_mean(name, known)
-                )
-            )
-    return found
-
-
-def working_nodes(definition: WorkflowDefinition) -> list[Node]:
-    """Return the nodes that need a binding, each once."""
-    return list({node.id: node for node, _ in _work(definition)}.values())
-
-
-def _work(definition: WorkflowDefinition) -> Iterator[tuple[Node, str | None]]:
-    """Yield each piece of work that needs a binding: nodes, and members of teams."""
-    for node in definition.nodes.values():
-        if isinstance(node, (AgentNode, ComputeNode)):
-            yield node, None
-        elif isinstance(node, TeamNode):
-            for member in node.members:
-                yield node, member.role or member.id
 
 
 def _refuse(binding: Binding, constraints: Constraints) -> None:

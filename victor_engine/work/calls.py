@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from victor_engine.api import UsageInfo
-from victor_engine.definition.model import NO_CONSTRAINTS, Constraints
+from victor_engine.definition.limits import NO_CONSTRAINTS, Constraints
 from victor_engine.work.process import process_slots
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from victor_engine.definition.model import Constraints
+from victor_engine.definition.limits import Constraints
 
 _NOT_ENFORCED = ("write_allowed", "filesystem_allowed")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from victor_engine.clock import LONGEST
-from victor_engine.definition.model import Node, RetryPolicy
+from victor_engine.definition.limits import RetryPolicy
+from victor_engine.definition.model import Node
 from victor_engine.errors import NodeError, VictorError
 
 DEFAULT_RETRY = RetryPolicy(max_attempts=3)

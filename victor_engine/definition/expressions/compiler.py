@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from victor_engine.definition.expressions.budget import (
@@ -18,18 +18,20 @@ from victor_engine.definition.expressions.budget import (
 from victor_engine.definition.expressions.functions import Builtin, text_method
 from victor_engine.definition.expressions.json_results import written
 from victor_engine.definition.expressions.language import (
-    CONSTANTS,
     LIST_METHODS,
     MAPPING_METHODS,
-    MOST_NAMES,
     STRING_METHODS,
-    nearest,
+)
+from victor_engine.definition.expressions.leaves import (
+    Part,
+    constant_part,
+    count_steps,
+    kind,
+    missing,
+    name_part,
 )
 from victor_engine.definition.expressions.operators import OPERATORS, UNARY
 from victor_engine.errors import ExpressionError, ExpressionLimitError
-
-Part = Callable[[Evaluation], Any]
-"""A compiled node."""
 
 
 def compile_part(node: ast.AST) -> Part:
@@ -41,56 +43,6 @@ def compile_part(node: ast.AST) -> Part:
     return part
 
 
-_LOOPS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-
-
-def count_steps(node: ast.AST) -> int:
-    """Return the number of parts of an expression. The parts of a loop are charged in each iteration."""
-    if isinstance(node, _LOOPS):
-        return 1
-    return 1 + sum(
-        count_steps(child)
-        for child in ast.iter_child_nodes(node)
-        if isinstance(child, ast.expr | ast.keyword)
-    )
-
-
-def _raises(error: type[ExpressionError], message: str) -> Part:
-    def fail(run: Evaluation) -> Any:
-        raise error(message)
-
-    return fail
-
-
-def _constant(node: ast.Constant) -> Part:
-    value = node.value
-    if type(value) not in PLAIN:
-        return _raises(ExpressionError, f"a value of type {type(value).__name__} is not allowed")
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return _raises(ExpressionLimitError, f"a text has {len(value)} characters; the maximum is {MAX_TEXT}")
-    return lambda run: value
-
-
-def _name(node: ast.Name) -> Part:
-    name = node.id
-
-    def variable(run: Evaluation) -> Any:
-        return run.scope[name] if name in run.scope else key(run)
-
-    def key(run: Evaluation) -> Any:
-        state = run.state
-        if name in state:
-            value = state[name]
-            return value if type(value) in VALUE_TYPES else plain(value, name)
-        if name in ("ctx", "state"):
-            return state if type(state) is dict else dict(state)
-        if name in CONSTANTS:
-            return CONSTANTS[name]
-        raise _missing(name, {**CONSTANTS, "ctx": 0, "state": 0, **state}, "the state")
-
-    return variable if hasattr(node, "looped") else key
-
-
 def _attribute(node: ast.Attribute) -> Part:
     owner, name = compile_part(node.value), node.attr
 
@@ -100,9 +52,9 @@ def _attribute(node: ast.Attribute) -> Part:
             if name in found:
                 value = found[name]
                 return value if type(value) in VALUE_TYPES else plain(value, name)
-            raise _missing(name, found, ast.unparse(node.value))
+            raise missing(name, found, ast.unparse(node.value))
         raise ExpressionError(
-            f"{ast.unparse(node.value)} is {_kind(found)} and has no key {name!r}", error_type="KeyError"
+            f"{ast.unparse(node.value)} is {kind(found)} and has no key {name!r}", error_type="KeyError"
         )
 
     return attribute
@@ -346,7 +298,7 @@ def _method(node: ast.Attribute, arguments: list[Part], named: list[tuple[str, P
         else:
             allowed = LIST_METHODS if isinstance(found, list | tuple) else frozenset()
         if name not in allowed:
-            raise ExpressionError(f"{_kind(found)} has no method {name!r}", error_type="AttributeError")
+            raise ExpressionError(f"{kind(found)} has no method {name!r}", error_type="AttributeError")
         args = [argument(run) for argument in arguments]
         keywords = {key: part(run) for key, part in named}
         if isinstance(found, str):
@@ -395,21 +347,9 @@ def _spec(node: ast.expr) -> list[ast.Constant]:
     return [part for part in node.values if isinstance(part, ast.Constant)]
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", str: "a text", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}")
-
-
-def _missing(name: str, known: Mapping[str, Any], where: str) -> ExpressionError:
-    near = nearest(name, {str(key) for key in known}) if len(known) <= MOST_NAMES else ""
-    return ExpressionError(f"{where} has no key {name[:200]!r}{near}", error_type="KeyError")
-
-
 _COMPILERS: dict[type[ast.AST], Callable[[Any], Part]] = {
-    ast.Constant: _constant,
-    ast.Name: _name,
+    ast.Constant: constant_part,
+    ast.Name: name_part,
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,
     ast.Slice: _slice,

@@ -15,7 +15,7 @@ from victor_engine.definition.expressions.budget import (
     Evaluation,
     NeedsWorkerError,
 )
-from victor_engine.definition.expressions.compiler import Part, compile_part, count_steps
+from victor_engine.definition.expressions.compiler import compile_part
 from victor_engine.definition.expressions.functions import FunctionRegistry
 from victor_engine.definition.expressions.json_results import JSON_ATOMS, as_json
 from victor_engine.definition.expressions.language import (
@@ -24,6 +24,7 @@ from victor_engine.definition.expressions.language import (
     find_problems,
     parse,
 )
+from victor_engine.definition.expressions.leaves import Part, count_steps
 from victor_engine.errors import ExpressionError, ExpressionLimitError
 
 REMEDY = "make it smaller, split it into several nodes, or use a compute node"

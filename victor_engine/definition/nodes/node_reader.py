@@ -7,18 +7,15 @@ from typing import Any
 
 from victor_engine.config.yaml_locations import did_you_mean
 from victor_engine.definition import dialect_keys
+from victor_engine.definition.limits import BACKOFFS, NO_CONSTRAINTS, Constraints, RetryPolicy
 from victor_engine.definition.model import (
-    BACKOFFS,
     ERROR_STRATEGIES,
-    NO_CONSTRAINTS,
     ON_INTERRUPT,
     AgentNode,
     Branch,
     ComputeNode,
     ConditionNode,
-    Constraints,
     Node,
-    RetryPolicy,
     TransformNode,
 )
 from victor_engine.definition.nodes.human import read_hitl

@@ -17,7 +17,7 @@ from victor_engine.runs.migration.stored_run import MigratableRun, read_run
 from victor_engine.runs.redrive import difference
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx, actor_json
-from victor_engine.store.repositories import attempts, requests, run_migrations, runs
+from victor_engine.store.repositories import attempt_rows, attempts, requests, run_migrations, runs
 from victor_engine.store.repositories.run_migrations import Move
 
 
@@ -129,7 +129,7 @@ def keep_attempts(tx: Tx, run_key: int, definition_id: int, kept: dict[int, str]
 
 def end_attempt(tx: Tx, ref: RunRef, attempt: int) -> None:
     """End a waiting attempt without a result."""
-    node = attempts.node_of(tx, attempt)
+    node = attempt_rows.node_of(tx, attempt)
     attempts.end(tx, ref.key, attempt, "cancelled")
     tx.event(
         EventKind.NODE_CANCELLED,
@@ -149,7 +149,7 @@ def _position(tx: Tx, planned: Plan) -> dict[str, Any]:
     for node in planned.stands.frontier:
         if node in planned.stands.origin:
             continue
-        tried = attempts.last_iteration(tx, planned.run.ref.key, node)
+        tried = attempt_rows.last_iteration(tx, planned.run.ref.key, node)
         if tried > counts.get(node, 0):
             floor += tried - counts.get(node, 0)
             counts[node] = tried

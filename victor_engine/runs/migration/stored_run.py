@@ -12,8 +12,8 @@ import msgspec
 from victor_engine import jsonio
 from victor_engine.people.requests import Ask
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.repositories import attempts, requests, runs
-from victor_engine.store.repositories.runs import RunRef
+from victor_engine.store.repositories import attempt_rows, requests, run_rows
+from victor_engine.store.repositories.run_rows import RunRef
 from victor_engine.store.state import run_state
 from victor_engine.store.stored_position import position_of
 
@@ -83,11 +83,11 @@ class MigratableRun:
 
 def read_run(connection: sqlite3.Connection, key: int) -> MigratableRun:
     """Return a run with its open attempts. Raise NotFoundError if it does not exist."""
-    row = runs.read(connection, key)
+    row = run_rows.read(connection, key)
     position = jsonio.dumps_text(position_of(connection, key))
     questions = _questions(connection, key)
     live = []
-    for each in attempts.not_over(connection, key):
+    for each in attempt_rows.not_over(connection, key):
         attempt, node_id, iteration, parent, state, retry_at, kind, child = each
         if kind == "parallel" or (kind == "team" and parent is None):
             continue  # it contains other attempts and does no work itself
@@ -103,7 +103,7 @@ def read_run(connection: sqlite3.Connection, key: int) -> MigratableRun:
         state=run_state(connection, key),
         live=tuple(live),
         inside=_inside(connection, key, jsonio.loads(position)),
-        last_attempt=attempts.last(connection, key),
+        last_attempt=attempt_rows.last(connection, key),
     )
 
 
@@ -128,6 +128,6 @@ def _inside(connection: sqlite3.Connection, key: int, position: Mapping[str, Any
     found = []
     for node in position["frontier"]:
         since = position.get("counts", {}).get(node, 0)
-        if attempts.has_begun_members(connection, key, node, since):
+        if attempt_rows.has_begun_members(connection, key, node, since):
             found.append(node)
     return tuple(found)

@@ -17,17 +17,9 @@ from victor_engine.store.queries.definitions import (
 from victor_engine.store.queries.events import events, events_after, last_event
 from victor_engine.store.queries.ids import request_id, run_id, run_keys, run_ref, schedule_id
 from victor_engine.store.queries.people import request, request_count, request_page, request_queue, requests
+from victor_engine.store.queries.run_logs import log_size, run_log
 from victor_engine.store.queries.run_migrations import movable_runs, run_migrations
-from victor_engine.store.queries.runs import (
-    attempt_state,
-    attempts,
-    log_size,
-    new_run_info,
-    run_detail,
-    run_info,
-    run_log,
-    runs,
-)
+from victor_engine.store.queries.runs import attempt_state, attempts, new_run_info, run_detail, run_info, runs
 from victor_engine.store.queries.schedules import fires, schedule, schedules
 from victor_engine.store.queries.stats import run_stats
 from victor_engine.store.queries.typical_durations import Pace, Paces

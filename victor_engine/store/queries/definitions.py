@@ -54,7 +54,7 @@ def stored_graph(connection: sqlite3.Connection, definition_id: int) -> GraphInf
 def _graph(workflow: str, content: str) -> GraphInfo:
     """Decode a graph. The cache is keyed by the content, which never changes."""
     from victor_engine.definition.graph import graph_info
-    from victor_engine.definition.loader import definition_from_content
+    from victor_engine.definition.stored_content import definition_from_content
 
     return graph_info(definition_from_content(workflow, jsonio.loads(content)))
 

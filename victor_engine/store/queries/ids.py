@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from victor_engine.errors import NotFoundError, UsageError
-from victor_engine.store.repositories.runs import RunRef, find_ref
+from victor_engine.store.repositories.run_rows import RunRef, find_ref
 
 _SHOWN = 5
 """The number of candidates that the error of an ambiguous prefix lists."""

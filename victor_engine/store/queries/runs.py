@@ -16,7 +16,6 @@ from victor_engine.api import (
     FINAL_RUN_STATUSES,
     AttemptInfo,
     GraphInfo,
-    LogLine,
     NodeState,
     NodeStatus,
     RequestQuery,
@@ -31,7 +30,7 @@ from victor_engine.errors import NotFoundError
 from victor_engine.store.db import actor_from_json
 from victor_engine.store.patch import Patch
 from victor_engine.store.queries import ids, people
-from victor_engine.store.queries.conversions import error_info, instant, like, marks, notice
+from victor_engine.store.queries.conversions import error_info, instant, marks, notice
 from victor_engine.store.queries.definitions import stored_graph
 from victor_engine.store.queries.live import Doing, doing, waits_until
 from victor_engine.store.queries.run_filters import by_time, conditions
@@ -262,16 +261,6 @@ class Around(NamedTuple):
     after: dict[str, Any]
 
 
-def log_size(connection: sqlite3.Connection, run_id: str) -> tuple[int, int]:
-    """Return the lines and bytes of a run's log."""
-    lines, size = connection.execute(
-        "SELECT COUNT(*), COALESCE(SUM(length(CAST(text AS BLOB))), 0) FROM logs"
-        " WHERE run_key = (SELECT key FROM runs WHERE id = ?)",
-        (run_id,),
-    ).fetchone()
-    return lines, size
-
-
 def attempts(connection: sqlite3.Connection, run_key: int) -> tuple[AttemptInfo, ...]:
     """Return all attempts of a run, oldest first."""
     rows = connection.execute(
@@ -350,40 +339,6 @@ def node_states(graph: GraphInfo, tries: Sequence[AttemptInfo], final: bool) -> 
             )
         )
     return tuple(found)
-
-
-def run_log(
-    connection: sqlite3.Connection,
-    run_id: str,
-    after: int = 0,
-    limit: int = 2000,
-    node_id: str | None = None,
-    text: str | None = None,
-) -> list[LogLine]:
-    """Log lines of a run with a number above `after`, oldest first.
-
-    `node_id` also means the members of a team (`team.member`); `text` is found whatever its case.
-    """
-    full = ids.run_id(connection, run_id)
-    (key,) = connection.execute("SELECT key FROM runs WHERE id = ?", (full,)).fetchone()
-    only = ""
-    values: list[Any] = [key, after]
-    if node_id is not None:
-        only += " AND (a.node_id = ? OR substr(a.node_id, 1, ?) = ?)"
-        values += [node_id, len(node_id) + 1, f"{node_id}."]
-    if text:
-        only += " AND l.text LIKE ? ESCAPE '\\'"
-        values.append(like(text))
-    rows = connection.execute(
-        "SELECT l.id, l.at, a.node_id, a.number, l.stream, l.text FROM logs l"
-        f" LEFT JOIN attempts a ON a.id = l.attempt_id WHERE l.run_key = ? AND l.id > ?{only}"
-        " ORDER BY l.id LIMIT ?",
-        [*values, max(0, limit)],
-    )
-    return [
-        LogLine(seq=seq, at=from_us(at), node_id=node or "", attempt=number or 0, stream=stream, text=line)
-        for seq, at, node, number, stream, line in rows
-    ]
 
 
 def id_of(source: ids.Source, run_key: int) -> str | None:

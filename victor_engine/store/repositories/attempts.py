@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,16 +9,13 @@ from msgspec import Struct
 
 from victor_engine.store.locks import Root
 from victor_engine.store.patch import Patch
+from victor_engine.store.repositories.attempt_rows import LIVE
 from victor_engine.store.repositories.checks import expect_one
-from victor_engine.store.repositories.runs import RunRef
+from victor_engine.store.repositories.run_rows import RunRef
 from victor_engine.store.state import EDIT
 from victor_engine.store.transaction import Tx
 
 _RUN = Root.RUN
-
-LIVE = "(a.status = 'running' OR a.status = 'waiting' OR a.status = 'retrying')"
-"""Of an attempt `a`: it is not over. Spelled as in the index `attempts_live`, which SQLite uses only if it
-recognises it."""
 
 
 class StepRow(Struct, frozen=True):
@@ -33,141 +29,6 @@ class StepRow(Struct, frozen=True):
 
 
 # --- reading -----------------------------------------------------------------------------------
-
-
-def last(source: Tx | sqlite3.Connection, run_key: int) -> int:
-    """Return the id of the last attempt of a run; 0 if it has none."""
-    row = source.execute("SELECT MAX(id) FROM attempts WHERE run_key = ?", (run_key,)).fetchone()
-    return int(row[0] or 0)
-
-
-def first_of_last_visit(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> int | None:
-    """Return the id of the first attempt in the last iteration of a node; None if the run never reached it."""
-    (first,) = source.execute(
-        "SELECT MIN(id) FROM attempts WHERE run_key = ? AND node_id = ? AND iteration ="
-        " (SELECT MAX(iteration) FROM attempts WHERE run_key = ? AND node_id = ?)",
-        (run_key, node_id, run_key, node_id),
-    ).fetchone()
-    return None if first is None else int(first)
-
-
-class Visit(Struct, frozen=True):
-    """The last iteration of a node, and the parallel or team that it belonged to then."""
-
-    iteration: int
-    parent: str | None
-
-
-def visits(source: Tx | sqlite3.Connection, run_key: int) -> dict[str, Visit]:
-    """Return the nodes that a run reached."""
-    rows = source.execute(
-        "SELECT a.node_id, v.iteration, a.parent FROM attempts a JOIN (SELECT MAX(id) AS id, MAX(iteration) AS"
-        " iteration FROM attempts WHERE run_key = ? AND node_type <> ? GROUP BY node_id) v ON v.id = a.id",
-        (run_key, EDIT),
-    )
-    return {node_id: Visit(iteration, parent) for node_id, iteration, parent in rows}
-
-
-def last_iteration(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> int:
-    """Return the last iteration of a node; 0 if the run never reached it."""
-    (tried,) = source.execute(
-        "SELECT COALESCE(MAX(iteration), 0) FROM attempts WHERE run_key = ? AND node_id = ?",
-        (run_key, node_id),
-    ).fetchone()
-    return int(tried)
-
-
-def processes(connection: sqlite3.Connection, run_key: int) -> list[tuple[int, int, int]]:
-    """Return process id, group and start of each attempt of a run that is on record as running."""
-    return connection.execute(
-        "SELECT pid, pgid, proc_start FROM attempts WHERE run_key = ? AND status = 'running' AND pid IS NOT NULL",
-        (run_key,),
-    ).fetchall()
-
-
-def orphans(connection: sqlite3.Connection, run_key: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Return id, process id, group and start of each attempt that is on record as running, of all runs or one."""
-    only, given = ("", ()) if run_key is None else (" AND run_key = ?", (run_key,))
-    return connection.execute(
-        "SELECT id, pid, pgid, proc_start FROM attempts WHERE status = 'running' AND pid IS NOT NULL" + only,
-        given,
-    ).fetchall()
-
-
-def at_work(source: Tx | sqlite3.Connection, run_key: int) -> bool:
-    """Return whether an attempt of a run is on record as running."""
-    sql = "SELECT 1 FROM attempts WHERE run_key = ? AND status = 'running' LIMIT 1"
-    return source.execute(sql, (run_key,)).fetchone() is not None
-
-
-def tries(source: Tx | sqlite3.Connection, run_key: int, node_id: str) -> bool:
-    """Return whether an attempt of a node of a run is running or waiting."""
-    row = source.execute(
-        "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND status IN ('running', 'waiting') LIMIT 1",
-        (run_key, node_id),
-    ).fetchone()
-    return row is not None
-
-
-def awaits_child(source: Tx | sqlite3.Connection, child_key: int) -> bool:
-    """Return whether an attempt of another run waits for a run."""
-    row = source.execute(
-        "SELECT 1 FROM attempts WHERE child_key = ? AND status = 'waiting'", (child_key,)
-    ).fetchone()
-    return row is not None
-
-
-def awaited_child(source: Tx | sqlite3.Connection, attempt: int) -> RunRef | None:
-    """Return the run that an attempt waits for, if it does."""
-    row = source.execute(
-        "SELECT c.key, c.id, c.workflow, c.definition_id, c.schedule_id FROM attempts a"
-        " JOIN runs c ON c.key = a.child_key WHERE a.id = ? AND a.status = 'waiting'",
-        (attempt,),
-    ).fetchone()
-    return None if row is None else RunRef(*row)
-
-
-def recorded(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
-    """Return the attempts of a run in order: id, node id, iteration, number, parent, status, retry_at, the patch of
-    those that have a parent, what those wait for that wait (JSON), and the error (JSON) of those without a parent
-    that have failed for good."""
-    return source.execute(
-        "SELECT id, node_id, iteration, number, parent, status, retry_at,"
-        " CASE WHEN parent IS NULL THEN NULL ELSE patch END,"
-        " CASE WHEN status = 'waiting' THEN wait ELSE NULL END,"
-        " CASE WHEN status = 'failed' AND parent IS NULL THEN error ELSE NULL END"
-        " FROM attempts WHERE run_key = ? ORDER BY id",
-        (run_key,),
-    ).fetchall()
-
-
-def waiting(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
-    """Return node id, iteration, id, number, wait (JSON) and child of each attempt of a run that waits."""
-    return source.execute(
-        "SELECT node_id, iteration, id, number, wait, child_key FROM attempts"
-        " WHERE run_key = ? AND status = 'waiting'",
-        (run_key,),
-    ).fetchall()
-
-
-def not_over(source: Tx | sqlite3.Connection, run_key: int) -> list[tuple[Any, ...]]:
-    """Return id, node id, iteration, parent, status, retry_at, node type and child of each attempt of a run that
-    is not over, in order."""
-    return source.execute(
-        "SELECT id, node_id, iteration, parent, status, retry_at, node_type, child_key FROM attempts a"
-        f" WHERE run_key = ? AND {LIVE} ORDER BY id",
-        (run_key,),
-    ).fetchall()
-
-
-def has_begun_members(source: Tx | sqlite3.Connection, run_key: int, node_id: str, since: int) -> bool:
-    """Return whether a parallel or team has begun in an iteration after `since`."""
-    row = source.execute(
-        "SELECT 1 FROM attempts WHERE run_key = ? AND node_id = ? AND iteration > ?"
-        " AND node_type IN ('parallel', 'team') LIMIT 1",
-        (run_key, node_id, since),
-    ).fetchone()
-    return row is not None
 
 
 _TO_END = {
@@ -372,19 +233,6 @@ def stay_interrupted(tx: Tx, run_key: int, attempt: int) -> bool:
 
 
 # --- changing something else -------------------------------------------------------------------
-
-
-def begun(source: Tx | sqlite3.Connection, attempt: int) -> tuple[int, int, str]:
-    """Return the number of an attempt, when it began, and what it is bound to."""
-    number, started_at, binding = source.execute(
-        "SELECT number, started_at, binding FROM attempts WHERE id = ?", (attempt,)
-    ).fetchone()
-    return int(number), int(started_at), str(binding or "")
-
-
-def node_of(source: Tx | sqlite3.Connection, attempt: int) -> str:
-    """Return the node of an attempt."""
-    return str(source.execute("SELECT node_id FROM attempts WHERE id = ?", (attempt,)).fetchone()[0])
 
 
 def set_process(tx: Tx, run_key: int, attempt: int, pid: int, pgid: int, start_ticks: int) -> None:
