@@ -89,3 +89,52 @@ class EventKind(StrEnum):
     VERSION_MIGRATION = "version.migration"  # a migration between two versions was registered
     ALIAS_CHANGED = "alias.changed"
     ALIAS_REMOVED = "alias.removed"
+
+    AUDIT_PRUNED = "audit.pruned"
+    AUDIT_HEAD = "audit.head"  # the head of the audit chain was sent by a notification rule
+
+
+NO_DECISIONS = frozenset(
+    {
+        EventKind.ENGINE_STARTED,
+        EventKind.ENGINE_STOPPED,
+        EventKind.WORKSPACE_LOADED,
+        EventKind.FIRE_DECIDED,
+        EventKind.BACKFILL_FINISHED,
+        EventKind.RUN_STARTED,
+        EventKind.RUN_WARNING,
+        EventKind.NODE_STARTED,
+        EventKind.NODE_COMPLETED,
+        EventKind.NODE_FAILED,
+        EventKind.NODE_RETRYING,
+        EventKind.NODE_INTERRUPTED,
+        EventKind.NODE_CANCELLED,
+        EventKind.BRANCH_ENDED,
+        EventKind.REQUEST_OPENED,
+        EventKind.VERSION_REGISTERED,
+        EventKind.VERSION_NOTICE,
+        EventKind.VERSION_MIGRATION,
+    }
+)
+"""Events that are not decisions, even if they name a person."""
+
+ENGINE_DECISIONS = frozenset(
+    {
+        EventKind.AUDIT_PRUNED,
+        EventKind.REQUEST_ESCALATED,
+        EventKind.REQUEST_EXPIRED,
+        EventKind.REQUEST_PASSED_ON,
+        EventKind.REQUEST_SETTLED,
+        EventKind.REQUEST_WITHDRAWN,
+    }
+)
+"""Events that are decisions even if the engine causes them: it ends a request, or changes its assignees."""
+
+
+def is_decision(kind: str, by_engine: bool) -> bool:
+    """Return whether an event is a decision, which the audit chain records.
+
+    Every event that a person caused is one, without those of `NO_DECISIONS`. `audit verify` applies this rule to
+    stored events: a kind that was written by an earlier release must not become a decision.
+    """
+    return kind in ENGINE_DECISIONS if by_engine else kind not in NO_DECISIONS

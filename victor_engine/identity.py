@@ -57,7 +57,22 @@ def remote_address(environ: Mapping[str, str] | None = None) -> str | None:
     return words[0] if words else None
 
 
+CLAIMED = "claimed:"
+"""Prefix of values of an actor that the engine has not verified."""
+_CLAIM_LENGTH = 80
+
+
+def claim(text: str | None) -> str | None:
+    """Return a value that is not verified as an actor has it, or None without one."""
+    if not text:
+        return None
+    return CLAIMED + "".join(c if c.isprintable() else "?" for c in text[:_CLAIM_LENGTH])
+
+
 def local_actor(via: str, environ: Mapping[str, str] | None = None) -> Actor:
-    """Return the user of this process as an actor. `via` is console, cli or api."""
+    """Return the user of this process as an actor. `via` is console, cli or api.
+
+    The address is from the environment, so it is marked as a claim.
+    """
     uid = os.getuid()
-    return Actor(user=user_name(uid), uid=uid, via=via, tty=terminal(), remote=remote_address(environ))
+    return Actor(user=user_name(uid), uid=uid, via=via, tty=terminal(), remote=claim(remote_address(environ)))

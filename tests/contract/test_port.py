@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,6 +19,7 @@ from tests.engine.support import ME, workspace
 from tests.engine.test_engine import GATE
 from victor_engine.api import (
     Answer,
+    AuditQuery,
     EventQuery,
     MigrationSpec,
     Port,
@@ -181,6 +184,29 @@ async def test_a_run_from_start_to_answer(port: Port) -> None:
     assert (await port.run_log(run.id))[0].text == "a line for the log"
     with pytest.raises(ConflictError, match="succeeded"):
         await port.cancel_run(run.id)
+    page = await port.audit_history(AuditQuery(run_id=run.id[:12]))
+    assert [event["event"] for event in page.records[0]["events"]][-1] == "request.answered"
+    head = await port.audit_head()
+    with pytest.raises(UsageError, match="future"):
+        await port.prune_audit(datetime(2999, 1, 1, tzinfo=UTC))
+    pruned = await port.prune_audit(datetime(2000, 1, 1, tzinfo=UTC), "a note")
+    assert (pruned.seq, pruned.pruned_seq) == (head.seq + 1, 0)
+
+
+async def test_the_audit_chain_is_read_and_verified(view: Port, engine: Engine) -> None:
+    run = await engine.start_run("gate", "1", {"topic": "x"})
+    question = await asked(engine)
+    await engine.claim(question.id)
+    *_, created, claimed = await view.audit_records()
+    assert (json.loads(created.record)["event"], json.loads(created.record)["run"]) == ("run.created", run.id)
+    assert json.loads(claimed.record)["event"] == "request.claimed"
+    head = await view.audit_head()
+    assert (head.seq, head.digest) == (claimed.seq, claimed.digest)
+    report = await view.verify_audit(head.digest)
+    assert (report.intact, report.records) == (True, head.seq), report.findings
+    assert [found.kind for found in (await view.verify_audit("f" * 64)).findings] == ["cut"]
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
+        await view.verify_audit("f")
 
 
 async def test_requests_are_reassigned_delegated_and_pushed_back(port: Port) -> None:

@@ -152,6 +152,30 @@ async def opened(tmp_path: Path, old_store: Path, now: datetime = NOW) -> AsyncI
             await engine.close()
 
 
+async def test_the_audit_chain_of_the_old_store_begins_with_the_digest_of_all_before(
+    tmp_path: Path, old_store: Path
+) -> None:
+    async with opened(tmp_path, old_store) as old:
+        (first, *_) = await old.engine.audit_records()
+        begun = json.loads(first.record)
+        assert (first.seq, begun["event"]) == (1, "audit.begun")
+        last = (await old.engine.audit_head()).seq
+        open_one = (await old.engine.requests(RequestQuery(limit=1)))[0]
+        with acting_as(BOB):
+            await old.engine.claim(open_one.id)
+        report = await old.engine.verify_audit(f"1:{first.digest}")
+        assert report.intact, report.findings
+        assert report.head.seq > last
+        other = sqlite3.connect(tmp_path / "state" / "victor.db")
+        other.execute(
+            "UPDATE events SET actor = NULL WHERE seq = (SELECT MIN(seq) FROM events WHERE actor <> '')"
+        )
+        other.commit()
+        other.close()
+        (finding,) = (await old.engine.verify_audit()).findings
+        assert "from before the chain were changed" in finding.message
+
+
 async def test_the_old_store_keeps_its_rows_and_the_status_of_each_run(
     tmp_path: Path, old_store: Path
 ) -> None:

@@ -9,6 +9,14 @@ Instants are aware datetimes in UTC. Durations are seconds as floats. A method r
 subclasses of `VictorError`. Queries write nothing.
 """
 
+from victor_engine.api.audit import (
+    AuditFinding,
+    AuditHead,
+    AuditPage,
+    AuditQuery,
+    AuditRecord,
+    AuditReport,
+)
 from victor_engine.api.common import (
     ENGINE_ACTOR,
     Actor,
@@ -149,6 +157,12 @@ __all__ = [
     "AttemptInfo",
     "AttemptState",
     "AttemptStatus",
+    "AuditFinding",
+    "AuditHead",
+    "AuditPage",
+    "AuditQuery",
+    "AuditRecord",
+    "AuditReport",
     "BackfillCommand",
     "BackfillInfo",
     "BackfillPreview",

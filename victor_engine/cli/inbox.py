@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import click
 
 from victor_engine.api import Port, RequestInfo, RequestQuery, RequestStatus
+from victor_engine.cli.audit import export_options, export_requests
 from victor_engine.cli.inbox_actions import COMMANDS, json_option
 from victor_engine.cli.output import local, note_cut, print_json, print_line, span, table, with_port
 from victor_engine.text import plain
@@ -180,55 +179,11 @@ def history(ctx: click.Context, limit: int, offset: int, workflow: str | None, a
 
 
 @inbox.command("audit")
-@click.argument("request", required=False)
-@click.option("--run", "run_id", help="Only requests from this run.")
-@click.option("--workflow", help="Only requests from this workflow.")
-@click.option("--since", type=click.DateTime(), help="Only requests opened at or after this local time.")
-@click.option("--until", type=click.DateTime(), help="Only requests opened before this local time.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line for each event.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON Lines, one line for each request (default)."
-)
+@export_options
 @click.pass_context
-def audit(
-    ctx: click.Context,
-    request: str | None,
-    run_id: str | None,
-    workflow: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    as_csv: bool,
-    as_json: bool,
-) -> None:
-    """Export the audit trail.
-
-    It contains the requests with their prompts, answers and actors, as they were recorded.
-    """
-    from victor_engine.errors import UsageError
-    from victor_engine.people.audit import csv_lines, json_lines
-    from victor_engine.people.audit import history as recorded
-    from victor_engine.service.connect import find
-    from victor_engine.store import queries
-    from victor_engine.store.snapshot import SnapshotReader
-
-    if as_csv and as_json:
-        raise UsageError("give --csv or --json, not both")
-    reader = SnapshotReader(find(ctx.obj["workspace"], ctx.obj["state_dir"]).db_path)
-
-    def read(connection: Any) -> list[str]:
-        records: Iterator[dict[str, Any]] = recorded(
-            connection,
-            request_id=queries.request_id(connection, request) if request else None,
-            run_id=queries.run_id(connection, run_id) if run_id else None,
-            workflow=workflow,
-            since=since.astimezone() if since else None,
-            until=until.astimezone() if until else None,
-        )
-        return list(csv_lines(records) if as_csv else json_lines(records))
-
-    for line in reader.read(read):
-        sys.stdout.write(line)
-    reader.close()
+def audit(ctx: click.Context, /, **selection: Any) -> None:
+    """Export the audit trail of requests; an alias of `victor audit export`."""
+    export_requests(ctx, **selection)
 
 
 for command in COMMANDS:

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": ("victor_engine.cli.run", "run", "Start a workflow."),
     "validate": ("victor_engine.cli.validate", "validate", "Check workflow files."),
     "inbox": ("victor_engine.cli.inbox", "inbox", "List and answer requests from workflows to people."),
+    "audit": ("victor_engine.cli.audit", "audit", "Export and verify the audit trail."),
     "runs": (
         "victor_engine.cli.runs",
         "runs",
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code. Errors are printed on standard error.
 
     The exit codes are 2 usage, 3 definition or configuration, 4 not found, 5 conflict, 6 permission,
-    7 no engine, 8 store; and of `victor run`: 10 failed, 11 rejected, 12 cancelled.
+    7 no engine, 8 store, 9 an audit chain that is not intact; and of `victor run`: 10 failed, 11 rejected, 12 cancelled.
     """
     try:
         result = cli.main(args=argv, prog_name="victor", standalone_mode=False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from victor_engine.api import Answer, RequestInfo
+from victor_engine.api import Answer, AuditHead, RequestInfo
+from victor_engine.clock import to_us
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
 from victor_engine.errors import UsageError, VictorError
+from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.people import commands
@@ -19,7 +22,8 @@ from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_grou
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
-from victor_engine.store.db import Store
+from victor_engine.store.db import Store, Tx
+from victor_engine.store.repositories import audit
 
 GROUPS_SECONDS = 10.0
 """Maximum seconds for the system to look up the groups of a user before a write."""
@@ -47,6 +51,19 @@ class RequestService:
             answer, value=self._current.masked(answer.value), comment=self._current.masked(answer.comment)
         )
         return await self._send(request_id, lambda full: commands.AnswerIt(full, revision, answer))
+
+    async def prune_audit(self, before: datetime, note: str = "") -> AuditHead:
+        actor = acting()
+
+        def prune(tx: Tx) -> None:
+            if before > tx.now:
+                raise UsageError(f"{before:%Y-%m-%d %H:%M:%S %Z} is in the future; give an earlier time")
+            seq, digest, deleted = audit.prune(tx, to_us(before))
+            data = {"seq": seq, "digest": digest, "deleted": deleted, **({"note": note} if note else {})}
+            tx.event(EventKind.AUDIT_PRUNED, actor=actor, data=data)
+
+        await self._store.write(prune)
+        return await self._queries.audit_head()
 
     async def claim(self, request_id: str) -> RequestInfo:
         return await self._send(request_id, commands.Claim)

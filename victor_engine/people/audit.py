@@ -15,11 +15,13 @@ from typing import Any
 import msgspec
 
 from victor_engine import jsonio
-from victor_engine.api import Actor
+from victor_engine.api import AuditPage, AuditQuery, AuditRecord
 from victor_engine.clock import from_us, to_us
 from victor_engine.people.questions import Ask
+from victor_engine.store import queries
+from victor_engine.store.audit_chain import actor_fields
 from victor_engine.store.db import actor_from_json
-from victor_engine.store.queries.audit import all_votes, asked_requests, request_events
+from victor_engine.store.queries.audit import all_votes, asked_requests, chain_rows, request_events
 from victor_engine.text import json_safe, plain
 
 COLUMNS = (
@@ -56,6 +58,11 @@ _VOTING = ("request.voted", "request.answered")
 """Events with one vote each, in the order of the votes."""
 
 
+PAGE_BYTES = 1_000_000
+"""Size of the JSON text after which a page of an export ends."""
+LARGEST_PAGE = 5_000
+
+
 def history(
     connection: sqlite3.Connection,
     *,
@@ -71,46 +78,82 @@ def history(
     digest, digest_matches, events: [{seq, at, event, by, outcome, value, comment, …}]}`. `shown` is
     the question as it was shown; `digest_matches` is false if the stored question does not match its digest.
     """
+    query = AuditQuery(request_id, run_id, workflow, since, until)
+    for _, record in _records(connection, query):
+        yield record
+
+
+def history_page(connection: sqlite3.Connection, query: AuditQuery) -> AuditPage:
+    """Return a page of `history`. Ids may be prefixes. Raise NotFoundError or UsageError for an id."""
+    query = msgspec.structs.replace(
+        query,
+        request_id=queries.request_id(connection, query.request_id) if query.request_id else None,
+        run_id=queries.run_id(connection, query.run_id) if query.run_id else None,
+    )
+    found: list[dict[str, Any]] = []
+    size = 0
+    for key, record in _records(connection, query):
+        found.append(record)
+        size += len(jsonio.dumps(record))
+        if size >= PAGE_BYTES:
+            return AuditPage(tuple(found), key)
+    return AuditPage(tuple(found))
+
+
+def chain_page(connection: sqlite3.Connection, after: int, limit: int) -> list[AuditRecord]:
+    """Return records of the chain after a sequence number, in order: at most `limit`, and not more than a page."""
+    found: list[AuditRecord] = []
+    size = 0
+    for row in chain_rows(connection, after, max(1, min(limit, LARGEST_PAGE))):
+        found.append(AuditRecord(row.seq, row.digest, row.record))
+        size += len(row.record)
+        if size >= PAGE_BYTES:
+            break
+    return found
+
+
+def _records(connection: sqlite3.Connection, query: AuditQuery) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield key and record of each request of a query."""
     for asked in asked_requests(
         connection,
-        request_id=request_id,
-        run_id=run_id,
-        workflow=workflow,
-        since=to_us(since) if since is not None else None,
-        until=to_us(until) if until is not None else None,
+        request_id=query.request_id,
+        run_id=query.run_id,
+        workflow=query.workflow,
+        since=to_us(query.since) if query.since is not None else None,
+        until=to_us(query.until) if query.until is not None else None,
+        after=query.after,
     ):
         ask = msgspec.json.decode(asked.spec, type=Ask)
-        yield {
-            "request": asked.id,
-            "run": asked.run_id,
-            "workflow": asked.workflow,
-            "version": asked.version,
-            "node": asked.node_id,
-            "iteration": asked.iteration,
-            "status": asked.status,
-            "outcome": asked.outcome,
-            "asked_at": _instant(asked.created_at),
-            "deadline": _instant(asked.deadline) if asked.deadline is not None else None,
-            "shown": msgspec.to_builtins(ask),
-            "digest": asked.digest,
-            "digest_matches": ask.shown_digest() == asked.digest,
-            "events": _events(connection, asked.key, asked.id),
-        }
+        yield (
+            asked.key,
+            {
+                "request": asked.id,
+                "run": asked.run_id,
+                "workflow": asked.workflow,
+                "version": asked.version,
+                "node": asked.node_id,
+                "iteration": asked.iteration,
+                "status": asked.status,
+                "outcome": asked.outcome,
+                "asked_at": _instant(asked.created_at),
+                "deadline": _instant(asked.deadline) if asked.deadline is not None else None,
+                "shown": msgspec.to_builtins(ask),
+                "digest": asked.digest,
+                "digest_matches": ask.shown_digest() == asked.digest,
+                "events": _events(connection, asked.key, asked.id),
+            },
+        )
 
 
 def _instant(us: int) -> str:
     return from_us(us).isoformat().replace("+00:00", "Z")
 
 
-def _actor(actor: Actor) -> dict[str, Any]:
-    return {"user": actor.user, "uid": actor.uid, "via": actor.via, "tty": actor.tty, "remote": actor.remote}
-
-
 def _events(connection: sqlite3.Connection, request_key: int, request_id: str) -> list[dict[str, Any]]:
     votes = iter(all_votes(connection, request_key))
     found = []
     for seq, at, kind, actor, data in request_events(connection, request_id):
-        event = {"seq": seq, "at": _instant(at), "event": kind, "by": _actor(actor_from_json(actor))}
+        event = {"seq": seq, "at": _instant(at), "event": kind, "by": actor_fields(actor_from_json(actor))}
         event |= jsonio.loads(data) if data else {}
         if kind in _VOTING:
             outcome, value, comment = next(votes)
@@ -125,16 +168,17 @@ def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield json_safe(jsonio.dumps_text(record)) + "\n"
 
 
-def csv_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield a header and one line for each event, safe to print and to open in a spreadsheet.
+def csv_lines(records: Iterable[dict[str, Any]], *, head: bool = True) -> Iterator[str]:
+    """Yield a header, unless `head` is false, and one line for each event, safe to print and to open in a spreadsheet.
 
     Cells that a spreadsheet would evaluate start with `'`, and control characters are replaced. The JSON Lines
     export has the exact values.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    yield buffer.getvalue()
+    if head:
+        writer.writerow(COLUMNS)
+        yield buffer.getvalue()
     for record in records:
         for event in record["events"]:
             buffer.seek(0)

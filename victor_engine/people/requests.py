@@ -116,11 +116,11 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     record_vote(tx, row, person.actor, outcome, judged.value, answer.comment)
     if judged.step is Step.VOTE:
         # The question has not changed, so neither has its revision: others may vote on what they see.
-        data = {"outcome": outcome, "votes": judged.votes}
+        data = {"outcome": outcome, "votes": judged.votes, **_said(judged.value, answer.comment)}
         write_event(tx, row, EventKind.REQUEST_VOTED, person.actor, data)
         return None
     if judged.step is Step.PASS_ON:
-        _pass_on(tx, row, person.actor, outcome)
+        _pass_on(tx, row, person.actor, outcome, judged.value, answer.comment)
         return None
     return decide(tx, row, person.actor, outcome, judged.value, answer.comment)
 
@@ -144,9 +144,7 @@ def decide(
         deadline=deadline,
     )
     drop_reminders(tx, row.handle)
-    data: dict[str, Any] = {"outcome": outcome, "value": value}
-    if comment:
-        data["comment"] = comment
+    data: dict[str, Any] = {"outcome": outcome, **_said(value, comment)}
     if back_to is not None:
         data["to"] = back_to
     if settles is not None:
@@ -155,11 +153,17 @@ def decide(
     return decision_of(tx, row.id)
 
 
-def _pass_on(tx: Tx, row: Row, actor: Actor, outcome: str) -> None:
+def _said(value: Any, comment: str) -> dict[str, Any]:
+    """Return a vote as its event has it."""
+    return {"value": value, **({"comment": comment} if comment else {})}
+
+
+def _pass_on(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str) -> None:
     """Open the next stage of a chain. The deadline is for the whole chain."""
     stage = row.ask.stage + 1
     following = row.ask.chain[stage]
-    write_event(tx, row, EventKind.REQUEST_VOTED, actor, {"outcome": outcome, "votes": 1})
+    data = {"outcome": outcome, "votes": 1, **_said(value, comment)}
+    write_event(tx, row, EventKind.REQUEST_VOTED, actor, data)
     write_ask(tx, row, msgspec.structs.replace(row.ask, stage=stage, assignees=(following,)))
     data = {"to": following, "place": stage + 1, "of": len(row.ask.chain)}
     write_event(tx, row, EventKind.REQUEST_PASSED_ON, actor, data)

@@ -16,7 +16,7 @@ from victor_engine.api import (
     EventInfo,
 )
 from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, UsageError, VictorError
-from victor_engine.identity import local_actor, user_name
+from victor_engine.identity import local_actor, remote_address, user_name
 from victor_engine.service import protocol
 from victor_engine.service.identity import Claims, peer_of
 
@@ -86,7 +86,7 @@ class Connection:
                 "client that was installed with the engine, or restart the engine"
             )
         me = local_actor(via)
-        claims = Claims(via=via, tty=me.tty, remote=me.remote)
+        claims = Claims(via=via, tty=me.tty, remote=remote_address())
         self._writer.write(
             protocol.line({"hello": protocol.Hello(protocol=protocol.PROTOCOL, claims=claims)})
         )

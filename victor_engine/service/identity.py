@@ -10,12 +10,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from victor_engine.api import Actor
-from victor_engine.identity import acting, acting_as, current_actor, local_actor, user_name
+from victor_engine.identity import acting, acting_as, claim, current_actor, local_actor, user_name
 
 _UCRED = struct.Struct("3i")
-_CLAIM_LENGTH = 80
-CLAIMED = "claimed:"
-"""Prefix of values that only the client asserts."""
 
 WAYS = frozenset({"console", "cli", "api"})
 
@@ -53,20 +50,14 @@ def group_name(gid: int) -> str:
         return f"gid {gid}"
 
 
-def _claim(text: str | None) -> str | None:
-    if not text:
-        return None
-    return CLAIMED + "".join(c if c.isprintable() else "?" for c in text[:_CLAIM_LENGTH])
-
-
 def peer_actor(peer: Peer, claims: Claims) -> Actor:
     """Return the actor of a connection: the user from the kernel, terminal and address as claims."""
     return Actor(
         user=user_name(peer.uid),
         uid=peer.uid,
         via=claims.via if claims.via in WAYS else "api",
-        tty=_claim(claims.tty),
-        remote=_claim(claims.remote),
+        tty=claim(claims.tty),
+        remote=claim(claims.remote),
     )
 
 

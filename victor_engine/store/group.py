@@ -6,6 +6,8 @@ are written together. If the database refuses those rows, each transition is ret
 calls `Tx.apart` because it is not plain.
 
 Plain transitions read only rows that no plain transition writes, and share their reads (`Tx.once`).
+
+The decisions among the events are appended to the audit chain at the end of each transition, after all other locks.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from victor_engine.store.outage import Job, storage_code
+from victor_engine.store.repositories import audit
 from victor_engine.store.transaction import Mark, NotPlainError, Tx
 
 
@@ -59,6 +62,7 @@ def _write_held(tx: Tx, held: list[Job], begin: Mark) -> None:
     tx.execute("SAVEPOINT held")
     try:
         tx.flush()
+        audit.append(tx, tx.events[begin[0] :])
     except sqlite3.Error as error:
         _refuse_if_lost(tx, error)
         tx.execute("ROLLBACK TO held")
@@ -76,6 +80,7 @@ def _run_alone(tx: Tx, job: Job) -> None:
     try:
         job.result = job.run(tx)
         tx.flush()
+        audit.append(tx, tx.events[mark[0] :])
     except BaseException as error:
         _refuse_if_lost(tx, error)
         tx.execute("ROLLBACK TO transition")

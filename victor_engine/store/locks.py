@@ -55,6 +55,8 @@ OWNED: dict[str, Root] = {
     "pointings": Root.ALIAS,
     "definitions": Root.DEFINITION,
     "state_migrations": Root.DEFINITION,
+    "audit": Root.AUDIT,
+    "audit_chain": Root.AUDIT,
 }
 """The root of each table that has one."""
 

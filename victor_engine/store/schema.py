@@ -10,13 +10,22 @@ import contextlib
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from victor_engine.clock import SystemClock
 from victor_engine.errors import StoreError
 from victor_engine.store import pragmas
+from victor_engine.store.repositories import audit
 
 log = logging.getLogger(__name__)
+
+
+_AFTER: dict[str, Callable[[sqlite3.Connection], None]] = {
+    "0018_audit.sql": lambda connection: audit.begin(connection, SystemClock().now()),
+}
+"""The functions that complete a migration for which SQL does not suffice, by its file."""
 
 
 def _migrations() -> list[tuple[int, str, str]]:
@@ -79,14 +88,23 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         )
     for number, name, sql in _migrations():
         if number > version:
-            _apply(connection, path, number, name, sql)
+            _apply(connection, path, number, name, sql, then=_AFTER.get(name))
 
 
-def _apply(connection: sqlite3.Connection, path: str, number: int, name: str, sql: str) -> None:
+def _apply(
+    connection: sqlite3.Connection,
+    path: str,
+    number: int,
+    name: str,
+    sql: str,
+    then: Callable[[sqlite3.Connection], None] | None = None,
+) -> None:
+    """Apply one step in a transaction. `then` changes rows in it, after the SQL."""
     try:
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{sql}\n{pragmas.schema_version_statement(number)}\nCOMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{pragmas.schema_version_statement(number)}")
+        if then is not None:
+            then(connection)
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

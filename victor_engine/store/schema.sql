@@ -60,6 +60,23 @@ CREATE TABLE attempts (
   error         TEXT                    -- JSON ErrorInfo
 , wait TEXT, child_key INTEGER, ordinal INTEGER, onward TEXT, counted TEXT);
 
+CREATE TABLE audit (
+  seq       INTEGER PRIMARY KEY,        -- from 1, without a gap
+  at        INTEGER NOT NULL,
+  event_seq INTEGER NOT NULL,           -- of the event that the record is about
+  record    TEXT NOT NULL,              -- canonical JSON
+  digest    TEXT NOT NULL               -- SHA-256 of the digest before it, a line break, and the record
+);
+
+CREATE TABLE audit_chain (
+  key           INTEGER PRIMARY KEY,    -- 0: there is one chain
+  seq           INTEGER NOT NULL,       -- of the last record
+  digest        TEXT NOT NULL,          -- of the last record
+  pruned_seq    INTEGER NOT NULL DEFAULT 0,   -- the checkpoint: the last record that was pruned
+  pruned_event  INTEGER NOT NULL DEFAULT 0,
+  pruned_digest TEXT NOT NULL DEFAULT ''
+);
+
 CREATE TABLE backfill_fires (
   backfill_id INTEGER NOT NULL,
   number      INTEGER NOT NULL,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
+from victor_engine.api.audit import AuditHead, AuditPage, AuditQuery, AuditRecord, AuditReport
 from victor_engine.api.marks import action, query
 from victor_engine.api.people import Answer, QueueInfo, RequestInfo, RequestPage, RequestQuery
 from victor_engine.api.roles import Role
@@ -39,6 +41,37 @@ class PeoplePort(Protocol):
     @query(assignee=True)
     async def request(self, request_id: str) -> RequestInfo:
         """Return one request."""
+        ...
+
+    @query
+    async def audit_history(self, query: AuditQuery) -> AuditPage:
+        """Return a page of the audit export: requests, oldest first, with their votes, answers and actors."""
+        ...
+
+    @query
+    async def audit_records(self, after: int = 0, limit: int = 500) -> list[AuditRecord]:
+        """Return records of the audit chain after a sequence number, in order."""
+        ...
+
+    @query
+    async def audit_head(self) -> AuditHead:
+        """Return the last record of the audit chain, and its checkpoint."""
+        ...
+
+    @query
+    async def verify_audit(self, head: str | None = None) -> AuditReport:
+        """Verify the audit chain and the decisions that it records, and whether it contains a saved head.
+
+        `head` is `DIGEST` or `NUMBER:DIGEST`. Raise UsageError if it is neither.
+        """
+        ...
+
+    @action(role=Role.ADMIN)
+    async def prune_audit(self, before: datetime, note: str = "") -> AuditHead:
+        """Delete the records of the audit chain from before an instant. A checkpoint and a record of it remain.
+
+        Raise UsageError if the instant is in the future.
+        """
         ...
 
     @action(role=Role.APPROVER, assignee=True)

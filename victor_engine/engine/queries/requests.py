@@ -6,9 +6,20 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from victor_engine.api import QueueInfo, RequestInfo, RequestPage, RequestQuery
+from victor_engine.api import (
+    AuditHead,
+    AuditPage,
+    AuditQuery,
+    AuditRecord,
+    AuditReport,
+    QueueInfo,
+    RequestInfo,
+    RequestPage,
+    RequestQuery,
+)
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
+from victor_engine.people import audit, audit_verification
 from victor_engine.people.visibility import Viewing
 from victor_engine.store import queries
 
@@ -40,3 +51,15 @@ class RequestQueries:
 
     async def request(self, request_id: str) -> RequestInfo:
         return (await self._viewing.see([await self._reader.read(queries.request, request_id)]))[0]
+
+    async def audit_history(self, query: AuditQuery) -> AuditPage:
+        return await self._reader.read(audit.history_page, query)
+
+    async def audit_records(self, after: int = 0, limit: int = 500) -> list[AuditRecord]:
+        return await self._reader.read(audit.chain_page, after, limit)
+
+    async def audit_head(self) -> AuditHead:
+        return await self._reader.read(audit_verification.head_of)
+
+    async def verify_audit(self, head: str | None = None) -> AuditReport:
+        return await self._reader.read(audit_verification.verify, head)
