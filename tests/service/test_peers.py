@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.service.second_user import RAW, SECOND
 from victor_engine import jsonio
 from victor_engine.errors import EngineUnavailableError, PermissionDeniedError
 from victor_engine.service.client import Client
+from victor_engine.service.guard import OwnerOnly
 from victor_engine.service.identity import Peer
 from victor_engine.service.ownership import closed_to_others, why_unsafe
 from victor_engine.service.server import PortServer
@@ -23,6 +24,17 @@ from victor_engine.service.server import PortServer
 
 class NoPort:
     """A port without methods: these tests end before the first call."""
+
+
+class Admitting(OwnerOnly):
+    """A gate that asks a function of the test."""
+
+    def __init__(self, allowed: Callable[[Peer], bool]) -> None:
+        super().__init__(NoPort())  # type: ignore[arg-type]
+        self._allowed = allowed
+
+    async def may_connect(self, peer: Peer) -> bool:
+        return self._allowed(peer)
 
 
 @pytest.fixture
@@ -38,7 +50,7 @@ def serve(path: Path, **options: Any) -> PortServer:
 @pytest.fixture
 async def shared(folder: Path) -> AsyncIterator[PortServer]:
     """A server that accepts all users, with a socket that they can connect to."""
-    server = serve(folder / "engine.sock", mode=0o666, allowed=lambda peer: True, per_user=2)
+    server = serve(folder / "engine.sock", mode=0o666, gate=Admitting(lambda peer: True), per_user=2)
     await server.start()
     yield server
     await server.close()
@@ -52,7 +64,7 @@ async def test_a_stranger_gets_one_line_before_any_byte_of_theirs(folder: Path) 
         seen.append(peer)
         return False
 
-    server = serve(folder / "engine.sock", mode=0o666, allowed=allowed)
+    server = serve(folder / "engine.sock", mode=0o666, gate=Admitting(allowed))
     await server.start()
     try:
         ended = await asyncio.to_thread(second_user.run, RAW, str(server.path), everything=False)
@@ -68,7 +80,7 @@ async def test_a_stranger_gets_one_line_before_any_byte_of_theirs(folder: Path) 
 
 
 async def test_the_client_raises_the_refusal(folder: Path) -> None:
-    server = serve(folder / "engine.sock", allowed=lambda peer: False)
+    server = serve(folder / "engine.sock", gate=Admitting(lambda peer: False))
     await server.start()
     try:
         with pytest.raises(PermissionDeniedError, match=r"^permission denied: .*ask .* for a role"):
@@ -107,7 +119,7 @@ async def test_the_connections_of_one_user_are_limited(shared: PortServer) -> No
 @pytest.mark.parametrize(("mode", "group"), [(0o600, None), (0o660, SECOND), (0o660, 1), (0o666, None)])
 async def test_the_socket_has_the_mode_and_the_group(folder: Path, mode: int, group: int | None) -> None:
     second_user.need_root()
-    server = serve(folder / "engine.sock", mode=mode, group=group, allowed=lambda peer: True)
+    server = serve(folder / "engine.sock", mode=mode, group=group, gate=Admitting(lambda peer: True))
     await server.start()
     try:
         info = os.stat(server.path)

@@ -204,9 +204,12 @@ async def test_the_socket_has_permissions_for_its_owner_only(served: Served) -> 
     assert os.listdir(served.path.parent) == ["engine.sock"]
 
 
-async def test_another_user_is_refused(port: Recorder, tmp_path: Path) -> None:
-    server = PortServer(port, tmp_path / "engine.sock", allowed=lambda peer: False)
+async def test_another_user_is_refused(
+    port: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = PortServer(port, tmp_path / "engine.sock")
     await server.start()
+    monkeypatch.setattr("victor_engine.service.server.peer_of", lambda connection: Peer(1, 4321, 4321))
     with pytest.raises(VictorError, match=r"ask .* for a role"):
         await Client.connect(server.path)
     await server.close()

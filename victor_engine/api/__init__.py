@@ -23,6 +23,7 @@ from victor_engine.api.common import (
     ErrorInfo,
 )
 from victor_engine.api.engine import (
+    CallerInfo,
     EngineInfo,
     EngineMode,
     EventInfo,
@@ -172,6 +173,7 @@ __all__ = [
     "BreachKind",
     "CalendarInfo",
     "CalendarSpan",
+    "CallerInfo",
     "Catchup",
     "ChoiceInfo",
     "ClockChange",

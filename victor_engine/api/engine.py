@@ -8,10 +8,19 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from victor_engine.api.common import Actor
+from victor_engine.api.roles import Role
 from victor_engine.api.schedules import PauseInfo
 from victor_engine.api.versions import ProblemInfo
 
 EngineMode = Literal["embedded", "daemon", "readonly"]
+
+
+class CallerInfo(Struct, frozen=True, omit_defaults=True):
+    """The calling user, as the kernel reports it, with all roles that this user has on the engine."""
+
+    user: str
+    uid: int
+    roles: tuple[Role, ...] = ()
 
 
 class StorageInfo(Struct, frozen=True, omit_defaults=True):
@@ -50,6 +59,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     draining: PauseInfo | None = None  # set while active runs continue and new runs do not start
     storage: StorageInfo | None = None  # set during a storage outage, in which runs do not continue
     recent_breaches: int = 0  # expectations not met in the last 24 hours
+    limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
 
 

@@ -122,9 +122,10 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
 
     `statuses` are those of requests, and `held` for answers that can still be undone. `asked` limits the result
     to requests to the calling user: `mine` are assigned by name or claimed, `groups` are assigned through a group
-    or role, `anyone` are those without assignees; one of them is sufficient. `answerable` limits it to the queue
-    of the calling user: open requests that the user may answer, that no other user has claimed, and on which the
-    user has not voted. `words` are searched in title, prompt, workflow and node.
+    or role, `anyone` are those without assignees; one of them is sufficient. `named` limits it to requests whose
+    assignees mean the calling user, or in which this user took part, and `request_id` to one request. `answerable`
+    limits it to the queue of the calling user: open requests that the user may answer, that no other user has
+    claimed, and on which the user has not voted. `words` are searched in title, prompt, workflow and node.
 
     `limit` and `offset` select a page; with `around`, the page has that request in its middle if it matches.
     `order` is by urgency (answers that can be undone, then open requests by deadline, priority and age, then
@@ -149,6 +150,8 @@ class RequestQuery(Struct, frozen=True, omit_defaults=True):
     order: Literal["urgency", "workflow", "title", "kind", "age", "run"] = "urgency"
     reverse: bool = False
     around: str | None = None
+    request_id: str | None = None
+    named: bool = False
 
 
 class RequestPage(Struct, frozen=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from victor_engine import __version__
 from victor_engine.api import (
     ENGINE_ACTOR,
     Actor,
+    CallerInfo,
     EngineInfo,
     EngineMode,
     EventInfo,
@@ -26,6 +27,7 @@ from victor_engine.api import (
     TrustInfo,
 )
 from victor_engine.api.port import PortMethod, derive
+from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.engine.current_workspace import CurrentWorkspace, Source
 from victor_engine.engine.execution import Execution
@@ -45,6 +47,8 @@ from victor_engine.events import EventKind
 from victor_engine.identity import acting
 from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
+from victor_engine.people.groups import Groups
+from victor_engine.people.rights import Rights
 from victor_engine.private import close_to_others, make_directory
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
@@ -98,11 +102,15 @@ class Engine(Port):
         self._broadcast = Broadcast(store)
         self._reader = StoreReader(store)
         self._closed = False
+        groups = Groups(clock)
+        self.rights = Rights(lambda: current.loaded.config, groups)
         self.queries = Queries.over(
             self._reader,
             clock,
             calendars=current.calendars,
             roles=current.roles,
+            groups=groups,
+            anyone=self.rights.may_answer_anyones,
             watched=True,
             problems=current.problems,
             load_function=current.load_function,
@@ -331,6 +339,11 @@ class Engine(Port):
             problems=(*self.workspace.problems, *notifications),
             **msgspec.structs.asdict(counts),
         )
+
+    async def whoami(self) -> CallerInfo:
+        actor = acting()
+        roles = await self.rights.of(actor)
+        return CallerInfo(actor.user, actor.uid, tuple(role for role in Role if role in roles))
 
     async def events(self, query: EventQuery) -> list[EventInfo]:
         return await self._reader.read(queries.events, query)

@@ -22,6 +22,7 @@ class Workspace:
     functions: FunctionRegistry
     calendars: Calendars
     workflows: list[WorkflowPiece] = field(default_factory=list)
+    assignees: set[str] = field(default_factory=set)
     problems: list[ProblemInfo] = field(default_factory=list)
     by_workflow: dict[str, list[ProblemInfo]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)

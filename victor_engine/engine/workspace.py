@@ -21,6 +21,7 @@ async def load_workspace(loader: Loader, order: Order) -> Workspace:
         found.functions,
         found.calendars,
         workflows=found.workflows,
+        assignees=found.assignees,
         files=found.files,
         files_with_errors=found.files_with_errors,
     )

@@ -75,6 +75,7 @@ class Loading:
     files: list[Path] = field(default_factory=list)
     files_with_errors: set[Path] = field(default_factory=set)
     workflows: list[WorkflowPiece] = field(default_factory=list)
+    assignees: set[str] = field(default_factory=set)
     calendar_errors: list[VictorError] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -190,6 +191,7 @@ class _Work:
         found.files = [Path(path) for path in opened.files]
         for piece in self._files(opened.files, tuple(sorted(found.functions.own))):
             found.workflows += piece.workflows
+            found.assignees |= set(piece.people)
             found.problems += piece.problems
             if piece.has_errors:
                 found.files_with_errors.add(Path(piece.path))

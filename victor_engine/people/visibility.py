@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from victor_engine.api import RequestInfo, RequestQuery
-from victor_engine.clock import Clock
+from victor_engine.api import Actor, RequestInfo, RequestQuery
 from victor_engine.identity import acting
-from victor_engine.people.roles import GROUP, ROLE, USER, Person, asked_as, person, unix_groups
+from victor_engine.people.groups import Groups
+from victor_engine.people.roles import GROUP, ROLE, USER, Person, asked_as, person
 from victor_engine.store.queries.request_filters import Asks
 
 log = logging.getLogger(__name__)
 
 LOOKUP_SECONDS = 1.0
 """Seconds that the system may take to look up the groups of a user, before a list is shown without them."""
-CACHE_SECONDS = 60.0
-"""Seconds for which the groups of a reader are cached. For commands they are looked up each time."""
 
 
 class Viewing:
-    """Fills `RequestInfo.asked_as` for the acting user. `roles` returns the roles of the configuration."""
+    """Fills `RequestInfo.asked_as` for the acting user.
 
-    def __init__(self, roles: Callable[[], Mapping[str, tuple[str, ...]]], clock: Clock) -> None:
+    `roles` returns the roles of the configuration. `anyone` returns whether a user may answer requests without
+    assignees.
+    """
+
+    def __init__(
+        self,
+        roles: Callable[[], Mapping[str, tuple[str, ...]]],
+        groups: Groups,
+        anyone: Callable[[Actor], Awaitable[bool]],
+    ) -> None:
         self._roles = roles
-        self._clock = clock
-        self._seen: dict[str, tuple[float, frozenset[str]]] = {}
+        self._groups = groups
+        self._anyone = anyone
 
     async def see(self, found: Sequence[RequestInfo]) -> list[RequestInfo]:
         """Return the requests with `asked_as` set for the acting user."""
@@ -37,7 +43,7 @@ class Viewing:
 
     async def asks(self, query: RequestQuery) -> Asks | None:
         """Return the assignees that mean the acting user, if the query filters by them; None otherwise."""
-        return await self.caller() if query.asked or query.answerable else None
+        return await self.caller() if query.asked or query.answerable or query.named else None
 
     async def caller(self) -> Asks:
         """Return the assignees that mean the acting user."""
@@ -46,20 +52,16 @@ class Viewing:
         groups = (name for group in who.groups for name in (group, GROUP + group, ROLE + group))
         roles = (ROLE + role for role in who.roles)
         names = (actor.user, USER + actor.user)
-        return Asks(actor.user, names, tuple(dict.fromkeys((*groups, *roles))), uid=actor.uid)
+        mine = tuple(dict.fromkeys((*groups, *roles)))
+        return Asks(actor.user, names, mine, anyone=await self._anyone(actor), uid=actor.uid)
 
     async def _viewer(self, assignees: set[str]) -> Person:
         actor = acting()
         if not assignees - {actor.user}:
             return Person(actor)
-        known = self._seen.get(actor.user)
-        if known is None or known[0] < self._clock.monotonic():
-            try:
-                async with asyncio.timeout(LOOKUP_SECONDS):
-                    groups = await asyncio.to_thread(unix_groups, actor.user)
-            except TimeoutError:
-                log.warning("the lookup of the groups of user %s timed out", actor.user)
-                groups = known[1] if known is not None else frozenset()
-            known = (self._clock.monotonic() + CACHE_SECONDS, groups)
-            self._seen[actor.user] = known
-        return person(actor, self._roles(), known[1])
+        try:
+            groups = await self._groups.of(actor.user, LOOKUP_SECONDS)
+        except TimeoutError:
+            log.warning("the lookup of the groups of user %s timed out", actor.user)
+            groups = self._groups.last(actor.user)
+        return person(actor, self._roles(), groups)

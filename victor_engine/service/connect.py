@@ -125,6 +125,7 @@ async def open_engine(
     directory or on this workspace.
     """
     from victor_engine.engine import Engine
+    from victor_engine.service.guard import Guard
     from victor_engine.service.server import PortServer
 
     paths.make()
@@ -159,7 +160,8 @@ async def open_engine(
 
     engine.closers.append(stop_watching)
     if serve:
-        server = PortServer(engine, paths.socket_path)
+        guard = Guard(engine, engine.rights, engine.clock, lambda: engine.workspace.assignees)
+        server = PortServer(engine, paths.socket_path, engine.clock, gate=guard)
         try:
             await server.start()
         except BaseException:

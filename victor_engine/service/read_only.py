@@ -13,8 +13,9 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from victor_engine import __version__
-from victor_engine.api import EngineInfo, EventInfo, EventQuery, TrustInfo
+from victor_engine.api import Actor, CallerInfo, EngineInfo, EventInfo, EventQuery, TrustInfo
 from victor_engine.api.port import Port, PortMethod, derive
+from victor_engine.api.roles import Role
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.config import load_config
 from victor_engine.engine.facade import delegate
@@ -22,6 +23,7 @@ from victor_engine.engine.queries import Queries
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import acting
 from victor_engine.notify import notify_problems
+from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.service.engine_lock import engine_owner
 from victor_engine.store import queries
@@ -58,6 +60,11 @@ class StoreView:
             self._snapshots.close()
 
 
+async def _anyone(actor: Actor) -> bool:
+    """Return True: the roles on a running engine are not known here."""
+    return True
+
+
 def answer_or_refuse(method: PortMethod) -> Callable[..., Awaitable[Any]]:
     """Return a method that delegates a query to `queries`, or that refuses an action."""
     if method.kind == "query":
@@ -88,7 +95,13 @@ class ReadOnlyPort(Port):
         self._view = StoreView(db_path)
         self._known_calendars: Calendars | None = None
         self.queries = Queries.over(
-            self._view, self.clock, calendars=self._calendars, roles=self._roles, watched=False
+            self._view,
+            self.clock,
+            calendars=self._calendars,
+            roles=self._roles,
+            groups=Groups(self.clock),
+            anyone=_anyone,
+            watched=False,
         )
 
     @classmethod
@@ -127,6 +140,11 @@ class ReadOnlyPort(Port):
             problems=tuple(await self._view.read(notify_problems, now)),
             **msgspec.structs.asdict(counts),
         )
+
+    async def whoami(self) -> CallerInfo:
+        """Return the user of this process. The mode of the store decides who can read it."""
+        actor = acting()
+        return CallerInfo(actor.user, actor.uid, tuple(Role))
 
     async def trust_info(self) -> TrustInfo:
         return TrustInfo(workspace=str(self.workspace), trusted=False, commands=(), functions=(), urls=())

@@ -9,16 +9,18 @@ import os
 import socket
 import stat
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from victor_engine.api import Actor, EventInfo, Port
+from victor_engine.api.port import methods as port_methods
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import ConfigError, PermissionDeniedError, UsageError, VictorError
 from victor_engine.service import protocol
+from victor_engine.service.guard import Gate, OwnerOnly
 from victor_engine.service.identity import (
     ActorFactory,
     Claims,
@@ -45,13 +47,6 @@ CONNECTIONS_PER_USER = 100
 _BATCH = 100
 """Maximum events in one write, after which the server waits until the socket accepts more."""
 
-Allowed = Callable[[Peer], bool]
-
-
-def owner_or_root(peer: Peer) -> bool:
-    """Return whether the client is the user of the engine, or root."""
-    return peer.uid in (os.geteuid(), 0)
-
 
 class PortServer:
     """The server of `port` on a Unix socket at `path`. Start it only while the engine holds its lock."""
@@ -63,7 +58,7 @@ class PortServer:
         clock: Clock | None = None,
         actor_factory: ActorFactory = peer_actor,
         *,
-        allowed: Allowed = owner_or_root,
+        gate: Gate | None = None,
         product: str = "",
         mode: int = 0o600,
         group: int | None = None,
@@ -73,7 +68,7 @@ class PortServer:
         self.path = path
         self.clock: Clock = clock or SystemClock()
         self.actor_factory = actor_factory
-        self.allowed = allowed
+        self.gate: Gate = gate or OwnerOnly(port)
         self.product = product
         self.mode = mode
         self.group = group
@@ -147,9 +142,9 @@ class PortServer:
         self._connections[task] = connection
         task.add_done_callback(self._disconnected)
 
-    def refusal(self, peer: Peer) -> VictorError | None:
+    async def refusal(self, peer: Peer) -> VictorError | None:
         """Return why a new connection is refused; None if it is accepted. It is among the connections already."""
-        if not self.allowed(peer):
+        if not await self.gate.may_connect(peer):
             me, owner = user_name(peer.uid), user_name(os.geteuid())
             return PermissionDeniedError(
                 f"permission denied: {me} cannot use the engine of {owner}, ask {owner} for a role: `permissions` in "
@@ -201,7 +196,7 @@ class Connection:
 
     async def _greet(self) -> bool:
         """Exchange hello messages; return whether the client is permitted and compatible."""
-        refusal = self.server.refusal(self.peer)
+        refusal = await self.server.refusal(self.peer)
         if refusal is not None:
             await self._refuse(refusal)
             return False
@@ -279,7 +274,7 @@ class Connection:
         # Each request has its own task, so the context variable applies to this request only.
         assert self.actor is not None
         current_actor.set(self.actor)
-        return await getattr(self.server.port, message.method)(**given)
+        return await self.server.gate.call(self.actor, port_methods()[method.name], given)
 
     # --- subscriptions ---------------------------------------------------------------------
 
@@ -290,12 +285,14 @@ class Connection:
         except msgspec.DecodeError as error:
             await self._send(protocol.error_line(request, UsageError(f"subscribe: {error}").to_wire()))
             return
+        assert self.actor is not None
+        actor = self.actor
         waiting: deque[EventInfo] = deque()
         arrived = asyncio.Event()
         ending: dict[str, Any] = {}
 
         async def pump() -> None:
-            feed = self.server.port.subscribe(**given)
+            feed = self.server.gate.subscribe(actor, **given)
             try:
                 async for event in feed:
                     if len(waiting) >= protocol.QUEUED_EVENTS:
@@ -310,7 +307,19 @@ class Connection:
                     await feed.aclose()
             arrived.set()
 
-        pumping = asyncio.get_running_loop().create_task(pump())
+        async def watch() -> None:
+            try:
+                error = await self.server.gate.changed(actor)
+                found = {"error": error.to_wire()} if error is not None else {"gap": True}
+            except Exception as problem:
+                found = {"error": _wire(problem, "subscribe")}
+            pumping.cancel()
+            waiting.clear()
+            ending.update(found)
+            arrived.set()
+
+        loop = asyncio.get_running_loop()
+        pumping, watching = loop.create_task(pump()), loop.create_task(watch())
         try:
             await self._send(protocol.result_line(request, None))
             while waiting or not ending:
@@ -323,7 +332,8 @@ class Connection:
             await self._send(protocol.line({"sub": request, **ending}))
         finally:
             pumping.cancel()
-            await asyncio.gather(pumping, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(pumping, watching, return_exceptions=True)
 
     # --- the wire --------------------------------------------------------------------------
 

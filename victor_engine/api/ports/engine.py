@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from victor_engine.api.engine import EngineInfo, EventInfo, EventQuery, TrustInfo
+from victor_engine.api.engine import CallerInfo, EngineInfo, EventInfo, EventQuery, TrustInfo
 from victor_engine.api.marks import action, own, query
 from victor_engine.api.roles import Role
 from victor_engine.api.versions import ProblemInfo
@@ -14,9 +14,17 @@ from victor_engine.api.versions import ProblemInfo
 class EnginePort(Protocol):
     """The engine itself: its state, its events, its workspace, and its stop."""
 
-    @query
+    @query(role=None)
     async def engine(self) -> EngineInfo:
-        """Return the state of the engine, with its clock (`now`) and the numbers of schedules and runs."""
+        """Return the state of the engine, with its clock (`now`) and the numbers of schedules and runs.
+
+        Without the role viewer, the numbers and problems are left out.
+        """
+        ...
+
+    @query(role=None)
+    async def whoami(self) -> CallerInfo:
+        """Return the calling user and the roles of this user."""
         ...
 
     @query

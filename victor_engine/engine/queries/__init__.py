@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from victor_engine.api import Actor
 from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader, StoreReader
 from victor_engine.engine.queries.requests import RequestQueries
@@ -17,6 +18,7 @@ from victor_engine.engine.queries.versions import (
     no_functions,
     no_problems,
 )
+from victor_engine.people.groups import Groups
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 
 __all__ = [
@@ -48,6 +50,8 @@ class Queries:
         *,
         calendars: Callable[[], Calendars],
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
+        groups: Groups,
+        anyone: Callable[[Actor], Awaitable[bool]],
         watched: bool,
         problems: Problems = no_problems,
         load_function: LoadFunction = no_functions,
@@ -56,6 +60,6 @@ class Queries:
         return cls(
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, watched=watched),
-            RequestQueries(reader, clock, roles),
+            RequestQueries(reader, roles, groups, anyone),
             VersionQueries(reader, clock, problems, load_function),
         )

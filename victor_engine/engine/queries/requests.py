@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
 
 from victor_engine.api import (
+    Actor,
     AuditHead,
     AuditPage,
     AuditQuery,
@@ -17,9 +18,9 @@ from victor_engine.api import (
     RequestPage,
     RequestQuery,
 )
-from victor_engine.clock import Clock
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.people import audit, audit_verification
+from victor_engine.people.groups import Groups
 from victor_engine.people.visibility import Viewing
 from victor_engine.store import queries
 
@@ -28,10 +29,14 @@ class RequestQueries:
     """The queries on requests, with the view of the calling user. `roles` are those of the configuration."""
 
     def __init__(
-        self, reader: Reader, clock: Clock, roles: Callable[[], Mapping[str, tuple[str, ...]]]
+        self,
+        reader: Reader,
+        roles: Callable[[], Mapping[str, tuple[str, ...]]],
+        groups: Groups,
+        anyone: Callable[[Actor], Awaitable[bool]],
     ) -> None:
         self._reader = reader
-        self._viewing = Viewing(roles, clock)
+        self._viewing = Viewing(roles, groups, anyone)
 
     async def requests(self, query: RequestQuery) -> list[RequestInfo]:
         found = await self._reader.read(queries.requests, query, await self._viewing.asks(query))

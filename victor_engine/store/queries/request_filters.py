@@ -147,9 +147,13 @@ def _conditions(
         add("q.workflow = ?", query.workflow)
     if query.run_id is not None:
         add("q.run_key = (SELECT key FROM runs WHERE id = ?)", ids.run_id(connection, query.run_id))
-    if query.asked or query.answerable:
+    if query.request_id is not None:
+        add("q.id = ?", query.request_id)
+    if query.asked or query.answerable or query.named:
         if asks is None:
-            raise UsageError("the filters asked and answerable need a user")
+            raise UsageError("the filters asked, answerable and named need a user")
+        if query.named:
+            _add_named(add, asks)
         if query.asked:
             _add_asked(add, query, asks)
         if query.answerable:
@@ -182,6 +186,16 @@ def _is_for(names: tuple[str, ...], may: int = 1) -> str:
         "EXISTS (SELECT 1 FROM request_people p WHERE p.request_key = q.key"
         f" AND p.name IN ({marks(len(names))}) AND p.may = {may})"
     )
+
+
+def _add_named(add: Callable[..., None], asks: Asks) -> None:
+    """Add the condition that a request asks a user by name, group or role, or that this user took part in it."""
+    names = (*asks.name, *asks.groups)
+    took_part = (
+        "json_extract(q.claimed_by, '$.uid') = ?"
+        " OR EXISTS (SELECT 1 FROM votes v WHERE v.request_key = q.key AND v.uid = ?)"
+    )
+    add(f"({_is_for(names)} OR {took_part})", *names, asks.uid, asks.uid)
 
 
 def _add_asked(add: Callable[..., None], query: RequestQuery, asks: Asks) -> None:
