@@ -17,6 +17,7 @@ from victor_engine.config.model import NotifyRule, SecretSource
 from victor_engine.notify import Notifier, NotifyError, notify_problems
 from victor_engine.notify.outbox import RETRIES
 from victor_engine.people import corrections, reassignment
+from victor_engine.people.audit_verification import head_of, verify
 from victor_engine.people.roles import Person
 from victor_engine.store.repositories.deadletters import add_dead_letter
 from victor_engine.work.secrets import SecretStore
@@ -353,3 +354,23 @@ async def test_a_sender_that_hangs_delays_nothing(tmp_path: Path) -> None:
         assert decision is not None
         assert decision.outcome == "approved"
         here.mailbox.stuck.set()
+
+
+async def test_the_head_of_the_audit_chain_is_sent_at_most_once_an_hour(tmp_path: Path) -> None:
+    async with office(tmp_path, rule("audit", workflows=("other",))) as here:
+        at = here.bench
+        await here.mailbox.until(messages=1)
+        assert here.mailbox.titles[0].endswith("head of the audit chain, record 1")
+        await at.answer(await at.ask(), YES)
+        await here.settled()
+        assert len(here.mailbox.messages) == 1
+        await at.clock.advance(3600)
+        here.notifier._wake.set()
+        await here.mailbox.until(messages=2)
+        head = await at.store.read(head_of)
+        sent = here.mailbox.messages[1][2].split()[0]
+        assert sent == f"{head.seq}:{head.digest}"
+        assert (await at.store.read(lambda c: verify(c, sent))).intact
+        await at.clock.advance(7200)
+        await here.settled()
+        assert len(here.mailbox.messages) == 2

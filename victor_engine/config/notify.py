@@ -9,7 +9,18 @@ from victor_engine.config.model import NotifyRule
 from victor_engine.config.setting_readers import Reader, kind_of
 from victor_engine.config.yaml_locations import Key, Source, did_you_mean
 
-OCCASIONS = ("new", "reminder", "escalated", "expired", "reassigned", "question", "sla", "failed", "storage")
+OCCASIONS = (
+    "new",
+    "reminder",
+    "escalated",
+    "expired",
+    "reassigned",
+    "question",
+    "sla",
+    "failed",
+    "storage",
+    "audit",
+)
 """The occasions of rules: those of requests, then of runs, then of the engine."""
 
 FIELDS = (

@@ -38,6 +38,7 @@ KINDS = (
     EventKind.SLA_BREACHED,
     EventKind.RUN_FINISHED,
     EventKind.ENGINE_STORAGE_BACK,
+    EventKind.AUDIT_HEAD,
 )
 """Kinds of events that can cause notifications."""
 
@@ -45,6 +46,8 @@ BURST = 5
 """Maximum separate messages of one rule about one workflow. More messages at a time are combined into one."""
 
 TITLE_LENGTH, BODY_LENGTH = 200, 4_000
+OF_ENGINE = ("storage", "audit")
+"""Occasions of the engine itself, without a workflow and assignees."""
 WHEN_OPEN = ("new", "reminder", "escalated", "reassigned", "question")
 """Occasions that are obsolete when the request is closed."""
 
@@ -58,6 +61,7 @@ _TITLES = {
     "sla": "Expectation not met: {workflow}",
     "failed": "Failed: {workflow}",
     "storage": "{title}",
+    "audit": "{title}",
 }
 _ASKED = (
     "{message}A request of kind {kind} at {node} in run {run} on {host}, for {assignees}.\n"
@@ -135,8 +139,8 @@ def _messages_of(
     return [
         _message(rule, occasion, event, fields)
         for rule in rules
-        # A storage outage concerns all recipients, without regard to the filters of a rule.
-        if occasion in rule.on and (occasion == "storage" or _concerns(rule, event.workflow, names, people))
+        # The occasions of the engine concern all recipients, without regard to the filters of a rule.
+        if occasion in rule.on and (occasion in OF_ENGINE or _concerns(rule, event.workflow, names, people))
     ]
 
 
@@ -168,6 +172,11 @@ def _content(tx: Tx, event: NotifiableEvent, host: str) -> tuple[str, tuple[str,
         since, reason = _instant(event.data["since"]), event.data["reason"]
         title = f"victor on {host}: storage outage ended"
         return "storage", (), {**fields, "title": title, "message": f"Since {since}: {reason}"}
+    if event.kind == EventKind.AUDIT_HEAD:
+        head = f"{event.data['seq']}:{event.data['digest']}"
+        title = f"victor on {host}: head of the audit chain, record {event.data['seq']}"
+        message = f"{head}\nKeep it, and check the chain with:\nvictor audit verify --head {head}"
+        return "audit", (), {**fields, "what": "audit", "title": title, "message": message}
     if event.kind == EventKind.RUN_FINISHED:
         return _failed(tx, event, fields)
     if event.kind == EventKind.SLA_BREACHED:

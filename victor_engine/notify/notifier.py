@@ -160,6 +160,7 @@ class Notifier:
             self._wake.clear()
             upcoming = None
             try:
+                await self._announce_head()
                 await self._plan()
                 await self._deliver()
                 upcoming = await self._store.read(stored.next_due)
@@ -173,6 +174,13 @@ class Notifier:
                 seconds = min(max((from_us(upcoming) - self._clock.now()).total_seconds(), 0.0), LOOK_AGAIN)
             if not self._stopping:
                 await first_of(self._clock.sleep(seconds), self._wake.wait())
+
+    async def _announce_head(self) -> None:
+        """Write the event of a new head of the audit chain, if a rule sends it."""
+        if not any("audit" in rule.on for rule in self._rules()):
+            return
+        if await self._store.read(lambda c: outbox.head_is_due(c, self._clock.now())):
+            await self._store.write(outbox.announce_head)
 
     async def _plan(self) -> None:
         """Read the new events, and store the messages about them."""

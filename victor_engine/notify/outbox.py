@@ -16,7 +16,7 @@ from victor_engine.events import EventKind
 from victor_engine.notify.messages import Message
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.runs import id_of as run_id
-from victor_engine.store.repositories import meta
+from victor_engine.store.repositories import audit, meta
 from victor_engine.store.repositories import outbox as stored
 from victor_engine.store.repositories.outbox import Announcement
 
@@ -56,6 +56,25 @@ def write_cursor(tx: Tx, seq: int | None) -> None:
         meta.delete(tx, meta.NOTIFY_CURSOR)
     else:
         meta.put(tx, meta.NOTIFY_CURSOR, seq)
+
+
+HEAD_EVERY = timedelta(hours=1)
+"""Minimum time between two announcements of the head of the audit chain."""
+
+
+def head_is_due(source: Tx | sqlite3.Connection, now: datetime) -> bool:
+    """Return whether the audit chain has grown since its head was announced, and the last one is old enough."""
+    known = meta.get(source, meta.NOTIFY_AUDIT)
+    seq, at = map(int, known.split()) if known else (0, 0)
+    return audit.chain(source).seq > seq and to_us(now - HEAD_EVERY) >= at
+
+
+def announce_head(tx: Tx) -> None:
+    """Write the event of which the messages with the head of the audit chain are composed."""
+    if head_is_due(tx, tx.now):
+        head = audit.chain(tx)
+        tx.event(EventKind.AUDIT_HEAD, data={"seq": head.seq, "digest": head.digest})
+        meta.put(tx, meta.NOTIFY_AUDIT, f"{head.seq} {tx.now_us}")
 
 
 def plan(tx: Tx, messages: Sequence[Message]) -> int:

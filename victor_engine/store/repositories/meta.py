@@ -12,6 +12,8 @@ from victor_engine.store.transaction import Tx
 
 DRAINING = "draining"
 NOTIFY_CURSOR = "notify.cursor"
+NOTIFY_AUDIT = "notify.audit"
+"""The last head of the audit chain that was announced: its number and the instant, as `NUMBER AT`."""
 
 
 def get(source: Source, key: str) -> Any:
