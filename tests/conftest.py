@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_runtime_directory() -> Iterator[None]:
+    """Keep the records of engines out of the runtime directory of this machine. Other users can read it."""
+    with tempfile.TemporaryDirectory(prefix="victor-run-") as folder, pytest.MonkeyPatch.context() as patch:
+        os.chmod(folder, 0o755)
+        patch.setenv("VICTOR_RUNTIME", folder)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

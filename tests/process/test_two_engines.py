@@ -245,7 +245,9 @@ async def test_another_users_engine_is_refused(shared: Path) -> None:
         try:
             with as_other_user(shared) as (said, _):
                 assert said["pid"] == os.getpid()
-                assert f"pid {os.getpid()}, root, its state directory cannot be read" in str(said["refused"])
+                refusal = str(said["refused"])
+                assert f"pid {os.getpid()}, root, state directory {shared / 'mine'}" in refusal
+                assert f"this one has the state directory {shared / 'other'}" in refusal
         finally:
             await engine.close()
 

@@ -17,7 +17,7 @@ SECOND = 65534
 """The user id and group id of the second user, `nobody`."""
 
 _AS_USER = """
-import encodings.idna, importlib, json, os, pkgutil, socket, sys
+import encodings.idna, encodings.unicode_escape, importlib, json, os, pkgutil, socket, sys
 uid, everything = int(sys.argv[1]), sys.argv[2] == "all"
 if everything:
     # The second user may have no read permission for this installation, so import all of it before.

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from victor_engine.api import Port
+from victor_engine.api import EngineInfo, Port
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.private import make_directory, open_file
@@ -138,14 +138,20 @@ def stop(ctx: click.Context) -> None:
     import asyncio
 
     from victor_engine.service.engine_lock import engine_owner
+    from victor_engine.service.finding import process_exists
+
+    def stopped(info: EngineInfo) -> bool:
+        if not os.access(info.state_dir, os.R_OK):  # it belongs to another user, and so does the lock
+            return not process_exists(info.pid)
+        owner = engine_owner(Path(info.state_dir))
+        return owner is None or owner.pid != info.pid
 
     async def work(port: Port) -> None:
         info = await port.engine()
         await port.stop_engine()
         await port.close()
         for _ in range(300):
-            owner = engine_owner(Path(info.state_dir))
-            if owner is None or owner.pid != info.pid:
+            if stopped(info):
                 print_line(f"engine {info.pid} has stopped")
                 return
             await asyncio.sleep(0.1)
@@ -214,6 +220,7 @@ RestartSec=10
 KillMode=mixed
 StateDirectory=victor
 StateDirectoryMode=0700
+RuntimeDirectory=victor/{name}
 Environment=VICTOR_STATE=/var/lib/victor
 
 [Install]
@@ -237,6 +244,7 @@ def install(ctx: click.Context, user: str | None, config: Path | None, output: P
     import getpass
 
     from victor_engine.service.connect import find
+    from victor_engine.service.paths import workspace_name
 
     workspace = find(ctx.obj["workspace"], ctx.obj["state_dir"]).workspace
     program = shutil.which("victor") or f"{sys.executable} -m victor_engine.cli.main"
@@ -244,7 +252,8 @@ def install(ctx: click.Context, user: str | None, config: Path | None, output: P
     if config is not None:
         command += f" --config {config.absolute()}"
     try:
-        output.write_text(UNIT.format(user=user or getpass.getuser(), command=command))
+        text = UNIT.format(user=user or getpass.getuser(), command=command, name=workspace_name(workspace))
+        output.write_text(text)
     except PermissionError:
         raise PermissionDeniedError(
             f"permission denied: cannot write {output}; use sudo, or choose another file with --output FILE"

@@ -16,7 +16,8 @@ def trust(ctx: click.Context, show: bool) -> None:
 
     from victor_engine.config import is_trusted, load_config
     from victor_engine.config import trust as remember
-    from victor_engine.service.connect import attach, find
+    from victor_engine.service.connect import find
+    from victor_engine.service.finding import attach
     from victor_engine.work.bindings import BindingTable
 
     paths = find(ctx.obj["workspace"], ctx.obj["state_dir"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,10 +15,12 @@ from victor_engine.errors import (
     EngineLockedError,
     EngineUnavailableError,
     FencedError,
+    PermissionDeniedError,
     StoreError,
 )
-from victor_engine.identity import current_actor, local_actor
+from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service.engine_lock import EngineLock, engine_owner
+from victor_engine.service.finding import attach, keep_record
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
@@ -39,19 +41,6 @@ def find(workspace: Path | str | None = None, state_dir: Path | str | None = Non
     return Paths(paths.workspace, Path(state_dir).expanduser().absolute()) if state_dir is not None else paths
 
 
-async def attach(paths: Paths, via: str) -> Port | None:
-    """Return a client of the engine that runs on this state directory; None if no engine runs."""
-    owner = engine_owner(paths.state_dir)
-    if owner is None or owner.mode == "cli":
-        return None
-    from victor_engine.service.client import Client
-
-    path = Path(owner.socket) if owner.socket else paths.socket_path
-    client = await Client.connect(path, via=via)
-    client.reopen = partial(attach, paths, via)  # the next engine can have another socket
-    return client
-
-
 def how_to_start(paths: Paths) -> str:
     """Return a message that no engine runs, with the ways to start one."""
     return (
@@ -62,7 +51,7 @@ def how_to_start(paths: Paths) -> str:
 
 async def how_it_ended(paths: Paths) -> str:
     """Return why and when the last engine of a state directory stopped; empty if none has run."""
-    if not paths.db_path.exists():
+    if not _store_exists(paths):
         return ""
     port = _read_only(paths)
     try:
@@ -131,6 +120,8 @@ async def open_engine(
     paths.make()
     lock = EngineLock(paths.state_dir)
     await _wait_for_lock(lock, mode, paths.socket_path)
+    if paths.socket_path.is_socket():
+        paths.socket_path.unlink()  # its engine was killed
     workspace = WorkspaceLock(paths.workspace, paths.state_dir)
 
     def release_locks() -> None:
@@ -168,6 +159,7 @@ async def open_engine(
             await engine.close()
             raise
         engine.closers.append(server.close)
+        keep_record(engine, server.path)
     return engine
 
 
@@ -201,10 +193,25 @@ async def open_console(
     return _read_only(paths), False
 
 
+def _store_exists(paths: Paths) -> bool:
+    """Return whether an engine has created the store. Raise PermissionDeniedError if it belongs to another user."""
+    try:
+        exists = paths.db_path.exists()
+        denied = exists and not os.access(paths.db_path, os.R_OK)
+    except PermissionError:
+        exists, denied = True, True
+    if denied:
+        raise PermissionDeniedError(
+            f"permission denied: {paths.state_dir} belongs to another user, and no engine runs on it that "
+            f"{user_name(os.geteuid())} could ask; start the engine as its owner: victor scheduler start"
+        )
+    return exists
+
+
 def _read_only(paths: Paths) -> Port:
     from victor_engine.service.read_only import ReadOnlyPort
 
-    if not paths.db_path.exists():
+    if not _store_exists(paths):
         raise StoreError(f"{paths.db_path} does not exist: {how_to_start(paths)}")
     return ReadOnlyPort.open(paths.db_path, workspace=paths.workspace)
 

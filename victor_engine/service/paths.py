@@ -23,10 +23,14 @@ SOCKET_PATH_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """A workspace and the files of its state directory. `make` creates the directory."""
+    """A workspace and the files of its state directory. `make` creates the directory.
+
+    `chosen` is false if the state directory is only the default, so that an engine with another one is used too.
+    """
 
     workspace: Path
     state_dir: Path
+    chosen: bool = True
 
     @property
     def db_path(self) -> Path:
@@ -92,9 +96,14 @@ def state_directory(
     base = env.get("XDG_STATE_HOME") or ""
     # The XDG base directory specification requires that relative paths are ignored.
     root = Path(base) if base.startswith("/") else _home(env) / ".local" / "state"
+    return root / "victor" / workspace_name(workspace)
+
+
+def workspace_name(workspace: Path) -> str:
+    """Return the name of a workspace in directories of several: its last part, and a digest of its real path."""
     full = workspace.resolve()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", full.name).strip("-")[:40] or "workspace"
-    return root / "victor" / f"{name}-{_short_hash(full)}"
+    return f"{name}-{_short_hash(full)}"
 
 
 def locate(
@@ -105,8 +114,10 @@ def locate(
     service: bool = False,
 ) -> Paths:
     """Return the paths that the command line and the environment give."""
-    found = find_workspace(workspace, cwd=cwd, environ=environ)
-    return Paths(found, state_directory(found, environ=environ, service=service))
+    env = os.environ if environ is None else environ
+    found = find_workspace(workspace, cwd=cwd, environ=env)
+    chosen = service or bool(env.get("VICTOR_STATE"))
+    return Paths(found, state_directory(found, environ=env, service=service), chosen)
 
 
 def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from victor_engine.errors import ConfigError, EngineLockedError
 from victor_engine.identity import user_name
+from victor_engine.service import engine_record
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +76,13 @@ class WorkspaceLock:
         self._fd = fd
 
     def _refusal(self, fd: int) -> EngineLockedError:
-        pid = holder(fd)
+        pid = holder(os.fstat(fd))
         if pid is None:
             return EngineLockedError(
                 f"{self.workspace}: another engine runs on this workspace, in a process that is not visible to this user; "
                 "stop it first"
             )
-        found = state_directory_of(pid, self.state_dir)
+        found = state_directory_of(pid, self.state_dir) or _recorded(self.workspace, pid)
         owner = _owner(pid)
         if found is None:
             where, remedy = "its state directory cannot be read", "stop it first, or use its state directory"
@@ -89,7 +90,8 @@ class WorkspaceLock:
             where = f"state directory {found}"
             remedy = f"use that engine with `--state-dir {found}` or VICTOR_STATE, or stop it first"
         return EngineLockedError(
-            f"{self.workspace}: another engine runs on this workspace (pid {pid}{owner}, {where}); {remedy}",
+            f"{self.workspace}: another engine runs on this workspace (pid {pid}{owner}, {where}), and this one has the "
+            f"state directory {self.state_dir}; {remedy}",
             pid=pid,
             **({} if found is None else {"state_dir": str(found)}),
         )
@@ -102,9 +104,8 @@ class WorkspaceLock:
             self._fd = None
 
 
-def holder(fd: int) -> int | None:
-    """Return the process that has an exclusive lock on an open file; None if it is unknown."""
-    info = os.fstat(fd)
+def holder(info: os.stat_result) -> int | None:
+    """Return the process that has an exclusive lock on a file; None if it is unknown."""
     device = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}"
     near: int | None = None
     try:
@@ -140,6 +141,12 @@ def state_directory_of(pid: int, other_than: Path) -> Path | None:
         return None
     found.pop(other_than.resolve(), None)
     return next((parent for parent, names in found.items() if names >= FILES), None)
+
+
+def _recorded(workspace: Path, pid: int) -> Path | None:
+    """Return the state directory that the engine in a process has recorded for other users."""
+    found = (record for record in engine_record.find(workspace) if record.pid == pid)
+    return next((Path(record.state_dir) for record in found), None)
 
 
 def _owner(pid: int) -> str:

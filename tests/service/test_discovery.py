@@ -1,0 +1,274 @@
+"""Consoles and commands of other users find an engine by its record, and trust no forged one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.engine.support import ME, workspace
+from tests.service import second_user
+from tests.service.second_user import SECOND, VICTOR
+from victor_engine.cli.main import main
+from victor_engine.identity import acting_as
+from victor_engine.service import engine_record
+from victor_engine.service.connect import attach, find, open_engine
+from victor_engine.service.engine_record import EngineRecord
+from victor_engine.service.paths import Paths, workspace_name
+
+FILES = {
+    "victor.yaml": "",
+    "w.yaml": "workflows: {w: {nodes: [{id: a, type: transform, transform: 'x = 1'}]}}",
+}
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with second_user.open_folder() as found:
+        (found / "run").mkdir(mode=0o755)
+        monkeypatch.setenv("VICTOR_RUNTIME", str(found / "run"))
+        monkeypatch.setenv("HOME", str(found / "home"))
+        for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "VICTOR_STATE"):
+            monkeypatch.delenv(name, raising=False)
+        yield found
+
+
+@pytest.fixture
+def root(folder: Path) -> Path:
+    found = workspace(folder, FILES)
+    for path in (found, *found.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return found
+
+
+def record_of(folder: Path, root: Path) -> Path:
+    return folder / "run" / workspace_name(root) / engine_record.FILE
+
+
+@contextmanager
+def daemon(folder: Path, root: Path, state: Path) -> Iterator[subprocess.Popen[bytes]]:
+    words = [
+        sys.executable,
+        "-m",
+        "victor_engine.cli.main",
+        "--workspace",
+        str(root),
+        "--state-dir",
+        str(state),
+    ]
+    process = subprocess.Popen([*words, "scheduler", "start"], stdout=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + 60
+        while not _recorded(folder, root, process.pid):
+            assert process.poll() is None, "the engine did not start"
+            assert time.monotonic() < limit, "the engine has no record"
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _recorded(folder: Path, root: Path, pid: int) -> bool:
+    try:
+        return bool(json.loads(record_of(folder, root).read_text())["pid"] == pid)
+    except OSError:
+        return False
+
+
+async def test_the_record_describes_the_engine_until_it_ends(folder: Path, root: Path) -> None:
+    with acting_as(ME):
+        engine = await open_engine(Paths(root, folder / "state"))
+    path = record_of(folder, root)
+    found = msgspec.json.decode(path.read_bytes(), type=EngineRecord)
+    assert (found.pid, found.uid, found.workspace) == (os.getpid(), os.getuid(), str(root))
+    assert found.state_dir == str(folder / "state")
+    assert found.started == engine.started_at
+    assert stat.S_ISSOCK(os.stat(found.socket).st_mode)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(engine_record.find(root)) == [found]
+    (folder / "link").symlink_to(root)
+    assert list(engine_record.find(folder / "link")) == [found]
+    await engine.close()
+    assert list((folder / "run").iterdir()) == []
+
+
+async def test_an_engine_with_another_state_directory_is_found(
+    folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with acting_as(ME):
+        engine = await open_engine(Paths(root, folder / "service"), mode="daemon")
+    try:
+        port = await attach(find(root), "cli")
+        assert port is not None
+        assert (await port.engine()).state_dir == str(folder / "service")
+        await port.close()
+        assert await attach(find(root, folder / "mine"), "cli") is None
+        monkeypatch.setenv("VICTOR_STATE", str(folder / "mine"))
+        assert await attach(find(root), "cli") is None
+    finally:
+        await engine.close()
+
+
+@pytest.mark.process
+def test_another_user_gets_a_plain_error_until_the_engine_is_killed(folder: Path, root: Path) -> None:
+    second_user.need_root()
+    words = ("--workspace", str(root), "inbox", "list")
+    with daemon(folder, root, folder / "state") as engine:
+        ended = second_user.run(VICTOR, *words)
+        assert ended.returncode == 6, ended
+        assert "permission denied: nobody cannot connect to the engine at" in ended.stderr
+        assert "for a role" in ended.stderr
+        refused = second_user.run(
+            VICTOR, "--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list"
+        )
+        assert refused.returncode == 6
+        assert "Traceback" not in refused.stderr
+        os.kill(engine.pid, signal.SIGKILL)
+        engine.wait()
+        assert record_of(folder, root).exists()
+        ended = second_user.run(VICTOR, *words, environ={"HOME": str(folder / "nothing")})
+        assert ended.returncode == 8, ended
+        assert "victor.db does not exist: no engine runs" in ended.stderr
+        started = second_user.run(
+            VICTOR, "--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list"
+        )
+        assert started.returncode == 6
+        assert "belongs to another user, and no engine runs on it" in started.stderr
+    with daemon(folder, root, folder / "state"):
+        assert second_user.run(VICTOR, *words).returncode == 6
+
+
+def test_the_service_gets_the_runtime_directory_of_its_workspace(folder: Path, root: Path) -> None:
+    unit = folder / "unit"
+    assert (
+        main(["--workspace", str(root), "scheduler", "install", "--user", "ops", "--output", str(unit)]) == 0
+    )
+    assert f"RuntimeDirectory=victor/{workspace_name(root)}" in unit.read_text().splitlines()
+
+
+OPEN_ENGINE = """
+import asyncio, sys
+from pathlib import Path
+from victor_engine.errors import EngineLockedError
+from victor_engine.service.connect import open_engine
+from victor_engine.service.paths import Paths
+
+try:
+    asyncio.run(open_engine(Paths(Path(sys.argv[1]), Path(sys.argv[2]))))
+except EngineLockedError as error:
+    print(error.message)
+"""
+
+
+async def test_the_refusal_of_a_second_engine_names_both_state_directories(folder: Path, root: Path) -> None:
+    second_user.need_root()
+    (folder / "second").mkdir()
+    os.chown(folder / "second", SECOND, SECOND)
+    with acting_as(ME):
+        engine = await open_engine(Paths(root, folder / "first"))
+    try:
+        ended = await asyncio.to_thread(second_user.run, OPEN_ENGINE, str(root), str(folder / "second"))
+    finally:
+        await engine.close()
+    assert f"pid {os.getpid()}, root, state directory {folder / 'first'}" in ended.stdout, ended.stderr
+    assert f"this one has the state directory {folder / 'second'}" in ended.stdout
+
+
+def forged(folder: Path, root: Path, **changes: object) -> Path:
+    """Write a record of the second user as root would accept it, with changes."""
+    path = record_of(folder, root)
+    path.parent.mkdir(exist_ok=True)
+    fields = {
+        "workspace": str(root),
+        "pid": 1,
+        "user": "nobody",
+        "uid": SECOND,
+        "socket": str(path.with_name("engine.sock")),
+        "state_dir": str(folder / "state"),
+        "started": NOW,
+        "version": "1",
+    }
+    engine_record.write(path, EngineRecord(**{**fields, **changes}))  # type: ignore[arg-type]
+    for each in (path, path.parent):
+        os.chown(each, SECOND, SECOND)
+    return path
+
+
+def test_a_forged_record_is_not_trusted(folder: Path, root: Path) -> None:
+    second_user.need_root()
+    path = forged(folder, root)
+    assert [record.uid for record in engine_record.find(root)] == [SECOND]
+
+    def trusted() -> bool:
+        return bool(list(engine_record.find(root)))
+
+    os.chown(path, 1, 1)
+    assert not trusted(), "the file belongs to another user than the directory"
+    forged(folder, root, uid=0)
+    assert not trusted(), "the record names root, but another user wrote it"
+    forged(folder, root, uid=0)
+    os.chown(path, 0, 0)
+    assert not trusted(), "a file of root in the directory of another user"
+    forged(folder, root, workspace=str(folder))
+    assert not trusted(), "the record is for another workspace"
+    forged(folder, root, socket="engine.sock")
+    assert not trusted(), "the socket has a relative path"
+    forged(folder, root).chmod(0o646)
+    assert not trusted(), "all users can write to the file"
+    forged(folder, root).chmod(0o644)
+    assert trusted()
+    path.parent.chmod(0o777)
+    assert not trusted(), "all users can write to the directory"
+    path.parent.chmod(0o755)
+    os.chown(folder / "run", SECOND, SECOND)
+    assert not trusted(), "another user can create directories beside it"
+    os.chown(folder / "run", 0, 0)
+    (folder / "elsewhere").mkdir()
+    path.rename(folder / "elsewhere" / "engine.json")
+    path.symlink_to(folder / "elsewhere" / "engine.json")
+    assert not trusted(), "the record is a symbolic link"
+    path.unlink()
+    os.mkfifo(path)
+    assert not trusted(), "the record is a pipe"
+    path.unlink()
+    path.write_bytes(b"[" * 100_000)
+    os.chown(path, SECOND, SECOND)
+    assert not trusted(), "the record is not JSON"
+    shutil.rmtree(path.parent)
+    (folder / "elsewhere" / "engine.json").chmod(0o644)
+    path.parent.symlink_to(folder / "elsewhere")
+    os.lchown(path.parent, SECOND, SECOND)
+    assert not trusted(), "the directory is a symbolic link of another user"
+
+
+async def test_an_engine_keeps_no_record_in_a_directory_of_another_user(
+    folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_user.need_root()
+    own = folder / "own"
+    own.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+    path = forged(folder, root)
+    with acting_as(ME):
+        engine = await open_engine(Paths(root, folder / "state"))
+    try:
+        assert path.stat().st_uid == SECOND
+        assert (own / "victor" / workspace_name(root) / engine_record.FILE).exists()
+    finally:
+        await engine.close()
+    assert list((own / "victor").iterdir()) == []

@@ -1,0 +1,111 @@
+"""The ways from a workspace to its engine: the lock of the state directory, or the record for other users."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from victor_engine import __version__
+from victor_engine.api import Port
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError
+from victor_engine.identity import user_name
+from victor_engine.service import engine_record, runtime_directory
+from victor_engine.service.engine_lock import engine_owner
+from victor_engine.service.engine_record import EngineRecord
+from victor_engine.service.paths import Paths
+from victor_engine.service.workspace_lock import holder
+
+if TYPE_CHECKING:
+    from victor_engine.engine import Engine
+    from victor_engine.service.client import Client
+
+log = logging.getLogger(__name__)
+
+
+async def attach(paths: Paths, via: str) -> Port | None:
+    """Return a client of the engine that runs on this state directory or workspace; None if no engine runs.
+
+    The lock of the state directory names the engine. Another user cannot read it, and another state directory has
+    another lock; then the record of the engine in its runtime directory does. A chosen state directory must be
+    the recorded one. Raise PermissionDeniedError if the engine does not accept this user.
+    """
+    client = await _attach(paths, via)
+    if client is not None:
+        client.reopen = partial(attach, paths, via)  # the next engine can have another socket
+    return client
+
+
+async def _attach(paths: Paths, via: str) -> Client | None:
+    from victor_engine.service.client import Client
+
+    owner = engine_owner(paths.state_dir)
+    if owner is not None and owner.mode != "cli":
+        path = Path(owner.socket) if owner.socket else paths.socket_path
+        return await Client.connect(path, via=via, trusted={paths.lock_path.stat().st_uid})
+    for record in engine_record.find(paths.workspace):
+        if paths.chosen and Path(record.state_dir) != paths.state_dir.resolve():
+            continue
+        try:
+            return await Client.connect(Path(record.socket), via=via, trusted={record.uid})
+        except EngineUnavailableError as error:
+            if not error.details.get("stale"):
+                raise
+        except PermissionDeniedError:
+            if is_running(record):
+                raise
+    return None
+
+
+def is_running(record: EngineRecord) -> bool:
+    """Return whether the recorded process still runs an engine. It holds the lock of the workspace."""
+    try:
+        pid = holder(os.stat(record.workspace))
+    except OSError:
+        pid = None
+    return process_exists(record.pid) if pid is None else pid == record.pid
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether a process, also of another user, has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def keep_record(engine: Engine, socket: Path) -> None:
+    """Write the record by which other users find the engine, and remove it when the engine closes.
+
+    Without a runtime directory that this user can write, the engine has no record.
+    """
+    folder = runtime_directory.usable(engine.workspace_path)
+    if folder is None:
+        return
+    record = EngineRecord(
+        workspace=str(engine.workspace_path.resolve()),
+        pid=os.getpid(),
+        user=user_name(os.geteuid()),
+        uid=os.geteuid(),
+        socket=str(socket),
+        state_dir=str(engine.state_dir.resolve()),
+        started=engine.started_at,
+        version=__version__,
+    )
+    path = folder / engine_record.FILE
+    try:
+        runtime_directory.make(folder)
+        engine_record.write(path, record)
+    except OSError as error:
+        log.warning("%s cannot be written: %s; other users will not find this engine", path, error.strerror)
+        return
+
+    async def remove() -> None:
+        engine_record.remove(path)
+
+    engine.closers.append(remove)
