@@ -59,6 +59,8 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     draining: PauseInfo | None = None  # set while active runs continue and new runs do not start
     storage: StorageInfo | None = None  # set during a storage outage, in which runs do not continue
     recent_breaches: int = 0  # expectations not met in the last 24 hours
+    socket: str = ""  # the path of the socket; empty without one
+    permissions: dict[str, tuple[str, ...]] | None = None  # the users and groups of each role, if configured
     limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from victor_engine.api import EngineInfo, Port
+from victor_engine.cli.access import access_lines
 from victor_engine.cli.output import local, print_json, print_line, print_note, span, with_port
 from victor_engine.errors import PermissionDeniedError, UsageError
 from victor_engine.private import make_directory, open_file
@@ -57,6 +58,8 @@ def start(
         print_line(
             f"engine {os.getpid()} of {engine.workspace_path}, state directory {engine.state_dir}{trusted}"
         )
+        for line in access_lines(engine.socket, engine.rights.granted()):
+            print_line(line)
         for problem in engine.workspace.problems:
             print_note(describe(problem))
 
@@ -76,6 +79,12 @@ def start(
         if pid_file is not None and pid_file.exists() and pid_file.read_text().strip() == str(os.getpid()):
             pid_file.unlink()
     sys.exit(code)
+
+
+async def _print_access(port: Port) -> None:
+    info = await port.engine()
+    for line in access_lines(info.socket, info.permissions):
+        print_line(line)
 
 
 def _holds_pid(pid_file: Path, pid: int) -> bool:
@@ -123,6 +132,7 @@ def _into_background(
         listens = found is not None and found.pid == process.pid and Path(found.socket).exists()
         if listens and (pid_file is None or _holds_pid(pid_file, process.pid)):
             print_line(f"engine {process.pid} runs in the background; log: {log_path}")
+            with_port(ctx, "attach", _print_access)
             return
         if process.poll() is not None:
             tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]
@@ -200,6 +210,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             left = (info.next_fire - info.now).total_seconds()
             when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
             print_line(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
+        for line in access_lines(info.socket, info.permissions):
+            print_line(line)
         for problem in info.problems:
             print_note(describe(problem))
         return info.mode != "readonly"

@@ -148,10 +148,11 @@ class Stores:
 
 
 def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tuple[list[ProblemInfo], int]:
-    from victor_engine.config import Config
+    from victor_engine.config import Config, load_config
     from victor_engine.definition.expressions.expression import FunctionRegistry
     from victor_engine.definition.loader import load_file
     from victor_engine.people.definition_checks import check_people
+    from victor_engine.people.reach import permission_problems
     from victor_engine.versioning.migration_checks import check_migrations
     from victor_engine.work.bindings import BindingTable
     from victor_engine.work.working_nodes import unused_nodes
@@ -163,7 +164,11 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
     result = load_file(path, functions=functions, strict=strict, root=_root(path, config))
     problems += result.problems
     if config is not None:
-        problems += [*config.warnings, *unused_nodes(config, result.workflows.values())]
+        problems += [
+            *config.warnings,
+            *unused_nodes(config, result.workflows.values()),
+            *permission_problems(config),
+        ]
     for definition in result.workflows.values():
         for problem in bindings.check(definition, result.places(definition.name)):
             severity = problem.severity if config is not None else "warning"
@@ -177,7 +182,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
         elif config is not None:
             place = result.readers[definition.name].key_place("version")
             problems += _stored_notice(definition, path, place, stores, config.workspace)
-        people = config or Config(workspace=path.resolve().parent)
+        people = config or load_config(path.resolve().parent)
         problems += check_people(
             definition, result.nodes[definition.name], people, str(path), validating=True
         )

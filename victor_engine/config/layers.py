@@ -130,7 +130,7 @@ class _Builder:
             secrets=self._named("secrets", self._secret),
             calendars=self._named("calendars", _calendar),
             files=files,
-            origins=dict(self.origins),
+            origins={**self.origins, **self.layers.origins},
             warnings=tuple(self.warnings),
         )
 

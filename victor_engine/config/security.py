@@ -47,6 +47,8 @@ class TrustedLayers:
         self, sources: Sequence[Source], trusted: Collection[str], system: str, remedy: Path
     ) -> None:
         self.problems: list[ProblemInfo] = []
+        self.origins: dict[str, str] = {}
+        """The place of each setting in effect, by its dotted name."""
         self.others: list[Source] = []
         """The layers without the settings that have no effect there."""
         self._system = system
@@ -80,7 +82,11 @@ class TrustedLayers:
             fixed, own = _names(system, role), _names(later, role)
             if own is None or later is None:
                 found[role] = fixed or ()
-            elif fixed is None:
+                if fixed is not None and system is not None:
+                    self.origins[f"permissions.{role}"] = system.source.place(("permissions", role))
+                continue
+            self.origins[f"permissions.{role}"] = later.source.place(("permissions", role))
+            if fixed is None:
                 found[role] = own
             else:
                 added = [name for name in own if name not in fixed]

@@ -88,6 +88,8 @@ class Engine(Port):
         self.started_at = clock.now()
         self.stop_requested = asyncio.Event()
         self.stopped_by: Actor | None = None
+        self.socket = ""
+        """The path of the socket on which clients reach this engine; empty without one."""
         self.stop_signal = ""
         """The name of the signal that stopped the engine; empty if an action stopped it."""
         self.fenced: FencedError | None = None
@@ -336,6 +338,8 @@ class Engine(Port):
             now=now,
             trusted=self.trusted,
             storage=self.store.outage,
+            socket=self.socket,
+            permissions=self.rights.granted(),
             problems=(*self.workspace.problems, *notifications),
             **msgspec.structs.asdict(counts),
         )

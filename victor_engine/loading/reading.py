@@ -44,6 +44,7 @@ from victor_engine.loading.pieces import (
     encode,
 )
 from victor_engine.people.definition_checks import check_people, known_people
+from victor_engine.people.reach import permission_problems
 from victor_engine.scheduling.calendars.spans import Rule
 from victor_engine.scheduling.calendars.workspace_calendars import Calendars
 from victor_engine.scheduling.calendars.yaml_calendars import from_file
@@ -199,16 +200,17 @@ class WorkspaceReader:
     def context(self, functions: tuple[str, ...], people: tuple[str, ...]) -> FileContext:
         """Return the facts outside a file on which its problems depend."""
         bindings, text = self._workspace
-        roles = bindings.config.roles
-        members = known_people({name for names in roles.values() for name in names}, roles)
+        config, roles = bindings.config, bindings.config.roles
+        members = known_people({name for names in roles.values() for name in names}, config)
         digest = jsonio.digest([text.decode(), functions, bindings.check_inputs(), members])
-        return FileContext(digest, known_people(people, roles))
+        return FileContext(digest, known_people(people, config))
 
     def check_all(self, workflows: tuple[WorkflowPiece, ...]) -> list[Problem]:
         """Check the workflows of all files together."""
         outlines = [_outline(piece) for piece in workflows]
         unused = unused_nodes(self._bindings.config, outlines, everything=True)
-        return [*((None, problem) for problem in unused), *check_nesting(outlines)]
+        found = [*unused, *permission_problems(self._bindings.config)]
+        return [*((None, problem) for problem in found), *check_nesting(outlines)]
 
 
 def _only_named(*_: Any) -> None:

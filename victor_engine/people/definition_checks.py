@@ -14,9 +14,11 @@ import msgspec
 
 from victor_engine.api import ProblemInfo
 from victor_engine.config import Config
+from victor_engine.config.security import SYSTEM_FILE
 from victor_engine.definition.checks.human_checks import YES_NO
 from victor_engine.definition.model import HITLNode, WorkflowDefinition
 from victor_engine.definition.reader import Reader
+from victor_engine.people.reach import unreachable
 from victor_engine.people.roles import GROUP, ROLE, USER, exists
 
 Severity = Literal["error", "warning"]
@@ -45,10 +47,13 @@ def check_people(
                 yield msgspec.structs.replace(problem, path=path)
 
 
-def known_people(names: Iterable[str], roles: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def known_people(names: Iterable[str], config: Config) -> dict[str, str]:
     """Return for each name which users and groups exist, as text. A change of it makes `check_people` due. Blocks."""
-    asked = {n: (exists(n, roles), exists(GROUP + n, {}), exists(USER + n, {})) for n in names}
-    return {name: "".join("ny"[found] for found in answers) for name, answers in asked.items()}
+    asked = {n: (exists(n, config.roles), exists(GROUP + n, {}), exists(USER + n, {})) for n in names}
+    return {
+        name: "".join("ny"[found] for found in answers) + (unreachable(name, config) or "")
+        for name, answers in asked.items()
+    }
 
 
 def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) -> Iterator[ProblemInfo]:
@@ -68,14 +73,27 @@ def _check(node: HITLNode, reader: Reader, config: Config, unknown: Severity) ->
         ("escalate_to", (node.escalate_to,) if node.escalate_to else ()),
     ):
         for index, name in enumerate(names):
-            if not exists(name, config.roles):
-                listed = isinstance(reader.data.get(where), list)
-                inner = (*reader.path, where, *((index,) if listed else ()))
-                yield _unknown(reader, reader.document.place(inner), name, unknown)
+            listed = isinstance(reader.data.get(where), list)
+            inner = (*reader.path, where, *((index,) if listed else ()))
+            yield from _assignee(reader, reader.document.place(inner), name, config, unknown)
     for index, step in enumerate(node.escalation):
-        if step.get("to") and not exists(str(step["to"]), config.roles):
+        if step.get("to"):
             inner = (*reader.path, "escalation", index, "to")
-            yield _unknown(reader, reader.document.place(inner), str(step["to"]), unknown)
+            yield from _assignee(reader, reader.document.place(inner), str(step["to"]), config, unknown)
+
+
+def _assignee(
+    reader: Reader, place: tuple[int, int], name: str, config: Config, unknown: Severity
+) -> Iterator[ProblemInfo]:
+    if not exists(name, config.roles):
+        yield _unknown(reader, place, name, unknown)
+    elif (why := unreachable(name, config)) is not None:
+        yield _problem(
+            "warning",
+            place,
+            f"{reader.what}: {name} cannot answer: {why}",
+            f"Set permissions and socket in {SYSTEM_FILE}, or ask other people",
+        )
 
 
 def _too_few(node: HITLNode, reader: Reader, config: Config) -> Iterator[ProblemInfo]:

@@ -35,6 +35,14 @@ class Rights:
         """Return whether the configuration has `permissions`. Without them, only the owner has a role."""
         return self._config().permissions is not None
 
+    def granted(self) -> dict[str, tuple[str, ...]] | None:
+        """Return the users and groups of each role that has any, as configured; None without permissions."""
+        permissions = self._config().permissions
+        if permissions is None:
+            return None
+        by_role = {str(role): getattr(permissions, role) for role in Role}
+        return {role: names for role, names in by_role.items() if names}
+
     async def of(self, actor: Actor) -> frozenset[Role]:
         """Return the roles of a user, with those that they include.
 

@@ -159,6 +159,7 @@ async def open_engine(
             await engine.close()
             raise
         engine.closers.append(server.close)
+        engine.socket = str(server.path)
         keep_record(engine, server.path)
     return engine
 
