@@ -25,7 +25,7 @@ from victor_engine.clock import Clock
 from victor_engine.errors import VictorError
 from victor_tui.app_context import Console
 from victor_tui.attention import Announcer
-from victor_tui.config import notify_setting, theme_name
+from victor_tui.config import console_settings, theme_name
 from victor_tui.dialogs.shared import SharedDialogs
 from victor_tui.engine_actions import EngineActions
 from victor_tui.feed import (
@@ -208,7 +208,7 @@ class VictorApp(Console):
     async def _detect_terminal(self, workspace: Path) -> None:
         """Read the notification setting in a thread, and detect the notifications of the terminal."""
         try:
-            setting = await asyncio.to_thread(notify_setting, workspace)
+            setting = (await asyncio.to_thread(console_settings, workspace)).notify
         except VictorError as error:
             self.report(error)
             return

@@ -5,14 +5,24 @@ The application imports the screens. The screens import only this module.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar, cast
 
-from victor_engine.api import EngineInfo, Port, RequestInfo
+from victor_engine.api import (
+    DEFAULT_UNDO_SECONDS,
+    UNDOABLE_KINDS,
+    EngineInfo,
+    Port,
+    RequestInfo,
+    outcome_text,
+)
 from victor_engine.clock import Clock, SystemClock
 from victor_engine.errors import EngineUnavailableError, VictorError
 from victor_engine.identity import current_actor
+from victor_tui.config import console_settings
 from victor_tui.feed import INTERVAL, Feed
 from victor_tui.inbox.open_requests import PAGE
 from victor_tui.key_queue import KeyQueueApp
@@ -153,6 +163,25 @@ class Console(KeyQueueApp[str]):
         if done:
             self.notify(clean(done), timeout=4, markup=False)
         return result
+
+    async def undo_window(self, request: RequestInfo) -> float:
+        """Return the undo window for an answer to a request, by `console.undo`; 0 if its node sets one, or for none.
+
+        The configuration is read at each answer, so that a change needs no restart.
+        """
+        if request.kind not in UNDOABLE_KINDS or request.undo_window is not None:
+            return 0.0
+        engine: EngineInfo = self.feed.snapshots["engine"]
+        try:
+            return (await asyncio.to_thread(console_settings, Path(engine.workspace))).undo
+        except VictorError as error:
+            self.report(error)
+            return DEFAULT_UNDO_SECONDS
+
+    def announce_answer(self, request: RequestInfo) -> None:
+        """Show the answer that the current user gave. The banner shows for how long it can be undone."""
+        outcome = outcome_text(request.outcome or "answered", request.answer)
+        self.notify(clean(f"{outcome[0].upper()}{outcome[1:]}: {request.title}"), timeout=4, markup=False)
 
     async def undo_answer(self, request: RequestInfo) -> None:
         """Undo an answer of the current user that is not final yet."""

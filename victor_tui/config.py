@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from victor_engine.config import ConsoleConfig
 
 
 def theme_name(env: Mapping[str, str]) -> str:
@@ -21,11 +25,11 @@ def theme_name(env: Mapping[str, str]) -> str:
     return "victor-dark" if any(word in term for word in rich_terminals) else "victor-ansi"
 
 
-def notify_setting(workspace: Path) -> str:
-    """Return the setting `console.notify` of `workspace`. Blocks.
+def console_settings(workspace: Path) -> ConsoleConfig:
+    """Return the settings under `console` of `workspace`. Blocks.
 
     Raises `ConfigError` with location and remedy.
     """
     from victor_engine.config import load_config
 
-    return load_config(workspace).console.notify
+    return load_config(workspace).console

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def test_answer_undo_and_answer_again(inbox: Inbox) -> None:
     assert "must be answered with approve or reject" in inbox.raw("answer", inbox.id, "perhaps", code=2)
     printed = inbox.raw("answer", inbox.id, "approve", "--if-revision", "1")
     assert "takes effect at" in printed
-    assert "approved, undo" in inbox.raw("list")
+    held = rf"approved by {ME}, in force in (60|59) min"
+    assert re.search(held, inbox.raw("list"))
+    assert re.search(held, inbox.raw("show", inbox.id))
     assert "answered this request at" in inbox.raw("answer", inbox.id, "reject", code=5)
     assert inbox("undo", inbox.id)["status"] == "open"
     assert inbox.raw("undo", inbox.id, code=5)

@@ -131,6 +131,8 @@ default_agent:
         ("scheduler: 3\n", "1:1", "must be a mapping"),
         ("hitl:\n  strict_timeout: true\n", "2:3", "Did you mean 'strict_timeouts'"),
         ("roles:\n  admins: [root]\n", "2:3", "Did you mean 'admin'"),
+        ("console: {undo: 2h}\n", "1:11", "undo in console must be at most 1h"),
+        ("console: {undo: soon}\n", "1:11", "undo"),
         ("notify: {on: new}\n", "1:1", "must be a list of rules"),
         ("notify:\n- {on: now, urls: [json://x]}\n", "2:4", "Did you mean 'new'"),
         ("notify:\n- {urls: [json://x]}\n", "2:3", "needs at least one occasion"),
@@ -208,3 +210,12 @@ roles: {lead: [ann, "@ops"]}
     )
     assert second.place == f"{workspace}/victor.yaml:4:3"
     assert config.roles == {"lead": ("ann", "@ops")}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 5), ("console: {undo: 0}\n", 0), ("console: {undo: 1m}\n", 60)]
+)
+def test_the_undo_window_of_the_console(workspace: Path, home: Path, text: str, seconds: float) -> None:
+    assert load(workspace, home, text).console.undo == seconds
+    environ = {"VICTOR_CONSOLE_UNDO": "7"}
+    assert load(workspace, home, text, environ=environ).console.undo == 7

@@ -12,7 +12,7 @@ from tests.engine.support import ME, engine_on, question, until_end, workspace
 from victor_engine.api import Answer, RequestInfo, RequestQuery
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
-from victor_engine.errors import PermissionDeniedError, VictorError
+from victor_engine.errors import InvalidAnswerError, PermissionDeniedError, VictorError
 from victor_engine.identity import acting_as
 
 FLOW = {
@@ -87,6 +87,39 @@ async def test_an_answer_in_its_undo_window_survives_a_restart(tmp_path: Path) -
     async with engine_on(root, clock=clock) as engine:
         found = await until_end(engine, run.id)
         assert (found.run.status, found.state["done"]) == ("succeeded", 1)
+
+
+async def test_an_answer_asks_for_an_undo_window_that_its_node_does_not_set(tmp_path: Path) -> None:
+    clock = FakeClock()
+    files = {"workflows/flow.yaml": FLOW["workflows/flow.yaml"].replace("undo_window: 5s", "priority: low")}
+    root = workspace(tmp_path, files)
+    async with engine_on(root, clock=clock) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        for wrong in (-1.0, 3601.0, float("nan")):
+            with pytest.raises(InvalidAnswerError, match="undo_window must be from 0 to 3600 seconds"):
+                await engine.answer(request.id, 1, Answer("approved", undo_window=wrong))
+        held = await engine.answer(request.id, 1, Answer("approved", undo_window=4.0))
+        assert held.settles_at == clock.now() + timedelta(seconds=4)
+        assert (await engine.run(run.id)).run.status == "waiting"
+    async with engine_on(root, clock=clock) as engine:
+        assert (await engine.undo_answer(request.id)).status == "open"
+        await engine.answer(request.id, 3, Answer("approved", undo_window=4.0))
+        await later(engine, clock, 4)
+        assert (await until_end(engine, run.id)).run.status == "succeeded"
+
+
+async def test_a_review_is_not_held_on_request(tmp_path: Path) -> None:
+    files = {
+        "workflows/flow.yaml": FLOW["workflows/flow.yaml"].replace(
+            "hitl\n", "hitl\n                hitl_type: review\n"
+        )
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("flow", state={"n": 0})
+        request = await question(engine, run.id)
+        with pytest.raises(InvalidAnswerError, match="set undo_window in the node"):
+            await engine.answer(request.id, 1, Answer("approved", undo_window=4.0))
 
 
 async def test_an_answer_without_an_engine_has_an_undo_window_too(tmp_path: Path) -> None:

@@ -33,7 +33,12 @@ BO = Actor(user="bo", uid=1001, via="cli", tty="pts/5")
 PATIENCE = 60
 """Seconds after which something that has not happened counts as a failure."""
 ROLES = {"release": ["ana", "bo"], "leads": ["root", "nobody"]}
-BARE = {"victor.yaml": yaml.safe_dump({"hitl": {"unknown_assignees": "warn"}, "roles": ROLES})}
+BARE = {
+    "victor.yaml": yaml.safe_dump(
+        {"hitl": {"unknown_assignees": "warn"}, "roles": ROLES, "console": {"undo": "0s"}}
+    )
+}
+"""Answers count at once: the clock stands still unless a test moves it."""
 
 
 def pass_on(method: PortMethod) -> Callable[..., Awaitable[Any]]:

@@ -12,7 +12,7 @@ from tests.tui.conftest import console, until
 from tests.tui.realport import RealPort
 from victor_tui import terminal_notifications
 from victor_tui.app import VictorApp
-from victor_tui.config import notify_setting
+from victor_tui.config import console_settings
 from victor_tui.terminal_notifications import Desktop, desktop_of, find_desktop, terminal_title
 
 WILD = "x\x1b]0;owned\x07\x9d9;y\x9c\x1bPtmux;\x1b\\ \u202egnp; 4;1;50\nnext"
@@ -90,11 +90,11 @@ def test_nothing_in_a_text_ends_the_sequence() -> None:
 
 def test_the_setting_comes_from_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert notify_setting(tmp_path) == "auto"
+    assert console_settings(tmp_path).notify == "auto"
     (tmp_path / "victor.yaml").write_text("console: {notify: bell}\n")
-    assert notify_setting(tmp_path) == "bell"
+    assert console_settings(tmp_path).notify == "bell"
     monkeypatch.setenv("VICTOR_CONSOLE_NOTIFY", "none")
-    assert notify_setting(tmp_path) == "none"
+    assert console_settings(tmp_path).notify == "none"
 
 
 def toasts(app: VictorApp) -> list[str]:

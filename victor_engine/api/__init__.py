@@ -42,6 +42,9 @@ from victor_engine.api.insight import (
     ValueChange,
 )
 from victor_engine.api.people import (
+    DEFAULT_UNDO_SECONDS,
+    MOST_UNDO_SECONDS,
+    UNDOABLE_KINDS,
     Answer,
     ChoiceInfo,
     MessageInfo,
@@ -55,6 +58,14 @@ from victor_engine.api.people import (
 )
 from victor_engine.api.port import (
     Port,
+)
+from victor_engine.api.request_text import (
+    first_line,
+    held_text,
+    is_held,
+    outcome_text,
+    question_text,
+    value_text,
 )
 from victor_engine.api.runs import (
     AttemptInfo,
@@ -145,8 +156,11 @@ from victor_engine.domain.transitions import (
 
 __all__ = [
     "ACTIVE_RUN_STATUSES",
+    "DEFAULT_UNDO_SECONDS",
     "ENGINE_ACTOR",
     "FINAL_RUN_STATUSES",
+    "MOST_UNDO_SECONDS",
+    "UNDOABLE_KINDS",
     "Actor",
     "After",
     "Agenda",
@@ -252,7 +266,13 @@ __all__ = [
     "VoteInfo",
     "WorkflowInfo",
     "backfill_refusal",
+    "first_line",
+    "held_text",
+    "is_held",
+    "outcome_text",
+    "question_text",
     "refusal",
     "request_refused",
     "schedule_refused",
+    "value_text",
 ]

@@ -13,6 +13,13 @@ from victor_engine.domain.transitions import RequestCommand, RequestState, reque
 
 RequestKind = Literal["approval", "confirmation", "choice", "input", "review", "override"]
 
+UNDOABLE_KINDS = ("approval", "confirmation", "choice")
+"""The kinds of requests whose answers can ask for an undo window."""
+DEFAULT_UNDO_SECONDS = 5.0
+"""The undo window of answers in a console, unless the configuration or the node sets another."""
+MOST_UNDO_SECONDS = 3600.0
+"""The longest undo window that an answer can ask for."""
+
 
 class ChoiceInfo(Struct, frozen=True, omit_defaults=True):
     """One choice of a request."""
@@ -109,12 +116,14 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     `outcome` is approved or rejected for approval, confirmation and review, and answered for choice,
     input and override (accepted or overridden are derived). `value` is the answer itself: the choice,
     the object of a form, or the edited document. For approval and confirmation it is optional, and the
-    default is a boolean.
+    default is a boolean. `undo_window` (seconds, at most `MOST_UNDO_SECONDS`) holds the answer to an approval,
+    confirmation or choice whose node sets no undo window; a console gives it, by its configuration.
     """
 
     outcome: Literal["approved", "rejected", "answered"]
     value: Any | UnsetType = UNSET
     comment: str = ""
+    undo_window: float = 0.0
 
 
 class RequestQuery(Struct, frozen=True, omit_defaults=True):

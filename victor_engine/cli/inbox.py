@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from victor_engine.api import Port, RequestInfo, RequestQuery, RequestStatus
+from victor_engine.api import (
+    Port,
+    RequestInfo,
+    RequestQuery,
+    RequestStatus,
+    held_text,
+    outcome_text,
+    question_text,
+)
 from victor_engine.cli.audit import export_options, export_requests
 from victor_engine.cli.inbox_actions import COMMANDS, json_option
 from victor_engine.cli.output import local, note_cut, print_json, print_line, span, table, with_port
@@ -71,7 +79,7 @@ def list_(
                 _left(r, now),
                 f"{r.workflow} / {r.node_id}",
                 r.claimed_by or ", ".join(r.assignees) or "anyone",
-                r.title,
+                question_text(r),
             )
             for r in found
         ]
@@ -84,7 +92,7 @@ def list_(
 
 def _left(request: RequestInfo, now: datetime) -> str:
     if request.settles_at is not None:
-        return f"{request.outcome}, undo {span((request.settles_at - now).total_seconds())}"
+        return held_text(request, now) or outcome_text(request.outcome, request.answer)
     if request.status != RequestStatus.OPEN:
         return request.outcome or "-"
     if request.held_since is not None:
@@ -92,7 +100,7 @@ def _left(request: RequestInfo, now: datetime) -> str:
     return span((request.deadline - now).total_seconds()) if request.deadline is not None else "-"
 
 
-def _show(request: RequestInfo) -> None:
+def _show(request: RequestInfo, now: datetime) -> None:
     print_line(f"{request.title}  ({request.kind}, {request.status})")
     print_line(f"request  {request.id}, revision {request.revision}")
     print_line(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
@@ -131,6 +139,8 @@ def _show(request: RequestInfo) -> None:
     if request.outcome is not None:
         by = f" by {request.answered_by.user}" if request.answered_by else ""
         print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
+    if held := held_text(request, now):
+        print_line(held)
 
 
 @inbox.command("show")
@@ -142,7 +152,7 @@ def show(ctx: click.Context, request: str, as_json: bool) -> None:
 
     async def work(port: Port) -> None:
         found = await port.request(request)
-        print_json(found) if as_json else _show(found)
+        print_json(found) if as_json else _show(found, (await port.engine()).now)
 
     with_port(ctx, "read", work)
 

@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from victor_engine.api import ProblemInfo
+from victor_engine.api import MOST_UNDO_SECONDS, ProblemInfo
 from victor_engine.config.binding_reader import (
     is_function_reference,
     read_binding,
@@ -250,7 +250,11 @@ class _Builder:
 
     def _console(self) -> ConsoleConfig:
         reader = self._layered(("console",), _CONSOLE, "console")
-        return ConsoleConfig(notify=reader.one_of("notify", CONSOLE_NOTIFY, ConsoleConfig().notify))
+        base = ConsoleConfig()
+        undo = reader.seconds("undo", base.undo, zero=True) or 0.0
+        if undo > MOST_UNDO_SECONDS:
+            raise reader.fail("undo", "undo in console must be at most 1h", "Write a duration such as 5s")
+        return ConsoleConfig(notify=reader.one_of("notify", CONSOLE_NOTIFY, base.notify), undo=undo)
 
     def _function(self, source: Source, key_path: Key, name: str, value: Any) -> str:
         if not name.isidentifier():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from victor_engine.api import ProblemInfo
+from victor_engine.api import DEFAULT_UNDO_SECONDS, ProblemInfo
 from victor_engine.config.yaml_locations import Key, Source
 
 DEFAULT_WORKFLOWS = ("workflows/**/*.yaml", "*.yaml")
@@ -116,9 +116,12 @@ class ConsoleConfig:
 
     `notify` is the notification in addition to badge and toast: auto (bell, and a desktop notification if the
     terminal is known to show one), osc9 or osc777 (desktop notifications by that sequence), bell, or none.
+    `undo` is the undo window in seconds of approvals, choices and confirmations that are answered in a console,
+    if their node sets none; 0 for no window.
     """
 
     notify: str = "auto"
+    undo: float = DEFAULT_UNDO_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

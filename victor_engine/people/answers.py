@@ -23,7 +23,7 @@ from typing import Any
 from msgspec import UNSET
 
 from victor_engine import jsonio
-from victor_engine.api import Actor, Answer
+from victor_engine.api import MOST_UNDO_SECONDS, UNDOABLE_KINDS, Actor, Answer
 from victor_engine.clock import from_us
 from victor_engine.definition.model import ConditionNode, HITLNode, WorkflowDefinition
 from victor_engine.definition.nodes.human import outcome_key
@@ -70,6 +70,7 @@ class Way:
 
 def check_answer(ask: Ask, answer: Answer) -> tuple[str, Any]:
     """Return the outcome and value of an answer. Raise InvalidAnswerError if it does not fit its question."""
+    _check_undo(ask, answer)
     if ask.require_comment and not answer.comment.strip():
         raise _invalid("comment", "a comment is required")
     given = answer.value is not UNSET
@@ -139,6 +140,15 @@ def _json(text: str) -> Any:
         raise _invalid("", f"the document must be JSON, like the original: {where}") from None
     except ValueError as error:
         raise _invalid("", f"the document must be JSON, like the original: {error}") from None
+
+
+def _check_undo(ask: Ask, answer: Answer) -> None:
+    if answer.undo_window and ask.kind not in UNDOABLE_KINDS:
+        raise _invalid(
+            "", f"the answer to {ask.kind} cannot ask for an undo window; set undo_window in the node"
+        )
+    if not 0 <= answer.undo_window <= MOST_UNDO_SECONDS:
+        raise _invalid("", f"undo_window must be from 0 to {MOST_UNDO_SECONDS:g} seconds")
 
 
 def _interrupted(ask: Ask, value: Any) -> dict[str, Any]:

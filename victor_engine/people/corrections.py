@@ -67,7 +67,7 @@ def push_back(
             + (f"it has visited {', '.join(visited)}" if visited else "it has not visited an earlier node")
         )
     record_vote(tx, row, person.actor, PUSHED_BACK, None, comment)
-    return decide(tx, row, person.actor, PUSHED_BACK, None, comment, to_node)
+    return decide(tx, row, person.actor, PUSHED_BACK, None, comment, row.ask.undo_window, to_node)
 
 
 # --- asking the requester ----------------------------------------------------------------------

@@ -35,6 +35,8 @@ _SHOWN = (
     "recommendation",
 )
 
+TITLE_LENGTH = 200
+"""Maximum length of a title in characters. Values of the state can be longer."""
 TITLES = {
     "approval": "Approval",
     "confirmation": "Confirmation",
@@ -118,8 +120,9 @@ def build_ask(
         if error := check_schema(node.input_schema):
             raise _unanswerable(node, f"input_schema {error}")
     prompt = render(node.prompt or f"{TITLES[node.hitl_type]} is required to continue.", state)
+    title = render(node.name or f"{TITLES[node.hitl_type]}: {node.id}", state)
     context: dict[str, Any] = {}
-    missing = list(prompt.missing)
+    missing = [*prompt.missing, *title.missing]
     for key in node.context_keys:
         try:
             context[key] = lookup(state, key)
@@ -135,7 +138,7 @@ def build_ask(
     chain = _escalation(node)
     ask = Ask(
         kind=node.hitl_type,
-        title=node.name or f"{TITLES[node.hitl_type]}: {node.id}",
+        title=title.text if title.text == node.name else _title(title.text),
         prompt=prompt.text,
         requested_by=requested_by,
         context=context,
@@ -219,6 +222,12 @@ def with_defaults(node: HITLNode, config: HitlConfig) -> HITLNode:
     if not config.allow_self_approval:
         changes["allow_self_approval"] = False
     return replace(node, **changes) if changes else node
+
+
+def _title(text: str) -> str:
+    """Return a rendered title on one line of limited length."""
+    line = " ".join(text[: 4 * TITLE_LENGTH].split())
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
 
 
 def _unanswerable(node: HITLNode, error: str) -> NodeError:

@@ -102,7 +102,8 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
 
     With `required_approvals` n, n different people have to give the same answer: the same choices, the same
     document. The last answer of each person counts. In a chain, an approval opens the next stage. With an
-    `undo_window`, the decision follows at its end (`people.timeouts.settle_request`).
+    `undo_window`, of the node or else of the answer, the decision follows at its end
+    (`people.timeouts.settle_request`).
 
     Raises:
         AlreadyAnsweredError: The request is decided. The error names the user, the time and the answer.
@@ -122,15 +123,22 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     if judged.step is Step.PASS_ON:
         _pass_on(tx, row, person.actor, outcome, judged.value, answer.comment)
         return None
-    return decide(tx, row, person.actor, outcome, judged.value, answer.comment)
+    window = answer.undo_window if row.ask.undo_window is None else row.ask.undo_window
+    return decide(tx, row, person.actor, outcome, judged.value, answer.comment, window)
 
 
 def decide(
-    tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str, back_to: str | None = None
+    tx: Tx,
+    row: Row,
+    actor: Actor,
+    outcome: str,
+    value: Any,
+    comment: str,
+    window: float | None,
+    back_to: str | None = None,
 ) -> Decision | None:
-    """Decide a request with an answer. Return None while the answer can be undone."""
-    window = row.ask.undo_window
-    settles = tx.now_us + int(window * 1_000_000) if window is not None else None
+    """Decide a request with an answer. Return None while the answer can be undone, `window` seconds."""
+    settles = tx.now_us + int(window * 1_000_000) if window else None
     deadline = row.deadline if row.held_left is None else tx.now_us + row.held_left
     requests.answer(
         tx,

@@ -33,8 +33,7 @@ class SharedDialogs:
         self._on_request_opened(request.id)
         answered = await console.push_screen_wait(AnswerDialog(request))
         if answered is not None:
-            outcome = str(answered.outcome or "answered").replace("_", " ").capitalize()
-            console.notify(f"{outcome}: {clean(answered.title)}", timeout=4, markup=False)
+            console.announce_answer(answered)
             if answered.status != RequestStatus.OPEN:
                 self._forget_request(answered.id)
         console.feed.mark_stale("requests", "held")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from msgspec.structs import replace
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,6 +26,7 @@ from victor_tui.dialogs.base import DialogBody
 from victor_tui.dialogs.editor import EditorDialog
 from victor_tui.inbox import drafts
 from victor_tui.inbox.answer_fields import AnswerFields, Verdict
+from victor_tui.inbox.availability import Availability
 from victor_tui.inbox.question_view import (
     changes_of,
     compose_actions,
@@ -32,12 +34,10 @@ from victor_tui.inbox.question_view import (
     compose_context,
     compose_messages,
     compose_prompt,
-    decided_words,
     head_lines,
     message_lines,
     needs_verdict,
     verdict_label,
-    why_refused,
 )
 from victor_tui.widgets.form_fields import FormError
 
@@ -88,10 +88,9 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         self.selected: Verdict | None = None
         self.request = request
         self._fields = AnswerFields(self)
-        self._over = False
+        self._available = Availability(self)
         self._sending = False
         self._lost = False
-        self._refused = ""
 
     def compose(self) -> ComposeResult:
         request = self.request
@@ -119,13 +118,13 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def feed_refreshed(self, subject: str) -> None:
         """Load the request again: another user can have answered it."""
-        if subject == "requests" and not self._over and not self._sending:
+        if subject == "requests" and not self._available.final and not self._sending:
             self._load()
 
     def show_banner(self, text: str) -> None:
         """Show once that the connection is lost, and load the request again after a reconnect."""
         lost = bool(self.console.lost)
-        if self._over or lost == self._lost:
+        if self._available.final or lost == self._lost:
             return
         self._lost = lost
         self.show_error(self.console.lost, "$warning")
@@ -134,8 +133,10 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     def tick(self) -> None:
         self._draw_head()
-        deadline = self.request.deadline
-        if not self._over and not self._sending and deadline is not None and deadline <= self.now():
+        if self._available.held:
+            self._available.show(self.request, self.now(), self.console.zone)
+        due = self.request.settles_at or self.request.deadline
+        if not self._available.final and not self._sending and due is not None and due <= self.now():
             self._load()
 
     @work(group="look", exclusive=True)
@@ -151,32 +152,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
         if found != before:
             self._draw_head()
             self._draw_messages()
-        if found.status != RequestStatus.OPEN:
-            self._decided(found)
-        else:
-            self._enable(found)
-
-    def _enable(self, request: RequestInfo) -> None:
-        """Disable the buttons if the engine would refuse an answer, and show the reason."""
-        refused = why_refused(request)
-        if refused == self._refused:
-            return
-        self._refused = refused
-        self.show_error(refused, "$warning")
-        for button in self.query("#actions Button").results(Button):
-            button.disabled = bool(refused) and button.id != "leave"
-        self.refresh_bindings()
-
-    def _decided(self, found: RequestInfo) -> None:
-        """Show that another user or the deadline decided the request. The input stays."""
-        if self._over:
-            return
-        self._over = True
-        self.show_error(
-            f"{decided_words(found, self.console.zone)} Your text stays here; esc closes.", "$warning"
-        )
-        for button in self.query("#actions Button").results(Button):
-            button.disabled = button.id != "leave"
+        self._available.show(found, self.now(), self.console.zone)
 
     def _draw_head(self) -> None:
         now = self.now()
@@ -195,7 +171,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             return
         if done.status != RequestStatus.OPEN:
             drafts.forget(self, self.request.id)
-            self._over = True
+            self._available.over = True
             self.dismiss(done)
         else:
             self._load()
@@ -214,12 +190,17 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "select":
             free = self.focused is None or isinstance(self.focused, Button | DialogBody)
-            return free and needs_verdict(self.request) and not self._over and not self._refused
+            return (
+                free
+                and needs_verdict(self.request)
+                and not self._available.over
+                and not self._available.refused
+            )
         if action == "forward":
             asks = self.request.allow_questions or self.request.held_since is not None
-            return not self._over and (parameters != ("say",) or asks)
+            return not self._available.over and (parameters != ("say",) or asks)
         if action == "submit":
-            return not self._over and not self._refused
+            return not self._available.over and not self._available.refused
         return super().check_action(action, parameters)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -272,7 +253,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
             self._send(answer)
 
     def _send(self, answer: Answer) -> None:
-        if self._over or self._sending:
+        if self._available.over or self._sending:
             return
         if self.request.require_comment and not answer.comment.strip():
             self._fields.show_errors({"comment": "a comment is required"})
@@ -283,8 +264,10 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
 
     @work(group="send")
     async def _post(self, answer: Answer) -> None:
+        request = self.request
         try:
-            done = await self.port.answer(self.request.id, self.request.revision, answer)
+            window = await self.console.undo_window(request)
+            done = await self.port.answer(request.id, request.revision, replace(answer, undo_window=window))
         except InvalidAnswerError as error:
             self._fields.show_errors(error.details.get("errors") or {"": error.message})
         except AlreadyAnsweredError as error:

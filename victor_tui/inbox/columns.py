@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held, question_text
 from victor_tui.inbox.urgency import inbox_order, urgency
 from victor_tui.text import countdown, relative
 from victor_tui.theme import Tone, kind_mark
@@ -25,8 +25,8 @@ OUTCOME_TONES: dict[str, Tone] = {
 
 def left_cell(request: RequestInfo, now: datetime) -> Cell:
     """Return the remaining time with a sign of its urgency, or the outcome of a decided request."""
-    if request.settles_at is not None and request.settles_at > now:
-        return f"↶ {countdown(request.settles_at, now):>8}", "busy"
+    if is_held(request, now):
+        return f"↶ {countdown(request.settles_at or now, now):>8}", "busy"
     if request.status != RequestStatus.OPEN:
         outcome = request.outcome or request.status
         return outcome.replace("_", " "), OUTCOME_TONES.get(outcome, "dim")
@@ -41,7 +41,7 @@ def left_cell(request: RequestInfo, now: datetime) -> Cell:
 
 def kind_cell(request: RequestInfo, now: datetime) -> Cell:
     mark = kind_mark(request.kind)
-    return mark.text, mark.tone
+    return mark.glyph, mark.tone
 
 
 def votes_text(request: RequestInfo) -> str:
@@ -50,6 +50,13 @@ def votes_text(request: RequestInfo) -> str:
         return ""
     given = sum(vote.outcome == "approved" and not vote.undone for vote in request.votes)
     return f"{given}/{request.required_approvals}"
+
+
+def question_cell(request: RequestInfo, now: datetime) -> Cell:
+    """Return the question; before it, the answer that is not in force yet."""
+    if is_held(request, now):
+        return f"{held_text(request, now)} · {question_text(request)}", "busy"
+    return question_text(request), "head"
 
 
 def who_cell(request: RequestInfo, now: datetime) -> Cell:
@@ -71,10 +78,10 @@ def inbox_columns(group: Callable[[RequestInfo, datetime], Cell]) -> list[Column
     """Return the columns. `group` returns the cell of the workflow, which is the heading of a group."""
     return [
         Column("left", "Time left", 12, left_cell, inbox_order, 0, live=True),
-        Column("kind", "Asks for", 10, kind_cell, lambda q: q.kind, 2),
-        Column("title", "Question", 20, lambda q, _: (q.title, "head"), lambda q: q.title, 0, 3),
-        Column("workflow", "Workflow", 14, group, lambda q: (q.workflow, inbox_order(q)), 1, 1),
-        Column("who", "For", 10, who_cell, None, 1, 1),
+        Column("kind", "Kind", 6, kind_cell, lambda q: q.kind, 2),
+        Column("title", "Question", 32, question_cell, question_text, 0, 3, live=True),
+        Column("workflow", "Workflow", 11, group, lambda q: (q.workflow, inbox_order(q)), 1, 1),
+        Column("who", "For", 7, who_cell, None, 1, 1),
         Column("age", "Asked", 8, age_cell, lambda q: q.created_at, 3, live=True),
         Column("run", "Run", 13, lambda q, _: (q.run_id, "dim"), lambda q: q.run_id, 4),
     ]

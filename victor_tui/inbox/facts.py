@@ -10,7 +10,7 @@ from typing import Any
 from rich.markdown import Markdown
 from rich.padding import Padding
 
-from victor_engine.api import RequestInfo, RequestStatus
+from victor_engine.api import RequestInfo, RequestStatus, held_text, is_held
 from victor_tui.inbox.columns import OUTCOME_TONES, votes_text
 from victor_tui.inbox.question_view import chain_words
 from victor_tui.inbox.urgency import urgency
@@ -62,9 +62,8 @@ def _decision(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | 
     who = request.answered_by.user if request.answered_by else "no one"
     when = full(request.answered_at, zone) if request.answered_at else ""
     outcome = (request.outcome or request.status).replace("_", " ")
-    if request.settles_at is not None and request.settles_at > now:
-        left = countdown(request.settles_at, now)
-        facts.line((f"↶ final in {left}", "busy"), ("  u undoes it", "dim"))
+    if is_held(request, now):
+        facts.line((f"↶ {held_text(request, now)}", "busy"))
     facts.line((outcome, OUTCOME_TONES.get(request.outcome or "", "dim")), (f" by {who}  {when}", "dim"))
     facts.fact("sent back to", request.pushed_back_to)
     facts.fact("answer", None if request.answer is None else value_words(request.answer))

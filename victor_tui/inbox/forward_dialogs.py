@@ -101,7 +101,7 @@ class ForwardDialog(SendingDialog[RequestInfo | None]):
         """Load the request. If it is decided, show this and disable sending."""
         await self._reload()
         if self.request.status != RequestStatus.OPEN:
-            words = decided_words(self.request, self.console.zone)
+            words = decided_words(self.request, self.now(), self.console.zone)
             self.show_error(f"{words} Your text stays here; esc closes.", "$warning")
             self.query_one("#send", Button).disabled = True
 

@@ -12,7 +12,7 @@ from textual.widgets import Button, Label, Markdown, OptionList, Static, TextAre
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus
+from victor_engine.api import ChoiceInfo, RequestInfo, RequestStatus, held_text
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.inbox.request_context import context_pieces
 from victor_tui.text import control_characters, countdown, duration, full, one_line, plain, plural, word
@@ -60,7 +60,9 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
         Content.assemble((f"{sign.glyph} {sign.word}  ", "$accent"), (one_line(request.title, 200), "bold")),
         Content.styled(one_line(origin, 300), "$text-muted"),
     ]
-    if request.status != RequestStatus.OPEN:
+    if held := held_text(request, now):
+        parts.append(Content.styled(f"↶ {one_line(held, 200)}", "$warning"))
+    elif request.status != RequestStatus.OPEN:
         parts.append(
             Content.styled(f"{request.status}: {one_line(request.outcome or 'no answer', 60)}", "$warning")
         )
@@ -80,8 +82,10 @@ def head_lines(request: RequestInfo, now: datetime) -> Content:
     return Content("\n").join(parts)
 
 
-def decided_words(request: RequestInfo, zone: tzinfo | None) -> str:
+def decided_words(request: RequestInfo, now: datetime, zone: tzinfo | None) -> str:
     """Return a sentence with the user or the deadline that decided a request, the time and the outcome."""
+    if held := held_text(request, now):
+        return f"{held[0].upper()}{one_line(held[1:], 200)}."
     outcome = str(request.outcome or "").replace("_", " ")
     when = f" at {full(request.answered_at, zone)}" if request.answered_at else ""
     if request.status == RequestStatus.ANSWERED and request.answered_by is not None:

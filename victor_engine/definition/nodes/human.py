@@ -90,7 +90,7 @@ def read_hitl(reader: Reader, common: dict[str, Any]) -> Node:
         chain=reader.texts("chain"),
         reminders=reminders,
         remind_every=every,
-        undo_window=reader.seconds("undo_window"),
+        undo_window=reader.seconds("undo_window", zero=True),
         allow_questions=reader.flag("allow_questions", False),
         priority=_priority(reader),
         outcomes=read_outcomes(reader),

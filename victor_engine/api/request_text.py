@@ -1,0 +1,69 @@
+"""The texts about requests that the console and the command line share."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+from victor_engine.api.people import RequestInfo
+
+_VALUE_LENGTH = 60
+"""Maximum length of a value in a line about an answer, in characters."""
+
+
+_LOOKED_AT = 2000
+"""The number of characters of a prompt in which its first line is searched."""
+_LINE_MARKS = re.compile(r"^(?:[#>\s]+|[-*+]\s+|\d+[.)]\s+)+")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
+_NO_TEXT = re.compile(r"[\s`~=|:*_#>+-]*\Z")
+_GENERIC = re.compile(r"\w+ is required to continue\.\Z")
+"""The prompt of a node without one."""
+
+
+def first_line(prompt: str) -> str:
+    """Return the first line of a prompt (Markdown) that has text, without its marks."""
+    for line in prompt[:_LOOKED_AT].splitlines():
+        if not _NO_TEXT.match(line):
+            return _EMPHASIS.sub("", _LINK.sub(r"\1", _LINE_MARKS.sub("", line))).strip()
+    return ""
+
+
+def question_text(request: RequestInfo) -> str:
+    """Return the title and the first line of the prompt for a list; only one of them if it tells both."""
+    title, line = request.title.strip(), first_line(request.prompt)
+    if not line or _GENERIC.match(line):
+        return title
+    named = title.lower() != f"{request.kind}: {request.node_id}".lower()
+    return f"{title} · {line}" if named and title.lower() not in line.lower() else line
+
+
+def value_text(value: Any) -> str:
+    """Return a value on one line: texts unchanged, other values as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
+
+
+def outcome_text(outcome: str | None, value: Any) -> str:
+    """Return an outcome, with the value if the outcome does not tell it: `approved`, `answered prod`."""
+    words = (outcome or "").replace("_", " ")
+    return f"{words} {value_text(value)}" if outcome in ("answered", "overridden") else words
+
+
+def is_held(request: RequestInfo, now: datetime) -> bool:
+    """Return whether the answer of a request can still be undone."""
+    return request.settles_at is not None and request.settles_at > now
+
+
+def held_text(request: RequestInfo, now: datetime) -> str:
+    """Return who gave an answer that is not in force yet: `approved by ana, in force in 4 s`; else an empty text."""
+    if request.settles_at is None or request.settles_at <= now:
+        return ""
+    by = request.answered_by.user if request.answered_by else "no one"
+    seconds = math.ceil((request.settles_at - now).total_seconds())
+    left = f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+    return f"{outcome_text(request.outcome, request.answer)} by {by}, in force in {left}"
