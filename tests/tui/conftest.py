@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, TextArea
 
 from tests.tui import calm
 from tests.tui.fake_port import FakePort
+from tests.tui.one_thread import OneThreadLoop, stores_in_the_loop
+from tests.tui.pictures import Pictures
 from tests.tui.realport import RealPort
 from tests.tui.world import SHARED, World, make_world
 from victor_engine.api import Port
@@ -62,6 +66,17 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests, engines and consoles in one thread: the order of what happens is the same on each machine."""
+    return {"one-thread": OneThreadLoop}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stores_in_the_loop() -> Iterator[None]:
+    with stores_in_the_loop():
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_day_for_all_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Processes of pytest-xdist have base directories next to each other."""
@@ -93,6 +108,15 @@ async def live() -> AsyncIterator[World]:
     await port.open()
     yield port
     await port.end()
+
+
+@pytest.fixture
+def pictures(snapshot: SnapshotAssertion) -> Iterator[Pictures]:
+    """Compare pictures. The test fails at its end if some differ."""
+    found = Pictures(snapshot, console)
+    yield found
+    if found.wrong:
+        pytest.fail(f"These pictures differ from the stored ones: {', '.join(found.wrong)}", pytrace=False)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import datetime, timedelta
 from typing import Any
 
 from victor_engine.clock import FakeClock
@@ -13,14 +12,11 @@ from victor_engine.clock import FakeClock
 log = logging.getLogger(__name__)
 
 _CLOCKS: list[FakeClock] = []
-RESTING: dict[tuple[str, str], datetime | None] = {}
-"""When the work of a run and a node ends by the clock; None for work that never ends."""
 
 
 def begin(clock: FakeClock) -> None:
     """From now on work takes its time by this clock."""
     _CLOCKS[:] = [clock]
-    RESTING.clear()
 
 
 class DiskFullError(Exception):
@@ -41,19 +37,12 @@ async def work(payload: dict[str, Any]) -> dict[str, Any]:
     print(f"{node} says hello: ünïcode, 漢字")
     if told == "fail" or (told == "fail twice" and payload["attempt"] < 3):
         raise DiskFullError(state.get("error", "exit 2: disk [b]/var[/b] is full"))
-    place = payload["run_id"], node
-    ends = isinstance(told, int | float) or told not in ("hang", "stay")
-    seconds = told if isinstance(told, int | float) else 9
-    RESTING[place] = _CLOCKS[0].now() + timedelta(seconds=seconds) if ends else None
-    try:
-        if told == "hang":
+    if told == "hang":
+        await asyncio.Event().wait()
+    elif told == "stay":
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        elif told == "stay":
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-            await asyncio.Event().wait()
-        else:
-            await _CLOCKS[0].sleep(seconds)
-    finally:
-        RESTING.pop(place, None)
+        await asyncio.Event().wait()
+    else:
+        await _CLOCKS[0].sleep(told if isinstance(told, int | float) else 9)
     return {node: {"ok": True, "attempt": payload["attempt"]}}

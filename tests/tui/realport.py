@@ -32,6 +32,7 @@ BO = Actor(user="bo", uid=1001, via="cli", tty="pts/5")
 """Somebody else, at another terminal."""
 PATIENCE = 60
 """Seconds after which something that has not happened counts as a failure."""
+_PID = 4242
 ROLES = {"release": ["ana", "bo"], "leads": ["root", "nobody"]}
 BARE = {
     "victor.yaml": yaml.safe_dump(
@@ -94,6 +95,8 @@ class RealPort(Port):
         self.closed = False
         self.same_everywhere = False
         """Whether paths, process and release look the same on every machine, as pictures need it."""
+        self.hidden = [self.root.parent]
+        """The directories that are shown as `/srv` then."""
         self.busy = 0
         """How many calls are with the engine."""
         self.engine_: Engine
@@ -160,9 +163,10 @@ class RealPort(Port):
         """Return what the engine returned, without what differs from machine to machine if the test wants that."""
         if not self.same_everywhere:
             return value
-        value = _with_path(value, str(self.root.parent), "/srv")
+        for path in self.hidden:
+            value = _steady(value, str(path), "/srv")
         if isinstance(value, EngineInfo):
-            return msgspec.structs.replace(value, pid=4242, host="ops-1", product_version="0.1.0")
+            return msgspec.structs.replace(value, pid=_PID, host="ops-1", product_version="0.1.0")
         return value
 
     async def subscribe(self, after: int) -> AsyncIterator[EventInfo]:
@@ -249,20 +253,20 @@ class RealPort(Port):
         return request  # type: ignore[no-any-return]
 
 
-def _with_path(value: Any, old: str, new: str) -> Any:
-    """Return a value in whose strings one path stands for another."""
+def _steady(value: Any, old: str, new: str) -> Any:
+    """Return a value with one path in place of another, and with a constant number in place of each process id."""
     if isinstance(value, str):
         return value.replace(old, new)
     if isinstance(value, msgspec.Struct):
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
         changed = {
-            name: found for name, held in fields.items() if (found := _with_path(held, old, new)) is not held
+            name: found for name, held in fields.items() if (found := _steady(held, old, new)) is not held
         }
         return msgspec.structs.replace(value, **changed) if changed else value
     if isinstance(value, dict):
-        return {key: _with_path(held, old, new) for key, held in value.items()}
+        return {key: _PID if key == "pid" else _steady(held, old, new) for key, held in value.items()}
     if isinstance(value, list | tuple):
-        found = [_with_path(held, old, new) for held in value]
+        found = [_steady(held, old, new) for held in value]
         same = all(one is other for one, other in zip(found, value, strict=True))
         return value if same else type(value)(found)
     return value

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from textual.widgets import Button
 
 from tests.tui.conftest import console, until
+from tests.tui.one_thread import idle
 from tests.tui.realport import NOW
 from tests.tui.test_console import go, preview, settle, table
 from tests.tui.test_schedule_actions import fill, text_of
@@ -91,9 +92,9 @@ async def test_one_under_way_is_held_and_ended(world: World) -> None:
     spec = BackfillSpec(world.schedule_ids["nightly_backup"], NOW - timedelta(days=6), NOW)
     started = await world.start_backfill(spec)
     for done in range(2):
-        await world.settled()
+        await idle()
         await world.clock.advance(9)
-        await world.settled()
+        await idle()
         await world.clock.advance(9)
 
         async def is_done(done: int = done) -> bool:

@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.widgets import Checkbox, Input, Select, Static, TextArea
 
 from tests.tui.conftest import console
+from tests.tui.pictures import Pictures
 from tests.tui.realport import BO, RealPort
-from tests.tui.test_dialog_snapshots import SIZES, showing
 from tests.tui.test_snapshots import keys
-from tests.tui.world import World, make_world, steady_ids
+from tests.tui.world import World, steady_ids
 from victor_engine.api import RunDetail, RunInfo, RunQuery
 from victor_engine.errors import ConflictError
 from victor_tui.runs.bulk_dialog import BulkDialog
@@ -332,61 +332,45 @@ async def test_an_error_of_one_run_is_reported_not_raised(world: World) -> None:
 # --- pictures ----------------------------------------------------------------------------------
 
 
-async def failed_run(pilot: Pilot[Any]) -> RunDetail:
-    port: World = pilot.app.port  # type: ignore[attr-defined]
-    return await port.run(port.run_ids["failed"])
+async def dead_letters(pictures: Pictures, pilot: Pilot[Any], world: World) -> None:
+    await keys("down", "enter", "space")(pilot)
+    await pictures.at_both_sizes(pilot, "letters-{}")
+    await keys("escape")(pilot)
 
 
-async def edited(pilot: Pilot[Any]) -> None:
-    detail = await failed_run(pilot)
-    await showing(lambda _: RedriveDialog(detail))(pilot)
-    area = pilot.app.screen.query_one("#state", TextArea)
-    area.text = area.text.replace('"eu-1"', '"eu-2"')
-    await until(pilot, lambda: "eu-2" in shown(pilot, "#changes"))
-    await settle(pilot)
+async def redrive(pictures: Pictures, pilot: Pilot[Any], world: World) -> None:
+    detail = await world.run(world.run_ids["failed"])
+    async with pictures.dialog(pilot, lambda _: RedriveDialog(detail)) as dialog:
+        area = dialog.query_one("#state", TextArea)
+        area.text = area.text.replace('"eu-1"', '"eu-2"')
+        await until(pilot, lambda: "eu-2" in shown(pilot, "#changes"))
+        await pictures.at_both_sizes(pilot, "edited-{}")
+        area.text = '{"region": }'
+        await until(pilot, lambda: "Line 1" in shown(pilot, "#error"))
+        await pictures.at_both_sizes(pilot, "invalid-{}")
 
 
-async def invalid(pilot: Pilot[Any]) -> None:
-    detail = await failed_run(pilot)
-    await showing(lambda _: RedriveDialog(detail))(pilot)
-    pilot.app.screen.query_one("#state", TextArea).text = '{"region": }'
-    await until(pilot, lambda: "Line 1" in shown(pilot, "#error"))
-    await settle(pilot, 20)
+async def limits(pictures: Pictures, pilot: Pilot[Any], world: World) -> None:
+    detail = await retrying(world)
+    async with pictures.dialog(pilot, lambda _: OverrideDialog(detail)):
+        await pictures.at_both_sizes(pilot, "limits-{}")
 
 
-async def limits(pilot: Pilot[Any]) -> None:
-    detail = await retrying(pilot.app.port)  # type: ignore[attr-defined]
-    await showing(lambda _: OverrideDialog(detail))(pilot)
-
-
-async def results(pilot: Pilot[Any]) -> None:
-    port: World = pilot.app.port  # type: ignore[attr-defined]
-    ids = [run.id for run in await port.runs(RunQuery(limit=200)) if run.status in ("failed", "succeeded")]
+async def results(pictures: Pictures, pilot: Pilot[Any], world: World) -> None:
+    ids = [run.id for run in await world.runs(RunQuery(limit=200)) if run.status in ("failed", "succeeded")]
     one_by_one = asyncio.Lock()
 
     async def redrive(run_id: str) -> RunInfo:
         async with one_by_one:  # the results stand in the order in which they come
-            return await port.redrive_run(run_id)
+            return await world.redrive_run(run_id)
 
-    await showing(lambda _: BulkDialog("Redrive 40 runs", ids[:40], redrive))(pilot)
-    await until(pilot, lambda: "to go" not in shown(pilot, "#count"))
-    await settle(pilot)
-
-
-PICTURES = {
-    "letters": keys("down", "enter", "space"),
-    "edited": edited,
-    "invalid": invalid,
-    "limits": limits,
-    "results": results,
-}
+    async with pictures.dialog(pilot, lambda _: BulkDialog("Redrive 40 runs", ids[:40], redrive)):
+        await until(pilot, lambda: "to go" not in shown(pilot, "#count"))
+        await pictures.at_both_sizes(pilot, "results-{}")
 
 
-@SIZES
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
-    async def ready(pilot: Pilot[Any]) -> None:
-        await keys("2", "x")(pilot)  # what stands behind a dialog is a screen of this file's own
-        await PICTURES[name](pilot)
-
-    assert snap_compare(console(make_world(same_everywhere=True)), run_before=ready, terminal_size=size)
+async def test_picture(pictures: Pictures, world: World) -> None:
+    async with pictures.console(world) as pilot:
+        await keys("2", "x")(pilot)
+        for scene in (dead_letters, redrive, limits, results):
+            await scene(pictures, pilot, world)

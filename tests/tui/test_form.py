@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Static, TextArea
 
-from tests.tui.conftest import console, until
+from tests.tui.conftest import console
+from tests.tui.pictures import Pictures
 from tests.tui.realport import RealPort
 from tests.tui.test_answer import answered
-from tests.tui.test_dialog_snapshots import showing
-from victor_engine.api import RequestInfo
 from victor_tui.inbox.answer_dialog import AnswerDialog
 from victor_tui.inbox.list_entry_dialog import RowDialog
 from victor_tui.widgets.form import Form
@@ -220,25 +218,13 @@ EVERYTHING = obj(
     tags={"type": "array", "items": COLOURS, "default": ["green"]},
     servers={"type": "array", "items": ADDRESS, "default": SERVERS},
 )
-PICTURES: dict[str, list[str]] = {
-    "form": ["down"],
-    "entries": ["tab"] * 3,
-    "entry": [*["tab"] * 3, "enter", "tab", "tab"],
-}
+PICTURES: dict[str, list[str]] = {"form": ["down"], "entries": ["tab"] * 3, "entry": ["enter", "tab", "tab"]}
+"""The keys that lead from each picture to the next."""
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture(snap_compare: Any, size: tuple[int, int], name: str) -> None:
-    asked: list[RequestInfo] = []
-
-    async def ask(port: RealPort) -> None:
-        asked.append(await port.ask("input", input_schema=EVERYTHING, context={}, prompt="Where to?"))
-
-    async def ready(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: asked)
-        await showing(lambda _: AnswerDialog(asked[0]))(pilot)
-        await pilot.press(*PICTURES[name])
-        await pilot.pause()
-
-    assert snap_compare(console(RealPort(prepare=ask)), run_before=ready, terminal_size=size)
+async def test_picture(pictures: Pictures, bare: RealPort) -> None:
+    request = await bare.ask("input", input_schema=EVERYTHING, context={}, prompt="Where to?")
+    async with pictures.console(bare) as pilot, pictures.dialog(pilot, lambda _: AnswerDialog(request)):
+        for name, pressed in PICTURES.items():
+            await pilot.press(*pressed)
+            await pictures.at_both_sizes(pilot, name + "-{}")

@@ -24,10 +24,10 @@ import msgspec
 import pytest
 
 from tests.tui import hands
+from tests.tui.one_thread import PatientClock, idle, run_in_one_thread
 from tests.tui.realport import ANA, BO, NOW, RealPort
 from victor_engine import ids
 from victor_engine.api import Actor, Answer, RequestInfo, RequestQuery, RunInfo, RunQuery, ScheduleSpec
-from victor_engine.clock import FakeClock
 from victor_engine.definition.graph import graph_info
 from victor_engine.definition.loader import load_file
 from victor_engine.people import requests
@@ -41,8 +41,6 @@ DOWN, UP = datetime(2026, 3, 9, 14, 32, tzinfo=UTC), datetime(2026, 3, 10, 2, 10
 SPLIT = NOW - timedelta(seconds=280)
 """Where the day that all tests share ends."""
 CI = Actor(user="ci", uid=1002, via="api")
-PLACES = 4
-"""How many runs may be at work, as `victor.yaml` says."""
 AT_WORK = ("running", "queued", "cancelling")
 
 
@@ -78,7 +76,7 @@ class World(RealPort):
     `run_ids`, `asked` and `schedule_ids` have ids by the names that tests use: schedules by their workflow.
     """
 
-    def __init__(self, root: Path, *, fire: bool = False, clock: FakeClock) -> None:
+    def __init__(self, root: Path, *, fire: bool = False, clock: PatientClock) -> None:
         super().__init__(root, files={}, clock=clock, fire=fire)
         self.run_ids: dict[str, str] = {}
         self.asked: dict[str, str] = {}
@@ -103,62 +101,11 @@ class World(RealPort):
 
     # --- letting time pass -----------------------------------------------------------------------
 
-    async def settled(self) -> None:
-        """Return when the engine waits for nothing but the clock and people."""
-
-        async def quiet() -> bool:
-            now = self.clock.now()
-            schedules = await self.engine_.schedules()
-            if self._fire and any(each.next_fire and each.next_fire <= now for each in schedules):
-                return False
-            runs = await self.engine_.runs(RunQuery(statuses=AT_WORK))
-            held = [run for run in runs if run.status != "queued"]
-            if len(held) < min(PLACES, len(runs)) or not all(run.current for run in held):
-                return False
-            if not all([await self._rests(run) for run in held]):
-                return False
-            last = (await self.engine_.engine()).last_event
-            await asyncio.sleep(0.002)
-            return last == (await self.engine_.engine()).last_event
-
-        for _ in range(2):
-            await self.until(quiet)
-
-    async def _rests(self, run: RunInfo) -> bool:
-        """Return whether each node that a run is at has begun, and waits."""
-        detail = await self.engine_.run(run.id)
-        kinds = {node.id: node.type for node in detail.graph.nodes}
-        states = {node.node_id: node for node in detail.nodes}
-
-        def rests(node: str) -> bool:
-            if kinds[node] == "parallel":
-                return all(
-                    states[edge.target].finished_at is not None or rests(edge.target)
-                    for edge in detail.graph.edges
-                    if (edge.source, edge.kind) == (node, "member")
-                )
-            if kinds[node] == "workflow":
-                return states[node].child_run is not None
-            if states[node].status == "retrying":  # and not about to begin again
-                again = [each.retry_at for each in detail.attempts if each.node_id == node][-1]
-                return again is not None and again > self.clock.now()
-            return states[node].status == "waiting" or (run.id, node) in hands.RESTING
-
-        return all(rests(node) for node in detail.run.current)
-
     async def go_to(self, instant: datetime) -> None:
         await self.clock.advance((instant - self.clock.now()).total_seconds())
-        await self.settled()
 
     async def before_now(self, seconds: float) -> None:
         await self.go_to(NOW - timedelta(seconds=seconds))
-
-    async def pass_hours(self, end: datetime) -> None:
-        """Let time pass up to `end`; stop at each fire and where work ends."""
-        while self.clock.now() < end:
-            due = [s.next_fire for s in await self.engine_.schedules() if s.next_fire is not None]
-            ends = [each for each in hands.RESTING.values() if each is not None]
-            await self.go_to(min([end, *(each for each in (*ends, *due) if each > self.clock.now())]))
 
     # --- what people do --------------------------------------------------------------------------
 
@@ -167,7 +114,7 @@ class World(RealPort):
     ) -> str:
         run: RunInfo = await self.by(by, "start_run", workflow, version, state)
         self.run_ids[name] = run.id
-        await self.settled()
+        await idle()
         return run.id
 
     async def question(self, name: str, run: str) -> RequestInfo:
@@ -185,7 +132,7 @@ class World(RealPort):
     async def say(self, name: str, outcome: str, by: Actor, comment: str = "") -> None:
         request = await self.engine_.request(self.asked[name])
         await self.by(by, "answer", request.id, request.revision, Answer(outcome, comment=comment))  # type: ignore[arg-type]
-        await self.settled()
+        await idle()
 
     def ids_of(self, *workflows: str) -> list[str]:
         """Return the ids of the schedules of these workflows."""
@@ -197,13 +144,13 @@ class World(RealPort):
 
 async def live_through(root: Path) -> dict[str, Any]:
     """Live the day up to `SPLIT` in a store at `root`, and return the names of what came of it."""
-    clock = FakeClock(START)
+    clock = PatientClock(START)
     world = World(root, fire=True, clock=clock)
     await world.open()
     assert not (wrong := [p for p in await world.reload() if p.severity == "error"]), wrong
     await _schedules(world)
     await _yesterday(world)
-    await world.pass_hours(DOWN)
+    await world.go_to(DOWN)
     await world.engine_.close()
     clock.set_wall(UP)
     await world.open()
@@ -245,25 +192,25 @@ async def _yesterday(world: World) -> None:
     await world.go_to(world.clock.now() + timedelta(seconds=9))
     await world.question("succeeded", "succeeded")
     await world.say("succeeded", "approved", ANA)
-    await world.pass_hours(world.clock.now() + timedelta(minutes=35))
+    await world.go_to(world.clock.now() + timedelta(minutes=35))
     for _ in range(4):  # what is usual of it
         await world.start("quarter", "close_quarter")
-        await world.pass_hours(world.clock.now() + timedelta(seconds=40))
+        await world.go_to(world.clock.now() + timedelta(seconds=40))
 
 
 async def _last_night(world: World) -> None:
-    await world.settled()
+    await idle()
     await world.by(ANA, "remove_version", "reindex", "2.4.0", "it corrupts the index")
-    await world.pass_hours(datetime(2026, 3, 10, 8, 20, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 8, 20, tzinfo=UTC))
     slow = {"fetch_orders": 2400.0}  # longer than the time between two fires
     pipeline = await world.schedule_id("data_pipeline")
     await world.by(ANA, "trigger_schedule", pipeline, {"do": slow}, "")
-    await world.pass_hours(datetime(2026, 3, 10, 9, 35, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 9, 35, tzinfo=UTC))
     for name in ("full-1", "full-2"):
         await world.start(name, "host_health", do={"collect": "fail"})
     await world.start("cancelled", "publish_metrics", do={"publish": 1200.0})
     await world.by(BO, "cancel_run", world.run_ids["cancelled"], "the wrong day")
-    await world.pass_hours(datetime(2026, 3, 10, 10, 55, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 10, 55, tzinfo=UTC))
 
 
 async def _today(world: World) -> None:
@@ -272,21 +219,19 @@ async def _today(world: World) -> None:
     await world.start("paused", "deploy", "2.0.0", BO, release="4.1.9")
     await world.go_to(world.clock.now() + timedelta(seconds=9))
     await world.by(ANA, "pause_run", world.run_ids["paused"], "wait for the array")
-    await world.pass_hours(datetime(2026, 3, 10, 12, 33, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 12, 33, tzinfo=UTC))
     for number in range(3):
         await world.start(f"moving-{number}", "data_pipeline", "1.1.0", BO)
     for number in range(8):
         await world.start(f"split-{number}", "data_pipeline", "stable", BO)
     while await world.engine_.runs(RunQuery(statuses=AT_WORK)):
-        # Go exactly to the next end, so that what follows begins at the same instant on each machine.
-        ends = [end for end in hands.RESTING.values() if end is not None]
-        await world.go_to(min(ends, default=world.clock.now()))
+        await world.go_to(world.clock.now() + timedelta(seconds=1))
     for number in range(8):
         await world.question(f"split-{number}", f"split-{number}")
         await world.say(f"split-{number}", "rejected" if number == 2 else "approved", ANA)
     await world.start("expenses", "expenses", by=BO)
     await world.start("onboarding", "onboarding", by=BO)
-    await world.pass_hours(datetime(2026, 3, 10, 12, 45, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 12, 45, tzinfo=UTC))
     await world.by(BO, "claim", (await world.question("choice", "expenses")).id)
     await world.question("input", "onboarding")
     # A roll-out that runs out of time, three times.
@@ -298,11 +243,11 @@ async def _today(world: World) -> None:
     await world.say("done", "approved", Actor("eve", 1003, "cli"))
     for seconds in (120, 2, 120, 2, 120):  # the limit of the node, and the delay before its next attempt
         await world.go_to(world.clock.now() + timedelta(seconds=seconds))
-    await world.pass_hours(datetime(2026, 3, 10, 13, 18, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 13, 18, tzinfo=UTC))
     report = "# Daily report\n\nOrders rose by 4 %.\n\nStock of item 17 is low.\n"
     await world.start("review", "report_review", report=report)
     await world.question("review", "review")
-    await world.pass_hours(datetime(2026, 3, 10, 13, 35, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 13, 35, tzinfo=UTC))
     image = {
         "release": "4.2.0",
         "image": "web:4.2.0",
@@ -313,18 +258,18 @@ async def _today(world: World) -> None:
     await world.go_to(world.clock.now() + timedelta(seconds=10))
     await world.question("approve", "waiting")
     await world.say("approve", "approved", BO, "checked the diff")
-    await world.pass_hours(datetime(2026, 3, 10, 13, 55, 42, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 13, 55, 42, tzinfo=UTC))
     await world.start("purge", "purge", by=BO)
     await world.question("confirm", "purge")
-    await world.pass_hours(datetime(2026, 3, 10, 13, 58, tzinfo=UTC))
+    await world.go_to(datetime(2026, 3, 10, 13, 58, tzinfo=UTC))
     await world.start("autoscale", "autoscale", by=BO)
     await world.question("override", "autoscale")
-    await world.pass_hours(SPLIT)
+    await world.go_to(SPLIT)
 
 
 async def last_minutes(world: World) -> None:
     """Start what is at work at `NOW`. Stop wherever work ends or is tried again."""
-    await world.settled()
+    await idle()
     await world.before_now(275)
     await world.start("train", "release_train", child_do={"build": 5, "roll_out": "hang"}, do={"prepare": 5})
     await world.before_now(270)
@@ -367,7 +312,7 @@ def template() -> tuple[Path, dict[str, Any]]:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(WORKSPACE, folder / "workflows")
             with steady_ids(), ThreadPoolExecutor(1) as pool:  # a loop may run in this thread
-                found = pool.submit(lambda: asyncio.run(live_through(folder / "workflows"))).result()
+                found = pool.submit(run_in_one_thread, lambda: live_through(folder / "workflows")).result()
             facts.write_text(json.dumps(found))
     return folder, json.loads(facts.read_text())
 
@@ -381,8 +326,9 @@ def make_world(*, live: bool = False, same_everywhere: bool = False) -> World:
     folder, facts = template()
     target = tempfile.TemporaryDirectory(prefix="victor-test-")
     shutil.copytree(folder, target.name, dirs_exist_ok=True)
-    world = World(Path(target.name) / "workflows", clock=FakeClock(SPLIT if live else NOW), fire=True)
+    world = World(Path(target.name) / "workflows", clock=PatientClock(SPLIT if live else NOW), fire=True)
     world._folder, world._live, world.same_everywhere = target, live, same_everywhere
+    world.hidden.append(folder)
     world.run_ids, world.asked, world.schedule_ids = (
         dict(facts[name]) for name in ("runs", "asked", "schedules")
     )
