@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Static
 
 from tests.tui.conftest import console
-from tests.tui.fake_port import FakePort
+from tests.tui.pictures import Pictures
 from tests.tui.realport import NOW
 from tests.tui.test_snapshots import keys
 from tests.tui.world import World
@@ -141,13 +141,15 @@ async def test_a_run_without_an_earlier_one_says_so(live: World) -> None:
 SCENES = {"trend": ("4", "t"), "compared": ("2", "down", "C")}
 
 
-@pytest.mark.parametrize("scene", SCENES)
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(snap_compare: Any, size: tuple[int, int], scene: str) -> None:
-    assert snap_compare(console(FakePort()), run_before=keys(*SCENES[scene]), terminal_size=size)
+async def test_picture(pictures: Pictures, live: World) -> None:
+    for name, pressed in SCENES.items():
+        async with pictures.console(live) as pilot:
+            await keys(*pressed)(pilot)
+            await pictures.at_both_sizes(pilot, "{}-" + name)
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_picture_in_16_colours(snap_compare: Any, scene: str) -> None:
-    app = console(FakePort(), theme="victor-ansi")
-    assert snap_compare(app, run_before=keys(*SCENES[scene]), terminal_size=(80, 24))
+async def test_picture_in_16_colours(pictures: Pictures, live: World) -> None:
+    for name, pressed in SCENES.items():
+        async with pictures.console(live, "victor-ansi") as pilot:
+            await keys(*pressed)(pilot)
+            await pictures.take(pilot, name)

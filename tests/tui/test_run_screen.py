@@ -1,4 +1,4 @@
-"""One run on the fake port: graph, panes, log, controls; its picture at both sizes."""
+"""The screen of one run: graph, panes, log, controls; its pictures at both sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Static
 
 from tests.tui.conftest import console, until
-from tests.tui.fake_port import FakePort
+from tests.tui.pictures import Pictures
 from tests.tui.test_snapshots import keys
 from tests.tui.world import World
 from victor_engine.api import GraphEdge, GraphInfo, GraphNode
@@ -76,18 +76,31 @@ def opened(run_id: str, pane: str) -> Any:
     return press
 
 
-@pytest.mark.parametrize(
-    ("run_id", "pane"), [("r00914", "t"), ("r00919", "s"), ("r00919", "l"), ("r00906", "g"), ("r00911", "v")]
-)
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(snap_compare: Any, size: tuple[int, int], run_id: str, pane: str) -> None:
-    assert snap_compare(console(FakePort()), run_before=opened(run_id, pane), terminal_size=size)
+SCENES = {
+    "attempts": ("failed", "t"),
+    "state": ("failed", "s"),
+    "log": ("busy", "l"),
+    "graph": ("train", "g"),
+    "outline": ("failed", "v"),
+}
+IN_16_COLOURS = "attempts", "state", "log"
 
 
-@pytest.mark.parametrize(("run_id", "pane"), [("r00914", "t"), ("r00914", "s"), ("r00919", "l")])
-def test_picture_in_16_colours(snap_compare: Any, run_id: str, pane: str) -> None:
-    app = console(FakePort(), theme="victor-ansi")
-    assert snap_compare(app, run_before=opened(run_id, pane), terminal_size=(80, 24))
+async def test_picture(pictures: Pictures, live: World) -> None:
+    async with pictures.console(live) as pilot:
+        for name, (run, pane) in SCENES.items():
+            await opened(live.run_ids[run], pane)(pilot)
+            await pictures.at_both_sizes(pilot, "{}-" + name)
+            await keys("escape")(pilot)
+
+
+async def test_picture_in_16_colours(pictures: Pictures, live: World) -> None:
+    async with pictures.console(live, "victor-ansi") as pilot:
+        for name in IN_16_COLOURS:
+            run, pane = SCENES[name]
+            await opened(live.run_ids[run], pane)(pilot)
+            await pictures.take(pilot, name)
+            await keys("escape")(pilot)
 
 
 async def test_panes_search_and_controls_by_keyboard(live: World) -> None:
