@@ -11,11 +11,19 @@ import pwd
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 from victor_engine.api import ENGINE_ACTOR, Actor
 
 current_actor: ContextVar[Actor] = ContextVar("victor_actor", default=ENGINE_ACTOR)
 """The user on whose behalf the current call runs; by default the engine itself."""
+
+
+PROC = Path("/proc")
+"""The file system on which the kernel shows its processes."""
+
+NO_LOGIN = 0xFFFFFFFF
+"""The login uid of processes that no login started, such as services."""
 
 
 def acting() -> Actor:
@@ -39,6 +47,18 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
+
+
+def login_of(pid: int, uid: int) -> str | None:
+    """Return the user who logged in and started a process of the user `uid`; None if that is the same user.
+
+    The kernel keeps the login user across `sudo` and `su`. It is None where the kernel does not record it.
+    """
+    try:
+        login = int((PROC / str(pid) / "loginuid").read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if login in (uid, NO_LOGIN) else user_name(login)
 
 
 def terminal() -> str | None:
@@ -75,4 +95,11 @@ def local_actor(via: str, environ: Mapping[str, str] | None = None) -> Actor:
     The address is from the environment, so it is marked as a claim.
     """
     uid = os.getuid()
-    return Actor(user=user_name(uid), uid=uid, via=via, tty=terminal(), remote=claim(remote_address(environ)))
+    return Actor(
+        user=user_name(uid),
+        uid=uid,
+        via=via,
+        tty=terminal(),
+        remote=claim(remote_address(environ)),
+        login=login_of(os.getpid(), uid),
+    )

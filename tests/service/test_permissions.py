@@ -13,11 +13,12 @@ import pytest
 
 from tests.engine.support import question, workspace
 from tests.service.roles_table import expected, permitted
-from victor_engine.api import Answer, EventInfo, RequestInfo, RequestQuery, RunQuery
+from victor_engine.api import Answer, EventInfo, EventQuery, RequestInfo, RequestQuery, RunQuery
 from victor_engine.api.roles import Role
 from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import NotFoundError, PermissionDeniedError
+from victor_engine.identity import login_of
 from victor_engine.people.groups import CACHE_SECONDS
 from victor_engine.service import protocol
 from victor_engine.service.client import Client
@@ -299,3 +300,33 @@ async def test_a_forged_identity_changes_nothing(served: Served) -> None:
     assert found["error"]["code"] == "usage"
     writer.close()
     assert (await served.engine.engine()).draining is None
+
+
+async def test_the_login_user_is_recorded_beside_the_user(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins = {1: "ana"}
+    monkeypatch.setattr("victor_engine.service.identity.login_of", lambda pid, uid: logins.get(pid))
+    request = await served.ask("anyone")
+    dee = await served.client("dee")
+    found = await dee.answer(request.id, request.revision, Answer("approved"))
+    assert found.answered_by is not None
+    assert (found.answered_by.user, found.answered_by.login) == ("dee", "ana")
+    assert found.answered_by.shown == "dee (login ana)"
+    [event] = await served.engine.events(EventQuery(kinds=("request.answered",)))
+    assert event.actor.login == "ana"
+    records = [json.loads(record.record) for record in await served.engine.audit_records()]
+    assert [record["by"]["login"] for record in records if record["request"] == request.id] == ["ana"]
+    assert (await served.engine.verify_audit()).intact
+    with pytest.raises(PermissionDeniedError, match="needs the role operator; ana has viewer"):
+        await (await served.client("ana")).drain()
+
+
+def test_the_login_user_is_read_from_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("victor_engine.identity.PROC", tmp_path)
+    monkeypatch.setattr("victor_engine.identity.user_name", lambda uid: f"user {uid}")
+    for pid, text in {7: "1000", 8: "4294967295", 9: "not a number"}.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "loginuid").write_text(text)
+    assert login_of(7, 0) == "user 1000"
+    assert [login_of(7, 1000), login_of(8, 0), login_of(9, 0), login_of(10, 0)] == [None] * 4

@@ -8,7 +8,8 @@ from msgspec import Struct
 class Actor(Struct, frozen=True, omit_defaults=True):
     """The user who caused a change, as the kernel reports it.
 
-    `via` is the program: console, cli or api, or engine for changes that the engine makes by itself.
+    `via` is the program: console, cli or api, or engine for changes that the engine makes by itself. `login` is the
+    user who logged in, if this is another one than `user`, as under `sudo`. It gives no rights.
     """
 
     user: str
@@ -16,6 +17,12 @@ class Actor(Struct, frozen=True, omit_defaults=True):
     via: str = "engine"
     tty: str | None = None
     remote: str | None = None
+    login: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """Return the user, with the user who logged in: `root (login ana)`."""
+        return f"{self.user} (login {self.login})" if self.login else self.user
 
 
 ENGINE_ACTOR = Actor(user="engine")

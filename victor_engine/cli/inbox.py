@@ -127,17 +127,17 @@ def _show(request: RequestInfo, now: datetime) -> None:
     if request.input_schema is not None:
         print_line(f"\nJSON schema of the answer: {json.dumps(request.input_schema)}")
     for message in request.messages:
-        print_line(f"\n{message.kind} by {message.actor.user} at {local(message.at)}: {message.text}")
+        print_line(f"\n{message.kind} by {message.actor.shown} at {local(message.at)}: {message.text}")
     if request.held_since is not None:
         print_line("the deadline is suspended until the requester replies")
     for vote in request.votes:
         undone = ", undone" if vote.undone else ""
         comment = f": {vote.comment}" if vote.comment else ""
-        print_line(f"\n{vote.outcome} by {vote.actor.user} at {local(vote.at)}{undone}{comment}")
+        print_line(f"\n{vote.outcome} by {vote.actor.shown} at {local(vote.at)}{undone}{comment}")
     if request.can_go_back_to:
         print_line(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:
-        by = f" by {request.answered_by.user}" if request.answered_by else ""
+        by = f" by {request.answered_by.shown}" if request.answered_by else ""
         print_line(f"\n{request.outcome}{by} at {local(request.answered_at)}: {json.dumps(request.answer)}")
     if held := held_text(request, now):
         print_line(held)

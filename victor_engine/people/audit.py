@@ -47,6 +47,7 @@ COLUMNS = (
     "note",
     "digest",
     "digest_matches",
+    "login",
 )
 """The columns of the CSV export. It has one row for each event of a request."""
 
@@ -188,8 +189,8 @@ def csv_lines(records: Iterable[dict[str, Any]], *, head: bool = True) -> Iterat
 
 
 def _column(record: dict[str, Any], event: dict[str, Any], name: str) -> Any:
-    if name in ("user", "uid", "via", "tty", "remote"):
-        return event["by"][name]
+    if name in ("user", "uid", "via", "tty", "remote", "login"):
+        return event["by"].get(name)
     if name in ("kind", "title"):
         return record["shown"][name]
     if name == "to":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from victor_engine.api import Actor
-from victor_engine.identity import acting, acting_as, claim, current_actor, local_actor, user_name
+from victor_engine.identity import acting, acting_as, claim, current_actor, local_actor, login_of, user_name
 
 _UCRED = struct.Struct("3i")
 
@@ -58,6 +58,7 @@ def peer_actor(peer: Peer, claims: Claims) -> Actor:
         via=claims.via if claims.via in WAYS else "api",
         tty=claim(claims.tty),
         remote=claim(claims.remote),
+        login=login_of(peer.pid, peer.uid),
     )
 
 

@@ -43,7 +43,9 @@ def instant(at: datetime) -> str:
 
 def actor_fields(actor: Actor) -> dict[str, Any]:
     """Return an actor as records and exports have it."""
-    return {"user": actor.user, "uid": actor.uid, "via": actor.via, "tty": actor.tty, "remote": actor.remote}
+    found = {"user": actor.user, "uid": actor.uid, "via": actor.via, "tty": actor.tty, "remote": actor.remote}
+    # Records without it keep the form, and so the digest, that they had before.
+    return {**found, "login": actor.login} if actor.login else found
 
 
 def record_of(seq: int, event: EventInfo, shown: str | None) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def event_facts(facts: Facts, event: EventInfo, zone: tzinfo | None) -> Facts:
     facts.title(event.kind, event_tone(event))
     facts.fact("at", full(event.at, zone))
     via = f" via {event.actor.via}" + (f" on {event.actor.tty}" if event.actor.tty else "")
-    facts.fact("who", f"{event.actor.user}{via}")
+    facts.fact("who", f"{event.actor.shown}{via}")
     facts.fact("workflow", event.workflow).fact("schedule", event.schedule_id)
     facts.fact("run", event.run_id).fact("node", event.node_id).fact("request", event.request_id)
     facts.fact("event", f"#{event.seq}")

@@ -59,7 +59,7 @@ def head_facts(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo |
 
 
 def _decision(facts: Facts, request: RequestInfo, now: datetime, zone: tzinfo | None) -> None:
-    who = request.answered_by.user if request.answered_by else "no one"
+    who = request.answered_by.shown if request.answered_by else "no one"
     when = full(request.answered_at, zone) if request.answered_at else ""
     outcome = (request.outcome or request.status).replace("_", " ")
     if is_held(request, now):
@@ -76,7 +76,7 @@ def _people(facts: Facts, request: RequestInfo, now: datetime) -> None:
     for vote in request.votes:
         comment = f": {vote.comment}" if vote.comment else ""
         undone = ", undone" if vote.undone else ""
-        facts.fact("vote", f"{vote.outcome}{undone} by {vote.actor.user} {relative(vote.at, now)}{comment}")
+        facts.fact("vote", f"{vote.outcome}{undone} by {vote.actor.shown} {relative(vote.at, now)}{comment}")
     facts.fact("claimed by", request.claimed_by, "busy")
     if request.chain:
         facts.fact("in turn", chain_words(request))
