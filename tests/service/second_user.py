@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -50,13 +52,52 @@ if len(sys.argv) > 2:
 """
 """A client without the protocol. It prints the bytes that it gets; with a second argument it holds the connection."""
 
-VICTOR = """
-import sys
+_COMMANDS = """
+import contextlib, io, json, os, sys
 from victor_engine.cli.main import main
-sys.argv[0] = "victor"
-sys.exit(main())
+for line in sys.stdin:
+    environ, words = json.loads(line)
+    os.environ.clear()
+    os.environ.update(environ)
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, output.getvalue(), errors.getvalue()]), flush=True)
 """
-"""The command line."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """A process of the second user that executes commands of `victor`. It imports the product once."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, *arguments: str, **environ: str) -> Ended:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                words(_COMMANDS), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        env = {**os.environ, "HOME": "/nonexistent", **environ}
+        self._process.stdin.write(json.dumps([env, arguments]) + "\n")
+        self._process.stdin.flush()
+        return Ended(*json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
 
 
 def need_root() -> None:

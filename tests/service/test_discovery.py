@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.engine.support import ME, workspace
+from tests.engine.support import ME
 from tests.service import second_user
-from tests.service.second_user import SECOND, VICTOR
+from tests.service.engines import daemon, record_of
+from tests.service.second_user import SECOND, Shell
 from victor_engine.cli.main import main
 from victor_engine.identity import acting_as
 from victor_engine.service import engine_record
@@ -29,65 +24,7 @@ from victor_engine.service.connect import attach, find, open_engine
 from victor_engine.service.engine_record import EngineRecord
 from victor_engine.service.paths import Paths, workspace_name
 
-FILES = {
-    "victor.yaml": "",
-    "w.yaml": "workflows: {w: {nodes: [{id: a, type: transform, transform: 'x = 1'}]}}",
-}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with second_user.open_folder() as found:
-        (found / "run").mkdir(mode=0o755)
-        monkeypatch.setenv("VICTOR_RUNTIME", str(found / "run"))
-        monkeypatch.setenv("HOME", str(found / "home"))
-        for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "VICTOR_STATE"):
-            monkeypatch.delenv(name, raising=False)
-        yield found
-
-
-@pytest.fixture
-def root(folder: Path) -> Path:
-    found = workspace(folder, FILES)
-    for path in (found, *found.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return found
-
-
-def record_of(folder: Path, root: Path) -> Path:
-    return folder / "run" / workspace_name(root) / engine_record.FILE
-
-
-@contextmanager
-def daemon(folder: Path, root: Path, state: Path) -> Iterator[subprocess.Popen[bytes]]:
-    words = [
-        sys.executable,
-        "-m",
-        "victor_engine.cli.main",
-        "--workspace",
-        str(root),
-        "--state-dir",
-        str(state),
-    ]
-    process = subprocess.Popen([*words, "scheduler", "start"], stdout=subprocess.DEVNULL)
-    try:
-        limit = time.monotonic() + 60
-        while not _recorded(folder, root, process.pid):
-            assert process.poll() is None, "the engine did not start"
-            assert time.monotonic() < limit, "the engine has no record"
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _recorded(folder: Path, root: Path, pid: int) -> bool:
-    try:
-        return bool(json.loads(record_of(folder, root).read_text())["pid"] == pid)
-    except OSError:
-        return False
 
 
 async def test_the_record_describes_the_engine_until_it_ends(folder: Path, root: Path) -> None:
@@ -125,32 +62,30 @@ async def test_an_engine_with_another_state_directory_is_found(
 
 
 @pytest.mark.process
-def test_another_user_gets_a_plain_error_until_the_engine_is_killed(folder: Path, root: Path) -> None:
+def test_another_user_gets_a_plain_error_until_the_engine_is_killed(
+    folder: Path, root: Path, second: Shell
+) -> None:
     second_user.need_root()
     words = ("--workspace", str(root), "inbox", "list")
     with daemon(folder, root, folder / "state") as engine:
-        ended = second_user.run(VICTOR, *words)
+        ended = second.run(*words)
         assert ended.returncode == 6, ended
         assert "permission denied: nobody cannot connect to the engine at" in ended.stderr
         assert "for a role" in ended.stderr
-        refused = second_user.run(
-            VICTOR, "--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list"
-        )
+        refused = second.run("--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list")
         assert refused.returncode == 6
         assert "Traceback" not in refused.stderr
         os.kill(engine.pid, signal.SIGKILL)
         engine.wait()
         assert record_of(folder, root).exists()
-        ended = second_user.run(VICTOR, *words, environ={"HOME": str(folder / "nothing")})
+        ended = second.run(*words, HOME=str(folder / "nothing"))
         assert ended.returncode == 8, ended
         assert "victor.db does not exist: no engine runs" in ended.stderr
-        started = second_user.run(
-            VICTOR, "--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list"
-        )
+        started = second.run("--workspace", str(root), "--state-dir", str(folder / "state"), "runs", "list")
         assert started.returncode == 6
         assert "belongs to another user, and no engine runs on it" in started.stderr
     with daemon(folder, root, folder / "state"):
-        assert second_user.run(VICTOR, *words).returncode == 6
+        assert second.run(*words).returncode == 6
 
 
 def test_the_service_gets_the_runtime_directory_of_its_workspace(folder: Path, root: Path) -> None:

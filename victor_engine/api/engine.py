@@ -62,6 +62,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     socket: str = ""  # the path of the socket; empty without one
     permissions: dict[str, tuple[str, ...]] | None = None  # the users and groups of each role, if configured
     limited: bool = False  # the numbers and problems are left out: the caller does not have the role viewer
+    engine_user: str = ""  # the user of the process of the engine; `user` is the user who asks
     beside: int | None = None  # of a read-only port: process id of the running engine, 0 if it is unknown
 
 

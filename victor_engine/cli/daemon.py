@@ -186,6 +186,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_line(f"no engine runs on {info.state_dir}; start one with: victor scheduler start")
         else:
             print_line(f"engine {info.pid} ({info.mode}) of {info.workspace}, since {local(info.started_at)}")
+            where = f"socket {info.socket}" if info.socket else "without a socket"
+            print_line(
+                f"run by {info.engine_user or 'an unknown user'}, {where}, state directory {info.state_dir}"
+            )
         print_line(
             f"{info.schedules} schedules, {info.running} running, {info.queued} queued, {info.waiting} waiting"
         )
@@ -210,7 +214,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             left = (info.next_fire - info.now).total_seconds()
             when = f"in {span(left)}" if left >= 0 else f"due {span(-left)} ago"
             print_line(f"next fire {local(info.next_fire)}, {when} ({info.next_fire_workflow})")
-        for line in access_lines(info.socket, info.permissions):
+        for line in access_lines("", info.permissions):
             print_line(line)
         for problem in info.problems:
             print_note(describe(problem))

@@ -168,6 +168,7 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
             *config.warnings,
             *unused_nodes(config, result.workflows.values()),
             *permission_problems(config),
+            *_socket(config),
         ]
     for definition in result.workflows.values():
         for problem in bindings.check(definition, result.places(definition.name)):
@@ -190,6 +191,14 @@ def _check(path: Path, explicit: str | None, strict: bool, stores: Stores) -> tu
         if definition.schedule is not None:
             problems += _schedule(definition, result.schedules[definition.name], path, config)
     return problems, len(result.workflows)
+
+
+def _socket(config: Config) -> list[ProblemInfo]:
+    """Return the problems of the socket of an engine that this user would start."""
+    from victor_engine.service.endpoint import problems
+    from victor_engine.service.paths import Paths, state_directory
+
+    return problems(Paths(config.workspace, state_directory(config.workspace)), config, validating=True)
 
 
 def _schedule(

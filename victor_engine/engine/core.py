@@ -44,7 +44,7 @@ from victor_engine.engine.services import Services
 from victor_engine.engine.versions import VersionService
 from victor_engine.errors import FencedError, VictorError
 from victor_engine.events import EventKind
-from victor_engine.identity import acting
+from victor_engine.identity import acting, user_name
 from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.people.groups import Groups
@@ -95,6 +95,8 @@ class Engine(Port):
         self.fenced: FencedError | None = None
         """Set if the engine stops because another engine has taken over."""
         self.on_closed: Callable[[], None] | None = None
+        self.on_reloaded: Callable[[], Awaitable[None]] | None = None
+        self.socket_problems: tuple[ProblemInfo, ...] = ()
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.runtime = execution.runtime
         self.scheduler = execution.scheduler
@@ -293,7 +295,9 @@ class Engine(Port):
             )
         )
         await self._execution.workspace_changed()
-        return list(workspace.problems)
+        if self.on_reloaded is not None:
+            await self.on_reloaded()
+        return [*workspace.problems, *self.socket_problems]
 
     async def trust(self) -> TrustInfo:
         """Trust the workspace, and start its waiting runs."""
@@ -339,8 +343,9 @@ class Engine(Port):
             trusted=self.trusted,
             storage=self.store.outage,
             socket=self.socket,
+            engine_user=user_name(os.geteuid()),
             permissions=self.rights.granted(),
-            problems=(*self.workspace.problems, *notifications),
+            problems=(*self.workspace.problems, *self.socket_problems, *notifications),
             **msgspec.structs.asdict(counts),
         )
 

@@ -20,7 +20,7 @@ from victor_engine.errors import (
 )
 from victor_engine.identity import current_actor, local_actor, user_name
 from victor_engine.service.engine_lock import EngineLock, engine_owner
-from victor_engine.service.finding import attach, keep_record
+from victor_engine.service.finding import attach
 from victor_engine.service.memory import settle
 from victor_engine.service.paths import Paths, locate
 from victor_engine.service.signals import Signals
@@ -114,8 +114,7 @@ async def open_engine(
     directory or on this workspace.
     """
     from victor_engine.engine import Engine
-    from victor_engine.service.guard import Guard
-    from victor_engine.service.server import PortServer
+    from victor_engine.service.listening import Listener
 
     paths.make()
     lock = EngineLock(paths.state_dir)
@@ -151,16 +150,14 @@ async def open_engine(
 
     engine.closers.append(stop_watching)
     if serve:
-        guard = Guard(engine, engine.rights, engine.clock, lambda: engine.workspace.assignees)
-        server = PortServer(engine, paths.socket_path, engine.clock, gate=guard)
+        listener = Listener(engine, paths, lock)
+        engine.closers.append(listener.close)
         try:
-            await server.start()
+            await listener.start()
         except BaseException:
             await engine.close()
             raise
-        engine.closers.append(server.close)
-        engine.socket = str(server.path)
-        keep_record(engine, server.path)
+        engine.on_reloaded = listener.reloaded
     return engine
 
 

@@ -122,6 +122,15 @@ class EngineLock:
         ours = os.fstat(fd)
         return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
+    def set_socket(self, socket: Path) -> None:
+        """Write the path of the socket into the lock file, if the engine listens elsewhere than it announced."""
+        owner = read_owner(self.path)
+        if self._fd is not None and owner is not None and owner.socket != str(socket):
+            try:
+                self._describe(self._fd, owner.mode, str(socket))
+            except OSError as error:
+                raise StorageError(f"{self.path} cannot be written: {error.strerror}") from error
+
     def _describe(self, fd: int, mode: str, socket: str) -> None:
         owner = LockOwner(
             pid=os.getpid(), user=user_name(os.geteuid()), mode=mode, socket=socket, host=os.uname().nodename

@@ -60,8 +60,14 @@ def remove(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink()
-        if path.name == FILE:
-            path.parent.rmdir()
+    if path.name == FILE:
+        remove_folder(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove the runtime directory of an engine that has ended, if it is empty and this user may."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def find(
@@ -71,21 +77,27 @@ def find(
 
     `configured` are socket paths from configuration files of root or of this user.
     """
-    real, me = workspace.resolve(), os.geteuid()
-    name = workspace_name(real)
-    places: list[tuple[Path, set[int] | None]] = [
-        (parent / name / FILE, {0, me}) for parent in runtime_directory.parents(environ)
-    ]
-    places += [(beside(socket), None) for socket in configured]
-    if me == 0:
-        # Root sees the runtime directories of all users, but trusts only the owner of the workspace.
-        with suppress(OSError):
-            owner = os.stat(real).st_uid
-            places.append((Path(f"/run/user/{owner}/victor") / name / FILE, {0, owner}))
-    for path, above in places:
+    real = workspace.resolve()
+    for path, above in _places(real, configured, environ):
         record = read(path, real, above)
         if record is not None:
             yield record
+
+
+def _places(
+    real: Path, configured: Iterable[Path], environ: Mapping[str, str] | None
+) -> Iterator[tuple[Path, Set[int] | None]]:
+    """Yield the paths of possible records of a workspace, each with the users who may own the directories above."""
+    name, me = workspace_name(real), os.geteuid()
+    for parent in runtime_directory.parents(environ):
+        yield parent / name / FILE, {0, me}
+    for socket in configured:
+        yield beside(socket), None
+    if me == 0:
+        # Root can read the runtime directories of all users, but trusts only the owner of the workspace.
+        with suppress(OSError):
+            owner = os.stat(real).st_uid
+            yield Path(f"/run/user/{owner}/victor") / name / FILE, {0, owner}
 
 
 def read(path: Path, workspace: Path, above: Set[int] | None) -> EngineRecord | None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from victor_engine import __version__
 from victor_engine.api import Port
-from victor_engine.errors import EngineUnavailableError, PermissionDeniedError
-from victor_engine.identity import user_name
-from victor_engine.service import engine_record, runtime_directory
+from victor_engine.errors import EngineUnavailableError, PermissionDeniedError, VictorError
+from victor_engine.service import engine_record
 from victor_engine.service.engine_lock import engine_owner
 from victor_engine.service.engine_record import EngineRecord
 from victor_engine.service.paths import Paths
 from victor_engine.service.workspace_lock import holder
 
 if TYPE_CHECKING:
-    from victor_engine.engine import Engine
     from victor_engine.service.client import Client
-
-log = logging.getLogger(__name__)
 
 
 async def attach(paths: Paths, via: str) -> Port | None:
@@ -45,7 +40,7 @@ async def _attach(paths: Paths, via: str) -> Client | None:
     if owner is not None and owner.mode != "cli":
         path = Path(owner.socket) if owner.socket else paths.socket_path
         return await Client.connect(path, via=via, trusted={paths.lock_path.stat().st_uid})
-    for record in engine_record.find(paths.workspace):
+    for record in engine_record.find(paths.workspace, configured=_configured_sockets()):
         if paths.chosen and Path(record.state_dir) != paths.state_dir.resolve():
             continue
         try:
@@ -57,6 +52,24 @@ async def _attach(paths: Paths, via: str) -> Client | None:
             if is_running(record):
                 raise
     return None
+
+
+def _configured_sockets() -> Iterator[Path]:
+    """Yield `socket.path` of the file of this user and of the file of the system."""
+    from victor_engine.config.security import SYSTEM_FILE, untrusted_file
+    from victor_engine.config.yaml_locations import read_yaml
+
+    for file in (Path.home() / ".victor" / "scheduler.yaml", SYSTEM_FILE):
+        if untrusted_file(file) is not None:
+            continue
+        try:
+            source = read_yaml(file)
+        except VictorError:
+            continue  # the commands that need the configuration report it
+        section = source.data.get("socket") if source is not None else None
+        path = section.get("path") if isinstance(section, Mapping) else None
+        if isinstance(path, str) and path.startswith("/"):
+            yield Path(path)
 
 
 def is_running(record: EngineRecord) -> bool:
@@ -77,35 +90,3 @@ def process_exists(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def keep_record(engine: Engine, socket: Path) -> None:
-    """Write the record by which other users find the engine, and remove it when the engine closes.
-
-    Without a runtime directory that this user can write, the engine has no record.
-    """
-    folder = runtime_directory.usable(engine.workspace_path)
-    if folder is None:
-        return
-    record = EngineRecord(
-        workspace=str(engine.workspace_path.resolve()),
-        pid=os.getpid(),
-        user=user_name(os.geteuid()),
-        uid=os.geteuid(),
-        socket=str(socket),
-        state_dir=str(engine.state_dir.resolve()),
-        started=engine.started_at,
-        version=__version__,
-    )
-    path = folder / engine_record.FILE
-    try:
-        runtime_directory.make(folder)
-        engine_record.write(path, record)
-    except OSError as error:
-        log.warning("%s cannot be written: %s; other users will not find this engine", path, error.strerror)
-        return
-
-    async def remove() -> None:
-        engine_record.remove(path)
-
-    engine.closers.append(remove)

@@ -37,12 +37,17 @@ def why_unsafe(folder: Path, trusted: Set[int], *, sticky: bool = False) -> str 
     return None
 
 
-def closed_to_others(folder: Path) -> Path | None:
-    """Return the first directory on the way to `folder` that other users cannot enter; None if they can."""
-    return next(
-        (step for step in _steps(folder) if not step.is_symlink() and not os.lstat(step).st_mode & 0o001),
-        None,
-    )
+def closed_to_others(folder: Path, group: int | None = None) -> Path | None:
+    """Return the first directory on the way to `folder` that other users cannot enter; None if they can.
+
+    With `group`, only the users of this group id count.
+    """
+    for step in _steps(folder):
+        info = os.lstat(step)
+        enter = 0o010 if group is not None and info.st_gid == group else 0o001
+        if not stat.S_ISLNK(info.st_mode) and not info.st_mode & enter:
+            return step
+    return None
 
 
 def _steps(folder: Path) -> Iterator[Path]:

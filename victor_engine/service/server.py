@@ -109,6 +109,23 @@ class PortServer:
         self._inode = fresh.stat().st_ino
         fresh.rename(self.path)
 
+    async def move(self, path: Path, mode: int, group: int | None) -> None:
+        """Listen on another path or with other permissions. Open connections stay.
+
+        If that raises an error, the server keeps its socket.
+        """
+        old = (self._server, self.path, self.mode, self.group, self._inode)
+        self.path, self.mode, self.group = path, mode, group
+        try:
+            await self.start()
+        except BaseException:
+            self._server, self.path, self.mode, self.group, self._inode = old
+            raise
+        server, old_path, _, _, inode = old
+        if server is not None:
+            server.close()
+        _remove(old_path, inode)
+
     def _set_permissions(self, fresh: Path) -> None:
         if self.group is not None:
             try:
@@ -131,9 +148,7 @@ class PortServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
-        with contextlib.suppress(FileNotFoundError):
-            if self.path.stat().st_ino == self._inode:
-                self.path.unlink()
+        _remove(self.path, self._inode)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = peer_of(writer.get_extra_info("socket"))
@@ -144,16 +159,16 @@ class PortServer:
 
     async def refusal(self, peer: Peer) -> VictorError | None:
         """Return why a new connection is refused; None if it is accepted. It is among the connections already."""
+        if sum(each.peer.uid == peer.uid for each in self._connections.values()) > self.per_user:
+            return PermissionDeniedError(
+                f"permission denied: {user_name(peer.uid)} has {self.per_user} connections to this engine, which is "
+                "the maximum for one user; close a console or a program that uses it"
+            )
         if not await self.gate.may_connect(peer):
             me, owner = user_name(peer.uid), user_name(os.geteuid())
             return PermissionDeniedError(
                 f"permission denied: {me} cannot use the engine of {owner}, ask {owner} for a role: `permissions` in "
                 "the scheduler.yaml of the engine"
-            )
-        if sum(each.peer.uid == peer.uid for each in self._connections.values()) > self.per_user:
-            return PermissionDeniedError(
-                f"permission denied: {user_name(peer.uid)} has {self.per_user} connections to this engine, which is "
-                "the maximum for one user; close a console or a program that uses it"
             )
         return None
 
@@ -161,6 +176,13 @@ class PortServer:
         del self._connections[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a connection failed", exc_info=error)
+
+
+def _remove(path: Path, inode: int | None) -> None:
+    """Remove a socket unless another one has its path."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 class Connection:
