@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.engine.support import engine_on, until_end, workspace
-from victor_engine.api import EventQuery, RunQuery, ScheduleSpec
+from tests.engine.support import engine_on, question, until_end, workspace
+from victor_engine.api import EventQuery, MigrationSpec, RunQuery, ScheduleSpec
+from victor_engine.clock import FakeClock
 from victor_engine.engine import Engine
 from victor_engine.errors import ConflictError, NotFoundError, UsageError
 from victor_engine.versioning.aliases import AliasTarget, check_name, is_alias_name
@@ -349,3 +351,63 @@ async def test_the_registration_of_a_migration_is_one_event(tmp_path: Path) -> N
         "from_version": edge.from_version, "to_version": edge.to_version, "steps": 1, "checksum": edge.checksum,
     }  # fmt: skip
     assert (edge.from_version, edge.to_version) == ("1.0.0", "1.1.0")
+
+
+async def test_a_removal_acts_when_its_date_passes(tmp_path: Path) -> None:
+    """At once for new runs, and stored by the engine, also if an alias points at the version."""
+    clock = FakeClock(datetime(2027, 1, 30, tzinfo=UTC))
+    async with engine_on(workspace(tmp_path, FILES), clock=clock) as engine:
+        await engine.set_alias("w", "stable", "1.0.0")
+        await engine.deprecate("w", "1.0.0", "use 2", "2.0.0", REMOVAL)
+        assert (await engine.start_run("w", "1.0.0")).version == "1.0.0"
+        await clock.advance(86_400)
+        for version in ("1.0.0", "stable"):
+            with pytest.raises(VersionRemovedError, match="use 2"):
+                await engine.start_run("w", version)
+        while not await events(engine, "version.removed"):
+            await asyncio.sleep(0)
+        assert (await statuses(engine))["1.0.0"] == "removed"
+
+
+async def test_a_removal_whose_date_passed_without_an_engine(tmp_path: Path) -> None:
+    root = workspace(tmp_path, FILES)
+    async with engine_on(root, clock=FakeClock(datetime(2027, 1, 30, tzinfo=UTC))) as engine:
+        await engine.deprecate("w", "1.0.0", "use 2", "2.0.0", REMOVAL)
+    async with engine_on(root, clock=FakeClock(datetime(2027, 2, 2, tzinfo=UTC))) as engine:
+        assert (await statuses(engine))["1.0.0"] == "removed"
+        (event,) = await events(engine, "version.removed")
+        assert event.data["message"] == "use 2"
+
+
+async def test_a_promotion_of_the_first_split_can_be_rolled_back(engine: Engine) -> None:
+    await engine.set_alias("w", "stable", "1.0.0", "2.0.0", 10)
+    (before,) = await engine.aliases("w")
+    assert before.rolls_back_to == "1.0.0"
+    promoted = await engine.promote_alias("w", "stable")
+    assert promoted.rolls_back_to == "1.0.0"
+    back = await engine.roll_back_alias("w", "stable")
+    assert [(side.version, side.weight) for side in back.sides] == [("1.0.0", 100)]
+    with pytest.raises(ConflictError, match="the only version"):
+        await engine.roll_back_alias("w", "stable")
+
+
+async def test_a_version_whose_runs_moved_away_is_drained(tmp_path: Path) -> None:
+    files = {
+        "workflows/w1.yaml": flow("1.0.0", gate=True),
+        "workflows/w2.yaml": flow("2.0.0", gate=True, more="migrations: [{from: 1.0.0, steps: []}]"),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        await question(engine, run.id)
+        report = await engine.migrate_runs(MigrationSpec("w", "2.0.0", run_ids=(run.id,)))
+        assert [move.outcome for move in report.runs] == ["migrated"]
+        assert (await statuses(engine))["1.0.0"] == "drained"
+
+
+async def test_the_short_form_of_a_version_is_the_same_version(tmp_path: Path) -> None:
+    root = workspace(tmp_path, {"workflows/w.yaml": flow("1.0.0")})
+    async with engine_on(root) as engine:
+        (root / "workflows/w.yaml").write_text(flow("1.0.0").replace("version: 1.0.0", "version: '1.0'"))
+        assert await engine.reload() == []
+        (known,) = await engine.workflows()
+        assert [version.version for version in known.versions] == ["1.0.0"]

@@ -657,3 +657,112 @@ async def test_the_stored_state_is_the_sum_of_what_the_attempts_changed(tmp_path
         (entry,) = await engine.run_migrations("w")
         key = await engine.store.read(lambda c: c.execute("SELECT key FROM runs").fetchone()[0])
         assert jsonio.digest(await engine.store.read(lambda c: run_state(c, key))) == entry.digest_after
+
+
+def _answered_then_waiting(version: str, first: str, more: str = "") -> str:
+    return f"""
+workflows:
+  w:
+    version: {version}
+    {more}
+    nodes:
+      - {{id: {first}, type: hitl, prompt: first, next: {{approved: hold, rejected: hold}}}}
+      - {{id: hold, type: hitl, prompt: go, next: {{approved: c, rejected: c}}}}
+      - {{id: c, type: condition, condition: {first}, branches: {{true: good, false: bad}}}}
+      - {{id: good, type: transform, transform: "end = 'good'"}}
+      - {{id: bad, type: transform, transform: "end = 'bad'"}}
+"""
+
+
+RENAME_OF_FIRST = (
+    "migrations: [{from: 1.0.0, breaking: true, steps: [{type: rename_node, from: first, to: early}]}]"
+)
+
+
+async def test_a_renamed_node_takes_its_answer_along(tmp_path: Path) -> None:
+    files = {
+        "workflows/1.yaml": _answered_then_waiting("1.0.0", "first"),
+        "workflows/2.yaml": _answered_then_waiting("2.0.0", "early", RENAME_OF_FIRST),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        asked = await question(engine, run.id)
+        await engine.answer(asked.id, asked.revision, Answer("approved"))
+        while (asked := await question(engine, run.id)).node_id != "hold":
+            await asyncio.sleep(0)
+        await engine.migrate_runs(MigrationSpec("w", "2.0.0", run_ids=(run.id,)))
+        asked = await question(engine, run.id)
+        await engine.answer(asked.id, asked.revision, Answer("approved"))
+        done = await until_end(engine, run.id)
+        assert (done.run.status, done.state["end"], done.state["early"]) == ("succeeded", "good", True)
+        assert "first" not in done.state
+
+
+async def test_a_result_does_not_replace_another_key(tmp_path: Path) -> None:
+    files = {
+        "workflows/1.yaml": _answered_then_waiting("1.0.0", "first"),
+        "workflows/2.yaml": _answered_then_waiting("2.0.0", "early", RENAME_OF_FIRST),
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("w", "1.0.0", {"first": 1, "early": 2})
+        await question(engine, run.id)
+        (move,) = (await engine.plan_migration(MigrationSpec("w", "2.0.0", run_ids=(run.id,)))).runs
+        assert move.outcome == "refused"
+        assert "the state has 'early' already" in (move.reason or "")
+
+
+BRANCH_IN_SECOND = {
+    "workflows/1.yaml": """
+workflows:
+  w:
+    version: 1.0.0
+    nodes:
+      - {id: a, type: transform, transform: "x = 1", next: [b]}
+      - {id: b, type: transform, transform: "y = nope", next: [c]}
+      - {id: c, type: transform, transform: "shipped = y"}
+""",
+    "workflows/2.yaml": """
+workflows:
+  w:
+    version: 1.1.0
+    nodes:
+      - {id: a, type: transform, transform: "x = 1", next: [p]}
+      - {id: p, type: parallel, parallel_nodes: [b, b2], next: [c]}
+      - {id: b, type: transform, transform: "y = 5"}
+      - {id: b2, type: transform, transform: "z = 6"}
+      - {id: c, type: transform, transform: "shipped = y"}
+""",
+}
+
+
+async def test_a_redrive_obeys_the_position_rules_of_a_migration(tmp_path: Path) -> None:
+    async with engine_on(workspace(tmp_path, BRANCH_IN_SECOND)) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        assert (await until_end(engine, run.id)).run.status == "failed"
+        with pytest.raises(VictorError, match="a member of a parallel node"):
+            await engine.redrive_run(run.id, version="1.1.0")
+        await engine.redrive_run(run.id, from_node="b", version="1.1.0")
+        done = await until_end(engine, run.id)
+        assert (done.run.status, done.state["shipped"], done.state["z"]) == ("succeeded", 5, 6)
+
+
+async def test_a_dry_run_refuses_a_version_that_cannot_run_here(tmp_path: Path) -> None:
+    files = {
+        "workflows/1.yaml": _answered_then_waiting("1.0.0", "first"),
+        "workflows/2.yaml": """
+workflows:
+  w:
+    version: 2.0.0
+    migrations: [{from: 1.0.0, steps: []}]
+    nodes:
+      - {id: first, type: hitl, prompt: first, next: [work]}
+      - {id: work, type: compute, handler: nothing}
+""",
+    }
+    async with engine_on(workspace(tmp_path, files)) as engine:
+        run = await engine.start_run("w", "1.0.0")
+        await question(engine, run.id)
+        spec = MigrationSpec("w", "2.0.0", run_ids=(run.id,))
+        for call in (engine.plan_migration, engine.migrate_runs):
+            with pytest.raises(VictorError, match="cannot run here"):
+                await call(spec)

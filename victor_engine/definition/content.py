@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
+
+from semver import Version
 
 from victor_engine import jsonio
 from victor_engine.definition.limits import CircuitBreaker, Constraints, RetryPolicy
@@ -119,5 +122,12 @@ NOT_IN_CHECKSUM = frozenset({"schedule", "migrations", "deprecated", "name"})
 
 
 def checksum(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of the content of a version, independent of key order and formatting."""
-    return jsonio.digest({key: value for key, value in content.items() if key not in NOT_IN_CHECKSUM})
+    """Return the SHA-256 (hex) of the content of a version, independent of key order and formatting.
+
+    A version is compared in its full form: 1.0 is 1.0.0.
+    """
+    kept = {key: value for key, value in content.items() if key not in NOT_IN_CHECKSUM}
+    if isinstance(version := kept.get("version"), str):
+        with suppress(ValueError):
+            kept["version"] = str(Version.parse(version, optional_minor_and_patch=True))
+    return jsonio.digest(kept)

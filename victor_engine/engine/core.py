@@ -118,6 +118,7 @@ class Engine(Port):
             watched=True,
             problems=current.problems,
             load_function=current.load_function,
+            check_start=execution.starting.check,
         )
         runs = self.queries.runs
         mover = RunMover(store, clock, current, execution, runs)
@@ -125,7 +126,7 @@ class Engine(Port):
             RunService(store, clock, current, execution, runs),
             ScheduleService(store, current, execution, self.queries.schedules, runs),
             RequestService(store, self._reader, current, execution.runtime, self.queries.requests),
-            VersionService(store, self.queries.versions, mover),
+            VersionService(store, self.queries.versions, mover, execution.removals),
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from victor_engine.clock import Clock
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries.schedules import exclusion
+from victor_engine.engine.removal_dates import RemovalDates
 from victor_engine.engine.start_resolution import StartResolver
 from victor_engine.errors import StorageError, VictorError
 from victor_engine.events import EventKind
@@ -83,6 +84,7 @@ class Execution:
             excluded=exclusion(current.calendars),
             poll_interval=config.scheduler.poll_interval,
         )
+        self.removals = RemovalDates(store, clock)
         self.notifier = Notifier(
             store,
             clock,
@@ -99,6 +101,8 @@ class Execution:
         self.working = True
         self.runtime.drain(await self._store.read(meta.draining) is not None)
         await self.notifier.start()
+        await self.removals.apply()
+        self.start_task(self.removals.watch())
         await self.runtime.start(recover=self._recovers)
         if self._fires:
             await self.scheduler.start()
@@ -153,6 +157,7 @@ class Execution:
         """Use the new notification rules, and read all schedules again."""
         if self.working:
             await self.notifier.changed()
+            self.removals.changed()
             await self.scheduler.refresh()
 
     def drain(self) -> None:

@@ -46,7 +46,11 @@ class StartResolver:
 
     def node(self, tx: Tx, definition_id: int) -> str:
         """Return the first node of a definition. Raise DefinitionError if a node has no binding."""
-        definition, version = self._definitions(tx.connection, definition_id)
+        return self.check(tx.connection, definition_id)
+
+    def check(self, connection: sqlite3.Connection, definition_id: int) -> str:
+        """Return the first node of a definition. Raise DefinitionError if a node has no binding."""
+        definition, version = self._definitions(connection, definition_id)
         if definition_id not in self._problems:
             self._problems[definition_id] = self._unbound_work(definition)
         problem = self._problems[definition_id]

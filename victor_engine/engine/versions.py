@@ -6,6 +6,7 @@ from datetime import datetime
 
 from victor_engine.api import AliasInfo, MigrationReport, MigrationSpec, RunInfo, VersionInfo
 from victor_engine.engine.queries import VersionQueries
+from victor_engine.engine.removal_dates import RemovalDates
 from victor_engine.engine.run_mover import RunMover
 from victor_engine.errors import NotFoundError, UsageError
 from victor_engine.identity import acting
@@ -16,8 +17,11 @@ from victor_engine.versioning import aliases, catalog, lifecycle
 class VersionService:
     """The actions on versions and aliases, and migrations."""
 
-    def __init__(self, store: Store, queries: VersionQueries, mover: RunMover) -> None:
+    def __init__(
+        self, store: Store, queries: VersionQueries, mover: RunMover, removals: RemovalDates
+    ) -> None:
         self._store = store
+        self._removals = removals
         self._queries = queries
         self._mover = mover
 
@@ -43,6 +47,7 @@ class VersionService:
         await self._store.write(
             lambda tx: lifecycle.deprecate(tx, workflow, version, message, successor, actor, removal)
         )
+        self._removals.changed()
         return await self._version_info(workflow, version)
 
     async def remove_version(self, workflow: str, version: str, message: str = "") -> VersionInfo:

@@ -31,7 +31,7 @@ from victor_engine.runs.commands import (
 )
 from victor_engine.runs.conflicts import why_no_dead_letter
 from victor_engine.runs.overrides import check_override
-from victor_engine.runs.redrive import Target, redrive
+from victor_engine.runs.redrive import Target, path_of, redrive
 from victor_engine.runs.run_plans import Expect
 from victor_engine.runs.transitions import RunRef
 from victor_engine.store.db import Tx
@@ -115,7 +115,8 @@ class Handler:
             new_id = self._resolve(tx, stored.workflow, command.version).definition_id
         _, old_version = self._definition(tx.connection, stored.definition_id)
         definition, version = self._definition(tx.connection, new_id)
-        target = Target(new_id, definition, version, old_version, self._load_functions())
+        path = path_of(tx, stored.workflow, old_version, version, self._load_functions())
+        target = Target(new_id, definition, version, old_version, path)
         redrive(tx, stored, actor, command, target)
         return Outcome(stored.ref, "queued", stored.priority)
 

@@ -7,7 +7,7 @@ sum of the patches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ from victor_engine.store.repositories.run_rows import StoredRun
 from victor_engine.store.state import run_state
 from victor_engine.store.stored_position import position_of
 from victor_engine.versioning.catalog import Load, load_registry, migration_path
+from victor_engine.versioning.migration import WorkflowMigration
+from victor_engine.versioning.migration_steps import MigrationError
+from victor_engine.versioning.position import RunPosition, check, move
 
 _NAMED = 20
 """The maximum number of nodes or keys in an error or an event."""
@@ -43,14 +46,14 @@ _NAMED = 20
 class Target:
     """The definition with which a run continues, and the version that it had.
 
-    `load` loads the functions of custom migration steps. Without it, such steps are refused.
+    `path` has the migrations that lead from the old version to this one; it is empty if there are none.
     """
 
     definition_id: int
     definition: WorkflowDefinition
     version: str
     old_version: str
-    load: Load | None = None
+    path: Sequence[WorkflowMigration] = ()
 
     @property
     def changes_version(self) -> bool:
@@ -68,6 +71,21 @@ class RedriveSource:
     failed_at: str | None
     visits: Mapping[str, Visit]
     parent: str | None
+
+
+def path_of(
+    tx: Tx, workflow: str, old_version: str, version: str, load: Load | None
+) -> Sequence[WorkflowMigration]:
+    """Return the migrations between two versions, empty if no chain of them leads there.
+
+    `load` loads the functions of custom migration steps. Without it, such steps are refused.
+    """
+    if old_version == version:
+        return ()
+    registry = load_registry(tx, workflow)
+    if not registry.get_migration_paths(workflow, old_version, version, limit=1):
+        return ()
+    return migration_path(registry, workflow, old_version, version, load)
 
 
 def redrive(tx: Tx, stored: StoredRun, actor: Actor, command: Redrive, target: Target) -> None:
@@ -128,14 +146,10 @@ def _target_state(
     if command.rewind:
         state = _state_before(tx, ref, node)
         words.append(f"as before {node}")
-    if target.changes_version:
-        registry = load_registry(tx, ref.workflow)
-        versions = target.old_version, target.version
-        if registry.get_migration_paths(ref.workflow, *versions, limit=1):
-            path = migration_path(registry, ref.workflow, *versions, target.load)
-            for migration in path:
-                state = migration.apply_to_state(state, tried)
-            words.append(f"migrated: {', '.join(migration.migration_id for migration in path)}")
+    if target.path:
+        for migration in target.path:
+            state = migration.apply_to_state(state, tried)
+        words.append(f"migrated: {', '.join(migration.migration_id for migration in target.path)}")
     return state, "; ".join(words), tuple(dict.fromkeys(tried))
 
 
@@ -171,10 +185,7 @@ def decide_frontier(stored: StoredRun, source: RedriveSource, command: Redrive, 
             raise ConflictError(
                 f"run {stored.id} has no pending node to continue from; name one of its nodes"
             )
-        gone = [node for node in frontier if node not in nodes]
-        if gone:
-            raise _no_such_node(target, gone[0])
-        return frontier
+        return _moved(frontier, source, target) if target.changes_version else frontier
     chosen = _outermost(source, command.from_node, target)
     after = reaches(target.definition, chosen)
     apart = [
@@ -188,6 +199,25 @@ def decide_frontier(stored: StoredRun, source: RedriveSource, command: Redrive, 
     return [chosen, *apart]
 
 
+def _moved(frontier: list[str], source: RedriveSource, target: Target) -> list[str]:
+    """Return the nodes of another version that correspond to the pending ones, by the rules of a migration.
+
+    Raise UsageError if the version does not have a node, MigrationError if a run cannot continue there.
+    """
+    stands = RunPosition(tuple(frontier), source.position.counts, {node: node for node in frontier})
+    for migration in target.path:
+        for number, step in enumerate(migration.steps, 1):
+            try:
+                stands, _ = move(step, stands, None)
+            except MigrationError as error:
+                raise migration.failure(number, error) from error
+    gone = [node for node in stands.frontier if node not in target.definition.nodes]
+    if gone:
+        raise _no_such_node(target, gone[0])
+    check(stands, target.definition)
+    return list(stands.frontier)
+
+
 def _outermost(source: RedriveSource, node: str, target: Target) -> str:
     """Return the chosen node. For a member of a parallel or team, return the node that contains it."""
     nodes = target.definition.nodes
@@ -196,7 +226,7 @@ def _outermost(source: RedriveSource, node: str, target: Target) -> str:
     while chosen not in seen:
         seen.add(chosen)
         visit = source.visits.get(chosen)
-        if visit is not None:
+        if visit is not None and (visit.parent or not target.changes_version):
             chosen = visit.parent or chosen
             continue
         holders = (n.id for n in nodes.values() if isinstance(n, ParallelNode) and chosen in n.parallel_nodes)

@@ -185,7 +185,8 @@ def roll_back(
 def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
     """Return the version of a rollback: the main version of a split alias, else the last other full target.
 
-    A second rollback goes further back, not to the version that the first one left.
+    A second rollback goes further back, not to the version that the first one left. The main version of a split
+    is a target as well: a promotion of the other version can be rolled back to it.
     """
     whole: list[str] = []
     split: str | None = None
@@ -193,11 +194,10 @@ def rolls_back_to(source: Source, workflow: str, alias: str) -> str | None:
         split = version if other is not None else None
         if version is None:
             whole = []
-        elif other is None:
-            if action == "roll_back" and version in whole:
-                del whole[len(whole) - whole[::-1].index(version) :]
-            elif not whole or whole[-1] != version:
-                whole.append(version)
+        elif action == "roll_back" and version in whole:
+            del whole[len(whole) - whole[::-1].index(version) :]
+        elif not whole or whole[-1] != version:
+            whole.append(version)
     if split is not None:
         return split
     return whole[-2] if len(whole) > 1 else None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from victor_engine import jsonio
 from victor_engine.api import Actor, MigrationEdge, MigrationPreview, MigrationStepResult
+from victor_engine.definition.content import checksum as content_checksum
 from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.definition.stored_content import definition_from_content
 from victor_engine.errors import DefinitionError, NotFoundError, UsageError, VictorError
@@ -81,6 +82,11 @@ def find_registered(source: Source, definition: Declared, checksum: str) -> Regi
     """Return the registered definition with exactly this content, or None. Only reads."""
     version = None if definition.version is None else _normal(definition)
     found = definitions.with_content(source, definition.name, checksum, version)
+    if found is None and version is not None:
+        # The stored checksum can be that of the short form of the version, which older releases computed.
+        known = definitions.version(source, definition.name, version)
+        if known is not None and content_checksum(_content(source, known.id)) == checksum:
+            found = known.id, version
     return Registered(*found, False) if found is not None else None
 
 

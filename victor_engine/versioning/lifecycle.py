@@ -69,11 +69,29 @@ def remove(tx: Tx, workflow: str, version: str, message: str = "", actor: Actor 
     reason = message or known.deprecated or "it was removed"
     if known.removed == reason:
         return False
-    definitions.remove(tx, workflow, definition_id, reason, actor=actor)
-    tx.event(
-        EventKind.VERSION_REMOVED, actor=actor, workflow=workflow, data={"version": normal, "message": reason}
-    )
+    _remove(tx, workflow, definition_id, normal, reason, actor)
     return True
+
+
+def _remove(
+    tx: Tx, workflow: str, definition_id: int, version: str, reason: str, actor: Actor | None
+) -> None:
+    definitions.remove(tx, workflow, definition_id, reason, actor=actor)
+    data = {"version": version, "message": reason}
+    tx.event(EventKind.VERSION_REMOVED, actor=actor, workflow=workflow, data=data)
+
+
+def remove_due(tx: Tx, actor: Actor) -> int:
+    """Remove the versions whose planned date of removal has passed. Return their number.
+
+    An alias that still points at such a version refuses new runs until it points at another one.
+    """
+    due = definitions.due_for_removal(tx, tx.now_us)
+    for definition_id in due:
+        workflow, found = definitions.version_by_id(tx, definition_id)
+        reason = definitions.life(tx, definition_id).deprecated or "its date of removal has passed"
+        _remove(tx, workflow, definition_id, found.version, reason, actor)
+    return len(due)
 
 
 def restore(tx: Tx, workflow: str, version: str, actor: Actor | None = None) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from victor_engine import jsonio
+from victor_engine.definition.model import WorkflowDefinition
 from victor_engine.errors import UntrustedError
 from victor_engine.versioning.migration_steps import (
     Handler,
@@ -63,13 +64,21 @@ class WorkflowMigration:
                 reserved.extend(names)
         return current
 
-    def apply_one(self, number: int, state: State) -> tuple[State, tuple[str, ...]]:
+    def apply_one(
+        self,
+        number: int,
+        state: State,
+        source: WorkflowDefinition | None = None,
+        target: WorkflowDefinition | None = None,
+    ) -> tuple[State, tuple[str, ...]]:
         """Apply step `number` (1 is the first). Return the state and the reserved names that it tried to write.
 
+        `source` and `target` are the two versions, if they are known: a node that is renamed takes its result along.
         May change `state`. Raises MigrationError, which names the step.
         """
+        step = self.steps[number - 1]
         try:
-            return apply_step(self.steps[number - 1], state, undoes=self.undoes)
+            return apply_step(step, state, undoes=self.undoes, source=source, target=target)
         except MigrationError as error:
             raise self.failure(number, error) from error
 

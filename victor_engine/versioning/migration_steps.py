@@ -11,6 +11,7 @@ from typing import Any
 
 from victor_engine import jsonio
 from victor_engine.config.yaml_locations import did_you_mean
+from victor_engine.definition.model import Node, WorkflowDefinition
 from victor_engine.errors import VictorError
 from victor_engine.reserved import RECORDS, reserved_in, with_reserved_of
 
@@ -174,16 +175,27 @@ def _handler_name(handler: Handler | str | None) -> str:
 # --- steps on a state --------------------------------------------------------------------------
 
 
-def apply_step(step: MigrationStep, state: State, *, undoes: bool = False) -> tuple[State, tuple[str, ...]]:
+def apply_step(
+    step: MigrationStep,
+    state: State,
+    *,
+    undoes: bool = False,
+    source: WorkflowDefinition | None = None,
+    target: WorkflowDefinition | None = None,
+) -> tuple[State, tuple[str, ...]]:
     """Return the state after a step, and the reserved names that the step tried to write.
 
     May change `state`; if it raises MigrationError, the step may be partly done. Reserved names do not change,
-    except that the records of a node follow its renaming. With `undoes`, the step reverts an earlier one, which may
-    have created the objects around its field: objects that become empty are removed too.
+    except that the records of a node follow its renaming, as its result does. `source` and `target` are the versions
+    before and after the migration, if they are known; they give the key of the result. With `undoes`, the step
+    reverts an earlier one, which may have created the objects around its field: objects that become empty are
+    removed too.
     """
     step.check()
     if step.type is MigrationType.RENAME_NODE:
-        _move_records(state, step.old_name, step.new_value)
+        old, new = step.old_name, step.new_value
+        _move_records(state, old, new)
+        _move_result(state, _output_key(source, old), _output_key(target, new))
         return state, ()
     kept = copy.deepcopy({name: state[name] for name in reserved_in(state)})
     return with_reserved_of(kept, _changed(step, state, undoes))
@@ -290,6 +302,23 @@ def _custom(step: MigrationStep, state: State) -> State:
             f"{step.describe()} returned a value that JSON cannot represent: {error}"
         ) from error
     return found
+
+
+def _output_key(definition: WorkflowDefinition | None, node_id: str) -> str:
+    """Return the state key of the result of a node; without a definition, the key of a node without `output`."""
+    node = None if definition is None else definition.nodes.get(node_id)
+    return (node or Node(id=node_id)).output_key
+
+
+def _move_result(state: State, old: str, new: str) -> None:
+    """Move the result of a node to its new key."""
+    if old == new or old not in state:
+        return
+    if new in state:
+        raise MigrationError(
+            f"rename_node: the result {old!r} cannot become {new!r}, because the state has {new!r} already"
+        )
+    state[new] = state.pop(old)
 
 
 def _move_records(state: State, old: str, new: str) -> None:

@@ -12,6 +12,7 @@ from victor_engine.engine.queries.requests import RequestQueries
 from victor_engine.engine.queries.runs import RunQueries
 from victor_engine.engine.queries.schedules import ScheduleQueries, exclusion
 from victor_engine.engine.queries.versions import (
+    CheckStart,
     LoadFunction,
     Problems,
     VersionQueries,
@@ -55,11 +56,16 @@ class Queries:
         watched: bool,
         problems: Problems = no_problems,
         load_function: LoadFunction = no_functions,
+        check_start: CheckStart | None = None,
     ) -> Queries:
-        """Return the queries that use `reader`. `watched` is whether an engine runs on the store."""
+        """Return the queries that use `reader`.
+
+        `watched` is whether an engine runs on the store. `check_start` raises DefinitionError for a definition on
+        which no run can start here; without it, because no bindings are loaded, this is not checked.
+        """
         return cls(
             RunQueries(reader, clock),
             ScheduleQueries(reader, clock, calendars, watched=watched),
             RequestQueries(reader, roles, groups, anyone),
-            VersionQueries(reader, clock, problems, load_function),
+            VersionQueries(reader, clock, problems, load_function, check_start),
         )

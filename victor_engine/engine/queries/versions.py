@@ -37,6 +37,10 @@ LoadFunction = Callable[[], "catalog.Load | None"]
 """Returns the loader of functions of the workspace; None if the workspace is not trusted."""
 
 
+CheckStart = Callable[[sqlite3.Connection, int], object]
+"""Raises DefinitionError for a definition on which no run can start here."""
+
+
 def no_problems() -> Mapping[str, Sequence[ProblemInfo]]:
     """Return no problems, because the workspace was not loaded."""
     return {}
@@ -50,11 +54,19 @@ def no_functions() -> catalog.Load | None:
 class VersionQueries:
     """The queries on versions, aliases and migrations."""
 
-    def __init__(self, reader: Reader, clock: Clock, problems: Problems, load_function: LoadFunction) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Clock,
+        problems: Problems,
+        load_function: LoadFunction,
+        check_start: CheckStart | None,
+    ) -> None:
         self._reader = reader
         self._clock = clock
         self._problems = problems
         self._load_function = load_function
+        self._check_start = check_start
 
     async def workflows(
         self, workflow: str | None = None, shown: VersionsShown = "all"
@@ -118,6 +130,8 @@ class VersionQueries:
     async def plan_migration(self, spec: MigrationSpec) -> MigrationReport:
         def look(connection: sqlite3.Connection) -> MigrationReport:
             planner = Planner(connection, spec, self._clock.now(), self._load_function())
+            if self._check_start is not None:
+                self._check_start(connection, planner.target.id)
             runs = list(planner.plans(planner.keys()))
             schedules = planner.schedules()
             return MigrationReport(

@@ -122,11 +122,12 @@ def _walk(
     state: dict[str, Any] = copy.deepcopy(run.state)
     stands = RunPosition.at(jsonio.loads(run.position))
     tried: dict[str, None] = {}
+    here: WorkflowDefinition | None = route.source
     for migration in route.path:
         there = route.known(str(migration.to_version))
         for number, step in enumerate(migration.steps, 1):
             before = copy.deepcopy(state) if detail else state
-            state, names = migration.apply_one(number, state)
+            state, names = migration.apply_one(number, state, here, there)
             tried.update(dict.fromkeys(names))
             try:
                 stands, words = move(step, stands, there)
@@ -135,6 +136,7 @@ def _walk(
             if detail:
                 lines = (*change_lines(before, state), *([refusal(names)] if names else ()))
                 steps.append(MigrationStepResult(migration.migration_id, step.describe(), lines, words))
+        here = there
     return state, stands, tuple(tried)
 
 

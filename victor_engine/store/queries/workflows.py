@@ -230,7 +230,8 @@ class _Tree:
             return "ramping" if row.version in self.ramping else "current"
         if self.use.active.get(row.id):
             return "draining"
-        return "drained" if self.use.totals.get(row.id) else "unused"
+        # A version keeps its row of totals when its runs moved to another version.
+        return "drained" if row.id in self.use.totals else "unused"
 
 
 def _scheduled(

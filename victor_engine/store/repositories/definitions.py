@@ -38,6 +38,15 @@ def _actor(actor: Actor | None) -> str | None:
 
 # --- reading -----------------------------------------------------------------------------------
 
+_REMOVED = "COALESCE(removed, CASE WHEN removal_at <= ? THEN COALESCE(deprecated, 'its date of removal has passed') END)"
+"""The reason of a removal. A transition counts a version as removed from the planned instant on, also before the
+engine has stored the removal."""
+_VERSION = f"id, version, deprecated, {_REMOVED}, successor FROM definitions"
+
+
+def _now(source: Source) -> int | None:
+    return source.now_us if isinstance(source, Tx) else None
+
 
 def is_known(source: Source, workflow: str) -> bool:
     """Return whether any version of a workflow is registered."""
@@ -53,9 +62,7 @@ def names(source: Source) -> list[str]:
 
 def versions(source: Source, workflow: str) -> list[Version]:
     """Return the versions of a workflow, in no order."""
-    rows = source.execute(
-        "SELECT id, version, deprecated, removed, successor FROM definitions WHERE workflow = ?", (workflow,)
-    )
+    rows = source.execute(f"SELECT {_VERSION} WHERE workflow = ?", (_now(source), workflow))
     return [Version(*row) for row in rows]
 
 
@@ -68,8 +75,7 @@ def version_names(source: Source, workflow: str) -> list[str]:
 def version(source: Source, workflow: str, name: str) -> Version | None:
     """Return a version of a workflow; None if there is none with this name."""
     row = source.execute(
-        "SELECT id, version, deprecated, removed, successor FROM definitions WHERE workflow = ? AND version = ?",
-        (workflow, name),
+        f"SELECT {_VERSION} WHERE workflow = ? AND version = ?", (_now(source), workflow, name)
     ).fetchone()
     return None if row is None else Version(*row)
 
@@ -77,8 +83,7 @@ def version(source: Source, workflow: str, name: str) -> Version | None:
 def version_by_id(source: Source, definition_id: int) -> tuple[str, Version]:
     """Return the workflow of a definition, and its version."""
     row = source.execute(
-        "SELECT workflow, id, version, deprecated, removed, successor FROM definitions WHERE id = ?",
-        (definition_id,),
+        f"SELECT workflow, {_VERSION} WHERE id = ?", (_now(source), definition_id)
     ).fetchone()
     return row[0], Version(*row[1:])
 
@@ -146,6 +151,20 @@ def add(
         (workflow, version, checksum, content, text, path, tx.now_us, int(unversioned)),
     ).fetchone()
     return int(definition_id)
+
+
+def due_for_removal(source: Source, now: int) -> list[int]:
+    """Return the ids of versions whose planned removal is due, by workflow. `now` is in microseconds."""
+    rows = source.execute(
+        "SELECT id FROM definitions WHERE removal_at <= ? AND removed IS NULL ORDER BY workflow, id", (now,)
+    )
+    return [int(row[0]) for row in rows]
+
+
+def next_removal(source: Source) -> int | None:
+    """Return the earliest planned removal that has not been done, in microseconds."""
+    (found,) = source.execute("SELECT MIN(removal_at) FROM definitions WHERE removed IS NULL").fetchone()
+    return None if found is None else int(found)
 
 
 def deprecate(
