@@ -1,5 +1,7 @@
 """References to secrets: `$secret.name` in text of an author.
 
+`$secret.node.field` refers to a secret field of the answer to a node, see `people.secret_answers`.
+
 A reference is a value of a separate type. It is read only from text of an author, so text of a state, a result
 or an answer cannot become one. A run that is started with references stores them under a reserved name of its
 state (`SECRETS`), beside the text of the author. It never stores the value of a secret.
@@ -16,14 +18,19 @@ from msgspec import Struct, field
 
 from victor_engine.reserved import SECRETS
 
-REFERENCE = r"\$secret\.([A-Za-z_][A-Za-z0-9_-]*)"
+REFERENCE = r"\$secret\.([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)"
 _REFERENCE = re.compile(REFERENCE)
 
 
-class Secret(Struct, frozen=True):
-    """The name of a secret in a text."""
+class Secret(Struct, frozen=True, omit_defaults=True):
+    """The name of a secret in a text.
+
+    A name with a dot is that of a field of an answer, or a name followed by other text. `run` is the id of the run
+    with the answer, if it is not the run that has the reference.
+    """
 
     name: str = field(name="secret")
+    run: str = ""
 
 
 class _Place(Struct, frozen=True):
@@ -78,9 +85,9 @@ def authored(value: Any) -> Any:
 
 
 def secret_names(value: Any) -> list[str]:
-    """Return the names of the secrets that a JSON value of an author refers to."""
+    """Return the names of the secrets that a JSON value of an author refers to, without fields of answers."""
     return [
-        part.name
+        part.name.partition(".")[0]
         for _, text in _references(authored(value), ())
         for part in text.parts
         if isinstance(part, Secret)
@@ -94,6 +101,20 @@ def revealed(value: Any, read: Callable[[str], str]) -> Any:
         return "".join(part if isinstance(part, str) else read(part.name) for part in text.parts)
 
     return _mapped(value, SecretText, reveal)
+
+
+def references(value: Any) -> list[Secret]:
+    """Return the references in a value."""
+    return [part for _, text in _references(value, ()) for part in text.parts if isinstance(part, Secret)]
+
+
+def replaced(value: Any, change: Callable[[Secret], str | Secret]) -> Any:
+    """Return the value with each reference replaced with a text or with another reference."""
+
+    def replace(text: SecretText) -> str | SecretText:
+        return joined(part if isinstance(part, str) else change(part) for part in text.parts)
+
+    return _mapped(value, SecretText, replace)
 
 
 def shown(value: Any) -> Any:

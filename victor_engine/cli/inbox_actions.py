@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec import UNSET
 from victor_engine import jsonio
 from victor_engine.api import Answer, Port, RequestInfo, RequestStatus
 from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
+from victor_engine.definition.secret_fields import WHOLE, secret_fields, split
 from victor_engine.errors import ConflictError, UsageError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -48,11 +50,54 @@ def answer_from_arguments(request: RequestInfo, words: str | None, value: str | 
         raise UsageError(f"{request.kind} {request.id} must be answered with approve or reject, not {word!r}")
     if request.kind == "override" and lower in ("accept", "accepted", "approve") and given is UNSET:
         return Answer(outcome="approved", comment=comment)
+    secret = secret_fields(request.input_schema) if not picks else ()
     if given is UNSET:
-        if not word:
+        if not word and not secret:
             raise UsageError("the answer is missing: give a value, or --value JSON")
-        given = _plain_value(request, word)
+        if word:
+            given = _plain_value(request, word)
+    if secret:
+        given = _with_typed_secrets(secret, given, request)
     return Answer(outcome="answered", value=given, comment=comment)
+
+
+def _with_typed_secrets(fields: tuple[str, ...], given: Any, request: RequestInfo) -> Any:
+    """Return the answer with the secret fields that it lacks, read without echo.
+
+    Without a terminal, each is a line of standard input. An empty line leaves the field out.
+    """
+    assert request.input_schema is not None
+    _, found = split(request.input_schema, None if given is UNSET else given)
+    if found:
+        print_note(
+            "a secret on the command line can be read by other users and stays in the history of the shell; leave it "
+            "out to be asked for it"
+        )
+    for field in fields:
+        if field in found or "*" in field:
+            continue
+        typed = _read_secret(field)
+        if not typed:
+            continue
+        if field == WHOLE and request.input_schema.get("type") != "object":
+            return typed
+        given = _placed({} if given is UNSET else given, field.split("."), typed)
+    if given is UNSET:
+        raise UsageError("the answer is missing: give a value, or --value JSON")
+    return given
+
+
+def _read_secret(field: str) -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt(field, hide_input=True, default="", show_default=False, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _placed(value: Any, path: list[str], secret: str) -> Any:
+    """Return a copy of an object with a field set; objects on the way are created."""
+    if not path or not isinstance(value, dict):
+        return secret if not path else value
+    return {**value, path[0]: _placed(value.get(path[0], {}), path[1:], secret)}
 
 
 def _plain_value(request: RequestInfo, word: str) -> Any:
@@ -88,7 +133,8 @@ def answer(
 ) -> None:
     """Answer a request.
 
-    ANSWER is approve, reject, a choice or a text; --value gives other answers as JSON.
+    ANSWER is approve, reject, a choice or a text; --value gives other answers as JSON. Secret fields that they do
+    not have are asked for without echo; without a terminal, each is a line of standard input.
     """
 
     async def work(port: Port) -> None:

@@ -17,13 +17,18 @@ from victor_engine.errors import ConfigError
 from victor_engine.private import make_directory
 
 
-def trust_file(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the path of the list: `$XDG_CONFIG_HOME/victor/trusted.json`."""
+def user_directory(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the directory for files of this user: `$XDG_CONFIG_HOME/victor`."""
     env = os.environ if environ is None else environ
     base = env.get("XDG_CONFIG_HOME") or ""
     home = Path(env["HOME"]) if env.get("HOME") else Path.home()
     root = Path(base) if base.startswith("/") else home / ".config"
-    return root / "victor" / "trusted.json"
+    return root / "victor"
+
+
+def trust_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the path of the list: `$XDG_CONFIG_HOME/victor/trusted.json`."""
+    return user_directory(environ) / "trusted.json"
 
 
 def is_trusted(workspace: Path, environ: Mapping[str, str] | None = None) -> bool:

@@ -49,6 +49,7 @@ from victor_engine.loading.loader import Loader
 from victor_engine.notify import Apprise, Sender, notify_problems
 from victor_engine.people.groups import Groups
 from victor_engine.people.rights import Rights
+from victor_engine.people.secret_answers import key_problems
 from victor_engine.private import close_to_others, make_directory
 from victor_engine.scheduling import schedule_commands
 from victor_engine.store import queries
@@ -330,6 +331,8 @@ class Engine(Port):
         now = self.clock.now()
         counts = await self._reader.read(queries.engine_counts, now)
         notifications = await self._reader.read(notify_problems, now, self.workspace.config.notify)
+        asks_secrets = any(piece.asks_secrets for piece in self.workspace.workflows)
+        keys = await asyncio.to_thread(key_problems) if asks_secrets else []
         return EngineInfo(
             mode=self.mode,
             pid=os.getpid(),
@@ -346,7 +349,7 @@ class Engine(Port):
             socket=self.socket,
             engine_user=user_name(os.geteuid()),
             permissions=self.rights.granted(),
-            problems=(*self.workspace.problems, *self.socket_problems, *notifications),
+            problems=(*self.workspace.problems, *self.socket_problems, *notifications, *keys),
             **msgspec.structs.asdict(counts),
         )
 

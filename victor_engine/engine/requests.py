@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from victor_engine.api import Answer, AuditHead, RequestInfo
 from victor_engine.clock import to_us
+from victor_engine.definition.secret_fields import split, with_secrets
 from victor_engine.engine.current_workspace import CurrentWorkspace
 from victor_engine.engine.queries import Reader, RequestQueries
-from victor_engine.errors import UsageError, VictorError
+from victor_engine.errors import InvalidAnswerError, UsageError, VictorError
 from victor_engine.events import EventKind
 from victor_engine.graph_walk.stopwatch import committed
 from victor_engine.identity import acting
 from victor_engine.people import commands
 from victor_engine.people.answers import Decision
 from victor_engine.people.roles import ROLE, Person, exists, look_up, needs_groups, person
+from victor_engine.people.secret_answers import Sealed, require_key, seal
 from victor_engine.people.stored_request import read_row
 from victor_engine.runs.supervisor import Runtime
 from victor_engine.store import queries
 from victor_engine.store.db import Store, Tx
 from victor_engine.store.repositories import audit
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts and numbers in a value, as text."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
 
 GROUPS_SECONDS = 10.0
 """Maximum seconds for the system to look up the groups of a user before a write."""
@@ -47,10 +64,28 @@ class RequestService:
         self._queries = queries
 
     async def answer(self, request_id: str, revision: int, answer: Answer) -> RequestInfo:
-        answer = replace(
-            answer, value=self._current.masked(answer.value), comment=self._current.masked(answer.comment)
-        )
-        return await self._send(request_id, lambda full: commands.AnswerIt(full, revision, answer))
+        full = await self._reader.read(queries.request_id, request_id)
+        row = await self._reader.read(read_row, full)
+        value, found = answer.value, dict[str, Any]()
+        if row.ask.sealed and row.ask.input_schema is not None:
+            if value is UNSET:
+                value = row.ask.recommendation if row.ask.kind == "override" else row.ask.default
+            value, found = split(row.ask.input_schema, value)
+        masker = self._current.bindings().secrets.masker  # before anything of the answer is logged
+        for text in _texts(found):
+            masker.add(text)
+        value, comment = self._current.masked(value), self._current.masked(answer.comment)
+        sealed: tuple[Sealed, ...] = ()
+        if found:
+            key = await asyncio.to_thread(require_key, self._store.path.parent)
+            sealed = seal(key, row.run_id, row.node_id, found)
+        if answer.value is not UNSET:
+            answer = replace(answer, value=with_secrets(value, found))
+        answer = replace(answer, comment=comment)
+        try:
+            return await self._send(full, lambda full: commands.AnswerIt(full, revision, answer, sealed))
+        except InvalidAnswerError as error:
+            raise InvalidAnswerError(masker.text(error.message), **masker.value(error.details)) from None
 
     async def prune_audit(self, before: datetime, note: str = "") -> AuditHead:
         actor = acting()

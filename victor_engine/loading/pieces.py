@@ -38,7 +38,8 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     """One workflow of one file, with the data that an engine needs before a run starts.
 
     `content` is JSON. `scheduled` is whether it declares a schedule, and `spec` its spec unless that has errors.
-    `work` are the nodes that need a binding; `starts` maps nodes to the workflows that they start.
+    `work` are the nodes that need a binding; `starts` maps nodes to the workflows that they start. `asks_secrets` is
+    whether a request of it has secret fields.
     """
 
     name: str
@@ -54,6 +55,7 @@ class WorkflowPiece(Struct, frozen=True, kw_only=True):
     schedule_places: dict[str, tuple[int, int]] = {}
     work: tuple[str, ...] = ()
     starts: dict[str, str] = {}
+    asks_secrets: bool = False
 
     def problem(self, error: str) -> ProblemInfo:
         """Return an error of its `schedule:` block with its location."""

@@ -25,6 +25,7 @@ from victor_engine.definition.model import (
     SubWorkflowNode,
     WorkflowDefinition,
 )
+from victor_engine.definition.secret_fields import asked_secrets
 from victor_engine.errors import UsageError
 from victor_engine.loading.calendars import calendar_of, piece_of
 from victor_engine.loading.pieces import (
@@ -172,6 +173,9 @@ class WorkspaceReader:
                 for node in definition.nodes.values()
                 if isinstance(node, SubWorkflowNode)
             },
+            asks_secrets=any(
+                isinstance(node, HITLNode) and asked_secrets(node) for node in definition.nodes.values()
+            ),
         )
         return piece, [piece.problem(error) for error in errors]
 

@@ -12,6 +12,7 @@ from victor_engine.people import corrections, reassignment
 from victor_engine.people.answers import Decision
 from victor_engine.people.requests import answer_request, claim_request, release_request
 from victor_engine.people.roles import Person
+from victor_engine.people.secret_answers import Sealed
 from victor_engine.store.db import Tx
 
 
@@ -21,6 +22,8 @@ class AnswerIt(Struct, frozen=True):
     request_id: str
     revision: int
     answer: Answer
+    sealed: tuple[Sealed, ...] = ()
+    """The secret fields of the answer, encrypted."""
 
 
 class PushBack(Struct, frozen=True):
@@ -92,8 +95,8 @@ def commit(tx: Tx, command: Command, person: Person) -> Decision | None:
     is refused. A refused command changes nothing.
     """
     match command:
-        case AnswerIt(request_id, revision, answer):
-            return answer_request(tx, request_id, revision, answer, person)
+        case AnswerIt(request_id, revision, answer, sealed):
+            return answer_request(tx, request_id, revision, answer, person, sealed)
         case PushBack(request_id, revision, to_node, comment):
             return corrections.push_back(tx, request_id, revision, to_node, comment, person)
         case UndoAnswer(request_id):

@@ -13,7 +13,7 @@ from victor_engine.people.stored_request import not_overdue, read_for, refused, 
 from victor_engine.people.votes import check_assigned, check_voter, read_voting, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.queries.people import push_back_targets, starters
-from victor_engine.store.repositories import requests, votes
+from victor_engine.store.repositories import requests, secret_answers, votes
 
 PUSHED_BACK = "pushed_back"
 """The outcome of a request that sent its run back."""
@@ -37,6 +37,7 @@ def undo_answer(tx: Tx, request_id: str, person: Person) -> None:
     deadline = row.deadline + stood if row.deadline is not None else None
     votes.take_back_last(tx, row.handle)
     requests.reopen(tx, row.handle, deadline)
+    secret_answers.delete(tx, row.run_key, row.handle)
     plan_reminders(tx, row.handle, row.ask, deadline)
     write_event(tx, row, EventKind.REQUEST_UNDONE, person.actor, {"outcome": row.outcome})
 

@@ -95,6 +95,8 @@ class Ask(Struct, frozen=True, omit_defaults=True):
     remind_every: float | None = None
     undo_window: float | None = None
     allow_questions: bool = False
+    sealed: bool = False
+    """Whether the secret fields of the answer are encrypted, and masked in the state."""
     interrupted: bool = False
     """Whether the question is about an interrupted attempt; see `interrupted_ask`."""
 
@@ -104,12 +106,17 @@ class Ask(Struct, frozen=True, omit_defaults=True):
 
 
 def build_ask(
-    node: HITLNode, state: Mapping[str, Any], requested_by: str, now: datetime
+    node: HITLNode, state: Mapping[str, Any], requested_by: str, now: datetime, *, sealed: bool = False
 ) -> tuple[Ask, datetime | None]:
     """Return the question and its deadline. Names of the prompt that the state lacks are marked in the text.
 
-    Raise NodeError if the question cannot be answered: its schema or its `reject_policy` is not valid.
+    With `sealed`, the secret fields of its answer are encrypted.
+
+    Raise NodeError if the question cannot be answered: its schema or its `reject_policy` is not valid, or several
+    people would have to give the same secret answer.
     """
+    if sealed and node.required_approvals > 1:
+        raise _unanswerable(node, "an answer with secret fields cannot need several people")
     if node.reject_policy not in REJECT_POLICIES:
         raise _unanswerable(
             node, f"reject_policy must be one of {', '.join(REJECT_POLICIES)}, not {node.reject_policy!r}"
@@ -170,6 +177,7 @@ def build_ask(
         remind_every=node.remind_every,
         undo_window=node.undo_window,
         allow_questions=node.allow_questions,
+        sealed=sealed,
     )
     seconds = node.timeout_seconds
     if seconds is None and chain:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from victor_engine.api import Actor, Answer
+from victor_engine.definition.secret_fields import split
 from victor_engine.domain.statuses import RequestStatus
 from victor_engine.domain.transitions import RequestCommand
 from victor_engine.errors import ConflictError, PermissionDeniedError
@@ -23,6 +24,7 @@ from victor_engine.people.judging import Step, judge
 from victor_engine.people.questions import Ask, build_ask
 from victor_engine.people.reminders import drop_reminders, plan_reminders
 from victor_engine.people.roles import Person
+from victor_engine.people.secret_answers import Sealed
 from victor_engine.people.stored_request import Row, read_for, write_ask, write_event
 from victor_engine.people.timeouts import (
     due_requests,
@@ -35,7 +37,7 @@ from victor_engine.people.votes import check_assigned, read_voting, record_vote
 from victor_engine.store.db import Tx, actor_from_json
 from victor_engine.store.locks import Root
 from victor_engine.store.queries.people import starters
-from victor_engine.store.repositories import requests
+from victor_engine.store.repositories import requests, secret_answers
 from victor_engine.store.repositories.requests import Handle
 
 
@@ -97,13 +99,21 @@ def open_request(
 # --- answering ---------------------------------------------------------------------------------
 
 
-def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, person: Person) -> Decision | None:
+def answer_request(
+    tx: Tx,
+    request_id: str,
+    revision: int,
+    answer: Answer,
+    person: Person,
+    sealed: tuple[Sealed, ...] = (),
+) -> Decision | None:
     """Record an answer. Return the decision, or None if the answer does not decide the request yet.
 
     With `required_approvals` n, n different people have to give the same answer: the same choices, the same
     document. The last answer of each person counts. In a chain, an approval opens the next stage. With an
     `undo_window`, of the node or else of the answer, the decision follows at its end
-    (`people.timeouts.settle_request`).
+    (`people.timeouts.settle_request`). Of the secret fields, only the encrypted values
+    `sealed` are stored.
 
     Raises:
         AlreadyAnsweredError: The request is decided. The error names the user, the time and the answer.
@@ -113,18 +123,31 @@ def answer_request(tx: Tx, request_id: str, revision: int, answer: Answer, perso
     """
     row = read_for(tx, request_id, RequestCommand.ANSWER, revision)
     judged = judge(row, read_voting(tx, row), answer, person, tx.now_us)
-    outcome = judged.outcome
-    record_vote(tx, row, person.actor, outcome, judged.value, answer.comment)
+    outcome, value = judged.outcome, _hidden(tx, row, judged.value, sealed)
+    record_vote(tx, row, person.actor, outcome, value, answer.comment)
     if judged.step is Step.VOTE:
         # The question has not changed, so neither has its revision: others may vote on what they see.
-        data = {"outcome": outcome, "votes": judged.votes, **_said(judged.value, answer.comment)}
+        data = {"outcome": outcome, "votes": judged.votes, **_said(value, answer.comment)}
         write_event(tx, row, EventKind.REQUEST_VOTED, person.actor, data)
         return None
     if judged.step is Step.PASS_ON:
-        _pass_on(tx, row, person.actor, outcome, judged.value, answer.comment)
+        _pass_on(tx, row, person.actor, outcome, value, answer.comment)
         return None
     window = answer.undo_window if row.ask.undo_window is None else row.ask.undo_window
-    return decide(tx, row, person.actor, outcome, judged.value, answer.comment, window)
+    return decide(tx, row, person.actor, outcome, value, answer.comment, window)
+
+
+def _hidden(tx: Tx, row: Row, value: Any, sealed: tuple[Sealed, ...]) -> Any:
+    """Store the encrypted secret fields of an answer, and return the answer with these fields masked."""
+    if not row.ask.sealed or row.ask.input_schema is None:
+        return value
+    masked, found = split(row.ask.input_schema, value)
+    if found.keys() != {each.field for each in sealed}:
+        raise ConflictError(f"request {row.id} was answered without its encrypted fields; answer it again")
+    secret_answers.delete_of_node(tx, row.run_key, row.node_id)
+    rows = [secret_answers.SecretRow(row.node_id, each.field, each.key_id, each.sealed) for each in sealed]
+    secret_answers.put(tx, row.run_key, row.handle, rows)
+    return masked
 
 
 def decide(
@@ -188,6 +211,7 @@ def withdraw_requests(tx: Tx, run_key: int, reason: str, *, cancelled_only: bool
     for request_id in found:
         row = read_for(tx, request_id, RequestCommand.WITHDRAW)
         requests.withdraw(tx, row.handle)
+        secret_answers.delete(tx, run_key, row.handle)
         drop_reminders(tx, row.handle)
         write_event(tx, row, EventKind.REQUEST_WITHDRAWN, None, {"reason": reason})
     return len(found)

@@ -5,26 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from victor_engine.clock import Clock, from_us, to_us
 from victor_engine.definition.model import HITLNode, SubWorkflowNode
+from victor_engine.definition.secret_fields import asked_secrets
+from victor_engine.errors import ConfigError, NodeError
 from victor_engine.graph_walk.effects import Child, ChildEnd, Step
 from victor_engine.graph_walk.waits import Wait, WaitEnd
 from victor_engine.people.questions import Ask, interrupted_ask, with_defaults
 from victor_engine.people.requests import Decision, build_ask, open_request
+from victor_engine.people.secret_answers import require_key
 from victor_engine.runs import breakers, transitions
 from victor_engine.runs.child_runs import Resolve, Started, known_child, start_child
 from victor_engine.runs.polling import LONGEST_SLEEP, FileWatch, HttpWatch, wait_over
 from victor_engine.runs.run_record import RunRecord
+from victor_engine.runs.secret_references import for_child, with_answers
 from victor_engine.store.db import Store, Tx
-from victor_engine.store.repositories import attempts
+from victor_engine.store.repositories import attempts, requests, secret_answers
 from victor_engine.work.attempt_log import AttemptLog, LogWriter
 
 if TYPE_CHECKING:
     from victor_engine.work.bindings import BindingTable
+
+
+_IN_STATE = (
+    "the secret fields {} of the answer are stored in plain text, because this version was registered before they "
+    "were encrypted; register a new version that names them as $secret.<node id>.<field>. The next release does not "
+    "store them any more"
+)
 
 
 class RunPausedError(Exception):
@@ -82,10 +93,20 @@ class ExternalWaits:
 
     async def ask(self, attempt: int, step: Step, node: HITLNode, state: dict[str, Any]) -> Decision:
         node = with_defaults(node, self.bindings.config.hitl)
-        ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now())
+        fields = asked_secrets(node)
+        in_state = bool(fields) and await self.store.read(
+            lambda c: secret_answers.in_state(c, self.run.definition_id)
+        )
+        sealed = bool(fields) and not in_state
+        if sealed:
+            await self._require_key(node)
+        ask, deadline = build_ask(node, state, self.record.requested_by, self.clock.now(), sealed=sealed)
         idle = self._idle_with_one_more()
 
         def transition(tx: Tx) -> str:
+            known = requests.of_step(tx, self.run.key, step.key, step.iteration, attempt)
+            if in_state and known is None:
+                transitions.warn(tx, self.run, node.id, _IN_STATE.format(", ".join(fields)), {})
             attempts.set_waiting(tx, self.run.key, attempt)
             return self._open_request(tx, attempt, step, ask, deadline, idle)
 
@@ -93,6 +114,22 @@ class ExternalWaits:
         self.services.deadlines_changed()
         async with self._external_wait():
             return await self.services.decision(request_id)
+
+    async def _require_key(self, node: HITLNode) -> None:
+        """Raise NodeError if the secret fields of an answer cannot be encrypted."""
+        try:
+            await asyncio.to_thread(require_key, self.store.path.parent)
+        except ConfigError as error:
+            raise NodeError(
+                f"{node.id}: the question has secret fields and is not asked: {error.message}",
+                error_type="SecretKeyError",
+                retryable=False,
+            ) from None
+
+    async def with_answers(self, value: Any) -> Any:
+        """Return a value with its references to secret answers replaced. Raise NodeError if one is missing."""
+        masker = self.bindings.secrets.masker
+        return await with_answers(value, self.record.definition, self.run.id, self.store, masker)
 
     async def ask_about_interruption(self, attempt: int, step: Step) -> Decision:
         self.opened = True
@@ -189,8 +226,13 @@ class ExternalWaits:
             if wait.file is not None:
                 watch = FileWatch(wait, self.clock, self.bindings.workspace)
             elif wait.http is not None:
+                http = wait.http
                 watch = HttpWatch(
-                    wait.http,
+                    replace(
+                        http,
+                        url=await self.with_answers(http.url),
+                        headers=await self.with_answers(http.headers),
+                    ),
                     self.clock,
                     self.bindings.secrets,
                     satisfied,
@@ -209,6 +251,7 @@ class ExternalWaits:
         self, step: Step, number: int, node: SubWorkflowNode, inputs: dict[str, Any]
     ) -> tuple[int, Child]:
         self.opened = True
+        inputs = for_child(inputs, self.record.definition, self.run.id)
         known = self.record.waiting.get((step.key, step.iteration))
         idle = self._idle_with_one_more() if node.wait else False
         if known is not None and known.number == number and known.child_key is not None:

@@ -170,6 +170,9 @@ class EmbeddedEffects(ExternalWaits):
             reason = f"{step.key}: the run reached its limit of {whole:g} s of active time"
         if call.state is None and getattr(invoker, "wants_state", False):
             call = replace(call, state=dict(self.record.state))
+        call = replace(
+            call, inputs=await self.with_answers(call.inputs), config=await self.with_answers(call.config)
+        )
         log = self.log_writer.open(self.run.key, attempt)
         context = _Context(self, attempt, log)
         self._logs[attempt] = log

@@ -353,6 +353,16 @@ CREATE TABLE schedules (
   removed_at   INTEGER
 , vanished TEXT) WITHOUT ROWID;
 
+CREATE TABLE secret_answers (
+  run_key     INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+  node_id     TEXT NOT NULL,
+  field       TEXT NOT NULL,
+  request_key INTEGER NOT NULL REFERENCES requests (key),
+  key_id      TEXT NOT NULL,            -- of the key that encrypted it
+  sealed      BLOB NOT NULL,            -- nonce and ciphertext, see people.secret_answers
+  PRIMARY KEY (run_key, node_id, field)
+) WITHOUT ROWID;
+
 CREATE TABLE state_migrations (
   id            INTEGER PRIMARY KEY,
   workflow      TEXT NOT NULL,
@@ -499,4 +509,9 @@ CREATE TRIGGER run_totals_move AFTER UPDATE OF definition_id ON runs
   UPDATE run_totals SET runs = runs - 1 WHERE definition_id = OLD.definition_id;
   INSERT INTO run_totals VALUES (NEW.definition_id, 1)
     ON CONFLICT (definition_id) DO UPDATE SET runs = runs + 1;
+END;
+
+CREATE TRIGGER secret_answers_end AFTER UPDATE OF status ON runs
+  WHEN NEW.status IN ('succeeded', 'failed', 'rejected', 'cancelled') BEGIN
+  DELETE FROM secret_answers WHERE run_key = NEW.key;
 END;

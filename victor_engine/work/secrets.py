@@ -134,11 +134,15 @@ class SecretStore:
         return {**open_to_all, **(self.resolve(given) if given else {})}
 
     def get(self, name: str) -> str:
-        """Return the value of a secret. Raise ConfigError that names the secret and its source."""
+        """Return the value of a secret. Raise ConfigError that names the secret and its source.
+
+        After a dot, `name` has text that follows the reference, such as a domain after the name of a host.
+        """
+        name, dot, rest = name.partition(".")
         source = self._declared.get(name)
         value = self._standard(name) if source is None else self._read(name, source)
         self.masker.add(value)
-        return value
+        return value + dot + rest
 
     def resolve(self, value: Any) -> Any:
         """Return a JSON value of an author with each `$secret.name` in its texts replaced.
