@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import click
@@ -80,11 +80,27 @@ def _with_typed_secrets(fields: tuple[str, ...], given: Any, request: RequestInf
         if not typed:
             continue
         if field == WHOLE and request.input_schema.get("type") != "object":
-            return typed
-        given = _placed({} if given is UNSET else given, field.split("."), typed)
+            return _typed_value(request.input_schema, [], typed)
+        path = field.split(".")
+        given = _placed(
+            {} if given is UNSET else given, path, _typed_value(request.input_schema, path, typed)
+        )
     if given is UNSET:
         raise UsageError("the answer is missing: give a value, or --value JSON")
     return given
+
+
+def _typed_value(schema: Mapping[str, Any], path: list[str], typed: str) -> Any:
+    """Return what was typed into a field: JSON if the field is not text, and the text otherwise."""
+    inner: Any = schema
+    for part in path:
+        inner = inner.get("properties", {}).get(part, {}) if isinstance(inner, Mapping) else {}
+    if not isinstance(inner, Mapping) or inner.get("type", "string") == "string":
+        return typed
+    try:
+        return json.loads(typed)
+    except (ValueError, RecursionError):
+        return typed
 
 
 def _read_secret(field: str) -> str:
@@ -93,7 +109,7 @@ def _read_secret(field: str) -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _placed(value: Any, path: list[str], secret: str) -> Any:
+def _placed(value: Any, path: list[str], secret: Any) -> Any:
     """Return a copy of an object with a field set; objects on the way are created."""
     if not path or not isinstance(value, dict):
         return secret if not path else value
