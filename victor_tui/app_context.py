@@ -17,6 +17,8 @@ from victor_engine.api import (
     EngineInfo,
     Port,
     RequestInfo,
+    RequestStatus,
+    counted_text,
     outcome_text,
 )
 from victor_engine.clock import Clock, SystemClock
@@ -180,8 +182,9 @@ class Console(KeyQueueApp[str]):
 
     def announce_answer(self, request: RequestInfo) -> None:
         """Show the answer that the current user gave. The banner shows for how long it can be undone."""
-        outcome = outcome_text(request.outcome or "answered", request.answer)
-        self.notify(clean(f"{outcome[0].upper()}{outcome[1:]}: {request.title}"), timeout=4, markup=False)
+        decided = request.status != RequestStatus.OPEN
+        text = outcome_text(request.outcome, request.answer) if decided else counted_text(request, self.user)
+        self.notify(clean(f"{text[0].upper()}{text[1:]}: {request.title}"), timeout=4, markup=False)
 
     async def undo_answer(self, request: RequestInfo) -> None:
         """Undo an answer of the current user that is not final yet."""

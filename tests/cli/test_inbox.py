@@ -78,6 +78,9 @@ def test_listing_and_showing(inbox: Inbox) -> None:
     text = inbox.raw("show", inbox.id)
     assert "Draft 1." in text
     assert "can be pushed back to: draft" in text
+    assert "approve -> out\nreject -> ends as rejected\n" in text
+    assert re.search(r"^started  by \S+$", text, re.M)
+    assert shown["ways"][0] == {"answers": ["approve"], "nodes": ["out"]}
     assert f"for      {ME}" in text
 
 

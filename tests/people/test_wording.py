@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.people.bench import BOB, YES, bench
-from victor_engine.api import first_line, held_text, question_text
+from tests.people.bench import ALICE, BOB, NO, YES, bench
+from victor_engine.api import Answer, counted_text, first_line, held_text, question_text
+from victor_engine.definition.model import Choice
 from victor_engine.store.queries import request
 
 DELETE = {"name": "Delete {vol} in {env.name}", "prompt": "# Delete volume **{vol}**?\n\nIt has `{size}` GB."}
@@ -68,3 +69,37 @@ async def test_an_answer_that_is_not_in_force_names_its_author_and_the_time_left
         assert held_text(info, now + timedelta(seconds=0.5)) == "approved by bob, in force in 5 s"
         assert held_text(info, now + timedelta(seconds=1)) == "approved by bob, in force in 4 s"
         assert held_text(info, now + timedelta(seconds=5)) == ""
+
+
+NAMES = {"assignees": ("alice", "bob", "carol"), "required_approvals": 2, "reject_policy": "quorum"}
+CHOICES = {
+    "hitl_type": "choice",
+    "choices": (Choice(value="one", label="One"), Choice(value="two", label="Two")),
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "answers", "expected"),
+    [
+        (NAMES, [YES], "your approval counts: 1 of 2 approvals"),
+        (NAMES, [YES, NO], "your rejection counts: 1 of 2 rejections (1 of 2 approvals)"),
+        ({**NAMES, "reject_policy": "majority"}, [NO], "your rejection counts: 1 of 2 rejections"),
+        (
+            {**NAMES, **CHOICES},
+            [Answer("answered", "one"), Answer("answered", "two")],
+            "your vote counts: 1 of 2 for two (1 of 2 for one)",
+        ),
+        ({"chain": ("alice", "bob")}, [YES], "your approval counts; the next people of the chain are asked"),
+    ],
+)
+async def test_a_vote_that_does_not_decide_says_what_it_counts(
+    tmp_path: Path, fields: dict[str, Any], answers: list[Answer], expected: str
+) -> None:
+    async with bench(tmp_path) as b:
+        ref = await b.ask(**fields)
+        voters = [ALICE, BOB][: len(answers)]
+        for answer, voter in zip(answers, voters, strict=True):
+            await b.answer(ref, answer, voter)
+        info = await b.store.read(lambda c: request(c, ref.id))
+        assert info.status == "open"
+        assert counted_text(info, voters[-1].user) == expected

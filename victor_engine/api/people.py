@@ -39,6 +39,7 @@ class VoteInfo(Struct, frozen=True, omit_defaults=True):
     comment: str = ""
     stage: int = 0  # position in a chain of assignees, from 0
     undone: bool = False  # undone by its author
+    value: Any = None  # the choice, the object of a form, or the document
 
 
 class MessageInfo(Struct, frozen=True, omit_defaults=True):
@@ -50,12 +51,60 @@ class MessageInfo(Struct, frozen=True, omit_defaults=True):
     text: str
 
 
+class StartInfo(Struct, frozen=True, omit_defaults=True):
+    """The start of the run of a request. `parent_node` is the node of the parent run that waits for it.
+
+    For a rerun, `parent_run` is the earlier run.
+    """
+
+    trigger: str  # see `TriggerKind`
+    by: str  # a user, or the id of a schedule
+    at: datetime
+    note: str = ""
+    schedule_id: str | None = None
+    nominal: datetime | None = None
+    parent_run: str | None = None
+    parent_workflow: str = ""
+    parent_node: str = ""
+
+
+class WayInfo(Struct, frozen=True, omit_defaults=True):
+    """The way that some answers lead to, from the definition of the run.
+
+    `nodes` follow in any case, in order. `depends` names the conditions after them that the engine cannot know yet.
+    `ends` says how the way ends if it does not simply end with the last node.
+    """
+
+    answers: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    ends: str = ""
+
+
+class HandoverInfo(Struct, frozen=True, omit_defaults=True):
+    """A change of the people who are asked."""
+
+    at: datetime
+    actor: Actor
+    kind: Literal["reassigned", "delegated", "escalated", "passed_on"]
+    to: tuple[str, ...] = ()
+    note: str = ""
+
+
+class LogTail(Struct, frozen=True):
+    """The end of the log of one node: for `Port.run_log`, its node and the number before its last lines."""
+
+    node_id: str
+    after: int
+
+
 class RequestInfo(Struct, frozen=True, omit_defaults=True):
     """One request to people, with the content that was shown to them.
 
     An answer that can still be undone has the status `answered` and `settles_at`, at which the run continues.
     `held_since` is set while a question to the requester is open: the deadline is suspended, and `held_left`
-    seconds of it remain. Only `Port.request` fills `can_go_back_to`. `asked_as` is the relation of the calling
+    seconds of it remain. Only `Port.request` fills `can_go_back_to`, `started`, `ways`, `handovers` and `log` (of the
+    last node before the request that wrote one). `asked_as` is the relation of the calling
     user to the request: assigned by name, through a group or role, as anyone, or not assigned (empty).
     """
 
@@ -108,6 +157,10 @@ class RequestInfo(Struct, frozen=True, omit_defaults=True):
     can_go_back_to: tuple[str, ...] = ()
     asked_as: Literal["", "name", "group", "anyone"] = ""
     digest: str = ""
+    started: StartInfo | None = None
+    ways: tuple[WayInfo, ...] = ()
+    handovers: tuple[HandoverInfo, ...] = ()
+    log: LogTail | None = None
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):

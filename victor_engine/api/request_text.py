@@ -8,8 +8,12 @@ import re
 from datetime import datetime
 from typing import Any
 
-from victor_engine.api.people import RequestInfo
+from victor_engine.api.people import RequestInfo, StartInfo, WayInfo
 
+_NAMED = 2
+"""The number of nodes, and of conditions, that a line about a way names."""
+_ANSWERS = 4
+"""The number of answers that a line about a way names."""
 _VALUE_LENGTH = 60
 """Maximum length of a value in a line about an answer, in characters."""
 
@@ -67,3 +71,32 @@ def held_text(request: RequestInfo, now: datetime) -> str:
     seconds = math.ceil((request.settles_at - now).total_seconds())
     left = f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
     return f"{outcome_text(request.outcome, request.answer)} by {by}, in force in {left}"
+
+
+def way_text(way: WayInfo) -> str:
+    """Return what some answers lead to: `approve -> roll_out, health_check, 3 more`."""
+    more = len(way.nodes) - _NAMED
+    parts = [*way.nodes[:_NAMED], *([f"{more} more"] if more > 0 else [])]
+    if way.depends:
+        shown = [value_text(each) for each in way.depends[:_NAMED]]
+        shown += [f"{len(way.depends) - _NAMED} more"] if len(way.depends) > _NAMED else []
+        parts.append(("then " if parts else "") + f"depends on {' and '.join(shown)}")
+    if way.ends:
+        parts.append(way.ends)
+    answers = ", ".join(way.answers[:_ANSWERS]) + (", …" if len(way.answers) > _ANSWERS else "")
+    return f"{answers} -> {', '.join(parts)}"
+
+
+def start_text(start: StartInfo) -> str:
+    """Return who or what started a run, with the note and the parent run."""
+    words = {
+        "schedule": "started by schedule",
+        "backfill": "started by a backfill of",
+        "upstream": "started after other workflows by",
+    }.get(start.trigger, "started by")
+    text = f"{words} {start.by}"
+    if start.parent_run:
+        kind = "rerun of" if start.trigger == "rerun" else "child of"
+        text += f", {kind} run {start.parent_run} of {start.parent_workflow}"
+        text += f", node {start.parent_node}" if start.parent_node else ""
+    return f"{text}: {start.note}" if start.note else text

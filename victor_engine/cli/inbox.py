@@ -16,6 +16,9 @@ from victor_engine.api import (
     held_text,
     outcome_text,
     question_text,
+    sides,
+    start_text,
+    way_text,
 )
 from victor_engine.cli.audit import export_options, export_requests
 from victor_engine.cli.inbox_actions import COMMANDS, json_option
@@ -104,6 +107,8 @@ def _show(request: RequestInfo, now: datetime) -> None:
     print_line(f"{request.title}  ({request.kind}, {request.status})")
     print_line(f"request  {request.id}, revision {request.revision}")
     print_line(f"run      {request.run_id} of {request.workflow} {request.version}, node {request.node_id}")
+    if request.started is not None:
+        print_line(f"started  {start_text(request.started).removeprefix('started ')}")
     if request.deadline is not None:
         print_line(f"deadline {local(request.deadline)}. {request.on_timeout_text}")
     if request.chain:
@@ -115,10 +120,20 @@ def _show(request: RequestInfo, now: datetime) -> None:
         print_line(
             f"needs    {request.required_approvals} approvals (reject_policy: {request.reject_policy})"
         )
+    for side in sides(request):
+        print_line(f"votes    {side.text} ({', '.join(vote.actor.user for vote in side.voters)})")
+    for change in request.handovers:
+        note = f": {change.note}" if change.note else ""
+        by = f"{change.kind.replace('_', ' ')} by {change.actor.shown} at {local(change.at)}"
+        print_line(f"{by} to {', '.join(change.to)}{note}")
     if request.claimed_by:
         print_line(f"claimed  by {request.claimed_by}")
     print_line()
     print_line(plain(request.prompt))
+    if request.ways:
+        print_line()
+    for way in request.ways:
+        print_line(way_text(way))
     for key, value in request.context.items():
         print_line(f"\n{key}: {json.dumps(value, indent=2, ensure_ascii=False)}")
     for choice in request.choices:
@@ -133,7 +148,9 @@ def _show(request: RequestInfo, now: datetime) -> None:
     for vote in request.votes:
         undone = ", undone" if vote.undone else ""
         comment = f": {vote.comment}" if vote.comment else ""
-        print_line(f"\n{vote.outcome} by {vote.actor.shown} at {local(vote.at)}{undone}{comment}")
+        print_line(
+            f"\n{outcome_text(vote.outcome, vote.value)} by {vote.actor.shown} at {local(vote.at)}{undone}{comment}"
+        )
     if request.can_go_back_to:
         print_line(f"\ncan be pushed back to: {', '.join(request.can_go_back_to)}")
     if request.outcome is not None:

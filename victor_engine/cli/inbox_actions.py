@@ -12,10 +12,11 @@ import click
 from msgspec import UNSET
 
 from victor_engine import jsonio
-from victor_engine.api import Answer, Port, RequestInfo, RequestStatus
+from victor_engine.api import Answer, Port, RequestInfo, RequestStatus, counted_text
 from victor_engine.cli.output import local, print_json, print_line, print_note, with_port
 from victor_engine.definition.secret_fields import WHOLE, secret_fields, split
 from victor_engine.errors import ConflictError, UsageError
+from victor_engine.identity import user_name
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 revision_option = click.option(
@@ -171,7 +172,7 @@ def answer(
             )
             print_note(f"to undo it before then, run: victor inbox undo {done.id}")
         elif done.status == RequestStatus.OPEN:
-            print_line(f"vote recorded: {len(done.votes)} of {done.required_approvals} for {done.title}")
+            print_line(f"{counted_text(done, user_name(os.getuid()))}: {done.title}")
         else:
             print_line(f"{done.outcome}: {done.title} (run {done.run_id})")
             if (await port.engine()).pid == os.getpid():

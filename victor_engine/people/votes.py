@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from victor_engine.api import Actor
+from victor_engine.api import Actor, vote_count
 from victor_engine.errors import PermissionDeniedError
 from victor_engine.people.answers import same
 from victor_engine.people.questions import Ask
-from victor_engine.people.roles import GROUP, ROLE, Person, person_key
+from victor_engine.people.roles import Person, person_key
 from victor_engine.people.stored_request import Row
 from victor_engine.store.db import Tx
 from victor_engine.store.queries.people import starters
@@ -57,17 +57,8 @@ def enough(ask: Ask, current: CurrentVotes, outcome: str, value: Any) -> bool:
 
 
 def rejections_needed(ask: Ask) -> int:
-    """Return the number of rejections that reject a request, by `reject_policy`.
-
-    `any`: one. `quorum`: the number of `required_approvals`. `majority`: more than half of the assignees, or, if
-    groups or roles are assigned, whose members cannot be counted, more than half of `required_approvals`.
-    """
-    if ask.reject_policy == "quorum":
-        return ask.required_approvals
-    if ask.reject_policy == "majority":
-        countable = ask.assignees and not any(name.startswith((ROLE, GROUP)) for name in ask.assignees)
-        return (len(ask.assignees) if countable else ask.required_approvals) // 2 + 1
-    return 1
+    """Return the number of rejections that reject a request, by `reject_policy`."""
+    return vote_count.rejections_needed(ask.reject_policy, ask.required_approvals, ask.assignees)
 
 
 def record_vote(tx: Tx, row: Row, actor: Actor, outcome: str, value: Any, comment: str) -> None:

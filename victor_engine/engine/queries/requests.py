@@ -18,6 +18,7 @@ from victor_engine.api import (
     RequestPage,
     RequestQuery,
 )
+from victor_engine.engine.queries import request_details
 from victor_engine.engine.queries.reader import Reader
 from victor_engine.people import audit, audit_verification
 from victor_engine.people.groups import Groups
@@ -55,7 +56,7 @@ class RequestQueries:
         return replace(queue, next=first)
 
     async def request(self, request_id: str) -> RequestInfo:
-        return (await self._viewing.see([await self._reader.read(queries.request, request_id)]))[0]
+        return (await self._viewing.see([await self._reader.read(request_details.request, request_id)]))[0]
 
     async def audit_history(self, query: AuditQuery) -> AuditPage:
         return await self._reader.read(audit.history_page, query)

@@ -230,11 +230,11 @@ def _votes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, lis
     found: dict[int, list[VoteInfo]] = defaultdict(list)
     for some in batched(keys):
         rows = connection.execute(
-            "SELECT request_key, at, actor, outcome, comment, stage, undone_at FROM votes"
+            "SELECT request_key, at, actor, outcome, comment, stage, undone_at, value FROM votes"
             f" WHERE request_key IN ({marks(len(some))}) ORDER BY id",
             some,
         )
-        for key, at, actor, outcome, comment, stage, undone in rows:
+        for key, at, actor, outcome, comment, stage, undone, value in rows:
             vote = VoteInfo(
                 at=from_us(at),
                 actor=actor_from_json(actor),
@@ -242,6 +242,7 @@ def _votes(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, lis
                 comment=comment,
                 stage=stage,
                 undone=undone is not None,
+                value=json_or(value, None),
             )
             found[key].append(vote)
     return found
