@@ -41,7 +41,7 @@ from victor_tui.feed import (
 from victor_tui.feed_readers import FeedDistributor
 from victor_tui.inbox.open_requests import open_page
 from victor_tui.inbox.urgency import most_urgent
-from victor_tui.keys import APP_BINDINGS, SCREENS
+from victor_tui.keys import SCREENS, bindings
 from victor_tui.navigation import ScreenNavigator
 from victor_tui.output_guard import ControlCharacterFilter
 from victor_tui.text import clean
@@ -101,7 +101,7 @@ class VictorApp(Console):
         mode: _screen(mode) for mode, _, _ in SCREENS
     }
     DEFAULT_MODE = "schedules"
-    BINDINGS = APP_BINDINGS
+    BINDINGS = bindings("app")
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
@@ -300,7 +300,7 @@ class VictorApp(Console):
     async def action_help(self) -> None:
         from victor_tui.dialogs.help import HelpDialog
 
-        if not self.screen.is_modal:
+        if not isinstance(self.screen, HelpDialog):
             await self.push_screen(HelpDialog(self.screen))
 
     @work(group="dialog")

@@ -19,7 +19,7 @@ def _undo_text(request: RequestInfo | None, now: datetime) -> str:
         return ""
     outcome = str(request.outcome or "answered").replace("_", " ")
     left = countdown(request.settles_at, now)
-    return f"↶ {outcome.capitalize()}: {clean(request.title)}. Final in {left}; U undoes it."
+    return f"↶ {outcome.capitalize()}: {clean(request.title)}. Final in {left}; u undoes it."
 
 
 def _storage(engine: EngineInfo, zone: tzinfo | None) -> str:

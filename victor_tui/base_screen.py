@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Static
 
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader, Subject
+from victor_tui.keys import bindings, moved_hint
 from victor_tui.widgets.header import HeaderBar
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -22,12 +24,9 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
     """A screen of the console. Subclasses return the loaders of their subjects and draw the snapshots."""
 
     MODE: ClassVar[str] = ""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "slash", "filter", "Filter", key_display="/", id="screen.filter", tooltip="Filter this table"
-        ),
-        Binding("tab", "app.focus_next", "Next pane", id="screen.next", tooltip="Next pane", show=False),
-    ]
+    KEYS: ClassVar[str] = ""
+    """The scope of the keys of the screen in the table of keys."""
+    BINDINGS: ClassVar[list[BindingType]] = bindings("screen")
 
     # --- for subclasses -----------------------------------------------------------------------
 
@@ -39,6 +38,14 @@ class ConsoleScreen(Screen[None], InConsole, FeedReader):
 
     def action_filter(self) -> None:
         """Focus the filter bar."""
+
+    # --- keys ---------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """Show where the action of a key has moved to."""
+        hint = moved_hint(self.KEYS, event.key) or moved_hint("screen", event.key)
+        if hint is not None:
+            self.notify(hint, title="Changed keys", markup=False)
 
     # --- shared -------------------------------------------------------------------------------
 

@@ -38,8 +38,9 @@ async def test_only_the_listed_requests_are_answered_each_as_it_was_listed(tmp_p
         async with console_on(engine) as pilot:
             await pilot.press("3")
             await until(pilot, lambda: len(_table(pilot).rows) == 3)
-            await pilot.press("space", "space", "space", "y")
+            await pilot.press("space", "space", "space", "enter")
             await until(pilot, lambda: isinstance(pilot.app.screen, TogetherDialog))
+            await pilot.press("left")
             await engine.reassign(asked[1].id, asked[1].revision, [ME], "mine")
             late = await question(engine, (await engine.start_run("w", state={"n": 9})).id)
             await pilot.press("ctrl+s")

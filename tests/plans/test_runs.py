@@ -205,7 +205,7 @@ async def test_the_console_does_what_it_asked_about(tmp_path: Path) -> None:
         async with console_on(engine) as pilot:
             await pilot.press("2")
             await until(pilot, lambda: len(getattr(pilot.app.screen.query_one("LineTable"), "rows", ())) == 2)
-            await pilot.press("space", "space", "c")
+            await pilot.press("space", "space", "K")
             await until(pilot, lambda: "its wait at ok is cancelled" in _words(pilot))
             assert kept in _words(pilot)
             await go_on(engine, moved, asked)

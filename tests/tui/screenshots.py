@@ -23,7 +23,7 @@ SCENES: dict[str, list[str]] = {
     "runs": ["2", "down"],
     "run": ["2", "slash", *"status:failed", "enter", "enter", "t"],
     "redrive": ["2", "slash", *"status:failed", "enter", "d"],
-    "compare": ["2", "down", "C"],
+    "compare": ["2", "down", "equals_sign"],
     "dead-letters": ["2", "x", "down"],
     "inbox": ["3", "down"],
     "answer": ["3", "a"],

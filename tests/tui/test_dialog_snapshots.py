@@ -178,9 +178,7 @@ DIALOGS: dict[str, Callable[[Screen[Any]], Screen[Any]]] = {
     "absurd-results": lambda _: ResultsDialog(
         absurd.LINE, [Result(f"{number}{absurd.LINE}", absurd.LINE * (number % 2)) for number in range(300)]
     ),
-    "absurd-together": lambda _: TogetherDialog(
-        "approved", [asked(id=f"q{number}") for number in range(300)]
-    ),
+    "absurd-together": lambda _: TogetherDialog([asked(id=f"q{number}") for number in range(300)]),
     "absurd-say": lambda _: SayDialog(asked(allow_questions=True, messages=SAID, held_since=NOW)),
     "absurd-back": lambda _: PushBackDialog(
         asked(can_go_back_to=tuple(f"{number}{absurd.LINE}" for number in range(300)))

@@ -54,14 +54,14 @@ TABLE: list[tuple[str, dict[str, Any], list[str], Any]] = [
     ("several of", obj(a={"type": "array", "items": COLOURS}), ["space", "down", "down", "space"],
      {"a": ["red", "blue"]}),
     ("list of objects", obj(a={"type": "array", "items": ADDRESS}),
-     ["a", *"web", *NEXT, *"81", "ctrl+s", "down", "enter", *"db", *NEXT, *NEXT, "space", "ctrl+s"],
+     ["n", *"web", *NEXT, *"81", "ctrl+s", "down", "enter", *"db", *NEXT, *NEXT, "space", "ctrl+s"],
      {"a": [{"host": "web", "port": 81, "tls": False}, {"host": "db", "port": 80, "tls": True}]}),
     ("entries edited, moved and removed",
      obj(a={"type": "array", "items": obj(n=WHOLE), "default": [{"n": 1}, {"n": 2}, {"n": 3}]}),
      ["e", *"10", "ctrl+s", "J", "home", "x"], {"a": [{"n": 10}, {"n": 3}]}),
-    ("an entry that is left", obj(a={"type": "array", "items": obj(n=WHOLE)}), ["a", "1", "escape", "escape"], {}),
+    ("an entry that is left", obj(a={"type": "array", "items": obj(n=WHOLE)}), ["n", "1", "escape", "escape"], {}),
     ("entries that have entries", obj(a={"type": "array", "items": obj(b={"type": "array", "items": obj(n=WHOLE)})}),
-     ["a", "a", "1", "ctrl+s", "a", "2", "ctrl+s", "ctrl+s"], {"a": [{"b": [{"n": 1}, {"n": 2}]}]}),
+     ["n", "n", "1", "ctrl+s", "n", "2", "ctrl+s", "ctrl+s"], {"a": [{"b": [{"n": 1}, {"n": 2}]}]}),
     ("a list without a form", obj(a={"type": "array", "items": {"type": "object"}}), [*'[{"n":1}]'], {"a": [{"n": 1}]}),
     ("nested", obj(("at",), at=ADDRESS), [*"web", *NEXT, *NEXT, "space"],
      {"at": {"host": "web", "port": 80, "tls": True}}),
@@ -94,7 +94,7 @@ AMISS: list[tuple[str, dict[str, Any], list[str], str, str]] = [
     ("duration", obj(a={**TEXT, "format": "duration"}), [*"1h"], "field-0", "PT1H30M"),
     ("an entry", obj(a={"type": "array", "items": WHOLE}), [*"1", "enter", *"x"], "field-0", "whole number"),
     ("too many", obj(a={"type": "array", "items": TEXT, "maxItems": 1}), [*"a", "enter", *"b"], "field-0", "at most 1"),
-    ("too few entries", obj(a={"type": "array", "items": obj(n=WHOLE), "minItems": 2}), ["a", "1", "ctrl+s"],
+    ("too few entries", obj(a={"type": "array", "items": obj(n=WHOLE), "minItems": 2}), ["n", "1", "ctrl+s"],
      "field-0", "at least 2"),
     ("broken JSON", obj(a={"type": "array", "items": {"type": "object"}}), [*"[{"], "field-0", "line 1, column"),
     ("half of an optional object", obj(at=ADDRESS), [*NEXT, *"1"], "field-0", "is required"),
@@ -179,7 +179,7 @@ async def test_a_draft_keeps_entries_and_what_is_picked(bare: RealPort) -> None:
     schema = obj(c=COLOURS, a={"type": "array", "items": obj(n=WHOLE)}, f=FLAG)
     request = await bare.ask("input", input_schema=schema)
     async with console(bare).run_test(size=(80, 24)) as pilot:
-        for keys in (["end", "tab", "a", "1", "ctrl+s", "tab", "space", "escape"], ["ctrl+s"]):
+        for keys in (["end", "tab", "n", "1", "ctrl+s", "tab", "space", "escape"], ["ctrl+s"]):
             pilot.app.push_screen(AnswerDialog(request))
             await pilot.pause()
             await pilot.press(*keys)
@@ -193,7 +193,7 @@ async def test_an_entry_that_does_not_fit_or_is_not_kept_says_so(bare: RealPort)
     async with console(bare).run_test(size=(80, 24)) as pilot:
         pilot.app.push_screen(AnswerDialog(request))
         await pilot.pause()
-        await pilot.press("a", "tab", *"x", "ctrl+s")
+        await pilot.press("n", "tab", *"x", "ctrl+s")
         await pilot.pause()
         entry = pilot.app.screen
         assert isinstance(entry, RowDialog)

@@ -20,7 +20,6 @@ from victor_engine.api import Answer, RequestInfo
 from victor_engine.clock import FakeClock
 from victor_tui.app import VictorApp
 from victor_tui.dialogs import base
-from victor_tui.dialogs.confirm import ConfirmDialog
 from victor_tui.dialogs.results import ResultsDialog
 from victor_tui.filter_language import FilterError
 from victor_tui.inbox.answer_several_dialog import TogetherDialog, differences, why_not_together
@@ -164,11 +163,11 @@ def test_a_filter_that_means_nothing_says_what_would() -> None:
 async def test_groups_by_workflow_name_themselves_once(port: Inbox) -> None:
     async with console(port).run_test(size=(120, 40)) as pilot:
         app = await shown(pilot)
-        await pilot.press("w")
+        await pilot.press("B")
         await until(pilot, lambda: ids(app) == port.at(4, 1, 3, 0, 2))
         assert drawn(app).count("deploy (3)") == 1
         assert drawn(app).count("ship (2)") == 1
-        await pilot.press("w")
+        await pilot.press("B")
         await until(pilot, lambda: ids(app)[1] == port.q[0])
 
 
@@ -190,8 +189,11 @@ async def test_marked_approvals_of_one_node_are_listed_and_answered_together(inb
     await inbox.put_approvals(3)
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 3)
-        await pilot.press("space", "space", "y")
+        await pilot.press("space", "space", "enter")
         await opened(pilot, TogetherDialog)
+        await pilot.press("ctrl+s")
+        assert "Select an answer first" in drawn(app)
+        await pilot.press("left")
         assert "host=web-0" in drawn(app)
         assert "host=web-2" not in drawn(app)
         await pilot.press("tab", *"go", "ctrl+s")
@@ -208,8 +210,9 @@ async def test_what_somebody_else_was_faster_with_stays_marked(inbox: Inbox) -> 
     await inbox.put_approvals(2)
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 2)
-        await pilot.press("ctrl+a", "x")
+        await pilot.press("ctrl+a", "enter")
         await opened(pilot, TogetherDialog)
+        await pilot.press("right")
         await inbox.answer_elsewhere(inbox.q[0], "approved")
         await pilot.press("ctrl+s")
         await opened(pilot, ResultsDialog)
@@ -232,7 +235,7 @@ async def test_several_of_different_nodes_are_refused(port: Inbox) -> None:
     async with console(port).run_test(size=(80, 24), notifications=True) as pilot:
         app = await shown(pilot)
         table(app).set_marks(port.at(0, 3))
-        await pilot.press("down", "y")
+        await pilot.press("down", "enter")
         await until(pilot, lambda: any("of one node" in each.message for each in app._notifications))
         assert isinstance(app.screen, InboxScreen)
         assert calls(port, "answer") == []
@@ -325,7 +328,7 @@ async def test_an_answer_that_does_not_count_yet_is_counted_down_and_taken_back(
     async with console(inbox).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, VictorApp)
-        await until(pilot, lambda: "Final in 20s; U undoes it" in drawn(app))
+        await until(pilot, lambda: "Final in 20s; u undoes it" in drawn(app))
         await inbox.clock.advance(5)
         app._tick()
         await pilot.pause()
@@ -344,32 +347,30 @@ async def test_an_answer_that_counts_leaves_the_list_by_itself(inbox: Inbox) -> 
         await inbox.clock.advance(21)
         app._tick()
         assert ids(app) == []
-        await pilot.press("U")
+        await pilot.press("u")
         await pilot.pause()
         assert calls(inbox, "undo_answer") == []
 
 
-@pytest.mark.parametrize("marks", [0, 2])
-async def test_the_confirmation_ignores_keys_at_first_and_enter_does_not_send(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, marks: int
+async def test_the_dialog_of_several_ignores_keys_at_first_and_enter_does_not_send(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = inbox
     await port.put_approvals(2)
     monkeypatch.setattr(base, "HOLD", 0.3)
-    kind = TogetherDialog if marks else ConfirmDialog
     async with console(port).run_test(size=(80, 24)) as pilot:
         app = await shown(pilot, 2)
-        for key in (*["space"] * marks, "y", "ctrl+s", "n", "enter"):
+        for key in ("space", "space", "enter", "left", "ctrl+s", "n", "enter"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await opened(pilot, kind)
+        await opened(pilot, TogetherDialog)
         await pilot.pause()
-        assert isinstance(app.screen, kind)
+        assert isinstance(app.screen, TogetherDialog)
         await pilot.press("x", "ctrl+s")
-        assert isinstance(app.screen, kind)
+        assert isinstance(app.screen, TogetherDialog)
         await port.clock.advance(0.31)
-        await pilot.press(*([] if not marks else ["tab"]), *"looks fine", "enter")
-        assert isinstance(app.screen, kind)
+        await pilot.press("left", "tab", *"looks fine", "enter")
+        assert isinstance(app.screen, TogetherDialog)
         assert calls(port, "answer") == []
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: len(calls(port, "answer")) == max(1, marks))
+        await until(pilot, lambda: len(calls(port, "answer")) == 2)
     assert {answer.comment for *_, answer in calls(port, "answer")} == {"looks fine"}

@@ -107,7 +107,7 @@ async def test_the_run_that_hangs(tmp_path: Path) -> None:
             await until(lambda: _is(isinstance(app.screen, RunScreen)))
             await until(lambda: _is(app.screen.query_one(RunGraph).selected == "copy"))
             assert "at copy 10m" in str(app.screen.query_one("#run-head", Static).content)
-            await pilot.press("c")
+            await pilot.press("K")
             await pilot.pause()
             await pilot.press(*"hangs", "ctrl+s")
             await until(lambda: _is_status(status, "cancelled"))
@@ -131,7 +131,7 @@ async def test_the_run_that_hangs(tmp_path: Path) -> None:
             ]
             assert found.attempts[2].changes == {"set": {"host": "db-1"}}
             assert len(await engine.runs(RunQuery(workflow="nightly"))) == 3
-            await pilot.press("C")
+            await pilot.press("equals_sign")
             await until(lambda: _is(isinstance(app.screen, CompareScreen) and app.screen.found is not None))
             view = app.screen.query_one("#compared", LineView)
             shown = [view.line_at(index).plain for index in range(view.line_count)]

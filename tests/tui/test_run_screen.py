@@ -212,7 +212,7 @@ async def test_the_state_before_and_after_each_attempt_and_what_it_changed(live:
         await keys("b")(pilot)
         changes = screen.query_one("#state-changes", LineView)
         assert "+ build" in changes.line_at(0).plain
-        await keys("J")(pilot)
+        await keys("greater_than_sign")(pilot)
         assert pane.around.attempt.node_id == "approval_gate"
         assert screen.query_one(RunGraph).selected == "approval_gate"
         await keys("t", "home", "enter")(pilot)

@@ -137,7 +137,7 @@ async def test_what_does_not_want_to_go_is_killed_with_the_key_that_cancelled_it
         assert await status() == "cancelling"
         assert app.screen.check_action("run_command", ("cancel",)) is False
         assert app.screen.check_action("run_command", ("kill",)) is True
-        await keys("c")(pilot)
+        await keys("K")(pilot)
         await keys("ctrl+s")(pilot)
         assert [args[0] for name, args in live.calls if name == "cancel_run"] == [run_id]
         async with asyncio.timeout(PATIENCE):

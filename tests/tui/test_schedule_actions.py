@@ -83,7 +83,7 @@ async def test_what_failed_is_said_and_stays_marked(world: World) -> None:
 async def test_all_are_marked_and_unmarked(world: World) -> None:
     app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
-        await go(pilot, "A")
+        await go(pilot, "ctrl+a")
         assert len(table(app).marked_rows) == len(world.schedule_ids)
         assert all(line.startswith("•") for line in lines(app)[1 : 1 + len(world.schedule_ids)])
         await go(pilot, "ctrl+a")
@@ -162,7 +162,7 @@ async def test_the_preview_shows_breaches_failures_chain_and_promises(world: Wor
 async def test_a_filter_narrows_and_all_marks_only_what_it_shows(world: World) -> None:
     app = console(world)
     async with app.run_test(size=(80, 24)) as pilot:
-        await go(pilot, "slash", *"da", "enter", "A")
+        await go(pilot, "slash", *"da", "enter", "ctrl+a")
         ids = {row.id for row in table(app).marked_rows}  # type: ignore[attr-defined]
         assert set(world.ids_of("daily_report", "data_pipeline")) <= ids
         assert world.schedule_ids["host_health"] not in ids

@@ -95,7 +95,7 @@ async def test_removing_and_taking_back(world: World) -> None:
         assert ("remove_version", ("data_pipeline", "1.0.0", "gone")) in world.calls
         await settle(pilot)
         assert "removed, new runs cannot start: gone" in preview(app)
-        await go(pilot, "U")
+        await go(pilot, "u")
         assert ("restore_version", ("data_pipeline", "1.0.0")) in world.calls
 
 
@@ -105,7 +105,7 @@ async def test_an_alias_is_set_with_a_share(world: World) -> None:
         await go(pilot, "5")
         table(app).select(("deploy", "2.0.0"))
         await settle(pilot)
-        await go(pilot, "A", "tab", "backspace", "backspace", "backspace", "5", "0", "0", "ctrl+s")
+        await go(pilot, "L", "tab", "backspace", "backspace", "backspace", "5", "0", "0", "ctrl+s")
         assert isinstance(app.screen, AliasDialog)
         assert "1 to 100" in str(app.screen.query_one("#error", Static).content)
         await go(pilot, "backspace", "backspace", "5", "ctrl+s")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from textual.binding import Binding, BindingType
+from textual import events
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -14,6 +15,7 @@ from textual.widgets import Button, Input, Select, Static, TextArea
 from victor_engine.text import json_safe
 from victor_tui.app_context import InConsole
 from victor_tui.feed import FeedReader
+from victor_tui.keys import bindings, moved_hint
 from victor_tui.screen_lifecycle import DebounceTimer, is_alive
 from victor_tui.text import plain
 from victor_tui.widgets.choices import One
@@ -33,15 +35,7 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
 
     # Absolute: a relative path would be looked for beside the module of each subclass.
     CSS_PATH = Path(__file__).with_name("dialogs.tcss")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Cancel", id="dialog.leave", tooltip="Close without doing anything"),
-        Binding("ctrl+s", "submit", "Submit", id="dialog.submit", tooltip="Send the dialog"),
-        # Priority: the focus moves before later keys arrive, so that keys typed ahead reach the next field.
-        Binding("tab", "app.focus_next", "Next field", show=False, priority=True),
-        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, priority=True),
-        Binding("pageup", "scroll_body(-1)", "Scroll up", show=False),
-        Binding("pagedown", "scroll_body(1)", "Scroll down", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("dialog")
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -68,6 +62,12 @@ class Dialog(ModalScreen[ResultT], InConsole, FeedReader):
             return
         around = sum(self.query_one(name).outer_size.height for name in ("#head", "#error", "#actions"))
         self.query_one("#body", DialogBody).styles.max_height = max(3, self.app.size.height - around - 2)
+
+    def on_key(self, event: events.Key) -> None:
+        """Show where the action of a key has moved to."""
+        hint = moved_hint(getattr(self.focused, "KEYS", ""), event.key)
+        if hint is not None:
+            self.notify(hint, title="Changed keys", markup=False)
 
     def typing(self) -> bool:
         """Return whether the focused field takes letter keys."""

@@ -11,26 +11,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SuspendNotSupported
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import TextArea
 
 from victor_tui.dialogs.base import Held, ResultT
+from victor_tui.keys import bindings
 
 
 class EditorDialog(Held[ResultT]):
     """A dialog whose long texts can be edited in $EDITOR."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Priority: in a field, ctrl+x cuts.
-        Binding(
-            "ctrl+x",
-            "edit",
-            "$EDITOR",
-            id="answer.edit",
-            tooltip="Edit the long text in $EDITOR",
-            priority=True,
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("editor")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "edit" or self._long_text() is not None

@@ -29,7 +29,17 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
     """
     found: dict[str, dict[tuple[str, str], tuple[list[str], str]]] = {}
     for node, bindings in binding_chain(screen):
-        title = "Everywhere" if node is app else "This screen" if node is screen else "The list or field"
+        if node is app and screen.is_modal:
+            continue
+        title = (
+            "Everywhere"
+            if node is app
+            else "This dialog"
+            if node is screen and screen.is_modal
+            else "This screen"
+            if node is screen
+            else "The list or field"
+        )
         group = found.setdefault(title, {})
         for binding in (each for same in bindings.key_to_bindings.values() for each in same):
             if not binding.description or binding.system:
@@ -39,7 +49,7 @@ def help_groups(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpRow]]:
             if display not in keys:
                 keys.append(display)
     groups: dict[str, list[HelpRow]] = {}
-    for title in ("This screen", "The list or field", "Everywhere"):
+    for title in ("This screen", "This dialog", "The list or field", "Everywhere"):
         rows = [(" ".join(keys), name, tip) for (_, name), (keys, tip) in found.get(title, {}).items()]
         if rows:
             groups[title] = sorted(rows, key=lambda row: not row[2])

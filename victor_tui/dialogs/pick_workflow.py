@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from victor_engine.api import WorkflowInfo
+from victor_tui.keys import bindings
 from victor_tui.widgets.columns import Column
 from victor_tui.widgets.key_bar import KeyBar
 from victor_tui.widgets.table import LineTable
@@ -25,12 +26,7 @@ class PickWorkflow(ModalScreen[str | None]):
     PickWorkflow > Vertical { width: 76; max-width: 96%; height: 16; max-height: 90%;
         background: $surface; border: round $primary; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "escape", "dismiss(None)", "Cancel", id="pick.cancel", tooltip="Close without starting a run"
-        ),
-        Binding("enter", "pick", "Start", id="pick.start", tooltip="Start this workflow"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("pick")
 
     def __init__(self, workflows: Sequence[WorkflowInfo]) -> None:
         super().__init__()

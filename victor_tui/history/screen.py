@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.widgets import Static
 
@@ -16,7 +16,8 @@ from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import Filter
 from victor_tui.history.facts import event_facts, event_query, events_table, past_facts, past_table
 from victor_tui.history.trend import BUCKETS, Trend, numbers
-from victor_tui.runs.actions import RunCommands, control_bindings
+from victor_tui.keys import bindings
+from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.columns import known_names
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.preview import Facts, Preview
@@ -40,13 +41,8 @@ class HistoryScreen(TableScreen):
     MODE = "history"
     CSS_PATH = "screen.tcss"
     LIVE_PREVIEW = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "switch", "Events/runs", id="history.toggle", tooltip="Show events, or runs"),
-        Binding("l", "run", "Run", id="history.run", tooltip="Open the run of this row"),
-        Binding("w", "only", "Only this", id="history.only", tooltip="Filter by the workflow of this row"),
-        Binding("t", "trend", "Trend", id="history.trend", tooltip="Show durations and outcomes over time"),
-        *control_bindings("history", "compare", "dead_letters"),
-    ]
+    KEYS = "history"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("history")
 
     def __init__(self) -> None:
         super().__init__()

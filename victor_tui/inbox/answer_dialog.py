@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from msgspec.structs import replace
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Static, TextArea
 
@@ -39,6 +39,7 @@ from victor_tui.inbox.question_view import (
     needs_verdict,
     verdict_label,
 )
+from victor_tui.keys import bindings
 from victor_tui.widgets.form_fields import FormError
 
 
@@ -48,40 +49,7 @@ class AnswerDialog(EditorDialog[RequestInfo | None]):
     It keeps the input as a draft.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Priority: otherwise the body scrolls sideways. In a field and a tree the arrows move the cursor.
-        Binding(
-            "left",
-            "select('approved')",
-            "Approve",
-            id="answer.approve",
-            tooltip="Select to approve; ctrl+s sends",
-            priority=True,
-        ),
-        Binding(
-            "right",
-            "select('rejected')",
-            "Reject",
-            id="answer.reject",
-            tooltip="Select to reject; ctrl+s sends",
-            priority=True,
-        ),
-        Binding("ctrl+t", "comment", "Comment", id="answer.comment", tooltip="Go to the comment"),
-        Binding(
-            "ctrl+g",
-            "forward('push_back')",
-            "Send back",
-            id="answer.back",
-            tooltip="Send the run back to an earlier node",
-        ),
-        Binding(
-            "ctrl+o",
-            "forward('say')",
-            "Ask or reply",
-            id="answer.say",
-            tooltip="Ask the requester, or reply to the question",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("answer")
 
     def __init__(self, request: RequestInfo) -> None:
         super().__init__()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from victor_engine.api import RequestInfo, RequestStatus
 from victor_tui.dialogs.base import DialogBody, Held, SendingDialog
+from victor_tui.keys import bindings
 from victor_tui.text import one_line, plural
+from victor_tui.widgets.choices import PICKED, UNPICKED
 from victor_tui.widgets.lines import LineView
 
 Verdict = Literal["approved", "rejected"]
@@ -43,21 +46,21 @@ def differences(requests: Sequence[RequestInfo]) -> list[str]:
     ]
 
 
-class TogetherDialog(SendingDialog[str | None], Held[str | None]):
-    """A list of the requests. Dismisses with the comment, which can be empty, or None for no."""
+class TogetherDialog(SendingDialog[tuple[Verdict, str] | None], Held[tuple[Verdict, str] | None]):
+    """A list of the requests. Dismisses with the verdict and the comment, which can be empty, or None for no."""
 
     SENDS = "yes"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("together")
 
-    def __init__(self, verdict: Verdict, requests: Sequence[RequestInfo]) -> None:
-        super().__init__(classes="-danger" if verdict == "rejected" else "")
+    def __init__(self, requests: Sequence[RequestInfo]) -> None:
+        super().__init__()
         self.requests = list(requests)
-        self._word = "Approve" if verdict == "approved" else "Reject"
-        self._variant: Literal["success", "error"] = "success" if verdict == "approved" else "error"
+        self.selected: Verdict | None = None
         self._needs_comment = any(request.require_comment for request in requests)
 
     def compose(self) -> ComposeResult:
         first = self.requests[0]
-        title = f"{self._word} {plural(len(self.requests), 'request')}?"
+        title = f"Answer {plural(len(self.requests), 'request')}"
         scope = f"{first.workflow} · {first.node_id}: these requests only"
         with Vertical(id="box"):
             head = Content.assemble((title, "bold"), "\n", (one_line(scope, 200), "$text-muted"))
@@ -69,9 +72,14 @@ class TogetherDialog(SendingDialog[str | None], Held[str | None]):
                 yield Input(id="comment", compact=True)
             yield Static(id="error")
             with Horizontal(id="actions"):
-                yield Button(f"{self._word} all", id="yes", variant=self._variant, compact=True)
-                yield Button("Cancel", id="leave", compact=True)
-                yield Label(f"ctrl+s {self._word.lower()} all · esc cancel", classes="hint")
+                yield Button(self._label("approved"), id="approved", variant="success", compact=True)
+                yield Button(self._label("rejected"), id="rejected", variant="error", compact=True)
+                yield Button("Send", id="yes", variant="primary", compact=True)
+                yield Label("← → select · ctrl+s send · esc", classes="hint")
+
+    def _label(self, outcome: str) -> str:
+        word = "Approve all" if outcome == "approved" else "Reject all"
+        return f"{PICKED if self.selected == outcome else UNPICKED}{word}"
 
     def _lines(self) -> list[Content]:
         keys = differences(self.requests)
@@ -93,10 +101,30 @@ class TogetherDialog(SendingDialog[str | None], Held[str | None]):
     def entered(self) -> None:
         self.show_error("ctrl+s sends.", "$warning")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "select" or not isinstance(self.focused, Input)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        match event.button.id:
+            case "approved" | "rejected" as outcome:
+                self.action_select(outcome)
+            case _:
+                super().on_button_pressed(event)
+
+    def action_select(self, outcome: Verdict) -> None:
+        """Select the outcome that ctrl+s sends."""
+        self.selected = outcome
+        self.show_error("")
+        for button in self.query("#approved, #rejected").results(Button):
+            button.label = self._label(button.id or "")
+
     def action_submit(self) -> None:
         comment = self.query_one("#comment", Input).value
-        if self._needs_comment and not comment.strip():
+        if self.selected is None:
+            self.show_error("Select an answer first: ← or → outside a field, or tab and enter.", "$warning")
+            self.query_one("#together").focus()
+        elif self._needs_comment and not comment.strip():
             self.show_error("A comment is required.")
             self.query_one("#comment").focus()
-            return
-        self.dismiss(comment)
+        else:
+            self.dismiss((self.selected, comment))

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from victor_engine.api import RequestCommand, RequestInfo, request_refused
+from victor_engine.api import RequestInfo
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
-from victor_tui.inbox.actions import REQUEST_BINDINGS, RequestCommands
+from victor_tui.inbox.actions import RequestCommands
 from victor_tui.inbox.columns import inbox_columns
 from victor_tui.inbox.facts import body_facts, head_facts
 from victor_tui.inbox.filter_language import CYCLE, FIELDS, parse_inbox_filter
 from victor_tui.inbox.request_list import InboxList, WorkflowGroups
 from victor_tui.inbox.request_pane import RequestPreview, request_context
+from victor_tui.keys import bindings
 from victor_tui.widgets.filter_bar import FilterBar
 from victor_tui.widgets.table import LineTable
 
@@ -37,27 +37,8 @@ EMPTY_FILTER = "No request matches the filter.\n\n/  change the filter\nf  next 
 class InboxScreen(TableScreen):
     MODE = "inbox"
     CSS_PATH = "screen.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *REQUEST_BINDINGS,
-        Binding(
-            "f",
-            "next_view",
-            "View",
-            id="inbox.view",
-            tooltip="Next view: all, mine, my groups, unclaimed, overdue",
-        ),
-        Binding(
-            "w",
-            "group",
-            "By workflow",
-            id="inbox.group",
-            tooltip="Group by workflow, or sort by urgency",
-            show=False,
-        ),
-        Binding(
-            "v", "toggle_done", "Done", id="inbox.done", tooltip="Show open requests, or decided requests"
-        ),
-    ]
+    KEYS = "inbox"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("inbox")
 
     show_done: reactive[bool] = reactive(False)
     grouped: reactive[bool] = reactive(False)
@@ -186,11 +167,9 @@ class InboxScreen(TableScreen):
     def action_request(self, command: str) -> None:
         self.commands.start(command)
 
-    @work(group="action")
-    async def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
-        request: RequestInfo = message.row
-        if request_refused(request, RequestCommand.ANSWER) is None:
-            await self.console.dialogs.answer_request(request)
+    def on_line_table_chosen(self, message: LineTable.Chosen) -> None:
+        if self.commands.allows("answer_this"):
+            self.commands.start("answer_this")
 
     def action_toggle_done(self) -> None:
         self.show_done = not self.show_done

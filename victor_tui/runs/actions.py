@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from textual.binding import Binding, BindingType
-
 from victor_engine.api import RunCommand, RunDetail, RunInfo, RunStatus, refusal
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
@@ -32,38 +30,6 @@ ALLOWED: dict[str, Callable[[RunInfo], bool]] = {
     "compare": lambda run: True,
 }
 """The condition of each action. An action that is not allowed has no key and is not in the palette."""
-
-_KEYS: tuple[tuple[str, str, str, str], ...] = (
-    ("c", "cancel", "Cancel", "Cancel this run, or the marked runs"),
-    ("c", "kill", "Kill", "Force-kill the commands of this run"),
-    ("p", "pause", "Pause", "Pause this run before its next node"),
-    ("r", "resume", "Resume", "Resume this run"),
-    ("r", "retry", "Retry", "Retry from the node where it stopped"),
-    ("d", "redrive", "Redrive", "Continue from a chosen node, state or version"),
-    ("e", "rerun", "Rerun", "Start a new run, with the same or another input and version"),
-    ("D", "discard", "Discard", "Remove this run from the dead letters"),
-    ("m", "override", "Limits", "Set the time limit and attempts of a node for this run"),
-    ("C", "compare", "Compare", "Compare two marked runs, or this run with the last success"),
-    ("x", "dead_letters", "Dead letters", "Show failed runs that need a decision, by cause"),
-)
-_IDS = {"dead_letters": "dead"}
-
-
-def control_bindings(screen: str, *shown: str, without: Sequence[str] = ()) -> list[BindingType]:
-    """Return the key bindings of the screen `screen`. The footer shows the actions in `shown`."""
-    return [
-        Binding(
-            key,
-            f"run_command('{action}')",
-            title,
-            id=f"{screen}.{_IDS.get(action, action)}",
-            tooltip=tooltip,
-            show=action in shown,
-        )
-        for key, action, title, tooltip in _KEYS
-        if action not in without
-    ]
-
 
 _ASKED = {
     "cancel": "Its processes are terminated, and killed after the grace period.",

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
 from victor_engine.api import ACTIVE_RUN_STATUSES, RunComparison, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import ConsoleScreen
+from victor_tui.keys import bindings
 from victor_tui.runs.comparison import comparison_lines
 from victor_tui.text import clean, moment
 from victor_tui.theme import run_mark
@@ -30,27 +31,8 @@ class CompareScreen(ConsoleScreen):
     CSS_PATH = "compare_screen.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "LineView"
     LIVE_PREVIEW = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the previous screen"),
-        Binding("o", "step(1)", "Older", id="compare.older", tooltip="Compare with the run before that one"),
-        Binding("n", "step(-1)", "Newer", id="compare.newer", tooltip="Compare with the run after that one"),
-        Binding(
-            "y",
-            "yesterday",
-            "Yesterday's",
-            id="compare.yesterday",
-            tooltip="Compare with the run of the day before",
-        ),
-        Binding(
-            "d",
-            "different",
-            "Differences",
-            id="compare.different",
-            tooltip="Show only differences, or all rows",
-        ),
-        Binding("l", "open_older", "Open older", id="compare.left", tooltip="Open the older run", show=False),
-        Binding("enter", "open_newer", "Open", id="compare.right", tooltip="Open the newer run"),
-    ]
+    KEYS = "compare"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("compare")
 
     def __init__(self, run: RunInfo, other: str | None = None) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
@@ -17,6 +17,7 @@ from victor_engine.api import DeadLetterGroup, RunInfo, RunQuery
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.keys import bindings
 from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.run_plans import apply_to_all
 from victor_tui.text import clean, full, moment, plural, relative
@@ -49,34 +50,8 @@ class DeadScreen(TableScreen):
     MODE = "history"
     CSS_PATH = "dead_letters_screen.tcss"
     LIVE_PREVIEW = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "escape", "back", "Back", id="dead.back", tooltip="Back to the causes, or to the previous screen"
-        ),
-        Binding("enter", "open", "Open", id="dead.open", tooltip="Open the runs of this cause, or this run"),
-        Binding(
-            "d",
-            "run_command('redrive')",
-            "Redrive",
-            id="dead.redrive",
-            tooltip="Redrive these runs, or the marked ones",
-        ),
-        Binding(
-            "D",
-            "run_command('discard')",
-            "Discard",
-            id="dead.discard",
-            tooltip="Discard these runs, or the marked ones",
-        ),
-        Binding(
-            "e",
-            "run_command('rerun')",
-            "Rerun",
-            id="dead.rerun",
-            tooltip="Start new runs with the same input",
-        ),
-        Binding("l", "newest", "Newest run", id="dead.newest", tooltip="Open the newest run of this cause"),
-    ]
+    KEYS = "dead"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("dead")
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 
 from victor_engine.api import AttemptInfo, RunInfo
+from victor_tui.keys import bindings
 from victor_tui.text import clean, duration, fit
 from victor_tui.theme import Tone, node_mark, run_mark
 from victor_tui.widgets.graph import toned
@@ -150,22 +151,7 @@ class Gantt(LineView):
     Gantt > .lineview--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
     Gantt > .lineview--cursor-blurred { background: $block-cursor-blurred-background; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter",
-            "choose",
-            "State",
-            id="gantt.choose",
-            tooltip="Show the state before and after this attempt",
-        ),
-        Binding("z", "zoom(0.5)", "Zoom in", id="gantt.in", tooltip="Show a shorter period"),
-        Binding("Z", "zoom(2)", "Zoom out", id="gantt.out", tooltip="Show a longer period", show=False),
-        Binding("W", "whole", "Whole", id="gantt.whole", tooltip="Show the whole run", show=False),
-        Binding(
-            "left,h", "pan(-1)", "Earlier", id="gantt.left", tooltip="Move to an earlier period", show=False
-        ),
-        Binding("right", "pan(1)", "Later", id="gantt.right", tooltip="Move to a later period", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("gantt")
 
     class Selected(Message):
         """The cursor is on another row, or the visible period has changed."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.events import MouseScrollUp, Resize
 from textual.message import Message
 
 from victor_engine.api import LogLine
+from victor_tui.keys import bindings
 from victor_tui.text import clean, moment, one_line
 from victor_tui.widgets.lines import LineView
 
@@ -30,14 +31,7 @@ class LogLines(LineView):
     The view stays at the end while `follow` is set. Only visible lines are drawn.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "edge(-1)", "Top", show=False),
-        Binding("end", "edge(1)", "Bottom", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("log")
 
     follow = True
 

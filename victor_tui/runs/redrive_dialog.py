@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Select, Static, TextArea
@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Label, Select, Static, TextArea
 from victor_engine.api import RunDetail
 from victor_engine.errors import ConflictError, VictorError
 from victor_tui.dialogs.base import DialogBody, json_object, json_text
+from victor_tui.keys import bindings
 from victor_tui.runs.version_field import EDITABLE, SHOWN, VersionedDialog, changed_lines, version_options
 from victor_tui.text import one_line
 from victor_tui.theme import node_mark
@@ -40,9 +41,7 @@ class RedriveDialog(VersionedDialog):
 
     SENDS = "redrive"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+t", "reload", "Reload", show=False, tooltip="Load the current run; your edits stay"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("redrive")
 
     def __init__(self, detail: RunDetail, from_node: str | None = None) -> None:
         super().__init__(detail)

@@ -7,75 +7,27 @@ from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.reactive import reactive
 from textual.widgets import Static
 
 from victor_engine.api import RequestInfo, RequestStatus, RunDetail, RunInfo
 from victor_tui.base_screen import ConsoleScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.keys import bindings
 from victor_tui.runs import run_header
-from victor_tui.runs.actions import RunCommands, control_bindings
+from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.run_panes import RunReader
 from victor_tui.runs.run_view import RunView
 from victor_tui.widgets.graph import RunGraph
-
-
-def _pane(key: str, name: str, title: str, tooltip: str, show: bool = True) -> Binding:
-    return Binding(key, f"pane('{name}')", title, id=f"run.{name}", tooltip=tooltip, show=show)
-
-
-def _key(key: str, action: str, title: str, name: str, tooltip: str) -> Binding:
-    return Binding(key, action, title, id=f"run.{name}", tooltip=tooltip, show=False)
 
 
 class RunScreen(ConsoleScreen):
     MODE = "runs"
     CSS_PATH = "run_screen.tcss"
     AUTO_FOCUS: ClassVar[str | None] = "RunGraph"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="run.back", tooltip="Back to the list"),
-        _pane("s", "state", "State", "Show the state and its change by each attempt"),
-        _pane("l", "log", "Log", "Show the output of commands and agents"),
-        _pane("t", "attempts", "Attempts", "Show every attempt over time"),
-        _pane("u", "questions", "Questions", "Show the questions to people and their answers", show=False),
-        Binding(
-            "a,w",
-            "answer_run",
-            "Answer",
-            id="run.answer",
-            tooltip="Answer the request that this run waits for",
-        ),
-        *control_bindings(
-            "run", "cancel", "kill", "pause", "resume", "retry", "redrive", without=("dead_letters",)
-        ),
-        _key("g", "graph", "Graph", "graph", "Go to the graph"),
-        _key("v", "lanes", "Lanes or outline", "lanes", "Draw the graph in lanes, or as an outline"),
-        _key("F", "full", "Full width", "full", "Show the focused pane at full width, or both panes"),
-        _key("P", "parent", "Parent", "parent", "Open the parent run, or the run of which this is a rerun"),
-        _key(
-            "b",
-            "turn",
-            "After/before/changes",
-            "turn",
-            "Show the state after the attempt, before it, or its changes",
-        ),
-        _key("K", "attempt(-1)", "Earlier attempt", "earlier", "Show the state of the previous attempt"),
-        _key("J", "attempt(1)", "Later attempt", "later", "Show the state of the next attempt"),
-        Binding(
-            "slash",
-            "filter",
-            "Search",
-            key_display="/",
-            id="run.search",
-            tooltip="Search the log",
-            show=False,
-        ),
-        _key("n", "match(1)", "Next match", "next", "Go to the next matching line"),
-        _key("N", "match(-1)", "Previous match", "previous", "Go to the previous matching line"),
-        _key("f", "follow", "Follow", "follow", "Follow new log lines; in the graph, the active node"),
-        _key("o", "only_node", "Only this node", "node", "Show the log of this node only, or of all nodes"),
-    ]
+    KEYS = "run"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("run")
 
     detail: reactive[RunDetail | None] = reactive(None, bindings=True)
 
@@ -161,7 +113,10 @@ class RunScreen(ConsoleScreen):
     def on_run_graph_chosen(self, message: RunGraph.Chosen) -> None:
         assert self.detail is not None
         state = next((node for node in self.detail.nodes if node.node_id == message.node_id), None)
-        if state is not None and state.child_run is not None:
+        request = self._open_request()
+        if request is not None and request.node_id == message.node_id:
+            self.action_answer_run()
+        elif state is not None and state.child_run is not None:
             self.console.navigator.open_run(state.child_run)
         else:
             self.view.go_to_pane("state")

@@ -17,7 +17,7 @@ from victor_tui.runs.state_pane import StatePane
 from victor_tui.widgets.graph import RunGraph
 from victor_tui.widgets.lines import LineView
 
-PANES = {"state": "s State", "log": "l Log", "attempts": "t Attempts", "questions": "u Questions"}
+PANES = {"state": "s State", "log": "l Log", "attempts": "t Attempts", "questions": "i Questions"}
 
 
 class RunView(Horizontal):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
 from victor_engine.api import ACTIVE_RUN_STATUSES, Port, RequestStatus, RunInfo, RunQuery
@@ -17,7 +17,8 @@ from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import RUN_FIELDS, Filter
-from victor_tui.runs.actions import RunCommands, control_bindings
+from victor_tui.keys import bindings
+from victor_tui.runs.actions import RunCommands
 from victor_tui.runs.columns import (
     active_nodes,
     arrange,
@@ -51,26 +52,8 @@ EMPTY_FILTER = "No run matches the filter.\n\n/  change the filter"
 class RunsScreen(TableScreen):
     MODE = "runs"
     CSS_PATH = "screen.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", id="runs.open", tooltip="Open graph, state and log of this run"),
-        Binding("n", "new", "Start", id="runs.new", tooltip="Start a workflow now"),
-        Binding(
-            "w",
-            "answer_run",
-            "Answer",
-            id="runs.answer",
-            tooltip="Answer the request that this run waits for",
-        ),
-        *control_bindings("runs", "cancel", "kill", "pause", "resume", "retry", "redrive", "dead_letters"),
-        Binding(
-            "A",
-            "active",
-            "Active only",
-            id="runs.active",
-            tooltip="Show only active runs, or all runs",
-            show=False,
-        ),
-    ]
+    KEYS = "runs"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("runs")
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Static
 
 from victor_engine.api import Agenda
 from victor_engine.errors import VictorError
 from victor_tui.feed import Loader, Subject
+from victor_tui.keys import bindings
 from victor_tui.schedules.facts import explained
 from victor_tui.schedules.month_view import DayCounts, Month, midnight
 from victor_tui.schedules.subscreen import SchedulePage
@@ -28,13 +29,8 @@ class MonthScreen(SchedulePage):
     """A month of the schedule `schedule_id`; None shows all schedules."""
 
     AUTO_FOCUS: ClassVar[str | None] = "Month"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,m", "back", "Back", id="months.back", tooltip="Back to the list"),
-        Binding(
-            "a", "toggle_all", "One or all", id="months.all", tooltip="Show this schedule, or all schedules"
-        ),
-        Binding("v", "timeline", "Day", id="months.timeline", tooltip="Show a day of all schedules"),
-    ]
+    KEYS = "months"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("months")
 
     def __init__(self, schedule_id: str | None = None) -> None:
         super().__init__()

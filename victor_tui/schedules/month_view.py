@@ -9,12 +9,13 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from victor_engine.api import Agenda
+from victor_tui.keys import bindings
 from victor_tui.text import fit
 from victor_tui.theme import Palette, Tone, palette_for
 
@@ -93,20 +94,7 @@ class Month(Widget, can_focus=True):
     DEFAULT_CSS = """
     Month { height: auto; background: $background; color: $foreground; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "day(-1)", "Day before", show=False, tooltip="The day before", id="month.left"),
-        Binding("right,l", "day(1)", "Day after", show=False, tooltip="The day after", id="month.right"),
-        Binding("up,k", "day(-7)", "Week before", show=False, tooltip="The week before", id="month.up"),
-        Binding("down,j", "day(7)", "Week after", show=False, tooltip="The week after", id="month.down"),
-        Binding(
-            "pageup", "month(-1)", "Month before", show=False, tooltip="The month before", id="month.before"
-        ),
-        Binding(
-            "pagedown", "month(1)", "Month after", show=False, tooltip="The month after", id="month.after"
-        ),
-        Binding("home", "today", "Today", show=False, tooltip="Back to today", id="month.today"),
-        Binding("enter", "choose", "Why", tooltip="Explain the fires of this day", id="month.choose"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("month")
 
     class Moved(Message):
         """The cursor is on another day."""

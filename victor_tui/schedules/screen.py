@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
 from victor_engine.api import ScheduleInfo
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
 from victor_tui.filter_language import Filter
+from victor_tui.keys import bindings
 from victor_tui.schedules.actions import ScheduleCommands
 from victor_tui.schedules.dependency_chain import Chain
 from victor_tui.schedules.facts import (
@@ -52,83 +53,8 @@ def matches(schedule: ScheduleInfo, wanted: Filter, now: datetime) -> bool:
 class SchedulesScreen(TableScreen):
     MODE = "schedules"
     CSS_PATH = "screen.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "schedule('trigger')", "Trigger", id="schedules.trigger", tooltip="Start a run now"),
-        Binding(
-            "p",
-            "schedule('pause')",
-            "Pause",
-            id="schedules.pause",
-            tooltip="Pause it, with a reason and an end",
-        ),
-        Binding("p", "schedule('resume')", "Resume", id="schedules.resume", tooltip="Resume this schedule"),
-        Binding(
-            "w", "schedule('why')", "Why", id="schedules.why", tooltip="Explain why it fired, or did not fire"
-        ),
-        Binding(
-            "b",
-            "schedule('backfill')",
-            "Backfill",
-            id="schedules.backfill",
-            tooltip="Start the runs of a past period",
-        ),
-        Binding("e", "schedule('edit')", "Edit", id="schedules.edit", tooltip="Change this schedule"),
-        Binding("v", "timeline", "Day", id="schedules.timeline", tooltip="Show 24 hours of all schedules"),
-        Binding("m", "month", "Month", id="schedules.month", tooltip="Show a month of one or all schedules"),
-        Binding("n", "schedule('new')", "New", id="schedules.new", tooltip="Schedule a workflow", show=False),
-        Binding(
-            "slash",
-            "filter",
-            "Filter",
-            key_display="/",
-            id="schedules.filter",
-            tooltip="Filter the schedules",
-            show=False,
-        ),
-        Binding(
-            "r",
-            "schedule('resume')",
-            "Resume marked",
-            id="schedules.resume2",
-            tooltip="Resume the marked schedules",
-            show=False,
-        ),
-        Binding(
-            "s",
-            "schedule('skip')",
-            "Skip next",
-            id="schedules.skip",
-            tooltip="Skip the next fire",
-            show=False,
-        ),
-        Binding(
-            "d",
-            "schedule('remove')",
-            "Remove",
-            id="schedules.remove",
-            tooltip="Remove this schedule",
-            show=False,
-        ),
-        Binding(
-            "l",
-            "schedule('runs')",
-            "Its runs",
-            id="schedules.runs",
-            tooltip="Show the runs of this schedule",
-            show=False,
-        ),
-        Binding(
-            "D",
-            "app.drain",
-            "Drain",
-            id="schedules.drain",
-            tooltip="Drain, or stop draining",
-            show=False,
-        ),
-        Binding(
-            "A", "mark_all", "Mark all", id="schedules.mark_all", tooltip="Mark or unmark all", show=False
-        ),
-    ]
+    KEYS = "schedules"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("schedules")
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from victor_engine.api import Agenda, AgendaLane
 from victor_tui.feed import Loader, Subject
+from victor_tui.keys import bindings
 from victor_tui.schedules.subscreen import SchedulePage
 from victor_tui.schedules.time_fields import Span
 from victor_tui.schedules.timeline_view import Timeline, first_edge, make_edges, planned_total
@@ -28,12 +29,8 @@ class TimelineScreen(SchedulePage):
     """A timeline with a lane for each schedule. The cursor starts on `schedule_id`."""
 
     AUTO_FOCUS: ClassVar[str | None] = "Timeline"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,v", "back", "Back", id="timelines.back", tooltip="Back to the list"),
-        Binding("n", "today", "Now", id="timelines.now", tooltip="Back to the current time"),
-        Binding("m", "month", "Month", id="timelines.month", tooltip="Show a month of this schedule"),
-        Binding("w", "why", "Why", id="timelines.why", tooltip="Explain the fires of this cell"),
-    ]
+    KEYS = "timelines"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("timelines")
 
     def __init__(self, schedule_id: str | None = None) -> None:
         super().__init__()

@@ -9,13 +9,14 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from victor_engine.api import Agenda, AgendaLane
+from victor_tui.keys import bindings
 from victor_tui.text import clean, fit
 from victor_tui.theme import Palette, Tone, fire_mark, palette_for, run_mark
 
@@ -88,35 +89,7 @@ class Timeline(ScrollView, can_focus=True):
     Timeline { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
         scrollbar-size-vertical: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "lane(-1)", "Lane up", show=False, tooltip="The schedule above", id="timeline.up"),
-        Binding(
-            "down,j", "lane(1)", "Lane down", show=False, tooltip="The schedule below", id="timeline.down"
-        ),
-        Binding("left", "span(-1)", "Earlier", show=False, tooltip="One cell earlier", id="timeline.left"),
-        Binding("right", "span(1)", "Later", show=False, tooltip="One cell later", id="timeline.right"),
-        Binding(
-            "pageup",
-            "page(-1)",
-            "Page up",
-            show=False,
-            tooltip="A page of schedules up",
-            id="timeline.pageup",
-        ),
-        Binding(
-            "pagedown",
-            "page(1)",
-            "Page down",
-            show=False,
-            tooltip="A page of schedules down",
-            id="timeline.pagedown",
-        ),
-        Binding("home,g", "edge(0)", "Top", show=False, tooltip="First schedule", id="timeline.top"),
-        Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last schedule", id="timeline.bottom"),
-        Binding(
-            "enter", "choose", "Go to it", tooltip="Select this schedule in the list", id="timeline.choose"
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("timeline")
 
     class Moved(Message):
         """The cursor is on another cell, or the cell has changed."""

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
 from victor_engine.api import AliasInfo, DefinitionDiff, MigrationEdge, VersionInfo, WorkflowInfo
 from victor_engine.errors import VictorError
 from victor_tui.base_screen import TableScreen
 from victor_tui.feed import Loader, Subject
+from victor_tui.keys import bindings
 from victor_tui.text import full, plural
 from victor_tui.theme import Tone, palette_for
 from victor_tui.versions.actions import VersionCommands
@@ -66,77 +67,8 @@ class VersionsScreen(TableScreen):
     MODE = "versions"
     CSS_PATH = "screen.tcss"
     LIVE_PREVIEW = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "version('start')", "Start", id="versions.start", tooltip="Start a run of this version"),
-        Binding("f", "diff", "Diff", id="versions.diff", tooltip="Compare two marked versions"),
-        Binding(
-            "m",
-            "version('migrate')",
-            "Migrate",
-            id="versions.migrate",
-            tooltip="Preview a migration, and migrate runs",
-        ),
-        Binding(
-            "p",
-            "version('promote')",
-            "Promote",
-            id="versions.promote",
-            tooltip="Send all new runs to the new version",
-        ),
-        Binding(
-            "b",
-            "version('roll_back')",
-            "Roll back",
-            id="versions.back",
-            tooltip="Send all new runs to the old version",
-        ),
-        Binding("N", "notices", "Notices", id="versions.notices", tooltip="Show all deprecation notices"),
-        # Only in the help and the palette: the footer of a narrow terminal is too short for all keys.
-        Binding(
-            "A",
-            "version('alias')",
-            "Set alias",
-            id="versions.alias",
-            tooltip="Point an alias at this version",
-            show=False,
-        ),
-        Binding(
-            "D",
-            "version('deprecate')",
-            "Deprecate",
-            id="versions.deprecate",
-            tooltip="Warn users of this version",
-            show=False,
-        ),
-        Binding(
-            "X",
-            "version('remove')",
-            "Remove",
-            id="versions.remove",
-            tooltip="Stop new runs of this version",
-            show=False,
-        ),
-        Binding(
-            "U",
-            "version('restore')",
-            "Restore",
-            id="versions.restore",
-            tooltip="Undo a deprecation or removal",
-            show=False,
-        ),
-        Binding(
-            "l",
-            "version('runs')",
-            "Its runs",
-            id="versions.runs",
-            tooltip="Show the runs of this workflow",
-            show=False,
-        ),
-        Binding(
-            "right", "fold(False)", "Unfold", id="versions.unfold", tooltip="Show all versions", show=False
-        ),
-        Binding("left", "fold(True)", "Fold", id="versions.fold", tooltip="Show one version", show=False),
-    ]
+    KEYS = "versions"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("versions")
 
     def __init__(self) -> None:
         super().__init__()

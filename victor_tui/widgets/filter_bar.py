@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -17,6 +17,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from victor_tui.filter_language import FIELDS, Filter, FilterError, complete, hint, parse_filter
+from victor_tui.keys import bindings
 from victor_tui.text import clean
 
 _PROMPT = 3
@@ -43,10 +44,7 @@ class FilterBar(Vertical):
     FilterBar .help { display: none; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     FilterBar .help.-shown { display: block; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", "Clear filter", id="filter.clear", tooltip="Clear the filter"),
-        Binding("tab", "complete", "Complete", id="filter.complete", tooltip="Complete the last word"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("filter")
 
     class Changed(Message):
         """The filter has changed. `filter` is a `Filter`, or the result of the `parse` of the bar."""

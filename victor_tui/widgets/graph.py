@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
 from victor_engine.api import GraphInfo, GraphNode, NodeState, RunInfo
+from victor_tui.keys import bindings
 from victor_tui.text import clean, duration
 from victor_tui.theme import Mark, node_mark, run_mark
 from victor_tui.widgets.lanes import LaneRow, Layout, labels_of, lay_out
@@ -128,16 +129,7 @@ class RunGraph(LineView):
     RunGraph > .lineview--cursor-blurred { background: $block-cursor-blurred-background; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lineview--cursor", "lineview--cursor-blurred"}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter",
-            "choose",
-            "Enter",
-            id="graph.choose",
-            tooltip="Open the child run of this node, or show its state",
-            show=False,
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("graph")
 
     class Selected(Message):
         """The cursor is on another node."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, overload
 
 from rich.cells import cell_len
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 
+from victor_tui.keys import bindings
 from victor_tui.text import one_line, plain
 from victor_tui.widgets.lines import LineView
 
@@ -97,11 +98,7 @@ class ValueTree(LineView):
     DEFAULT_CSS = """
     ValueTree > .lineview--cursor { background: $block-cursor-blurred-background; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "toggle_fold", "Fold", show=False),
-        Binding("left,h", "fold(True)", "Fold", show=False),
-        Binding("right", "fold(False)", "Unfold", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("tree")
     show_cursor = True
 
     def __init__(self, value: Any = None, *, id: str | None = None, classes: str | None = None) -> None:

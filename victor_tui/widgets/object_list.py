@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from victor_tui.keys import bindings
 from victor_tui.text import one_line, word
 
 RowDialogFactory = Callable[[str, Mapping[str, Any], Any], ModalScreen[dict[str, Any] | None]]
@@ -29,15 +30,8 @@ class Rows(OptionList):
     DEFAULT_CSS = """
     Rows { text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter,e", "select", "Edit", id="rows.edit", tooltip="Edit this entry; on the last line, add one"
-        ),
-        Binding("a", "add", "Add", id="rows.add", tooltip="Add an entry"),
-        Binding("x,delete", "remove", "Remove", id="rows.remove", tooltip="Remove this entry"),
-        Binding("K", "move(-1)", "Move up", id="rows.up", tooltip="Move this entry up"),
-        Binding("J", "move(1)", "Move down", id="rows.down", tooltip="Move this entry down"),
-    ]
+    KEYS = "rows"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("rows")
 
     class Changed(Message):
         """An entry was added, edited, moved or removed."""

@@ -13,13 +13,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from victor_tui.keys import bindings
 from victor_tui.text import fit
 from victor_tui.theme import NO_TONES, Palette, palette_for
 from victor_tui.widgets.columns import Column, Placed, draw_cell, draw_header, place_columns, sort_rows
@@ -37,28 +38,7 @@ class LineTable(ScrollView, Generic[R], can_focus=True):
     LineTable { height: 1fr; background: $background; color: $foreground; overflow-x: hidden;
         scrollbar-size-vertical: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Open", tooltip="Open this row", id="table.choose", show=False),
-        Binding("up,k", "move(-1)", "Up", show=False, tooltip="One row up", id="table.up"),
-        Binding("down,j", "move(1)", "Down", show=False, tooltip="One row down", id="table.down"),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, tooltip="A page up", id="table.pageup"),
-        Binding(
-            "pagedown,ctrl+d", "page(1)", "Page down", show=False, tooltip="A page down", id="table.pagedown"
-        ),
-        Binding("home,g", "edge(0)", "Top", show=False, tooltip="First row", id="table.top"),
-        Binding("end,G", "edge(-1)", "Bottom", show=False, tooltip="Last row", id="table.bottom"),
-        Binding("space", "mark", "Mark", show=False, tooltip="Mark or unmark this row", id="table.mark"),
-        Binding(
-            "ctrl+a",
-            "mark_all",
-            "Mark all",
-            show=False,
-            tooltip="Mark or unmark all rows",
-            id="table.mark_all",
-        ),
-        Binding("o", "sort_next", "Sort", show=False, tooltip="Sort by the next column", id="table.sort"),
-        Binding("O", "sort_flip", "Reverse", show=False, tooltip="Reverse the order", id="table.flip"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("table")
 
     cursor: reactive[int] = reactive(0)
 

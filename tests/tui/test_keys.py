@@ -1,0 +1,201 @@
+"""The table of keys: every binding stands in it, and each global key has one meaning."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+
+import victor_tui
+from tests.tui.conftest import console, until
+from tests.tui.test_console import go
+from tests.tui.world import World
+from tests.write_keys import PAGE, page
+from victor_engine.api import RunQuery
+from victor_tui.key_table import GLOBAL, MOVED, SCOPES, SHARED, Key
+from victor_tui.textual_compat import binding_chain
+
+ROWS = {key.id: key for keys in SCOPES.values() for key in keys}
+SIGNS = {
+    "slash", "question_mark", "equals_sign", "less_than_sign", "greater_than_sign", "asterisk", "full_stop",
+    "exclamation_mark", "at", "colon", "left_square_bracket", "right_square_bracket", "delete", "shift+tab",
+}  # fmt: skip
+"""The keys beside letters, digits, F-keys, arrows and control keys that work over SSH."""
+SAFE = re.compile(
+    r"[a-zA-Z0-9]|f\d+|up|down|left|right|home|end|pageup|pagedown|enter|space|tab|escape|ctrl\+[ac-z]"
+)
+DECISIONS = re.compile(r"approve|reject|choose_|decide|answer_with|confirm", re.I)
+
+
+def classes() -> Iterator[type[DOMNode]]:
+    """Yield every screen, dialog and widget of the console."""
+    for found in pkgutil.walk_packages(victor_tui.__path__, "victor_tui."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        for _, each in inspect.getmembers(module, inspect.isclass):
+            if issubclass(each, DOMNode) and each.__module__ == found.name:
+                yield each
+
+
+def own(owner: type[DOMNode]) -> list[Binding]:
+    found = [each for each in owner.__dict__.get("BINDINGS", ()) if each is not None]
+    assert all(isinstance(each, Binding) for each in found), owner
+    return found
+
+
+def test_every_binding_of_every_class_stands_in_the_table() -> None:
+    seen: set[str | None] = set()
+    for owner in classes():
+        for binding in own(owner):
+            row = ROWS.get(binding.id or "")
+            assert row is not None, f"{owner.__name__}: add {binding.key} to victor_tui/key_table.py"
+            said = (binding.key, binding.action, binding.description, binding.tooltip)
+            assert said == (row.keys, row.action, row.name, row.about), owner
+            seen.add(binding.id)
+    assert set(ROWS) - seen == set(), "the table has keys that no class binds"
+
+
+def test_no_class_handles_keys_beside_the_table() -> None:
+    """Letters in a choice go to the option that starts with them; the other handlers only show hints."""
+    handlers = {
+        owner.__name__
+        for owner in classes()
+        for name in owner.__dict__
+        if name in ("on_key", "_on_key") or name.startswith("key_")
+    }
+    assert handlers == {"ConsoleScreen", "Dialog", "One"}
+
+
+def test_rows_have_an_id_texts_and_keys_that_work_over_ssh() -> None:
+    assert len(ROWS) == sum(len(keys) for keys in SCOPES.values())
+    for key in ROWS.values():
+        assert key.name
+        assert len(key.name) <= 14, f"{key.id}: the help has no space for a longer name"
+        assert key.about
+        for each in key.each:
+            assert SAFE.fullmatch(each) or each in SIGNS, each
+
+
+def test_a_global_key_has_one_meaning() -> None:
+    meanings = {each: key.name for key in GLOBAL for each in key.each}
+    assert len(meanings) == sum(len(key.each) for key in GLOBAL)
+    assert not meanings.keys() & SHARED.keys()
+    meanings |= SHARED
+    for key in ROWS.values():
+        for each in key.each:
+            assert meanings.get(each, key.name) == key.name, f"{key.id}: {each} means {meanings[each]}"
+
+
+def test_a_key_of_one_scope_has_one_action_at_a_time() -> None:
+    """Two actions can share a key if they exclude each other: cancel and kill, pause and resume."""
+    pairs = {("cancel", "kill"), ("resume", "retry"), ("pause", "resume"), ("claim", "release")}
+    for scope, keys in SCOPES.items():
+        found: dict[str, list[Key]] = {}
+        for key in keys:
+            for each in key.each:
+                found.setdefault(each, []).append(key)
+        for each, rows in found.items():
+            commands = tuple(row.action.split("'")[1] for row in rows if "'" in row.action)
+            assert len(rows) == 1 or commands in pairs, f"{scope}: {each}"
+
+
+def test_no_decision_has_a_letter() -> None:
+    for key in ROWS.values():
+        if DECISIONS.search(f"{key.action} {key.name}"):
+            assert not any(len(each) == 1 for each in key.each), key
+
+
+def test_a_key_that_moved_does_not_change_anything() -> None:
+    """An old key either has no action, or one that shows, copies, selects, or asks first."""
+    harmless = re.compile(
+        r"copy|why|undo|take_back|answer|answer_run|answer_any|run_command\('(cancel|kill)'\)|version\('restore'\)"
+    )
+    for moved in MOVED:
+        for key in (*SCOPES[moved.scope], *GLOBAL):
+            if moved.key in key.each:
+                assert harmless.fullmatch(key.action), f"{moved}: {key.action}"
+
+
+async def _check_chain(app: Any) -> None:
+    for node, bindings in binding_chain(app.screen):
+        foreign = {
+            each
+            for owner in type(node).__mro__
+            if owner.__module__.startswith("textual.") and getattr(owner, "_merged_bindings", None)
+            for each in owner._merged_bindings.key_to_bindings
+        }
+        for key, found in bindings.key_to_bindings.items():
+            for binding in found:
+                row = ROWS.get(binding.id or "")
+                if row is None:
+                    assert key in foreign, (node, binding)
+                else:
+                    assert key in row.each
+                    assert binding.description == row.name
+
+
+async def test_the_bindings_of_the_open_screens_and_dialogs_stand_in_the_table(live: World) -> None:
+    app: Any = console(live)
+    places = [
+        ("1",), ("1", "v"), ("1", "m"), ("1", "t"), ("1", "p"), ("1", "e"), ("1", "b"), ("1", "w"),
+        ("2",), ("2", "n"), ("2", "K"), ("2", "enter"), ("2", "e"), ("2", "equals_sign"), ("2", "x"),
+        ("3",), ("3", "enter"), ("3", "r"), ("3", "d"), ("4",), ("4", "v"), ("5",), ("5", "m"), ("5", "L"),
+        ("1", "question_mark"), ("1", "q"),
+    ]  # fmt: skip
+    async with app.run_test(size=(80, 24)) as pilot:
+        for keys in places:
+            await go(pilot, *keys)
+            await _check_chain(app)
+            for _ in range(3):
+                await pilot.press("escape")
+
+
+async def test_old_keys_show_the_new_ones_and_change_nothing(world: World) -> None:
+    app: Any = console(world)
+    calls = world.calls
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        for scope, digit in (
+            ("schedules", "1"),
+            ("runs", "2"),
+            ("inbox", "3"),
+            ("history", "4"),
+            ("versions", "5"),
+        ):
+            await go(pilot, digit)
+            for moved in [each for each in MOVED if each.scope == scope]:
+                await pilot.press(moved.key)
+                await until(pilot, lambda hint=moved.hint: any(n.message == hint for n in app._notifications))
+                await pilot.press("escape", "escape")
+    assert not [
+        call for call in calls if call[0] in ("cancel_run", "claim", "release", "answer", "set_alias")
+    ]
+
+
+async def test_letters_decide_nothing_in_the_inbox(world: World) -> None:
+    """No letter answers a request, also with enter and ctrl+s behind it."""
+    app: Any = console(world)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "3")
+        for letter in "yxcwYXn":
+            await pilot.press("space", letter, "ctrl+s")
+    assert not [name for name in world.names() if name == "answer"]
+
+
+async def test_the_key_that_cancels_asks_first(live: World) -> None:
+    app: Any = console(live)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "2", "K")
+        await until(pilot, lambda: "Cancel run" in str(app.screen.query_one("#head").content))
+        await pilot.press("escape")
+    assert not [run for run in await live.runs(RunQuery()) if run.status == "cancelled" and run.error]
+
+
+def test_the_page_of_keys_is_generated_from_the_table() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run python -m tests.write_keys"
