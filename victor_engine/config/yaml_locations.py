@@ -75,6 +75,33 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Possible here: {', '.join(names)}" if names else ""
 
 
+def misspelling_of(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name of which `word` is a near miss in spelling; None if there is none.
+
+    A near miss has one typing error (a letter too many, too few, wrong, or two exchanged), and in a word of eight or
+    more letters at most two. `sandbox_dir` is another word than `sandbox`, and not a near miss.
+    """
+    most = 1 if len(word) < 8 else 2
+    near = [(_typing_errors(word, name), name) for name in known if abs(len(name) - len(word)) <= most]
+    errors, name = min(near, default=(most + 1, ""))
+    return name if errors <= most else None
+
+
+def _typing_errors(one: str, other: str) -> int:
+    """Return the least number of typing errors between two words (their optimal string alignment distance)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        above, row = row, [i]
+        for j, b in enumerate(other, 1):
+            found = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                found = min(found, before[j - 2] + 1)
+            row.append(found)
+        before = above
+    return row[-1]
+
+
 def place_from_text(text: str) -> tuple[str, int, int]:
     """Return path, line and column of a place in the form `file:line:column`."""
     path, _, rest = text.rpartition(":")

@@ -9,7 +9,7 @@ from typing import Any
 
 from victor_engine.api import ProblemInfo
 from victor_engine.clock import LONGEST
-from victor_engine.config.yaml_locations import did_you_mean
+from victor_engine.config.yaml_locations import did_you_mean, misspelling_of
 from victor_engine.definition.dialect_keys import BREAKER
 from victor_engine.definition.limits import CircuitBreaker
 from victor_engine.definition.yaml_document import Document, Path
@@ -142,9 +142,10 @@ class Reader:
             if key in passed_through:
                 extra[key] = value
                 continue
-            hint = did_you_mean(key, [*known, *passed_through])
-            if hint.startswith("Did you mean"):
-                self.problems.error(self.key_place(key), f"{self.what}: unknown key {key!r}", hint)
+            meant = misspelling_of(key, [*known, *passed_through])
+            if meant is not None:
+                remedy = f"Did you mean {meant!r}?"
+                self.problems.error(self.key_place(key), f"{self.what}: unknown key {key!r}", remedy)
                 continue
             extra[key] = value
             self.problems.warning(
