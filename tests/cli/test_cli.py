@@ -38,6 +38,27 @@ def victor(tmp_path: Path, capsys: Capture) -> Victor:
     return Victor(workspace(tmp_path, GATE), capsys)
 
 
+def test_a_new_schedule_has_the_defaults_of_the_configuration(victor: Victor) -> None:
+    """Those that an option or --set does not give, as in a `schedule:` block of a file."""
+    (victor.root / "victor.yaml").write_text(
+        "scheduler: {defaults: {timezone: Asia/Tokyo, catchup: true, max_active_runs: 2, catchup_window: 2h}}\n"
+    )
+    assert victor("scheduler", "add", "gate", "--cron", "0 9 * * *", "--json") == 0
+    spec = json.loads(victor.out)["spec"]
+    assert (spec["timezone"], spec["catchup"], spec["max_active_runs"]) == ("Asia/Tokyo", "all", 2)
+    assert spec["catchup_window"] == 7200
+    assert (
+        victor("scheduler", "add", "gate", "--cron", "0 9 * * *", "--tz", "UTC", "--catchup", "no", "--json")
+        == 0
+    )
+    spec = json.loads(victor.out)["spec"]
+    assert (spec.get("timezone", "UTC"), spec.get("catchup", "none"), spec["max_active_runs"]) == (
+        "UTC",
+        "none",
+        2,
+    )
+
+
 def test_without_an_engine_schedules_are_added_listed_and_removed(victor: Victor) -> None:
     assert victor("scheduler", "add", "gate", "--cron", "@daily", "--state", '{"topic": "x"}') == 0
     schedule = victor.out.split()[0]

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
-from textual.widgets import TextArea
+from textual.widgets import Select, TextArea
 
-from tests.tui.conftest import console
-from tests.tui.realport import NOW
+from tests.tui.conftest import console, until
+from tests.tui.realport import NOW, RealPort
 from tests.tui.test_console import go, table
 from tests.tui.test_schedule_actions import fill, text_of
 from tests.tui.world import World
@@ -143,3 +143,30 @@ async def test_a_calendar_that_cannot_be_read_is_told_where_it_is_named(world: W
         assert "fair.ics:1: not an iCalendar file" in text_of(app, "#more-error")
         assert text_of(app, "#expression-error") == ""
         assert not [call for call in world.calls if call[0] == "edit_schedule"]
+
+
+async def test_a_new_schedule_starts_with_the_defaults_of_the_configuration(bare: RealPort) -> None:
+    bare.write(
+        "victor.yaml",
+        "scheduler: {defaults: {timezone: Asia/Tokyo, catchup: latest, max_active_runs: 2, jitter: 3s}}\n",
+    )
+    bare.write("w.yaml", "workflows: {w: {nodes: [{id: a, type: transform, transform: 'x = 1'}]}}\n")
+    await bare.reload()
+    app = console(bare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "1")
+        await go(pilot, "n")
+        assert isinstance(app.screen, ScheduleDialog)
+        await fill(pilot, "#expression", "0 9 * * *")
+        app.screen.query_one("#workflow", Select).value = "w"
+        await go(pilot, "ctrl+s")
+        await go(pilot, "ctrl+s")
+        await until(pilot, lambda: not isinstance(app.screen, ScheduleDialog))
+    (found,) = [each for each in await bare.schedules() if each.spec.workflow == "w"]
+    spec = found.spec
+    assert (spec.timezone, spec.catchup, spec.max_active_runs, spec.jitter) == (
+        "Asia/Tokyo",
+        "latest",
+        2,
+        3.0,
+    )

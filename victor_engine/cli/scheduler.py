@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from victor_engine.api import Port, ScheduleInfo, ScheduleSpec
+from victor_engine.api import Port, ScheduleInfo
 from victor_engine.cli.backfill import backfill
 from victor_engine.cli.daemon import install, start, status, stop
 from victor_engine.cli.output import (
@@ -125,13 +125,12 @@ def add(
     if after is not None:
         block["after"] = [name.strip() for name in after.split(",")]
     block.update(_settings(settings))
-    spec, errors = spec_from_block(workflow, block)
-    if spec is None:
-        raise UsageError("; ".join(map(as_option, errors)))
-    wanted: ScheduleSpec = spec
 
     async def work(port: Port) -> None:
-        added = await port.add_schedule(wanted, remark)
+        spec, errors = spec_from_block(workflow, block, await port.schedule_defaults())
+        if spec is None:
+            raise UsageError("; ".join(map(as_option, errors)))
+        added = await port.add_schedule(spec, remark)
         found = await port.schedule(added.id)
         if as_json:
             print_json(found)

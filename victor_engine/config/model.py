@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,11 @@ class ScheduleDefaults:
     overlap: str = "skip"
     max_active_runs: int = 1
     jitter: float = 0.0
+
+    def as_block(self) -> dict[str, Any]:
+        """Return the defaults by the keys of a `schedule:` block."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,8 @@ class Reader:
             return default
         if isinstance(value, bool) and "none" in allowed and value is False:
             return "none"
+        if value is True and "all" in allowed:
+            return "all"
         if value not in allowed:
             raise self.fail(
                 key, f"{key} in {self.what} cannot be {value!r}", did_you_mean(str(value), allowed)

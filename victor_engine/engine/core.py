@@ -113,6 +113,7 @@ class Engine(Port):
             self._reader,
             clock,
             calendars=current.calendars,
+            defaults=lambda: current.loaded.config.scheduler.defaults.as_block(),
             roles=current.roles,
             groups=groups,
             anyone=self.rights.may_answer_anyones,

@@ -154,7 +154,8 @@ class WorkspaceReader:
         places = result.schedules.get(definition.name, {})
         spec, errors = None, list[str]()
         if definition.schedule is not None:
-            spec, errors = spec_from_block(definition.name, definition.schedule, self._defaults())
+            defaults = self._bindings.config.scheduler.defaults.as_block()
+            spec, errors = spec_from_block(definition.name, definition.schedule, defaults)
         piece = WorkflowPiece(
             name=definition.name,
             version=definition.version,
@@ -178,12 +179,6 @@ class WorkspaceReader:
             ),
         )
         return piece, [piece.problem(error) for error in errors]
-
-    def _defaults(self) -> dict[str, Any]:
-        """Return the defaults of `schedule:` blocks from the configuration."""
-        defaults = self._bindings.config.scheduler.defaults
-        given = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
-        return {name: value for name, value in given.items() if value is not None}
 
     def calendar(self, name: str, path: str | None) -> CalendarPiece:
         """Read a declared calendar, or a calendar file."""

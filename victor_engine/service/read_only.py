@@ -98,6 +98,7 @@ class ReadOnlyPort(Port):
             self._view,
             self.clock,
             calendars=self._calendars,
+            defaults=lambda: load_config(self.workspace).scheduler.defaults.as_block(),
             roles=self._roles,
             groups=Groups(self.clock),
             anyone=_anyone,

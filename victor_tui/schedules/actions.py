@@ -162,8 +162,10 @@ class ScheduleCommands:
 
     async def _new(self) -> None:
         from victor_tui.schedules.edit_dialog import ScheduleDialog
+        from victor_tui.schedules.spec_form import fields_of_new
 
-        found = await self._screen.console.push_screen_wait(ScheduleDialog(None))
+        start = fields_of_new(await self._screen.port.schedule_defaults())
+        found = await self._screen.console.push_screen_wait(ScheduleDialog(None, start=start))
         if found is not None:
             spec, note, _ = found
             added = await self._screen.console.perform(self._screen.port.add_schedule(spec, note), "")

@@ -98,17 +98,19 @@ def preview_lines(spec: ScheduleSpec, preview: SchedulePreview, now: datetime) -
 class ScheduleDialog(SendingDialog[tuple[ScheduleSpec, str, str | None] | None]):
     """A form that dismisses with the spec, a note for the audit trail and the plan of an edit, or None.
 
-    `spec` is the spec of the schedule `schedule_id`. None creates a schedule.
+    `spec` is the spec of the schedule `schedule_id`. None creates a schedule, and `start` has its first texts.
     """
 
     SENDS = "save"
     ENTER_SENDS = False
 
-    def __init__(self, spec: ScheduleSpec | None, schedule_id: str | None = None) -> None:
+    def __init__(
+        self, spec: ScheduleSpec | None, schedule_id: str | None = None, start: SpecFields | None = None
+    ) -> None:
         super().__init__(id="schedule-dialog", classes="form")
         self._schedule_id = schedule_id
         self._base = spec
-        self._start = fields_from(spec) if spec is not None else SpecFields()
+        self._start = fields_from(spec) if spec is not None else start or SpecFields()
         self._shown_all = False
         self._shown: tuple[SpecFields, str] | None = None
         """The input of the visible preview, and its plan."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -70,6 +70,14 @@ def fields_from(spec: ScheduleSpec) -> SpecFields:
         enabled=spec.enabled,
         more=more_text(spec, zone_or_utc(spec.timezone)),
     )
+
+
+def fields_of_new(defaults: Mapping[str, Any]) -> SpecFields:
+    """Return the texts of the fields of a new schedule, with the defaults of the configuration."""
+    from victor_engine.inputs import spec_from_block
+
+    spec, _ = spec_from_block("", {"every": "1h"}, defaults)
+    return replace(fields_from(spec), way="cron", expression="") if spec is not None else SpecFields()
 
 
 def zone_or_utc(name: str) -> ZoneInfo:

@@ -44,6 +44,11 @@ class SchedulesPort(Protocol):
         ...
 
     @query
+    async def schedule_defaults(self) -> dict[str, Any]:
+        """Return the defaults of the configuration for new schedules, by the keys of a `schedule:` block."""
+        ...
+
+    @query
     async def preview_schedule(
         self,
         spec: ScheduleSpec,

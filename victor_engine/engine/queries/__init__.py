@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from victor_engine.api import Actor
 from victor_engine.clock import Clock
@@ -50,6 +51,7 @@ class Queries:
         clock: Clock,
         *,
         calendars: Callable[[], Calendars],
+        defaults: Callable[[], dict[str, Any]],
         roles: Callable[[], Mapping[str, tuple[str, ...]]],
         groups: Groups,
         anyone: Callable[[Actor], Awaitable[bool]],
@@ -65,7 +67,7 @@ class Queries:
         """
         return cls(
             RunQueries(reader, clock),
-            ScheduleQueries(reader, clock, calendars, watched=watched),
+            ScheduleQueries(reader, clock, calendars, defaults, watched=watched),
             RequestQueries(reader, roles, groups, anyone),
             VersionQueries(reader, clock, problems, load_function, check_start),
         )

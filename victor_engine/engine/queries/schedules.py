@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -49,16 +50,29 @@ def exclusion(calendars: Callable[[], Calendars]) -> Excluded:
 
 
 class ScheduleQueries:
-    """The queries on schedules. `watched` is whether an engine runs on the store."""
+    """The queries on schedules.
+
+    `defaults` returns the settings of new schedules. `watched` is whether an engine runs on the store.
+    """
 
     def __init__(
-        self, reader: Reader, clock: Clock, calendars: Callable[[], Calendars], *, watched: bool
+        self,
+        reader: Reader,
+        clock: Clock,
+        calendars: Callable[[], Calendars],
+        defaults: Callable[[], dict[str, Any]],
+        *,
+        watched: bool,
     ) -> None:
         self._reader = reader
         self._clock = clock
         self._calendars = calendars
+        self._defaults = defaults
         self._excluded = exclusion(calendars)
         self._watched = watched
+
+    async def schedule_defaults(self) -> dict[str, Any]:
+        return self._defaults()
 
     async def schedules(self) -> list[ScheduleInfo]:
         def look(connection: sqlite3.Connection) -> list[ScheduleInfo]:
